@@ -1,0 +1,193 @@
+"""Times a training step and inference of the ResNet-50 heatmap network beside PyTorch.
+
+    python benchmarks/network_speed.py --torch_python=.venv-torch/bin/python
+
+Ours: the training step as one graph; inference as export does it, with batch normalisation folded
+and the variables frozen. PyTorch: the same network in eager mode, in both of its memory layouts.
+Both sides hold their cases in memory and run in turn, so that other load on the machine meets all of
+them; the smallest of the times of each is compared, with the median beside it.
+
+Without `--torch_python` the current interpreter is asked for torch; without torch that side is
+left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from tfpose.losses import mean_heatmap_loss
+from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.models.pose_resnet import build_pose_resnet
+
+NUM_JOINTS = 17
+NUM_WARMUP_RUNS = 2
+TORCH_LAYOUTS = ("channels_last", "contiguous")
+TORCH_SCRIPT = Path(__file__).with_name("network_speed_torch.py")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is timed, the largest ratio to PyTorch that is the goal, and how often."""
+
+    kind: str
+    batch: int
+    goal: float
+    num_rounds: int
+
+
+CASES = (
+    Case("inference", 1, 0.65, 20),
+    Case("inference", 8, 0.70, 8),
+    Case("training", 8, 0.85, 5),
+)
+
+
+class TorchSide:
+    """A process of another interpreter that times its cases on request."""
+
+    def __init__(self, python: str, input_size: tuple[int, int]) -> None:
+        self._size = dict(zip(("height", "width"), input_size, strict=True))
+        self._process = subprocess.Popen(
+            [python, str(TORCH_SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.description = json.loads(self._process.stdout.readline())
+
+    def run(self, case: Case, layout: str) -> float:
+        """Seconds of one run."""
+        request = {"case": case.kind, "batch": case.batch, "layout": layout, **self._size}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())["seconds"]
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def build_training(batch: int, input_size: tuple[int, int]) -> Callable[[], None]:
+    model = build_pose_resnet(NUM_JOINTS, input_size=input_size)
+    optimizer = keras.optimizers.Adam(1e-3)
+    optimizer.build(model.trainable_variables)
+    images, target = random_batch(batch, input_size)
+    weights = tf.ones((batch, NUM_JOINTS))
+
+    @tf.function
+    def step() -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = mean_heatmap_loss(target, model(images, training=True), weights)
+        gradients = tape.gradient(loss, model.trainable_weights)
+        optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+        return loss
+
+    return lambda: step().numpy()
+
+
+def build_inference(batch: int, input_size: tuple[int, int]) -> Callable[[], None]:
+    model = fold_batch_norm(build_pose_resnet(NUM_JOINTS, input_size=input_size))
+    images, _ = random_batch(batch, input_size)
+    graph = tf.function(functools.partial(model, training=False))
+    frozen = convert_variables_to_constants_v2(graph.get_concrete_function(images))
+    return lambda: frozen(images)[0].numpy()
+
+
+def random_batch(batch: int, input_size: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Images [B, H, W, 3] and heatmaps [B, H/4, W/4, J]."""
+    height, width = input_size
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((batch, height, width, 3), np.float32)
+    target = rng.random((batch, height // 4, width // 4, NUM_JOINTS), np.float32)
+    return tf.constant(images), tf.constant(target)
+
+
+def time_case(
+    case: Case, input_size: tuple[int, int], torch_side: TorchSide | None
+) -> dict[str, list[float]]:
+    """Seconds of every run, by side."""
+    build = {"training": build_training, "inference": build_inference}[case.kind]
+    sides = {"tfpose": timed(build(case.batch, input_size))}
+    if torch_side is not None:
+        for layout in TORCH_LAYOUTS:
+            sides[f"torch {layout}"] = functools.partial(torch_side.run, case, layout)
+    times: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(case.num_rounds):
+        for side, run in sides.items():
+            times[side].append(run())
+    return times
+
+
+def timed(run: Callable[[], None]) -> Callable[[], float]:
+    for _ in range(NUM_WARMUP_RUNS):
+        run()
+
+    def timed_run() -> float:
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
+    return timed_run
+
+
+def report(case: Case, times: dict[str, list[float]]) -> str:
+    lines = [f"{case.kind}, batch {case.batch}, {case.num_rounds} rounds (smallest, median):"]
+    for side, values in times.items():
+        lines.append(f"  {side:20} {min(values):8.3f} s {statistics.median(values):8.3f} s")
+    others = [side for side in times if side != "tfpose"]
+    if others:
+        ratio = min(times["tfpose"]) / min(min(times[side]) for side in others)
+        medians = {side: statistics.median(values) for side, values in times.items()}
+        median_ratio = medians["tfpose"] / min(medians[side] for side in others)
+        lines.append(
+            f"  ratio to PyTorch's better layout: {ratio:.2f} of the smallest, {median_ratio:.2f} "
+            f"of the medians (goal {case.goal:.2f})"
+        )
+    return "\n".join(lines)
+
+
+def start_torch(python: str, input_size: tuple[int, int]) -> TorchSide | None:
+    has_torch = subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 0
+    if not has_torch:
+        print(f"{python} cannot import torch: its side is left out.")
+        return None
+    return TorchSide(python, input_size)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with torch")
+    parser.add_argument("--input_size", type=int, nargs=2, default=(384, 288))
+    parser.add_argument(
+        "--only", choices=("training", "inference"), help="leave the other cases out"
+    )
+    arguments = parser.parse_args()
+    input_size = tuple(arguments.input_size)
+    torch_side = start_torch(arguments.torch_python, input_size)
+    description = torch_side.description if torch_side else {}
+    print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}")
+    print(f"ResNet-50, {NUM_JOINTS} joints, {input_size[0]}x{input_size[1]}")
+    for case in CASES:
+        if arguments.only in (None, case.kind):
+            print(f"load average {os.getloadavg()[0]:.1f}")
+            print(report(case, time_case(case, input_size, torch_side)), flush=True)
+    if torch_side is not None:
+        torch_side.close()
+
+
+if __name__ == "__main__":
+    main()

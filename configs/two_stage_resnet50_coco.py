@@ -1,0 +1,81 @@
+"""Keypoint network of the two-stage system: ResNet-50 on COCO, 384x288.
+
+Honda et al., "Enhanced Two-Stage Multi-Person Pose Estimation", 2018; the network is that of Xiao et al., "Simple
+Baselines for Human Pose Estimation and Tracking", 2018.
+
+    python -m data_prep.build coco_keypoints --source COCO_DIR --output data
+    python train_main.py --config=configs/two_stage_resnet50_coco.py --workdir=runs/resnet50_coco \\
+        --config.data.directory=data/coco_keypoints
+
+Hardware: written for one GPU of 24 GB or more (batch 64, mixed_bfloat16). Nobody has yet run it to the end with this
+library, so time and score are not measured here. Expected from the literature: 72.2 AP on COCO val2017 with detected
+boxes (Xiao et al., Table 2, ResNet-50 384x288).
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    return ml_collections.ConfigDict(
+        {
+            "seed": 0,
+            # '' is the skeleton of the data; or coco17, posetrack15: joints are matched by name.
+            "skeleton": "",
+            "data": {"directory": "data/coco_keypoints", "train_split": "train2017", "validation_split": "val2017"},
+            "network": {
+                "depth": 50,
+                "input_size": (384, 288),
+                "stride_in": "1x1",  # where Keras' ImageNet encoder has it
+                "base_width": 64,
+                "deconv_filters": 256,
+            },
+            "crop": {"margin_pixels": 60.0, "margin_scale": 1.0, "keep_aspect": True, "convention": "stride"},
+            # The input that Keras' ImageNet encoder was trained with: BGR, mean subtracted, in grey levels.
+            "normalization": {
+                "mean": (0.40760392, 0.45795686, 0.48501961),
+                "std": (1 / 255, 1 / 255, 1 / 255),
+                "channel_order": "bgr",
+            },
+            "augmentation": {
+                "mirror_probability": 0.5,
+                "rotation_degrees": 40.0,
+                "rotation_probability": 1.0,
+                "scale_range": (0.7, 1.3),
+                "shift": 0.0,
+                "color_gain": 0.0,
+            },
+            "target": {
+                "sigma_cells": 3.0,
+                "centers": "subcell",
+                "cutoff_sigmas": ml_collections.config_dict.placeholder(float),
+            },
+            "loss": {"num_hard_joints": ml_collections.config_dict.placeholder(int)},
+            # Exactly one of the three: an ImageNet encoder ('imagenet' downloads it, or a file), weights of another run
+            # (a workdir: everything but new joints is taken over), or from_scratch.
+            "initialize": {"encoder": "imagenet", "workdir": "", "from_scratch": False},
+            "batch_size": 64,  # over all replicas
+            "strategy": "auto",
+            "optimization": {
+                "learning_rate": 1e-3,
+                "learning_rate_drops": ((60_000, 0.1), (80_000, 0.1)),
+                "warmup_steps": 0,
+                "gradient_clip_norm": ml_collections.config_dict.placeholder(float),
+                "ema_decay": ml_collections.config_dict.placeholder(float),
+                "accumulation_steps": 1,
+                "precision": "mixed_bfloat16",
+                "jit_compile": True,
+            },
+            "run": {
+                "total_steps": 90_000,
+                "log_every": 100,
+                "checkpoint_every": 2_000,
+                "max_to_keep": 3,
+                "evaluate_every": 10_000,
+                "best_metric": "AP",
+                "pictures_every": 2_000,
+            },
+            "inference": {"use_flip_test": True, "shift_one_cell": True, "decoding": "quarter", "blur_kernel": 17},
+            "selection": {"joint_threshold": 0.2, "oks_threshold": 0.9},
+            "evaluation": {"batch_size": 64, "box_score_threshold": 0.0},
+        }
+    )

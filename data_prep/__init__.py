@@ -1,0 +1,1 @@
+"""Turns published datasets into TFRecord files that `tfpose.data` reads."""

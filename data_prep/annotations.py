@@ -1,0 +1,129 @@
+"""Annotations of one split in the columns of `tfpose.data.records`, and their counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfpose.data.records import IMAGE_FIELDS, PERSON_FIELDS
+
+# The picture itself is read when its record is written.
+IMAGE_COLUMNS = tuple(name for name in IMAGE_FIELDS if name != "image")
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitAnnotations:
+    """All records of a split but for the pictures.
+
+    The people of image i are rows `first_person[i]:first_person[i + 1]`.
+
+    Attributes:
+        image_paths: I files.
+        images: I values of each of `IMAGE_COLUMNS`; height and width are 0 where only the picture knows them.
+        people: P values of each of `PERSON_FIELDS`.
+        first_person: [I + 1] int.
+        notes: lines to tell the user, such as frames that were left out.
+    """
+
+    image_paths: Sequence[pathlib.Path]
+    images: Mapping[str, Sequence]
+    people: Mapping[str, Sequence]
+    first_person: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_columns("images", self.images, IMAGE_COLUMNS, len(self.image_paths))
+        _check_columns("people", self.people, PERSON_FIELDS, int(self.first_person[-1]))
+
+    @property
+    def num_images(self) -> int:
+        return len(self.image_paths)
+
+    def size_of(self, image: int) -> tuple[int, int]:
+        """(height, width) that the annotations give, zeros if they do not."""
+        return int(self.images["height"][image]), int(self.images["width"][image])
+
+    def select(self, images: range) -> SplitAnnotations:
+        """The part of a run of consecutive images."""
+        first, last = self.first_person[[images.start, images.stop]]
+        return dataclasses.replace(
+            self,
+            image_paths=self.image_paths[images.start : images.stop],
+            images={name: col[images.start : images.stop] for name, col in self.images.items()},
+            people={name: column[first:last] for name, column in self.people.items()},
+            first_person=self.first_person[images.start : images.stop + 1] - first,
+        )
+
+    def example(self, image: int, picture: bytes, size: tuple[int, int]) -> dict[str, Any]:
+        """The record of an image as tensorflow-datasets encodes it."""
+        people = slice(*self.first_person[image : image + 2])
+        example = {name: column[image] for name, column in self.images.items()}
+        example |= {"image": picture, "height": size[0], "width": size[1]}
+        example["people"] = {name: column[people] for name, column in self.people.items()}
+        return example
+
+
+def _check_columns(table: str, columns: Mapping[str, Sequence], names: Sequence[str], num_rows: int) -> None:
+    if set(columns) != set(names):
+        raise ValueError(f"{table} must have the columns {sorted(names)}, got {sorted(columns)}")
+    lengths = {name: len(column) for name, column in columns.items() if len(column) != num_rows}
+    if lengths:
+        raise ValueError(f"{table}: columns must have {num_rows} rows, got {lengths}")
+
+
+def photo_columns(num_images: int) -> dict[str, Sequence]:
+    """The image columns that single photos do not need, filled: no sequence, no ignore regions."""
+    return {
+        "sequence": [""] * num_images,
+        "frame": np.zeros(num_images, np.int64),
+        "is_labeled": np.ones(num_images, np.int64),
+        "ignore_points": [np.zeros(0, np.float32)] * num_images,
+        "ignore_lengths": [np.zeros(0, np.int64)] * num_images,
+    }
+
+
+def count_split(split: SplitAnnotations) -> dict[str, int]:
+    """What a split holds, to print and to keep in the dataset's metadata."""
+    labeled_joints = np.asarray(split.people["visibility"]) > 0
+    return {
+        "images": split.num_images,
+        "labeled images": int(np.sum(split.images["is_labeled"])),
+        "images with people": int(np.sum(np.diff(split.first_person) > 0)),
+        "images with keypoints": _images_with_keypoints(split, labeled_joints),
+        "people": int(split.first_person[-1]),
+        "people with keypoints": int(labeled_joints.any(axis=1).sum()),
+        "crowd": int(np.sum(split.people["is_crowd"])),
+        "labeled keypoints": int(labeled_joints.sum()),
+        "tracks": _num_tracks(split),
+    }
+
+
+def _images_with_keypoints(split: SplitAnnotations, labeled_joints: np.ndarray) -> int:
+    per_person = np.concatenate([[0], np.cumsum(labeled_joints.any(axis=1))])
+    return int(np.sum(np.diff(per_person[split.first_person]) > 0))
+
+
+def _num_tracks(split: SplitAnnotations) -> int:
+    sequences = np.repeat(np.asarray(split.images["sequence"], object), np.diff(split.first_person))
+    tracks = np.asarray(split.people["track_id"])
+    return len({pair for pair in zip(sequences, tracks, strict=True) if pair[1] >= 0})
+
+
+def odd_boxes_note(boxes: np.ndarray, image_sizes: np.ndarray, first_person: np.ndarray) -> tuple[str, ...]:
+    """A line about boxes without area or wholly outside their image; they are kept as they are.
+
+    Args:
+        boxes: [P, 4] xyxy.
+        image_sizes: [I, 2] (height, width), 0 if unknown.
+        first_person: [I + 1].
+    """
+    sizes = np.repeat(image_sizes, np.diff(first_person), axis=0)
+    limits = np.where(sizes > 0, sizes, np.inf)
+    is_outside = (boxes[:, 0] >= limits[:, 1]) | (boxes[:, 1] >= limits[:, 0]) | (boxes[:, 2] <= 0) | (boxes[:, 3] <= 0)
+    is_empty = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
+    num_odd = int(np.sum(is_outside | is_empty))
+    return (f"{num_odd} boxes are empty or outside their image (kept as they are)",) * (num_odd > 0)

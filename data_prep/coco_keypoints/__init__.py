@@ -1,0 +1,1 @@
+"""COCO person keypoints, and any other dataset in its layout."""

@@ -1,0 +1,105 @@
+"""Reads the layout of COCO's person keypoints, with the skeleton that the files name."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from data_prep.annotations import SplitAnnotations, odd_boxes_note, photo_columns
+from data_prep.shards import PoseDatasetBuilder
+from data_prep.source import Source, digest_files
+from tfpose.coco import PersonAnnotations, read_person_annotations
+
+_ANNOTATION_FILE = re.compile(r"person_keypoints_(?P<name>.+)\.json$")
+
+
+def read_source(
+    source: pathlib.Path,
+    left_right_pairs: Iterable[Sequence[str]] | None = None,
+    sigmas: Sequence[float] | None = None,
+) -> Source:
+    """Reads annotations/person_keypoints_<name>.json; pictures are in <name>/ or images/<name>/.
+
+    A year at the end of a name is left out of the split's name: train2017 becomes split `train`.
+
+    Args:
+        source: the folder with `annotations`.
+        left_right_pairs: pairs of joint names for skeletons whose names do not say the side.
+        sigmas: object-keypoint-similarity constants, one per joint.
+
+    Raises:
+        FileNotFoundError: if the folder has no such files, or the pictures' folder is missing.
+        ValueError: if a file is not valid, or its skeleton is not that of the others.
+    """
+    files = sorted((source / "annotations").glob("person_keypoints_*.json"))
+    if not files:
+        raise FileNotFoundError(f"{source}: expected annotations/person_keypoints_<split>.json in it, found none")
+    names = [_ANNOTATION_FILE.search(path.name)["name"] for path in files]
+    annotations = [read_person_annotations(path, left_right_pairs, sigmas) for path in files]
+    for other in annotations[1:]:
+        if other.skeleton != annotations[0].skeleton:
+            raise ValueError(
+                f"{other.path}: should have the skeleton of {annotations[0].path.name} "
+                f"({annotations[0].skeleton.joints}), found {other.skeleton.joints}"
+            )
+    splits = {
+        split: build_split(people, find_image_folder(source, name))
+        for split, name, people in zip(split_names(names), names, annotations, strict=True)
+    }
+    options = {"left_right_pairs": left_right_pairs, "sigmas": sigmas}
+    return Source(splits, annotations[0].skeleton, digest_files(files, options))
+
+
+def split_names(names: Sequence[str]) -> list[str]:
+    """Names of splits for names of files: without their year, unless that makes two of them equal."""
+    safe = [name.replace("-", "_") for name in names]
+    short = [re.sub(r"(?<=[a-z])_?(19|20)\d\d$", "", name) for name in safe]
+    return short if len(set(short)) == len(short) else safe
+
+
+def find_image_folder(source: pathlib.Path, name: str) -> pathlib.Path:
+    """The folder of a split's pictures, as COCO has it or below images/."""
+    folders = [source / name, source / "images" / name]
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"{source}: expected the pictures of split {name!r} in {folders[0]} or {folders[1]}, found neither"
+    )
+
+
+def build_split(people: PersonAnnotations, image_folder: pathlib.Path) -> SplitAnnotations:
+    """Arranges annotations as records; nobody has a head box or a track."""
+    num_people = people.num_people
+    return SplitAnnotations(
+        image_paths=[image_folder / name for name in people.file_names],
+        images=photo_columns(people.num_images)
+        | {
+            "file_name": people.file_names,
+            "image_id": people.image_ids,
+            "height": people.image_sizes[:, 0],
+            "width": people.image_sizes[:, 1],
+        },
+        people={
+            "keypoints": people.keypoints.astype(np.float32),
+            "visibility": people.visibility,
+            "box": people.boxes.astype(np.float32),
+            "head_box": np.full((num_people, 4), np.nan, np.float32),
+            "area": people.areas.astype(np.float32),
+            "is_crowd": people.is_crowd.astype(np.int64),
+            "track_id": np.full(num_people, -1, np.int64),
+            "annotation_id": people.annotation_ids,
+            "segmentation": people.segmentations,
+        },
+        first_person=people.first_person,
+        notes=odd_boxes_note(people.boxes, people.image_sizes, people.first_person),
+    )
+
+
+class Builder(PoseDatasetBuilder):
+    """COCO keypoints as records."""
+
+    HOMEPAGE = "https://cocodataset.org/#keypoints-2017"

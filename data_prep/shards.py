@@ -1,0 +1,172 @@
+"""Writes records with tensorflow-datasets: features, shards by size, an interruption leaves nothing whole."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data_prep.annotations import SplitAnnotations
+from data_prep.pictures import read_picture
+from data_prep.writing import picture_bytes
+from tfpose.data.records import IMAGE_FIELDS, PERSON_FIELDS
+from tfpose.skeletons import Skeleton
+
+SHARD_BYTES = 128 << 20
+# Reading waits for the disk (or the network behind it), not for the processor.
+_NUM_READERS = 8
+_READ_AHEAD = 64
+_LIST_FIELDS = ("ignore_points", "ignore_lengths")
+
+
+def features_from_schema(num_joints: int) -> tfds.features.FeaturesDict:
+    """The schema of `tfpose.data.records` in the words of tensorflow-datasets.
+
+    People are tensors with a first axis of unknown length, which are stored as one flat list per field, as the
+    schema wants them; `tfds.features.Sequence` stores the same lists but walks over every number in Python.
+    """
+    features = {name: _image_feature(name, kind) for name, kind in IMAGE_FIELDS.items()}
+    people = {name: _person_feature(kind, shape, num_joints) for name, (kind, shape) in PERSON_FIELDS.items()}
+    return tfds.features.FeaturesDict(features | {"people": tfds.features.FeaturesDict(people)})
+
+
+_DTYPES = {"bytes": np.str_, "int": np.int64, "float": np.float32}
+
+
+def _image_feature(name: str, kind: str) -> tfds.features.FeatureConnector:
+    if name == "image":
+        return tfds.features.Image(shape=(None, None, 3))
+    if name in _LIST_FIELDS:
+        return tfds.features.Tensor(shape=(None,), dtype=_DTYPES[kind])
+    return tfds.features.Text() if kind == "bytes" else tfds.features.Scalar(_DTYPES[kind])
+
+
+def _person_feature(kind: str, shape: Sequence, num_joints: int) -> tfds.features.FeatureConnector:
+    sides = tuple(num_joints if size == "joints" else size for size in shape)
+    return tfds.features.Tensor(shape=(None, *sides), dtype=_DTYPES[kind])
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardExamples:
+    """The records of one shard; called by tensorflow-datasets, possibly in another process under Beam.
+
+    Attributes:
+        annotations: of the shard's images only, since Beam sends them to its workers.
+        first_image: position of the first of them in the split.
+        on_record: called after each record, for progress; None under Beam.
+    """
+
+    annotations: SplitAnnotations
+    first_image: int
+    on_record: Callable[[], Any] | None = None
+
+    def __call__(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        with concurrent.futures.ThreadPoolExecutor(_NUM_READERS) as pool:
+            images = range(self.annotations.num_images)
+            for image, (picture, size) in _map_ahead(pool, self._read, images):
+                yield self.first_image + image, self.annotations.example(image, picture, size)
+                if self.on_record is not None:
+                    self.on_record()
+
+    def _read(self, image: int) -> tuple[bytes, tuple[int, int]]:
+        return read_picture(self.annotations.image_paths[image], self.annotations.size_of(image))
+
+
+def _map_ahead(
+    pool: concurrent.futures.Executor, function: Callable[[int], Any], items: Sequence[int]
+) -> Iterator[tuple[int, Any]]:
+    """(item, function(item)) in order, with a bounded number of calls under way."""
+    remaining = iter(items)
+    first = itertools.islice(remaining, _READ_AHEAD)
+    waiting = collections.deque((item, pool.submit(function, item)) for item in first)
+    try:
+        while waiting:
+            item, future = waiting.popleft()
+            yield item, future.result()
+            for following in itertools.islice(remaining, 1):
+                waiting.append((following, pool.submit(function, following)))
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+def shard_ranges(num_bytes: np.ndarray, shard_bytes: int = SHARD_BYTES) -> list[range]:
+    """Cuts a split into consecutive shards of about equal size, each with at least one image.
+
+    Args:
+        num_bytes: [I] sizes of the pictures' files.
+        shard_bytes: aimed at.
+    """
+    num_images = len(num_bytes)
+    ends = np.cumsum(num_bytes)
+    num_shards = min(num_images, max(1, int(np.ceil(ends[-1] / shard_bytes))))
+    targets = ends[-1] * np.arange(1, num_shards) / num_shards
+    cuts = np.searchsorted(ends, targets, side="left") + 1
+    # Keeps every shard non-empty, also where single pictures are larger than a shard.
+    cuts = np.maximum.accumulate(np.maximum(cuts, np.arange(1, num_shards)) - np.arange(num_shards - 1))
+    cuts = np.minimum(cuts + np.arange(num_shards - 1), num_images - np.arange(num_shards - 1, 0, -1))
+    return [range(a, b) for a, b in itertools.pairwise([0, *cuts.tolist(), num_images])]
+
+
+class PoseDatasetBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
+    """Writes splits that were read before; what differs between datasets is only how they are read.
+
+    Records keep the order of their annotation files, so the frames of a video lie side by side; training shuffles
+    by itself. Shards are written directly (no intermediate copy of all pictures), one at a time or under Beam.
+    """
+
+    HOMEPAGE: ClassVar[str] = ""
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First layout."}
+    # Nothing is downloaded; tensorflow-datasets would look for a list of downloads with a package that it does not
+    # install.
+    url_infos: ClassVar[dict] = {}
+
+    def __init__(
+        self,
+        *,
+        splits: Mapping[str, SplitAnnotations],
+        skeleton: Skeleton,
+        metadata: Mapping[str, Any],
+        data_dir: str | pathlib.Path,
+        on_record: Callable[[], Any] | None = None,
+    ):
+        """See `data_prep.build`.
+
+        Args:
+            splits: by name, none of them empty.
+            skeleton: of all keypoints.
+            metadata: more entries for metadata.json.
+            data_dir: the dataset will be in data_dir/<name>/<version>.
+            on_record: called after each record.
+        """
+        self._splits = dict(splits)
+        self._skeleton = skeleton
+        self._metadata = dict(metadata)
+        self._on_record = on_record
+        super().__init__(data_dir=data_dir)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        metadata = {"dataset": self.name, "skeleton": self._skeleton.to_dict(), **self._metadata}
+        return self.dataset_info_from_configs(
+            features=features_from_schema(self._skeleton.num_joints),
+            metadata=tfds.core.MetadataDict(metadata),
+            homepage=self.HOMEPAGE,
+            disable_shuffling=True,
+        )
+
+    def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[ShardExamples]]:
+        return {
+            name: [
+                ShardExamples(split.select(images), images.start, self._on_record)
+                for images in shard_ranges(picture_bytes(split))
+            ]
+            for name, split in self._splits.items()
+        }

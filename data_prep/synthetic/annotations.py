@@ -1,0 +1,230 @@
+"""What is written down about a frame: keypoints, their visibility, boxes, ignore regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from data_prep.synthetic.figures import owner_code, person_of_owners
+from tfpose.boxes import around_keypoints
+from tfpose.skeletons import POSETRACK15
+
+NOT_ANNOTATED, HIDDEN, VISIBLE = 0, 1, 2
+
+# Parts that are drawn around a joint; on the head and the trunk a hidden joint can be guessed.
+_LIMB_PARTS = {
+    "elbow": ("upper_arm", "forearm"),
+    "wrist": ("forearm", "hand"),
+    "knee": ("thigh", "shin"),
+    "ankle": ("shin", "shoe"),
+    "shoulder": ("upper_arm",),
+    "hip": ("thigh",),
+}
+_BODY_PARTS = {
+    "nose": ("head",),
+    "head_top": ("head", "hair"),
+    "head_bottom": ("neck", "head", "hair", "torso", "bag"),
+    "shoulder": ("torso",),
+    "hip": ("torso", "skirt"),
+    "knee": ("skirt",),
+}
+_GUESSED_ON_OWN_BODY = ("nose", "head_top", "head_bottom", "shoulder", "hip")
+_REACH = 0.045  # of the stature: how deep a joint may be hidden, about the radius of a thigh
+_OWN_REACH = 0.075
+_BOX_MARGIN = 0.15
+_FEWEST_JOINTS = 4
+
+
+@dataclass(frozen=True)
+class SyntheticFrame:
+    """A picture and everything known about it; P people, joints as in `POSETRACK15`.
+
+    Coordinates are (x, y) in pixels whose centres lie at whole numbers; boxes are (x1, y1, x2, y2).
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB.
+        keypoints: [P, 15, 2] float32; (0, 0) where not annotated.
+        visibility: [P, 15] uint8: 0 not annotated (outside the image, or hidden too deep to be
+            guessed), 1 hidden, 2 visible.
+        boxes: [P, 4] float32, the annotated joints' extent grown by 15 % on every side.
+        head_boxes: [P, 4] float32 around the skull, also where it is hidden or outside the image.
+        areas: [P] float32, pixels of the person inside the image, hidden ones included.
+        track_ids: [P] int64, constant over a video.
+        ignore_regions: polygons [N, 2] float32 around people that are not annotated.
+    """
+
+    image: np.ndarray
+    keypoints: np.ndarray
+    visibility: np.ndarray
+    boxes: np.ndarray
+    head_boxes: np.ndarray
+    areas: np.ndarray
+    track_ids: np.ndarray
+    ignore_regions: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def is_labeled_joint(self) -> np.ndarray:
+        """[P, 15] bool: which keypoints are annotated."""
+        return self.visibility > NOT_ANNOTATED
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A person as drawn into one frame.
+
+    Attributes:
+        person: number in `Canvas.owners`.
+        track_id: None for unlabeled people.
+        image_points: name -> [2] in pixels.
+        depths: name -> metres from the camera.
+        pixels_per_metre: at the hips.
+        stature: metres.
+        is_facing: whether the face can be seen.
+        area: pixels inside the image before others were drawn over it.
+    """
+
+    person: int
+    track_id: int | None
+    image_points: dict[str, np.ndarray]
+    depths: dict[str, float]
+    pixels_per_metre: float
+    stature: float
+    is_facing: bool
+    area: int
+
+    @property
+    def size(self) -> float:
+        """Stature in pixels."""
+        return self.stature * self.pixels_per_metre
+
+
+def _split_side(joint: str) -> tuple[str, str]:
+    for side in ("left_", "right_"):
+        if joint.startswith(side):
+            return side, joint[len(side) :]
+    return "", joint
+
+
+def _own_codes(person: int, joint: str) -> list[int]:
+    side, name = _split_side(joint)
+    parts = [side + part for part in _LIMB_PARTS.get(name, ())]
+    parts += _BODY_PARTS.get(name, ())
+    return [owner_code(person, part) for part in parts]
+
+
+def _disc(owners: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
+    """Owners of the pixels in a square around a point, [n, n] or less at the border."""
+    reach = max(1, round(radius))
+    x, y = round(float(centre[0])), round(float(centre[1]))
+    return owners[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
+
+
+def _is_on_far_side(sighting: Sighting, joint: str) -> bool:
+    """Whether the trunk is in front of a shoulder or hip."""
+    _, name = _split_side(joint)
+    if name not in ("shoulder", "hip"):
+        return False
+    behind = sighting.depths[joint] - sighting.depths[f"{name}_middle"]
+    return behind > 0.04 * sighting.stature
+
+
+def classify_joint(sighting: Sighting, joint: str, owners: np.ndarray) -> int:
+    """Decides whether a joint is visible, hidden or not annotated.
+
+    A hidden joint is annotated if some of its own limb shows nearby, or if it is a joint of head or
+    trunk that only the person's own body covers.
+
+    Args:
+        owners: [H, W], the `Canvas.owners` of the finished frame.
+    """
+    height, width = owners.shape
+    x, y = sighting.image_points[joint]
+    if not (0 < x <= width - 1 and 0 < y <= height - 1):
+        return NOT_ANNOTATED
+    codes = _own_codes(sighting.person, joint)
+    owner = int(owners[round(float(y)), round(float(x))])
+    _, name = _split_side(joint)
+    is_turned_away = name == "nose" and not sighting.is_facing
+    if owner in codes and not is_turned_away and not _is_on_far_side(sighting, joint):
+        return VISIBLE
+    is_own_body = person_of_owners(np.asarray(owner)) == sighting.person
+    if is_own_body and name in _GUESSED_ON_OWN_BODY:
+        return HIDDEN
+    reach = (_OWN_REACH if is_own_body else _REACH) * sighting.size
+    nearby = _disc(owners, (x, y), reach)
+    share = np.isin(nearby, codes).mean()
+    return HIDDEN if share > 0.1 else NOT_ANNOTATED
+
+
+def _head_box(sighting: Sighting) -> np.ndarray:
+    """Box around the skull from chin to crown."""
+    top, bottom = sighting.image_points["head_top"], sighting.image_points["head_bottom"]
+    middle, half = (top + bottom) / 2, np.abs(top - bottom) / 2
+    half = np.maximum(half, 0.055 * sighting.size)
+    return np.concatenate([middle - half, middle + half])
+
+
+def _outline(points: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Convex polygon [N, 2] around points, cut at the image border."""
+    height, width = image_size
+    inside = np.clip(points, 0, [width - 1, height - 1]).astype(np.float32)
+    return cv2.convexHull(inside)[:, 0]
+
+
+def _group_regions(sightings: list[Sighting], image_size: tuple[int, int]) -> list[np.ndarray]:
+    """One polygon around all unlabeled people, none if they are out of sight."""
+    corners = []
+    for sighting in sightings:
+        points = np.stack(list(sighting.image_points.values()))
+        if sighting.track_id is None and sighting.area > 0:
+            margin = 0.06 * sighting.size
+            corners += [points + [dx, dy] for dx in (-margin, margin) for dy in (-margin, margin)]
+    return [_outline(np.concatenate(corners), image_size)] if corners else []
+
+
+def _remainder_region(person: int, owners: np.ndarray) -> list[np.ndarray]:
+    """A rectangle around what is left of a person with too few joints to be annotated."""
+    rows, columns = np.nonzero(person_of_owners(owners) == person)
+    if len(rows) == 0:
+        return []
+    left, top, right, bottom = columns.min(), rows.min(), columns.max(), rows.max()
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    outward = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    return [(np.array(corners) + outward).astype(np.float32)]
+
+
+def annotate(image: np.ndarray, owners: np.ndarray, sightings: list[Sighting]) -> SyntheticFrame:
+    """Writes down the people of a finished frame, ordered by track id.
+
+    People with fewer than four annotated joints are left out; what shows of them is put under an
+    ignore region.
+    """
+    keypoints, visibility, head_boxes, areas, track_ids = [], [], [], [], []
+    regions = _group_regions(sightings, owners.shape)
+    labeled = [sighting for sighting in sightings if sighting.track_id is not None]
+    for sighting in sorted(labeled, key=lambda one: one.track_id):
+        flags = [classify_joint(sighting, joint, owners) for joint in POSETRACK15.joints]
+        if np.count_nonzero(flags) < _FEWEST_JOINTS:
+            regions += _remainder_region(sighting.person, owners)
+            continue
+        points = np.stack([sighting.image_points[joint] for joint in POSETRACK15.joints])
+        keypoints.append(np.where(np.array(flags)[:, None] > NOT_ANNOTATED, points, 0.0))
+        visibility.append(flags)
+        head_boxes.append(_head_box(sighting))
+        areas.append(sighting.area)
+        track_ids.append(sighting.track_id)
+    num_joints = POSETRACK15.num_joints
+    points = np.asarray(keypoints, np.float32).reshape(-1, num_joints, 2)
+    flags = np.asarray(visibility, np.uint8).reshape(-1, num_joints)
+    return SyntheticFrame(
+        image=image,
+        keypoints=points,
+        visibility=flags,
+        boxes=around_keypoints(points, flags > NOT_ANNOTATED, _BOX_MARGIN).astype(np.float32).reshape(-1, 4),
+        head_boxes=np.asarray(head_boxes, np.float32).reshape(-1, 4),
+        areas=np.asarray(areas, np.float32),
+        track_ids=np.asarray(track_ids, np.int64),
+        ignore_regions=regions,
+    )

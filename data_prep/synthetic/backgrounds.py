@@ -1,0 +1,426 @@
+"""Places without people: street, park, hall, room and beach, drawn once per video."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from data_prep.synthetic.appearance import sample_color
+from data_prep.synthetic.camera import Camera
+
+PLACES = ("street", "park", "hall", "room", "beach")
+_INDOORS = ("hall", "room")
+_SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """A place without people.
+
+    Attributes:
+        pixels: [H, W, 3] float32 RGB.
+        is_indoors: whether there is a back wall and no sun.
+        far_depth: metres to the back wall, or to where people are too small to matter.
+    """
+
+    pixels: np.ndarray
+    is_indoors: bool
+    far_depth: float
+
+
+def fill(image: np.ndarray, points: np.ndarray, color: np.ndarray) -> None:
+    """Fills a polygon [N, 2] given in pixels with fractions, anti-aliased."""
+    fixed = np.round(np.asarray(points, np.float64) * (1 << _SHIFT)).astype(np.int32)
+    cv2.fillPoly(image, [fixed], _tuple(color), cv2.LINE_AA, _SHIFT)
+
+
+def stroke(image: np.ndarray, start, end, thickness: float, color: np.ndarray) -> None:
+    """Draws a line between two points given in pixels with fractions, anti-aliased."""
+    first, last = (tuple(int(round(value * (1 << _SHIFT))) for value in point) for point in (start, end))
+    width = max(1, int(round(thickness)))
+    cv2.line(image, first, last, _tuple(color), width, cv2.LINE_AA, _SHIFT)
+
+
+def disc(image: np.ndarray, centre, radii: tuple[float, float], color: np.ndarray) -> None:
+    """Fills an axis-parallel ellipse given in pixels with fractions, anti-aliased."""
+    one = 1 << _SHIFT
+    middle = tuple(int(round(value * one)) for value in centre)
+    axes = tuple(max(1, int(round(value * one))) for value in radii)
+    cv2.ellipse(image, middle, axes, 0, 0, 360, _tuple(color), -1, cv2.LINE_AA, _SHIFT)
+
+
+def panel(
+    image: np.ndarray,
+    camera: Camera,
+    x: tuple[float, float],
+    y: tuple[float, float],
+    depth: float,
+    color: np.ndarray,
+) -> None:
+    """Fills an upright rectangle parallel to the image, given in metres."""
+    corners = np.array([(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])])
+    world = np.concatenate([corners, np.full((4, 1), depth)], axis=1)
+    fill(image, camera.project(world)[0], color)
+
+
+def _tuple(color: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(value) for value in np.clip(np.round(color), 0, 255))
+
+
+def _noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> np.ndarray:
+    """Smooth noise [H, W] around 0 with about `cells` features across the width."""
+    height, width = size
+    rows = max(2, int(cells * height / width))
+    coarse = rng.normal(0, 1, (rows, max(2, cells))).astype(np.float32)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+# ---------------------------------------------------------------------------------------- ground
+
+Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class _WorldNoise:
+    """Noise that sticks to the ground: looked up by metres, repeats after 64 cells."""
+
+    def __init__(self, rng: np.random.Generator):
+        self._tile = rng.normal(0, 1, (64, 64)).astype(np.float32)
+
+    def __call__(self, x: np.ndarray, z: np.ndarray, cell_metres: float) -> np.ndarray:
+        columns = (np.mod(x / cell_metres, 64)).astype(np.float32)
+        rows = (np.mod(z / cell_metres, 64)).astype(np.float32)
+        return cv2.remap(self._tile, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+
+    def per_cell(self, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """One value per whole cell."""
+        return self._tile[row.astype(int) % 64, column.astype(int) % 64]
+
+
+def _lines(values: np.ndarray, spacing: float, width: float) -> np.ndarray:
+    """1 on lines that repeat every `spacing`, 0 elsewhere."""
+    return (np.abs(np.mod(values / spacing, 1) - 0.5) > 0.5 - width / spacing / 2).astype(np.float32)
+
+
+def _tinted(color: np.ndarray, brightness: np.ndarray) -> np.ndarray:
+    return color * (1 + brightness[..., None])
+
+
+def _grass(rng: np.random.Generator) -> Texture:
+    noise = _WorldNoise(rng)
+    color = np.array([rng.uniform(70, 125), rng.uniform(115, 160), rng.uniform(45, 80)])
+    path_z, path_width = rng.uniform(6, 14), rng.uniform(1.2, 2.5)
+    path_color = np.array([190, 172, 140]) + rng.normal(0, 10, 3)
+
+    def texture(x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        tint = 0.13 * noise(x, z, 0.05) + 0.10 * noise(x, z, 0.6) + 0.08 * noise(x, z, 4.0)
+        wavy = z - path_z - 0.8 * np.sin(x * 0.35) + 0.15 * noise(x, z, 0.3)
+        is_path = np.clip((path_width / 2 - np.abs(wavy)) * 6, 0, 1)[..., None]
+        path = _tinted(path_color, 0.06 * noise(x, z, 0.08))
+        return _tinted(color, tint) * (1 - is_path) + path * is_path
+
+    return texture
+
+
+def _asphalt(rng: np.random.Generator) -> Texture:
+    noise = _WorldNoise(rng)
+    color = np.full(3, rng.uniform(85, 140)) + rng.normal(0, 4, 3)
+    line_z, kerb_z = rng.uniform(5, 9), rng.uniform(10, 14)
+
+    def texture(x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        ground = _tinted(color, 0.07 * noise(x, z, 0.04) + 0.06 * noise(x, z, 1.5))
+        dash = (np.abs(z - line_z) < 0.09) & (np.mod(x, 3.0) < 1.6)
+        pavement = _tinted(color + 40, 0.05 * noise(x, z, 0.1) - 0.15 * _lines(x, 1.2, 0.05))
+        ground = np.where((z > kerb_z)[..., None], pavement, ground)
+        ground = np.where((np.abs(z - kerb_z) < 0.12)[..., None], color + 70, ground)
+        return np.where(dash[..., None], 225.0, ground)
+
+    return texture
+
+
+def _tiles(rng: np.random.Generator) -> Texture:
+    noise = _WorldNoise(rng)
+    size, contrast = rng.uniform(0.5, 1.3), rng.uniform(0.03, 0.1)
+    color = np.full(3, rng.uniform(120, 195)) + rng.normal(0, 8, 3)
+
+    def texture(x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        joints = np.maximum(_lines(x, size, 0.05), _lines(z, size, 0.08))
+        tint = contrast * noise.per_cell(x / size + 500.5, z / size + 0.5)
+        return _tinted(color, tint + 0.04 * noise(x, z, 0.1) - 0.22 * joints)
+
+    return texture
+
+
+def _planks(rng: np.random.Generator) -> Texture:
+    noise = _WorldNoise(rng)
+    color = np.array([185, 140, 95]) * rng.uniform(0.6, 1.15) + rng.normal(0, 8, 3)
+    width = rng.uniform(0.15, 0.35)
+
+    def texture(x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        tint = 0.07 * noise.per_cell(x / width + 500, np.zeros_like(z)) + 0.05 * noise(x * 6, z, 0.6)
+        return _tinted(color, tint - 0.25 * _lines(x, width, 0.02))
+
+    return texture
+
+
+def _court(rng: np.random.Generator) -> Texture:
+    noise = _WorldNoise(rng)
+    color = sample_color(rng, (0.25, 0.6)) * 0.6 + 80
+    spacing = rng.uniform(3.5, 6)
+
+    def texture(x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        marks = np.maximum(_lines(x + 1.3, spacing, 0.07), _lines(z + 0.7, spacing * 0.9, 0.09))
+        ground = _tinted(color, 0.03 * noise(x, z, 0.3) + 0.04 * noise(x, z, 2.0))
+        return ground + marks[..., None] * (235 - ground)
+
+    return texture
+
+
+def _sand(rng: np.random.Generator) -> Texture:
+    noise = _WorldNoise(rng)
+    color = np.array([222, 198, 152]) + rng.normal(0, 8, 3)
+    shore_z = rng.uniform(15, 22)
+    sea = np.array([60, 130, 165]) + rng.normal(0, 15, 3)
+
+    def texture(x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        sand = _tinted(color, 0.06 * noise(x, z, 0.06) + 0.06 * noise(x, z, 0.7))
+        water = _tinted(sea, 0.08 * noise(x * 0.3, z, 0.5))
+        shore = np.clip((z - shore_z - 0.7 * np.sin(x * 0.5)) * 1.5, 0, 1)[..., None]
+        foam = np.exp(-8 * (shore - 0.5) ** 2)
+        return sand * (1 - shore) + water * shore + 25 * foam
+
+    return texture
+
+
+_TEXTURES: dict[str, tuple[Callable[[np.random.Generator], Texture], ...]] = {
+    "street": (_asphalt, _tiles),
+    "park": (_grass,),
+    "hall": (_court, _planks),
+    "room": (_planks, _tiles),
+    "beach": (_sand,),
+}
+
+
+def _paint_ground(image: np.ndarray, camera: Camera, texture: Texture) -> None:
+    """Covers everything below the horizon, with detail fading into the distance."""
+    height, width = image.shape[:2]
+    first = max(0, math.floor(camera.horizon_y) + 1)
+    if first >= height:
+        return
+    rows = np.arange(first, height, dtype=np.float32)[:, None]
+    z = camera.focal_length * camera.height_metres / np.maximum(rows - camera.horizon_y, 0.3)
+    columns = np.arange(width, dtype=np.float32)[None]
+    x = (columns - camera.centre_x) * z / camera.focal_length
+    z = np.broadcast_to(z, x.shape)
+    ground = texture(x, z).astype(np.float32)
+    smooth = cv2.GaussianBlur(ground, (0, 0), 2.0, sigmaY=1.0)
+    detail = np.clip(1.5 - z / 14, 0, 1)[..., None]
+    image[first:] = np.clip(smooth + detail * (ground - smooth), 0, 255)
+
+
+# ---------------------------------------------------------------------------------------- sceneries
+
+
+def _paint_sky(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> None:
+    height, width = image.shape[:2]
+    zenith = np.array([rng.uniform(70, 150), rng.uniform(130, 185), rng.uniform(190, 240)])
+    haze = np.array([rng.uniform(205, 245), rng.uniform(215, 240), rng.uniform(215, 240)])
+    below = np.clip(np.arange(height) / max(camera.horizon_y, 1), 0, 1)[:, None, None]
+    sky = zenith + below * (haze - zenith)
+    clouds = _noise(rng, (height, width), 5) + 0.5 * _noise(rng, (height, width), 14)
+    cover = np.clip((clouds - rng.uniform(0.0, 0.9)) * 0.7, 0, 0.85)[..., None]
+    image[:] = np.clip(sky + cover * (248 - sky), 0, 255)
+
+
+def _visible_width(image: np.ndarray, camera: Camera, depth: float) -> tuple[float, float]:
+    return camera.world_x(0, depth), camera.world_x(image.shape[1], depth)
+
+
+def _paint_buildings(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> None:
+    depth = rng.uniform(17, 26)
+    x, right = _visible_width(image, camera, depth)
+    while x < right:
+        width, height = rng.uniform(4, 9), rng.uniform(4.5, 13)
+        color = np.array([rng.uniform(120, 215)] * 3) + rng.normal(0, 13, 3)
+        panel(image, camera, (x, x + width), (0, height), depth, color)
+        panel(image, camera, (x, x + width), (height - 0.3, height), depth, 0.75 * color)
+        _paint_windows(image, camera, rng, (x, width, height, depth), color)
+        x += width
+
+
+def _paint_windows(
+    image: np.ndarray,
+    camera: Camera,
+    rng: np.random.Generator,
+    facade: tuple[float, float, float, float],
+    color: np.ndarray,
+) -> None:
+    x, width, height, depth = facade
+    glass = np.array([70, 90, 110]) + rng.normal(0, 20, 3)
+    columns = max(2, int(width / rng.uniform(1.3, 2.2)))
+    step = width / columns
+    for column in range(columns):
+        left = x + step * (column + 0.25)
+        for floor in np.arange(3.2, height - 1.2, 2.6):
+            tone = glass * rng.uniform(0.7, 1.4)
+            panel(image, camera, (left - 0.08, left + step / 2 + 0.08), (floor - 0.1, floor + 1.4), depth, 0.85 * color)
+            panel(image, camera, (left, left + step / 2), (floor, floor + 1.3), depth, tone)
+        if rng.random() < 0.6:
+            shop = sample_color(rng) if rng.random() < 0.4 else glass
+            panel(image, camera, (left - 0.2, left + step * 0.65), (0, 2.2), depth, shop)
+
+
+def paint_tree(image: np.ndarray, base: np.ndarray, size: float, rng: np.random.Generator) -> None:
+    """Draws a tree; its branches resemble arms, some have hardly any leaves.
+
+    Args:
+        base: (x, y) of the foot in pixels.
+        size: height in pixels.
+    """
+    bark = np.array([rng.uniform(85, 165), rng.uniform(65, 125), rng.uniform(50, 95)])
+    leaf = np.array([rng.uniform(50, 120), rng.uniform(95, 150), rng.uniform(40, 75)])
+    tips = []
+
+    def grow(start: np.ndarray, angle: float, length: float, thickness: float, level: int) -> None:
+        end = start + length * np.array([math.sin(angle), -math.cos(angle)])
+        stroke(image, start, end, thickness, bark * (0.8 + 0.1 * level))
+        tips.append(end)
+        if level < 3 and thickness > 0.8:
+            for turn in (-1, 1):
+                bend = angle + turn * rng.uniform(0.25, 0.7)
+                grow(end, bend, length * rng.uniform(0.6, 0.8), thickness * 0.6, level + 1)
+
+    grow(np.asarray(base, float), rng.normal(0, 0.05), 0.36 * size, max(1.5, 0.065 * size), 0)
+    if rng.random() < 0.7:
+        for tip in tips[1:]:
+            for _ in range(4):
+                place = tip + rng.normal(0, 0.07 * size, 2)
+                radius = size * rng.uniform(0.05, 0.1)
+                tone = leaf * rng.uniform(0.75, 1.3)
+                disc(image, place, (radius, radius * rng.uniform(0.7, 1)), tone)
+
+
+def _paint_far_trees(image: np.ndarray, camera: Camera, rng: np.random.Generator, count: int) -> None:
+    for depth in sorted(rng.uniform(15, 40, count), reverse=True):
+        left, right = _visible_width(image, camera, depth)
+        world = np.array([rng.uniform(left, right), 0.0, depth])
+        base, scale = camera.project(world)
+        paint_tree(image, base, rng.uniform(3.5, 8) * float(scale), rng)
+
+
+def _paint_hills(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> None:
+    width = image.shape[1]
+    unit = image.shape[0] / 270
+    for rise in (rng.uniform(25, 45), rng.uniform(8, 18)):
+        ridge = cv2.resize(rng.normal(0, 0.4, (1, 9)).astype(np.float32), (width, 1), interpolation=cv2.INTER_CUBIC)[0]
+        y = camera.horizon_y - rise * unit * (1 + ridge)
+        color = np.array([90, 125, 95]) + (60 if rise > 20 else 0) + rng.normal(0, 10, 3)
+        ends = [(width, camera.horizon_y + 3), (0, camera.horizon_y + 3)]
+        points = np.concatenate([np.stack([np.arange(width), y], axis=1), ends])
+        fill(image, points, color)
+
+
+def _paint_wall(image: np.ndarray, camera: Camera, rng: np.random.Generator, depth: float) -> None:
+    """Back wall with wainscot or bricks, a ceiling line, light from one side."""
+    height, width = image.shape[:2]
+    color = sample_color(rng, (0.03, 0.35)) * 0.5 + 110
+    image[:] = np.clip(color, 0, 255)
+    left, right = _visible_width(image, camera, depth)
+    if rng.random() < 0.35:
+        for row, y in enumerate(np.arange(0, 8, 0.35)):
+            panel(image, camera, (left, right), (y, y + 0.03), depth, 0.85 * color)
+            for x in np.arange(left + 0.5 * (row % 2), right, 1.0):
+                panel(image, camera, (x, x + 0.03), (y, y + 0.35), depth, 0.85 * color)
+    else:
+        panel(image, camera, (left, right), (0, rng.uniform(0.8, 1.3)), depth, 0.75 * color)
+    glow = np.linspace(*rng.uniform(0.75, 1.2, 2), width)[None, :, None]
+    image[:] = np.clip(image * glow, 0, 255)
+    panel(image, camera, (left, right), (0, 0.14), depth, 0.5 * color)
+
+
+def _paint_furniture(image: np.ndarray, camera: Camera, rng: np.random.Generator, depth: float) -> None:
+    """Windows, doors, pictures, shelves, posters along the back wall."""
+    x, right = _visible_width(image, camera, depth)
+    while x < right:
+        width = rng.uniform(0.9, 2.8)
+        kind = rng.choice(["window", "door", "picture", "shelf", "plain", "bars"])
+        if kind == "window":
+            panel(image, camera, (x - 0.1, x + width + 0.1), (0.9, 2.9), depth, np.full(3, 235))
+            for part in range(2):
+                start = x + part * width / 2
+                pane = np.array([165, 200, 225]) * rng.uniform(0.8, 1.1)
+                panel(image, camera, (start + 0.05, start + width / 2 - 0.05), (1, 2.8), depth, pane)
+        elif kind == "door":
+            color = sample_color(rng, (0.2, 0.6)) * 0.8
+            panel(image, camera, (x, x + 1.0), (0, 2.1), depth, color)
+            panel(image, camera, (x + 0.1, x + 0.9), (1.1, 1.95), depth, 1.15 * color)
+        elif kind == "picture":
+            panel(image, camera, (x, x + width * 0.6), (1.4, 2.3), depth, sample_color(rng))
+            panel(image, camera, (x + 0.08, x + width * 0.6 - 0.08), (1.48, 2.22), depth, sample_color(rng))
+        elif kind == "shelf":
+            panel(image, camera, (x, x + width), (0, 2.2), depth, np.array([120, 85, 55]))
+            for y in np.arange(0.15, 2, 0.5):
+                for book in np.arange(x + 0.05, x + width - 0.15, 0.13):
+                    panel(
+                        image, camera, (book, book + 0.11), (y, y + rng.uniform(0.25, 0.42)), depth, sample_color(rng)
+                    )
+        elif kind == "bars":
+            for y in np.arange(0.2, 2.6, 0.3):
+                panel(image, camera, (x, x + width), (y, y + 0.07), depth, np.array([190, 150, 105]))
+        x += width + rng.uniform(0.2, 1.5)
+
+
+def _paint_car(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> None:
+    depth = rng.uniform(13, 17)
+    left, right = _visible_width(image, camera, depth)
+    x, color = rng.uniform(left, right - 2), sample_color(rng)
+    panel(image, camera, (x, x + 4.2), (0.05, 0.3), depth, np.full(3, 45))
+    panel(image, camera, (x, x + 4.2), (0.3, 0.85), depth, color)
+    outline = np.array([(0.7, 0.85), (1.3, 1.4), (2.9, 1.4), (3.6, 0.85)])
+    for scale, tone in ((1.0, color * 0.9), (0.82, np.array([80, 100, 115]))):
+        roof = (outline - [2.15, 0.85]) * scale + [2.15 + x, 0.85]
+        world = np.concatenate([roof, np.full((4, 1), depth)], axis=1)
+        fill(image, camera.project(world)[0], tone)
+    for wheel in (0.85, 3.3):
+        centre, scale = camera.project(np.array([x + wheel, 0.32, depth]))
+        disc(image, centre, (0.33 * scale, 0.33 * scale), np.full(3, 30))
+        disc(image, centre, (0.17 * scale, 0.17 * scale), np.full(3, 160))
+
+
+def build_backdrop(place: str, camera: Camera, image_size: tuple[int, int], rng: np.random.Generator) -> Backdrop:
+    """Draws a place.
+
+    Args:
+        place: one of `PLACES`.
+        camera: whose picture of `image_size` (height, width) is drawn.
+
+    Returns:
+        The place without people.
+    """
+    image = np.zeros((*image_size, 3), np.uint8)
+    makers = _TEXTURES[place]
+    texture = makers[rng.integers(len(makers))](rng)
+    is_indoors = place in _INDOORS
+    far_depth = float(rng.uniform(10, 14)) if is_indoors else 17.0
+    if is_indoors:
+        ground = np.zeros_like(image)
+        _paint_ground(ground, camera, texture)
+        _paint_wall(image, camera, rng, far_depth)
+        _paint_furniture(image, camera, rng, far_depth)
+        edge = max(0, round(camera.ground_row(far_depth)))
+        image[edge:] = ground[edge:]
+    else:
+        _paint_sky(image, camera, rng)
+        if place in ("park", "beach"):
+            _paint_hills(image, camera, rng)
+        _paint_ground(image, camera, texture)
+        if place == "street":
+            _paint_buildings(image, camera, rng)
+            for _ in range(rng.integers(0, 3)):
+                _paint_car(image, camera, rng)
+        if place != "beach":
+            _paint_far_trees(image, camera, rng, int(rng.integers(1, 9 if place == "park" else 4)))
+    return Backdrop(image.astype(np.float32), is_indoors, far_depth)

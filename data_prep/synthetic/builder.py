@@ -1,0 +1,62 @@
+"""Draws videos into files in the layout of PoseTrack 2018 and reads these."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+
+from tqdm import tqdm
+
+from data_prep.shards import PoseDatasetBuilder
+from data_prep.source import Source
+from data_prep.synthetic.posetrack_files import write_posetrack18
+from data_prep.synthetic.scenes import SceneOptions
+from data_prep.videos import source_from_files
+from tfpose.posetrack import read_posetrack
+
+# Keeps the videos of one split the same when another split grows.
+_SEEDS_PER_SPLIT = 500_000
+
+
+def read_source(
+    videos: pathlib.Path,
+    num_videos: Mapping[str, int],
+    num_frames: int = 15,
+    image_size: tuple[int, int] = (270, 480),
+    max_people: int = 5,
+    frames_per_second: float = 10.0,
+    seed: int = 0,
+) -> Source:
+    """Draws the videos that are not there yet, and reads them all.
+
+    Args:
+        videos: folder for annotations/<split>/*.json and images/<split>/<sequence>/*.jpg.
+        num_videos: per split, two at most.
+        num_frames: of each video.
+        image_size: (height, width).
+        max_people: labeled people of a video.
+        frames_per_second: how densely the motion is sampled.
+        seed: of the first video of each split.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    seeds = {
+        split: range(seed + start, seed + start + count)
+        for start, (split, count) in zip((0, _SEEDS_PER_SPLIT), num_videos.items(), strict=False)
+    }
+    with tqdm(total=sum(num_videos.values()), unit=" videos", desc="drawing") as progress:
+        files = write_posetrack18(
+            videos,
+            seeds,
+            num_frames,
+            image_size,
+            max_people,
+            SceneOptions(frames_per_second=frames_per_second),
+            report_progress=lambda *_: progress.update(),
+        )
+    return source_from_files(files, read_posetrack, videos)
+
+
+class Builder(PoseDatasetBuilder):
+    """Synthetic videos as records."""

@@ -1,0 +1,516 @@
+"""How people move: joint angles over time, and the bones that turn them into points in space.
+
+Segment lengths are fractions of stature after Drillis and Contini (1966), as tabulated by Winter,
+"Biomechanics and Motor Control of Human Movement" (2009), figure 4.1. The gait curves are smooth
+stand-ins for the measured ones of the same book (chapter 4): the hip swings like a cosine, the knee
+bends mostly while the leg swings, the foot rolls from heel to toe.
+
+Body axes are (left, up, forward) in metres, with the origin on the ground below the pelvis. Arrays
+of a pair of limbs are [2, T]: left, then right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from data_prep.synthetic.paths import Course
+
+SIDES = ("left", "right")
+# Length of a step over leg length and the sine of the hip's swing: 2 for a stiff leg, a little more
+# since the knee bends; at this value the standing foot is on average at rest.
+_STEP_PER_SWING = 2.1
+_SIDE_SIGN = np.array([[1.0], [-1.0]])
+
+
+@dataclass(frozen=True)
+class Body:
+    """Bone lengths in metres.
+
+    Attributes:
+        stature: standing height.
+        leg_scale: legs longer (> 1) or shorter than usual, at the cost of the trunk.
+    """
+
+    stature: float
+    leg_scale: float = 1.0
+
+    @property
+    def thigh(self) -> float:
+        """Hip to knee."""
+        return 0.245 * self.leg_scale * self.stature
+
+    @property
+    def shin(self) -> float:
+        """Knee to ankle."""
+        return 0.246 * self.leg_scale * self.stature
+
+    @property
+    def torso(self) -> float:
+        """Middle of the hips to middle of the shoulders."""
+        return (0.779 - 0.491 * self.leg_scale) * self.stature
+
+    def of_stature(self, fraction: float) -> float:
+        """A length given as a fraction of stature."""
+        return fraction * self.stature
+
+
+@dataclass(frozen=True)
+class Style:
+    """What makes one person move differently from the next.
+
+    Attributes:
+        phase: of all cycles, in radians.
+        vigour: scales the swing of legs and arms; 1 is usual.
+        cycles_per_second: of gestures.
+        active_side: 0 if the left arm acts, 1 if the right one does.
+        lean: of the trunk forward, in radians.
+        head_yaw: of the head against the trunk, in radians, positive to the left.
+        arm_abduction: of hanging arms, in radians.
+        is_two_handed: both arms act.
+    """
+
+    phase: float = 0.0
+    vigour: float = 1.0
+    cycles_per_second: float = 1.0
+    active_side: int = 0
+    lean: float = 0.03
+    head_yaw: float = 0.0
+    arm_abduction: float = 0.1
+    is_two_handed: bool = False
+
+
+@dataclass(frozen=True)
+class JointAngles:
+    """Angles in radians; zero everywhere is standing upright with hanging arms.
+
+    Attributes:
+        shoulder_flexion: [2, T] arm forward.
+        shoulder_abduction: [2, T] arm away from the body's side.
+        elbow_flexion: [2, T].
+        elbow_swivel: [2, T] turns the plane of the elbow: 0 bends the forearm forward, pi/2 outward
+            (upward for an arm held out), -pi/2 inward.
+        hip_flexion: [2, T] thigh forward.
+        hip_abduction: [2, T] thigh sideways.
+        knee_flexion: [2, T].
+        foot_pitch: [2, T] toes down, against the ground.
+        lean: [T] of the trunk, forward.
+        shoulder_twist: [T] shoulders against the pelvis, to the left.
+        head_yaw: [T] to the left.
+        head_pitch: [T] nodding forward.
+        lift: [T] metres of the lower foot above the ground.
+    """
+
+    shoulder_flexion: np.ndarray
+    shoulder_abduction: np.ndarray
+    elbow_flexion: np.ndarray
+    elbow_swivel: np.ndarray
+    hip_flexion: np.ndarray
+    hip_abduction: np.ndarray
+    knee_flexion: np.ndarray
+    foot_pitch: np.ndarray
+    lean: np.ndarray
+    shoulder_twist: np.ndarray
+    head_yaw: np.ndarray
+    head_pitch: np.ndarray
+    lift: np.ndarray
+
+
+LegAction = Callable[[Body, Style, np.ndarray, np.ndarray], JointAngles]
+ArmAction = Callable[[JointAngles, Style, np.ndarray], JointAngles]
+
+
+def _bump(phase: np.ndarray, centre: float, sharpness: float) -> np.ndarray:
+    """A periodic bump of height 1 at `centre`, narrower with growing sharpness."""
+    return ((1 + np.cos(phase - centre)) / 2) ** sharpness
+
+
+def _leg_swing(phase: np.ndarray) -> np.ndarray:
+    """Swing of the hip, 1 foremost: a rounded triangle, so a standing foot goes back evenly."""
+    sharpness = 0.98
+    return np.arcsin(sharpness * np.cos(phase)) / math.asin(sharpness)
+
+
+def stand(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
+    """Standing at ease, swaying a little."""
+    del body, distances
+    sway = np.sin(2 * math.pi * 0.3 * seconds + style.phase)
+    pair = np.zeros((2, len(seconds)))
+    return JointAngles(
+        shoulder_flexion=pair + 0.04 * sway,
+        shoulder_abduction=pair + style.arm_abduction,
+        elbow_flexion=pair + 0.2,
+        elbow_swivel=pair,
+        hip_flexion=pair + 0.03,
+        hip_abduction=pair + 0.05 + 0.5 * style.arm_abduction,
+        knee_flexion=pair + 0.06,
+        foot_pitch=pair,
+        lean=style.lean + 0.02 * sway,
+        shoulder_twist=0.06 * sway,
+        head_yaw=style.head_yaw + 0.15 * sway,
+        head_pitch=0.05 * sway,
+        lift=np.zeros_like(seconds),
+    )
+
+
+def _stride_phase(distances: np.ndarray, style: Style, step_metres: float) -> np.ndarray:
+    """Phases [2, T] of both legs: 0 as the foot is foremost; one turn takes two steps."""
+    phase = style.phase + math.pi * distances / step_metres
+    return np.stack([phase, phase + math.pi])
+
+
+def walk(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
+    """Walking; the steps follow the distance covered, so the standing foot does not slide."""
+    swing = 0.40 * style.vigour
+    phase = _stride_phase(distances, style, _STEP_PER_SWING * (body.thigh + body.shin) * math.sin(swing))
+    still = stand(body, style, seconds, distances)
+    arm = -np.cos(phase)
+    return replace(
+        still,
+        shoulder_flexion=0.45 * style.vigour * arm,
+        elbow_flexion=0.35 + 0.2 * arm,
+        hip_flexion=0.08 + swing * _leg_swing(phase),
+        hip_abduction=np.full_like(phase, 0.01),
+        knee_flexion=0.08 + 0.14 * _bump(phase, 0.45, 3) + 1.0 * _bump(phase, 1.42 * math.pi, 3),
+        foot_pitch=0.75 * _bump(phase, 1.1 * math.pi, 4) - 0.3 * _bump(phase, 1.95 * math.pi, 5),
+        shoulder_twist=0.12 * style.vigour * np.cos(phase[0]),
+    )
+
+
+def run(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
+    """Running: long steps, high heels, bent elbows and a moment in the air after each push."""
+    swing = 0.62 * style.vigour
+    step = 2.6 * (body.thigh + body.shin) * math.sin(swing)
+    phase = _stride_phase(distances, style, step)
+    still = stand(body, style, seconds, distances)
+    arm = -np.cos(phase)
+    return replace(
+        still,
+        shoulder_flexion=-0.1 + 0.65 * style.vigour * arm,
+        elbow_flexion=1.5 + 0.25 * arm,
+        elbow_swivel=np.full_like(phase, -0.25),
+        hip_flexion=0.25 + swing * np.cos(phase),
+        hip_abduction=np.full_like(phase, 0.01),
+        knee_flexion=0.3 + 1.6 * _bump(phase, 1.4 * math.pi, 2),
+        foot_pitch=0.9 * _bump(phase, 1.25 * math.pi, 2) - 0.15,
+        lean=still.lean + 0.14,
+        shoulder_twist=0.2 * np.cos(phase[0]),
+        lift=0.05 * body.stature * _bump(2 * phase[0], -0.6, 1.5),
+    )
+
+
+def jumping_jack(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
+    """Jumping with legs and arms opening and closing."""
+    still = stand(body, style, seconds, distances)
+    opening = (1 - np.cos(2 * math.pi * style.cycles_per_second * seconds + style.phase)) / 2
+    pair = np.stack([opening, opening])
+    return replace(
+        still,
+        shoulder_abduction=0.2 + 2.45 * pair,
+        elbow_flexion=0.15 + 0.3 * (1 - pair),
+        elbow_swivel=np.full_like(pair, math.pi / 2),
+        hip_abduction=0.04 + 0.36 * pair,
+        knee_flexion=0.1 + 0.2 * (1 - pair),
+        hip_flexion=0.05 + 0.1 * (1 - pair),
+        lift=0.04 * body.stature * np.sin(math.pi * opening) ** 2,
+    )
+
+
+def squat(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
+    """Going down and up with the arms held forward."""
+    still = stand(body, style, seconds, distances)
+    cycle = math.pi * style.cycles_per_second * seconds + style.phase
+    depth = (1 - np.cos(cycle)) / 2 * min(style.vigour, 1.1)
+    pair = np.stack([depth, depth])
+    return replace(
+        still,
+        shoulder_flexion=0.1 + 1.4 * pair,
+        hip_flexion=0.05 + 1.45 * pair,
+        knee_flexion=0.08 + 1.75 * pair,
+        hip_abduction=0.1 + 0.12 * pair,
+        lean=0.05 + 0.5 * depth,
+        head_pitch=-0.3 * depth,
+    )
+
+
+def sit(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
+    """Sitting on a seat as high as the knees, forearms on the thighs."""
+    still = stand(body, style, seconds, distances)
+    pair = np.zeros((2, len(seconds)))
+    return replace(
+        still,
+        shoulder_flexion=pair + 0.45 + style.lean,
+        elbow_flexion=pair + 1.0,
+        elbow_swivel=pair - 0.25,
+        hip_flexion=pair + 1.45,
+        hip_abduction=pair + 0.5 * style.arm_abduction,
+        knee_flexion=pair + 1.4,
+    )
+
+
+def bend(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
+    """Bowing to reach for the ground and coming up again."""
+    still = stand(body, style, seconds, distances)
+    cycle = math.pi * style.cycles_per_second * seconds + style.phase
+    depth = (1 - np.cos(cycle)) / 2
+    pair = np.stack([depth, depth])
+    return replace(
+        still,
+        shoulder_flexion=0.1 + 1.0 * pair,
+        hip_flexion=0.05 + 0.45 * pair,
+        knee_flexion=0.08 + 0.7 * pair,
+        lean=0.05 + 0.9 * depth,
+        head_pitch=0.2 * depth,
+    )
+
+
+LEG_ACTIONS: dict[str, LegAction] = {
+    "stand": stand,
+    "walk": walk,
+    "run": run,
+    "jumping_jack": jumping_jack,
+    "squat": squat,
+    "sit": sit,
+    "bend": bend,
+}
+
+
+def _with_arms(angles: JointAngles, style: Style, **values: float | np.ndarray) -> JointAngles:
+    """Sets angles of the acting arm, or of both for a two-handed person."""
+    acting = [0, 1] if style.is_two_handed else [style.active_side]
+    changed = {}
+    for name, value in values.items():
+        changed[name] = np.array(getattr(angles, name))
+        changed[name][acting] = value
+    return replace(angles, **changed)
+
+
+def wave(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
+    """A raised arm whose forearm swings from side to side."""
+    swing = np.sin(2 * math.pi * style.cycles_per_second * seconds + style.phase)
+    return _with_arms(
+        angles,
+        style,
+        shoulder_flexion=0.25,
+        shoulder_abduction=1.45 + 0.15 * swing,
+        elbow_flexion=1.15 + 0.5 * swing,
+        elbow_swivel=math.pi / 2,
+    )
+
+
+def telephone(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
+    """A hand held to the ear."""
+    del seconds
+    style = replace(style, is_two_handed=False)
+    return _with_arms(
+        angles,
+        style,
+        shoulder_flexion=0.55,
+        shoulder_abduction=0.45,
+        elbow_flexion=2.3,
+        elbow_swivel=0.1,
+    )
+
+
+def gesture(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
+    """Talking with the hands in front of the trunk."""
+    swing = np.sin(2 * math.pi * style.cycles_per_second * seconds + style.phase)
+    return _with_arms(
+        angles,
+        style,
+        shoulder_flexion=0.4 + 0.25 * swing,
+        shoulder_abduction=0.25,
+        elbow_flexion=1.35 + 0.45 * np.cos(4 * seconds + style.phase),
+        elbow_swivel=-0.3,
+    )
+
+
+def hands_on_hips(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
+    """Elbows out, hands on the hips."""
+    del seconds
+    return _with_arms(
+        angles,
+        style,
+        shoulder_flexion=-0.2,
+        shoulder_abduction=0.85,
+        elbow_flexion=1.55,
+        elbow_swivel=-math.pi / 2 + 0.5,
+    )
+
+
+def reach_up(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
+    """An arm rising to above the head and sinking."""
+    cycle = math.pi * style.cycles_per_second * seconds + style.phase
+    height = (1 - np.cos(cycle)) / 2
+    return _with_arms(
+        angles,
+        style,
+        shoulder_flexion=0.5 + 2.4 * height,
+        shoulder_abduction=0.12,
+        elbow_flexion=0.3,
+        elbow_swivel=0.0,
+    )
+
+
+def point_sideways(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
+    """An arm held out to the side."""
+    swing = np.sin(2 * math.pi * 0.5 * style.cycles_per_second * seconds + style.phase)
+    return _with_arms(
+        angles,
+        style,
+        shoulder_flexion=0.15,
+        shoulder_abduction=1.35 + 0.25 * swing,
+        elbow_flexion=0.2,
+        elbow_swivel=0.0,
+    )
+
+
+def carry(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
+    """Forearms held forward, as with a box or a tray."""
+    del seconds
+    return _with_arms(
+        angles,
+        style,
+        shoulder_flexion=0.15,
+        shoulder_abduction=0.12,
+        elbow_flexion=1.45,
+        elbow_swivel=-0.15,
+    )
+
+
+ARM_ACTIONS: dict[str, ArmAction] = {
+    "wave": wave,
+    "telephone": telephone,
+    "gesture": gesture,
+    "hands_on_hips": hands_on_hips,
+    "reach_up": reach_up,
+    "point_sideways": point_sideways,
+    "carry": carry,
+}
+
+
+def _vector(left: np.ndarray, up: np.ndarray, forward: np.ndarray) -> np.ndarray:
+    return np.stack(np.broadcast_arrays(left, up, forward), axis=-1)
+
+
+def _rotate(vectors: np.ndarray, lean: np.ndarray, twist: np.ndarray) -> np.ndarray:
+    """Leans vectors [.., T, 3] forward, then turns them to the left."""
+    left, up, forward = np.moveaxis(vectors, -1, 0)
+    up, forward = (
+        up * np.cos(lean) - forward * np.sin(lean),
+        up * np.sin(lean) + forward * np.cos(lean),
+    )
+    return _vector(
+        left * np.cos(twist) + forward * np.sin(twist),
+        up,
+        forward * np.cos(twist) - left * np.sin(twist),
+    )
+
+
+def _hanging(flexion: np.ndarray, abduction: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Direction of a limb that hangs down at zero, and the directions it moves in when flexed and
+    when abducted; the three are orthonormal, each [2, T, 3]."""
+    sin_flexion, cos_flexion = np.sin(flexion), np.cos(flexion)
+    sin_abduction, cos_abduction = np.sin(abduction), np.cos(abduction)
+    direction = _vector(_SIDE_SIGN * sin_abduction, -cos_abduction * cos_flexion, cos_abduction * sin_flexion)
+    flexed = _vector(np.zeros_like(flexion), sin_flexion, cos_flexion)
+    abducted = _vector(_SIDE_SIGN * cos_abduction, sin_abduction * cos_flexion, -sin_abduction * sin_flexion)
+    return direction, flexed, abducted
+
+
+def _build_legs(body: Body, angles: JointAngles) -> dict[str, np.ndarray]:
+    """Points [2, T, 3] of the legs below hips at height 0."""
+    direction, flexed, _ = _hanging(angles.hip_flexion, angles.hip_abduction)
+    hip = _vector(_SIDE_SIGN * body.of_stature(0.052), 0.0 * angles.hip_flexion, 0.0)
+    knee = hip + body.thigh * direction
+    bending = angles.knee_flexion[..., None]
+    ankle = knee + body.shin * (np.cos(bending) * direction - np.sin(bending) * flexed)
+    outward = _SIDE_SIGN * 0.15
+    zero = np.zeros_like(angles.foot_pitch)
+
+    def foot_point(down: float, forward: float) -> np.ndarray:
+        local = _vector(outward * forward, zero - down, zero + forward) * body.stature
+        return ankle + _rotate(local, angles.foot_pitch, zero)
+
+    return {
+        "hip": hip,
+        "knee": knee,
+        "ankle": ankle,
+        "heel": foot_point(0.036, -0.025),
+        "toe": foot_point(0.036, 0.095),
+    }
+
+
+def _build_arms(body: Body, angles: JointAngles) -> dict[str, np.ndarray]:
+    """Points [2, T, 3] of the arms of an upright trunk, from the middle of the shoulders."""
+    direction, flexed, abducted = _hanging(angles.shoulder_flexion, angles.shoulder_abduction)
+    swivel, bending = angles.elbow_swivel[..., None], angles.elbow_flexion[..., None]
+    bent = np.cos(swivel) * flexed + np.sin(swivel) * abducted
+    shoulder = _vector(_SIDE_SIGN * body.of_stature(0.108), 0.0 * angles.shoulder_flexion, 0.0)
+    elbow = shoulder + body.of_stature(0.180) * direction
+    forearm = np.cos(bending) * direction + np.sin(bending) * bent
+    wrist = elbow + body.of_stature(0.146) * forearm
+    return {
+        "shoulder": shoulder,
+        "elbow": elbow,
+        "wrist": wrist,
+        "fingers": wrist + body.of_stature(0.075) * forearm,
+    }
+
+
+def _build_head(body: Body, angles: JointAngles) -> dict[str, np.ndarray]:
+    """Points [T, 3] of neck and head, from the middle of the shoulders."""
+    pitch = 0.6 * angles.lean + angles.head_pitch
+    zero = np.zeros_like(pitch)
+
+    def head_point(up: float, forward: float) -> np.ndarray:
+        local = _vector(zero, zero + up, zero + forward) * body.stature
+        return _rotate(local, pitch, angles.head_yaw + angles.shoulder_twist)
+
+    return {
+        "head_bottom": head_point(0.052, 0.008),
+        "head_centre": head_point(0.116, 0.012),
+        "head_top": head_point(0.184, 0.008),
+        "nose": head_point(0.108, 0.074),
+        "head_back": head_point(0.110, -0.035),
+    }
+
+
+def build_skeleton(body: Body, angles: JointAngles) -> dict[str, np.ndarray]:
+    """Turns angles into points; the lower foot stands `lift` above the ground.
+
+    Returns:
+        Points [T, 3] in body axes by name: the joints of PoseTrack, and hip_middle,
+        shoulder_middle, head_centre, head_back, and for each side heel, toe and fingers.
+    """
+    points = {}
+    for name, pair in _build_legs(body, angles).items():
+        for side, value in zip(SIDES, pair, strict=True):
+            points[f"{side}_{name}"] = value
+    feet = [points[f"{side}_{name}"][:, 1] for side in SIDES for name in ("heel", "toe")]
+    pelvis_height = angles.lift - np.min(feet, axis=0)
+    zero = np.zeros_like(pelvis_height)
+    trunk = _rotate(_vector(zero, zero + body.torso, zero), angles.lean, zero)
+    points["hip_middle"], points["shoulder_middle"] = np.zeros_like(trunk), trunk
+    for name, pair in _build_arms(body, angles).items():
+        placed = trunk + _rotate(pair, angles.lean, angles.shoulder_twist)
+        for side, value in zip(SIDES, placed, strict=True):
+            points[f"{side}_{name}"] = value
+    for name, value in _build_head(body, angles).items():
+        points[name] = trunk + value
+    raised = _vector(zero, pelvis_height, zero)
+    return {name: value + raised for name, value in points.items()}
+
+
+def place_in_world(points: dict[str, np.ndarray], course: Course) -> dict[str, np.ndarray]:
+    """Moves a skeleton from body axes to world axes (x right, y up, z away), [T, 3] each."""
+    sine, cosine = np.sin(course.headings), np.cos(course.headings)
+    placed = {}
+    for name, (left, up, forward) in ((n, np.moveaxis(v, -1, 0)) for n, v in points.items()):
+        x = course.positions[:, 0] + left * cosine + forward * sine
+        z = course.positions[:, 1] + left * sine - forward * cosine
+        placed[name] = np.stack([x, up, z], axis=-1)
+    return placed

@@ -1,0 +1,194 @@
+"""Writes synthetic videos as files in the layout of PoseTrack 2018."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_prep.synthetic.annotations import SyntheticFrame
+from data_prep.synthetic.scenes import SceneOptions
+from data_prep.synthetic.video import generate_video
+from tfpose.boxes import xywh_from_xyxy
+from tfpose.skeletons import POSETRACK15, POSETRACK18, map_joints
+
+# Raise when the same seed starts to give other pictures: files of older versions are then rewritten.
+GENERATOR_VERSION = 1
+_JPEG_QUALITY = 93
+_LARGEST_SEED = 999_999
+
+
+def sequence_name(seed: int) -> str:
+    """Name of the sequence of a seed; evaluators take the kind of video from the second word."""
+    return f"{seed:06d}_mpii_synthetic"
+
+
+def image_id(seed: int, frame: int) -> int:
+    """PoseTrack 2018's image id: a one, the video's number, the frame's number."""
+    return int(f"1{seed:06d}{frame:04d}")
+
+
+def write_posetrack18(
+    directory: str | os.PathLike,
+    splits: Mapping[str, Iterable[int]],
+    num_frames: int = 20,
+    image_size: tuple[int, int] = (270, 480),
+    max_people: int = 5,
+    options: SceneOptions | None = None,
+    report_progress: Callable[[str, int, int], None] | None = None,
+) -> list[Path]:
+    """Writes annotations/<split>/<sequence>.json and images/<split>/<sequence>/NNNNNN.jpg.
+
+    A sequence appears under its name only when it is complete, its annotations last; complete
+    sequences made with the same arguments are kept, so an interrupted run may be repeated.
+
+    Args:
+        directory: root of the data set.
+        splits: name of a split, such as 'train', to the seeds of its videos.
+        num_frames: per video, at most 9999.
+        image_size: (height, width).
+        max_people: labeled people per video.
+        options: what scenes contain.
+        report_progress: called with a sequence name, its number from 1 and the number of sequences.
+
+    Returns:
+        The annotation files, in the order of the splits and seeds.
+
+    Raises:
+        ValueError: if a seed is out of range or given twice, or an argument is out of range.
+    """
+    jobs = [(split, int(seed)) for split, seeds in splits.items() for seed in seeds]
+    _check_jobs(jobs, num_frames)
+    options = options or SceneOptions()
+    recipe = {
+        "generator_version": GENERATOR_VERSION,
+        "num_frames": num_frames,
+        "image_size": list(image_size),
+        "max_people": max_people,
+        "options": dataclasses.asdict(options),
+    }
+    paths = []
+    for number, (split, seed) in enumerate(jobs, start=1):
+        path = Path(directory) / "annotations" / split / f"{sequence_name(seed)}.json"
+        images = Path(directory) / "images" / split / sequence_name(seed)
+        if not (images.is_dir() and _has_recipe(path, recipe)):
+            height, width = image_size
+            frames = generate_video(seed, num_frames, height, width, max_people, options)
+            _write_sequence(path, images, seed, frames, recipe)
+        paths.append(path)
+        if report_progress is not None:
+            report_progress(sequence_name(seed), number, len(jobs))
+    return paths
+
+
+def _check_jobs(jobs: list[tuple[str, int]], num_frames: int) -> None:
+    seeds = [seed for _, seed in jobs]
+    for seed in seeds:
+        if not 0 <= seed <= _LARGEST_SEED:
+            raise ValueError(f"splits: seeds must be between 0 and {_LARGEST_SEED}, got {seed}")
+    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if repeated:
+        raise ValueError(f"splits: a seed may occur once over all splits, got {repeated[0]} again")
+    if not 1 <= num_frames <= 9999:
+        raise ValueError(f"num_frames: must be between 1 and 9999, got {num_frames}")
+
+
+def _has_recipe(path: Path, recipe: dict) -> bool:
+    """Whether a sequence was completed with the same arguments."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("synthetic") == recipe
+    except (OSError, ValueError):
+        return False
+
+
+def _write_sequence(path: Path, images: Path, seed: int, frames: Iterable[SyntheticFrame], recipe: dict) -> None:
+    images.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=images.parent, prefix=".unfinished_") as scratch:
+        pictures = Path(scratch) / "images"
+        pictures.mkdir()
+        records, people = [], []
+        for number, frame in enumerate(frames):
+            _write_jpeg(pictures / f"{number:06d}.jpg", frame.image)
+            records.append(_image_record(images, seed, number, frame, recipe["num_frames"]))
+            people += _person_records(seed, number, frame)
+        document = {
+            "images": records,
+            "annotations": people,
+            "categories": [_CATEGORY],
+            "synthetic": recipe,
+        }
+        annotations = Path(scratch) / "annotations.json"
+        annotations.write_text(json.dumps(document), encoding="utf-8")
+        if images.exists():
+            shutil.rmtree(images)
+        os.replace(pictures, images)
+        os.replace(annotations, path)
+
+
+def _write_jpeg(path: Path, image: np.ndarray) -> None:
+    is_encoded, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not is_encoded:
+        raise OSError(f"{path}: the picture could not be encoded as JPEG")
+    path.write_bytes(data.tobytes())
+
+
+_CATEGORY = {
+    "supercategory": "person",
+    "id": 1,
+    "name": "person",
+    "keypoints": list(POSETRACK18.joints),
+    "skeleton": [[a + 1, b + 1] for a, b in POSETRACK18.limbs],
+}
+
+
+def _rounded(values: np.ndarray) -> list:
+    return np.round(np.asarray(values, np.float64), 3).tolist()
+
+
+def _image_record(images: Path, seed: int, number: int, frame: SyntheticFrame, num_frames: int) -> dict:
+    height, width = frame.image.shape[:2]
+    return {
+        "id": image_id(seed, number),
+        "frame_id": image_id(seed, number),
+        "vid_id": f"{seed:06d}",
+        "file_name": f"images/{images.parent.name}/{images.name}/{number:06d}.jpg",
+        "nframes": num_frames,
+        "is_labeled": True,
+        "has_no_densepose": True,
+        "width": width,
+        "height": height,
+        "ignore_regions_x": [_rounded(region[:, 0]) for region in frame.ignore_regions],
+        "ignore_regions_y": [_rounded(region[:, 1]) for region in frame.ignore_regions],
+    }
+
+
+def _person_records(seed: int, number: int, frame: SyntheticFrame) -> list[dict]:
+    """Annotations of the people of a frame; flag 1 marks an annotated joint, as in PoseTrack."""
+    values = np.concatenate([frame.keypoints, frame.is_labeled_joint[..., None]], axis=-1)
+    keypoints = map_joints(values, POSETRACK15.joints, POSETRACK18.joints)
+    boxes, head_boxes = xywh_from_xyxy(frame.boxes), xywh_from_xyxy(frame.head_boxes)
+    return [
+        {
+            "id": image_id(seed, number) * 100 + int(track_id),
+            "image_id": image_id(seed, number),
+            "category_id": 1,
+            "iscrowd": False,
+            "track_id": int(track_id),
+            "bbox": _rounded(boxes[person]),
+            "bbox_head": _rounded(head_boxes[person]),
+            "area": float(frame.areas[person]),
+            "num_keypoints": int(frame.is_labeled_joint[person].sum()),
+            "keypoints": _rounded(keypoints[person].reshape(-1)),
+            "scores": [],
+        }
+        for person, track_id in enumerate(frame.track_ids)
+    ]

@@ -1,0 +1,312 @@
+"""Shaded, anti-aliased shapes on a float picture that remembers who drew each pixel.
+
+Shapes are evaluated as distances to their outline at the pixel centres, which lie at whole numbers,
+so a shape at fractional coordinates lands exactly where its coordinates say. The surfaces are
+rounded towards the viewer and shaded by Lambert's law.
+
+Image axes: x right, y down, and for normals a third axis towards the viewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+NOBODY = 0
+OBJECT = 1
+
+Paint = np.ndarray | Callable[..., np.ndarray]
+
+
+@dataclass
+class Canvas:
+    """A picture under construction.
+
+    Attributes:
+        pixels: [H, W, 3] float32 RGB, 0 to 255.
+        owners: [H, W] int16, code of the topmost thing: `NOBODY`, `OBJECT` or a body part.
+    """
+
+    pixels: np.ndarray
+    owners: np.ndarray
+
+    @classmethod
+    def over(cls, background: np.ndarray) -> Canvas:
+        """A canvas that starts from a copy of a picture [H, W, 3]."""
+        return cls(background.astype(np.float32), np.zeros(background.shape[:2], np.int16))
+
+
+@dataclass(frozen=True)
+class Light:
+    """Light from far away plus light from everywhere.
+
+    Attributes:
+        direction: unit vector (right, down, towards the viewer) that points to the light.
+        ambient: share of the light that comes from everywhere, 0 to 1.
+    """
+
+    direction: tuple[float, float, float]
+    ambient: float
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """How a shape is put on the canvas.
+
+    Attributes:
+        owner: code written to `Canvas.owners`.
+        softness: width of the outline's ramp in pixels; 1 is sharp, more looks like motion blur.
+    """
+
+    owner: int = OBJECT
+    softness: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The part of the canvas that a shape can touch, and its pixel coordinates."""
+
+    rows: slice
+    columns: slice
+    x: np.ndarray  # [1, w]
+    y: np.ndarray  # [h, 1]
+
+
+def _find_window(canvas: Canvas, points: np.ndarray, margin: float) -> _Window | None:
+    height, width = canvas.owners.shape
+    x_low, y_low = np.floor(points.min(axis=0) - margin).astype(int)
+    x_high, y_high = np.ceil(points.max(axis=0) + margin).astype(int) + 1
+    columns = slice(max(x_low, 0), min(x_high, width))
+    rows = slice(max(y_low, 0), min(y_high, height))
+    if columns.start >= columns.stop or rows.start >= rows.stop:
+        return None
+    x = np.arange(columns.start, columns.stop, dtype=np.float32)[None]
+    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+    return _Window(rows, columns, x, y)
+
+
+def _blend(canvas: Canvas, window: _Window, alpha: np.ndarray, colors: np.ndarray, owner: int) -> None:
+    region = canvas.pixels[window.rows, window.columns]
+    region += alpha[..., None] * (colors - region)
+    canvas.owners[window.rows, window.columns][alpha > 0.5] = owner
+
+
+def _shade(light: Light, x: np.ndarray, y: np.ndarray, facing: np.ndarray) -> np.ndarray:
+    """Brightness of a surface with the given normal; the rim is darkened to set shapes apart."""
+    lx, ly, lz = light.direction
+    diffuse = np.maximum(x * lx + y * ly + facing * lz, 0)
+    return (light.ambient + (1 - light.ambient) * diffuse) * (0.76 + 0.28 * facing)
+
+
+def _paint(paint: Paint, shade: np.ndarray, *surface: np.ndarray) -> np.ndarray:
+    color = paint(*surface) if callable(paint) else paint
+    return np.minimum(shade[..., None] * color, 255)
+
+
+@dataclass(frozen=True)
+class Capsule:
+    """A rounded limb between two image points.
+
+    Attributes:
+        start: [2] in pixels.
+        end: [2] in pixels.
+        start_radius: in pixels.
+        end_radius: in pixels.
+        bulge: extra radius half-way, in pixels.
+    """
+
+    start: np.ndarray
+    end: np.ndarray
+    start_radius: float
+    end_radius: float
+    bulge: float = 0.0
+
+
+def draw_capsule(canvas: Canvas, capsule: Capsule, paint: Paint, light: Light, stroke: Stroke) -> None:
+    """Draws a limb.
+
+    Args:
+        paint: RGB [3], or a function of the place along the limb [h, w] (0 start, 1 end).
+    """
+    margin = max(capsule.start_radius, capsule.end_radius) + capsule.bulge + stroke.softness
+    window = _find_window(canvas, np.stack([capsule.start, capsule.end]), margin)
+    if window is None:
+        return
+    axis = (capsule.end - capsule.start).astype(np.float32)
+    squared_length = max(float(axis @ axis), 1e-6)
+    x, y = window.x - np.float32(capsule.start[0]), window.y - np.float32(capsule.start[1])
+    along = np.clip((x * axis[0] + y * axis[1]) / squared_length, 0, 1)
+    radius = capsule.start_radius + (capsule.end_radius - capsule.start_radius) * along
+    if capsule.bulge:
+        radius = radius + (4 * capsule.bulge) * along * (1 - along)
+    outward_x, outward_y = x - along * axis[0], y - along * axis[1]
+    distance = np.sqrt(outward_x * outward_x + outward_y * outward_y)
+    alpha = np.clip((radius - distance) / stroke.softness + 0.5, 0, 1)
+    if squared_length > capsule.start_radius**2:
+        # Shaded as an endless cylinder: round ends would show as balls where limbs meet.
+        offset = (x * axis[1] - y * axis[0]) / np.float32(squared_length)
+        outward_x, outward_y, distance = (
+            offset * axis[1],
+            -offset * axis[0],
+            np.abs(offset) * np.float32(squared_length**0.5),
+        )
+    facing = np.sqrt(np.maximum(1 - (distance / radius) ** 2, 0))
+    shade = _shade(light, outward_x / radius, outward_y / radius, facing)
+    _blend(canvas, window, alpha, _paint(paint, shade, along), stroke.owner)
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A body part of elliptic cross section between two image points.
+
+    Attributes:
+        top: [2] in pixels.
+        bottom: [2] in pixels.
+        places: [N] increasing places along the axis (0 top, 1 bottom); the shape ends at the first
+            and the last.
+        half_widths: [N] in pixels at these places.
+        yaw: where the front looks, in radians: 0 towards the viewer, pi/2 to the right.
+    """
+
+    top: np.ndarray
+    bottom: np.ndarray
+    places: np.ndarray
+    half_widths: np.ndarray
+    yaw: float
+
+
+def _turn(across: np.ndarray, facing: np.ndarray, yaw: float) -> tuple[np.ndarray, np.ndarray]:
+    """How far a normal looks to the front and to the left of a body turned by `yaw`."""
+    sine, cosine = np.sin(yaw), np.cos(yaw)
+    return across * sine + facing * cosine, across * cosine - facing * sine
+
+
+def draw_trunk(canvas: Canvas, trunk: Trunk, paint: Paint, light: Light, stroke: Stroke) -> None:
+    """Draws a trunk or a skirt.
+
+    Args:
+        paint: RGB [3], or a function of the place along the axis and of how far the surface looks
+            to the body's front and left (-1 to 1 each), [h, w] each.
+    """
+    axis = (trunk.bottom - trunk.top).astype(np.float32)
+    length = max(float(np.hypot(*axis)), 1e-3)
+    ends = trunk.top + np.outer(trunk.places[[0, -1]], axis)
+    window = _find_window(canvas, ends, float(trunk.half_widths.max()) + stroke.softness)
+    if window is None:
+        return
+    ux, uy = axis / length
+    x, y = window.x - np.float32(trunk.top[0]), window.y - np.float32(trunk.top[1])
+    place = (x * ux + y * uy) / np.float32(length)
+    offset = x * uy - y * ux
+    half_width = np.interp(place, trunk.places, trunk.half_widths).astype(np.float32)
+    inside = np.minimum(half_width - np.abs(offset), length * (place - trunk.places[0]))
+    inside = np.minimum(inside, length * (trunk.places[-1] - place))
+    alpha = np.clip(inside / stroke.softness + 0.5, 0, 1)
+    across = np.clip(offset / half_width, -1, 1)
+    facing = np.sqrt(1 - across * across)
+    shade = _shade(light, across * uy, -across * ux, facing)
+    front, left = _turn(across, facing, trunk.yaw)
+    _blend(canvas, window, alpha, _paint(paint, shade, place, front, left), stroke.owner)
+
+
+@dataclass(frozen=True)
+class Ball:
+    """An ellipsoid such as a head.
+
+    Attributes:
+        centre: [2] in pixels.
+        up: [2] unit vector of its long axis in the image.
+        half_width: in pixels.
+        half_height: in pixels.
+        yaw: where the front looks, as for `Trunk`.
+    """
+
+    centre: np.ndarray
+    up: np.ndarray
+    half_width: float
+    half_height: float
+    yaw: float
+
+
+def draw_ball(canvas: Canvas, ball: Ball, paint: Paint, light: Light, stroke: Stroke) -> None:
+    """Draws an ellipsoid.
+
+    Args:
+        paint: RGB [3], or a function of how far the surface looks up, front and left (-1 to 1
+            each), [h, w] each.
+    """
+    margin = max(ball.half_width, ball.half_height) + stroke.softness
+    window = _find_window(canvas, ball.centre[None], margin)
+    if window is None:
+        return
+    x, y = window.x - np.float32(ball.centre[0]), window.y - np.float32(ball.centre[1])
+    ux, uy = (float(value) for value in ball.up)
+    up = (x * ux + y * uy) / np.float32(ball.half_height)
+    across = (y * ux - x * uy) / np.float32(ball.half_width)
+    squared = up * up + across * across
+    inside = (1 - np.sqrt(squared)) * min(ball.half_width, ball.half_height)
+    alpha = np.clip(inside / stroke.softness + 0.5, 0, 1)
+    facing = np.sqrt(np.maximum(1 - squared, 0))
+    shade = _shade(light, up * ux - across * uy, up * uy + across * ux, facing)
+    front, left = _turn(across, facing, ball.yaw)
+    _blend(canvas, window, alpha, _paint(paint, shade, up, front, left), stroke.owner)
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """A picture with transparency, cut out to its extent.
+
+    Attributes:
+        colors: [h, w, 3] float32, multiplied by their opacity.
+        opacity: [h, w, 1] float32, 0 to 1.
+        corner: (x, y) of its first pixel, whole pixels.
+    """
+
+    colors: np.ndarray
+    opacity: np.ndarray
+    corner: tuple[int, int]
+
+
+def cut_sprite(draw: Callable[[np.ndarray], None], image_size: tuple[int, int]) -> Sprite | None:
+    """Records what a function draws.
+
+    Drawing once over black and once over white tells colour and opacity of every pixel, whatever
+    the function does at its edges.
+
+    Args:
+        draw: draws on an uint8 RGB picture, twice the same.
+        image_size: (height, width) of the picture.
+
+    Returns:
+        The sprite, None if nothing was drawn.
+    """
+    black = np.zeros((*image_size, 3), np.uint8)
+    white = np.full((*image_size, 3), 255, np.uint8)
+    draw(black)
+    draw(white)
+    opacity = 1 - (white.astype(np.float32) - black).mean(axis=2, keepdims=True) / 255
+    rows, columns = np.nonzero(opacity[..., 0] > 0.004)
+    if len(rows) == 0:
+        return None
+    cut = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    corner = (int(columns.min()), int(rows.min()))
+    return Sprite(black[cut].astype(np.float32), np.clip(opacity[cut], 0, 1), corner)
+
+
+def draw_sprite(canvas: Canvas, sprite: Sprite, shift: tuple[int, int], owner: int) -> None:
+    """Puts a sprite on the canvas, moved by (x, y) whole pixels."""
+    height, width = canvas.owners.shape
+    x, y = sprite.corner[0] + shift[0], sprite.corner[1] + shift[1]
+    sprite_height, sprite_width = sprite.opacity.shape[:2]
+    rows = slice(max(y, 0), min(y + sprite_height, height))
+    columns = slice(max(x, 0), min(x + sprite_width, width))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return
+    source = np.s_[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+    opacity = sprite.opacity[source]
+    region = canvas.pixels[rows, columns]
+    region *= 1 - opacity
+    region += sprite.colors[source]
+    canvas.owners[rows, columns][opacity[..., 0] > 0.5] = owner

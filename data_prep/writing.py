@@ -1,0 +1,169 @@
+"""Writes a dataset that was read: checks first, then all shards in a folder aside, then one rename."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from data_prep.annotations import SplitAnnotations, count_split
+from data_prep.source import Source
+from tfpose.data.records import METADATA_FILE
+
+# A record is a picture with its annotations; of these, outlines of people take the most.
+_RELATIVE_OVERHEAD = 1.05
+
+
+def write_dataset(
+    builder_class: type,
+    source: Source,
+    output: pathlib.Path,
+    overwrite: bool = False,
+    beam_options: Sequence[str] | None = None,
+) -> pathlib.Path:
+    """Writes a dataset to output/<name>/<version>; leaves one alone that is there and equal.
+
+    Args:
+        builder_class: a `PoseDatasetBuilder`.
+        source: what to write.
+        output: folder of datasets; made if absent.
+        overwrite: replace a dataset of this name, be it equal or another.
+        beam_options: of an Apache Beam pipeline that writes shards in parallel, as name=value.
+
+    Returns:
+        The folder with the TFRecord files.
+
+    Raises:
+        ValueError: if there is nothing to write, a picture is not valid, or another dataset is there already.
+        FileNotFoundError: if a picture is missing.
+        OSError: if the disk is too small or gets full.
+    """
+    picture_sizes = {name: picture_bytes(split) for name, split in source.splits.items()}
+    _check_splits(source)
+    digest = hashlib.sha256(source.digest.encode())
+    for sizes in picture_sizes.values():
+        digest.update(sizes.tobytes())
+    metadata = {
+        "source_digest": digest.hexdigest(),
+        "counts": {name: count_split(split) for name, split in source.splits.items()},
+    }
+    directory = pathlib.Path(output) / builder_class.name / str(builder_class.VERSION)
+    if directory.exists() and not overwrite:
+        if _digest_of(directory) == metadata["source_digest"]:
+            return directory
+        raise ValueError(f"{directory} already holds another dataset; choose another output folder or overwrite it")
+    _check_disk_space(output, sum(int(sizes.sum()) for sizes in picture_sizes.values()))
+    _write_aside(builder_class, source, metadata, directory, beam_options)
+    return directory
+
+
+def picture_bytes(split: SplitAnnotations) -> np.ndarray:
+    """[I] sizes of the pictures' files in bytes.
+
+    Raises:
+        FileNotFoundError: names the first file that is missing and counts them.
+    """
+    sizes, missing = np.zeros(split.num_images, np.int64), []
+    for image, path in enumerate(split.image_paths):
+        try:
+            sizes[image] = os.stat(path).st_size
+        except FileNotFoundError:
+            missing.append(path)
+    if missing:
+        raise FileNotFoundError(
+            f"{missing[0]}: image file not found ({len(missing)} of {split.num_images} are missing)"
+        )
+    return sizes
+
+
+def _check_splits(source: Source) -> None:
+    for name, split in source.splits.items():
+        if not split.num_images:
+            raise ValueError(f"split {name!r}: should have images, found none")
+    if not any(np.any(split.people["visibility"]) for split in source.splits.values()):
+        raise ValueError(f"splits {', '.join(source.splits)}: should have people with labeled keypoints, found none")
+
+
+def _digest_of(directory: pathlib.Path) -> str | None:
+    try:
+        return json.loads((directory / METADATA_FILE).read_text())["source_digest"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _check_disk_space(output: pathlib.Path, num_bytes: int) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    needed, free = int(num_bytes * _RELATIVE_OVERHEAD), shutil.disk_usage(output).free
+    if free < needed:
+        raise OSError(
+            f"{output}: not enough space: about {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
+        )
+
+
+def _write_aside(
+    builder_class: type,
+    source: Source,
+    metadata: dict[str, Any],
+    directory: pathlib.Path,
+    beam_options: Sequence[str] | None,
+) -> None:
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+    from tqdm import tqdm
+
+    beam = {} if beam_options is None else _beam_pipeline(beam_options)
+    download_config = tfds.download.DownloadConfig(try_download_gcs=False, **beam)
+    num_images = sum(split.num_images for split in source.splits.values())
+    output = directory.parents[1]
+    with (
+        tempfile.TemporaryDirectory(dir=output, prefix=".incomplete_") as aside,
+        tqdm(total=num_images, unit=" images", desc=builder_class.name) as progress,
+    ):
+        builder = builder_class(
+            splits=source.splits,
+            skeleton=source.skeleton,
+            metadata=metadata,
+            data_dir=aside,
+            # A progress bar cannot be sent to the workers of Beam.
+            on_record=None if beam else progress.update,
+        )
+        try:
+            # tensorflow-datasets prints where it writes, which is not where the dataset will be.
+            with contextlib.redirect_stdout(io.StringIO()):
+                builder.download_and_prepare(
+                    download_dir=os.path.join(aside, "downloads"), download_config=download_config
+                )
+        except tf.errors.OpError as error:
+            raise OSError(f"{output}: cannot write: {error.message}") from error
+        _move(pathlib.Path(builder.data_dir), directory)
+
+
+def _move(finished: pathlib.Path, directory: pathlib.Path) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    if directory.exists():
+        os.replace(directory, finished.parent / "replaced")
+    os.replace(finished, directory)
+
+
+def _beam_pipeline(options: Sequence[str]) -> dict[str, Any]:
+    try:
+        import apache_beam as beam
+    except ImportError as error:
+        raise ValueError(
+            "--beam: should have the package apache-beam to run with, found none; pip install 'tfpose[beam]'"
+        ) from error
+    values = dict(option.split("=", 1) for option in options)
+    runner = values.pop("runner", "DirectRunner")
+    return {
+        "beam_runner": beam.runners.create_runner(runner),
+        "beam_options": beam.options.pipeline_options.PipelineOptions.from_dictionary(values),
+    }

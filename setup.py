@@ -1,0 +1,43 @@
+"""Installs tfpose, its configs, data_prep and the two mains."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (ROOT / "tfpose" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+setup(
+    name="tfpose",
+    version=VERSION,
+    description="Multi-person pose estimation and tracking on TensorFlow 2 and Keras 3",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(include=["tfpose*", "data_prep*", "configs*"]),
+    package_data={"data_prep": ["*/README.md", "*/CITATIONS.bib"]},
+    py_modules=["train_main", "eval_main"],
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "numpy>=2.0",
+        "scipy>=1.13",
+        "opencv-python-headless>=5.0",
+        "pycocotools>=2.0.8",
+        "absl-py>=2.1",
+        "ml_collections>=1.0",
+        "tensorflow-datasets>=4.9.8",
+        "tensorboard>=2.20",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "beam": ["apache-beam>=2.60"],
+        "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9"],
+    },
+)

@@ -1,0 +1,33 @@
+"""Paths and sessions shared by all tests."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+
+PROJECT = pathlib.Path(__file__).resolve().parents[1]
+GOLDEN = PROJECT / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
+def project_dir() -> pathlib.Path:
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> pathlib.Path:
+    """Numbers computed with reference implementations, see tests/golden/README.md."""
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> pathlib.Path:
+    """Material that is not part of the project (real photos, large goldens)."""
+    path = PROJECT.parent / "shared"
+    if not path.is_dir():
+        pytest.skip("needs ../shared (real photos and large golden files), which is absent")
+    return path

@@ -1,0 +1,79 @@
+"""Weights by a formula, and networks that hold them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+
+from tfpose.models.pose_resnet import build_pose_resnet
+from tfpose.pretrained.pose_resnet import canonical_torch_name, load_torch_arrays
+
+Arrays = dict[str, np.ndarray]
+
+
+def _uniform(name: str, count: int, salt: int) -> np.ndarray:
+    """splitmix64 (Steele et al. 2014) seeded by a tensor's name: doubles in [0, 1)."""
+    key = (zlib.crc32(name.encode("ascii")) << 32) + salt
+    z = np.uint64(key) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) / 2.0**53
+
+
+def _kernel_bound(name: str, shape: tuple[int, ...]) -> float:
+    """Keeps activations of order 1 through 152 layers."""
+    fan_in = np.prod(shape) / shape[0]
+    if name.startswith("deconv_layers."):
+        fan_in = np.prod(shape) / shape[1] / 4
+    gains = {"conv3.weight": 0.125, "final_layer.weight": 0.125, "downsample.0.weight": 0.5}
+    gain = next((gain for ending, gain in gains.items() if name.endswith(ending)), 1.0)
+    return gain * np.sqrt(6.0 / fan_in)
+
+
+def _make_array(name: str, shape: tuple[int, ...], salt: int) -> np.ndarray:
+    name = canonical_torch_name(name)
+    if name.endswith("num_batches_tracked"):
+        return np.asarray(1000, np.int64)
+    u = _uniform(name, int(np.prod(shape)), salt)
+    if name.endswith("running_mean"):
+        values = 0.2 * (2 * u - 1)
+    elif name.endswith("running_var"):
+        values = 0.25 + 1.5 * u
+    elif name.endswith("bias"):
+        values = 0.1 * (2 * u - 1)
+    elif len(shape) == 1:
+        values = 0.9 + 0.2 * u
+    else:
+        values = _kernel_bound(name, shape) * (2 * u - 1)
+    return values.astype(np.float32).reshape(shape)
+
+
+@pytest.fixture(scope="session")
+def make_arrays(golden_dir) -> Callable[[str, int], Arrays]:
+    """A function from a network's key in `network_state_dicts.json.gz` and a salt to its arrays."""
+    raw = (golden_dir / "simple_baseline" / "network_state_dicts.json.gz").read_bytes()
+    shapes = json.loads(gzip.decompress(raw))
+
+    def make(key: str, salt: int = 0) -> Arrays:
+        return {name: _make_array(name, tuple(shape), salt) for name, shape in shapes[key]}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def r50_arrays(make_arrays) -> Arrays:
+    return make_arrays("r50_j17")
+
+
+@pytest.fixture(scope="session")
+def r50(r50_arrays) -> keras.Model:
+    """ResNet-50 with 17 joints and the golden weights; tests must not change it."""
+    model = build_pose_resnet(17)
+    load_torch_arrays(model, r50_arrays)
+    return model

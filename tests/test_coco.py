@@ -1,0 +1,270 @@
+"""COCO files: what is read is what the file says, and a wrong file is named with its fault."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from tfpose import coco
+from tfpose.skeletons import COCO17, skeleton_from_names
+
+JOINTS = ["head", "left_hand", "right_hand"]
+
+
+def file_content() -> dict:
+    """Three images, the first with two people, the second with a crowd, the last with nobody."""
+    people = [
+        {"id": 7, "image_id": 20, "iscrowd": 1, "bbox": [0, 0, 9, 9], "area": 50.0, "num_keypoints": 0}
+        | {"segmentation": {"counts": [3, 78], "size": [9, 9]}, "keypoints": [0] * 9},
+        {"id": 5, "image_id": 10, "iscrowd": 0, "bbox": [1, 2, 3.5, 4], "area": 8.25, "num_keypoints": 2}
+        | {"segmentation": [[1, 2, 4, 2, 4, 6]], "keypoints": [1.5, 2, 2, 0, 0, 0, 3, 4, 1]},
+        {"id": 6, "image_id": 10, "iscrowd": 0, "bbox": [-1, 0, 2, 2], "area": 4, "num_keypoints": 0}
+        | {"keypoints": [0] * 9},
+    ]
+    return {
+        "images": [
+            {"id": 10, "file_name": "a.jpg", "height": 12, "width": 16},
+            {"id": 20, "file_name": "b.jpg", "height": 9, "width": 9},
+            {"id": 30, "file_name": "c.jpg"},
+        ],
+        "annotations": [{"category_id": 1, **person} for person in people] + [{"id": 1, "category_id": 2}],
+        "categories": [
+            {"id": 2, "name": "dog"},
+            {"id": 1, "name": "person", "keypoints": JOINTS, "skeleton": [[1, 2], [1, 3]]},
+        ],
+    }
+
+
+def write(path, content):
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_people_are_sorted_by_image_and_keep_all_that_the_file_says(tmp_path):
+    read = coco.read_person_annotations(write(tmp_path / "a.json", file_content()))
+    assert read.skeleton.joints == tuple(JOINTS)
+    assert read.skeleton.limbs == ((0, 1), (0, 2))
+    assert read.skeleton.flip_order.tolist() == [0, 2, 1]
+    assert read.image_ids.tolist() == [10, 20, 30]
+    assert read.file_names == ["a.jpg", "b.jpg", "c.jpg"]
+    assert read.image_sizes.tolist() == [[12, 16], [9, 9], [0, 0]]
+    assert read.first_person.tolist() == [0, 2, 3, 3]
+    assert read.annotation_ids.tolist() == [5, 6, 7]
+    assert read.keypoints[0].tolist() == [[1.5, 2], [0, 0], [3, 4]]
+    assert read.visibility.tolist() == [[2, 0, 1], [0, 0, 0], [0, 0, 0]]
+    assert read.boxes.tolist() == [[1, 2, 4.5, 6], [-1, 0, 1, 2], [0, 0, 9, 9]]
+    assert read.areas.tolist() == [8.25, 4, 50]
+    assert read.is_crowd.tolist() == [False, False, True]
+    assert json.loads(read.segmentations[2]) == {"counts": [3, 78], "size": [9, 9]}
+    assert read.segmentations[1] == ""
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    first = coco.read_person_annotations(write(tmp_path / "a.json", file_content()))
+    coco.write_person_annotations(tmp_path / "b.json", first)
+    second = coco.read_person_annotations(tmp_path / "b.json")
+    for name in ("image_ids", "image_sizes", "keypoints", "visibility", "boxes", "areas", "is_crowd", "annotation_ids"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
+    assert first.segmentations == second.segmentations
+    assert first.file_names == second.file_names
+    assert first.skeleton == second.skeleton
+
+
+def test_labels_of_joints_that_are_not_there_are_cleared(tmp_path):
+    content = file_content()
+    content["annotations"][1]["keypoints"] = [1, 1, 0, 5, 5, 2, 0, 0, 0]
+    read = coco.read_person_annotations(write(tmp_path / "a.json", content))
+    assert read.keypoints[0].tolist() == [[0, 0], [5, 5], [0, 0]]
+
+
+def break_field(name, value):
+    def change(content):
+        content["annotations"][1][name] = value
+
+    return change
+
+
+def without_images(content):
+    del content["images"]
+
+
+def two_skeletons(content):
+    content["categories"][0]["keypoints"] = ["tail"]
+
+
+def repeated_joint(content):
+    content["categories"][1]["keypoints"] = ["head", "head", "hand"]
+
+
+def repeated_image(content):
+    content["images"][2]["id"] = 10
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (break_field("keypoints", [1, 2, 2]), "annotation 5: 'keypoints' should be 9 numbers.*3 joints, found 3"),
+        (break_field("keypoints", [1, 2, 2] * 2 + [1, 2, 3]), r"annotation 5: visibilities .* 0, 1 or 2, found \[3\]"),
+        (break_field("keypoints", ["x"] * 9), "annotation 5: 'keypoints' should be 9 numbers"),
+        (break_field("keypoints", [float("nan")] * 9), "annotation 5: 'keypoints' should be 9 numbers"),
+        (break_field("bbox", [1, 2, 3]), "annotation 5: 'bbox' should be 4 numbers: x, y, width, height, found 3"),
+        (break_field("bbox", None), "annotation 5: 'bbox' should be 4 numbers: x, y, width, height, found None"),
+        (break_field("image_id", 11), "annotation 5: 'image_id' should be one of the 3 ids in 'images', found 11"),
+        (break_field("id", 7), "annotation ids should be distinct, found 7 twice"),
+        (break_field("id", "five"), "'id' should be a whole number, found 'five'"),
+        (break_field("area", "big"), "annotation 5: 'area' should be a number"),
+        (without_images, "'images' should be a list of objects, found None"),
+        (two_skeletons, "'categories' should have exactly one entry with 'keypoints'.*found 2 among 2"),
+        (repeated_joint, "'categories': .*distinct names"),
+        (repeated_image, "image ids should be distinct, found 10 twice"),
+    ],
+)
+def test_a_wrong_field_is_one_line_with_the_file_and_the_entry(tmp_path, change, message):
+    content = file_content()
+    change(content)
+    path = write(tmp_path / "wrong.json", content)
+    with pytest.raises(ValueError, match=message) as error:
+        coco.read_person_annotations(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_broken_json_is_named_with_line_and_column(tmp_path):
+    path = write(tmp_path / "cut.json", '{"images": [],\n "annotations": [')
+    with pytest.raises(ValueError, match=r"cut.json: broken JSON at line 2, column 18"):
+        coco.read_person_annotations(path)
+
+
+def test_a_list_or_a_binary_file_is_no_annotation_file(tmp_path):
+    with pytest.raises(
+        ValueError, match="a.json: 'images' should be a list of objects, found a file that holds a list"
+    ):
+        coco.read_person_annotations(write(tmp_path / "a.json", "[1, 2]"))
+    (tmp_path / "b.json").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(ValueError, match="b.json"):
+        coco.read_person_annotations(tmp_path / "b.json")
+    with pytest.raises(FileNotFoundError, match="none.json: file not found"):
+        coco.read_person_annotations(tmp_path / "none.json")
+
+
+def test_pairs_and_sigmas_given_by_the_user_win(tmp_path):
+    content = file_content()
+    content["categories"][1]["keypoints"] = ["head", "hand_l", "hand_r"]
+    path = write(tmp_path / "a.json", content)
+    plain = coco.read_person_annotations(path).skeleton
+    given = coco.read_person_annotations(path, [("hand_l", "hand_r")], [0.1, 0.2, 0.3]).skeleton
+    assert plain.flip_order.tolist() == [0, 1, 2]
+    assert given.flip_order.tolist() == [0, 2, 1]
+    assert given.sigmas.tolist() == [0.1, 0.2, 0.3]
+
+
+def test_ground_truth_from_arrays_is_what_pycocotools_takes():
+    keypoints = np.array([[[1.0, 2], [3, 8]], [[5, 5], [0, 0]]])
+    truth = coco.build_person_annotations(
+        skeleton_from_names("two", ["a", "b"]),
+        image_ids=np.array([4, 9]),
+        file_names=["4.jpg", "9.jpg"],
+        image_sizes=np.array([[10, 20], [10, 20]]),
+        image_of_person=np.array([1, 1]),
+        keypoints=keypoints,
+        visibility=np.array([[2, 2], [1, 0]]),
+    )
+    api = COCO()
+    api.dataset = coco.person_annotations_to_dict(truth)
+    api.createIndex()
+    people = api.loadAnns(api.getAnnIds(imgIds=[9]))
+    assert [person["id"] for person in people] == [1, 2]
+    assert [person["num_keypoints"] for person in people] == [2, 1]
+    assert people[0]["bbox"] == [1, 2, 2, 6]
+    assert people[0]["area"] == 12
+    assert api.getAnnIds(imgIds=[4]) == []
+
+
+def test_people_that_are_not_sorted_by_image_are_refused():
+    with pytest.raises(ValueError, match="image_of_person must not decrease"):
+        coco.build_person_annotations(
+            COCO17, np.array([1, 2]), ["a", "b"], np.zeros((2, 2)), np.array([1, 0]), np.zeros((2, 17, 2)),
+            np.zeros((2, 17)),
+        )  # fmt: skip
+
+
+def test_results_are_what_pycocotools_loads(tmp_path):
+    content = file_content()
+    keypoints = np.array([[[1.5, 2], [3, 4], [5, 6]]])
+    path = tmp_path / "results.json"
+    coco.write_keypoint_results(path, np.array([10]), keypoints, np.array([[0.5, 0.25, 1]]), np.array([0.75]))
+    api = COCO()
+    api.dataset = copy.deepcopy(content)
+    api.dataset["annotations"].pop()
+    api.createIndex()
+    loaded = api.loadRes(str(path))
+    (person,) = loaded.loadAnns(loaded.getAnnIds())
+    assert person["keypoints"] == [1.5, 2, 0.5, 3, 4, 0.25, 5, 6, 1]
+    assert person["score"] == 0.75
+
+
+def test_a_result_that_is_not_a_number_leaves_no_file(tmp_path):
+    path = tmp_path / "results.json"
+    with pytest.raises(ValueError):
+        coco.write_keypoint_results(path, np.array([1]), np.full((1, 1, 2), np.nan), np.ones((1, 1)), np.ones(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_detections_are_grouped_by_image_in_the_order_of_the_file(tmp_path):
+    entries = [
+        {"image_id": 3, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5},
+        {"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.25},
+        {"image_id": 3, "category_id": 2, "bbox": [0, 0, 1, 1], "score": 0.9},
+        {"image_id": 3, "category_id": 1, "bbox": [5, 5, 1, 1], "score": 0.75},
+    ]
+    detections = coco.read_detections(write(tmp_path / "d.json", entries))
+    groups = detections.by_image()
+    assert sorted(groups) == [1, 3]
+    assert groups[3][0].tolist() == [[1, 2, 4, 6], [5, 5, 6, 6]]
+    assert groups[3][1].tolist() == [0.5, 0.75]
+    assert coco.read_detections(write(tmp_path / "none.json", [])).by_image() == {}
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"image_id": 3, "bbox": [1, 2, 3], "score": 0.5}, "detection .*'bbox' should be 4 numbers"),
+        ({"image_id": 3, "bbox": [1, 2, 3, 4]}, "detection 0: should have .* number 'score'"),
+        ({"image_id": "3", "bbox": [1, 2, 3, 4], "score": 1}, "detection 0: should have a whole number 'image_id'"),
+    ],
+)
+def test_a_wrong_detection_is_named(tmp_path, entry, message):
+    with pytest.raises(ValueError, match=message):
+        coco.read_detections(write(tmp_path / "d.json", [entry]))
+
+
+@pytest.mark.parametrize(
+    ("split", "images", "people", "crowd", "with_keypoints", "joints"),
+    [("train", 51, 164, 5, 93, 923), ("val", 74, 305, 7, 154, 1575)],
+)
+def test_counts_of_real_annotations(shared_dir, split, images, people, crowd, with_keypoints, joints):
+    path = shared_dir / "data" / "coco_mini" / "annotations" / f"person_keypoints_{split}.json"
+    read = coco.read_person_annotations(path)
+    assert read.skeleton is COCO17
+    assert read.num_images == images
+    assert read.num_people == people
+    assert read.is_crowd.sum() == crowd
+    assert (read.visibility > 0).any(axis=1).sum() == with_keypoints
+    assert (read.visibility > 0).sum() == joints
+    original = {person["id"]: person for person in json.loads(path.read_text())["annotations"]}
+    for number, annotation_id in enumerate(read.annotation_ids.tolist()):
+        person = original[annotation_id]
+        flat = np.concatenate([read.keypoints[number], read.visibility[number][:, None]], axis=1)
+        assert flat.ravel().tolist() == person["keypoints"]
+        assert json.loads(read.segmentations[number]) == person["segmentation"]
+
+
+def test_detections_published_for_real_videos(shared_dir):
+    folder = shared_dir / "data" / "posetrack18_mini" / "annotations"
+    detections = coco.read_detections(folder / "posetrack18_val_human_detections.json")
+    assert len(detections.scores) == len(json.loads((folder / "posetrack18_val_human_detections.json").read_text()))
+    assert np.all(detections.boxes[:, 2:] > detections.boxes[:, :2])

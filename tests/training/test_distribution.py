@@ -1,0 +1,162 @@
+"""The losses of a run do not depend on how its examples are spread over devices and processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import toy_run
+
+from tfpose.training import checkpoints
+from tfpose.training.distribution import build_strategy, is_chief
+from tfpose.training.loop import OptimizationSettings, RunSettings, train
+
+PROGRAM = pathlib.Path(toy_run.__file__)
+PROJECT = PROGRAM.parents[2]
+TIMEOUT_SECONDS = 180
+
+
+def start_program(*arguments: object, **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(PROJECT)} | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen, expected_code: int = 0) -> None:
+    try:
+        _, errors = process.communicate(timeout=TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f"still running after {TIMEOUT_SECONDS} s:\n{process.communicate()[1][-3000:]}")
+    assert process.returncode == expected_code, errors[-3000:]
+
+
+def read_column(path: pathlib.Path, name: str) -> list[float]:
+    with open(path, newline="") as file:
+        return [float(row[name]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Runs of 20 steps on one device, by variant."""
+    folder = tmp_path_factory.mktemp("single")
+    for name, settings in toy_run.VARIANTS.items():
+        train(
+            strategy=build_strategy("one_device"),
+            build_model=toy_run.build_model,
+            compute_loss=toy_run.compute_loss,
+            make_dataset=toy_run.make_dataset,
+            workdir=folder / name,
+            optimization=OptimizationSettings(0.01, warmup_steps=5, **settings),
+            run=RunSettings(total_steps=20, log_every=1),
+        )
+    return folder
+
+
+def test_losses_change_over_the_compared_steps(single: pathlib.Path) -> None:
+    losses = read_column(single / "plain" / "train.csv", "loss")
+    assert losses[-1] < 0.8 * losses[0]
+    clipped = read_column(single / "clipped" / "train.csv", "loss")
+    assert not np.allclose(losses, clipped, rtol=1e-3)
+
+
+@pytest.mark.parametrize("variant", ["compiled", "accumulated"])
+def test_compiling_and_accumulating_keep_the_losses(single: pathlib.Path, variant: str) -> None:
+    for column in ("loss", "loss/joints", "loss/sizes", "small_errors", "gradient_norm"):
+        expected = read_column(single / "plain" / "train.csv", column)
+        found = read_column(single / variant / "train.csv", column)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_two_devices_train_like_one(single: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    names = ["clipped", "compiled", "accumulated"]
+    finish(start_program("--workdir", tmp_path, "--strategy", "mirrored", "--cpus", 2, "--variants", *names))
+    for name in names:
+        for column in ("loss", "loss/sizes", "small_errors", "gradient_norm"):
+            expected = read_column(single / name / "train.csv", column)
+            found = read_column(tmp_path / name / "train.csv", column)
+            assert len(found) == 20
+            np.testing.assert_allclose(found, expected, rtol=1e-5, err_msg=f"{name} {column}")
+
+
+def start_workers(workdir: pathlib.Path, *arguments: object) -> list[subprocess.Popen]:
+    addresses = [f"127.0.0.1:{port}" for port in find_free_ports(2)]
+    configs = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(2)]
+    return [start_program("--workdir", workdir, *arguments, TF_CONFIG=json.dumps(config)) for config in configs]
+
+
+def test_two_processes_train_like_one_though_one_is_told_to_stop(single: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    chief, other = workers = start_workers(tmp_path, "--strategy", "auto", "--pause", 0.1)
+    try:
+        for line in chief.stderr:
+            if re.match(r"step +8/", line):
+                other.send_signal(signal.SIGTERM)
+                break
+        for worker in workers:
+            finish(worker, expected_code=143)
+        stopped_at = checkpoints.parse_step(checkpoints.list_checkpoints(tmp_path / "plain")[-1])
+        assert 8 <= stopped_at < 20
+        workers += start_workers(tmp_path, "--strategy", "auto")
+        for worker in workers[2:]:
+            finish(worker)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    table = tmp_path / "plain" / "train.csv"
+    assert read_column(table, "step") == list(range(1, 21))
+    np.testing.assert_allclose(
+        read_column(table, "loss"), read_column(single / "plain" / "train.csv", "loss"), rtol=1e-5
+    )
+    # One for each of the two starts: the second worker writes none.
+    assert len(list((tmp_path / "plain" / "tensorboard").iterdir())) == 2
+
+
+def find_free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for number in sockets:
+        number.bind(("127.0.0.1", 0))
+    ports = [number.getsockname()[1] for number in sockets]
+    for number in sockets:
+        number.close()
+    return ports
+
+
+def test_one_process_is_its_own_chief() -> None:
+    strategy = build_strategy("one_device")
+    assert is_chief(strategy)
+    assert strategy.num_replicas_in_sync == 1
+
+
+def test_wrong_strategy_is_named() -> None:
+    with pytest.raises(ValueError, match="strategy must be one of .*; found 'tpu'"):
+        build_strategy("tpu")
+
+
+def test_several_workers_need_tf_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ValueError, match="needs TF_CONFIG"):
+        build_strategy("multi_worker")
+    monkeypatch.setenv("TF_CONFIG", "[1")
+    with pytest.raises(ValueError, match="TF_CONFIG must be a JSON object"):
+        build_strategy("multi_worker")
+
+
+def test_default_strategy_is_one_device_here() -> None:
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        pytest.skip("several GPUs")
+    assert isinstance(build_strategy(), tf.distribute.OneDeviceStrategy)

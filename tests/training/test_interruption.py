@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+
+import pytest
+import toy_run
+
+from tfpose.training import checkpoints
+from tfpose.training.interruption import SignalWatch, TrainingInterrupted
+from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, build_strategy, train
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_saves_and_exits_with_its_code(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], number: signal.Signals, code: int
+) -> None:
+    def evaluate(*_: object) -> dict[str, float]:
+        os.kill(os.getpid(), number)
+        return {"ap": 0.5}
+
+    before = signal.getsignal(number)
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(
+            strategy=build_strategy("one_device"),
+            build_model=toy_run.build_model,
+            compute_loss=toy_run.compute_loss,
+            make_dataset=toy_run.make_dataset,
+            workdir=tmp_path,
+            optimization=OptimizationSettings(0.01),
+            run=RunSettings(total_steps=9, evaluate_every=4),
+            hooks=Hooks(evaluate=evaluate),
+        )
+    assert caught.value.code == code
+    assert "stopped by a signal after step 4; the state is saved" in capsys.readouterr().err
+    assert [checkpoints.parse_step(path) for path in checkpoints.list_checkpoints(tmp_path)] == [4]
+    assert signal.getsignal(number) == before
+
+
+def test_second_signal_acts_as_usual() -> None:
+    with SignalWatch() as watch:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert watch.stop_requested and watch.exit_code == 130
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import csv
+import functools
+import pathlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import toy_run
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tfpose.training import checkpoints, step
+from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, build_strategy, train
+from tfpose.training.optimization import build_optimizer
+
+SGD = functools.partial(OptimizationSettings, build_optimizer=keras.optimizers.SGD)
+
+
+def train_toy(
+    workdir: pathlib.Path,
+    *,
+    steps: int = 10,
+    build_model: Callable = toy_run.build_model,
+    compute_loss: Callable = toy_run.compute_loss,
+    make_dataset: Callable = toy_run.make_dataset,
+    optimization: OptimizationSettings | None = None,
+    hooks: Hooks | None = None,
+    **run: object,
+) -> keras.Model:
+    return train(
+        strategy=build_strategy("one_device"),
+        build_model=build_model,
+        compute_loss=compute_loss,
+        make_dataset=make_dataset,
+        workdir=workdir,
+        optimization=optimization or OptimizationSettings(0.01),
+        run=RunSettings(total_steps=steps, **({"log_every": 1} | run)),
+        hooks=hooks,
+    )
+
+
+def read_table(path: pathlib.Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def build_scalar_model() -> keras.Model:
+    inputs = keras.Input((1,), name="x")
+    return keras.Model(inputs, keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", name="scale")(inputs))
+
+
+def compute_masked_error(model: keras.Model, batch: dict[str, tf.Tensor]) -> tuple[dict, dict]:
+    outputs = tf.cast(model(batch["x"], training=True), tf.float32)
+    total = tf.reduce_sum(batch["weight"] * outputs**2)
+    return {"error": (total, tf.reduce_sum(batch["weight"]))}, {}
+
+
+def repeat_batch(batch: dict[str, object], _: int, __: object) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensors({k: tf.constant(v, tf.float32) for k, v in batch.items()}).repeat()
+
+
+def test_one_update_by_hand(tmp_path: pathlib.Path) -> None:
+    # loss = mean over the weights of (w x)^2 = (1 * 4 + 3 * 9 + 0) / 4 at w = 1; gradient 2 * loss.
+    batch = {"x": [[2.0], [3.0], [100.0]], "weight": [[1.0], [3.0], [0.0]]}
+    model = train_toy(
+        tmp_path,
+        steps=1,
+        build_model=build_scalar_model,
+        compute_loss=compute_masked_error,
+        make_dataset=functools.partial(repeat_batch, batch),
+        optimization=SGD(0.01),
+    )
+    assert float(read_table(tmp_path / "train.csv")[0]["loss"]) == 31 / 4
+    np.testing.assert_allclose(model.get_weights()[0], [[1 - 0.01 * 2 * 31 / 4]], rtol=1e-6)
+
+
+def test_clipped_update_by_hand(tmp_path: pathlib.Path) -> None:
+    model = train_toy(
+        tmp_path,
+        steps=1,
+        build_model=build_scalar_model,
+        compute_loss=compute_masked_error,
+        make_dataset=functools.partial(repeat_batch, {"x": [[5.0]], "weight": [[1.0]]}),
+        optimization=SGD(0.25, gradient_clip_norm=2.0),
+    )
+    np.testing.assert_allclose(model.get_weights()[0], [[1 - 0.25 * 2.0]], rtol=1e-6)
+    assert float(read_table(tmp_path / "train.csv")[0]["gradient_norm"]) == 50.0
+
+
+def test_nothing_visible_changes_nothing(tmp_path: pathlib.Path) -> None:
+    model = train_toy(
+        tmp_path,
+        steps=2,
+        build_model=build_scalar_model,
+        compute_loss=compute_masked_error,
+        make_dataset=functools.partial(repeat_batch, {"x": [[5.0]], "weight": [[0.0]]}),
+        optimization=SGD(0.1),
+    )
+    assert [row["loss"] for row in read_table(tmp_path / "train.csv")] == ["0.0", "0.0"]
+    assert model.get_weights()[0] == [[1.0]]
+
+
+def test_update_is_that_of_keras_adam(tmp_path: pathlib.Path) -> None:
+    batch = {"x": [[2.0], [3.0]], "weight": [[1.0], [1.0]]}
+    model = train_toy(
+        tmp_path,
+        steps=5,
+        build_model=build_scalar_model,
+        compute_loss=compute_masked_error,
+        make_dataset=functools.partial(repeat_batch, batch),
+        optimization=OptimizationSettings(0.01, learning_rate_drops=((3, 0.1),)),
+    )
+    weight = keras.Variable([[1.0]])
+    optimizer = build_optimizer(OptimizationSettings(0.01, learning_rate_drops=((3, 0.1),)), [weight])
+    for _ in range(5):
+        optimizer.apply([13.0 * weight.value])
+    np.testing.assert_allclose(model.get_weights()[0], weight.numpy(), rtol=1e-6)
+    rates = [float(row["learning_rate"]) for row in read_table(tmp_path / "train.csv")]
+    np.testing.assert_allclose(rates, [0.01, 0.01, 0.01, 0.001, 0.001], rtol=1e-6)
+
+
+def test_seed_decides_the_losses(tmp_path: pathlib.Path) -> None:
+    losses = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train_toy(tmp_path / name, steps=3, seed=seed)
+        losses.append([row["loss"] for row in read_table(tmp_path / name / "train.csv")])
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+
+
+def test_rows_average_the_steps_since_the_last_row(tmp_path: pathlib.Path) -> None:
+    train_toy(tmp_path / "each", steps=6)
+    train_toy(tmp_path / "third", steps=6, log_every=3)
+    each = [float(row["loss"]) for row in read_table(tmp_path / "each" / "train.csv")]
+    third = [float(row["loss"]) for row in read_table(tmp_path / "third" / "train.csv")]
+    np.testing.assert_allclose(third, [np.mean(each[:3]), np.mean(each[3:])], rtol=1e-12)
+
+
+def test_pretrained_weights_are_loaded_once(tmp_path: pathlib.Path) -> None:
+    calls = []
+
+    def initialize(model: keras.Model) -> None:
+        calls.append(model.layers[-1].get_weights()[1].copy())
+        model.layers[-1].bias.assign([5.0] * toy_run.NUM_JOINTS)
+
+    averages = []
+
+    def evaluate(model: keras.Model, _: int) -> dict[str, float]:
+        averages.append(float(model.layers[-1].bias.numpy()[0]))
+        return {"bias": averages[-1]}
+
+    for steps in (2, 4):
+        train_toy(
+            tmp_path,
+            steps=steps,
+            optimization=OptimizationSettings(1e-4, ema_decay=0.9),
+            hooks=Hooks(initialize=initialize, evaluate=evaluate),
+        )
+    assert len(calls) == 1
+    assert all(4.9 < value <= 5.0 for value in averages)
+
+
+def test_not_a_number_stops_the_run_before_it_is_saved(tmp_path: pathlib.Path) -> None:
+    def make_dataset(start: int, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        def spoil(index: tf.Tensor, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            factor = tf.where(index == 6, np.nan, 1.0)
+            return batch | {"target": batch["target"] * tf.cast(factor, tf.float32)}
+
+        return toy_run.make_dataset(start, context).enumerate(start).map(spoil)
+
+    with pytest.raises(FloatingPointError) as caught:
+        train_toy(tmp_path, steps=20, make_dataset=make_dataset, checkpoint_every=5, log_every=10)
+    message = str(caught.value)
+    assert "loss is nan at step 7" in message
+    assert message.endswith("step_00000005.npz") and "\n" not in message
+    assert [p.name for p in checkpoints.list_checkpoints(tmp_path)] == ["step_00000005.npz"]
+    assert not (tmp_path / checkpoints.FINAL_WEIGHTS_NAME).exists()
+
+
+def test_infinite_gradient_of_a_finite_loss_stops_the_run(tmp_path: pathlib.Path) -> None:
+    def compute_loss(model: keras.Model, batch: dict[str, tf.Tensor]) -> tuple[dict, dict]:
+        return {"root": (tf.reduce_sum(tf.sqrt(0.0 * model(batch["image"]))), tf.constant(1.0))}, {}
+
+    with pytest.raises(FloatingPointError, match="gradient_norm is nan at step 1; there is no checkpoint"):
+        train_toy(tmp_path, compute_loss=compute_loss, checkpoint_every=1, log_every=5)
+    assert checkpoints.list_checkpoints(tmp_path) == []
+
+
+def test_float16_overflow_skips_the_update_and_halves_the_scale(tmp_path: pathlib.Path) -> None:
+    # The scaled gradient is x = 3 times the scale: 98304 at first, above the largest float16, 65504; then 49152.
+    def compute_loss(model: keras.Model, batch: dict[str, tf.Tensor]) -> tuple[dict, dict]:
+        outputs = tf.cast(model(batch["x"], training=True), tf.float32)
+        return {"sum": (tf.reduce_sum(outputs), tf.constant(1.0))}, {}
+
+    model = train_toy(
+        tmp_path,
+        steps=3,
+        build_model=build_scalar_model,
+        compute_loss=compute_loss,
+        make_dataset=functools.partial(repeat_batch, {"x": [[3.0]]}),
+        optimization=SGD(0.125, precision="mixed_float16"),
+    )
+    rows = read_table(tmp_path / "train.csv")
+    assert [row["loss_scale"] for row in rows] == ["32768.0", "16384.0", "16384.0"]
+    assert [row["loss"] for row in rows] == ["3.0", "3.0", "1.875"]
+    assert rows[0]["gradient_norm"] == "nan" and rows[1]["gradient_norm"] == "3.0"
+    assert model.get_weights()[0] == [[1 - 2 * 0.125 * 3]]
+    values, _ = checkpoints.read_checkpoint(checkpoints.list_checkpoints(tmp_path)[-1])
+    assert values["optimizer/iteration"] == 2
+    assert values["loss_scale/scale"] == 16384
+
+
+def test_float16_still_stops_at_a_loss_that_is_not_finite(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(FloatingPointError, match="loss is nan at step 1"):
+        train_toy(
+            tmp_path,
+            build_model=build_scalar_model,
+            compute_loss=compute_masked_error,
+            make_dataset=functools.partial(repeat_batch, {"x": [[np.nan]], "weight": [[1.0]]}),
+            optimization=SGD(0.1, precision="mixed_float16"),
+        )
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_learns_and_keeps_float32_weights(tmp_path: pathlib.Path, precision: str) -> None:
+    model = train_toy(tmp_path, steps=60, optimization=OptimizationSettings(0.01, precision=precision))
+    losses = [float(row["loss"]) for row in read_table(tmp_path / "train.csv")]
+    assert losses[-1] < 0.5 * losses[0]
+    assert model.layers[1].compute_dtype == precision.removeprefix("mixed_")
+    assert {variable.dtype for variable in model.variables} == {"float32"}
+    assert keras.mixed_precision.global_policy().name == "float32"
+
+
+def test_averages_are_evaluated_and_exported(tmp_path: pathlib.Path) -> None:
+    seen = []
+
+    def evaluate(model: keras.Model, _: int) -> dict[str, float]:
+        seen.append(model.get_weights()[0].copy())
+        return {"score": float(len(seen))}
+
+    model = train_toy(
+        tmp_path,
+        steps=20,
+        optimization=OptimizationSettings(0.05, ema_decay=0.99),
+        hooks=Hooks(evaluate=evaluate),
+        best_metric="score",
+    )
+    last = model.get_weights()[0].copy()
+    assert np.abs(last - seen[-1]).max() > 1e-3
+    for name in (checkpoints.FINAL_WEIGHTS_NAME, checkpoints.BEST_WEIGHTS_NAME):
+        model.load_weights(tmp_path / name)
+        np.testing.assert_array_equal(model.get_weights()[0], seen[-1])
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    checkpoints.load_for_inference(model, tmp_path, "best")
+    np.testing.assert_array_equal(model.get_weights()[0], seen[-1])
+
+
+@pytest.mark.parametrize(("higher_is_better", "best_step"), [(True, 4), (False, 6)])
+def test_best_evaluation_is_kept(tmp_path: pathlib.Path, higher_is_better: bool, best_step: int) -> None:
+    scores = {2: 0.5, 4: 0.9, 6: 0.1, 8: float("nan"), 10: 0.4}
+    train_toy(
+        tmp_path,
+        steps=10,
+        hooks=Hooks(evaluate=lambda _, step: {"ap": scores[step]}),
+        evaluate_every=2,
+        best_metric="ap",
+        higher_is_better=higher_is_better,
+        checkpoint_every=3,
+        max_to_keep=1,
+    )
+    best = checkpoints.find_best_checkpoint(tmp_path)
+    assert best is not None
+    assert best[1].best == {"metric": "ap", "value": scores[best_step]}
+    assert [checkpoints.parse_step(p) for p in checkpoints.list_checkpoints(tmp_path)] == [best_step, 10]
+    assert [int(row["step"]) for row in read_table(tmp_path / "eval.csv")] == list(scores)
+
+
+def test_unknown_best_metric_is_named(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match=r"best_metric must be one of the metrics \['ap'\]; found 'map'"):
+        train_toy(tmp_path, hooks=Hooks(evaluate=lambda *_: {"ap": 1.0}), best_metric="map")
+
+
+def test_evaluation_missed_by_a_killed_run_is_made_up(tmp_path: pathlib.Path) -> None:
+    evaluated = []
+
+    def evaluate(_: keras.Model, step: int) -> dict[str, float]:
+        evaluated.append(step)
+        if len(evaluated) == 1:
+            raise RuntimeError("killed here")
+        return {"ap": 1.0}
+
+    run = {"hooks": Hooks(evaluate=evaluate), "evaluate_every": 4, "checkpoint_every": 4, "steps": 8}
+    with pytest.raises(RuntimeError, match="killed here"):
+        train_toy(tmp_path, **run)
+    train_toy(tmp_path, **run)
+    assert evaluated == [4, 4, 8]
+    train_toy(tmp_path, **run)
+    assert evaluated == [4, 4, 8]
+
+
+def test_other_network_does_not_continue(tmp_path: pathlib.Path) -> None:
+    train_toy(tmp_path, steps=1)
+    with pytest.raises(ValueError, match=r"model/features/kernel: expected \(3, 3, 3, 6\), found \(3, 3, 3, 4\)"):
+        train_toy(tmp_path, steps=2, build_model=functools.partial(toy_run.build_model, filters=6))
+    with pytest.raises(ValueError, match=r"ema/features/kernel: expected \(3, 3, 3, 4\), found no such variable"):
+        train_toy(tmp_path, steps=2, optimization=OptimizationSettings(0.1, ema_decay=0.9))
+
+
+def test_short_dataset_is_an_error(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="the dataset must last for 10 steps; it ended after step 3"):
+        train_toy(tmp_path, make_dataset=lambda *a: toy_run.make_dataset(*a).take(3))
+
+
+def test_batch_that_does_not_divide_is_an_error(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="found 8 examples, accumulation_steps 3"):
+        train_toy(tmp_path, optimization=OptimizationSettings(0.1, accumulation_steps=3))
+
+
+def test_run_settings_are_checked() -> None:
+    with pytest.raises(ValueError, match="total_steps must be at least 1; found 0"):
+        RunSettings(total_steps=0)
+    with pytest.raises(ValueError, match="evaluate_every must be at least 1 or None; found 0"):
+        RunSettings(total_steps=1, evaluate_every=0)
+
+
+def test_full_disk_ends_the_run_with_earlier_checkpoints_whole(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    savez = np.savez
+
+    def fail_later(*arguments: object, **arrays: object) -> None:
+        if arrays["optimizer/iteration"] > 4:
+            raise OSError(28, "No space left on device")
+        savez(*arguments, **arrays)
+
+    monkeypatch.setattr(np, "savez", fail_later)
+    with pytest.raises(OSError, match="cannot write the checkpoint .No space left on device."):
+        train_toy(tmp_path, checkpoint_every=4)
+    assert [checkpoints.read_metadata(p).step for p in checkpoints.list_checkpoints(tmp_path)] == [4]
+
+
+def test_curves_and_pictures_are_in_tensorboard(tmp_path: pathlib.Path) -> None:
+    def draw(model: keras.Model, batch: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
+        heatmaps = model(batch["image"])[..., :1].numpy()
+        return {"heatmaps": np.repeat(np.uint8(np.clip(heatmaps, 0, 1) * 255), 3, axis=-1)}
+
+    train_toy(
+        tmp_path,
+        steps=4,
+        hooks=Hooks(draw_pictures=draw, evaluate=lambda *_: {"ap": 0.25}),
+        pictures_every=2,
+        evaluate_every=2,
+    )
+    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    rows = read_table(tmp_path / "train.csv")
+    losses = [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors("train/loss")]
+    np.testing.assert_allclose(losses, [float(row["loss"]) for row in rows], rtol=1e-6)
+    assert [event.step for event in events.Tensors("eval/ap")] == [2, 4]
+    pictures = events.Tensors("pictures/heatmaps")
+    assert [event.step for event in pictures] == [2, 4]
+    picture = tf.io.decode_image(tf.make_ndarray(pictures[0].tensor_proto)[2])
+    assert picture.shape == (8, 8, 3)
+
+
+def test_variables_of_the_same_path_get_names_of_their_own() -> None:
+    first, second = keras.Variable(1.0, name="a"), keras.Variable(2.0, name="a")
+    assert step.name_variables([first, second]) == {"a": first, "a#2": second}
+
+
+def test_memory_does_not_grow(tmp_path: pathlib.Path) -> None:
+    sizes = []
+
+    def measure(*_: object) -> dict[str, float]:
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+        sizes.append(pages * 4096 / 2**20)
+        return {"megabytes": sizes[-1]}
+
+    train_toy(tmp_path, steps=700, log_every=50, hooks=Hooks(evaluate=measure), evaluate_every=100)
+    # A float kept for each step and example would be far below this, a batch far above it.
+    batch_megabytes = toy_run.GLOBAL_BATCH * 8 * 8 * 3 * 4 * 2 / 2**20
+    assert sizes[-1] - sizes[1] < 500 * batch_megabytes

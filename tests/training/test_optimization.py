@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfpose.training.optimization import (
+    LossScale,
+    MovingAverage,
+    OptimizationSettings,
+    StepwiseSchedule,
+    build_optimizer,
+)
+
+
+def test_rate_drops_at_the_given_steps() -> None:
+    schedule = StepwiseSchedule(1e-3, drops=((60_000, 0.1), (80_000, 0.1)))
+    rates = [float(schedule(step)) for step in (0, 59_999, 60_000, 79_999, 80_000, 90_000)]
+    np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5], rtol=1e-6)
+
+
+def test_rate_rises_linearly_and_is_never_zero() -> None:
+    schedule = StepwiseSchedule(0.8, warmup_steps=4)
+    np.testing.assert_allclose([float(schedule(s)) for s in range(6)], [0.2, 0.4, 0.6, 0.8, 0.8, 0.8], rtol=1e-6)
+    schedule = StepwiseSchedule(0.8, warmup_steps=4, warmup_factor=0.5)
+    np.testing.assert_allclose(float(schedule(0)), 0.8 * (0.5 + 0.5 / 4), rtol=1e-6)
+
+
+def test_schedule_survives_its_config() -> None:
+    schedule = StepwiseSchedule(0.1, ((3, 0.5),), 2, 0.1)
+    copy = StepwiseSchedule.from_config(schedule.get_config())
+    assert [float(copy(s)) for s in range(5)] == [float(schedule(s)) for s in range(5)]
+
+
+def test_negative_rates_are_refused() -> None:
+    with pytest.raises(ValueError, match="learning_rate, warmup_steps .* found -1"):
+        StepwiseSchedule(-1.0)
+    with pytest.raises(ValueError, match="learning_rate_drops must not be negative"):
+        StepwiseSchedule(1.0, ((-5, 0.1),))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("precision", "float8"), ("accumulation_steps", 0), ("ema_decay", 1.0), ("gradient_clip_norm", 0.0)],
+)
+def test_wrong_settings_are_named(setting: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{setting} must be .*found .*{value}"):
+        OptimizationSettings(0.1, **{setting: value})
+
+
+def test_options_that_the_update_would_ignore_are_refused() -> None:
+    settings = OptimizationSettings(0.1, build_optimizer=functools.partial(keras.optimizers.Adam, global_clipnorm=1.0))
+    with pytest.raises(ValueError, match="must leave global_clipnorm off; found 1.0"):
+        build_optimizer(settings, [keras.Variable([1.0])])
+
+
+def test_loss_scale_halves_on_overflow_and_doubles_after_enough_good_steps() -> None:
+    loss_scale = LossScale(initial_scale=8.0, growth_steps=3)
+    scales = []
+    for is_finite in (True, False, True, True, True, True, True, True):
+        loss_scale.update(tf.constant(is_finite))
+        scales.append(float(loss_scale.scale.numpy()))
+    assert scales == [8.0, 4.0, 4.0, 4.0, 8.0, 8.0, 8.0, 16.0]
+
+
+def test_loss_scale_stays_at_one_or_above() -> None:
+    loss_scale = LossScale(initial_scale=2.0)
+    for _ in range(3):
+        loss_scale.update(tf.constant(False))
+    assert float(loss_scale.scale.numpy()) == 1.0
+
+
+def test_average_by_hand() -> None:
+    variable = keras.Variable([1.0])
+    average = MovingAverage([variable], decay=0.2)
+    variable.assign([11.0])
+    average.update(tf.constant(0, tf.int64))  # decay min(0.2, 1 / 10)
+    np.testing.assert_allclose(average.averages[0].numpy(), [0.1 * 1 + 0.9 * 11], rtol=1e-6)
+    average.update(tf.constant(9, tf.int64))  # decay min(0.2, 10 / 19)
+    np.testing.assert_allclose(average.averages[0].numpy(), [0.2 * 10 + 0.8 * 11], rtol=1e-6)
+
+
+def test_lent_averages_are_taken_back_even_after_an_error() -> None:
+    variable = keras.Variable([1.0])
+    average = MovingAverage([variable], decay=0.5)
+    variable.assign([3.0])
+    with pytest.raises(RuntimeError), average.apply_to_variables():
+        assert variable.numpy() == [1.0]
+        raise RuntimeError
+    assert variable.numpy() == [3.0]

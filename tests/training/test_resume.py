@@ -1,0 +1,79 @@
+"""A run that is killed, or stopped, and continued has the losses of one that never stopped."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+import toy_run
+
+from tfpose.training import checkpoints
+
+PROGRAM = pathlib.Path(toy_run.__file__)
+STEPS = 120
+# Rows and checkpoints fall on different steps, so that a checkpoint also holds an unfinished row.
+ARGUMENTS = ("--steps", STEPS, "--log-every", 7, "--checkpoint-every", 10, "--batch-norm", "--variants", "clipped")
+
+
+def start(workdir: pathlib.Path, *arguments: object) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), "--workdir", str(workdir), *map(str, ARGUMENTS + arguments)],
+        env=os.environ | {"PYTHONPATH": str(PROGRAM.parents[2])},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def signal_after(process: subprocess.Popen, step: int, number: signal.Signals) -> tuple[int, str]:
+    """Sends the signal when the progress reaches `step`; returns the exit code and what was said then."""
+    for line in process.stderr:
+        match = re.match(r"step +(\d+)/", line)
+        if match and int(match[1]) >= step:
+            process.send_signal(number)
+            break
+    rest = process.communicate(timeout=120)[1]
+    return process.returncode, rest
+
+
+def read_rows(workdir: pathlib.Path) -> list[list[str]]:
+    """The table without the column of speeds."""
+    lines = (workdir / "clipped" / "train.csv").read_text().splitlines()
+    speed = lines[0].split(",").index("images_per_second")
+    return [[field for i, field in enumerate(line.split(",")) if i != speed] for line in lines]
+
+
+def test_killed_and_stopped_runs_continue_to_the_bit(tmp_path: pathlib.Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    reference = start(whole)
+
+    code, _ = signal_after(start(stopped, "--pause", 0.03), 28, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    killed_at = [checkpoints.parse_step(p) for p in checkpoints.list_checkpoints(stopped / "clipped")]
+    assert killed_at and max(killed_at) < STEPS
+
+    code, said = signal_after(start(stopped, "--pause", 0.03), 63, signal.SIGTERM)
+    assert code == 143, said
+    stopped_at = int(re.search(r"stopped by a signal after step (\d+); the state is saved", said)[1])
+    assert checkpoints.parse_step(checkpoints.list_checkpoints(stopped / "clipped")[-1]) == stopped_at
+    assert 63 <= stopped_at < STEPS
+
+    final = start(stopped)
+    said = final.communicate(timeout=120)[1]
+    assert final.returncode == 0, said
+    assert f"continuing after step {stopped_at}" in said
+    assert reference.wait(timeout=120) == 0
+    reference.stderr.close()
+
+    assert read_rows(stopped) == read_rows(whole)
+    assert len(read_rows(whole)) == 1 + -(-STEPS // 7)
+    assert (stopped / "clipped" / "eval.csv").read_text() == (whole / "clipped" / "eval.csv").read_text()
+    values, metadata = checkpoints.read_checkpoint(checkpoints.list_checkpoints(stopped / "clipped")[-1])
+    expected, _ = checkpoints.read_checkpoint(checkpoints.list_checkpoints(whole / "clipped")[-1])
+    assert metadata.step == STEPS
+    assert values.keys() == expected.keys()
+    assert all(values[name].tobytes() == expected[name].tobytes() for name in values)

@@ -1,0 +1,51 @@
+"""What the command-line programs share: bad input ends with one line, not with a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app
+
+EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
+
+
+def run_program(main: Callable[[Sequence[str]], None]) -> None:
+    """Runs an absl program; an error that its user can mend is one line on stderr and exit code 1."""
+
+    def guarded_main(argv: Sequence[str]) -> None:
+        if len(argv) > 1:
+            _fail(f"unexpected argument {argv[1]!r}; flags have the form --name=value")
+        try:
+            main(argv)
+        except KeyboardInterrupt:
+            _fail("interrupted", code=130)
+        except EXPECTED_ERRORS as error:
+            _fail(describe_error(error))
+
+    try:
+        app.run(guarded_main)
+    except (AttributeError, KeyError, TypeError, *EXPECTED_ERRORS) as error:
+        # config_flags raises these while it applies --config.key=value; inside main they are defects.
+        if _comes_from_main(error, guarded_main):
+            raise
+        _fail(describe_error(error))
+
+
+def describe_error(error: Exception) -> str:
+    """An exception as one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _comes_from_main(error: BaseException, main: Callable) -> bool:
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code is main.__code__:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _fail(message: str, code: int = 1) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)

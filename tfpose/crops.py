@@ -1,0 +1,191 @@
+"""From a person's box to the normalised picture that the network sees.
+
+One affine matrix per person carries margin, aspect ratio, scale, rotation and mirroring, for training, evaluation
+and serving alike. `decode_reduction` and `source_windows` say which part of an encoded picture it needs, at which
+scale. Conventions: geometry.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from keras import backend, ops
+
+Array = Any
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Scales at which a JPEG can be decoded directly (libjpeg's DCT scaling).
+DECODE_REDUCTIONS = (1, 2, 4, 8)
+
+
+def crop_from_image_matrices(
+    boxes: Array,
+    crop_size: tuple[int, int],
+    *,
+    margin_pixels: float = 0.0,
+    margin_scale: float = 1.0,
+    keep_aspect: bool = True,
+    scales: Array = 1.0,
+    rotations_degrees: Array = 0.0,
+    is_mirrored: Array = False,
+    convention: str = "stride",
+) -> Array:
+    """The affine maps that cut people out of an image.
+
+    The box grows by `margin_pixels` on every side (60 in Honda et al., 2018), then its short side until it has the
+    aspect ratio of the crop, then by `margin_scale` as a whole (1.25 in Xiao et al., 2018). Its centre falls on
+    (width / 2, height / 2) of the crop.
+
+    Args:
+        boxes: [P, 4] xyxy in image pixels; sides shorter than a pixel count as one.
+        crop_size: (height, width).
+        margin_pixels: added to every side, in image pixels.
+        margin_scale: factor on both sides.
+        keep_aspect: False stretches the box to the crop instead.
+        scales: [P] or one number; 1.3 shows a region 1.3 times as large.
+        rotations_degrees: [P] or one number; the region turns by this angle from x towards y.
+        is_mirrored: [P] or one boolean; mirrors the crop left to right.
+        convention: 'stride', or 'udp', which counts sizes from the first to the last pixel centre (Huang et al.,
+            2020).
+
+    Returns:
+        [P, 2, 3] from image to crop coordinates, in float64 for float64 boxes, else in float32.
+    """
+    dtype = "float64" if backend.standardize_dtype(boxes.dtype) == "float64" else "float32"
+    boxes = ops.cast(boxes, dtype)
+    height, width = crop_size
+    extent = 1.0 if convention == "udp" else 0.0
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    sides = ops.maximum(boxes[:, 2:] - boxes[:, :2], 1.0) + 2 * margin_pixels
+    widths, heights = sides[:, 0], sides[:, 1]
+    if keep_aspect:
+        widths, heights = (
+            ops.maximum(widths, heights * (width / height)),
+            ops.maximum(heights, widths * (height / width)),
+        )
+    factors = margin_scale * ops.cast(scales, dtype)
+    zoom_x = (width - extent) / (widths * factors)
+    zoom_y = (height - extent) / (heights * factors)
+    angles = ops.cast(rotations_degrees, dtype) * (np.pi / 180) + ops.zeros_like(widths)
+    cos, sin = ops.cos(angles), ops.sin(angles)
+    linear = ops.stack(
+        [zoom_x * cos, zoom_x * sin, -zoom_y * sin, zoom_y * cos],
+        axis=-1,
+    )
+    linear = ops.reshape(linear, (-1, 2, 2))
+    target = np.array([(width - extent) / 2, (height - extent) / 2], dtype)
+    offsets = target[:, None] - ops.matmul(linear, centers[..., None])
+    matrices = ops.concatenate([linear, offsets], axis=-1)
+    return _mirror_rows(matrices, is_mirrored, width)
+
+
+@dataclasses.dataclass(frozen=True)
+class CropSettings:
+    """How a box becomes a crop; the meaning of each field is that of `crop_from_image_matrices`."""
+
+    crop_size: tuple[int, int]
+    margin_pixels: float = 0.0
+    margin_scale: float = 1.0
+    keep_aspect: bool = True
+    convention: str = "stride"
+
+    def matrices(self, boxes: Array, **augmentation: Array) -> Array:
+        """[P, 4] boxes in image pixels -> [P, 2, 3] maps from image to crop."""
+        return crop_from_image_matrices(boxes, **dataclasses.asdict(self), **augmentation)
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalization:
+    """How pictures become the network's input; the meaning of each field is that of `normalize_crops`."""
+
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    channel_order: str = "rgb"
+
+    def __call__(self, crops: Array) -> Array:
+        """[..., 3] uint8 -> [..., 3] float32."""
+        return normalize_crops(crops, self.mean, self.std, self.channel_order)
+
+
+def decode_reduction(crop_from_image: Array) -> Array:
+    """The largest of `DECODE_REDUCTIONS` that leaves every crop pixel at least one decoded pixel. [P] int32
+
+    A crop that shows the image at less than half its size is taken from a picture decoded at half its size, and so
+    on: cheaper, and free of the aliasing of a bilinear warp.
+    """
+    linear = crop_from_image[:, :, :2]
+    zooms = ops.sqrt(ops.max(ops.sum(ops.square(linear), axis=-1), axis=-1))
+    # A hair's breadth so that an exact half counts as a half in float32.
+    levels = ops.floor(-ops.log2(zooms) + 1e-4)
+    return ops.cast(2 ** ops.clip(levels, 0, len(DECODE_REDUCTIONS) - 1), "int32")
+
+
+def image_from_reduced(reductions: Array) -> Array:
+    """Maps pixels of a picture decoded at 1 / reduction to those of the full picture. [P] -> [P, 2, 3]
+
+    Pixel i of the reduced picture is the mean of pixels r i ... r i + r - 1, so its centre is at r i + (r - 1) / 2.
+    """
+    r = ops.cast(reductions, "float32")
+    zero, shift = ops.zeros_like(r), (r - 1) / 2
+    rows = ops.stack([r, zero, shift, zero, r, shift], axis=-1)
+    return ops.reshape(rows, (-1, 2, 3))
+
+
+def source_windows(
+    crop_from_source: np.ndarray, crop_size: tuple[int, int], source_size: tuple[int, int]
+) -> np.ndarray:
+    """The smallest rectangles of pixels from which crops can be interpolated.
+
+    Args:
+        crop_from_source: [P, 2, 3].
+        crop_size: (height, width) of the crops.
+        source_size: (height, width) of the picture.
+
+    Returns:
+        [P, 4] int64 (top, left, height, width), inside the picture, at least one pixel each.
+    """
+    height, width = crop_size
+    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]])
+    offsets = corners.T - crop_from_source[:, :, 2:]
+    points = np.linalg.solve(crop_from_source[:, :, :2], offsets).swapaxes(1, 2)
+    limits = np.array([source_size[1] - 1, source_size[0] - 1])
+    low = np.clip(np.floor(points.min(axis=1)) - 1, 0, limits).astype(np.int64)
+    high = np.clip(np.ceil(points.max(axis=1)) + 1, 0, limits).astype(np.int64)
+    return np.stack([low[:, 1], low[:, 0], *(high - low + 1).T[::-1]], axis=-1)
+
+
+def normalize_crops(
+    crops: Array,
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+    std: tuple[float, float, float] = IMAGENET_STD,
+    channel_order: str = "rgb",
+) -> Array:
+    """The network's input from pictures.
+
+    Args:
+        crops: [..., 3] uint8, RGB.
+        mean: by channel position at the network, for a white of 1.
+        std: likewise.
+        channel_order: of the network, 'rgb' or 'bgr' (the weights of Xiao et al., 2018).
+
+    Returns:
+        [..., 3] float32.
+    """
+    if channel_order not in ("rgb", "bgr"):
+        raise ValueError(f"channel_order must be 'rgb' or 'bgr', got {channel_order!r}")
+    pixels = ops.cast(crops, "float32")
+    if channel_order == "bgr":
+        pixels = ops.flip(pixels, axis=-1)
+    mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+    return pixels * (1 / (255 * std)) - mean / std
+
+
+def _mirror_rows(matrices: Array, is_mirrored: Array, width: int) -> Array:
+    sign = 1.0 - 2.0 * ops.cast(is_mirrored, matrices.dtype) + ops.zeros_like(matrices[:, 0, 0])
+    first_row = matrices[:, 0] * sign[:, None]
+    shift = (width - 1) * (1.0 - sign) / 2
+    first_row = first_row + ops.stack([shift * 0, shift * 0, shift], axis=-1)
+    return ops.stack([first_row, matrices[:, 1]], axis=1)

@@ -1,0 +1,1 @@
+"""Records, augmentation and input pipelines."""

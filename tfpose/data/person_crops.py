@@ -1,0 +1,206 @@
+"""Input pipeline of the two-stage system: one example per person, a pure function of (seed, step).
+
+A step's batch is found by arithmetic, not by replay: the people of every epoch stand in a new order, step s takes the
+places s * global_batch and following, and each replica its share of them. So training resumes at any step at once,
+and one device sees the same global batch as many.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfpose.crops import CropSettings
+from tfpose.data.augmentation import NO_AUGMENTATION, Augmentation, draw_augmentation
+from tfpose.data.pictures import cut_crops
+from tfpose.data.records import RecordTable
+from tfpose.skeletons import Skeleton, map_joints
+
+BATCH_DTYPES = {
+    "crops": tf.uint8,
+    "keypoints": tf.float32,
+    "weights": tf.float32,
+    "color_gains": tf.float32,
+    "person": tf.int64,
+}
+
+
+class PersonCrops:
+    """The people of a split as training examples.
+
+    Args:
+        table: the records.
+        skeleton: of the network; joints are matched by name, those that the records lack have weight 0.
+        crop: how boxes become crops.
+        augmentation: random changes.
+        seed: of order and augmentation.
+
+    Raises:
+        ValueError: if no person of the split has a labelled joint of the skeleton.
+    """
+
+    def __init__(
+        self,
+        table: RecordTable,
+        skeleton: Skeleton,
+        crop: CropSettings,
+        augmentation: Augmentation = NO_AUGMENTATION,
+        seed: int = 0,
+    ) -> None:
+        self.table, self.skeleton, self.crop = table, skeleton, crop
+        self.augmentation, self.seed = augmentation, seed
+        joints = table.skeleton.joints
+        keypoints = map_joints(table.people["keypoints"], joints, skeleton.joints)
+        visibility = map_joints(table.people["visibility"][..., None], joints, skeleton.joints)
+        is_labeled = visibility[..., 0] > 0
+        is_person = is_labeled.any(axis=1) & (table.people["is_crowd"] == 0)
+        self.rows = np.flatnonzero(is_person)
+        if not len(self.rows):
+            raise ValueError(
+                f"{table.shards[0].parent}: none of {table.num_people} people has a labelled joint of "
+                f"skeleton {skeleton.name} ({', '.join(skeleton.joints)}); the records have "
+                f"{', '.join(joints)}"
+            )
+        self.keypoints, self.is_labeled = keypoints[self.rows], is_labeled[self.rows]
+        self.boxes = table.people["box"][self.rows]
+        self.images = table.image_of_person[self.rows]
+        self._order = functools.lru_cache(maxsize=2)(self._shuffle)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, step: int, global_batch_size: int, part: slice) -> dict[str, np.ndarray]:
+        """The examples `part` of the global batch of a step.
+
+        Returns:
+            crops [B, H, W, 3] uint8, keypoints [B, J, 2] in crop pixels, weights [B, J], color_gains [B, 3],
+            person [B] rows of the table's people.
+        """
+        places = step * global_batch_size + np.arange(global_batch_size)[part]
+        epochs, positions = np.divmod(places, len(self))
+        chosen = np.array([self._order(int(e))[p] for e, p in zip(epochs, positions, strict=True)], np.int64)
+        rng = np.random.default_rng([self.seed, int(step), 1])
+        drawn = draw_augmentation(self.augmentation, global_batch_size, rng)
+        return self.examples(chosen, {name: values[part] for name, values in drawn.items()})
+
+    def examples(self, chosen: np.ndarray, drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The examples at positions `chosen` [B] under the augmentation `drawn` for them."""
+        boxes = self.boxes[chosen].astype(np.float64)
+        shifts = drawn["shifts"] * (boxes[:, 2:] - boxes[:, :2])
+        is_mirrored = drawn["is_mirrored"]
+        matrices = crop_matrices(
+            self.crop,
+            boxes + np.tile(shifts, 2),
+            scales=drawn["scales"],
+            rotations_degrees=drawn["rotations_degrees"],
+            is_mirrored=is_mirrored,
+        )
+        order = np.where(is_mirrored[:, None], self.skeleton.flip_order, np.arange(self.skeleton.num_joints))
+        weights = np.take_along_axis(self.is_labeled[chosen], order, axis=1)
+        points = np.take_along_axis(self.keypoints[chosen], order[..., None], axis=1)
+        crop_keypoints = points @ matrices[:, :, :2].swapaxes(1, 2) + matrices[:, None, :, 2]
+        return {
+            "crops": cut_record_crops(self.table, self.images[chosen], matrices, self.crop.crop_size),
+            "keypoints": crop_keypoints.astype(np.float32),
+            "weights": weights.astype(np.float32),
+            "color_gains": drawn["color_gains"],
+            "person": self.rows[chosen],
+        }
+
+    def dataset(
+        self,
+        start_step: int,
+        batch_size: int,
+        num_replicas: int = 1,
+        replicas: range = range(1),
+    ) -> tf.data.Dataset:
+        """Endless batches from `start_step` on: of each step one per replica of this worker, in turn.
+
+        Args:
+            start_step: the first step.
+            batch_size: per replica.
+            num_replicas: of all workers.
+            replicas: those of this worker.
+        """
+        global_batch_size = batch_size * num_replicas
+
+        def load(index: np.int64) -> tuple[np.ndarray, ...]:
+            step, local = divmod(int(index), len(replicas))
+            first = replicas[local] * batch_size
+            part = slice(first, first + batch_size)
+            values = self.batch(start_step + step, global_batch_size, part)
+            return tuple(values[name] for name in BATCH_DTYPES)
+
+        return _python_dataset(load, tf.data.Dataset.counter(), self._shapes(batch_size))
+
+    def _shapes(self, batch_size: int) -> dict[str, tuple]:
+        joints = self.skeleton.num_joints
+        return {
+            "crops": (batch_size, *self.crop.crop_size, 3),
+            "keypoints": (batch_size, joints, 2),
+            "weights": (batch_size, joints),
+            "color_gains": (batch_size, 3),
+            "person": (batch_size,),
+        }
+
+    def _shuffle(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, epoch, 0]).permutation(len(self))
+
+
+def crop_matrices(crop: CropSettings, boxes: np.ndarray, **augmentation: np.ndarray) -> np.ndarray:
+    """`CropSettings.matrices` as NumPy float64 [P, 2, 3], computed on the host whatever device there is."""
+    with tf.device("CPU"):
+        return np.asarray(crop.matrices(np.asarray(boxes, np.float64), **augmentation))
+
+
+def cut_record_crops(
+    table: RecordTable,
+    images: np.ndarray,
+    crop_from_image: np.ndarray,
+    crop_size: tuple[int, int],
+) -> np.ndarray:
+    """Crops [N, H, W, 3] uint8 of the table's images [N] under the matrices [N, 2, 3]."""
+    sizes = np.stack([table.images["height"][images], table.images["width"][images]], axis=1)
+    with tf.device("CPU"):
+        return cut_crops(table.read_image_bytes, sizes, images, crop_from_image, crop_size, table.describe)
+
+
+def crop_batches(
+    table: RecordTable,
+    images: np.ndarray,
+    crop_from_image: np.ndarray,
+    crop_size: tuple[int, int],
+    batch_size: int,
+) -> tf.data.Dataset:
+    """Crops of given people in their order, for evaluation: batches [B, H, W, 3] uint8, the last one shorter."""
+
+    def load(start: np.int64) -> tuple[np.ndarray]:
+        part = slice(int(start), int(start) + batch_size)
+        return (cut_record_crops(table, images[part], crop_from_image[part], crop_size),)
+
+    starts = tf.data.Dataset.range(0, len(images), batch_size)
+    dataset = _python_dataset(load, starts, {"crops": (None, *crop_size, 3)})
+    return dataset.map(lambda batch: batch["crops"])
+
+
+def _python_dataset(
+    load: Callable[[np.int64], tuple[np.ndarray, ...]],
+    indices: tf.data.Dataset,
+    shapes: dict[str, tuple],
+) -> tf.data.Dataset:
+    """Calls `load` for every index in parallel, in order. OpenCV and the decoders release Python's lock."""
+    dtypes = [BATCH_DTYPES[name] for name in shapes]
+
+    def call(index: tf.Tensor) -> dict[str, tf.Tensor]:
+        values = tf.numpy_function(load, [index], dtypes)
+        for value, shape in zip(values, shapes.values(), strict=True):
+            value.set_shape(shape)
+        return dict(zip(shapes, values, strict=True))
+
+    # tf.data's own choice of the number of calls starts with one and is slow to learn that more is faster.
+    num_calls = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return indices.map(call, num_parallel_calls=num_calls, deterministic=True).prefetch(2)

@@ -1,0 +1,258 @@
+"""The record of one image: written by data_prep, read by every input pipeline.
+
+A dataset is a folder in the layout of tensorflow-datasets: TFRecord shards `<name>-<split>.tfrecord-00000-of-00001`,
+`dataset_info.json` and `features.json`, and in `metadata.json` the skeleton. Each record is one image as a
+`tf.train.Example`; the shards are memory for pictures, while all annotations of a split fit into a `RecordTable`.
+
+Records are found by their offset in the file, so that any step of any epoch can be read without replaying the ones
+before it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import re
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+
+from tfpose.skeletons import Skeleton, skeleton_from_dict
+
+METADATA_FILE = "metadata.json"
+# Per image: name in the record, how it is stored.
+IMAGE_FIELDS = {
+    "image": "bytes",  # the encoded picture as it was found
+    "file_name": "bytes",  # relative to the image folder of the source
+    "image_id": "int",
+    "height": "int",
+    "width": "int",
+    "sequence": "bytes",  # empty for single photos
+    "frame": "int",  # position in the sequence, from 0
+    "is_labeled": "int",
+    "ignore_points": "float",  # [N * 2] corners of all ignore regions (x, y)
+    "ignore_lengths": "int",  # corners per region
+}
+# Per person of an image, concatenated over people: name, how it is stored, shape for one person.
+PERSON_FIELDS = {
+    "keypoints": ("float", ("joints", 2)),  # image pixels
+    "visibility": ("int", ("joints",)),  # 0 not annotated, 1 hidden, 2 visible
+    "box": ("float", (4,)),  # xyxy
+    "head_box": ("float", (4,)),  # xyxy, NaN where there is none
+    "area": ("float", ()),
+    "is_crowd": ("int", ()),
+    "track_id": ("int", ()),  # -1 where there is none
+    "annotation_id": ("int", ()),
+    "segmentation": ("bytes", ()),  # JSON of the COCO segmentation, empty where there is none
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordTable:
+    """All annotations of a split, image by image.
+
+    The people of image i are rows `first_person[i]:first_person[i + 1]` of the person arrays.
+
+    Attributes:
+        skeleton: of the keypoints.
+        shards: paths of the TFRecord files.
+        shard: [I] int, offset: [I] int64, length: [I] int64: where the record of an image lies.
+        images: per image [I] arrays of `IMAGE_FIELDS` without the picture; ignore regions as lists of [N, 2] arrays.
+        people: [P, ...] arrays of `PERSON_FIELDS`.
+        first_person: [I + 1] int.
+    """
+
+    skeleton: Skeleton
+    shards: tuple[pathlib.Path, ...]
+    shard: np.ndarray
+    offset: np.ndarray
+    length: np.ndarray
+    images: dict[str, np.ndarray | list]
+    people: dict[str, np.ndarray]
+    first_person: np.ndarray
+
+    @property
+    def num_images(self) -> int:
+        return len(self.shard)
+
+    @property
+    def num_people(self) -> int:
+        return int(self.first_person[-1])
+
+    @property
+    def image_of_person(self) -> np.ndarray:
+        """[P] int: the image that each person is in."""
+        return np.repeat(np.arange(self.num_images), np.diff(self.first_person))
+
+    def read_image_bytes(self, image: int) -> bytes:
+        """The encoded picture of an image.
+
+        Raises:
+            ValueError: if the shard is cut short or holds something else, naming the file and the offset.
+        """
+        path = self.shards[self.shard[image]]
+        with open(path, "rb") as file:
+            file.seek(self.offset[image])
+            data = file.read(self.length[image])
+        if len(data) != self.length[image]:
+            raise ValueError(
+                f"{path}: record at byte {self.offset[image]} should have {self.length[image]} bytes, "
+                f"found {len(data)}: the file is truncated; build the dataset again"
+            )
+        return _parse(data, path, int(self.offset[image])).features.feature["image"].bytes_list.value[0]
+
+    def describe(self, image: int) -> str:
+        """The image in words, for messages."""
+        return f"{self.images['file_name'][image]} (in {self.shards[self.shard[image]].name})"
+
+
+def resolve_dataset_dir(directory: str | pathlib.Path) -> pathlib.Path:
+    """The folder with the shards: `directory`, or the only such folder one or two levels below it.
+
+    `python -m data_prep.build` writes to OUTPUT/DATASET/VERSION, so OUTPUT will do while it holds one dataset.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if there are several; names them.
+    """
+    directory = pathlib.Path(directory)
+    if (directory / METADATA_FILE).is_file():
+        return directory
+    below = [path.parent for pattern in ("*", "*/*") for path in sorted(directory.glob(f"{pattern}/{METADATA_FILE}"))]
+    found = [path for path in below if not any(part.startswith(".") for part in path.relative_to(directory).parts)]
+    if not found:
+        raise FileNotFoundError(
+            f"{directory}: no {METADATA_FILE} in it; expected a dataset folder made by `python -m data_prep.build`"
+        )
+    if len(found) > 1:
+        names = ", ".join(str(path.relative_to(directory)) for path in found)
+        raise ValueError(f"{directory}: should be the folder of one dataset, found {names}")
+    return found[0]
+
+
+def read_skeleton(directory: str | pathlib.Path) -> Skeleton:
+    """The skeleton of a dataset folder."""
+    path = resolve_dataset_dir(directory) / METADATA_FILE
+    try:
+        return skeleton_from_dict(json.loads(path.read_text())["skeleton"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: 'skeleton' is missing or not valid: {error}") from error
+
+
+def find_shards(directory: str | pathlib.Path, split: str) -> tuple[pathlib.Path, ...]:
+    """The TFRecord files of a split in order.
+
+    Raises:
+        FileNotFoundError: if the folder, the split or one of its shards is missing; names the splits that are there.
+    """
+    directory = resolve_dataset_dir(directory)
+    pattern = re.compile(r".*-(?P<split>[^-]+)\.tfrecord-(?P<index>\d+)-of-(?P<count>\d+)$")
+    found: dict[str, list[pathlib.Path]] = {}
+    for path in sorted(directory.glob("*.tfrecord-*")):
+        match = pattern.match(path.name)
+        if match:
+            found.setdefault(match["split"], []).append(path)
+    if split not in found:
+        raise FileNotFoundError(
+            f"{directory}: no TFRecord files of split {split!r}; splits there: {sorted(found) or 'none'}"
+        )
+    shards = found[split]
+    count = int(pattern.match(shards[0].name)["count"])
+    if len(shards) != count:
+        raise FileNotFoundError(f"{directory}: split {split!r} should have {count} shards, found {len(shards)}")
+    return tuple(shards)
+
+
+def read_table(directory: str | pathlib.Path, split: str) -> RecordTable:
+    """Reads all annotations of a split, from the shards' index if there is one that fits, else from the shards."""
+    skeleton = read_skeleton(directory)
+    shards = find_shards(directory, split)
+    rows = [
+        (shard, offset, length, _parse(data, path, offset).features.feature)
+        for shard, path in enumerate(shards)
+        for offset, length, data in iterate_records(path)
+    ]
+    features = [row[3] for row in rows]
+    people = {
+        name: _read_people(features, name, kind, shape, skeleton.num_joints)
+        for name, (kind, shape) in PERSON_FIELDS.items()
+    }
+    counts = [len(feature["people/track_id"].int64_list.value) for feature in features]
+    shard, offset, length = (np.array([row[i] for row in rows], np.int64) for i in range(3))
+    return RecordTable(
+        skeleton=skeleton,
+        shards=shards,
+        shard=shard,
+        offset=offset,
+        length=length,
+        images=_read_images(features),
+        people=people,
+        first_person=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+    )
+
+
+def iterate_records(path: str | pathlib.Path) -> Iterator[tuple[int, int, bytes]]:
+    """Yields (offset, length, data) of each record of a TFRecord file.
+
+    The framing is a length (uint64), its checksum (uint32), the data and their checksum (uint32).
+
+    Raises:
+        ValueError: if the file ends inside a record.
+    """
+    path = pathlib.Path(path)
+    with open(path, "rb") as file:
+        while header := file.read(12):
+            offset = file.tell()
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else 0
+            is_possible = len(header) == 12 and offset + length + 4 <= path.stat().st_size
+            data = file.read(length) if is_possible else b""
+            if len(data) != length or len(file.read(4)) != 4:
+                raise ValueError(
+                    f"{path}: truncated or not a TFRecord file: the record at byte {offset - 12} is "
+                    "incomplete; build the dataset again"
+                )
+            yield offset, length, data
+
+
+def _parse(data: bytes, path: pathlib.Path, offset: int):
+    import tensorflow as tf
+
+    try:
+        return tf.train.Example.FromString(data)
+    except Exception as error:  # protobuf's DecodeError is not exported
+        raise ValueError(f"{path}: the record at byte {offset} is not a tf.train.Example") from error
+
+
+def _values(feature, kind: str):
+    return {
+        "bytes": feature.bytes_list.value,
+        "int": feature.int64_list.value,
+        "float": feature.float_list.value,
+    }[kind]
+
+
+def _read_images(features: list) -> dict[str, np.ndarray | list]:
+    images: dict[str, np.ndarray | list] = {}
+    for name in ("image_id", "height", "width", "frame", "is_labeled"):
+        images[name] = np.array([f[name].int64_list.value[0] for f in features], np.int64)
+    for name in ("file_name", "sequence"):
+        images[name] = [f[name].bytes_list.value[0].decode() for f in features]
+    images["ignore_regions"] = [_read_ignore_regions(f) for f in features]
+    return images
+
+
+def _read_ignore_regions(feature) -> list[np.ndarray]:
+    points = np.array(feature["ignore_points"].float_list.value, np.float32).reshape(-1, 2)
+    lengths = np.array(feature["ignore_lengths"].int64_list.value, np.int64)
+    return np.split(points, np.cumsum(lengths)[:-1]) if len(lengths) else []
+
+
+def _read_people(features: list, name: str, kind: str, shape: tuple, num_joints: int) -> np.ndarray:
+    values = [_values(feature[f"people/{name}"], kind) for feature in features]
+    if kind == "bytes":
+        return np.array([text.decode() for value in values for text in value], object)
+    dtype = np.int64 if kind == "int" else np.float32
+    flat = np.concatenate([np.array(value, dtype) for value in values] or [np.zeros(0, dtype)])
+    return flat.reshape(-1, *(num_joints if size == "joints" else size for size in shape))

@@ -1,0 +1,116 @@
+"""The pixel convention and affine maps between image, crop and heatmap.
+
+Pixel centres lie at whole numbers: pixel i covers [i - 0.5, i + 0.5], so a picture of width W spans
+[-0.5, W - 0.5] and its mirror image maps x to W - 1 - x. A heatmap cell i of stride s lies over crop pixel
+s * i. These are the conventions of the Simple Baselines family (Xiao et al., 2018), whose public weights were
+trained with them; `cv2.warpAffine` and TensorFlow's ImageProjectiveTransformV3 share the first one.
+
+Matrices are [..., 2, 3] and named right to left: heatmap_from_image = compose(heatmap_from_crop, crop_from_image).
+All functions but `warp_image` are written in `keras.ops`, so that one definition serves NumPy callers, tf.data,
+SavedModels and other Keras backends.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from keras import ops
+
+Array = Any  # a NumPy array or a tensor of the Keras backend
+
+
+def compose(outer: Array, inner: Array) -> Array:
+    """The affine map that applies `inner` first, then `outer`. [..., 2, 3] each."""
+    linear = ops.matmul(outer[..., :2], inner[..., :2])
+    offset = ops.matmul(outer[..., :2], inner[..., 2:]) + outer[..., 2:]
+    return ops.concatenate([linear, offset], axis=-1)
+
+
+def invert(matrices: Array) -> Array:
+    """The inverse affine maps. [..., 2, 3] -> [..., 2, 3]"""
+    a, b, c = (matrices[..., 0, i] for i in range(3))
+    d, e, f = (matrices[..., 1, i] for i in range(3))
+    determinant = a * e - b * d
+    rows = [e, -b, b * f - e * c, -d, a, d * c - a * f]
+    stacked = ops.stack(rows, axis=-1) / determinant[..., None]
+    return ops.reshape(stacked, ops.shape(matrices))
+
+
+def transform_points(matrices: Array, points: Array) -> Array:
+    """Applies affine maps [..., 2, 3] to points [..., N, 2] given as (x, y)."""
+    linear = ops.swapaxes(matrices[..., :2], -1, -2)
+    return ops.matmul(points, linear) + matrices[..., None, :, 2]
+
+
+def heatmap_from_crop(
+    crop_size: tuple[int, int], heatmap_size: tuple[int, int], convention: str = "stride"
+) -> np.ndarray:
+    """The map from crop pixels to heatmap cells.
+
+    Args:
+        crop_size: (height, width) in pixels.
+        heatmap_size: (height, width) in cells.
+        convention: 'stride' puts cell i over pixel stride * i; 'udp' makes the first and last cell coincide with the
+            first and last pixel (Huang et al., "The Devil Is in the Details: Unbiased Data Processing", 2020).
+
+    Returns:
+        [2, 3] float32.
+    """
+    if convention == "stride":
+        scales = [heatmap_size[i] / crop_size[i] for i in (1, 0)]
+    elif convention == "udp":
+        scales = [(heatmap_size[i] - 1) / (crop_size[i] - 1) for i in (1, 0)]
+    else:
+        raise ValueError(f"convention must be 'stride' or 'udp', got {convention!r}")
+    return np.array([[scales[0], 0, 0], [0, scales[1], 0]], np.float32)
+
+
+def warp_image(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resamples an image by bilinear interpolation with zeros outside.
+
+    Args:
+        image: [H, W, 3] uint8.
+        matrix: [2, 3], from coordinates of `image` to coordinates of the result.
+        size: (height, width) of the result.
+
+    Returns:
+        [height, width, 3] uint8.
+    """
+    height, width = size
+    return cv2.warpAffine(
+        image, np.asarray(matrix, np.float64), (width, height), flags=cv2.INTER_LINEAR
+    )
+
+
+def warp_image_tensor(image: Array, matrix: Array, size: tuple[int, int]) -> Array:
+    """`warp_image` as a TensorFlow operation, for graphs that must run without OpenCV.
+
+    Args:
+        image: [H, W, 3] uint8 tensor.
+        matrix: [N, 2, 3] float32, from coordinates of `image` to coordinates of each result.
+        size: (height, width) of the results.
+
+    Returns:
+        [N, height, width, 3] uint8 tensor.
+    """
+    import tensorflow as tf
+
+    inverse = tf.reshape(invert(matrix), [-1, 6])
+    transforms = tf.concat([inverse, tf.zeros_like(inverse[:, :2])], axis=1)
+
+    def warp_one(transform: tf.Tensor) -> tf.Tensor:
+        crop = tf.raw_ops.ImageProjectiveTransformV3(
+            images=pixels,
+            transforms=transform[None],
+            output_shape=list(size),
+            fill_value=0.0,
+            interpolation="BILINEAR",
+            fill_mode="CONSTANT",
+        )[0]
+        return tf.cast(tf.round(crop), tf.uint8)
+
+    # One image feeds all its crops: mapping over the matrices keeps one float copy of it.
+    pixels = tf.cast(image, tf.float32)[None]
+    return tf.map_fn(warp_one, transforms, fn_output_signature=tf.uint8)

@@ -1,0 +1,382 @@
+"""Keypoints to heatmaps and back, side by side.
+
+Everything here is `keras.ops`: it runs eagerly, inside `tf.function`, `tf.data` and a SavedModel
+with unknown batch and map sizes, and on the JAX backend. Heatmaps are [B, H, W, J]; keypoints are
+(x, y) in heatmap cells, cell centres at whole numbers (`tfpose.geometry`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from keras import ops
+
+Tensor = Any  # of the Keras backend in use, or anything it converts, such as a NumPy array
+
+Centers = Literal["subcell", "rounded"]
+DecodingMethod = Literal["peak", "quarter", "dark", "udp"]
+Convention = Literal["microsoft", "mmpose"]
+
+# Beyond three standard deviations a Gaussian is below 0.012: nothing to learn from.
+_REACH_SIGMAS = 3.0
+
+
+def encode_heatmaps(
+    heatmap_keypoints: Tensor,
+    weights: Tensor,
+    heatmap_size: tuple[int | Tensor, int | Tensor],
+    sigma_cells: float,
+    centers: Centers = "subcell",
+    cutoff_sigmas: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Draws a Gaussian of peak 1 around every keypoint.
+
+    The default is the unbiased target of Zhang et al. 2020, "Distribution-Aware Coordinate
+    Representation for Human Pose Estimation" (DARK). `centers="rounded", cutoff_sigmas=3.0` is the
+    target of Xiao et al. 2018, "Simple Baselines for Human Pose Estimation and Tracking", in its
+    public code; `centers="subcell", cutoff_sigmas=3.0` that of Huang et al. 2020, "The Devil is in
+    the Details" (UDP).
+
+    Args:
+        heatmap_keypoints: [B, J, 2] as (x, y) in heatmap cells; NaN is as good as weight 0.
+        weights: [B, J], not negative; 0 for a missing keypoint.
+        heatmap_size: (height, width) in cells.
+        sigma_cells: standard deviation of the Gaussian in cells.
+        centers: whether the Gaussian sits on the keypoint or on the cell it rounds to (halves
+            towards the right; truncated towards zero left of and above the map, as the public code
+            does).
+        cutoff_sigmas: half the side of the square around the rounded keypoint outside which the map
+            is 0, in sigmas; None draws the whole Gaussian.
+
+    Returns:
+        Heatmaps [B, H, W, J] float32 in [0, 1], all zero for joints without weight; and the weights
+        [B, J] float32, now 0 too for keypoints whose square (three sigmas if there is no cutoff)
+        misses the map.
+
+    Raises:
+        ValueError: sigma_cells or cutoff_sigmas is not positive, or centers is unknown.
+    """
+    _check_encoding(sigma_cells, centers, cutoff_sigmas)
+    weights = ops.cast(weights, "float32")
+    keypoints = ops.cast(heatmap_keypoints, "float32")
+    rounded = ops.trunc(keypoints + 0.5)
+    drawn = rounded if centers == "rounded" else keypoints
+    window = drawn if cutoff_sigmas is None else rounded
+    reach = sigma_cells * (cutoff_sigmas or _REACH_SIGMAS)
+    weights = ops.where(_reaches_map(window, reach, heatmap_size), weights, 0.0)
+    # Infinitely far away: the Gaussian of a joint without weight is 0 in every cell.
+    drawn = ops.where(weights[..., None] > 0, drawn, math.inf)
+    columns, rows = (
+        _gaussian_along_axis(drawn[..., axis], rounded[..., axis], heatmap_size[1 - axis], sigma_cells, cutoff_sigmas)
+        for axis in (0, 1)
+    )
+    return rows[:, :, None, :] * columns[:, None, :, :], weights
+
+
+def decode_heatmaps(
+    heatmaps: Tensor,
+    method: DecodingMethod = "quarter",
+    blur_kernel: int = 11,
+    convention: Convention = "microsoft",
+) -> tuple[Tensor, Tensor]:
+    """Finds the peak of every heatmap, to sub-cell precision unless `method` is "peak".
+
+    - "peak": the highest cell; of equal ones the first in row order.
+    - "quarter": a quarter cell from there towards the higher neighbour of each axis (none if they
+      are equal), as in the public code of Xiao et al. 2018 and Newell et al. 2016, "Stacked
+      Hourglass Networks for Human Pose Estimation".
+    - "dark": one Newton step on the logarithm of the blurred map, Zhang et al. 2020;
+      peaks in the outer two rows and columns stay.
+    - "udp": the same with one-cell differences and at the border too, Huang et al. 2020.
+
+    The Newton steps are those of the references: not limited, so a map that is no hill at its peak
+    can send a keypoint cells away. Results of float32 blurring differ from theirs by rounding only.
+
+    Args:
+        heatmaps: [B, H, W, J], any range.
+        method: see above.
+        blur_kernel: odd number of cells across the Gaussian blur of "dark" and "udp"; its sigma is
+            0.3 * ((kernel - 1) / 2 - 1) + 0.8, OpenCV's choice (2 cells for 11, 2.9 for 17).
+        convention: where two public codes differ. "microsoft": a quarter offset needs both
+            coordinates to be inside the border, a map without a positive value gives (0, 0).
+            "mmpose": each axis has its own border, such a map gives (-1, -1).
+
+    Returns:
+        Keypoints [B, J, 2] as (x, y) in heatmap cells, and scores [B, J], the peak values; both
+        float32. Keypoints of maps without a positive value (or with NaN) mean nothing: their score
+        is not above 0.
+
+    Raises:
+        ValueError: unknown method or convention, or a blur_kernel that is even or not positive.
+    """
+    _check_decoding(method, blur_kernel, convention)
+    heatmaps = ops.cast(heatmaps, "float32")
+    x, y, scores = _find_peaks(heatmaps)
+    if method == "peak":
+        offset_x, offset_y = ops.zeros_like(scores), ops.zeros_like(scores)
+    elif method == "quarter":
+        offset_x, offset_y = _quarter_offsets(heatmaps, x, y, convention)
+    elif method == "dark":
+        offset_x, offset_y = _dark_offsets(heatmaps, x, y, scores, blur_kernel)
+    else:
+        offset_x, offset_y = _udp_offsets(heatmaps, x, y, scores, blur_kernel)
+    empty_value = 0.0 if convention == "microsoft" else -1.0
+    keypoints = ops.stack([ops.cast(x, "float32") + offset_x, ops.cast(y, "float32") + offset_y], axis=-1)
+    return ops.where((scores > 0)[..., None], keypoints, empty_value), scores
+
+
+def mirror_heatmaps(heatmaps: Tensor, flip_order: Sequence[int] | np.ndarray, shift_one_cell: bool) -> Tensor:
+    """Mirrors the maps of a mirrored image back: left to right, joint pairs swapped.
+
+    Args:
+        heatmaps: [B, H, W, J].
+        flip_order: [J], the joint that takes the place of each in the mirror
+            (`Skeleton.flip_order`).
+        shift_one_cell: move the result one column to the right; column 0 keeps its value. With
+            crop_x = 4 * heatmap_x an image mirrored at crop resolution is mirrored three quarters
+            of a cell too far left (Huang et al. 2020); both public codes make up for it this way.
+
+    Returns:
+        [B, H, W, J].
+    """
+    mirrored = ops.take(ops.flip(heatmaps, axis=2), _as_indices(flip_order), axis=3)
+    if not shift_one_cell:
+        return mirrored
+    return ops.concatenate([mirrored[:, :, :1], mirrored[:, :, :-1]], axis=2)
+
+
+def average_flipped(
+    heatmaps: Tensor,
+    heatmaps_of_mirrored_image: Tensor,
+    flip_order: Sequence[int] | np.ndarray,
+    shift_one_cell: bool,
+) -> Tensor:
+    """Mean of an image's heatmaps [B, H, W, J] and those of its mirror image, mirrored back.
+
+    See `mirror_heatmaps` for the arguments.
+    """
+    mirrored = mirror_heatmaps(heatmaps_of_mirrored_image, flip_order, shift_one_cell)
+    return (ops.convert_to_tensor(heatmaps) + mirrored) * 0.5
+
+
+def flip_keypoints(keypoints: Tensor, width: int | Tensor, flip_order: Sequence[int] | np.ndarray) -> Tensor:
+    """Keypoints after the image is mirrored left-right: x becomes width - 1 - x, joint pairs swap.
+
+    Args:
+        keypoints: [..., J, 2] as (x, y) in pixels of the image (or cells of the map).
+        width: of that image in pixels; a number, or anything that broadcasts against [..., J].
+        flip_order: [J], the joint that takes the place of each in the mirror.
+
+    Returns:
+        [..., J, 2]. Per-joint flags must be reordered too: `ops.take(flags, flip_order, axis=-1)`.
+    """
+    swapped = ops.take(keypoints, _as_indices(flip_order), axis=-2)
+    mirrored_x = ops.cast(width, swapped.dtype) - 1 - swapped[..., 0]
+    return ops.stack([mirrored_x, swapped[..., 1]], axis=-1)
+
+
+def heatmap_accuracy(
+    predicted_heatmaps: Tensor, true_heatmaps: Tensor, threshold: float = 0.5
+) -> tuple[Tensor, Tensor]:
+    """Share of peaks that lie close to the peak of the target: a cheap scalar to watch in training.
+
+    The definition of the public code of Xiao et al. 2018, kept for comparison with its logs:
+    distances are in tenths of the map, x divided by its *height* and y by its *width*; joints count
+    where the target's peak is beyond column 1 and row 1, which leaves out the all-zero targets.
+    Figures for a paper come from `tfpose.metrics`.
+
+    Args:
+        predicted_heatmaps: [B, H, W, J].
+        true_heatmaps: [B, H, W, J].
+        threshold: largest distance (exclusive), in tenths of the map.
+
+    Returns:
+        The mean of the joints' shares [] (0 if nothing counts), and each joint's share [J], NaN
+        where it never counts.
+    """
+    predicted, _ = decode_heatmaps(predicted_heatmaps, method="peak")
+    true, _ = decode_heatmaps(true_heatmaps, method="peak")
+    height, width = ops.shape(true_heatmaps)[1:3]
+    tenths = ops.cast(ops.stack([height, width]), "float32") / 10.0
+    distances = ops.norm((predicted - true) / tenths, axis=-1)  # [B, J]
+    is_counted = ops.all(true > 1, axis=-1)
+    is_close = ops.logical_and(is_counted, distances < threshold)
+    counted = ops.sum(ops.cast(is_counted, "float32"), axis=0)  # [J]
+    close = ops.sum(ops.cast(is_close, "float32"), axis=0)
+    shares = close / ops.maximum(counted, 1.0)
+    num_joints = ops.sum(ops.cast(counted > 0, "float32"))
+    mean = ops.sum(shares) / ops.maximum(num_joints, 1.0)
+    return mean, ops.where(counted > 0, shares, float("nan"))
+
+
+def _reaches_map(centers: Tensor, reach: float, heatmap_size: tuple[int | Tensor, int | Tensor]) -> Tensor:
+    """[B, J] whether the square of half side `reach` around each center [B, J, 2] is on the map.
+
+    As in the public codes a square that ends one cell left of or above the map still counts.
+    """
+    size = ops.cast(ops.stack([heatmap_size[1], heatmap_size[0]]), "float32")
+    is_on_axis = ops.logical_and(centers - reach < size, centers + reach + 1 >= 0)
+    return ops.all(is_on_axis, axis=-1)
+
+
+def _gaussian_along_axis(
+    centers: Tensor,
+    window_centers: Tensor,
+    size: int | Tensor,
+    sigma_cells: float,
+    cutoff_sigmas: float | None,
+) -> Tensor:
+    """[B, J] centers to [B, size, J] values of a one-dimensional Gaussian of peak 1."""
+    cells = ops.arange(size, dtype="float32")[None, :, None]
+    values = ops.exp(-0.5 * ops.square((cells - centers[:, None, :]) / sigma_cells))
+    if cutoff_sigmas is None:
+        return values
+    is_inside = ops.abs(cells - window_centers[:, None, :]) <= cutoff_sigmas * sigma_cells
+    return ops.where(is_inside, values, 0.0)
+
+
+def _find_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Column, row (int32) and value of every map's highest cell, each [B, J]."""
+    _, height, width, _ = ops.shape(heatmaps)
+    # An initial value lets a batch be empty: an image without people.
+    scores = ops.max(heatmaps, axis=(1, 2), initial=-math.inf)
+    # Not argmax: which of equal cells it names is not the same on every device.
+    index = ops.reshape(ops.arange(height * width, dtype="int32"), (1, height, width, 1))
+    is_peak = heatmaps == scores[:, None, None, :]
+    index_of_peaks = ops.where(is_peak, index, height * width - 1)
+    peak = ops.min(index_of_peaks, axis=(1, 2), initial=np.iinfo(np.int32).max)
+    return peak % width, peak // width, scores
+
+
+def _values_at(heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Values [B, J] of every map at its cell (x, y) [B, J]; the border cell's beyond the border."""
+    batch, height, width, num_joints = ops.shape(heatmaps)
+    cell = ops.clip(y, 0, height - 1) * width + ops.clip(x, 0, width - 1)
+    flat = ops.reshape(heatmaps, (batch, height * width, num_joints))
+    return ops.take_along_axis(flat, cell[:, None, :], axis=1)[:, 0, :]
+
+
+def _is_between(coordinate: Tensor, low: int, high: int | Tensor) -> Tensor:
+    return ops.logical_and(coordinate > low, coordinate < high)
+
+
+def _quarter_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, convention: Convention) -> tuple[Tensor, Tensor]:
+    """Signs of the central differences at the peaks, times a quarter, as [B, J] for x and for y."""
+    _, height, width, _ = ops.shape(heatmaps)
+    moves_x, moves_y = _is_between(x, 1, width - 1), _is_between(y, 1, height - 1)
+    if convention == "microsoft":
+        moves_x = moves_y = ops.logical_and(moves_x, moves_y)
+    else:
+        moves_x, moves_y = ops.logical_and(moves_x, y > 0), ops.logical_and(moves_y, x > 0)
+    slope_x = _values_at(heatmaps, x + 1, y) - _values_at(heatmaps, x - 1, y)
+    slope_y = _values_at(heatmaps, x, y + 1) - _values_at(heatmaps, x, y - 1)
+    return (
+        ops.where(moves_x, 0.25 * ops.sign(slope_x), 0.0),
+        ops.where(moves_y, 0.25 * ops.sign(slope_y), 0.0),
+    )
+
+
+def _dark_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, scores: Tensor, blur_kernel: int) -> tuple[Tensor, Tensor]:
+    _, height, width, _ = ops.shape(heatmaps)
+    logs = ops.log(ops.maximum(_blur_keeping_peak(heatmaps, scores, blur_kernel), 1e-10))
+
+    def at(step_x: int, step_y: int) -> Tensor:
+        return _values_at(logs, x + step_x, y + step_y)
+
+    offset_x, offset_y = _newton_step(
+        slope_x=0.5 * (at(1, 0) - at(-1, 0)),
+        slope_y=0.5 * (at(0, 1) - at(0, -1)),
+        curvature_xx=0.25 * (at(2, 0) - 2 * at(0, 0) + at(-2, 0)),
+        curvature_xy=0.25 * (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)),
+        curvature_yy=0.25 * (at(0, 2) - 2 * at(0, 0) + at(0, -2)),
+    )
+    moves = ops.logical_and(_is_between(x, 1, width - 2), _is_between(y, 1, height - 2))
+    return ops.where(moves, offset_x, 0.0), ops.where(moves, offset_y, 0.0)
+
+
+def _udp_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, scores: Tensor, blur_kernel: int) -> tuple[Tensor, Tensor]:
+    logs = ops.log(ops.clip(_blur_keeping_peak(heatmaps, scores, blur_kernel), 1e-3, 50.0))
+
+    def at(step_x: int, step_y: int) -> Tensor:
+        return _values_at(logs, x + step_x, y + step_y)
+
+    center, right, left, below, above = at(0, 0), at(1, 0), at(-1, 0), at(0, 1), at(0, -1)
+    # The reference adds float32's epsilon to the diagonal, so that a flat map does not move.
+    epsilon = float(np.finfo(np.float32).eps)
+    twice_xy = at(1, 1) - right - below + 2 * center - left - above + at(-1, -1)
+    return _newton_step(
+        slope_x=0.5 * (right - left),
+        slope_y=0.5 * (below - above),
+        curvature_xx=right - 2 * center + left + epsilon,
+        curvature_xy=0.5 * twice_xy,
+        curvature_yy=below - 2 * center + above + epsilon,
+    )
+
+
+def _newton_step(
+    slope_x: Tensor,
+    slope_y: Tensor,
+    curvature_xx: Tensor,
+    curvature_xy: Tensor,
+    curvature_yy: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Minus the inverse Hessian (2x2) times the gradient; 0 where there is no inverse."""
+    determinant = curvature_xx * curvature_yy - ops.square(curvature_xy)
+    is_regular = determinant != 0
+    determinant = ops.where(is_regular, determinant, 1.0)
+    step_x = (curvature_xy * slope_y - curvature_yy * slope_x) / determinant
+    step_y = (curvature_xy * slope_x - curvature_xx * slope_y) / determinant
+    return ops.where(is_regular, step_x, 0.0), ops.where(is_regular, step_y, 0.0)
+
+
+def _blur_keeping_peak(heatmaps: Tensor, scores: Tensor, blur_kernel: int) -> Tensor:
+    """Gaussian blur, zeros beyond the border, every map then scaled to its former maximum."""
+    # Sums of shifted maps, not a depthwise convolution: XLA turns them into one loop (30 times
+    # faster on a CPU), and an accelerator's convolution may round its input to 10 bits.
+    blurred = _blur_along_axis(_blur_along_axis(heatmaps, blur_kernel, axis=1), blur_kernel, axis=2)
+    highest = ops.max(blurred, axis=(1, 2), initial=-math.inf)
+    factor = ops.where(highest > 0, scores / ops.where(highest > 0, highest, 1.0), 1.0)
+    return blurred * factor[:, None, None, :]
+
+
+def _blur_along_axis(heatmaps: Tensor, blur_kernel: int, axis: int) -> Tensor:
+    size = ops.shape(heatmaps)[axis]
+    reach = blur_kernel // 2
+    margins = [(reach, reach) if dimension == axis else (0, 0) for dimension in range(4)]
+    padded = ops.pad(heatmaps, margins)
+    return sum(
+        float(tap) * (padded[:, i : i + size] if axis == 1 else padded[:, :, i : i + size])
+        for i, tap in enumerate(_gaussian_taps(blur_kernel))
+    )
+
+
+def _gaussian_taps(kernel: int) -> np.ndarray:
+    """[kernel] float32 weights that sum to 1."""
+    sigma = 0.3 * ((kernel - 1) / 2 - 1) + 0.8
+    steps = np.arange(kernel) - (kernel - 1) / 2
+    taps = np.exp(-0.5 * (steps / sigma) ** 2)
+    return (taps / taps.sum()).astype(np.float32)
+
+
+def _as_indices(flip_order: Sequence[int] | np.ndarray) -> Tensor:
+    return ops.convert_to_tensor(np.asarray(flip_order, dtype=np.int32))
+
+
+def _check_encoding(sigma_cells: float, centers: str, cutoff_sigmas: float | None) -> None:
+    if centers not in ("subcell", "rounded"):
+        raise ValueError(f"centers must be 'subcell' or 'rounded', got {centers!r}")
+    for name, value in (("sigma_cells", sigma_cells), ("cutoff_sigmas", cutoff_sigmas)):
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name} must be a positive number, got {value}")
+
+
+def _check_decoding(method: str, blur_kernel: int, convention: str) -> None:
+    if method not in ("peak", "quarter", "dark", "udp"):
+        raise ValueError(f"method must be 'peak', 'quarter', 'dark' or 'udp', got {method!r}")
+    if convention not in ("microsoft", "mmpose"):
+        raise ValueError(f"convention must be 'microsoft' or 'mmpose', got {convention!r}")
+    if blur_kernel < 1 or blur_kernel % 2 == 0:
+        raise ValueError(f"blur_kernel must be an odd positive number of cells, got {blur_kernel}")

@@ -1,0 +1,1 @@
+"""From pictures to poses: the two systems, and the suppression of poses found twice."""

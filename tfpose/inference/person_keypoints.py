@@ -1,0 +1,171 @@
+"""Keypoints of all people of a split: boxes in, poses per image out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfpose.coco import read_detections
+from tfpose.data.person_crops import crop_batches, crop_matrices
+from tfpose.data.records import RecordTable
+from tfpose.inference.keypoint_system import KeypointSystem
+from tfpose.inference.two_stage import predict_keypoints, select_poses
+from tfpose.poses import Poses, no_poses
+
+
+@dataclasses.dataclass(frozen=True)
+class PersonBoxes:
+    """Where people are looked for, sorted by image.
+
+    Attributes:
+        images: [N] int positions in the record table, not decreasing.
+        boxes: [N, 4] xyxy in image pixels.
+        scores: [N].
+        rows: [N] int rows of the table's people for ground-truth boxes, else -1.
+        source: for reports, such as 'ground truth'.
+    """
+
+    images: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    rows: np.ndarray
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def ground_truth_boxes(table: RecordTable) -> PersonBoxes:
+    """The boxes of all people with a labelled joint that are not crowds, with a score of 1."""
+    is_person = (table.people["visibility"] > 0).any(axis=1) & (table.people["is_crowd"] == 0)
+    rows = np.flatnonzero(is_person)
+    return PersonBoxes(
+        images=table.image_of_person[rows],
+        boxes=table.people["box"][rows].astype(np.float64),
+        scores=np.ones(len(rows)),
+        rows=rows,
+        source="ground truth",
+    )
+
+
+def detected_boxes(
+    table: RecordTable,
+    image_ids: np.ndarray,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    source: str,
+    score_threshold: float = 0.0,
+) -> PersonBoxes:
+    """Boxes of a detector for the images of a table; those of other images are passed over.
+
+    Args:
+        table: the records.
+        image_ids: [N] of the images the boxes are in.
+        boxes: [N, 4] xyxy in image pixels.
+        scores: [N].
+        source: for reports.
+        score_threshold: boxes with less are left out.
+
+    Raises:
+        ValueError: if no box is in an image of the table.
+    """
+    position = {int(image_id): i for i, image_id in enumerate(table.images["image_id"])}
+    images = np.array([position.get(int(image_id), -1) for image_id in image_ids], np.int64)
+    if len(images) and not (images >= 0).any():
+        raise ValueError(
+            f"{source}: none of its {len(images)} boxes is in one of the {table.num_images} images of "
+            f"{table.shards[0].parent}; its first image_id is {image_ids[0]}"
+        )
+    kept = np.flatnonzero((images >= 0) & (scores >= score_threshold))
+    kept = kept[np.argsort(images[kept], kind="stable")]
+    return PersonBoxes(images[kept], boxes[kept], scores[kept], np.full(len(kept), -1), source)
+
+
+def read_boxes(table: RecordTable, source: str, score_threshold: float = 0.0) -> PersonBoxes:
+    """Boxes by the name of their source: 'ground_truth', or a file of COCO results or PoseTrack detections."""
+    if source == "ground_truth":
+        return ground_truth_boxes(table)
+    found = read_detections(source)
+    return detected_boxes(table, found.image_ids, found.boxes, found.scores, source, score_threshold)
+
+
+def build_keypoint_function(
+    network: Callable[[tf.Tensor], tf.Tensor], system: KeypointSystem
+) -> Callable[[np.ndarray, np.ndarray], tuple[tf.Tensor, tf.Tensor]]:
+    """A compiled function from crops [B, H, W, 3] uint8 and matrices [B, 2, 3] float64 to keypoints and scores."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, *system.crop.crop_size, 3), tf.uint8),
+            tf.TensorSpec((None, 2, 3), tf.float64),
+        ]
+    )
+    def find_keypoints(crops: tf.Tensor, crop_from_image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return predict_keypoints(
+            network,
+            crops,
+            crop_from_image,
+            system.crop,
+            system.normalization,
+            system.skeleton.flip_order,
+            system.keypoints,
+        )
+
+    return find_keypoints
+
+
+def predict_people(
+    find_keypoints: Callable[[np.ndarray, np.ndarray], tuple[tf.Tensor, tf.Tensor]],
+    table: RecordTable,
+    people: PersonBoxes,
+    system: KeypointSystem,
+    batch_size: int = 32,
+    show_progress: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints [N, J, 2] in image pixels and scores [N, J] of people in boxes; crops of many images share a batch."""
+    if not len(people):
+        num_joints = system.skeleton.num_joints
+        return np.zeros((0, num_joints, 2)), np.zeros((0, num_joints))
+    matrices = crop_matrices(system.crop, people.boxes)
+    batches: Iterable = crop_batches(table, people.images, matrices, system.crop.crop_size, batch_size)
+    bar = tqdm(total=len(people), unit=" people", desc="keypoints", disable=not show_progress)
+    found = []
+    with bar:
+        for index, crops in enumerate(batches):
+            part = slice(index * batch_size, (index + 1) * batch_size)
+            found.append([values.numpy() for values in find_keypoints(crops, matrices[part])])
+            bar.update(len(crops))
+    keypoints, scores = (np.concatenate(values) for values in zip(*found, strict=True))
+    return keypoints, scores
+
+
+def poses_by_image(
+    table: RecordTable,
+    people: PersonBoxes,
+    keypoints: np.ndarray,
+    joint_scores: np.ndarray,
+    system: KeypointSystem,
+) -> list[Poses]:
+    """The poses of every image of the table after rescoring and suppression."""
+    bounds = np.searchsorted(people.images, np.arange(table.num_images + 1))
+    poses = []
+    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        part = slice(start, stop)
+        if start == stop:
+            poses.append(no_poses(system.skeleton.num_joints))
+            continue
+        poses.append(
+            select_poses(
+                keypoints[part],
+                joint_scores[part],
+                people.boxes[part],
+                people.scores[part],
+                system.skeleton,
+                system.selection,
+            )
+        )
+    return poses

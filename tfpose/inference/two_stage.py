@@ -1,0 +1,151 @@
+"""Second stage of the two-stage system: from crops of people to their keypoints in the image.
+
+`predict_keypoints` is the one inference function of evaluation, prediction and the SavedModel. Honda et al., 2018;
+Xiao et al., "Simple Baselines for Human Pose Estimation and Tracking", 2018.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from tfpose import geometry
+from tfpose.crops import CropSettings, Normalization
+from tfpose.heatmaps import average_flipped, decode_heatmaps
+from tfpose.inference.suppression import suppress_poses
+from tfpose.poses import Poses
+from tfpose.skeletons import Skeleton
+
+Array = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class KeypointSettings:
+    """How heatmaps are made and read.
+
+    Attributes:
+        use_flip_test: average with the mirrored crop's maps.
+        shift_one_cell: move the mirrored maps one cell to the right first, see `heatmaps.mirror_heatmaps`.
+        decoding: 'peak', 'quarter', 'dark' or 'udp', see `heatmaps.decode_heatmaps`.
+        blur_kernel: of 'dark' and 'udp', in cells.
+    """
+
+    use_flip_test: bool = True
+    shift_one_cell: bool = True
+    decoding: str = "quarter"
+    blur_kernel: int = 11
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectionSettings:
+    """Which poses of an image are kept.
+
+    Attributes:
+        joint_threshold: joints with less do not count for a person's score (Xiao et al.: 0.2).
+        oks_threshold: of two poses more alike than this the weaker one goes (Xiao et al.: 0.9).
+    """
+
+    joint_threshold: float = 0.2
+    oks_threshold: float = 0.9
+
+
+def predict_heatmaps(
+    network: Callable[[Array], Array],
+    crops: Array,
+    normalization: Normalization,
+    flip_order: np.ndarray,
+    settings: KeypointSettings,
+) -> Array:
+    """Heatmaps [B, h, w, J] of crops [B, H, W, 3] uint8."""
+    images = normalization(crops)
+    if not settings.use_flip_test:
+        return network(images)
+    both = network(ops.concatenate([images, ops.flip(images, axis=2)], axis=0))
+    heatmaps, mirrored = ops.split(both, 2, axis=0)
+    return average_flipped(heatmaps, mirrored, flip_order, settings.shift_one_cell)
+
+
+def predict_keypoints(
+    network: Callable[[Array], Array],
+    crops: Array,
+    crop_from_image: Array,
+    crop: CropSettings,
+    normalization: Normalization,
+    flip_order: np.ndarray,
+    settings: KeypointSettings,
+) -> tuple[Array, Array]:
+    """Finds the joints of each crop's person.
+
+    Args:
+        network: from images [B, H, W, 3] float32 to heatmaps [B, h, w, J].
+        crops: [B, H, W, 3] uint8 RGB.
+        crop_from_image: [B, 2, 3] float32.
+        crop: how the crops were cut.
+        normalization: of the network's input.
+        flip_order: [J] of the skeleton.
+        settings: flip test and decoding.
+
+    Returns:
+        Keypoints [B, J, 2] in image pixels and their scores [B, J], the heights of the peaks.
+    """
+    heatmaps = predict_heatmaps(network, crops, normalization, flip_order, settings)
+    keypoints, scores = decode_heatmaps(heatmaps, settings.decoding, settings.blur_kernel)
+    heatmap_from_crop = geometry.heatmap_from_crop(crop.crop_size, heatmaps.shape[1:3], crop.convention)
+    dtype = crop_from_image.dtype
+    heatmap_from_image = geometry.compose(ops.cast(heatmap_from_crop, dtype), crop_from_image)
+    image_from_heatmap = geometry.invert(heatmap_from_image)
+    return geometry.transform_points(image_from_heatmap, ops.cast(keypoints, dtype)), scores
+
+
+def rescore_poses(box_scores: Array, joint_scores: Array, threshold: float = 0.2) -> Array:
+    """Scores people: box score times the mean score of the joints that are good enough.
+
+    As in the public code of Xiao et al., 2018, and in mmpose.
+
+    Args:
+        box_scores: [P] or one number.
+        joint_scores: [P, J].
+        threshold: joints count if their score is larger.
+
+    Returns:
+        [P]; 0 for people without such a joint.
+    """
+    is_good = ops.cast(joint_scores > threshold, joint_scores.dtype)
+    return box_scores * ops.sum(joint_scores * is_good, axis=-1) / ops.maximum(ops.sum(is_good, axis=-1), 1)
+
+
+def select_poses(
+    keypoints: np.ndarray,
+    joint_scores: np.ndarray,
+    boxes: np.ndarray,
+    box_scores: np.ndarray,
+    skeleton: Skeleton,
+    settings: SelectionSettings,
+) -> Poses:
+    """The poses of one image after rescoring and suppression of near copies.
+
+    Args:
+        keypoints: [P, J, 2] in image pixels.
+        joint_scores: [P, J].
+        boxes: [P, 4] xyxy in image pixels.
+        box_scores: [P].
+        skeleton: for the OKS constants.
+        settings: thresholds.
+
+    Returns:
+        Poses, strongest first; a person's score is the box's times the mean of the joints above the threshold.
+    """
+    scores = np.asarray(rescore_poses(box_scores, joint_scores, settings.joint_threshold))
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    kept = suppress_poses(keypoints, scores, areas, skeleton.sigmas, settings.oks_threshold)
+    return Poses(
+        keypoints=keypoints,
+        joint_scores=joint_scores,
+        scores=scores,
+        boxes=boxes,
+        track_ids=np.full(len(boxes), -1),
+    ).select(kept)

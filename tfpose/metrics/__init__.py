@@ -1,0 +1,1 @@
+"""Evaluation measures. NumPy only."""

@@ -1,0 +1,169 @@
+"""Shares of correct keypoints (PCK, PCKh) of single people. NumPy only."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from tfpose.skeletons import Skeleton
+
+# The MPII toolkit takes the head segment as this share of the head box's diagonal.
+_HEAD_SEGMENT_OF_DIAGONAL = 0.6
+
+
+@dataclasses.dataclass(frozen=True)
+class CorrectKeypoints:
+    """Counts of correct keypoints, to be added up over batches and divided at the end.
+
+    Attributes:
+        correct: [J] int, keypoints close enough to their label.
+        labelled: [J] int, keypoints that count.
+    """
+
+    correct: np.ndarray
+    labelled: np.ndarray
+
+    def __add__(self, other: CorrectKeypoints) -> CorrectKeypoints:
+        return CorrectKeypoints(self.correct + other.correct, self.labelled + other.labelled)
+
+    @property
+    def per_joint(self) -> np.ndarray:
+        """[J] shares in [0, 1]; NaN for a joint that was never labelled."""
+        shares = self.correct / np.maximum(self.labelled, 1)
+        return np.where(self.labelled > 0, shares, np.nan)
+
+    @property
+    def mean_over_joints(self) -> float:
+        """Mean of the shares of the joints that were labelled at all; NaN if none was."""
+        shares = self.per_joint[self.labelled > 0]
+        return float(shares.mean()) if len(shares) else float("nan")
+
+    @property
+    def over_all_keypoints(self) -> float:
+        """Share of all labelled keypoints, whatever their joint; NaN if there is none."""
+        total = int(self.labelled.sum())
+        return float(self.correct.sum() / total) if total else float("nan")
+
+
+def pck(
+    predicted: np.ndarray,
+    true: np.ndarray,
+    is_visible: np.ndarray,
+    normalizers: np.ndarray,
+    threshold: float = 0.2,
+) -> CorrectKeypoints:
+    """Counts keypoints whose error is at most `threshold` times their person's size.
+
+    Percentage of correct keypoints, Yang and Ramanan 2013, "Articulated Human Detection with
+    Flexible Mixtures of Parts"; what a person's size is differs by dataset: the torso diagonal for
+    LSP and FLIC (`torso_diagonals`), the larger side of the person's box in the paper.
+
+    Args:
+        predicted: [N, J, 2] in pixels; NaN for a keypoint that was not found, which is wrong.
+        true: [N, J, 2] in the same pixels, finite where visible.
+        is_visible: [N, J] bool, keypoints that are labelled and count.
+        normalizers: [N] size of each person in pixels; NaN leaves the person out.
+        threshold: largest error that is correct, as a share of the size.
+
+    Returns:
+        The counts per joint, with shares per joint, averaged over joints, and over all keypoints.
+
+    Raises:
+        ValueError: shapes do not fit, a normalizer is not positive, or a visible label is not
+            finite.
+
+    Example:
+        >>> origin = np.zeros((1, 1, 2))
+        >>> pck(origin + [3, 4], origin, np.ones((1, 1)), np.array([25.0])).over_all_keypoints
+        1.0
+    """
+    is_visible = np.asarray(is_visible, dtype=bool)
+    _check_keypoints(predicted, true, is_visible, normalizers)
+    counts = is_visible & ~np.isnan(normalizers)[:, None]
+    errors = np.linalg.norm(np.asarray(predicted, np.float64) - true, axis=-1)  # [N, J]
+    is_correct = counts & (errors <= threshold * np.asarray(normalizers)[:, None])
+    return CorrectKeypoints(is_correct.sum(axis=0), counts.sum(axis=0))
+
+
+def pckh(
+    predicted: np.ndarray,
+    true: np.ndarray,
+    is_visible: np.ndarray,
+    head_boxes: np.ndarray,
+    threshold: float = 0.5,
+) -> CorrectKeypoints:
+    """PCK relative to the head: correct within half the head segment's length.
+
+    Andriluka et al. 2014, "2D Human Pose Estimation: New Benchmark and State of the Art Analysis",
+    PCKh@0.5: the head segment is steadier under articulation than the torso. Its length is
+    0.6 times the diagonal of the head box, as in the evaluation toolkit of that dataset (MPII).
+
+    Args:
+        predicted: [N, J, 2] in pixels; NaN for a keypoint that was not found.
+        true: [N, J, 2] in the same pixels.
+        is_visible: [N, J] bool, keypoints that are labelled and count.
+        head_boxes: [N, 4] xyxy in pixels, around each labelled head; NaN leaves the person out.
+        threshold: largest error that is correct, as a share of the segment.
+
+    Returns:
+        As `pck`.
+
+    Raises:
+        ValueError: as `pck`, or a head box without extent.
+    """
+    if np.shape(head_boxes) != (len(true), 4):
+        raise ValueError(f"head_boxes must be {(len(true), 4)}, got {np.shape(head_boxes)}")
+    boxes = np.asarray(head_boxes, np.float64)
+    diagonals = np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
+    return pck(predicted, true, is_visible, _HEAD_SEGMENT_OF_DIAGONAL * diagonals, threshold)
+
+
+def torso_diagonals(keypoints: np.ndarray, is_visible: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Distance from a shoulder to the opposite hip, the size that PCK on LSP is relative to.
+
+    Args:
+        keypoints: [N, J, 2] labels in pixels.
+        is_visible: [N, J] bool, which of them are labelled.
+        skeleton: of these keypoints; needs both shoulders and hips by name.
+
+    Returns:
+        [N] pixels: right shoulder to left hip, where one of them lacks left shoulder to right hip;
+        NaN where that fails too or the distance is 0.
+
+    Raises:
+        ValueError: the skeleton lacks one of the joints.
+    """
+    is_visible = np.asarray(is_visible, dtype=bool)
+    sizes = np.full(len(keypoints), np.nan)
+    for shoulder, hip in (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip")):
+        a, b = skeleton.index(shoulder), skeleton.index(hip)
+        distances = np.linalg.norm(keypoints[:, a] - keypoints[:, b], axis=-1)
+        is_usable = is_visible[:, a] & is_visible[:, b] & (distances > 0)
+        sizes = np.where(is_usable, distances, sizes)
+    return sizes
+
+
+def _check_keypoints(predicted: np.ndarray, true: np.ndarray, is_visible: np.ndarray, normalizers: np.ndarray) -> None:
+    if np.ndim(true) != 3 or np.shape(true)[2] != 2:
+        raise ValueError(f"true must be [people, joints, 2], got {np.shape(true)}")
+    people, joints = np.shape(true)[:2]
+    expected = {
+        "predicted": (predicted, (people, joints, 2)),
+        "is_visible": (is_visible, (people, joints)),
+        "normalizers": (normalizers, (people,)),
+    }
+    for name, (values, shape) in expected.items():
+        if np.shape(values) != shape:
+            raise ValueError(f"{name} must be {shape} beside true {np.shape(true)}, got {np.shape(values)}")
+    sizes = np.asarray(normalizers, np.float64)
+    is_bad = ~np.isnan(sizes) & ~((sizes > 0) & np.isfinite(sizes))
+    if is_bad.any():
+        person = int(np.flatnonzero(is_bad)[0])
+        raise ValueError(f"normalizers must be positive (or NaN), got {sizes[person]} at {person}")
+    is_lost = is_visible & ~np.isfinite(true).all(axis=-1)
+    if is_lost.any():
+        person, joint = (int(i) for i in np.argwhere(is_lost)[0])
+        raise ValueError(
+            f"true must be finite where visible, got {true[person][joint]} for person {person}, joint {joint}"
+        )

@@ -1,0 +1,1 @@
+"""Networks, as functions that build Keras models."""

@@ -1,0 +1,235 @@
+"""ResNet with three transposed convolutions that predicts one heatmap per joint.
+
+Xiao, Wu and Wei, "Simple Baselines for Human Pose Estimation and Tracking", 2018, section 2; the
+second stage of Honda et al., 2018. Backbone: He et al., "Deep Residual Learning for Image
+Recognition", 2015, Table 1.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Literal
+
+import keras
+from keras import KerasTensor, layers
+
+from tfpose.models.batch_norm import FusedBatchNormalization
+
+INPUT_STRIDE = 32
+HEATMAP_STRIDE = 4
+NUM_DECONVOLUTIONS = 3
+BOTTLENECK_EXPANSION = 4
+BLOCKS_PER_STAGE = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+BASIC_BLOCK_DEPTHS = (18, 34)
+HEATMAP_LAYER = "heatmaps"
+
+StrideIn = Literal["1x1", "3x3"]
+
+
+def build_pose_resnet(
+    num_joints: int,
+    depth: int = 50,
+    input_size: tuple[int | None, int | None] = (384, 288),
+    stride_in: StrideIn = "3x3",
+    base_width: int = 64,
+    deconv_filters: int = 256,
+    dtype: str | None = None,
+    name: str = "pose_resnet",
+) -> keras.Model:
+    """Builds the network from normalised crops to heatmaps at a quarter of their size.
+
+    Every layer is named: `stem_*`, `stage{1..4}_block{0..}_*`, `deconv{1..3}_*`, `heatmaps`.
+    Padding is the same on both sides of an axis, as in PyTorch, so that public weights fit.
+
+    Args:
+        num_joints: Number of heatmaps J.
+        depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks).
+        input_size: (height, width) in pixels, multiples of 32; None where it may vary.
+        stride_in: The convolution of a bottleneck that halves the size: `"3x3"` as in
+            PyTorch, `"1x1"` (the first) as in the paper, Caffe and `keras.applications`.
+            Basic blocks always stride in their first 3x3.
+        base_width: Channels of the stem; 64 is the published network, less makes a small one.
+        deconv_filters: Channels of each transposed convolution.
+        dtype: Dtype policy of the layers; None takes Keras' global policy.
+        name: Name of the model.
+
+    Returns:
+        A model from images [B, H, W, 3], normalised, to heatmaps [B, H/4, W/4, J] in float32
+        (float64 under a float64 policy).
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+    _check_arguments(num_joints, depth, input_size, stride_in, base_width, deconv_filters)
+    policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+    # Heatmaps are compared with targets and with each other: half precision would round them.
+    output_dtype = "float64" if policy.variable_dtype == "float64" else "float32"
+    images = keras.Input((*input_size, 3), dtype=output_dtype, name="images")
+    x = _apply_stem(images, base_width, policy)
+    for stage in range(1, len(BLOCKS_PER_STAGE[depth]) + 1):
+        x = _apply_stage(x, stage, depth, base_width * 2 ** (stage - 1), stride_in, policy)
+    for index in range(1, NUM_DECONVOLUTIONS + 1):
+        x = _apply_deconvolution(x, deconv_filters, policy, f"deconv{index}")
+    heatmaps = layers.Conv2D(
+        num_joints,
+        1,
+        kernel_initializer=_new_layer_initializer(),
+        dtype=output_dtype,
+        name=HEATMAP_LAYER,
+    )(x)
+    return keras.Model(images, heatmaps, name=name)
+
+
+def _check_arguments(
+    num_joints: int,
+    depth: int,
+    input_size: tuple[int | None, int | None],
+    stride_in: str,
+    base_width: int,
+    deconv_filters: int,
+) -> None:
+    if depth not in BLOCKS_PER_STAGE:
+        raise ValueError(f"depth must be one of {sorted(BLOCKS_PER_STAGE)}, got {depth!r}.")
+    if stride_in not in ("1x1", "3x3"):
+        raise ValueError(f"stride_in must be '1x1' or '3x3', got {stride_in!r}.")
+    counts = {"num_joints": num_joints, "base_width": base_width, "deconv_filters": deconv_filters}
+    for argument, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{argument} must be at least 1, got {value!r}.")
+    if len(input_size) != 2 or any(
+        size is not None and (size < INPUT_STRIDE or size % INPUT_STRIDE) for size in input_size
+    ):
+        raise ValueError(
+            f"input_size must be (height, width) in multiples of {INPUT_STRIDE} or None, "
+            f"got {input_size!r}."
+        )
+
+
+def _apply_stem(x: KerasTensor, filters: int, policy: keras.DTypePolicy) -> KerasTensor:
+    x = _convolve(x, filters, 7, 2, policy, "stem_conv")
+    x = _normalise(x, policy, "stem_bn")
+    x = _rectify(x, policy, "stem_relu")
+    # Zeros stand for minus infinity here, as the values are past a ReLU.
+    x = layers.ZeroPadding2D(1, dtype=policy, name="stem_pool_pad")(x)
+    return layers.MaxPooling2D(3, 2, dtype=policy, name="stem_pool")(x)
+
+
+def _apply_stage(
+    x: KerasTensor,
+    stage: int,
+    depth: int,
+    width: int,
+    stride_in: StrideIn,
+    policy: keras.DTypePolicy,
+) -> KerasTensor:
+    apply_block: Callable[..., KerasTensor] = _apply_basic_block
+    if depth not in BASIC_BLOCK_DEPTHS:
+        apply_block = functools.partial(_apply_bottleneck, stride_in=stride_in)
+    for block in range(BLOCKS_PER_STAGE[depth][stage - 1]):
+        stride = 2 if stage > 1 and block == 0 else 1
+        x = apply_block(x, width, stride, policy=policy, name=f"stage{stage}_block{block}")
+    return x
+
+
+def _apply_bottleneck(
+    x: KerasTensor,
+    width: int,
+    stride: int,
+    stride_in: StrideIn,
+    policy: keras.DTypePolicy,
+    name: str,
+) -> KerasTensor:
+    strides = (stride, 1, 1) if stride_in == "1x1" else (1, stride, 1)
+    filters = (width, width, BOTTLENECK_EXPANSION * width)
+    return _apply_residual(x, filters, (1, 3, 1), strides, policy, name)
+
+
+def _apply_basic_block(
+    x: KerasTensor, width: int, stride: int, policy: keras.DTypePolicy, name: str
+) -> KerasTensor:
+    return _apply_residual(x, (width, width), (3, 3), (stride, 1), policy, name)
+
+
+def _apply_residual(
+    x: KerasTensor,
+    filters: tuple[int, ...],
+    kernel_sizes: tuple[int, ...],
+    strides: tuple[int, ...],
+    policy: keras.DTypePolicy,
+    name: str,
+) -> KerasTensor:
+    """Adds a chain of convolutions to its input (He et al. 2015, Figure 5)."""
+    shortcut = x
+    stride = max(strides)
+    if stride > 1 or x.shape[-1] != filters[-1]:
+        shortcut = _convolve(x, filters[-1], 1, stride, policy, f"{name}_shortcut_conv")
+        shortcut = _normalise(shortcut, policy, f"{name}_shortcut_bn")
+    for index in range(len(filters)):
+        if index > 0:
+            x = _rectify(x, policy, f"{name}_relu{index}")
+        convolution = f"{name}_conv{index + 1}"
+        x = _convolve(x, filters[index], kernel_sizes[index], strides[index], policy, convolution)
+        x = _normalise(x, policy, f"{name}_bn{index + 1}")
+    x = layers.Add(dtype=policy, name=f"{name}_add")([shortcut, x])
+    return _rectify(x, policy, f"{name}_relu{len(filters)}")
+
+
+def _apply_deconvolution(
+    x: KerasTensor, filters: int, policy: keras.DTypePolicy, name: str
+) -> KerasTensor:
+    x = layers.Conv2DTranspose(
+        filters,
+        4,
+        strides=2,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=_new_layer_initializer(),
+        dtype=policy,
+        name=f"{name}_conv",
+    )(x)
+    x = _normalise(x, policy, f"{name}_bn")
+    return _rectify(x, policy, f"{name}_relu")
+
+
+def _convolve(
+    x: KerasTensor,
+    filters: int,
+    kernel_size: int,
+    stride: int,
+    policy: keras.DTypePolicy,
+    name: str,
+) -> KerasTensor:
+    """Convolves with `kernel_size // 2` zeros on both sides of each axis."""
+    if stride > 1 and kernel_size > 1:
+        # Keras' "same" would put the odd zero after the image, PyTorch's weights expect both.
+        x = layers.ZeroPadding2D(kernel_size // 2, dtype=policy, name=f"{name}_pad")(x)
+    return layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=stride,
+        padding="same" if stride == 1 else "valid",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        dtype=policy,
+        name=name,
+    )(x)
+
+
+def _normalise(x: KerasTensor, policy: keras.DTypePolicy, name: str) -> KerasTensor:
+    return FusedBatchNormalization(dtype=policy, name=name)(x)
+
+
+def _rectify(x: KerasTensor, policy: keras.DTypePolicy, name: str) -> KerasTensor:
+    return layers.ReLU(dtype=policy, name=name)(x)
+
+
+def _new_layer_initializer() -> keras.initializers.Initializer:
+    """The start of layers without pretrained weights (Xiao et al.'s code)."""
+    return keras.initializers.RandomNormal(stddev=0.001)

@@ -1,0 +1,69 @@
+"""Reads and writes PoseTrack files."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from tfpose.json_files import object_list, read_json, write_json
+from tfpose.posetrack.format_2017 import posetrack17_from_sequence, sequence_from_posetrack17
+from tfpose.posetrack.format_2018 import joint_names, posetrack18_from_sequence, sequence_from_posetrack18
+from tfpose.posetrack.sequences import (
+    PoseSequence,
+)
+from tfpose.skeletons import POSETRACK15, POSETRACK18, Skeleton
+
+
+def read_posetrack(
+    path: str | pathlib.Path, skeleton: Skeleton = POSETRACK15, drop_unknown_images: bool = False
+) -> PoseSequence:
+    """Reads a file of PoseTrack 2017 or 2018; a key `annolist` means 2017.
+
+    Args:
+        path: of the file.
+        skeleton: joints wanted, by name; those that the format lacks are never there.
+        drop_unknown_images: leave out annotations of unlisted images, as poseval does, instead of failing.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: names the file, the entry, the field, what was expected and what was found.
+    """
+    path = pathlib.Path(path)
+    content = read_json(path)
+    if isinstance(content, dict) and "annolist" in content:
+        return sequence_from_posetrack17(path, content, skeleton)
+    joints = joint_names(path, object_list(path, content, "categories"))
+    return sequence_from_posetrack18(path, content, joints, skeleton, drop_unknown_images)
+
+
+def read_posetrack21(path: str | pathlib.Path, skeleton: Skeleton = POSETRACK15) -> PoseSequence:
+    """Reads a file of PoseTrack21 as its evaluator does: `categories` is not looked at, and a joint is there if x
+    and y are both above 0.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_posetrack`.
+    """
+    path = pathlib.Path(path)
+    content = read_json(path)
+    sequence = sequence_from_posetrack18(path, content, POSETRACK18.joints, skeleton, drop_unknown_images=False)
+    frames = (
+        dataclasses.replace(frame, visibility=frame.visibility * (frame.keypoints > 0).all(axis=-1))
+        for frame in sequence.frames
+    )
+    return dataclasses.replace(
+        sequence,
+        frames=tuple(
+            dataclasses.replace(frame, keypoints=frame.keypoints * (frame.visibility > 0)[..., None])
+            for frame in frames
+        ),
+    )
+
+
+def write_posetrack18(path: str | pathlib.Path, sequence: PoseSequence) -> None:
+    """Writes annotations or predictions in the 2018 layout, which PoseTrack21 reads as well."""
+    write_json(path, posetrack18_from_sequence(sequence))
+
+
+def write_posetrack17(path: str | pathlib.Path, sequence: PoseSequence) -> None:
+    """Writes annotations or predictions in the 2017 layout."""
+    write_json(path, posetrack17_from_sequence(sequence))

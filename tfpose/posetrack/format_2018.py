@@ -1,0 +1,259 @@
+"""The files of PoseTrack 2018 and PoseTrack21."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfpose import boxes as box_math
+from tfpose.coco import category_from_skeleton
+from tfpose.json_files import (
+    distinct_ids,
+    null_for_nan,
+    number_array,
+    number_or_nan,
+    object_list,
+    optional_entry,
+    sort_by_image,
+)
+from tfpose.posetrack.sequences import (
+    NO_IMAGE_ID,
+    NO_SCORE,
+    NO_TRACK_ID,
+    Frame,
+    PoseSequence,
+    build_frame,
+    sequence_name,
+)
+from tfpose.skeletons import POSETRACK15, POSETRACK18, Skeleton, map_joints
+
+_PERSON_CATEGORY_ID = 1
+_VIDEO_NUMBER = re.compile(r"(\d+)_[^/]*/[^/]*$")
+
+
+def joint_names(path: pathlib.Path, categories: Sequence[Mapping]) -> tuple[str, ...]:
+    """The order of joints of a 2018 file.
+
+    Raises:
+        ValueError: unless there is one category, of people, with the 15 joints among 15 or 17.
+    """
+    if len(categories) != 1 or categories[0].get("name") != "person":
+        names = [category.get("name") for category in categories]
+        raise ValueError(f"{path}: 'categories' should be one entry named 'person', found {names}")
+    names = categories[0].get("keypoints")
+    if not isinstance(names, list) or len(names) not in (15, 17):
+        found = f"{len(names)}" if isinstance(names, list) else repr(names)
+        raise ValueError(f"{path}: 'categories': 'keypoints' should be 15 or 17 joint names, found {found}")
+    missing = [joint for joint in POSETRACK15.joints if joint not in names]
+    if missing:
+        unknown = [name for name in names if name not in POSETRACK18.joints]
+        raise ValueError(
+            f"{path}: 'categories': 'keypoints' should name {', '.join(missing)}, found {unknown or 'nothing'} instead"
+        )
+    return tuple(names)
+
+
+def sequence_from_posetrack18(
+    path: pathlib.Path,
+    content: Any,
+    joints: Sequence[str],
+    skeleton: Skeleton,
+    drop_unknown_images: bool,
+) -> PoseSequence:
+    """Reads the content of a 2018 file.
+
+    Args:
+        path: of the file, for messages and the name.
+        content: of the file.
+        joints: names in the order of the file's keypoints.
+        skeleton: joints wanted.
+        drop_unknown_images: leave out annotations of unlisted images.
+
+    Raises:
+        ValueError: names the file, the entry, the field, what was expected and what was found.
+    """
+    images = object_list(path, content, "images")
+    annotations = object_list(path, content, "annotations")
+    image_ids = distinct_ids(path, "image", images)
+    if drop_unknown_images:
+        known = set(image_ids.tolist())
+        annotations = [annotation for annotation in annotations if annotation.get("image_id") in known]
+    order, first_person = sort_by_image(path, annotations, image_ids)
+    columns = _people_2018(path, [annotations[position] for position in order], joints, skeleton)
+    frames = tuple(
+        build_frame(
+            file_name=_file_name(path, image),
+            index=index,
+            image_id=int(image_ids[index]),
+            is_labeled=bool(image.get("is_labeled", first_person[index + 1] > first_person[index])),
+            image_size=(int(image.get("height") or 0), int(image.get("width") or 0)),
+            ignore_regions=_ignore_regions_2018(path, image),
+            **{name: column[first_person[index] : first_person[index + 1]] for name, column in columns.items()},
+        )
+        for index, image in enumerate(images)
+    )
+    return PoseSequence(sequence_name(path), skeleton, frames, path)
+
+
+def _people_2018(
+    path: pathlib.Path, people: Sequence[Mapping], joints: Sequence[str], skeleton: Skeleton
+) -> dict[str, np.ndarray]:
+    """All fields of `Frame` with one row per person, for the people of all frames."""
+    keypoints = _keypoints_2018(path, people, len(joints))
+    # poseval: a joint is absent exactly when all three numbers are 0.
+    visibility = np.where(keypoints[..., 2] > 0, 2, 1) * (keypoints != 0).any(axis=-1)
+    scores = _joint_scores_2018(path, people, len(joints))
+    return {
+        "keypoints": map_joints(keypoints[..., :2], joints, skeleton.joints),
+        "visibility": map_joints(visibility[..., None], joints, skeleton.joints)[..., 0],
+        "joint_scores": map_joints(scores[..., None], joints, skeleton.joints, fill=NO_SCORE)[..., 0],
+        "scores": np.array([number_or_nan(person.get("score")) for person in people], np.float64),
+        "boxes": _boxes_2018(path, people, "bbox"),
+        "head_boxes": _boxes_2018(path, people, "bbox_head"),
+        "areas": np.array([number_or_nan(person.get("area")) for person in people], np.float64),
+        "track_ids": _track_ids_2018(path, people),
+        "annotation_ids": np.array([_annotation_id(person) for person in people], np.int64),
+    }
+
+
+def _keypoints_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints: int) -> np.ndarray:
+    """[P, J, 3] (x, y, flag)"""
+    size = 3 * num_joints
+    expected = f"{size} numbers: x, y, flag of {num_joints} joints"
+    rows = [person.get("keypoints") or [0] * size for person in people]
+    return number_array(path, "annotation", people, "keypoints", rows, expected, size).reshape(-1, num_joints, 3)
+
+
+def _joint_scores_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints: int) -> np.ndarray:
+    """[P, J]; a null becomes NaN."""
+    rows = [person.get("scores") or [NO_SCORE] * num_joints for person in people]
+    for person, row in zip(people, rows, strict=True):
+        is_list = isinstance(row, list) and len(row) >= num_joints
+        if not is_list or not all(value is None or isinstance(value, (int, float)) for value in row):
+            raise ValueError(
+                f"{path}: annotation {person.get('id', '')}: 'scores' should be {num_joints} numbers or an empty "
+                f"list, found {len(row) if isinstance(row, list) and not is_list else row}"
+            )
+    return np.array([row[:num_joints] for row in rows], np.float64).reshape(-1, num_joints)
+
+
+def _boxes_2018(path: pathlib.Path, people: Sequence[Mapping], field: str) -> np.ndarray:
+    """[P, 4] xyxy; NaN where the field is absent or empty."""
+    boxes = np.full((len(people), 4), np.nan)
+    rows = [(row, person) for row, person in enumerate(people) if person.get(field)]
+    if rows:
+        positions, holders = (list(column) for column in zip(*rows, strict=True))
+        values = [person[field] for person in holders]
+        expected = "4 numbers: x, y, width, height"
+        boxes_xywh = number_array(path, "annotation", holders, field, values, expected, 4)
+        boxes[positions] = box_math.xyxy_from_xywh(boxes_xywh)
+    return boxes
+
+
+def _track_ids_2018(path: pathlib.Path, people: Sequence[Mapping]) -> np.ndarray:
+    ids = [person.get("track_id", NO_TRACK_ID) for person in people]
+    for person, track_id in zip(people, ids, strict=True):
+        if not isinstance(track_id, int):
+            raise ValueError(
+                f"{path}: annotation {person.get('id', '')}: 'track_id' should be a whole number, found {track_id!r}"
+            )
+    return np.array(ids, np.int64)
+
+
+def _annotation_id(person: Mapping) -> int:
+    value = person.get("id", -1)
+    return value if isinstance(value, int) else -1
+
+
+def _file_name(path: pathlib.Path, image: Mapping) -> str:
+    name = image.get("file_name")
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{path}: image {image['id']}: 'file_name' should be text, found {name!r}")
+    return name
+
+
+def _ignore_regions_2018(path: pathlib.Path, image: Mapping) -> tuple[np.ndarray, ...]:
+    """Polygons; none unless both coordinates are there, as poseval has it."""
+    columns, rows = image.get("ignore_regions_x"), image.get("ignore_regions_y")
+    if columns is None or rows is None:
+        return ()
+    try:
+        return tuple(np.array([x, y], np.float64).reshape(2, -1).T for x, y in zip(columns, rows, strict=True))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: image {image['id']}: 'ignore_regions_x' and 'ignore_regions_y' should be equally long lists of "
+            "equally long lists of numbers, found others"
+        ) from error
+
+
+def image_id_of(file_name: str, index: int) -> int:
+    """The id that PoseTrack 2018 gives a frame: a 1, the number of its video (6 digits), its index (4 digits)."""
+    match = _VIDEO_NUMBER.search(file_name)
+    return (10**6 + int(match[1]) if match else 10**6) * 10**4 + index
+
+
+def posetrack18_from_sequence(sequence: PoseSequence) -> dict:
+    """A sequence as the content of a 2018 file: 17 joints, tracks, scores and boxes where there are any.
+
+    The flag is 1 for visible and 0 for hidden joints (which keeps both for evaluators), and 1 for every joint at the
+    origin, since three zeros mean that there is none. Surplus points have no place in this format.
+    """
+    images, annotations = [], []
+    for frame in sequence.frames:
+        image_id = image_id_of(frame.file_name, frame.index) if frame.image_id == NO_IMAGE_ID else frame.image_id
+        images.append(_image_2018(frame, image_id, len(sequence.frames)))
+        annotations += _annotations_2018(frame, image_id, sequence.skeleton)
+    category = category_from_skeleton(POSETRACK18, _PERSON_CATEGORY_ID)
+    return {"images": images, "annotations": annotations, "categories": [category]}
+
+
+def _image_2018(frame: Frame, image_id: int, num_frames: int) -> dict:
+    match = _VIDEO_NUMBER.search(frame.file_name)
+    size = {"height": frame.image_size[0], "width": frame.image_size[1]} if any(frame.image_size) else {}
+    return {
+        "file_name": frame.file_name,
+        "id": image_id,
+        "frame_id": image_id,
+        "vid_id": match[1] if match else "",
+        "nframes": num_frames,
+        "is_labeled": frame.is_labeled,
+        "ignore_regions_x": [region[:, 0].tolist() for region in frame.ignore_regions],
+        "ignore_regions_y": [region[:, 1].tolist() for region in frame.ignore_regions],
+        **size,
+    }
+
+
+def _annotations_2018(frame: Frame, image_id: int, skeleton: Skeleton) -> list[dict]:
+    is_at_origin = (frame.keypoints == 0).all(axis=-1) & (frame.visibility > 0)
+    flags = ((frame.visibility == 2) | is_at_origin).astype(np.float64)
+    triples = np.concatenate([frame.keypoints, flags[..., None]], axis=-1)
+    triples = map_joints(triples, skeleton.joints, POSETRACK18.joints)
+    triples = triples.reshape(frame.num_people, 3 * POSETRACK18.num_joints)
+    scores = map_joints(frame.joint_scores[..., None], skeleton.joints, POSETRACK18.joints)[..., 0]
+    has_scores = (frame.joint_scores != NO_SCORE).any(axis=-1)
+    boxes, head_boxes = box_math.xywh_from_xyxy(frame.boxes), box_math.xywh_from_xyxy(frame.head_boxes)
+    return [
+        {
+            "id": _known_id(frame, person, image_id),
+            "image_id": image_id,
+            "category_id": _PERSON_CATEGORY_ID,
+            "keypoints": triples[person].tolist(),
+            "scores": null_for_nan(scores[person]) if has_scores[person] else [],
+            **optional_entry("track_id", int(frame.track_ids[person]), frame.track_ids[person] != NO_TRACK_ID),
+            **optional_entry("score", float(frame.scores[person]), np.isfinite(frame.scores[person])),
+            **optional_entry("area", float(frame.areas[person]), np.isfinite(frame.areas[person])),
+            **optional_entry("bbox", boxes[person].tolist(), np.isfinite(boxes[person]).all()),
+            **optional_entry("bbox_head", head_boxes[person].tolist(), np.isfinite(head_boxes[person]).all()),
+        }
+        for person in range(frame.num_people)
+    ]
+
+
+def _known_id(frame: Frame, person: int, image_id: int) -> int:
+    """The id of the file, else as PoseTrack 2018 makes them: the image's with two digits more."""
+    known = int(frame.annotation_ids[person])
+    return known if known >= 0 else image_id * 100 + person

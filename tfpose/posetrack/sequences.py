@@ -1,0 +1,203 @@
+"""The content of one PoseTrack file, whatever its format."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from tfpose import boxes as box_math
+from tfpose.poses import Poses
+from tfpose.skeletons import Skeleton
+
+# Joint numbers of 2017 files, which are also the order of all published figures.
+JOINTS_BY_NUMBER = (
+    *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
+    *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
+    *("head_bottom", "nose", "head_top"),
+)
+# What poseval takes for a joint without a score.
+NO_SCORE = -9999.0
+# Files may use any other number, also negative ones.
+NO_TRACK_ID = int(np.iinfo(np.int64).min)
+NO_IMAGE_ID = -1
+# Boxes of PoseTrack 2018 are the extent of the joints, grown on every side by this share of its length.
+POSETRACK_BOX_MARGIN = 0.15
+
+
+@dataclasses.dataclass(frozen=True)
+class SurplusPoints:
+    """Points of a 2017 file that are not the first of a known joint: repetitions, and numbers other than 0..14.
+
+    poseval counts them when it asks whether a person has points left, and a repetition takes the place of a first
+    one that an ignore region removes. Other formats have none.
+
+    Attributes:
+        people: [N] position of the person in the frame.
+        joints: [N] position in the skeleton, -1 for unknown numbers.
+        keypoints: [N, 2].
+        scores: [N].
+    """
+
+    people: np.ndarray
+    joints: np.ndarray
+    keypoints: np.ndarray
+    scores: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """One frame with P people in the order of the file.
+
+    Attributes:
+        file_name: of the image, as in the file.
+        index: position in the sequence, from 0.
+        image_id: NO_IMAGE_ID in 2017 files.
+        is_labeled: as the file says; where it does not, whether there are people.
+        image_size: (height, width), zeros where the file does not say.
+        keypoints: [P, J, 2] float64 in image pixels, 0 where there is no joint.
+        visibility: [P, J] int64: 0 no joint, 1 hidden, 2 visible. The files know only 0 and 1; the joint is there
+            unless x, y and the flag are all 0.
+        joint_scores: [P, J] float64; NO_SCORE where there is none, NaN where the file says null.
+        scores: [P] float64 of the person, NaN where there is none; evaluators do not use it.
+        boxes: [P, 4] float64 xyxy of the person, not clipped; NaN where there is none.
+        head_boxes: [P, 4] float64 xyxy; NaN where there is none.
+        areas: [P] float64 in square pixels, NaN where there is none (always so in PoseTrack's own files).
+        track_ids: [P] int64; NO_TRACK_ID where there is none.
+        annotation_ids: [P] int64; -1 where there is none.
+        has_points: [P] bool: a list of points is there, be it empty; always so in 2018 files.
+        surplus: further points.
+        ignore_regions: polygons, [N, 2] float64 each.
+    """
+
+    file_name: str
+    index: int
+    image_id: int
+    is_labeled: bool
+    image_size: tuple[int, int]
+    keypoints: np.ndarray
+    visibility: np.ndarray
+    joint_scores: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+    head_boxes: np.ndarray
+    areas: np.ndarray
+    track_ids: np.ndarray
+    annotation_ids: np.ndarray
+    has_points: np.ndarray
+    surplus: SurplusPoints
+    ignore_regions: tuple[np.ndarray, ...]
+
+    @property
+    def num_people(self) -> int:
+        return len(self.keypoints)
+
+
+@dataclasses.dataclass(frozen=True)
+class PoseSequence:
+    """The frames of one file.
+
+    Attributes:
+        name: the file name up to its first dot.
+        skeleton: of all keypoints.
+        frames: in the order of the file.
+        path: of the file, for messages.
+    """
+
+    name: str
+    skeleton: Skeleton
+    frames: tuple[Frame, ...]
+    path: pathlib.Path
+
+
+def build_frame(
+    file_name: str,
+    index: int,
+    keypoints: np.ndarray,
+    visibility: np.ndarray,
+    track_ids: np.ndarray | None = None,
+    **fields: Any,
+) -> Frame:
+    """Makes a frame from arrays; what is not given is "none".
+
+    Args:
+        file_name: of the image.
+        index: position in the sequence, from 0.
+        keypoints: [P, J, 2].
+        visibility: [P, J].
+        track_ids: [P].
+        **fields: any other field of `Frame`.
+    """
+    num_people, num_joints = np.shape(visibility)
+    no_box = np.full((num_people, 4), np.nan)
+    defaults = {
+        "image_id": NO_IMAGE_ID,
+        "is_labeled": True,
+        "image_size": (0, 0),
+        "joint_scores": np.full((num_people, num_joints), NO_SCORE),
+        "scores": np.full(num_people, np.nan),
+        "boxes": no_box,
+        "head_boxes": no_box,
+        "areas": np.full(num_people, np.nan),
+        "track_ids": np.full(num_people, NO_TRACK_ID) if track_ids is None else np.asarray(track_ids, np.int64),
+        "annotation_ids": np.full(num_people, -1),
+        "has_points": np.ones(num_people, bool),
+        "surplus": _NO_SURPLUS,
+        "ignore_regions": (),
+    }
+    return Frame(
+        file_name=file_name,
+        index=index,
+        keypoints=np.asarray(keypoints, np.float64) * (np.asarray(visibility) > 0)[..., None],
+        visibility=np.asarray(visibility, np.int64),
+        **(defaults | fields),
+    )
+
+
+_NO_SURPLUS = SurplusPoints(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0))
+
+
+def sequence_name(path: pathlib.Path) -> str:
+    """What evaluators call the sequence of a file: its name up to the first dot."""
+    return path.name.split(".")[0]
+
+
+def poses_from_frame(frame: Frame) -> Poses:
+    """The people of a frame, for trackers.
+
+    A joint that is there but has no score, or one of 0 or less, gets the least positive score that `Poses` can tell
+    from absence; without any scores (ground truth) it is 1. A person's score is the mean over its joints and the box
+    their extent grown by 15 %, where the file gives none.
+    """
+    is_joint = frame.visibility > 0
+    has_score = np.isfinite(frame.joint_scores) & (frame.joint_scores != NO_SCORE)
+    least = np.finfo(np.float32).tiny
+    known = np.where(has_score, np.maximum(frame.joint_scores, least), least if has_score.any() else 1.0)
+    joint_scores = np.where(is_joint, known, 0.0)
+    mean = joint_scores.sum(axis=1) / np.maximum(is_joint.sum(axis=1), 1)
+    has_box = np.isfinite(frame.boxes).all(axis=1, keepdims=True)
+    around = box_math.around_keypoints(frame.keypoints, is_joint, relative_margin=POSETRACK_BOX_MARGIN)
+    return Poses(
+        keypoints=frame.keypoints,
+        joint_scores=joint_scores,
+        scores=np.where(np.isfinite(frame.scores), frame.scores, mean),
+        boxes=np.where(has_box, frame.boxes, around),
+        track_ids=np.where(frame.track_ids == NO_TRACK_ID, -1, frame.track_ids),
+    )
+
+
+def frame_from_poses(file_name: str, index: int, poses: Poses, **fields: Any) -> Frame:
+    """A frame of predictions; `fields` as for `build_frame`."""
+    return build_frame(
+        file_name,
+        index,
+        keypoints=poses.keypoints,
+        visibility=np.where(poses.joint_scores > 0, 2, 0),
+        track_ids=np.where(poses.track_ids < 0, NO_TRACK_ID, poses.track_ids),
+        joint_scores=np.where(poses.joint_scores > 0, poses.joint_scores, NO_SCORE),
+        scores=poses.scores,
+        boxes=poses.boxes,
+        **fields,
+    )

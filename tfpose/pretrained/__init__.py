@@ -1,0 +1,1 @@
+"""Public checkpoints to our weights."""

@@ -1,0 +1,157 @@
+"""The backbone's start from Keras' own ImageNet ResNets (`keras.applications.ResNet50/101/152`).
+
+Their bottlenecks stride in the first 1x1, their convolutions have biases, their normalisations an
+epsilon of 1.001e-5, and they see BGR pixels of 0..255 minus a mean. All but the last merges
+exactly; `input_normalization` says what is done about the last.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+
+from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD
+from tfpose.models.pose_resnet import BLOCKS_PER_STAGE
+
+# By BGR channel, for a white of 255: `keras.applications.resnet.preprocess_input`.
+CAFFE_MEAN = (103.939, 116.779, 123.68)
+_NETWORKS = {
+    50: keras.applications.ResNet50,
+    101: keras.applications.ResNet101,
+    152: keras.applications.ResNet152,
+}
+_STEM = "stem_conv"
+_STEM_FILTERS = 64
+
+InputNormalization = Literal["imagenet", "caffe"]
+
+
+def load_imagenet_encoder(
+    model: keras.Model,
+    depth: int,
+    weights: str | os.PathLike[str] = "imagenet",
+    input_normalization: InputNormalization = "imagenet",
+) -> None:
+    """Sets the backbone of a `build_pose_resnet(..., stride_in="1x1")` model; the rest stays.
+
+    Args:
+        model: The model; its bottlenecks must stride in the first 1x1.
+        depth: 50, 101 or 152, of both networks.
+        weights: `"imagenet"` downloads Keras' public file (or takes it from Keras' cache); else
+            the path of a file saved from that Keras network, with or without its classifier.
+        input_normalization: What the model will be fed. `"caffe"`: what Keras' network was
+            trained on (BGR, 0..255, minus `CAFFE_MEAN`), exact. `"imagenet"`: RGB minus
+            `crops.IMAGENET_MEAN` by `crops.IMAGENET_STD`; order and scale move into the first
+            kernel, the means' difference (half a grey level at most) into its normalisation,
+            which is exact except in the outermost rows and columns, where zeros are padded.
+
+    Raises:
+        ValueError: Depth or model do not fit, or no weights could be read; says what was tried.
+        FileNotFoundError: `weights` is a path without a file.
+    """
+    if depth not in _NETWORKS:
+        raise ValueError(f"depth must be one of {sorted(_NETWORKS)}, got {depth!r}.")
+    if input_normalization not in ("imagenet", "caffe"):
+        raise ValueError(
+            f"input_normalization must be 'imagenet' or 'caffe', got {input_normalization!r}."
+        )
+    names = _encoder_convolutions(model, depth)
+    source = _read_network(depth, weights)
+    for name, source_name in names.items():
+        kernel, bias = _float64(source.get_layer(source_name).weights)
+        normalization = source.get_layer(_normalization_name(source_name))
+        gamma, beta, mean, variance = _float64(normalization.weights)
+        mean = mean - bias
+        if name == _STEM and input_normalization == "imagenet":
+            mean = mean - _mean_shift(kernel)
+            kernel = _rgb_kernel(kernel)
+        own = model.get_layer(_normalization_name(name))
+        # gamma / sqrt(variance + epsilon) stays the same.
+        variance = variance + (normalization.epsilon - own.epsilon)
+        model.get_layer(name).set_weights([kernel])
+        own.set_weights([gamma, beta, mean, variance])
+
+
+def _encoder_convolutions(model: keras.Model, depth: int) -> dict[str, str]:
+    """Names of the backbone's convolutions in our network, with those in Keras' own."""
+    names = {_STEM: "conv1_conv"}
+    for stage, num_blocks in enumerate(BLOCKS_PER_STAGE[depth], start=1):
+        for block in range(num_blocks):
+            ours, theirs = f"stage{stage}_block{block}", f"conv{stage + 1}_block{block + 1}"
+            names |= {f"{ours}_conv{i}": f"{theirs}_{i}_conv" for i in (1, 2, 3)}
+            if block == 0:
+                names[f"{ours}_shortcut_conv"] = f"{theirs}_0_conv"
+    found = {layer.name for layer in model.layers if _is_encoder_convolution(layer)}
+    if found != set(names) or model.get_layer(_STEM).filters != _STEM_FILTERS:
+        raise ValueError(
+            f"model {model.name} must be a build_pose_resnet of depth {depth} and base_width "
+            f"{_STEM_FILTERS}; it has {len(found)} backbone convolutions, expected {len(names)}."
+        )
+    if model.get_layer("stage2_block0_conv1").strides != (2, 2):
+        raise ValueError(
+            f"model {model.name} strides in the 3x3 convolutions; Keras' ImageNet weights need "
+            'stride_in="1x1".'
+        )
+    return names
+
+
+def _is_encoder_convolution(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.Conv2D) and layer.name.startswith(("stem_", "stage"))
+
+
+def _normalization_name(convolution_name: str) -> str:
+    head, tail = convolution_name.rsplit("conv", 1)
+    return f"{head}bn{tail}"
+
+
+def _float64(weights: list[keras.Variable]) -> list[np.ndarray]:
+    return [np.asarray(keras.ops.convert_to_numpy(weight), np.float64) for weight in weights]
+
+
+def _rgb_kernel(kernel: np.ndarray) -> np.ndarray:
+    """The stem's kernel [h, w, 3, out] for normalised RGB instead of BGR levels."""
+    levels = 255.0 * np.asarray(IMAGENET_STD)
+    return kernel[:, :, ::-1] * levels[:, None]
+
+
+def _mean_shift(kernel: np.ndarray) -> np.ndarray:
+    """What the BGR kernel [h, w, 3, out] makes of the difference between the two means: [out]."""
+    difference = 255.0 * np.asarray(IMAGENET_MEAN)[::-1] - np.asarray(CAFFE_MEAN)
+    return np.einsum("hwco,c->o", kernel, difference)
+
+
+def _read_network(depth: int, weights: str | os.PathLike[str]) -> keras.Model:
+    if weights == "imagenet":
+        return _download_network(depth)
+    path = Path(weights)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file with ImageNet weights of ResNet-{depth}.")
+    failures = []
+    for include_top in (False, True):
+        shape = (None, None, 3) if not include_top else None
+        network = _NETWORKS[depth](weights=None, include_top=include_top, input_shape=shape)
+        try:
+            network.load_weights(path)
+        except (ValueError, OSError, KeyError) as error:
+            failures.append(str(error).strip().splitlines()[0])
+        else:
+            return network
+    raise ValueError(
+        f"{path}: expected weights saved from keras.applications.ResNet{depth}; without the "
+        f"classifier: {failures[0]}; with it: {failures[1]}"
+    )
+
+
+def _download_network(depth: int) -> keras.Model:
+    try:
+        return _NETWORKS[depth](weights="imagenet", include_top=False)
+    except Exception as error:  # Keras raises a bare Exception for a failed download.
+        reason = str(error).strip().splitlines()[0]
+        raise FileNotFoundError(
+            f"No ImageNet weights for ResNet-{depth}: not in Keras' cache, and the download "
+            f"failed ({reason}). Pass the path of a local file as weights."
+        ) from error

@@ -1,0 +1,1 @@
+"""Identities for the people of a video. NumPy and SciPy only."""

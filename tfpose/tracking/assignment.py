@@ -1,0 +1,68 @@
+"""One-to-one matching of tracks and people."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+Matching = Literal["greedy", "optimal"]
+
+
+def match_greedily(distances: np.ndarray, max_distance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Takes the closest pair, sets both aside, and goes on while a pair is close enough.
+
+    Payer et al. 2017, section 3. Of equal distances the first track, then the first person, is taken.
+
+    Args:
+        distances: [T, P] of every track to every person; infinity and NaN are never matched.
+        max_distance: a pair must be closer than this.
+
+    Returns:
+        [M] rows (tracks) and [M] columns (people), the closest pair first.
+
+    Example:
+        >>> match_greedily(np.array([[1.0, 2.0], [1.5, 9.0]]), 5.0)
+        (array([0]), array([0]))
+    """
+    # Sorting once and skipping what is taken gives the same pairs as repeated minima.
+    rows, columns = np.nonzero(distances < max_distance)
+    order = np.argsort(distances[rows, columns], kind="stable")
+    taken_rows: set[int] = set()
+    taken_columns: set[int] = set()
+    pairs = []
+    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        if row not in taken_rows and column not in taken_columns:
+            taken_rows.add(row)
+            taken_columns.add(column)
+            pairs.append((row, column))
+    matched = np.array(pairs, np.int64).reshape(-1, 2)
+    return matched[:, 0], matched[:, 1]
+
+
+def match_optimally(distances: np.ndarray, max_distance: float) -> tuple[np.ndarray, np.ndarray]:
+    """The one-to-one matching of least total cost, where leaving a pair unmatched costs `max_distance`.
+
+    So a far pair is not forced on two tracks merely to match more people, and of two matchings with
+    equally many pairs the closer one is taken.
+
+    Args:
+        distances: [T, P]; infinity and NaN are never matched.
+        max_distance: finite; a pair must be closer than this.
+
+    Returns:
+        [M] rows (tracks) and [M] columns (people), by row.
+
+    Example:
+        >>> match_optimally(np.array([[1.0, 2.0], [1.5, 9.0]]), 5.0)
+        (array([0, 1]), array([1, 0]))
+    """
+    is_allowed = distances < max_distance
+    gains = np.where(is_allowed, max_distance - distances, 0.0)
+    rows, columns = linear_sum_assignment(gains, maximize=True)
+    is_matched = is_allowed[rows, columns]
+    return rows[is_matched], columns[is_matched]
+
+
+MATCHERS = {"greedy": match_greedily, "optimal": match_optimally}

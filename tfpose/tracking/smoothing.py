@@ -1,0 +1,295 @@
+"""Repairs the tracks of a whole video: short tracks out, gaps filled, joints smoothed.
+
+All functions take and give the frames of one video, with identities that are distinct within each frame, and
+leave the frames they are given alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tfpose.poses import Poses
+from tfpose.tracking.similarity import masked_median
+
+
+@dataclasses.dataclass(frozen=True)
+class SmoothingSettings:
+    """What is done to the tracks of a whole video, in this order. The defaults do nothing, as Payer's tracker.
+
+    Attributes:
+        min_track_length_frames: tracks that were seen in fewer frames are removed.
+        min_track_score: tracks with a lower mean of their people's scores are removed.
+        max_jump: a joint is removed where it is further than this from the median of the same joint of the track
+            within `jump_window_frames` before and after, as a share of the square root of the person's box area;
+            infinity removes none.
+        jump_window_frames: see `max_jump`.
+        max_gap_frames: joints, and people, that are missing for at most so many frames are put on the line
+            between where they were before and after, with the lower of the two scores.
+        sigma_frames: width of the Gaussian by which each joint is smoothed over time.
+
+    Raises:
+        ValueError: naming the setting, its rule and the value.
+    """
+
+    min_track_length_frames: int = 1
+    min_track_score: float = -math.inf
+    max_jump: float = math.inf
+    jump_window_frames: int = 3
+    max_gap_frames: int = 0
+    sigma_frames: float = 0.0
+
+    def __post_init__(self) -> None:
+        rules = {
+            "min_track_length_frames": (self.min_track_length_frames >= 1, "at least 1"),
+            "min_track_score": (not math.isnan(self.min_track_score), "a number"),
+            "max_jump": (self.max_jump > 0, "positive"),
+            "jump_window_frames": (self.jump_window_frames >= 1, "at least 1"),
+            "max_gap_frames": (self.max_gap_frames >= 0, "at least 0"),
+            "sigma_frames": (0 <= self.sigma_frames < math.inf, "at least 0 and finite"),
+        }
+        for field, (is_kept, rule) in rules.items():
+            if not is_kept:
+                raise ValueError(f"{field} must be {rule}, got {getattr(self, field)}")
+
+
+NO_SMOOTHING = SmoothingSettings()
+
+
+def smooth_video(frames: Sequence[Poses], settings: SmoothingSettings = NO_SMOOTHING) -> list[Poses]:
+    """Applies the settings, and numbers the tracks that are left from 0 on in the order of their appearance.
+
+    Args:
+        frames: the people of each frame, with `track_ids`.
+        settings: what to do.
+
+    Returns:
+        The frames; people that a gap lost come after the others of their frame.
+
+    Raises:
+        ValueError: naming the frame, if an identity is negative or occurs twice in it.
+    """
+    frames = keep_tracks(frames, settings.min_track_length_frames, settings.min_track_score)
+    if math.isfinite(settings.max_jump):
+        frames = drop_jumps(frames, settings.max_jump, settings.jump_window_frames)
+    if settings.max_gap_frames > 0:
+        frames = fill_gaps(frames, settings.max_gap_frames)
+    if settings.sigma_frames > 0:
+        frames = smooth_joints(frames, settings.sigma_frames)
+    return renumber_tracks(frames)
+
+
+def keep_tracks(frames: Sequence[Poses], min_length_frames: int, min_score: float = -math.inf) -> list[Poses]:
+    """Removes tracks that were seen in too few frames, or with too low a mean score."""
+    lengths: dict[int, int] = {}
+    totals: dict[int, float] = {}
+    _check_track_ids(frames)
+    for poses in frames:
+        for track_id, score in zip(poses.track_ids.tolist(), poses.scores.tolist(), strict=True):
+            lengths[track_id] = lengths.get(track_id, 0) + 1
+            totals[track_id] = totals.get(track_id, 0.0) + score
+    is_kept = {
+        track_id: length >= min_length_frames and not totals[track_id] / length < min_score
+        for track_id, length in lengths.items()
+    }
+    return [poses.select(np.array([is_kept[i] for i in poses.track_ids.tolist()], bool)) for poses in frames]
+
+
+def renumber_tracks(frames: Sequence[Poses]) -> list[Poses]:
+    """Numbers the tracks from 0 on in the order of their first appearance."""
+    numbers: dict[int, int] = {}
+    renumbered = []
+    for poses in frames:
+        ids = [numbers.setdefault(track_id, len(numbers)) for track_id in poses.track_ids.tolist()]
+        renumbered.append(dataclasses.replace(poses, track_ids=np.array(ids, np.int64)))
+    return renumbered
+
+
+def drop_jumps(frames: Sequence[Poses], max_jump: float, window_frames: int) -> list[Poses]:
+    """Removes joints that are far from where their track has them just before and after.
+
+    Args:
+        frames: with `track_ids`.
+        max_jump: allowed distance to the median over the window, as a share of the square root of the box area.
+        window_frames: looked at before and after each frame.
+    """
+
+    def drop(track: _Track) -> _Track:
+        windows = np.stack(_shifts(track.keypoints, window_frames), axis=-1)  # [F, J, 2, W]
+        is_seen = np.stack(_shifts(track.joint_scores > 0, window_frames), axis=-1)[:, :, None]
+        medians = masked_median(windows, np.broadcast_to(is_seen, windows.shape))
+        sizes = np.sqrt(np.prod(np.maximum(track.boxes[:, 2:] - track.boxes[:, :2], 0), axis=-1))
+        with np.errstate(invalid="ignore"):
+            is_jump = np.linalg.norm(track.keypoints - medians, axis=-1) > max_jump * sizes[:, None]
+        return dataclasses.replace(track, joint_scores=np.where(is_jump, 0.0, track.joint_scores))
+
+    return _change_tracks(frames, drop)
+
+
+def fill_gaps(frames: Sequence[Poses], max_gap_frames: int) -> list[Poses]:
+    """Puts joints and people that are missing for a while on the line between where they were before and after.
+
+    Args:
+        frames: with `track_ids`.
+        max_gap_frames: longest run of frames without a joint that is filled.
+    """
+
+    def fill(track: _Track) -> _Track:
+        keypoints, scores = track.keypoints.copy(), track.joint_scores.copy()
+        for joint in range(keypoints.shape[1]):
+            seen = np.flatnonzero(track.joint_scores[:, joint] > 0)
+            before, after, share = _gaps(seen, max_gap_frames)
+            missing = np.rint(before + share * (after - before)).astype(np.int64)
+            ends = keypoints[before, joint], keypoints[after, joint]
+            keypoints[missing, joint] = ends[0] + share[:, None] * (ends[1] - ends[0])
+            scores[missing, joint] = np.minimum(scores[before, joint], scores[after, joint])
+        before, after, share = _gaps(np.flatnonzero(track.is_seen), max_gap_frames)
+        missing = np.rint(before + share * (after - before)).astype(np.int64)
+        boxes, person_scores, is_seen = track.boxes.copy(), track.scores.copy(), track.is_seen.copy()
+        boxes[missing] = boxes[before] + share[:, None] * (boxes[after] - boxes[before])
+        person_scores[missing] = np.minimum(person_scores[before], person_scores[after])
+        is_seen[missing] = True
+        # A joint's gap may be longer than that of its person, never the other way round.
+        return _Track(keypoints, scores, person_scores, boxes, is_seen)
+
+    return _change_tracks(frames, fill)
+
+
+def _gaps(seen: np.ndarray, max_gap_frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For every missing frame in a short gap: the frames seen before and after, and how far it is between them.
+
+    Args:
+        seen: [S] increasing frame numbers.
+        max_gap_frames: longest gap.
+
+    Returns:
+        [M] frame before, [M] frame after, [M] share of the way from the first to the second.
+    """
+    starts, stops = seen[:-1], seen[1:]
+    is_gap = (stops - starts > 1) & (stops - starts - 1 <= max_gap_frames)
+    starts, stops = starts[is_gap], stops[is_gap]
+    counts = stops - starts - 1
+    steps = np.concatenate([np.arange(1, count + 1) for count in counts] or [np.zeros(0)])
+    return np.repeat(starts, counts), np.repeat(stops, counts), steps / np.repeat(counts + 1, counts)
+
+
+def smooth_joints(frames: Sequence[Poses], sigma_frames: float) -> list[Poses]:
+    """Smooths each joint of each track over time, by a straight line fitted around each frame.
+
+    The line is weighted by a Gaussian in time, cut at three sigma, and by the joints' scores (Cleveland 1979,
+    "Robust Locally Weighted Regression and Smoothing Scatterplots"), so that constant motion stays as it is also
+    at the ends of a track and beside gaps.
+
+    Args:
+        frames: with `track_ids`.
+        sigma_frames: of the Gaussian.
+    """
+    radius = math.ceil(3 * sigma_frames)
+
+    def smooth(track: _Track) -> _Track:
+        moments = np.zeros((3, *track.joint_scores.shape))
+        sums = np.zeros((2, *track.keypoints.shape))
+        scores, keypoints = _shifts(track.joint_scores, radius), _shifts(track.keypoints, radius)
+        for position, step in enumerate(range(-radius, radius + 1)):
+            weights = np.maximum(scores[position], 0.0) * math.exp(-0.5 * (step / sigma_frames) ** 2)
+            moments += np.stack([weights, weights * step, weights * step**2])
+            sums += np.stack(
+                [weights[..., None] * keypoints[position], step * weights[..., None] * keypoints[position]]
+            )
+        spread = moments[0] * moments[2] - moments[1] ** 2
+        # With one sighting in reach there is no line, only the point itself.
+        is_line = spread > 1e-9 * np.square(moments[0])
+        lines = (moments[2][..., None] * sums[0] - moments[1][..., None] * sums[1])[is_line] / spread[is_line][:, None]
+        smoothed = track.keypoints.copy()
+        smoothed[is_line] = lines
+        is_joint = track.joint_scores > 0
+        return dataclasses.replace(track, keypoints=np.where(is_joint[..., None], smoothed, track.keypoints))
+
+    return _change_tracks(frames, smooth)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Track:
+    """One person from the first to the last frame with it, F frames.
+
+    Attributes:
+        keypoints: [F, J, 2] in original image pixels; anything where the score is 0.
+        joint_scores: [F, J].
+        scores: [F].
+        boxes: [F, 4] xyxy.
+        is_seen: [F] bool, frames that have this person; the rest of the row is 0 where not.
+    """
+
+    keypoints: np.ndarray
+    joint_scores: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+    is_seen: np.ndarray
+
+
+def _change_tracks(frames: Sequence[Poses], change: Callable[[_Track], _Track]) -> list[Poses]:
+    """Applies a function to each track and puts the people back, those that were there in their order."""
+    _check_track_ids(frames)
+    people = {
+        field.name: np.concatenate([getattr(poses, field.name) for poses in frames] or [np.zeros(0)])
+        for field in dataclasses.fields(Poses)
+    }
+    num_people = len(people["track_ids"])
+    if num_people == 0:
+        return list(frames)
+    frame_of_person = np.repeat(np.arange(len(frames)), [len(poses) for poses in frames])
+    order = np.argsort(people["track_ids"], kind="stable")
+    _, starts = np.unique(people["track_ids"][order], return_index=True)
+    parts, part_frames, part_places = [], [], []
+    for rows in np.split(order, starts[1:]):
+        first = frame_of_person[rows[0]]
+        track = change(_gather(people, rows, frame_of_person[rows] - first))
+        seen = np.flatnonzero(track.is_seen)
+        places = np.full(len(track.is_seen), num_people)
+        places[frame_of_person[rows] - first] = rows
+        ids = np.full(len(seen), people["track_ids"][rows[0]])
+        parts.append((track.keypoints[seen], track.joint_scores[seen], track.scores[seen], track.boxes[seen], ids))
+        part_frames.append(first + seen)
+        part_places.append(places[seen])
+    changed = Poses(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    frame_numbers = np.concatenate(part_frames)
+    changed = changed.select(np.lexsort((np.concatenate(part_places), frame_numbers)))
+    ends = np.cumsum(np.bincount(frame_numbers, minlength=len(frames)))
+    return [changed.select(np.arange(start, end)) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _gather(people: dict[str, np.ndarray], rows: np.ndarray, frames: np.ndarray) -> _Track:
+    """The track whose people are in these rows, in these frames counted from its first."""
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        spread_out = np.zeros((frames[-1] + 1, *values.shape[1:]), values.dtype)
+        spread_out[frames] = values[rows]
+        return spread_out
+
+    keypoints, joint_scores = spread(people["keypoints"]), spread(people["joint_scores"])
+    is_seen = np.zeros(frames[-1] + 1, bool)
+    is_seen[frames] = True
+    return _Track(
+        keypoints=np.where(joint_scores[..., None] > 0, keypoints, 0.0),
+        joint_scores=joint_scores,
+        scores=spread(people["scores"]),
+        boxes=spread(people["boxes"]),
+        is_seen=is_seen,
+    )
+
+
+def _shifts(values: np.ndarray, radius: int) -> list[np.ndarray]:
+    """The rows that lie -radius ... radius after each row, zeros where there is none."""
+    padding = [(radius, radius)] + [(0, 0)] * (values.ndim - 1)
+    padded = np.pad(values, padding)
+    return [padded[start : start + len(values)] for start in range(2 * radius + 1)]
+
+
+def _check_track_ids(frames: Sequence[Poses]) -> None:
+    for number, poses in enumerate(frames):
+        ids = poses.track_ids.tolist()
+        if len(set(ids)) != len(ids) or min(ids, default=0) < 0:
+            raise ValueError(f"frame {number}: track_ids must be distinct and at least 0, got {ids}")

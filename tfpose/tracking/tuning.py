@@ -1,0 +1,129 @@
+"""Grid search over settings, in parallel by processes, for any function that scores them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import itertools
+import math
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+Settings = dict[str, Any]
+Score = Callable[[Settings], Mapping[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One point of the grid.
+
+    Attributes:
+        settings: the values by name.
+        scores: what the scoring function said of them, by the name of the measure.
+    """
+
+    settings: Settings
+    scores: Mapping[str, float]
+
+
+def expand_grid(choices: Mapping[str, Sequence[Any]]) -> list[Settings]:
+    """Every combination of the values to try; the last name varies fastest.
+
+    Raises:
+        ValueError: if there is nothing to try for a name.
+
+    Example:
+        >>> expand_grid({"max_age_frames": [5, 10], "matching": ["greedy"]})
+        [{'max_age_frames': 5, 'matching': 'greedy'}, {'max_age_frames': 10, 'matching': 'greedy'}]
+    """
+    for name, values in choices.items():
+        if isinstance(values, str) or not isinstance(values, Sequence) or len(values) == 0:
+            raise ValueError(f"choices: {name!r} must be a list of values to try, got {values!r}")
+    return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+
+
+def search_grid(
+    score: Score,
+    choices: Mapping[str, Sequence[Any]],
+    objective: str,
+    num_processes: int = 1,
+    on_trial: Callable[[Trial], None] | None = None,
+) -> list[Trial]:
+    """Scores every combination.
+
+    Args:
+        score: gives measures, larger is better, of a dictionary of settings. With several processes it must be
+            picklable (a function of a module, or a partial of one); it travels to each process once.
+        choices: values to try by name.
+        objective: the measure to sort by.
+        num_processes: 1 runs in this one.
+        on_trial: called after each combination, in the order of the grid, such as for progress.
+
+    Returns:
+        The trials, best first; of equal ones the first in the grid comes first, NaN comes last. Does not
+        depend on `num_processes`.
+
+    Raises:
+        ValueError: num_processes is not positive, a name has no values, or the scores lack the objective.
+    """
+    if num_processes < 1:
+        raise ValueError(f"num_processes must be at least 1, got {num_processes}")
+    trials = []
+    for trial in _run(score, expand_grid(choices), num_processes):
+        if objective not in trial.scores:
+            raise ValueError(f"objective must be one of {sorted(trial.scores)}, got {objective!r}")
+        trials.append(trial)
+        if on_trial is not None:
+            on_trial(trial)
+    return sorted(trials, key=lambda trial: _descending(trial.scores[objective]))
+
+
+def format_trials(trials: Sequence[Trial], max_rows: int | None = None) -> str:
+    """The trials as a table of plain text, in the order given."""
+    if not trials:
+        return "nothing was tried"
+    names, measures = list(trials[0].settings), list(trials[0].scores)
+    rows = [
+        [str(trial.settings[name]) for name in names] + [f"{trial.scores[measure]:.2f}" for measure in measures]
+        for trial in trials[:max_rows]
+    ]
+    widths = [max(map(len, column)) for column in zip(names + measures, *rows, strict=True)]
+    lines = [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in [names + measures, *rows]
+    ]
+    return "\n".join(lines)
+
+
+def _descending(value: float) -> float:
+    return math.inf if math.isnan(value) else -value
+
+
+def _run(score: Score, grid: Sequence[Settings], num_processes: int) -> Iterator[Trial]:
+    if num_processes == 1:
+        for settings in grid:
+            yield Trial(settings, score(settings))
+        return
+    # Forking a process that runs TensorFlow's threads may hang; spawned ones start clean.
+    context = multiprocessing.get_context("spawn")
+    executor = concurrent.futures.ProcessPoolExecutor(
+        num_processes, mp_context=context, initializer=_keep_score, initargs=(score,)
+    )
+    try:
+        for settings, scores in zip(grid, executor.map(_score_kept, grid), strict=True):
+            yield Trial(settings, scores)
+    finally:
+        # After an error the rest of the grid is not worth waiting for.
+        executor.shutdown(cancel_futures=True)
+
+
+_kept_score: list[Score] = []
+
+
+def _keep_score(score: Score) -> None:
+    _kept_score[:] = [score]
+
+
+def _score_kept(settings: Settings) -> Mapping[str, float]:
+    return _kept_score[0](settings)

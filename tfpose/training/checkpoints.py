@@ -1,0 +1,295 @@
+"""Checkpoints: the whole state of a run in one file, visible only when it is complete.
+
+A checkpoint is a NumPy `.npz` archive `WORKDIR/checkpoints/step_00012000.npz`: one array for each
+variable, named `model/...`, `optimizer/...`, `ema/...` or `loss_scale/...`, and `metadata` (JSON as
+bytes). The archive carries a checksum of each array, so a damaged file is noticed when it is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfpose.training.step import name_variables
+
+DIRECTORY_NAME = "checkpoints"
+FINAL_WEIGHTS_NAME = "model.weights.h5"
+BEST_WEIGHTS_NAME = "best.weights.h5"
+_FILE_PATTERN = re.compile(r"step_(\d+)\.npz")
+_TEMPORARY_PREFIX = ".incomplete_"
+_METADATA_NAME = "metadata"
+# Room for the structure of a weights file around its numbers, generously.
+_HDF5_BYTES = 2**16
+_HDF5_BYTES_PER_VARIABLE = 2**12
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a checkpoint says besides the variables.
+
+    Attributes:
+        step: Steps done.
+        best: {"metric": name, "value": value} when this step had the best evaluation until then.
+        pending: Scalars of the steps since the last log row, by name, so that the next row is whole.
+    """
+
+    step: int
+    best: dict[str, str | float] | None = None
+    pending: dict[str, list[float]] = field(default_factory=dict)
+
+
+def write_checkpoint(workdir: Path, values: Mapping[str, np.ndarray], metadata: Metadata) -> Path:
+    """Writes a checkpoint so that it is either whole and visible, or not there.
+
+    Raises:
+        OSError: The file cannot be written (disk full, say); earlier checkpoints are as they were.
+    """
+    directory = Path(workdir) / DIRECTORY_NAME
+    path = directory / f"step_{metadata.step:08d}.npz"
+    text = json.dumps({"step": metadata.step, "best": metadata.best, "pending": metadata.pending})
+    encoded = np.frombuffer(text.encode(), np.uint8)
+    with _replace_when_complete(path, "checkpoint") as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **{_METADATA_NAME: encoded}, **values)
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def write_weights(model: keras.Model, path: Path) -> None:
+    """Writes the plain Keras weights of `model` to `path` (`*.weights.h5`), whole or not at all.
+
+    Raises:
+        OSError: The file cannot be written; an earlier file of that name is as it was.
+    """
+    num_bytes = sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in model.variables)
+    num_bytes += _HDF5_BYTES + _HDF5_BYTES_PER_VARIABLE * len(model.variables)
+    with _replace_when_complete(Path(path), "weights") as temporary:
+        _check_space(temporary, num_bytes)
+        model.save_weights(temporary)
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], Metadata]:
+    """Reads the variables and the metadata of a checkpoint.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not a whole checkpoint.
+    """
+    with _open_checkpoint(path) as archive:
+        values = {name: archive[name] for name in archive.files if name != _METADATA_NAME}
+        return values, _decode_metadata(archive)
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Reads the metadata alone; errors as in `read_checkpoint`."""
+    with _open_checkpoint(path) as archive:
+        return _decode_metadata(archive)
+
+
+def list_checkpoints(workdir: Path) -> list[Path]:
+    """The checkpoints of a run, by step."""
+    directory = Path(workdir) / DIRECTORY_NAME
+    if not directory.is_dir():
+        return []
+    paths = [path for path in directory.iterdir() if _FILE_PATTERN.fullmatch(path.name)]
+    return sorted(paths, key=parse_step)
+
+
+def parse_step(path: Path) -> int:
+    """The step in the name of a checkpoint."""
+    match = _FILE_PATTERN.fullmatch(Path(path).name)
+    if match is None:
+        raise ValueError(f"{path}: expected a checkpoint called step_<number>.npz")
+    return int(match[1])
+
+
+def read_latest_checkpoint(workdir: Path) -> tuple[Path, dict[str, np.ndarray], Metadata] | None:
+    """Reads the newest whole checkpoint of a run, warning of damaged ones; None for a fresh run.
+
+    Raises:
+        ValueError: There are checkpoints and none of them is whole.
+    """
+    paths = list_checkpoints(workdir)
+    for path in reversed(paths):
+        try:
+            return path, *read_checkpoint(path)
+        except ValueError as error:
+            logger.warning("%s; trying the checkpoint before it", error)
+    if paths:
+        raise ValueError(f"{paths[0].parent}: none of the {len(paths)} checkpoints can be read")
+    return None
+
+
+def find_best_checkpoint(workdir: Path) -> tuple[Path, Metadata] | None:
+    """Finds the checkpoint with the best evaluation; None when there was no evaluation."""
+    # A checkpoint is marked when it beats all before it, so the newest mark is the best.
+    for path in reversed(list_checkpoints(workdir)):
+        with contextlib.suppress(ValueError):
+            metadata = read_metadata(path)
+            if metadata.best is not None:
+                return path, metadata
+    return None
+
+
+def prune_checkpoints(workdir: Path, max_to_keep: int) -> None:
+    """Deletes all but the newest `max_to_keep` checkpoints and the best; and unfinished files."""
+    best = find_best_checkpoint(workdir)
+    kept = set(list_checkpoints(workdir)[-max_to_keep:]) | ({best[0]} if best else set())
+    for path in list_checkpoints(workdir):
+        if path not in kept:
+            path.unlink(missing_ok=True)
+    for directory in (Path(workdir), Path(workdir) / DIRECTORY_NAME):
+        for path in directory.glob(f"{_TEMPORARY_PREFIX}*"):
+            path.unlink(missing_ok=True)
+
+
+def read_values(
+    strategy: tf.distribute.Strategy, variables: Mapping[str, keras.Variable | tf.Variable]
+) -> dict[str, np.ndarray]:
+    """Copies variables to the host: of mirrored ones the first copy of this process."""
+    values = {}
+    for name, variable in variables.items():
+        raw = variable.value if isinstance(variable, keras.Variable) else variable
+        values[name] = strategy.experimental_local_results(raw)[0].numpy()
+    return values
+
+
+def assign_values(
+    variables: Mapping[str, keras.Variable | tf.Variable],
+    values: Mapping[str, np.ndarray],
+    path: Path,
+) -> None:
+    """Sets `variables` to the `values` read from `path`; nothing is set unless all of them fit.
+
+    Raises:
+        ValueError: A name or shape differs; the message names the first such variable.
+    """
+    for name in [*variables, *(name for name in values if name not in variables)]:
+        expected = tuple(variables[name].shape) if name in variables else "no such variable"
+        found = values[name].shape if name in values else "no such variable"
+        if expected != found:
+            raise ValueError(
+                f"{path}: the checkpoint is of another model or other settings; first difference at "
+                f"{name}: expected {expected}, found {found}"
+            )
+    for name, variable in variables.items():
+        variable.assign(values[name])
+
+
+def load_for_inference(model: keras.Model, workdir: Path, which: str = "best") -> Path:
+    """Loads the weights that a run left into `model`: the averaged ones when it kept an average.
+
+    Args:
+        model: A network of the architecture that was trained; changed in place.
+        workdir: The folder of the run.
+        which: "best" (highest evaluation) or "last" (newest whole checkpoint). Without any checkpoint,
+            the weights file that the run exported, `best.weights.h5` or `model.weights.h5`.
+
+    Returns:
+        The file that the weights came from.
+
+    Raises:
+        FileNotFoundError: The run left no such weights.
+        ValueError: `which` is unknown, the file is damaged, or it is of another model.
+    """
+    if which not in ("best", "last"):
+        raise ValueError(f"which must be 'best' or 'last'; found {which!r}")
+    if which == "best":
+        best = find_best_checkpoint(workdir)
+        found = best and (best[0], *read_checkpoint(best[0]))
+    else:
+        found = read_latest_checkpoint(workdir)
+    if not found:
+        return _load_exported_weights(model, Path(workdir), which)
+    path, values, _ = found
+    weights = {k[len("model/") :]: v for k, v in values.items() if k.startswith("model/")}
+    weights |= {k[len("ema/") :]: v for k, v in values.items() if k.startswith("ema/")}
+    assign_values(name_variables(model.variables), weights, path)
+    return path
+
+
+def _load_exported_weights(model: keras.Model, workdir: Path, which: str) -> Path:
+    path = workdir / (BEST_WEIGHTS_NAME if which == "best" else FINAL_WEIGHTS_NAME)
+    if not path.is_file():
+        raise FileNotFoundError(f"{workdir}: no {which} checkpoint and no {path.name}")
+    if not h5py.is_hdf5(path):
+        raise ValueError(f"{path}: expected a Keras weights file, found something else")
+    try:
+        model.load_weights(path)
+    except (ValueError, KeyError, OSError) as error:
+        raise ValueError(f"{path}: weights do not fit: {str(error).splitlines()[0]}") from error
+    return path
+
+
+@contextlib.contextmanager
+def _open_checkpoint(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: the checkpoint is damaged (not a whole archive)")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            yield archive
+    except _UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path}: the checkpoint is damaged ({reason})") from error
+
+
+def _decode_metadata(archive: np.lib.npyio.NpzFile) -> Metadata:
+    fields = json.loads(archive[_METADATA_NAME].tobytes())
+    return Metadata(step=fields["step"], best=fields["best"], pending=fields["pending"])
+
+
+@contextlib.contextmanager
+def _replace_when_complete(path: Path, what: str) -> Iterator[Path]:
+    """Yields a temporary name that becomes `path` on success and vanishes on failure."""
+    temporary = path.with_name(_TEMPORARY_PREFIX + path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+        _sync_directory(path.parent)
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise OSError(
+            getattr(error, "errno", None),
+            f"cannot write the {what} ({reason}); earlier files are intact",
+            str(path),
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_space(temporary: Path, num_bytes: int) -> None:
+    """Fails if the disk cannot take a file of that size: HDF5 crashes the process when it finds out itself."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    with open(temporary, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, num_bytes)
+    temporary.unlink()
+
+
+def _sync_directory(directory: Path) -> None:
+    # Without this a power cut may undo the renaming although the contents are on disk.
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

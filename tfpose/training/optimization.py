@@ -1,0 +1,200 @@
+"""Optimisation: learning rate by step, loss scaling, averaged weights; and their settings."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+
+# The first updates would otherwise weigh the random initial weights for 1 / (1 - decay) steps.
+# Same ramp as tf.train.ExponentialMovingAverage with `num_updates`.
+_AVERAGE_RAMP_STEPS = 10
+
+
+@dataclass(frozen=True)
+class OptimizationSettings:
+    """How the weights move.
+
+    Attributes:
+        learning_rate: The base rate, reached after the warm-up.
+        learning_rate_drops: (step, factor) pairs: from that step on the rate is multiplied by factor.
+        warmup_steps: Steps over which the rate rises linearly to the base rate.
+        warmup_factor: Fraction of the base rate at which the warm-up begins.
+        build_optimizer: Makes the optimizer from the schedule, e.g. `keras.optimizers.Adam` or
+            `functools.partial(keras.optimizers.SGD, momentum=0.9)`. Decay, clipping, averaging and
+            accumulation are this library's own and must be left off in it.
+        gradient_clip_norm: Largest global norm of the gradient; None leaves gradients as they are.
+        ema_decay: Decay per step of the averaged weights, which evaluation and export then use;
+            None keeps no average.
+        accumulation_steps: Equal parts the batch of each replica is cut into, one in memory at a
+            time. Changes memory only: the gradient is that of the whole batch (except through batch
+            normalisation, whose statistics are those of a part).
+        precision: "float32", "mixed_float16" (with dynamic loss scaling) or "mixed_bfloat16".
+        jit_compile: Whether XLA compiles the gradient and the update.
+    """
+
+    learning_rate: float
+    learning_rate_drops: Sequence[tuple[int, float]] = ()
+    warmup_steps: int = 0
+    warmup_factor: float = 0.0
+    build_optimizer: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam
+    gradient_clip_norm: float | None = None
+    ema_decay: float | None = None
+    accumulation_steps: int = 1
+    precision: str = "float32"
+    jit_compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; found {self.precision!r}")
+        if self.accumulation_steps < 1:
+            raise ValueError(f"accumulation_steps must be at least 1; found {self.accumulation_steps}")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be in [0, 1); found {self.ema_decay}")
+        if self.gradient_clip_norm is not None and not self.gradient_clip_norm > 0:
+            raise ValueError(f"gradient_clip_norm must be above 0; found {self.gradient_clip_norm}")
+
+
+@keras.saving.register_keras_serializable("tfpose")
+class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to a base rate that is then multiplied by a factor at each given step.
+
+    The rate of update s, counted from 0, is
+    `base_rate * product(factor_i for s >= step_i) * min(1, w + (1 - w) * (s + 1) / warmup_steps)`
+    with w = `warmup_factor`, so that no update has rate 0.
+
+    Raises:
+        ValueError: A rate, step or factor is negative.
+    """
+
+    def __init__(
+        self,
+        base_rate: float,
+        drops: Sequence[tuple[int, float]] = (),
+        warmup_steps: int = 0,
+        warmup_factor: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.base_rate = float(base_rate)
+        self.drops = tuple((int(step), float(factor)) for step, factor in drops)
+        self.warmup_steps = int(warmup_steps)
+        self.warmup_factor = float(warmup_factor)
+        if min(self.base_rate, self.warmup_steps, self.warmup_factor) < 0:
+            raise ValueError(
+                "learning_rate, warmup_steps and warmup_factor must not be negative; found "
+                f"{base_rate}, {warmup_steps}, {warmup_factor}"
+            )
+        if any(step < 0 or factor < 0 for step, factor in self.drops):
+            raise ValueError(f"learning_rate_drops must not be negative; found {list(self.drops)}")
+
+    def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
+        """The rate (scalar float32) of the update with index `step`, counted from 0."""
+        step = tf.cast(tf.convert_to_tensor(step), tf.int64)
+        rate = tf.constant(self.base_rate, tf.float32)
+        for drop_step, factor in self.drops:
+            rate *= tf.where(step >= drop_step, tf.constant(factor), tf.constant(1.0))
+        if self.warmup_steps == 0:
+            return rate
+        progress = tf.cast(step + 1, tf.float32) / self.warmup_steps
+        return rate * tf.minimum(1.0, self.warmup_factor + (1 - self.warmup_factor) * progress)
+
+    def get_config(self) -> dict[str, object]:
+        """The constructor's arguments."""
+        return {
+            "base_rate": self.base_rate,
+            "drops": [list(drop) for drop in self.drops],
+            "warmup_steps": self.warmup_steps,
+            "warmup_factor": self.warmup_factor,
+        }
+
+
+def build_optimizer(settings: OptimizationSettings, variables: Sequence[keras.Variable]) -> keras.optimizers.Optimizer:
+    """Builds the optimizer with its slots; call it in the scope of the strategy.
+
+    Raises:
+        ValueError: The optimizer carries an option that this library's update would pass over.
+    """
+    schedule = StepwiseSchedule(
+        settings.learning_rate,
+        settings.learning_rate_drops,
+        settings.warmup_steps,
+        settings.warmup_factor,
+    )
+    optimizer = settings.build_optimizer(schedule)
+    for option in (
+        "weight_decay",
+        "clipnorm",
+        "clipvalue",
+        "global_clipnorm",
+        "use_ema",
+        "loss_scale_factor",
+        "gradient_accumulation_steps",
+    ):
+        if getattr(optimizer, option, None):
+            raise ValueError(f"build_optimizer must leave {option} off; found {getattr(optimizer, option)}")
+    optimizer.build(list(variables))
+    return optimizer
+
+
+class LossScale:
+    """A factor on the loss that keeps float16 gradients from vanishing, found by trial.
+
+    Halved when a gradient overflows, doubled after `growth_steps` updates without one (Micikevicius
+    et al., Mixed Precision Training, 2018, section 3.2).
+    """
+
+    def __init__(self, initial_scale: float = 2.0**15, growth_steps: int = 2000) -> None:
+        self.scale = tf.Variable(initial_scale, trainable=False, dtype=tf.float32)
+        self.steps_since_change = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self._growth_steps = growth_steps
+
+    def update(self, is_finite: tf.Tensor) -> None:
+        """Adapts the scale to whether the last gradient was finite (scalar bool)."""
+        steps = tf.where(is_finite, self.steps_since_change + 1, tf.zeros([], tf.int64))
+        is_due = steps >= self._growth_steps
+        growth = tf.where(is_due, 2.0, 1.0)
+        # Below 1 there is nothing left to scale: the gradient itself overflows.
+        shrunk = tf.maximum(self.scale * 0.5, 1.0)
+        self.scale.assign(tf.where(is_finite, self.scale * growth, shrunk))
+        self.steps_since_change.assign(tf.where(is_due, tf.zeros([], tf.int64), steps))
+
+
+class MovingAverage:
+    """An exponential moving average of variables, with `apply_to` to compute with the averages.
+
+    The decay of update n, counted from 0, is `min(decay, (1 + n) / (10 + n))`.
+    """
+
+    def __init__(self, variables: Sequence[keras.Variable], decay: float) -> None:
+        self.variables = [v for v in variables if v.dtype.startswith("float")]
+        self.averages = [tf.Variable(v.value, trainable=False) for v in self.variables]
+        self._decay = decay
+
+    def update(self, step: tf.Tensor) -> None:
+        """Moves the averages towards the variables after the update with index `step`."""
+        step = tf.cast(step, tf.float32)
+        decay = tf.minimum(self._decay, (1 + step) / (_AVERAGE_RAMP_STEPS + step))
+        for average, variable in zip(self.averages, self.variables, strict=True):
+            average.assign_add((1 - decay) * (tf.convert_to_tensor(variable.value) - average))
+
+    def restart(self) -> None:
+        """Sets the averages to the variables: the variables were loaded from elsewhere."""
+        for average, variable in zip(self.averages, self.variables, strict=True):
+            average.assign(tf.convert_to_tensor(variable.value))
+
+    @contextlib.contextmanager
+    def apply_to_variables(self) -> Iterator[None]:
+        """Lends the averages to the variables; they have their own values again afterwards."""
+        own_values = [tf.identity(variable.value) for variable in self.variables]
+        for average, variable in zip(self.averages, self.variables, strict=True):
+            variable.assign(tf.convert_to_tensor(average))
+        try:
+            yield
+        finally:
+            for value, variable in zip(own_values, self.variables, strict=True):
+                variable.assign(value)

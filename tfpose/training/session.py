@@ -1,0 +1,254 @@
+"""What a run does between its steps: reports, checkpoints, evaluations, pictures, stopping."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfpose.training import checkpoints
+from tfpose.training.distribution import count_processes, is_chief
+from tfpose.training.interruption import SignalWatch, TrainingInterrupted
+from tfpose.training.progress import RunLog, ScalarWindow, Throughput
+from tfpose.training.step import Batch, TrainingState
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How long a run is and what it leaves behind. A step is one update of the weights.
+
+    Attributes:
+        total_steps: Length of the run.
+        seed: Of the initial weights.
+        log_every: Steps between rows of train.csv; also how soon a loss that is not finite is seen.
+        checkpoint_every: Steps between checkpoints; one more is written at the end and at the best.
+        max_to_keep: How many of the newest checkpoints stay, besides the best.
+        evaluate_every: Steps between evaluations; None evaluates at the end only.
+        best_metric: The metric of the evaluation that tells the best checkpoint; None marks none.
+        higher_is_better: Direction of `best_metric`.
+        pictures_every: Steps between pictures; None draws none.
+    """
+
+    total_steps: int
+    seed: int = 0
+    log_every: int = 100
+    checkpoint_every: int = 1000
+    max_to_keep: int = 3
+    evaluate_every: int | None = None
+    best_metric: str | None = None
+    higher_is_better: bool = True
+    pictures_every: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("total_steps", "log_every", "checkpoint_every", "max_to_keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; found {getattr(self, name)}")
+        for name in ("evaluate_every", "pictures_every"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1 or None; found {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a run does besides training; every one optional and called with the strategy's model.
+
+    Attributes:
+        initialize: Called once, on a fresh run: loads pretrained weights, say.
+        evaluate: From the model and the step to metrics. Runs on the chief alone, with the averaged
+            weights when they are kept.
+        draw_pictures: From the model and the first replica's batch to pictures, each [N, H, W, 3] or
+            [H, W, 3], uint8 RGB.
+    """
+
+    initialize: Callable[[keras.Model], None] | None = None
+    evaluate: Callable[[keras.Model, int], Mapping[str, float]] | None = None
+    draw_pictures: Callable[[keras.Model, Batch], Mapping[str, np.ndarray]] | None = None
+
+
+class Session:
+    """A run from its start to its next stop: counts the steps and does what falls due after each.
+
+    Leaving its `with` block closes the files of the run.
+    """
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        state: TrainingState,
+        workdir: Path,
+        run: RunSettings,
+        hooks: Hooks,
+        restored: checkpoints.Metadata,
+    ) -> None:
+        self._strategy = strategy
+        self._state = state
+        self._workdir = workdir
+        self._run = run
+        self._hooks = hooks
+        self._is_chief = is_chief(strategy)
+        self._num_processes = count_processes(strategy)
+        self._stop_was_seen = False
+        self._step = self._start_step = restored.step
+        self._saved_step: int | None = restored.step or None
+        self._log = RunLog(
+            workdir,
+            start_step=restored.step,
+            total_steps=run.total_steps,
+            is_chief=self._is_chief,
+        )
+        self._window = ScalarWindow(restored.step, restored.pending)
+        self._throughput = Throughput()
+
+    def __enter__(self) -> Session:
+        self._throughput.resume()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._log.close()
+
+    def announce(self) -> None:
+        """Says where the run starts."""
+        devices = f"{self._strategy.num_replicas_in_sync} replica(s)"
+        if self._start_step:
+            self._log.say(f"continuing after step {self._start_step} on {devices}")
+        else:
+            self._log.say(f"starting on {devices}: {self._state.model.count_params()} parameters")
+
+    def count(self, scalars: dict[str, tf.Tensor], batch: Batch) -> None:
+        """Counts a step that was trained."""
+        self._step += 1
+        self._window.add(scalars)
+        self._throughput.count(self._count_images(batch))
+
+    def report_and_save(self, batch: Batch) -> None:
+        """Does what falls due after this step."""
+        run = self._run
+        if self._is_due(run.log_every):
+            self._report()
+        is_save_due = self._is_due(run.checkpoint_every)
+        is_evaluation_due = self._is_due(run.evaluate_every) and self._hooks.evaluate is not None
+        are_pictures_due = (
+            run.pictures_every is not None
+            and self._step % run.pictures_every == 0
+            and self._hooks.draw_pictures is not None
+        )
+        if not (is_save_due or is_evaluation_due or are_pictures_due):
+            return
+        self._fetch()
+        self._throughput.pause()
+        if are_pictures_due and self._is_chief:
+            pictures = self._hooks.draw_pictures(self._state.model, self._local_batch(batch))
+            self._log.write_pictures(self._step, pictures)
+        if is_save_due:
+            self._save()
+        if is_evaluation_due and self._is_chief:
+            self._evaluate()
+        self._throughput.resume()
+
+    def evaluate_if_missed(self) -> None:
+        """Evaluates the restored weights if the run was killed before it could."""
+        is_due = self._start_step > 0 and self._is_due(self._run.evaluate_every)
+        is_missing = self._is_chief and not self._log.has_evaluation(self._start_step)
+        if is_due and is_missing and self._hooks.evaluate is not None:
+            self._evaluate()
+
+    def must_stop(self, watch: SignalWatch) -> bool:
+        """Whether to stop now; on several machines all of them must agree on the step."""
+        if self._step >= self._run.total_steps:
+            return False
+        if self._num_processes > 1:
+            return self._step % self._run.log_every == 0 and self._stop_was_seen
+        return watch.stop_requested
+
+    def stop(self, watch: SignalWatch) -> None:
+        """Saves and leaves the run.
+
+        Raises:
+            TrainingInterrupted: Always.
+        """
+        if self._saved_step != self._step:
+            self._fetch()
+            self._save()
+        self._log.say(f"stopped by a signal after step {self._step}; the state is saved")
+        raise TrainingInterrupted(watch.exit_code)
+
+    def finish(self) -> None:
+        """Exports the weights of the end."""
+        if self._is_chief:
+            self._export(checkpoints.FINAL_WEIGHTS_NAME)
+        self._log.say(f"finished after step {self._step}: {self._workdir}")
+
+    def _is_due(self, every: int | None) -> bool:
+        is_end = self._step == self._run.total_steps
+        return is_end or (every is not None and self._step % every == 0)
+
+    def _fetch(self) -> None:
+        try:
+            self._window.fetch(has_loss_scale=self._state.loss_scale is not None)
+        except FloatingPointError as error:
+            last = checkpoints.list_checkpoints(self._workdir)
+            kept = f"the last good checkpoint is {last[-1]}" if last else "there is no checkpoint"
+            raise FloatingPointError(f"training stopped: {error}; {kept}") from None
+
+    def _report(self) -> None:
+        self._fetch()
+        self._stop_was_seen = self._window.stop_requested
+        self._throughput.pause()
+        images_per_second, seconds_per_step = self._throughput.measure()
+        scalars = self._window.summarize()
+        self._log.write_training(self._step, scalars, images_per_second, seconds_per_step)
+        self._throughput.resume()
+
+    def _save(self, best: dict[str, str | float] | None = None) -> None:
+        self._saved_step = self._step
+        if not self._is_chief:
+            return
+        values = checkpoints.read_values(self._strategy, self._state.named_variables())
+        metadata = checkpoints.Metadata(self._step, best, self._window.pending)
+        checkpoints.write_checkpoint(self._workdir, values, metadata)
+        checkpoints.prune_checkpoints(self._workdir, self._run.max_to_keep)
+        self._log.flush()
+
+    def _evaluate(self) -> None:
+        with self._averaged_weights():
+            metrics = dict(self._hooks.evaluate(self._state.model, self._step))
+        if self._run.best_metric is not None and self._is_best(metrics):
+            name = self._run.best_metric
+            self._save(best={"metric": name, "value": float(metrics[name])})
+            self._export(checkpoints.BEST_WEIGHTS_NAME)
+        # Last, so that a run killed before this line evaluates again.
+        self._log.write_evaluation(self._step, metrics)
+
+    def _is_best(self, metrics: Mapping[str, float]) -> bool:
+        name = self._run.best_metric
+        if name not in metrics:
+            raise ValueError(f"best_metric must be one of the metrics {sorted(metrics)}; found {name!r}")
+        value = float(metrics[name])
+        previous = checkpoints.find_best_checkpoint(self._workdir)
+        if math.isnan(value) or previous is None:
+            return not math.isnan(value)
+        sign = 1 if self._run.higher_is_better else -1
+        return sign * value > sign * float(previous[1].best["value"])
+
+    def _export(self, name: str) -> None:
+        with self._averaged_weights():
+            checkpoints.write_weights(self._state.model, self._workdir / name)
+
+    def _averaged_weights(self) -> contextlib.AbstractContextManager[None]:
+        if self._state.average is None:
+            return contextlib.nullcontext()
+        return self._state.average.apply_to_variables()
+
+    def _local_batch(self, batch: Batch) -> Batch:
+        return {name: self._strategy.experimental_local_results(value)[0] for name, value in batch.items()}
+
+    def _count_images(self, batch: Batch) -> int:
+        first = next(iter(batch.values()))
+        local = self._strategy.experimental_local_results(first)
+        return sum(int(value.shape[0]) for value in local) * self._num_processes

@@ -1,0 +1,218 @@
+"""One training step: the gradient of the global mean loss and the update, on every replica.
+
+The loss of a step is, for each of its terms, (sum over the step) / (weight over the step), where
+"the step" is every example of every replica and every accumulated part. A mean taken per replica and
+averaged again would weigh a joint by how few its replica sees; so losses return sums and weights, the
+weights are added up over the replicas first, and each replica differentiates its share of the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import keras
+import tensorflow as tf
+
+from tfpose.training.optimization import LossScale, MovingAverage, OptimizationSettings
+
+Batch = dict[str, tf.Tensor]
+Nest = TypeVar("Nest")
+WeightedSum = tuple[tf.Tensor, tf.Tensor]
+ComputeLoss = Callable[[keras.Model, Batch], tuple[Mapping[str, WeightedSum], Mapping[str, WeightedSum]]]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Everything that a step changes."""
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    average: MovingAverage | None
+    loss_scale: LossScale | None
+
+    def named_variables(self) -> dict[str, keras.Variable | tf.Variable]:
+        """Every variable of the state by a name that does not depend on the process."""
+        named = {f"model/{k}": v for k, v in name_variables(self.model.variables).items()}
+        # An optimizer's name counts the optimizers of the process ("adam_1"); its slots' do not.
+        slots = name_variables(self.optimizer.variables, skip_parts=1)
+        named |= {f"optimizer/{k}": v for k, v in slots.items()}
+        if self.average is not None:
+            names = name_variables(self.average.variables)
+            named |= {f"ema/{k}": v for k, v in zip(names, self.average.averages, strict=True)}
+        if self.loss_scale is not None:
+            named["loss_scale/scale"] = self.loss_scale.scale
+            named["loss_scale/steps_since_change"] = self.loss_scale.steps_since_change
+        return named
+
+
+def name_variables(variables: list[keras.Variable], skip_parts: int = 0) -> dict[str, keras.Variable]:
+    """Maps paths to variables, without their first `skip_parts` parts; a repeated path is numbered."""
+    named: dict[str, keras.Variable] = {}
+    for variable in variables:
+        path = "/".join(variable.path.split("/")[skip_parts:])
+        name, count = path, 1
+        while name in named:
+            count += 1
+            name = f"{path}#{count}"
+        named[name] = variable
+    return named
+
+
+class TrainStep:
+    """The compiled step: `step(batch, stop_requested)` updates the state and returns its scalars.
+
+    The scalars are those of the whole step, equal on every worker: "loss", "loss/<term>" when there are
+    several terms, each metric, "gradient_norm" (before clipping), "learning_rate", "stop_requested"
+    (how many replicas were asked to stop) and, with float16, "loss_scale". They stay on the device.
+    """
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        state: TrainingState,
+        compute_loss: ComputeLoss,
+        settings: OptimizationSettings,
+    ) -> None:
+        self._strategy = strategy
+        self._state = state
+        self._compute_loss = compute_loss
+        self._num_parts = settings.accumulation_steps
+        self._clip_norm = settings.gradient_clip_norm
+        self._variables = list(state.model.trainable_variables)
+        if settings.jit_compile:
+            # Two clusters, because XLA cannot hold the communication between them.
+            self._compute_gradients = tf.function(self._compute_gradients, jit_compile=True)
+            self._update = tf.function(self._update, jit_compile=True)
+        self._run = tf.function(self._run_on_replicas)
+
+    def __call__(self, batch: Batch, stop_requested: bool) -> dict[str, tf.Tensor]:
+        """Trains on the distributed `batch`; see the class."""
+        return self._run(batch, tf.constant(float(stop_requested)))
+
+    def _run_on_replicas(self, batch: Batch, stop_requested: tf.Tensor) -> dict[str, tf.Tensor]:
+        per_replica = self._strategy.run(self._run_on_replica, args=(batch, stop_requested))
+        # All replicas return the same reduced values.
+        scalars = tf.nest.map_structure(lambda value: self._strategy.experimental_local_results(value)[0], per_replica)
+        # Counted here, outside the replicas: a skipped float16 step is no update.
+        num_updates = scalars.pop("num_updates")
+        self._state.optimizer.iterations.assign_add(tf.cast(num_updates, tf.int64))
+        return scalars
+
+    def _run_on_replica(self, batch: Batch, stop_requested: tf.Tensor) -> dict[str, tf.Tensor]:
+        context = tf.distribute.get_replica_context()
+        weights = self._compute_global_weights(batch, context)
+        gradients, shares, metrics = self._compute_gradients(batch, weights)
+        gradients, shares, metrics, stop_requested = _sum_over_replicas(
+            (gradients, shares, metrics, stop_requested), context
+        )
+        means = {name: tf.math.divide_no_nan(*pair) for name, pair in metrics.items()}
+        return shares | means | self._update(gradients) | {"stop_requested": stop_requested}
+
+    def _compute_global_weights(
+        self, batch: Batch, context: tf.distribute.ReplicaContext
+    ) -> dict[str, tf.Tensor] | None:
+        """The weight of each loss term over the step; None when this call sees the whole step.
+
+        Only the weights of this extra pass are used, and no variable changes in it, so the graph keeps
+        of it what the weights need: nothing of the network when they come from the labels alone.
+        """
+        if context.num_replicas_in_sync * self._num_parts == 1:
+            return None
+        with keras.StatelessScope():
+            losses, _ = self._compute_loss(self._state.model, batch)
+        weights = {name: tf.cast(weight, tf.float32) for name, (_, weight) in losses.items()}
+        return _sum_over_replicas(weights, context)
+
+    def _compute_gradients(
+        self, batch: Batch, weights: dict[str, tf.Tensor] | None
+    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor], dict[str, WeightedSum]]:
+        """This replica's share of the gradient and of the loss, and its sums of the metrics."""
+        if self._num_parts == 1:
+            return self._differentiate(batch, weights)
+        parts = tf.nest.map_structure(self._split_into_parts, batch)
+        sums = self._differentiate(tf.nest.map_structure(lambda x: x[0], parts), weights)
+        # The first part must leave memory before the loop starts the second.
+        with tf.control_dependencies(tf.nest.flatten(sums)):
+            index = tf.constant(1)
+
+        def add_part(index: tf.Tensor, sums: object) -> tuple[tf.Tensor, object]:
+            part = tf.nest.map_structure(lambda x: x[index], parts)
+            more = self._differentiate(part, weights)
+            return index + 1, tf.nest.map_structure(tf.add, sums, more)
+
+        return tf.while_loop(lambda index, _: index < self._num_parts, add_part, (index, sums), parallel_iterations=1)[
+            1
+        ]
+
+    def _split_into_parts(self, tensor: tf.Tensor) -> tf.Tensor:
+        batch_size = tensor.shape[0]
+        if batch_size is None or batch_size % self._num_parts:
+            raise ValueError(
+                "the batch of a replica must divide into accumulation_steps parts; found "
+                f"{batch_size} examples, accumulation_steps {self._num_parts}"
+            )
+        part_shape = (self._num_parts, batch_size // self._num_parts)
+        return tf.reshape(tensor, tf.concat([part_shape, tf.shape(tensor)[1:]], axis=0))
+
+    def _differentiate(
+        self, batch: Batch, weights: dict[str, tf.Tensor] | None
+    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor], dict[str, WeightedSum]]:
+        with tf.GradientTape() as tape:
+            losses, metrics = self._compute_loss(self._state.model, batch)
+            terms = {
+                name: tf.math.divide_no_nan(
+                    tf.cast(total, tf.float32),
+                    tf.stop_gradient(tf.cast(weight, tf.float32)) if weights is None else weights[name],
+                )
+                for name, (total, weight) in losses.items()
+            }
+            loss = tf.add_n(list(terms.values()))
+            scaled_loss = loss * self._state.loss_scale.scale if self._state.loss_scale else loss
+        gradients = tape.gradient(scaled_loss, self._values(), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        shares = {"loss": loss}
+        if len(terms) > 1:
+            shares |= {f"loss/{name}": share for name, share in terms.items()}
+        sums = {name: tuple(tf.cast(value, tf.float32) for value in pair) for name, pair in metrics.items()}
+        return gradients, shares, sums
+
+    def _values(self) -> list[tf.Variable]:
+        return [variable.value for variable in self._variables]
+
+    def _update(self, gradients: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Updates the variables by the summed gradients; a float16 overflow leaves them."""
+        scalars = {"learning_rate": tf.cast(self._state.optimizer.learning_rate, tf.float32)}
+        loss_scale = self._state.loss_scale
+        if loss_scale is not None:
+            gradients = [gradient / loss_scale.scale for gradient in gradients]
+        norm = tf.linalg.global_norm(gradients)
+        is_finite = tf.math.is_finite(norm)
+        if self._clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm, use_norm=norm)
+        if loss_scale is None:
+            num_updates = self._move_variables(gradients)
+        else:
+            num_updates = tf.cond(is_finite, lambda: self._move_variables(gradients), lambda: tf.constant(0))
+            scalars["loss_scale"] = tf.identity(loss_scale.scale)
+            loss_scale.update(is_finite)
+        return scalars | {"gradient_norm": norm, "num_updates": num_updates}
+
+    def _move_variables(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+        # Not optimizer.apply: it would sum the gradients over the replicas a second time, and its
+        # merge call may stand neither in a condition nor in a compiled function.
+        optimizer = self._state.optimizer
+        for gradient, variable in zip(gradients, self._variables, strict=True):
+            optimizer.update_step(gradient, variable, optimizer.learning_rate)
+        if self._state.average is not None:
+            self._state.average.update(optimizer.iterations.value)
+        return tf.constant(1)
+
+
+def _sum_over_replicas(values: Nest, context: tf.distribute.ReplicaContext) -> Nest:
+    """Adds up each tensor of a nested structure over the replicas; every replica gets the sums."""
+    if context.num_replicas_in_sync == 1:
+        return values
+    # A tensor from outside the replicas has no device of its own to be reduced to; its copy has.
+    copies = tf.nest.map_structure(tf.identity, values)
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, copies)
