@@ -25,6 +25,7 @@ _FORMAT = flags.DEFINE_enum("format", "2018", ["2017", "2018"], "Of PoseTrack pr
 _INFER_HEAD_JOINTS = flags.DEFINE_bool(
     "infer_head_joints", False, "PoseTrack output of a network with COCO's joints: guess head_bottom and head_top."
 )
+_NUM_PICTURES = flags.DEFINE_integer("num_pictures", 0, "How many images to draw the poses over.", lower_bound=0)
 flags.mark_flags_as_required(["config", "workdir", "output_dir"])
 
 
@@ -44,6 +45,7 @@ def main(argv: Sequence[str]) -> None:
     )
     from tfpose.inference.person_scores import count_correct_keypoints, score_poses
     from tfpose.models.batch_norm import fold_batch_norm
+    from tfpose.skeletons import POSETRACK15
     from tfpose.training.checkpoints import load_for_inference
 
     config = _CONFIG.value
@@ -69,15 +71,17 @@ def main(argv: Sequence[str]) -> None:
     metrics["provenance"] = results.describe_provenance(
         table, boxes.source, split, system, weights=str(weights), version=__version__
     )
+    skeleton = system.skeleton
+    if _INFER_HEAD_JOINTS.value:
+        poses = [results.infer_head_joints(people, skeleton) for people in poses]
+        skeleton = POSETRACK15
     if any(table.images["sequence"]):
-        if _INFER_HEAD_JOINTS.value:
-            written = [results.infer_head_joints(people, system.skeleton) for people in poses]
-            poses, skeleton = [people for people, _ in written], written[0][1]
-        else:
-            skeleton = system.skeleton
         results.write_posetrack_predictions(output_dir / "predictions", table, poses, skeleton, _FORMAT.value)
     else:
         results.write_coco_predictions(output_dir / "predictions.json", table, poses)
+    if _NUM_PICTURES.value:
+        threshold = system.selection.joint_threshold
+        results.write_pictures(output_dir / "pictures", table, poses, skeleton, _NUM_PICTURES.value, threshold)
     path = results.write_metrics(output_dir, metrics)
     print(results.format_metrics(metrics))
     print(f"written: {path}")

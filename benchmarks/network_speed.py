@@ -4,8 +4,10 @@
 
 Ours: the training step as one graph; inference as export does it, with batch normalisation folded
 and the variables frozen. PyTorch: the same network in eager mode, in both of its memory layouts.
-Both sides hold their cases in memory and run in turn, so that other load on the machine meets all of
-them; the smallest of the times of each is compared, with the median beside it.
+Both sides run in turn, so that other load on the machine meets both; the smallest of each one's
+times is compared, with the median beside it. On a machine that is shared, such times still say
+little (PyTorch's threads wait for each other): `--single_thread` lets each side compute in one
+thread and compares processor time, which other processes hardly change.
 
 Without `--torch_python` the current interpreter is asked for torch; without torch that side is
 left out.
@@ -62,11 +64,10 @@ CASES = (
 class TorchSide:
     """A process of another interpreter that times its cases on request."""
 
-    def __init__(self, python: str, input_size: tuple[int, int]) -> None:
+    def __init__(self, python: str, input_size: tuple[int, int], single_thread: bool) -> None:
         self._size = dict(zip(("height", "width"), input_size, strict=True))
-        self._process = subprocess.Popen(
-            [python, str(TORCH_SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        command = [python, str(TORCH_SCRIPT)] + ["--single_thread"] * single_thread
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.description = json.loads(self._process.stdout.readline())
 
     def run(self, case: Case, layout: str) -> float:
@@ -117,11 +118,14 @@ def random_batch(batch: int, input_size: tuple[int, int]) -> tuple[tf.Tensor, tf
 
 
 def time_case(
-    case: Case, input_size: tuple[int, int], torch_side: TorchSide | None
+    case: Case,
+    input_size: tuple[int, int],
+    torch_side: TorchSide | None,
+    clock: Callable[[], float],
 ) -> dict[str, list[float]]:
     """Seconds of every run, by side."""
     build = {"training": build_training, "inference": build_inference}[case.kind]
-    sides = {"tfpose": timed(build(case.batch, input_size))}
+    sides = {"tfpose": timed(build(case.batch, input_size), clock)}
     if torch_side is not None:
         for layout in TORCH_LAYOUTS:
             sides[f"torch {layout}"] = functools.partial(torch_side.run, case, layout)
@@ -132,14 +136,14 @@ def time_case(
     return times
 
 
-def timed(run: Callable[[], None]) -> Callable[[], float]:
+def timed(run: Callable[[], None], clock: Callable[[], float]) -> Callable[[], float]:
     for _ in range(NUM_WARMUP_RUNS):
         run()
 
     def timed_run() -> float:
-        start = time.perf_counter()
+        start = clock()
         run()
-        return time.perf_counter() - start
+        return clock() - start
 
     return timed_run
 
@@ -160,31 +164,35 @@ def report(case: Case, times: dict[str, list[float]]) -> str:
     return "\n".join(lines)
 
 
-def start_torch(python: str, input_size: tuple[int, int]) -> TorchSide | None:
+def start_torch(python: str, input_size: tuple[int, int], single_thread: bool) -> TorchSide | None:
     has_torch = subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 0
     if not has_torch:
         print(f"{python} cannot import torch: its side is left out.")
         return None
-    return TorchSide(python, input_size)
+    return TorchSide(python, input_size, single_thread)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--torch_python", default=sys.executable, help="interpreter with torch")
     parser.add_argument("--input_size", type=int, nargs=2, default=(384, 288))
-    parser.add_argument(
-        "--only", choices=("training", "inference"), help="leave the other cases out"
-    )
+    parser.add_argument("--only", choices=("training", "inference"), help="leave the other cases out")
+    parser.add_argument("--single_thread", action="store_true", help="compare processor time of one thread")
     arguments = parser.parse_args()
     input_size = tuple(arguments.input_size)
-    torch_side = start_torch(arguments.torch_python, input_size)
+    clock = time.perf_counter
+    if arguments.single_thread:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        clock = time.process_time
+    torch_side = start_torch(arguments.torch_python, input_size, arguments.single_thread)
     description = torch_side.description if torch_side else {}
     print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}")
     print(f"ResNet-50, {NUM_JOINTS} joints, {input_size[0]}x{input_size[1]}")
     for case in CASES:
         if arguments.only in (None, case.kind):
             print(f"load average {os.getloadavg()[0]:.1f}")
-            print(report(case, time_case(case, input_size, torch_side)), flush=True)
+            print(report(case, time_case(case, input_size, torch_side, clock)), flush=True)
     if torch_side is not None:
         torch_side.close()
 

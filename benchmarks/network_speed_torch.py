@@ -1,8 +1,8 @@
 """The PyTorch side of network_speed.py: the same network, timed on request.
 
-Needs only torch. Reads one JSON object per line from standard input, for example
-{"case": "training", "batch": 8, "layout": "channels_last"}, runs that case once, and answers with
-{"seconds": ...}; the first run of a case also builds and warms it up.
+Needs only torch. Reads one JSON object per line from standard input, the arguments of `prepared`,
+runs that case once, and answers with {"seconds": ...}; the first run of a case also builds and warms
+it up. With --single_thread it computes in one thread and counts the process's processor time.
 """
 
 from __future__ import annotations
@@ -104,12 +104,16 @@ def prepared(case: str, batch: int, layout: str, height: int, width: int) -> Cal
 
 
 def main() -> None:
+    clock = time.perf_counter
+    if "--single_thread" in sys.argv[1:]:
+        torch.set_num_threads(1)
+        clock = time.process_time
     print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
     for line in sys.stdin:
         run = prepared(**json.loads(line))
-        start = time.perf_counter()
+        start = clock()
         run()
-        print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+        print(json.dumps({"seconds": clock() - start}), flush=True)
 
 
 if __name__ == "__main__":

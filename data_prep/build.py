@@ -49,7 +49,8 @@ _SIGMAS = flags.DEFINE_list(
 _BEAM = flags.DEFINE_bool("beam", False, "Write shards in parallel with Apache Beam; needs 'tfpose[beam]'.")
 _BEAM_OPTIONS = flags.DEFINE_list(
     "beam_options",
-    ["runner=DirectRunner", "direct_running_mode=multi_processing", "direct_num_workers=0"],
+    ["runner=DirectRunner", "direct_running_mode=multi_processing", "direct_num_workers=0"]
+    + ["default_sdk_harness_log_level=WARNING"],
     "Options of the Beam pipeline as name=value; 0 workers are one per processor core.",
 )
 _VIDEOS = flags.DEFINE_string(

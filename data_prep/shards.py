@@ -97,7 +97,7 @@ def _map_ahead(
             future.cancel()
 
 
-def shard_ranges(num_bytes: np.ndarray, shard_bytes: int = SHARD_BYTES) -> list[range]:
+def shard_ranges(num_bytes: np.ndarray, shard_bytes: int) -> list[range]:
     """Cuts a split into consecutive shards of about equal size, each with at least one image.
 
     Args:
@@ -166,7 +166,7 @@ class PoseDatasetBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         return {
             name: [
                 ShardExamples(split.select(images), images.start, self._on_record)
-                for images in shard_ranges(picture_bytes(split))
+                for images in shard_ranges(picture_bytes(split), SHARD_BYTES)
             ]
             for name, split in self._splits.items()
         }

@@ -17,7 +17,7 @@ import numpy as np
 
 from data_prep.annotations import SplitAnnotations, count_split
 from data_prep.source import Source
-from tfpose.data.records import METADATA_FILE
+from tfpose.data.records import METADATA_FILE, write_index
 
 # A record is a picture with its annotations; of these, outlines of people take the most.
 _RELATIVE_OVERHEAD = 1.05
@@ -105,7 +105,7 @@ def _check_disk_space(output: pathlib.Path, num_bytes: int) -> None:
     needed, free = int(num_bytes * _RELATIVE_OVERHEAD), shutil.disk_usage(output).free
     if free < needed:
         raise OSError(
-            f"{output}: not enough space: about {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
+            f"{output}: not enough space: about {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free"
         )
 
 
@@ -126,7 +126,7 @@ def _write_aside(
     output = directory.parents[1]
     with (
         tempfile.TemporaryDirectory(dir=output, prefix=".incomplete_") as aside,
-        tqdm(total=num_images, unit=" images", desc=builder_class.name) as progress,
+        tqdm(total=num_images, unit=" images", desc=builder_class.name, disable=bool(beam)) as progress,
     ):
         builder = builder_class(
             splits=source.splits,
@@ -144,6 +144,13 @@ def _write_aside(
                 )
         except tf.errors.OpError as error:
             raise OSError(f"{output}: cannot write: {error.message}") from error
+        except RuntimeError as error:
+            # Beam wraps what went wrong in a worker: the traceback as text, the message in its last line.
+            if not beam:
+                raise
+            raise ValueError(str(error).strip().splitlines()[-1]) from error
+        for split in source.splits:
+            write_index(builder.data_dir, split)
         _move(pathlib.Path(builder.data_dir), directory)
 
 

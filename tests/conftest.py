@@ -7,7 +7,11 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import sys
+
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
 GOLDEN = PROJECT / "tests" / "golden"

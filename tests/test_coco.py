@@ -207,6 +207,10 @@ def test_results_are_what_pycocotools_loads(tmp_path):
     assert person["score"] == 0.75
 
 
+def test_no_people_give_no_results():
+    assert coco.keypoint_results(np.zeros(0), np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros(0)) == []
+
+
 def test_a_result_that_is_not_a_number_leaves_no_file(tmp_path):
     path = tmp_path / "results.json"
     with pytest.raises(ValueError):

@@ -301,7 +301,7 @@ def keypoint_results(
         category_id: of people.
     """
     flat = np.concatenate([keypoints, np.asarray(joint_scores)[..., None]], axis=-1)
-    flat = flat.astype(np.float64).tolist()
+    flat = flat.astype(np.float64).reshape(len(flat), 3 * flat.shape[1]).tolist()
     rows = zip(np.asarray(image_ids).tolist(), flat, np.asarray(scores).tolist(), strict=True)
     return [
         {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": score}

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
+from tfpose import geometry
+
 Array = Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -77,7 +79,7 @@ def crop_from_image_matrices(
     )
     linear = ops.reshape(linear, (-1, 2, 2))
     target = np.array([(width - extent) / 2, (height - extent) / 2], dtype)
-    offsets = target[:, None] - ops.matmul(linear, centers[..., None])
+    offsets = target[:, None] - geometry.multiply(linear, centers[..., None])
     matrices = ops.concatenate([linear, offsets], axis=-1)
     return _mirror_rows(matrices, is_mirrored, width)
 

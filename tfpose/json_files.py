@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pathlib
 import tempfile
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+# A few kilobytes of gzip can unpack to more than there is memory for.
+_MOST_BYTES = 1 << 28
+
 
 def read_json(path: str | pathlib.Path) -> Any:
-    """The content of a JSON file.
+    """The content of a JSON file, which may be compressed (`.gz`).
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -23,13 +28,28 @@ def read_json(path: str | pathlib.Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: file not found; expected a JSON file")
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(_content(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
     except RecursionError as error:
         raise ValueError(f"{path}: broken JSON: lists within lists without end") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text file in UTF-8 (byte {error.start})") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path}: broken gzip file: {error}") from error
+    except ValueError as error:
+        # Python refuses whole numbers of thousands of digits.
+        raise ValueError(f"{path}: broken JSON: {error}") from error
+
+
+def _content(path: pathlib.Path) -> bytes:
+    if path.suffix != ".gz":
+        return path.read_bytes()
+    with gzip.open(path) as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"more than {_MOST_BYTES >> 20} MiB when unpacked")
+    return content
 
 
 def write_json(path: str | pathlib.Path, content: Any, indent: int | None = None) -> None:
@@ -84,9 +104,9 @@ def distinct_ids(path: pathlib.Path, kind: str, entries: Sequence) -> np.ndarray
     """
     ids = [entry.get("id") for entry in entries]
     for position, value in enumerate(ids):
-        if not isinstance(value, int) or isinstance(value, bool):
+        if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 1 << 62:
             raise ValueError(
-                f"{path}: {kind} number {position} in the list: 'id' should be a whole number, found {value!r}"
+                f"{path}: {kind} number {position} in the list: 'id' should be a whole number, found {value!r:.60}"
             )
     if len(set(ids)) != len(ids):
         seen: set[int] = set()

@@ -100,10 +100,8 @@ def mean_heatmap_loss(
         counted = hard_joint_weights(losses, counted, num_hard_joints)
         losses = ops.where(counted > 0, losses, ops.zeros_like(losses))
         num_kept = num_hard_joints
-    if reduction == "visible":
-        divisor = ops.sum(counted)
-    else:
-        divisor = ops.cast(ops.shape(losses)[0] * num_kept, dtype)
+    num_all = ops.cast(ops.shape(losses)[0] * num_kept, dtype)
+    divisor = ops.sum(counted) if reduction == "visible" else num_all
     return scale * ops.sum(losses) / ops.where(divisor > 0, divisor, ops.ones_like(divisor))
 
 

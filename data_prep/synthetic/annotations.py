@@ -33,8 +33,11 @@ _BODY_PARTS = {
 _GUESSED_ON_OWN_BODY = ("nose", "head_top", "head_bottom", "shoulder", "hip")
 _REACH = 0.045  # of the stature: how deep a joint may be hidden, about the radius of a thigh
 _OWN_REACH = 0.075
+_CROWN_DEPTH = 0.03  # of the stature: the crown lies on the outline, so look a little below it
+# Of the stature: how far behind its middle a joint lies when the trunk turned 45 degrees hides it.
+_HIDDEN_BEYOND = {"shoulder": 0.076, "hip": 0.037}
 _BOX_MARGIN = 0.15
-_FEWEST_JOINTS = 4
+_FEWEST_JOINTS = 5
 
 
 @dataclass(frozen=True)
@@ -124,10 +127,19 @@ def _disc(owners: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
 def _is_on_far_side(sighting: Sighting, joint: str) -> bool:
     """Whether the trunk is in front of a shoulder or hip."""
     _, name = _split_side(joint)
-    if name not in ("shoulder", "hip"):
+    if name not in _HIDDEN_BEYOND:
         return False
     behind = sighting.depths[joint] - sighting.depths[f"{name}_middle"]
-    return behind > 0.04 * sighting.stature
+    return behind > _HIDDEN_BEYOND[name] * sighting.stature
+
+
+def _place_to_look(sighting: Sighting, joint: str) -> tuple[float, float]:
+    """Where the surface at a joint is seen, (x, y) in pixels."""
+    place = sighting.image_points[joint]
+    if joint == "head_top":
+        down = sighting.image_points["head_centre"] - place
+        place = place + _CROWN_DEPTH * sighting.size * down / max(float(np.hypot(*down)), 1e-6)
+    return max(float(place[0]), 0.0), max(float(place[1]), 0.0)
 
 
 def classify_joint(sighting: Sighting, joint: str, owners: np.ndarray) -> int:
@@ -144,7 +156,8 @@ def classify_joint(sighting: Sighting, joint: str, owners: np.ndarray) -> int:
     if not (0 < x <= width - 1 and 0 < y <= height - 1):
         return NOT_ANNOTATED
     codes = _own_codes(sighting.person, joint)
-    owner = int(owners[round(float(y)), round(float(x))])
+    column, row = _place_to_look(sighting, joint)
+    owner = int(owners[min(round(row), height - 1), min(round(column), width - 1)])
     _, name = _split_side(joint)
     is_turned_away = name == "nose" and not sighting.is_facing
     if owner in codes and not is_turned_away and not _is_on_far_side(sighting, joint):
@@ -198,7 +211,7 @@ def _remainder_region(person: int, owners: np.ndarray) -> list[np.ndarray]:
 def annotate(image: np.ndarray, owners: np.ndarray, sightings: list[Sighting]) -> SyntheticFrame:
     """Writes down the people of a finished frame, ordered by track id.
 
-    People with fewer than four annotated joints are left out; what shows of them is put under an
+    People with fewer than five annotated joints are left out; what shows of them is put under an
     ignore region.
     """
     keypoints, visibility, head_boxes, areas, track_ids = [], [], [], [], []

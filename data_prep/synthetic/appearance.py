@@ -18,8 +18,8 @@ _HAIR_COLORS = (
 )
 _SHOE_COLORS = ((35, 32, 32), (235, 235, 232), (120, 75, 45), (190, 45, 45), (50, 70, 130))
 _HAIR_STYLES = ("short", "short", "long", "bun", "bald", "cap")
-_PATTERNS = ("plain", "plain", "stripes", "zip", "buttons", "print", "belt")
-_LEGWEAR = ("trousers", "trousers", "trousers", "shorts", "skirt", "long_skirt")
+_PATTERNS = ("plain", "stripes", "zip", "zip", "buttons", "print", "print", "belt")
+_LEGWEAR = (*("trousers",) * 5, *("shorts",) * 2, "skirt", "long_skirt")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Appearance:
         girth: thickness of trunk and limbs; 1 is usual.
         skin: colour.
         hair: colour.
-        hair_style: 'short', 'long', 'bun', 'bald' or 'cap'.
+        hair_style: 'short', 'long', 'bun', 'bald' (on top) or 'cap'.
         has_beard: in the colour of the hair.
         top: colour of shirt or jacket.
         trim: second colour of the top.
@@ -75,7 +75,7 @@ def _pick(rng: np.random.Generator, colors: tuple[tuple[int, int, int], ...]) ->
 def _sample_cloth(rng: np.random.Generator, surroundings: np.ndarray) -> np.ndarray:
     """A cloth colour: any hue, grey, or one that is hard to tell from the surroundings [N, 3]."""
     kind = rng.random()
-    if kind < 0.2:
+    if kind < 0.15:
         nearby = surroundings[rng.integers(len(surroundings))] + rng.normal(0, 12, 3)
         return np.clip(nearby, 15, 245).astype(np.float32)
     if kind < 0.5:
@@ -90,7 +90,7 @@ def sample_appearance(rng: np.random.Generator, surroundings: np.ndarray) -> App
         surroundings: [N, 3] colours of the background; some clothes take one of them.
     """
     return Appearance(
-        girth=float(np.clip(rng.normal(1.03, 0.11), 0.82, 1.35)),
+        girth=float(np.clip(rng.normal(1.1, 0.1), 0.88, 1.4)),
         skin=_pick(rng, _SKIN_TONES),
         hair=_pick(rng, _HAIR_COLORS),
         hair_style=str(rng.choice(_HAIR_STYLES)),
@@ -159,7 +159,7 @@ def paint_top(looks: Appearance):
         color = np.broadcast_to(looks.top, (*place.shape, 3))
         if pattern is not None:
             color = color + pattern(place, front, left)[..., None] * (looks.trim - color)
-        neckline = (front > 0) * np.clip((0.1 - place - np.abs(left) * 0.22) * 20, 0, 1)
+        neckline = (front > 0) * np.clip((0.16 - place - np.abs(left) * 0.28) * 20, 0, 1)
         color = color + neckline[..., None] * (looks.skin - color)
         if looks.bag is not None:
             strap = (front > 0) * (place < 0.6) * np.clip((0.1 - np.abs(np.abs(left) - 0.5)) * 15, 0, 1)
@@ -192,9 +192,10 @@ def paint_head(looks: Appearance):
         for x, y, width, height, feature in features:
             spot = _spot(np.hypot((left - x) / width, (up - y) / height), 1.0) * in_front
             color = color + spot[..., None] * (np.asarray(feature, np.float32) - color)
-        if not is_bald:
-            hairline = np.clip(-0.2 + 0.9 * front, -0.75, 0.5)
-            color = color + np.clip((up - hairline) * 10, 0, 1)[..., None] * (hair - color)
-        return color
+        hairline = np.clip(-0.2 + 0.9 * front, -0.75, 0.5)
+        cover = np.clip((up - hairline) * 10, 0, 1)
+        if is_bald:
+            cover = cover * np.clip((0.35 - up) * 10, 0, 1)
+        return color + cover[..., None] * (hair - color)
 
     return paint

@@ -33,6 +33,7 @@ _CODES_PER_PERSON = 32
 # in mid-stride, and the far leg hides the far arm.
 _THIGH_OFFSET = 0.16
 _FAR_ARM_OFFSET = 0.15
+_OWN_SHADE = 0.45
 
 
 def owner_code(person: int, part: str) -> int:
@@ -146,30 +147,38 @@ class _Artist:
         )
         return part, _Part(depth, draw)
 
+    def _far_side_light(self, joint: str, middle: str) -> float:
+        """Brightness of a limb: on the far side of the body it lies in the body's own shade."""
+        across = float(np.linalg.norm(self._figure.world_points[joint] - self._figure.world_points[middle]))
+        behind = (self._depth[joint] - self._depth[middle]) / across
+        return 1 - _OWN_SHADE * min(max(behind, 0.0), 1.0)
+
     def _leg(self, side: str) -> Iterator[tuple[str, _Part]]:
         looks = self._figure.looks
         hip, knee, ankle = (f"{side}_{name}" for name in ("hip", "knee", "ankle"))
+        light = self._far_side_light(hip, "hip_middle")
         covered = {"trousers": 2.0, "shorts": 0.75}.get(looks.legwear, 0.1)
         cloth = 0.006 if covered > 1 else 0.0
-        thigh = paint_two_tone(looks.bottom, looks.skin, covered)
-        shin = paint_two_tone(looks.bottom, looks.skin, covered - 1)
+        thigh = paint_two_tone(light * looks.bottom, light * looks.skin, covered)
+        shin = paint_two_tone(light * looks.bottom, light * looks.skin, covered - 1)
         yield self._limb(f"{side}_thigh", (hip, knee), (0.051, 0.033 + cloth), thigh, 0.004, _THIGH_OFFSET)
         yield self._limb(f"{side}_shin", (knee, ankle), (0.032 + cloth, 0.020 + 1.5 * cloth), shin, 0.005, 0.02)
         shoe_ends = (f"{side}_heel", f"{side}_toe")
-        yield self._limb(f"{side}_shoe", shoe_ends, (0.024, 0.020), looks.shoes, 0.002, 0.01)
+        yield self._limb(f"{side}_shoe", shoe_ends, (0.024, 0.020), light * looks.shoes, 0.002, 0.01)
 
     def _arm(self, side: str) -> Iterator[tuple[str, _Part]]:
         looks = self._figure.looks
         shoulder, elbow, wrist, fingers = (f"{side}_{name}" for name in ("shoulder", "elbow", "wrist", "fingers"))
-        upper = paint_two_tone(looks.top, looks.skin, looks.sleeve)
-        fore = paint_two_tone(looks.top, looks.skin, looks.sleeve - 1)
+        light = self._far_side_light(shoulder, "shoulder_middle")
+        upper = paint_two_tone(light * looks.top, light * looks.skin, looks.sleeve)
+        fore = paint_two_tone(light * looks.top, light * looks.skin, looks.sleeve - 1)
         cloth = 0.004 if looks.sleeve > 1 else 0.0
         behind = self._depth[shoulder] - self._depth["shoulder_middle"]
         offset = _FAR_ARM_OFFSET if behind > 0.05 * self._stature else 0.0
         yield self._limb(f"{side}_upper_arm", (shoulder, elbow), (0.033, 0.024 + cloth), upper, 0.002, offset)
         yield self._limb(f"{side}_forearm", (elbow, wrist), (0.024 + cloth, 0.017 + cloth), fore, 0.002, offset - 0.01)
         radii = (0.017, 0.015)
-        yield self._limb(f"{side}_hand", (wrist, fingers), radii, looks.skin, 0.006, offset - 0.005)
+        yield self._limb(f"{side}_hand", (wrist, fingers), radii, light * looks.skin, 0.006, offset - 0.005)
 
     def _torso(self) -> _Part:
         top, bottom = "shoulder_middle", "hip_middle"

@@ -34,7 +34,7 @@ class SceneOptions:
 
     frames_per_second: float = 10.0
     ignored_group_probability: float = 0.25
-    mean_props: float = 1.5
+    mean_props: float = 1.0
     moving_camera_probability: float = 0.35
     place: str | None = None
 
@@ -177,13 +177,13 @@ def _sample_light(rng: np.random.Generator, is_indoors: bool) -> tuple[Light, np
 
 
 def _sample_sensor(rng: np.random.Generator, height: int) -> Sensor:
-    is_soft = rng.random() < 0.3
+    is_soft = rng.random() < 0.2
     return Sensor(
         white_balance=(rng.uniform(0.85, 1.05) * rng.normal(1, 0.04, 3)).astype(np.float32),
         flicker=rng.uniform(0, 0.06),
         flicker_seconds=rng.uniform(0.7, 4),
         blur_sigma=rng.uniform(0.3, 0.75) * height / 270 if is_soft else 0.0,
-        noise_sigma=rng.uniform(1.0, 6.0),
+        noise_sigma=rng.uniform(1.0, 4.5),
         vignette=rng.uniform(0, 0.3),
     )
 
@@ -287,7 +287,7 @@ class _Casting:
 
     def _cross(self, track_id: int) -> Actor:
         side = self._rng.choice([-1, 1])
-        return self._line(track_id, side * math.pi / 2 + self._rng.normal(0, 0.2))
+        return self._line(track_id, side * math.pi / 2 + self._rng.normal(0, 0.4))
 
     def _approach(self, track_id: int) -> Actor:
         return self._line(track_id, self._rng.normal(0, 0.4))
@@ -384,7 +384,7 @@ def build_scene(seed: int, image_size: tuple[int, int], max_people: int, options
     backdrop = build_backdrop(place, large_camera, large, rng)
     light, sun = _sample_light(rng, backdrop.is_indoors)
     casting = _Casting(rng, camera, image_size, backdrop)
-    num_people = min(max_people, 1 + int(rng.binomial(max(max_people - 1, 0), 0.55)))
+    num_people = min(max_people, 1 + int(rng.binomial(max(max_people - 1, 0), 0.5)))
     actors = [casting.labeled(track_id) for track_id in range(num_people)]
     if rng.random() < options.ignored_group_probability:
         actors += casting.group()

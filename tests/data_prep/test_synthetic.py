@@ -26,6 +26,7 @@ from data_prep.synthetic.appearance import sample_appearance
 from data_prep.synthetic.camera import Camera
 from data_prep.synthetic.figures import Figure, draw_person, owner_code
 from data_prep.synthetic.scenes import build_scene
+from tfpose.posetrack import read_posetrack
 from tfpose.skeletons import POSETRACK15, POSETRACK18
 
 SMALL = {"height": 68, "width": 120}
@@ -491,6 +492,18 @@ def _compare_person(person, frame, index):
     np.testing.assert_allclose((x, y, x + width, y + height), frame.boxes[index], atol=2e-3)
     x, y, width, height = person["bbox_head"]
     np.testing.assert_allclose((x, y, x + width, y + height), frame.head_boxes[index], atol=2e-3)
+
+
+def test_the_reader_of_this_library_reads_the_files_back(tmp_path):
+    (path,) = _write(tmp_path, splits={"val": [9]})
+    sequence = read_posetrack(path)
+    assert sequence.skeleton == POSETRACK15
+    for frame, expected in zip(sequence.frames, generate_video(9, 3, **SMALL), strict=True):
+        np.testing.assert_allclose(frame.keypoints, expected.keypoints, atol=1e-3)
+        np.testing.assert_array_equal(frame.visibility > 0, expected.is_labeled_joint)
+        np.testing.assert_allclose(frame.head_boxes, expected.head_boxes, atol=2e-3)
+        np.testing.assert_array_equal(frame.track_ids, expected.track_ids)
+        assert len(frame.ignore_regions) == len(expected.ignore_regions)
 
 
 def test_finished_sequences_are_kept_and_others_made_again(tmp_path):

@@ -44,9 +44,7 @@ def test_training_normalizes_by_the_batch_and_records_it(dtype, tolerance):
     outputs = np.asarray(tf.cast(layer(values, training=True), tf.float64))
     values = values.astype("float64")
     mean, variance = values.mean((0, 1, 2)), values.var((0, 1, 2))
-    np.testing.assert_allclose(
-        outputs, normalized(values, gamma, beta, mean, variance), atol=tolerance
-    )
+    np.testing.assert_allclose(outputs, normalized(values, gamma, beta, mean, variance), atol=tolerance)
     unbiased = values.reshape(-1, 3).var(0, ddof=1)
     new_mean, new_variance = layer.get_weights()[2:]
     np.testing.assert_allclose(new_mean, 0.9 * old_mean + 0.1 * mean, atol=tolerance)
@@ -135,9 +133,8 @@ def test_running_statistics_of_two_replicas_are_averaged(project_dir):
 
 def build_trained(depth=50, dtype=None, **kwargs):
     """A small network with statistics as after training, whose maps are of order 1."""
-    model = build_pose_resnet(
-        4, depth, (64, 32), base_width=8, deconv_filters=8, dtype=dtype, **kwargs
-    )
+    keras.utils.set_random_seed(0)
+    model = build_pose_resnet(4, depth, (64, 32), base_width=8, deconv_filters=8, dtype=dtype, **kwargs)
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -159,16 +156,28 @@ def build_trained(depth=50, dtype=None, **kwargs):
 @pytest.mark.parametrize("depth", [18, 50])
 @pytest.mark.parametrize("stride_in", ["1x1", "3x3"])
 def test_folded_network_gives_the_same_heatmaps(depth, stride_in):
-    model = build_trained(depth, stride_in=stride_in)
+    """In float64, where rounding cannot hide an error."""
+    model = build_trained(depth, dtype="float64", stride_in=stride_in)
     folded = fold_batch_norm(model)
-    images = random_values("float32", (2, 64, 32, 3))
+    images = random_values("float64", (2, 64, 32, 3))
     expected = np.asarray(model(images, training=False))
     difference = np.abs(np.asarray(folded(images)) - expected).max()
-    assert difference < 1e-5 * expected.std()
-    assert not any(isinstance(x, keras.layers.BatchNormalization) for x in folded.layers)
+    assert difference < 1e-12 * expected.std()
     names = [layer.name for layer in model.layers if "_bn" not in layer.name]
     assert sorted(layer.name for layer in folded.layers) == sorted(names)
     assert not folded.compiled
+
+
+def test_folding_rounds_no_worse_than_the_network_itself():
+    exact, single = build_trained(50, dtype="float64"), build_trained(50)
+    folded = fold_batch_norm(single)
+    images = random_values("float32", (2, 64, 32, 3))
+    exact.set_weights(single.get_weights())
+    expected = np.asarray(exact(images.astype("float64"), training=False))
+    unfolded_error, folded_error = (
+        np.sqrt(np.mean((np.asarray(model(images, training=False)) - expected) ** 2)) for model in (single, folded)
+    )
+    assert 0 < folded_error < 3 * unfolded_error < 1e-4 * expected.std()
 
 
 def test_folding_leaves_the_model_and_its_later_training_alone():
@@ -178,9 +187,7 @@ def test_folding_leaves_the_model_and_its_later_training_alone():
     folded = fold_batch_norm(model)
     before = np.asarray(folded(images))
     model(images, training=True)
-    model.get_layer("stem_conv").kernel.assign_add(
-        np.ones(model.get_layer("stem_conv").kernel.shape)
-    )
+    model.get_layer("stem_conv").kernel.assign_add(np.ones(model.get_layer("stem_conv").kernel.shape))
     np.testing.assert_array_equal(folded(images), before)
 
 
@@ -192,15 +199,8 @@ def test_network_of_mixed_precision_is_folded_to_single():
     images = random_values("float32", (2, 64, 32, 3))
     expected = np.asarray(single(images, training=False))
     assert {layer.compute_dtype for layer in folded.layers} == {"float32"}
-    assert np.abs(np.asarray(folded(images)) - expected).max() < 1e-5 * expected.std()
-
-
-def test_double_precision_stays_double():
-    model = build_trained(18, dtype="float64")
-    folded = fold_batch_norm(model)
-    images = random_values("float64", (1, 64, 32, 3))
-    expected = np.asarray(model(images, training=False))
-    np.testing.assert_allclose(folded(images), expected, atol=1e-13 * np.abs(expected).max())
+    # Half precision would be off by a hundredth.
+    assert np.abs(np.asarray(folded(images)) - expected).max() < 1e-4 * expected.std()
 
 
 def test_normalizations_that_cannot_be_merged_stay():

@@ -15,9 +15,7 @@ from tfpose.models.pose_resnet import build_pose_resnet
 
 
 def build_small(depth=18, input_size=(64, 32), num_joints=5, **kwargs):
-    return build_pose_resnet(
-        num_joints, depth, input_size, base_width=4, deconv_filters=8, **kwargs
-    )
+    return build_pose_resnet(num_joints, depth, input_size, base_width=4, deconv_filters=8, **kwargs)
 
 
 def random_images(batch=2, height=64, width=32, dtype="float32"):
@@ -183,6 +181,4 @@ def test_jax_computes_the_same_network(tmp_path, project_dir):
     assert expected.pop("backend") == "tensorflow"
     for name, value in expected.items():
         assert 0 < value.std() < 100
-        np.testing.assert_allclose(
-            found[name], value, atol=1e-4 * value.std(), rtol=0, err_msg=name
-        )
+        np.testing.assert_allclose(found[name], value, atol=1e-4 * value.std(), rtol=0, err_msg=name)

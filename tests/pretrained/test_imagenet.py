@@ -16,9 +16,7 @@ FEATURES = "stage4_block2_relu3"
 @pytest.fixture(scope="module")
 def keras_network() -> keras.Model:
     """Keras' ResNet-50 with weights and statistics of no special form."""
-    network = keras.applications.ResNet50(
-        weights=None, include_top=False, input_shape=(None, None, 3)
-    )
+    network = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(None, None, 3))
     rng = np.random.default_rng(0)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

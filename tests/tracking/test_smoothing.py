@@ -62,12 +62,12 @@ def test_tracks_with_a_low_mean_score_are_removed():
 
 def test_people_missing_for_a_short_while_are_put_between():
     frames = [frame({0: 0}), frame({}), frame({1: 500}), frame({0: 30})]
-    assert places_of(fill_gaps(frames, 2)) == [{0: 0}, {0: 10}, {1: 500, 0: 20}, {0: 30}]
-    assert places_of(fill_gaps(frames, 1)) == [{0: 0}, {}, {1: 500}, {0: 30}]
+    assert places_of(fill_gaps(frames, 2, 0)) == [{0: 0}, {0: 10}, {1: 500, 0: 20}, {0: 30}]
+    assert places_of(fill_gaps(frames, 1, 5)) == [{0: 0}, {}, {1: 500}, {0: 30}]
 
 
 def test_filled_people_have_the_lower_score_and_a_box_between():
-    filled = fill_gaps([frame({0: 0}, {0: 0.5}), frame({}), frame({0: 30}, {0: 0.9})], 3)[1]
+    filled = fill_gaps([frame({0: 0}, {0: 0.5}), frame({}), frame({0: 30}, {0: 0.9})], 3, 0)[1]
     assert filled.scores.tolist() == [0.5]
     np.testing.assert_allclose(filled.boxes, [[15, 0, 35, 20]])
 
@@ -76,7 +76,7 @@ def test_missing_joints_are_filled_and_seen_ones_left_alone():
     frames = [frame({0: 0}), frame({0: 90}), frame({0: 20})]
     frames[1].joint_scores[0, 2] = 0.0
     frames[2].joint_scores[0, 2] = 0.4
-    filled = fill_gaps(frames, 1)[1]
+    filled = fill_gaps(frames, 0, 1)[1]
     np.testing.assert_allclose(filled.keypoints[0, 2], BODY[2] + [10, 0])
     np.testing.assert_allclose(filled.keypoints[0, 3], BODY[3] + [90, 0])
     assert filled.joint_scores.tolist() == [[1, 1, 0.4, 1, 1]]
@@ -86,14 +86,23 @@ def test_joints_that_never_return_stay_absent():
     frames = [frame({0: 0}), frame({0: 10}), frame({0: 20})]
     for poses in frames[1:]:
         poses.joint_scores[0, 4] = 0.0
-    assert [poses.joint_scores[0, 4] for poses in fill_gaps(frames, 5)] == [1, 0, 0]
+    assert [poses.joint_scores[0, 4] for poses in fill_gaps(frames, 5, 5)] == [1, 0, 0]
+
+
+def test_joints_of_people_who_are_there_are_left_absent_unless_asked_for():
+    # Joint 4 is missing in frames 1 and 2, the person only in frame 2.
+    frames = [frame({0: 0}), frame({0: 10}), frame({}), frame({0: 30})]
+    frames[1].joint_scores[0, 4] = 0.0
+    assert [poses.joint_scores[0, 4] for poses in fill_gaps(frames, 2, 0)] == [1, 0, 1, 1]
+    assert [poses.joint_scores[0, 4] for poses in fill_gaps(frames, 2, 2)] == [1, 1, 1, 1]
+    assert [poses.joint_scores[0, 4] for poses in fill_gaps(frames, 1, 0)] == [1, 0, 0, 1]
 
 
 def test_a_joint_whose_gap_is_longer_than_its_persons_stays_absent():
     # The person is missing in frame 1 only, joint 4 in frames 1 to 3.
     frames = [frame({0: 0}), frame({}), frame({0: 20}), frame({0: 30}), frame({0: 40})]
     frames[2].joint_scores[0, 4] = frames[3].joint_scores[0, 4] = 0.0
-    filled = fill_gaps(frames, 2)
+    filled = fill_gaps(frames, 2, 2)
     assert [poses.joint_scores[0, 4] for poses in filled] == [1, 0, 0, 0, 1]
     assert places_of(filled)[1] == {0: 10}
 
@@ -168,7 +177,7 @@ def test_order_of_people_matters_to_no_track(seed):
         scores = rng.random((len(ids), 5)) * (rng.random((len(ids), 5)) < 0.8)
         frames.append(poses_from_keypoints(keypoints, scores, rng.random(len(ids)), ids) if len(ids) else no_poses(5))
     settings = SmoothingSettings(
-        min_track_length_frames=2, max_jump=0.5, jump_window_frames=2, max_gap_frames=2, sigma_frames=1.0
+        min_track_length_frames=2, max_jump=0.5, max_person_gap_frames=2, max_joint_gap_frames=1, sigma_frames=1.0
     )
     shuffled = [poses.select(rng.permutation(len(poses))) for poses in frames]
 
@@ -186,13 +195,13 @@ def test_frames_given_are_left_alone():
     frames = [frame({0: 0, 1: 9}), frame({1: 1}), frame({0: 50})]
     frames[0].joint_scores[0, 1] = 0.0
     copies = [Poses(**{name: np.copy(value) for name, value in vars(poses).items()}) for poses in frames]
-    settings = SmoothingSettings(max_jump=0.1, max_gap_frames=3, sigma_frames=1.0)
+    settings = SmoothingSettings(max_jump=0.1, max_person_gap_frames=3, max_joint_gap_frames=3, sigma_frames=1.0)
     smooth_video(frames, settings)
     assert_same(frames, copies)
 
 
 def test_videos_without_people():
-    settings = SmoothingSettings(max_jump=0.1, max_gap_frames=3, sigma_frames=1.0)
+    settings = SmoothingSettings(max_jump=0.1, max_person_gap_frames=3, max_joint_gap_frames=3, sigma_frames=1.0)
     assert smooth_video([], settings) == []
     assert [len(poses) for poses in smooth_video([no_poses(5)] * 3, settings)] == [0, 0, 0]
 
@@ -208,7 +217,7 @@ def test_identities_must_be_distinct_in_a_frame():
     ("setting", "message"),
     [
         ({"min_track_length_frames": 0}, "min_track_length_frames must be at least 1, got 0"),
-        ({"max_gap_frames": -1}, "max_gap_frames must be at least 0, got -1"),
+        ({"max_joint_gap_frames": -1}, "max_joint_gap_frames must be at least 0, got -1"),
         ({"sigma_frames": float("nan")}, "sigma_frames must be at least 0 and finite, got nan"),
         ({"max_jump": 0.0}, "max_jump must be positive, got 0.0"),
     ],

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import struct
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -166,31 +169,92 @@ def find_shards(directory: str | pathlib.Path, split: str) -> tuple[pathlib.Path
 
 
 def read_table(directory: str | pathlib.Path, split: str) -> RecordTable:
-    """Reads all annotations of a split, from the shards' index if there is one that fits, else from the shards."""
-    skeleton = read_skeleton(directory)
+    """Reads all annotations of a split: from its index, or from the records if the index is missing or outdated."""
     shards = find_shards(directory, split)
-    rows = [
-        (shard, offset, length, _parse(data, path, offset).features.feature)
-        for shard, path in enumerate(shards)
-        for offset, length, data in iterate_records(path)
-    ]
-    features = [row[3] for row in rows]
-    people = {
-        name: _read_people(features, name, kind, shape, skeleton.num_joints)
-        for name, (kind, shape) in PERSON_FIELDS.items()
-    }
+    skeleton = read_skeleton(shards[0].parent)
+    rows = _read_index(shards, split) or _read_rows(shards, skeleton.num_joints)
+    return RecordTable(skeleton=skeleton, shards=shards, **rows)
+
+
+def write_index(directory: str | pathlib.Path, split: str) -> pathlib.Path:
+    """Writes all annotations of a split beside its shards, so that a training need not read every picture first."""
+    shards = find_shards(directory, split)
+    rows = _read_rows(shards, read_skeleton(shards[0].parent).num_joints)
+    texts = {"images": {}, "people": {}}
+    arrays = {"shard_sizes": np.array([path.stat().st_size for path in shards])}
+    for name in ("shard", "offset", "length", "first_person"):
+        arrays[name] = rows[name]
+    for group, columns in texts.items():
+        for name, values in rows[group].items():
+            if name in ("file_name", "sequence", "segmentation"):
+                columns[name] = list(values)
+            elif name == "ignore_regions":
+                arrays["ignore_points"] = np.concatenate(
+                    [r for regions in values for r in regions] or [np.zeros((0, 2))]
+                )
+                columns["ignore_lengths"] = [[len(region) for region in regions] for regions in values]
+            else:
+                arrays[f"{group}/{name}"] = values
+    path = index_path(shards, split)
+    temporary = path.with_name(f".{path.name}")
+    with open(temporary, "wb") as file:
+        encoded = np.frombuffer(json.dumps(texts).encode(), np.uint8)
+        np.savez_compressed(file, allow_pickle=False, texts=encoded, **arrays)
+    os.replace(temporary, path)
+    return path
+
+
+def index_path(shards: Sequence[pathlib.Path], split: str) -> pathlib.Path:
+    """Where the index of a split lies."""
+    return shards[0].parent / f"index-{split}.npz"
+
+
+def _read_index(shards: Sequence[pathlib.Path], split: str) -> dict | None:
+    """The columns of the table, or None where there is no index of these very shards."""
+    try:
+        with np.load(index_path(shards, split), allow_pickle=False) as file:
+            arrays = dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    if arrays["shard_sizes"].tolist() != [path.stat().st_size for path in shards]:
+        return None
+    texts = json.loads(arrays["texts"].tobytes())
+    groups: dict[str, dict] = {"images": {}, "people": {}}
+    for name, values in arrays.items():
+        if "/" in name:
+            group, column = name.split("/")
+            groups[group][column] = values
+    lengths = texts["images"].pop("ignore_lengths")
+    ends = np.cumsum([length for of_image in lengths for length in of_image], dtype=np.int64)
+    regions = iter(np.split(arrays["ignore_points"].astype(np.float32), ends[:-1]) if len(ends) else [])
+    groups["images"]["ignore_regions"] = [[next(regions) for _ in of_image] for of_image in lengths]
+    groups["images"] |= texts["images"]
+    groups["people"]["segmentation"] = np.array(texts["people"]["segmentation"], object)
+    return {name: arrays[name] for name in ("shard", "offset", "length", "first_person")} | groups
+
+
+def _read_rows(shards: Sequence[pathlib.Path], num_joints: int) -> dict:
+    """The columns of the table from the records themselves."""
+    places, features = [], []
+    for shard, path in enumerate(shards):
+        for offset, length, data in iterate_records(path):
+            places.append((shard, offset, length))
+            example = _parse(data, path, offset)
+            # Only annotations stay in memory; a message keeps that of a removed field, its copy does not.
+            del example.features.feature["image"]
+            features.append(_parse(example.SerializeToString(), path, offset).features.feature)
     counts = [len(feature["people/track_id"].int64_list.value) for feature in features]
-    shard, offset, length = (np.array([row[i] for row in rows], np.int64) for i in range(3))
-    return RecordTable(
-        skeleton=skeleton,
-        shards=shards,
-        shard=shard,
-        offset=offset,
-        length=length,
-        images=_read_images(features),
-        people=people,
-        first_person=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-    )
+    shard, offset, length = np.array(places, np.int64).reshape(-1, 3).T
+    return {
+        "shard": shard,
+        "offset": offset,
+        "length": length,
+        "images": _read_images(features),
+        "people": {
+            name: _read_people(features, name, kind, shape, num_joints) for name, (kind, shape) in PERSON_FIELDS.items()
+        },
+        "first_person": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+    }
 
 
 def iterate_records(path: str | pathlib.Path) -> Iterator[tuple[int, int, bytes]]:

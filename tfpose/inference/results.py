@@ -8,9 +8,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from tfpose.coco import write_keypoint_results
+from tfpose.data.pictures import decode_window
 from tfpose.data.records import RecordTable
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.json_files import write_json
@@ -18,6 +20,7 @@ from tfpose.metrics.keypoints import CorrectKeypoints
 from tfpose.poses import Poses
 from tfpose.posetrack import PoseSequence, frame_from_poses, write_posetrack17, write_posetrack18
 from tfpose.skeletons import POSETRACK15, Skeleton, map_joints
+from tfpose.visualization import draw_poses
 
 METRICS_FILE = "metrics.json"
 # The eyes lie about halfway between chin and crown, the shoulders' line about as far below the chin as the eyes above.
@@ -87,8 +90,8 @@ def posetrack_poses(poses: Poses, skeleton: Skeleton) -> Poses:
     )
 
 
-def infer_head_joints(poses: Poses, skeleton: Skeleton) -> tuple[Poses, Skeleton]:
-    """Adds head_bottom and head_top, guessed from shoulders, eyes and ears, to poses with COCO's joints.
+def infer_head_joints(poses: Poses, skeleton: Skeleton) -> Poses:
+    """Poses in PoseTrack's skeleton with head_bottom and head_top, guessed from shoulders, eyes and ears of COCO's.
 
     Honda et al., 2018 report 27.8 AP for the head of a network that knows COCO's joints alone: these joints do not
     exist there. The guess is a fixed share of the way from the shoulders' middle to the face, and beyond it.
@@ -110,8 +113,28 @@ def infer_head_joints(poses: Poses, skeleton: Skeleton) -> tuple[Poses, Skeleton
     for joint, position in guesses.items():
         keypoints[:, POSETRACK15.index(joint)] = position
         scores[:, POSETRACK15.index(joint)] = score
-    added = Poses(keypoints, scores, poses.scores, poses.boxes, poses.track_ids)
-    return added, POSETRACK15
+    return Poses(keypoints, scores, poses.scores, poses.boxes, poses.track_ids)
+
+
+def write_pictures(
+    directory: str | pathlib.Path,
+    table: RecordTable,
+    poses: Sequence[Poses],
+    skeleton: Skeleton,
+    count: int,
+    joint_threshold: float,
+) -> None:
+    """Draws the poses over `count` images, evenly spread over the table."""
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    chosen = np.unique(np.linspace(0, table.num_images - 1, min(count, table.num_images)).round().astype(int))
+    for row in chosen:
+        size = (0, 0, int(table.images["height"][row]), int(table.images["width"][row]))
+        picture = draw_poses(decode_window(table.read_image_bytes(row), size), poses[row], skeleton, joint_threshold)
+        name = pathlib.PurePosixPath(table.images["file_name"][row])
+        path = directory / "_".join(name.with_suffix(".jpg").parts[-2:])
+        if not cv2.imwrite(str(path), picture[..., ::-1]):
+            raise OSError(f"{path}: cannot write the picture")
 
 
 def describe_correct_keypoints(counts: CorrectKeypoints, skeleton: Skeleton) -> dict[str, Any]:

@@ -107,8 +107,7 @@ def _check_arguments(
         size is not None and (size < INPUT_STRIDE or size % INPUT_STRIDE) for size in input_size
     ):
         raise ValueError(
-            f"input_size must be (height, width) in multiples of {INPUT_STRIDE} or None, "
-            f"got {input_size!r}."
+            f"input_size must be (height, width) in multiples of {INPUT_STRIDE} or None, got {input_size!r}."
         )
 
 
@@ -151,9 +150,7 @@ def _apply_bottleneck(
     return _apply_residual(x, filters, (1, 3, 1), strides, policy, name)
 
 
-def _apply_basic_block(
-    x: KerasTensor, width: int, stride: int, policy: keras.DTypePolicy, name: str
-) -> KerasTensor:
+def _apply_basic_block(x: KerasTensor, width: int, stride: int, policy: keras.DTypePolicy, name: str) -> KerasTensor:
     return _apply_residual(x, (width, width), (3, 3), (stride, 1), policy, name)
 
 
@@ -181,9 +178,7 @@ def _apply_residual(
     return _rectify(x, policy, f"{name}_relu{len(filters)}")
 
 
-def _apply_deconvolution(
-    x: KerasTensor, filters: int, policy: keras.DTypePolicy, name: str
-) -> KerasTensor:
+def _apply_deconvolution(x: KerasTensor, filters: int, policy: keras.DTypePolicy, name: str) -> KerasTensor:
     x = layers.Conv2DTranspose(
         filters,
         4,

@@ -56,9 +56,7 @@ def load_imagenet_encoder(
     if depth not in _NETWORKS:
         raise ValueError(f"depth must be one of {sorted(_NETWORKS)}, got {depth!r}.")
     if input_normalization not in ("imagenet", "caffe"):
-        raise ValueError(
-            f"input_normalization must be 'imagenet' or 'caffe', got {input_normalization!r}."
-        )
+        raise ValueError(f"input_normalization must be 'imagenet' or 'caffe', got {input_normalization!r}.")
     names = _encoder_convolutions(model, depth)
     source = _read_network(depth, weights)
     for name, source_name in names.items():
@@ -93,8 +91,7 @@ def _encoder_convolutions(model: keras.Model, depth: int) -> dict[str, str]:
         )
     if model.get_layer("stage2_block0_conv1").strides != (2, 2):
         raise ValueError(
-            f"model {model.name} strides in the 3x3 convolutions; Keras' ImageNet weights need "
-            'stride_in="1x1".'
+            f'model {model.name} strides in the 3x3 convolutions; Keras\' ImageNet weights need stride_in="1x1".'
         )
     return names
 

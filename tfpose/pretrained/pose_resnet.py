@@ -79,9 +79,7 @@ def load_torch_arrays(
         if rows is not None and name.startswith(f"{_HEAD}."):
             value = _matched_rows(name, value, variable, rows, source_joints, target_joints)
         if value.shape != tuple(variable.shape):
-            raise ValueError(
-                f"{name}: expected shape {_torch_shape(variable.shape)}, got {found[name].shape}."
-            )
+            raise ValueError(f"{name}: expected shape {_torch_shape(variable.shape)}, got {found[name].shape}.")
         assignments.append(_Assignment(variable, value))
     _assign(assignments)
 
@@ -118,9 +116,7 @@ def transfer_weights(
         if path.startswith(f"{head_layer}/"):
             value = _matched_rows(path, value, variable, rows, source_joints, target_joints)
         if value.shape != tuple(variable.shape):
-            raise ValueError(
-                f"{path}: the target has shape {tuple(variable.shape)}, the source {value.shape}."
-            )
+            raise ValueError(f"{path}: the target has shape {tuple(variable.shape)}, the source {value.shape}.")
         assignments.append(_Assignment(variable, value))
     _assign(assignments)
 
@@ -188,9 +184,7 @@ def _check_names(expected: Mapping[str, object], found: Mapping[str, object]) ->
     missing = [name for name in expected if name not in found]
     extra = [name for name in found if name not in expected]
     problems = [
-        f"{kind}: {_shortened(names)}"
-        for kind, names in (("missing", missing), ("not in the model", extra))
-        if names
+        f"{kind}: {_shortened(names)}" for kind, names in (("missing", missing), ("not in the model", extra)) if names
     ]
     if problems:
         raise ValueError(f"The weights do not fit the model; {'; '.join(problems)}.")
@@ -214,9 +208,7 @@ def _torch_shape(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _joint_rows(
-    source_joints: Sequence[str] | None, target_joints: Sequence[str] | None
-) -> dict[int, int] | None:
+def _joint_rows(source_joints: Sequence[str] | None, target_joints: Sequence[str] | None) -> dict[int, int] | None:
     """Target index to source index of the joints in both."""
     if source_joints is None and target_joints is None:
         return None
@@ -226,9 +218,7 @@ def _joint_rows(
         if len(set(joints)) != len(joints):
             raise ValueError(f"{argument} must be different names, got {list(joints)}.")
     positions = {joint: index for index, joint in enumerate(source_joints)}
-    return {
-        index: positions[joint] for index, joint in enumerate(target_joints) if joint in positions
-    }
+    return {index: positions[joint] for index, joint in enumerate(target_joints) if joint in positions}
 
 
 def _matched_rows(
@@ -247,10 +237,7 @@ def _matched_rows(
         if len(joints) != size:
             raise ValueError(f"{name}: it has {size} joints, but {argument} has {len(joints)}.")
     if value.shape[:-1] != tuple(variable.shape[:-1]):
-        raise ValueError(
-            f"{name}: expected {tuple(variable.shape[:-1])} before the joints, got "
-            f"{value.shape[:-1]}."
-        )
+        raise ValueError(f"{name}: expected {tuple(variable.shape[:-1])} before the joints, got {value.shape[:-1]}.")
     merged = keras.ops.convert_to_numpy(variable).copy()
     for target_index, source_index in rows.items():
         merged[..., target_index] = value[..., source_index]

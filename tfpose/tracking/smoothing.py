@@ -20,6 +20,8 @@ from tfpose.tracking.similarity import masked_median
 class SmoothingSettings:
     """What is done to the tracks of a whole video, in this order. The defaults do nothing, as Payer's tracker.
 
+    Times are in frames: with fewer frames per second, take smaller ones.
+
     Attributes:
         min_track_length_frames: tracks that were seen in fewer frames are removed.
         min_track_score: tracks with a lower mean of their people's scores are removed.
@@ -27,8 +29,10 @@ class SmoothingSettings:
             within `jump_window_frames` before and after, as a share of the square root of the person's box area;
             infinity removes none.
         jump_window_frames: see `max_jump`.
-        max_gap_frames: joints, and people, that are missing for at most so many frames are put on the line
-            between where they were before and after, with the lower of the two scores.
+        max_person_gap_frames: people that are missing for at most so many frames are put on the line between where
+            they were before and after, with the lower of the two scores.
+        max_joint_gap_frames: likewise single joints of people who are there. Annotations lack joints that are hidden,
+            so a filled joint is a find or a false alarm, as the source of the poses loses joints or omits hidden ones.
         sigma_frames: width of the Gaussian by which each joint is smoothed over time.
 
     Raises:
@@ -39,7 +43,8 @@ class SmoothingSettings:
     min_track_score: float = -math.inf
     max_jump: float = math.inf
     jump_window_frames: int = 3
-    max_gap_frames: int = 0
+    max_person_gap_frames: int = 0
+    max_joint_gap_frames: int = 0
     sigma_frames: float = 0.0
 
     def __post_init__(self) -> None:
@@ -48,7 +53,8 @@ class SmoothingSettings:
             "min_track_score": (not math.isnan(self.min_track_score), "a number"),
             "max_jump": (self.max_jump > 0, "positive"),
             "jump_window_frames": (self.jump_window_frames >= 1, "at least 1"),
-            "max_gap_frames": (self.max_gap_frames >= 0, "at least 0"),
+            "max_person_gap_frames": (self.max_person_gap_frames >= 0, "at least 0"),
+            "max_joint_gap_frames": (self.max_joint_gap_frames >= 0, "at least 0"),
             "sigma_frames": (0 <= self.sigma_frames < math.inf, "at least 0 and finite"),
         }
         for field, (is_kept, rule) in rules.items():
@@ -75,8 +81,8 @@ def smooth_video(frames: Sequence[Poses], settings: SmoothingSettings = NO_SMOOT
     frames = keep_tracks(frames, settings.min_track_length_frames, settings.min_track_score)
     if math.isfinite(settings.max_jump):
         frames = drop_jumps(frames, settings.max_jump, settings.jump_window_frames)
-    if settings.max_gap_frames > 0:
-        frames = fill_gaps(frames, settings.max_gap_frames)
+    if settings.max_person_gap_frames > 0 or settings.max_joint_gap_frames > 0:
+        frames = fill_gaps(frames, settings.max_person_gap_frames, settings.max_joint_gap_frames)
     if settings.sigma_frames > 0:
         frames = smooth_joints(frames, settings.sigma_frames)
     return renumber_tracks(frames)
@@ -129,51 +135,65 @@ def drop_jumps(frames: Sequence[Poses], max_jump: float, window_frames: int) -> 
     return _change_tracks(frames, drop)
 
 
-def fill_gaps(frames: Sequence[Poses], max_gap_frames: int) -> list[Poses]:
-    """Puts joints and people that are missing for a while on the line between where they were before and after.
+def fill_gaps(frames: Sequence[Poses], max_person_gap_frames: int, max_joint_gap_frames: int) -> list[Poses]:
+    """Puts people and joints that are missing for a while on the line between where they were before and after.
 
     Args:
         frames: with `track_ids`.
-        max_gap_frames: longest run of frames without a joint that is filled.
+        max_person_gap_frames: longest run of frames without a person that is filled. Of the joints, those are that
+            are missing no longer than that.
+        max_joint_gap_frames: longest run of frames without a joint that is filled where the person is there.
     """
 
     def fill(track: _Track) -> _Track:
-        keypoints, scores = track.keypoints.copy(), track.joint_scores.copy()
+        keypoints, joint_scores = track.keypoints.copy(), track.joint_scores.copy()
+        max_gaps = np.where(track.is_seen, max_joint_gap_frames, max_person_gap_frames)
         for joint in range(keypoints.shape[1]):
-            seen = np.flatnonzero(track.joint_scores[:, joint] > 0)
-            before, after, share = _gaps(seen, max_gap_frames)
-            missing = np.rint(before + share * (after - before)).astype(np.int64)
-            ends = keypoints[before, joint], keypoints[after, joint]
-            keypoints[missing, joint] = ends[0] + share[:, None] * (ends[1] - ends[0])
-            scores[missing, joint] = np.minimum(scores[before, joint], scores[after, joint])
-        before, after, share = _gaps(np.flatnonzero(track.is_seen), max_gap_frames)
-        missing = np.rint(before + share * (after - before)).astype(np.int64)
-        boxes, person_scores, is_seen = track.boxes.copy(), track.scores.copy(), track.is_seen.copy()
-        boxes[missing] = boxes[before] + share[:, None] * (boxes[after] - boxes[before])
-        person_scores[missing] = np.minimum(person_scores[before], person_scores[after])
-        is_seen[missing] = True
-        # A joint's gap may be longer than that of its person, never the other way round.
-        return _Track(keypoints, scores, person_scores, boxes, is_seen)
+            gaps = _find_gaps(track.joint_scores[:, joint] > 0, max_gaps)
+            keypoints[gaps.frames, joint] = gaps.between(track.keypoints[:, joint])
+            joint_scores[gaps.frames, joint] = gaps.lower(track.joint_scores[:, joint])
+        gaps = _find_gaps(track.is_seen, max_gaps)
+        boxes, scores, is_seen = track.boxes.copy(), track.scores.copy(), track.is_seen.copy()
+        boxes[gaps.frames], scores[gaps.frames] = gaps.between(track.boxes), gaps.lower(track.scores)
+        is_seen[gaps.frames] = True
+        return _Track(keypoints, joint_scores, scores, boxes, is_seen)
 
     return _change_tracks(frames, fill)
 
 
-def _gaps(seen: np.ndarray, max_gap_frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For every missing frame in a short gap: the frames seen before and after, and how far it is between them.
+@dataclasses.dataclass(frozen=True)
+class _Gaps:
+    """M missing frames.
 
-    Args:
-        seen: [S] increasing frame numbers.
-        max_gap_frames: longest gap.
-
-    Returns:
-        [M] frame before, [M] frame after, [M] share of the way from the first to the second.
+    Attributes:
+        frames: [M].
+        before: [M] the last frame before the gap.
+        after: [M] the first frame after it.
     """
-    starts, stops = seen[:-1], seen[1:]
-    is_gap = (stops - starts > 1) & (stops - starts - 1 <= max_gap_frames)
-    starts, stops = starts[is_gap], stops[is_gap]
-    counts = stops - starts - 1
-    steps = np.concatenate([np.arange(1, count + 1) for count in counts] or [np.zeros(0)])
-    return np.repeat(starts, counts), np.repeat(stops, counts), steps / np.repeat(counts + 1, counts)
+
+    frames: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+
+    def between(self, values: np.ndarray) -> np.ndarray:
+        """[F, N] -> [M, N] on the lines between the ends of the gaps."""
+        share = ((self.frames - self.before) / (self.after - self.before))[:, None]
+        return (1 - share) * values[self.before] + share * values[self.after]
+
+    def lower(self, values: np.ndarray) -> np.ndarray:
+        """[F] -> [M]"""
+        return np.minimum(values[self.before], values[self.after])
+
+
+def _find_gaps(is_seen: np.ndarray, max_gaps: np.ndarray) -> _Gaps:
+    """The missing frames [F] that lie between seen ones in a gap of at most `max_gaps` [F] frames."""
+    frames, seen = np.flatnonzero(~is_seen), np.flatnonzero(is_seen)
+    place = np.searchsorted(seen, frames)
+    is_between = (place > 0) & (place < len(seen))
+    frames, place = frames[is_between], place[is_between]
+    before, after = seen[place - 1], seen[place]
+    is_short = after - before - 1 <= max_gaps[frames]
+    return _Gaps(frames[is_short], before[is_short], after[is_short])
 
 
 def smooth_joints(frames: Sequence[Poses], sigma_frames: float) -> list[Poses]:

@@ -31,6 +31,8 @@ class TrackerSettings:
         matching: "greedy" takes the closest pair first (Payer), "optimal" minimises the total.
         max_age_frames: a track can be continued by a person up to this many frames after its last one, so
             1 allows no frame without it.
+        age_penalty_per_frame: share by which the distance of a track grows for each frame it was not seen, so that
+            of two tracks that are equally near the one seen later is taken; 0 treats them alike (Payer).
         min_joint_score: joints with a score of at most this are removed, from the result too.
         min_joints: people with fewer joints left are removed.
         min_person_score: people with a lower score are removed.
@@ -43,9 +45,6 @@ class TrackerSettings:
         velocity_memory: in [0, 1), share of the old velocity that stays at each match; 0 knows only the last
             two poses.
         max_prediction_frames: the velocity is applied for at most this many frames of a gap.
-        min_people_for_camera: tracks that a frame does not continue move by the median displacement of those
-            that it does, if these are at least so many, which is what a moving camera does to everybody;
-            0 leaves them where they are, or to their own velocity.
 
     Raises:
         ValueError: naming the setting, its rule and the value.
@@ -57,6 +56,7 @@ class TrackerSettings:
     min_iou: float = 0.2
     matching: Matching = "greedy"
     max_age_frames: int = 10
+    age_penalty_per_frame: float = 0.0
     min_joint_score: float = 0.0
     min_joints: int = 0
     min_person_score: float = -math.inf
@@ -65,7 +65,6 @@ class TrackerSettings:
     motion: Motion = "none"
     velocity_memory: float = 0.5
     max_prediction_frames: int = 10
-    min_people_for_camera: int = 0
 
     def __post_init__(self) -> None:
         choices = {"similarity": Similarity, "matching": Matching, "motion": Motion}
@@ -77,13 +76,13 @@ class TrackerSettings:
             "min_oks": (0 <= self.min_oks < 1, "in [0, 1)"),
             "min_iou": (0 <= self.min_iou < 1, "in [0, 1)"),
             "max_age_frames": (self.max_age_frames >= 1, "at least 1"),
+            "age_penalty_per_frame": (0 <= self.age_penalty_per_frame < math.inf, "at least 0 and finite"),
             "min_joint_score": (self.min_joint_score >= 0, "at least 0"),
             "min_joints": (self.min_joints >= 0, "at least 0"),
             "min_person_score": (not math.isnan(self.min_person_score), "a number"),
             "min_new_track_score": (not math.isnan(self.min_new_track_score), "a number"),
             "velocity_memory": (0 <= self.velocity_memory < 1, "in [0, 1)"),
             "max_prediction_frames": (self.max_prediction_frames >= 0, "at least 0"),
-            "min_people_for_camera": (self.min_people_for_camera >= 0, "at least 0"),
         }
         for field, (is_kept, rule) in rules.items():
             if not is_kept:
@@ -220,6 +219,12 @@ class Tracker:
 
     def _distances(self, tracks: _Tracks, sighted: _Tracks) -> tuple[np.ndarray, float]:
         """[N, P] distances, and what a match must be below."""
+        distances, max_distance = self._pose_distances(tracks, sighted)
+        if self.settings.age_penalty_per_frame:
+            distances = distances * (1 + self.settings.age_penalty_per_frame * (tracks.ages[:, None] - 1))
+        return distances, max_distance
+
+    def _pose_distances(self, tracks: _Tracks, sighted: _Tracks) -> tuple[np.ndarray, float]:
         settings = self.settings
         if settings.similarity == "iou":
             return iou_distances(tracks.boxes, sighted.boxes), 1 - settings.min_iou
@@ -229,13 +234,9 @@ class Tracker:
         return median_joint_distances(*poses), settings.max_joint_distance_pixels
 
     def _continue(self, tracks: _Tracks, rows: np.ndarray, sighted: _Tracks, columns: np.ndarray) -> None:
-        """Puts the matched people into their tracks, and moves the other tracks with the camera."""
+        """Puts the matched people into their tracks."""
         settings = self.settings
         residuals = _displacements(tracks, rows, sighted, columns)
-        if 0 < settings.min_people_for_camera <= len(rows):
-            is_lost = np.ones(len(tracks.ids), bool)
-            is_lost[rows] = False
-            tracks.shift(np.median(residuals, axis=0) * is_lost[:, None])
         if settings.motion == "velocity":
             tracks.velocities[rows] += (1 - settings.velocity_memory) * residuals / tracks.ages[rows, None]
         keypoints, is_present = sighted.keypoints[columns], sighted.is_present[columns]

@@ -89,10 +89,7 @@ def test_names_of_mmpose_give_the_same_network(r50, make_arrays, old_head):
     arrays = make_arrays("mmpose_r50", 0)
     assert any(name.startswith("head.deconv_layers") for name in arrays)
     if old_head:
-        arrays = {
-            f"keypoint_{name}" if name.startswith("head.") else name: array
-            for name, array in arrays.items()
-        }
+        arrays = {f"keypoint_{name}" if name.startswith("head.") else name: array for name, array in arrays.items()}
     model = build_pose_resnet(17)
     load_torch_arrays(model, arrays)
     for ours, theirs in zip(model.variables, r50.variables, strict=True):
@@ -138,15 +135,9 @@ def _swap_deconvolution_axes(model):
 
 MISTAKES = {
     "batch-norm epsilon 1e-3 (the Keras default)": lambda m: _set_epsilon(m, 1e-3),
-    "stem convolution padded (2,3) as 'same' does": lambda m: _pad_as_same_does(
-        m, "stem_conv_pad", 2, 3
-    ),
-    "max pooling padded (0,1) as 'same' does": lambda m: _pad_as_same_does(
-        m, "stem_pool_pad", 0, 1
-    ),
-    "3x3 stride-2 convolutions padded (0,1) as 'same' does": lambda m: _pad_as_same_does(
-        m, "conv2_pad", 0, 1
-    ),
+    "stem convolution padded (2,3) as 'same' does": lambda m: _pad_as_same_does(m, "stem_conv_pad", 2, 3),
+    "max pooling padded (0,1) as 'same' does": lambda m: _pad_as_same_does(m, "stem_pool_pad", 0, 1),
+    "3x3 stride-2 convolutions padded (0,1) as 'same' does": lambda m: _pad_as_same_does(m, "conv2_pad", 0, 1),
     "stride on the first 1x1 (caffe style)": None,
     "deconvolution kernels spatially flipped": _flip_deconvolutions,
     "deconvolution in/out axes swapped where square": _swap_deconvolution_axes,
@@ -191,9 +182,7 @@ def training(make_arrays, golden_dir) -> dict:
             result["heatmaps"] = heatmaps.numpy()
             result["gradients"] = [gradient.numpy() for gradient in gradients]
             result["running"] = {
-                name: variable.numpy()
-                for name, variable in torch_names_of(model).items()
-                if ".running_" in name
+                name: variable.numpy() for name, variable in torch_names_of(model).items() if ".running_" in name
             }
         result["losses"].append(float(loss))
         optimizer.apply(gradients)
@@ -201,9 +190,7 @@ def training(make_arrays, golden_dir) -> dict:
 
 
 def _build_gradient_function(model, batch):
-    images, target, weight = (
-        tf.constant(batch[name], tf.float64) for name in ("input", "target", "weight")
-    )
+    images, target, weight = (tf.constant(batch[name], tf.float64) for name in ("input", "target", "weight"))
     variables = [variable.value for variable in model.trainable_variables]
 
     @tf.function
@@ -226,23 +213,17 @@ class _TorchAdam:
 
     def apply(self, gradients, learning_rate=1e-3, betas=(0.9, 0.999), epsilon=1e-8):
         self._step += 1
-        for variable, moments, gradient in zip(
-            self._variables, self._moments, gradients, strict=True
-        ):
+        for variable, moments, gradient in zip(self._variables, self._moments, gradients, strict=True):
             gradient = gradient.numpy()
             moments[0] += (1 - betas[0]) * (gradient - moments[0])
             moments[1] += (1 - betas[1]) * (gradient**2 - moments[1])
-            first, second = (
-                moment / (1 - beta**self._step) for moment, beta in zip(moments, betas, strict=True)
-            )
+            first, second = (moment / (1 - beta**self._step) for moment, beta in zip(moments, betas, strict=True))
             update = learning_rate * first / (np.sqrt(second) + epsilon)
             variable.assign(variable.numpy() - update)
 
 
 def test_losses_of_four_steps_match_the_original(training):
-    np.testing.assert_allclose(
-        training["losses"], training["expected"]["loss_per_step_float64"], rtol=1e-9
-    )
+    np.testing.assert_allclose(training["losses"], training["expected"]["loss_per_step_float64"], rtol=1e-9)
 
 
 def test_heatmaps_in_training_mode_match_the_original(training):
@@ -253,8 +234,7 @@ def test_heatmaps_in_training_mode_match_the_original(training):
 
 def test_gradient_norms_match_the_original(training):
     norms = {
-        name: np.linalg.norm(gradient)
-        for name, gradient in zip(training["names"], training["gradients"], strict=True)
+        name: np.linalg.norm(gradient) for name, gradient in zip(training["names"], training["gradients"], strict=True)
     }
     expected = training["expected"]["grad_l2_step0"]
     assert norms.keys() == expected.keys()
@@ -273,9 +253,7 @@ def test_running_statistics_after_a_step_match_the_original(training):
 
 
 def build_small(num_joints=3, **kwargs):
-    return build_pose_resnet(
-        num_joints, depth=18, input_size=(32, 32), base_width=4, deconv_filters=8, **kwargs
-    )
+    return build_pose_resnet(num_joints, depth=18, input_size=(32, 32), base_width=4, deconv_filters=8, **kwargs)
 
 
 def small_arrays(model):
@@ -301,9 +279,7 @@ def test_wrappers_counters_and_classifier_are_ignored():
     arrays["module.fc.bias"] = np.zeros(1000)
     arrays["module.bn1.num_batches_tracked"] = np.int64(3)
     load_torch_arrays(model, arrays)
-    np.testing.assert_array_equal(
-        model.get_layer("stem_bn").moving_mean.numpy(), arrays["module.bn1.running_mean"]
-    )
+    np.testing.assert_array_equal(model.get_layer("stem_bn").moving_mean.numpy(), arrays["module.bn1.running_mean"])
 
 
 def with_change(arrays, change):
@@ -364,9 +340,7 @@ def test_final_layer_of_coco_reaches_posetrack_by_joint_name():
     for index, joint in enumerate(POSETRACK15.joints):
         if joint in COCO17.joints:
             row = COCO17.index(joint)
-            np.testing.assert_array_equal(
-                kernel[0, 0, :, index], arrays["final_layer.weight"][row, :, 0, 0]
-            )
+            np.testing.assert_array_equal(kernel[0, 0, :, index], arrays["final_layer.weight"][row, :, 0, 0])
             assert bias[index] == arrays["final_layer.bias"][row]
         else:
             np.testing.assert_array_equal(kernel[..., index], fresh[..., index])
@@ -391,12 +365,8 @@ def test_transfer_copies_everything_and_matches_heads_by_name():
     fresh = target.get_layer("heatmaps").kernel.numpy()
     transfer_weights(source, target, ["nose", "ear", "hip"], ["hip", "head_top"])
     images = np.random.default_rng(1).normal(size=(1, 32, 32, 3)).astype(np.float32)
-    np.testing.assert_allclose(
-        np.asarray(target(images))[..., 0], np.asarray(source(images))[..., 2], rtol=1e-5
-    )
-    np.testing.assert_array_equal(
-        target.get_layer("heatmaps").kernel.numpy()[..., 1], fresh[..., 1]
-    )
+    np.testing.assert_allclose(np.asarray(target(images))[..., 0], np.asarray(source(images))[..., 2], rtol=1e-5)
+    np.testing.assert_array_equal(target.get_layer("heatmaps").kernel.numpy()[..., 1], fresh[..., 1])
 
 
 def test_transfer_between_different_networks_names_the_weight():

@@ -1,0 +1,66 @@
+"""The demo's keypoint network: a narrow ResNet-18 on synthetic videos, trained in minutes on two CPU cores.
+
+python -m data_prep.build synthetic --output data
+python train_main.py --config=configs/two_stage_resnet18_synthetic.py --workdir=runs/synthetic
+"""
+
+import ml_collections
+from ml_collections.config_dict import placeholder
+
+
+def get_config() -> ml_collections.ConfigDict:
+    return ml_collections.ConfigDict(
+        {
+            "seed": 0,
+            "skeleton": "",
+            "data": {"directory": "data/synthetic", "train_split": "train", "validation_split": "val"},
+            "network": {
+                "depth": 18,
+                "input_size": (128, 96),
+                "stride_in": "3x3",
+                "base_width": 32,
+                "deconv_filters": 64,
+            },
+            "crop": {"margin_pixels": 0.0, "margin_scale": 1.1, "keep_aspect": True, "convention": "stride"},
+            "normalization": {
+                "mean": (0.485, 0.456, 0.406),
+                "std": (0.229, 0.224, 0.225),
+                "channel_order": "rgb",
+            },
+            "augmentation": {
+                "mirror_probability": 0.5,
+                "rotation_degrees": 20.0,
+                "rotation_probability": 0.6,
+                "scale_range": (0.8, 1.25),
+                "shift": 0.05,
+                "color_gain": 0.2,
+            },
+            "target": {"sigma_cells": 2.0, "centers": "subcell", "cutoff_sigmas": placeholder(float)},
+            "loss": {"num_hard_joints": placeholder(int)},
+            "initialize": {"encoder": "", "source_workdir": "", "from_scratch": True},
+            "batch_size": 32,
+            "strategy": "auto",
+            "optimization": {
+                "learning_rate": 2e-3,
+                "learning_rate_drops": ((800, 0.3), (1050, 0.2)),
+                "warmup_steps": 50,
+                "gradient_clip_norm": placeholder(float),
+                "ema_decay": placeholder(float),
+                "accumulation_steps": 1,
+                "precision": "float32",
+                "jit_compile": False,
+            },
+            "run": {
+                "total_steps": 1200,
+                "log_every": 50,
+                "checkpoint_every": 500,
+                "max_to_keep": 2,
+                "evaluate_every": 600,
+                "best_metric": "AP",
+                "pictures_every": 600,
+            },
+            "inference": {"use_flip_test": True, "shift_one_cell": True, "decoding": "quarter", "blur_kernel": 11},
+            "selection": {"joint_threshold": 0.2, "oks_threshold": 0.9},
+            "evaluation": {"batch_size": 32, "box_score_threshold": 0.0},
+        }
+    )

@@ -1,0 +1,79 @@
+"""Pictures of what a network would see.
+
+    python -m data_prep.preview --data DIR --output DIR --num 20 --config=configs/two_stage_resnet50_coco.py
+
+Each picture shows one person: the augmented crop with its keypoints, and the target heatmaps over it. The config says
+how crops are cut and augmented; without one they are cut as in Xiao et al., 2018, at 256x192, without augmentation.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from absl import flags
+from ml_collections import config_flags
+
+from tfpose.command_line import run_program
+
+_DATA = flags.DEFINE_string("data", None, "Folder of a dataset made by data_prep.build.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the pictures.")
+_NUM = flags.DEFINE_integer("num", 20, "How many people to draw.", lower_bound=1)
+_SPLIT = flags.DEFINE_string("split", None, "Split of the data; default: the config's training split, or train.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment; see configs/.", lock_config=True)
+flags.mark_flags_as_required(["data", "output"])
+
+
+def main(argv: Sequence[str]) -> None:
+    """Draws people of a split."""
+    del argv
+    from tfpose.crops import CropSettings
+    from tfpose.data.augmentation import NO_AUGMENTATION, Augmentation
+    from tfpose.data.person_crops import PersonCrops
+    from tfpose.data.records import read_table
+    from tfpose.inference.keypoint_system import choose_skeleton
+    from tfpose.training.two_stage import TargetSettings, build_target_function
+
+    config = _CONFIG.value
+    split = _SPLIT.value or (config.data.train_split if config else "train")
+    table = read_table(_DATA.value, split)
+    skeleton, crop = table.skeleton, CropSettings((256, 192), margin_scale=1.25)
+    augmentation, target, seed = NO_AUGMENTATION, TargetSettings(sigma_cells=2.0), 0
+    if config:
+        skeleton = choose_skeleton(config.skeleton, skeleton)
+        crop = CropSettings(crop_size=tuple(config.network.input_size), **config.crop)
+        augmentation, seed = Augmentation(**config.augmentation), config.seed
+        target = TargetSettings(**config.target)
+    people = PersonCrops(table, skeleton, crop, augmentation, seed)
+    count = min(_NUM.value, len(people))
+    batch = people.batch(0, count, slice(0, count))
+    height, width = crop.crop_size
+    targets, weights = build_target_function(crop, (height // 4, width // 4), target)(batch)
+    paths = write_pictures(pathlib.Path(_OUTPUT.value), batch, np.asarray(targets), np.asarray(weights), skeleton)
+    print(f"{len(paths)} pictures of {len(people)} people in split {split}: {_OUTPUT.value}")
+
+
+def write_pictures(
+    directory: pathlib.Path, batch: dict[str, np.ndarray], targets: np.ndarray, weights: np.ndarray, skeleton
+) -> list[pathlib.Path]:
+    """Writes one picture per person of a batch: crop with keypoints, target heatmaps."""
+    from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
+
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for person in range(len(targets)):
+        gains = batch["color_gains"][person]
+        crop = np.clip(batch["crops"][person] * gains, 0, 255).round().astype(np.uint8)
+        drawn = draw_pose(crop, batch["keypoints"][person], weights[person] > 0, skeleton)
+        sheet = tile_pictures([drawn, overlay_heatmaps(crop, targets[person])], columns=2)
+        path = directory / f"person_{batch['person'][person]:06d}.png"
+        if not cv2.imwrite(str(path), sheet[..., ::-1]):
+            raise OSError(f"{path}: cannot write the picture")
+        paths.append(path)
+    return paths
+
+
+if __name__ == "__main__":
+    run_program(main)

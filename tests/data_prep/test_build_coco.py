@@ -1,0 +1,150 @@
+"""COCO's layout: every annotation arrives in the records, whatever the skeleton and the folders are called."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from source_folders import coco_person, write_coco
+
+from data_prep.annotations import count_split
+from data_prep.coco_keypoints.builder import Builder, read_source, split_names
+from data_prep.writing import write_dataset
+from tfpose.data import records
+from tfpose.skeletons import COCO17
+
+
+def test_records_hold_what_the_annotation_file_says(tmp_path):
+    root = write_coco(tmp_path / "source")
+    write_dataset(Builder, read_source(root), tmp_path / "out")
+    table = records.read_table(tmp_path / "out", "train")
+    assert table.images["file_name"][:2] == ["000000000000.jpg", "000000000001.png"]
+    assert table.images["height"].tolist() == [20, 21, 22, 23, 24]
+    assert table.images["width"].tolist() == [30] * 5
+    assert table.images["sequence"] == [""] * 5
+    assert table.images["is_labeled"].tolist() == [1] * 5
+    assert table.images["ignore_regions"] == [[]] * 5
+    assert table.people["annotation_id"].tolist() == [1, 11, 12, 31, 41, 42]
+    assert table.people["keypoints"][0].tolist() == [[4, 5], [0, 0], [8, 9]]
+    assert table.people["visibility"][0].tolist() == [2, 0, 1]
+    assert table.people["box"][0].tolist() == [2.5, 3, 12.5, 15]
+    assert np.isnan(table.people["head_box"]).all()
+    assert table.people["area"][0] == 60.5
+    assert table.people["is_crowd"].tolist() == [0, 0, 1, 0, 0, 1]
+    assert table.people["track_id"].tolist() == [-1] * 6
+    assert json.loads(table.people["segmentation"][2]) == {"counts": [3, 597], "size": [20, 30]}
+    for image, name in enumerate(table.images["file_name"]):
+        assert table.read_image_bytes(image) == (root / "train2017" / name).read_bytes()
+
+
+@pytest.mark.parametrize("below", ["", "images"])
+def test_pictures_may_lie_beside_the_annotations_or_below_images(tmp_path, below):
+    source = read_source(write_coco(tmp_path / "source", below=below))
+    assert list(source.splits) == ["train", "val"]
+    assert all(path.is_file() for path in source.splits["val"].image_paths)
+
+
+def test_years_are_left_out_of_names_of_splits_unless_that_makes_two_equal():
+    assert split_names(["train2017", "val2017"]) == ["train", "val"]
+    assert split_names(["train2014", "train2017"]) == ["train2014", "train2017"]
+    assert split_names(["test-dev2017", "minitrain_2017", "2017"]) == ["test_dev", "minitrain", "2017"]
+
+
+def test_sizes_that_the_file_does_not_say_are_those_of_the_pictures(tmp_path):
+    def forget_sizes(content):
+        for image in content["images"]:
+            del image["height"], image["width"]
+
+    write_dataset(Builder, read_source(write_coco(tmp_path / "source", change=forget_sizes)), tmp_path / "out")
+    assert records.read_table(tmp_path / "out", "val").images["height"].tolist() == [20, 21, 22, 23, 24]
+
+
+def test_boxes_outside_of_the_image_are_kept_and_told(tmp_path):
+    def move_boxes(content):
+        content["annotations"][0]["bbox"] = [-3, -3, 6, 6]
+        content["annotations"][1]["bbox"] = [31, 0, 5, 5]
+        content["annotations"][2]["bbox"] = [5, 5, 0, 5]
+
+    split = read_source(write_coco(tmp_path / "source", ("train",), change=move_boxes)).splits["train"]
+    assert split.notes == ("2 boxes are empty or outside their image (kept as they are)",)
+    assert split.people["box"][:2].tolist() == [[-3, -3, 3, 3], [31, 0, 36, 5]]
+
+
+def test_custom_pairs_and_sigmas_reach_the_dataset(tmp_path):
+    def name_sides_differently(content):
+        content["categories"][0]["keypoints"] = ["head", "hand_l", "hand_r"]
+
+    root = write_coco(tmp_path / "source", change=name_sides_differently)
+    write_dataset(Builder, read_source(root, [("hand_l", "hand_r")], [0.1, 0.2, 0.3]), tmp_path / "out")
+    skeleton = records.read_skeleton(tmp_path / "out")
+    assert skeleton.flip_order.tolist() == [0, 2, 1]
+    assert skeleton.sigmas.tolist() == [0.1, 0.2, 0.3]
+    assert read_source(root).digest != read_source(root, [("hand_l", "hand_r")]).digest
+
+
+def test_a_joint_that_a_pair_names_must_be_there(tmp_path):
+    root = write_coco(tmp_path / "source")
+    with pytest.raises(ValueError, match="person_keypoints_train2017.json: .*unknown joint 'hand_l'"):
+        read_source(root, [("hand_l", "hand_r")])
+
+
+def test_splits_with_different_skeletons_are_refused(tmp_path):
+    root = write_coco(tmp_path / "source")
+    path = root / "annotations" / "person_keypoints_val2017.json"
+    content = json.loads(path.read_text())
+    content["categories"][0]["keypoints"][0] = "nose"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="val2017.json: should have the skeleton of person_keypoints_train2017.json"):
+        read_source(root)
+
+
+def test_a_folder_without_annotations_or_pictures_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected annotations/person_keypoints_<split>.json"):
+        read_source(tmp_path)
+    root = write_coco(tmp_path / "source")
+    (root / "val2017").rename(root / "validation")
+    with pytest.raises(
+        FileNotFoundError, match="expected the pictures of split 'val2017' in .*val2017 or .*images/val2017"
+    ):
+        read_source(root)
+
+
+def test_a_person_in_an_unknown_image_is_named(tmp_path):
+    def add_person(content):
+        content["annotations"].append(coco_person(99, 555))
+
+    with pytest.raises(ValueError, match="annotation 99: 'image_id' should be one of the 5 ids in 'images', found 555"):
+        read_source(write_coco(tmp_path / "source", change=add_person))
+
+
+EXPECTED = {
+    ("coco_mini", "train"): (51, 41, 35, 164, 5, 93, 923),
+    ("coco_mini", "val"): (74, 66, 57, 305, 7, 154, 1575),
+    ("lspet", "train"): (8500, 8500, 8500, 8500, 0, 8500, 104722),
+    ("lspet", "val"): (500, 500, 500, 500, 0, 500, 6164),
+}
+NAMES = (
+    *("images", "images with people", "images with keypoints", "people", "crowd"),
+    *("people with keypoints", "labeled keypoints"),
+)
+
+
+@pytest.mark.parametrize("dataset", ["coco_mini", "lspet"])
+def test_counts_of_real_datasets(shared_dir, dataset):
+    source = read_source(shared_dir / "data" / dataset)
+    for name, split in source.splits.items():
+        counts = count_split(split)
+        assert tuple(counts[field] for field in NAMES) == EXPECTED[dataset, name]
+
+
+def test_real_photos_are_converted_bit_by_bit(shared_dir, tmp_path):
+    source = read_source(shared_dir / "data" / "coco_mini")
+    write_dataset(Builder, source, tmp_path)
+    assert records.read_skeleton(tmp_path) == COCO17
+    for name, split in source.splits.items():
+        table = records.read_table(tmp_path, name)
+        assert table.num_images == split.num_images
+        assert np.array_equal(table.people["keypoints"], split.people["keypoints"])
+        for image in range(table.num_images):
+            assert table.read_image_bytes(image) == split.image_paths[image].read_bytes()

@@ -1,0 +1,156 @@
+"""PoseTrack's layouts of 2017, 2018 and 2021, and synthetic videos, as records."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+from source_folders import write_posetrack17, write_posetrack18
+
+from data_prep.annotations import count_split
+from data_prep.posetrack17.builder import Builder as Builder17
+from data_prep.posetrack17.builder import read_source as read_source17
+from data_prep.posetrack18.builder import Builder as Builder18
+from data_prep.posetrack18.builder import read_source as read_source18
+from data_prep.posetrack21.builder import read_source as read_source21
+from data_prep.synthetic.builder import Builder as SyntheticBuilder
+from data_prep.synthetic.builder import read_source as draw_source
+from data_prep.writing import write_dataset
+from tfpose.data import records
+from tfpose.skeletons import POSETRACK15
+
+NOSE, ANKLE = POSETRACK15.index("nose"), POSETRACK15.index("right_ankle")
+
+
+def test_2018_frames_and_people_arrive_in_the_records(tmp_path):
+    root = write_posetrack18(tmp_path / "source")
+    write_dataset(Builder18, read_source18(root), tmp_path / "out")
+    table = records.read_table(tmp_path / "out", "val")
+    assert table.skeleton == POSETRACK15
+    assert table.images["sequence"] == ["000001_mpii_test"] * 4
+    assert table.images["frame"].tolist() == [0, 1, 2, 3]
+    assert table.images["is_labeled"].tolist() == [1, 1, 1, 0]
+    assert table.images["image_id"].tolist() == [10000010000, 10000010001, 10000010002, 10000010003]
+    assert table.images["height"].tolist() == [24] * 4
+    assert table.images["file_name"][2] == "images/val/000001_mpii_test/000002.jpg"
+    assert [region.tolist() for region in table.images["ignore_regions"][0]] == [[[0, 0], [4, 0], [4, 4]]]
+    assert table.images["ignore_regions"][1] == []
+    assert table.first_person.tolist() == [0, 2, 3, 3, 3]
+    assert table.people["track_id"].tolist() == [0, 1, 0]
+    assert table.people["annotation_id"].tolist() == [1000001000000, 1000001000001, 1000001000100]
+    assert table.people["keypoints"][:, NOSE].tolist() == [[5, 6], [6, 6], [5, 7]]
+    assert table.people["visibility"][0, [NOSE, ANKLE]].tolist() == [2, 1]
+    assert table.people["visibility"].sum() == 9
+    assert table.people["head_box"].tolist() == [[1, 2, 4, 6], [4, 5, 6, 8], [1, 2, 4, 6]]
+    assert table.people["box"][1].tolist() == [4, 5, 14, 16]
+    # From (5, 6) to (15, 16), grown by 15 % on every side.
+    np.testing.assert_allclose(table.people["box"][0], [3.5, 4.5, 16.5, 17.5])
+    np.testing.assert_allclose(table.people["area"], [169, 110, 13 * 11.7], rtol=1e-6)
+
+
+def test_2018_missing_picture_of_an_unlabeled_frame_is_left_out_and_of_a_labeled_one_an_error(tmp_path):
+    root = write_posetrack18(tmp_path / "source", ("val",))
+    (root / "images" / "val" / "000000_mpii_test" / "000003.jpg").unlink()
+    split = read_source18(root).splits["val"]
+    assert split.num_images == 3
+    assert split.notes == ("1 unlabeled frames without their picture were left out",)
+    (root / "images" / "val" / "000000_mpii_test" / "000002.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"000002.jpg: image file not found, but frame 2 of .* is labeled"):
+        read_source18(root)
+
+
+def test_2017_frames_and_people_arrive_in_the_records(tmp_path):
+    root = write_posetrack17(tmp_path / "source")
+    write_dataset(Builder17, read_source17(root), tmp_path / "out")
+    table = records.read_table(tmp_path / "out", "train")
+    assert table.images["sequence"] == ["000342_mpii"] * 2
+    assert table.images["is_labeled"].tolist() == [1, 0]
+    assert table.images["image_id"].tolist() == [10003420000, 10003420001]
+    assert table.people["track_id"].tolist() == [3]
+    assert table.people["visibility"][0, [NOSE, ANKLE]].tolist() == [2, 1]
+    assert table.people["head_box"].tolist() == [[1, 2, 3, 4]]
+    np.testing.assert_allclose(table.people["box"][0], [3.5, 4.5, 16.5, 17.5])
+
+
+@pytest.mark.parametrize("folder", ["annotations", "posetrack_data"])
+def test_2021_annotations_may_lie_in_either_folder(tmp_path, folder):
+    root = write_posetrack18(tmp_path / "source", annotation_folder=folder)
+    assert count_split(read_source21(root).splits["train"])["labeled keypoints"] == 6
+
+
+def test_2021_people_without_joints_are_kept(tmp_path):
+    root = write_posetrack18(tmp_path / "source", ("val",))
+    path = root / "annotations" / "val" / "000000_mpii_test.json"
+    content = json.loads(path.read_text())
+    content["annotations"][1]["keypoints"] = []
+    path.write_text(json.dumps(content))
+    split = read_source21(root).splits["val"]
+    assert count_split(split)["people"] == 3
+    assert count_split(split)["people with keypoints"] == 2
+    assert split.people["box"][1].tolist() == [4, 5, 14, 16]
+
+
+def test_a_folder_without_annotations_is_named(tmp_path):
+    for year in (17, 18, 21):
+        read_source = importlib.import_module(f"data_prep.posetrack{year}.builder").read_source
+        with pytest.raises(FileNotFoundError, match=r"expected annotations/<split>/\*.json in it, found none"):
+            read_source(tmp_path)
+
+
+def test_synthetic_videos_are_drawn_once_and_read(tmp_path):
+    options = {"num_videos": {"train": 2, "val": 1}, "num_frames": 2, "image_size": (64, 96), "max_people": 2}
+    source = draw_source(tmp_path / "videos", **options)
+    write_dataset(SyntheticBuilder, source, tmp_path / "out")
+    train, val = (records.read_table(tmp_path / "out", split) for split in ("train", "val"))
+    assert train.num_images == 4 and val.num_images == 2
+    assert set(train.images["sequence"]).isdisjoint(val.images["sequence"])
+    assert (train.images["height"] == 64).all() and (train.images["width"] == 96).all()
+    assert np.isfinite(train.people["head_box"]).all()
+    files = sorted((tmp_path / "videos").rglob("*.jpg"))
+    before = [path.stat().st_mtime_ns for path in files]
+    again = draw_source(tmp_path / "videos", **options)
+    assert again.digest == source.digest
+    assert [path.stat().st_mtime_ns for path in files] == before
+
+
+def test_synthetic_videos_of_earlier_runs_are_not_mixed_in(tmp_path):
+    options = {"num_frames": 1, "image_size": (64, 96), "max_people": 1}
+    draw_source(tmp_path, num_videos={"train": 3, "val": 1}, **options)
+    source = draw_source(tmp_path, num_videos={"train": 1, "val": 1}, **options)
+    assert source.splits["train"].num_images == 1
+
+
+@pytest.mark.parametrize(
+    ("read_source", "dataset", "expected"),
+    [
+        (read_source18, "posetrack18_mini", {"train": (28, 112, 4, 1467), "val": (2, 13, 13, 171)}),
+        (read_source17, "posetrack17_mini", {"train": (28, 112, 4, 1467 + 101)}),
+    ],
+)
+def test_counts_of_real_datasets(shared_dir, read_source, dataset, expected):
+    source = read_source(shared_dir / "data" / dataset)
+    names = ("images", "people", "tracks", "labeled keypoints")
+    found = {split: tuple(count_split(source.splits[split])[name] for name in names) for split in source.splits}
+    assert found == expected
+
+
+def test_hidden_joints_of_real_2017_annotations_are_marked(shared_dir):
+    split = read_source17(shared_dir / "data" / "posetrack17_mini").splits["train"]
+    assert (split.people["visibility"] == 1).sum() == 101
+    assert (split.people["visibility"] == 2).sum() == 1467
+
+
+def test_real_frames_are_converted_bit_by_bit(shared_dir, tmp_path):
+    source = read_source18(shared_dir / "data" / "posetrack18_mini")
+    write_dataset(Builder18, source, tmp_path)
+    table = records.read_table(tmp_path, "val")
+    for image, path in enumerate(source.splits["val"].image_paths):
+        assert table.read_image_bytes(image) == path.read_bytes()
+    for sequence, regions in zip(table.images["sequence"], table.images["ignore_regions"], strict=True):
+        path = shared_dir / "data" / "posetrack18_mini" / "annotations" / "val" / f"{sequence}.json"
+        (image,) = json.loads(path.read_text())["images"]
+        assert [region[:, 0].tolist() for region in regions] == image["ignore_regions_x"]
+        assert [region[:, 1].tolist() for region in regions] == image["ignore_regions_y"]
+    assert np.isfinite(table.people["head_box"]).all()

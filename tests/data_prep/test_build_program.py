@@ -1,0 +1,124 @@
+"""python -m data_prep.build from outside: exit codes, messages, interruption."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from source_folders import write_coco, write_posetrack18
+
+from tfpose.data import records
+
+
+def command(*arguments) -> list[str]:
+    return [sys.executable, "-m", "data_prep.build", *map(str, arguments)]
+
+
+def run(project_dir, *arguments) -> subprocess.CompletedProcess:
+    return subprocess.run(command(*arguments), cwd=project_dir, capture_output=True, text=True, timeout=120)
+
+
+def test_a_dataset_is_converted_counted_and_named(project_dir, tmp_path):
+    source = write_coco(tmp_path / "source")
+    done = run(project_dir, "coco_keypoints", "--source", source, "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "skeleton person: 3 joints: head, left_hand, right_hand"
+    assert lines[1] == "swapped by a mirror: left_hand/right_hand"
+    counts = {line[:22].strip(): line[22:].split() for line in lines[3:-1]}
+    assert counts["images"] == ["5", "5"]
+    assert counts["crowd"] == ["2", "2"]
+    assert counts["labeled keypoints"] == ["8", "8"]
+    assert lines[-1] == str(tmp_path / "out" / "coco_keypoints" / "1.0.0")
+    assert "Traceback" not in done.stderr
+    assert "10/10" in done.stderr
+    assert records.read_table(lines[-1], "train").num_images == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "DATASET should be one of coco_keypoints, posetrack17, .*, found nothing; see --help"),
+        (["coco"], "DATASET should be one of .*, found coco; see --help"),
+        (["coco_keypoints", "--source=/nowhere"], "--output should be a folder to write to, found nothing"),
+        (
+            ["coco_keypoints", "--output={tmp}/o"],
+            "--source should be the folder of the published dataset, found nothing",
+        ),
+        (["posetrack18", "--source=/nowhere", "--output={tmp}/o"], "--source should be a folder, found no such folder"),
+        (["posetrack18", "--source={tmp}", "--output={tmp}/o"], r"expected annotations/<split>/\*.json in it"),
+        (["coco_keypoints", "--source={tmp}", "--output={tmp}/o", "--sigmas=a"], "--sigmas should be numbers, found a"),
+        (
+            ["coco_keypoints", "--source={tmp}", "--output={tmp}/o", "--left_right_pairs=a"],
+            "--left_right_pairs should be left:right,left:right, found a",
+        ),
+    ],
+)
+def test_wrong_arguments_end_with_one_line(project_dir, tmp_path, arguments, message):
+    done = run(project_dir, *(argument.format(tmp=tmp_path) for argument in arguments))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("data_prep.build: ")
+    assert __import__("re").search(message, line), line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_flag_value_ends_without_a_traceback(project_dir):
+    done = run(project_dir, "synthetic", "--num_frames=0")
+    assert done.returncode in (1, 2)
+    assert "num_frames" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_help_names_the_datasets_and_the_flags(project_dir):
+    done = run(project_dir, "--help")
+    for word in ("coco_keypoints", "posetrack17", "synthetic", "--source", "--output", "--left_right_pairs", "--seed"):
+        assert word in done.stdout
+
+
+def test_a_wrong_annotation_file_ends_with_one_line_and_without_tensorflow(project_dir, tmp_path):
+    source = write_posetrack18(tmp_path / "source")
+    path = source / "annotations" / "val" / "000001_mpii_test.json"
+    path.write_text(path.read_text()[:-5])
+    done = run(project_dir, "posetrack18", "--source", source, "--output", tmp_path / "out")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"data_prep.build: {path}: broken JSON at line 1, column ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_program_leaves_nothing_and_can_be_run_again(project_dir, tmp_path, number):
+    source = write_coco(tmp_path / "source")
+    picture = source / "val2017" / "000000000002.jpg"
+    data = picture.read_bytes()
+    picture.unlink()
+    # Reading a pipe waits until somebody writes, so the program surely is in the middle of its work.
+    os.mkfifo(picture)
+    arguments = ("coco_keypoints", "--source", source, "--output", tmp_path / "out")
+    process = subprocess.Popen(command(*arguments), cwd=project_dir, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for_shard(tmp_path / "out")
+        process.send_signal(number)
+        time.sleep(0.5)
+        picture.write_bytes(data)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "data_prep.build: interrupted; the dataset was not written"
+    assert "Traceback" not in errors
+    assert list((tmp_path / "out").iterdir()) == []
+    picture.unlink()
+    picture.write_bytes(data)
+    assert run(project_dir, *arguments).returncode == 0
+
+
+def wait_for_shard(output: pathlib.Path) -> None:
+    deadline = time.monotonic() + 60
+    while not list(output.rglob("*val*.tfrecord*")):
+        assert time.monotonic() < deadline, "the program did not start to write"
+        time.sleep(0.05)

@@ -1,0 +1,91 @@
+"""Which points lie inside polygons, exactly. NumPy only."""
+
+from __future__ import annotations
+
+import fractions
+from collections.abc import Sequence
+
+import numpy as np
+
+# Edges compared with points at a time; bounds memory.
+_TESTS_PER_BLOCK = 1 << 18
+# Cross products smaller than this share of their terms are computed again without rounding.
+_UNSAFE_SHARE = 1e-12
+
+
+def points_inside(
+    points: np.ndarray, point_frames: np.ndarray, polygons: Sequence[np.ndarray], polygon_frames: np.ndarray
+) -> np.ndarray:
+    """[K] bool: whether each point is strictly inside a polygon of its frame.
+
+    Inside is even-odd (crossing number), each polygon by itself; a point on the outline is outside. Polygons close by
+    themselves; one without points has no inside.
+
+    Args:
+        points: [K, 2] (x, y).
+        point_frames: [K] not decreasing.
+        polygons: N arrays [n, 2].
+        polygon_frames: [N].
+    """
+    is_inside = np.zeros(len(points), bool)
+    sizes = np.array([len(polygon) for polygon in polygons], np.int64)
+    wanted = np.flatnonzero(sizes > 0)
+    if not len(wanted) or not len(points):
+        return is_inside
+    corners = np.concatenate([polygons[index] for index in wanted])
+    first_corners = np.cumsum(sizes[wanted]) - sizes[wanted]
+    low = np.minimum.reduceat(corners, first_corners)
+    high = np.maximum.reduceat(corners, first_corners)
+    firsts = np.searchsorted(point_frames, polygon_frames[wanted], side="left")
+    ends = np.searchsorted(point_frames, polygon_frames[wanted], side="right")
+    for block in _blocks(ends - firsts):
+        polygon, point = _expand(block, firsts[block], (ends - firsts)[block])
+        is_near = ((points[point] > low[polygon]) & (points[point] < high[polygon])).all(axis=1)
+        polygon, point = polygon[is_near], point[is_near]
+        for pairs in _blocks(sizes[wanted][polygon]):
+            inside = _are_inside(
+                points[point[pairs]], corners, first_corners[polygon[pairs]], sizes[wanted][polygon[pairs]]
+            )
+            is_inside[point[pairs][inside]] = True
+    return is_inside
+
+
+def _blocks(sizes: np.ndarray) -> list[np.ndarray]:
+    """Positions in blocks whose sizes add up to little more than the limit."""
+    if not len(sizes):
+        return []
+    number = np.cumsum(sizes) // _TESTS_PER_BLOCK
+    return np.split(np.arange(len(sizes)), np.flatnonzero(np.diff(number)) + 1)
+
+
+def _expand(labels: np.ndarray, firsts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each label `count` times, beside first, first + 1, ..."""
+    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(labels, counts), np.repeat(firsts, counts) + offsets
+
+
+def _are_inside(points: np.ndarray, corners: np.ndarray, firsts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """[M] bool: point m is inside the polygon `corners[firsts[m]:firsts[m] + sizes[m]]`."""
+    pair, start = _expand(np.arange(len(points)), firsts, sizes)
+    is_last = start == (firsts + sizes - 1)[pair]
+    a, b, p = corners[start], corners[np.where(is_last, firsts[pair], start + 1)], points[pair]
+    side = _side_of_line(a, b, p)
+    is_between = ((p >= np.minimum(a, b)) & (p <= np.maximum(a, b))).all(axis=1)
+    is_upward, is_downward = (a[:, 1] <= p[:, 1]) & (b[:, 1] > p[:, 1]), (b[:, 1] <= p[:, 1]) & (a[:, 1] > p[:, 1])
+    crosses = (is_upward & (side > 0)) | (is_downward & (side < 0))
+    first_edges = np.cumsum(sizes) - sizes
+    is_odd = np.add.reduceat(crosses.astype(np.int64), first_edges) % 2 == 1
+    is_on_outline = np.logical_or.reduceat((side == 0) & is_between, first_edges)
+    return is_odd & ~is_on_outline
+
+
+def _side_of_line(a: np.ndarray, b: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """[M] sign: on which side of the line from a to b each point p is, 0 on it; free of rounding."""
+    left = (b[:, 0] - a[:, 0]) * (p[:, 1] - a[:, 1])
+    right = (b[:, 1] - a[:, 1]) * (p[:, 0] - a[:, 0])
+    sign = np.sign(left - right)
+    for index in np.flatnonzero(np.abs(left - right) <= _UNSAFE_SHARE * (np.abs(left) + np.abs(right))):
+        (ax, ay), (bx, by), (px, py) = ([fractions.Fraction(float(v)) for v in row[index]] for row in (a, b, p))
+        exact = (bx - ax) * (py - ay) - (by - ay) * (px - ax)
+        sign[index] = (exact > 0) - (exact < 0)
+    return sign

@@ -1,0 +1,209 @@
+"""The columns of files of PoseTrack 2018 and PoseTrack21."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfpose import boxes as box_math
+from tfpose.json_files import distinct_ids, is_number, object_list
+from tfpose.posetrack.columns import PersonColumns
+from tfpose.posetrack.json_columns import (
+    MALFORMED,
+    PersonPlaces,
+    fast_or_explained,
+    finite_numbers,
+    is_score,
+    scores_from_json,
+    whole_numbers,
+)
+from tfpose.posetrack.sequences import JOINTS_BY_NUMBER, NO_SCORE, sequence_name
+
+# poseval refuses frame numbers from here on.
+_FRAME_NUMBER_LIMIT = 10000
+_IMAGE_NAME = re.compile(r"(?:.*/)?(\d+)_(?:mpii|bonn|mpiinew)(?:_[^/]*)?/(\d+)\.jpg", re.ASCII | re.DOTALL)
+
+
+def columns_from_2018(
+    path: pathlib.Path, content: Any, joints: Sequence[str], is_ground_truth: bool, is_posetrack21: bool
+) -> PersonColumns:
+    """Reads the content of a 2018 or 2021 file.
+
+    Args:
+        path: of the file, for messages and the sequence's name.
+        content: of the file.
+        joints: names in the order of the file's keypoints.
+        is_ground_truth: read head boxes and ignore regions.
+        is_posetrack21: read as PoseTrack21's evaluator does, else as poseval.
+
+    Raises:
+        ValueError: names the file, frame, person and field.
+    """
+    all_images = object_list(path, content, "images")
+    annotations = object_list(path, content, "annotations")
+    images = all_images if is_posetrack21 else _images_of_first_video(path, all_images)
+    image_ids = distinct_ids(path, "image", images)
+    people, frames = _people_by_frame(path, annotations, image_ids, keeps_unknown=is_posetrack21)
+    names = [str(image.get("file_name", "")) for image in images]
+    where = PersonPlaces(path, names, frames, people)
+    order = [list(joints).index(joint) for joint in JOINTS_BY_NUMBER]
+    keypoints = _keypoints_2018(people, len(joints), where)[:, order]
+    scores = _scores_2018(people, len(joints), where)[:, order]
+    is_joint = (keypoints[..., :2] > 0).all(axis=-1) if is_posetrack21 else (keypoints != 0).any(axis=-1)
+    point_people, point_joints = np.nonzero(is_joint)
+    return PersonColumns(
+        path=path,
+        name=sequence_name(path),
+        frame_names=names,
+        image_ids=image_ids,
+        is_labeled=_is_labeled(path, images, is_required=is_posetrack21 and is_ground_truth),
+        frames=frames,
+        track_ids=_track_ids_2018(people, where),
+        head_boxes=_head_boxes_2018(people, where) if is_ground_truth else np.full((len(people), 4), np.nan),
+        has_points=np.ones(len(people), bool),
+        point_people=point_people,
+        point_joints=point_joints,
+        points=keypoints[point_people, point_joints, :2],
+        point_scores=scores[point_people, point_joints],
+        regions=_regions_2018(path, images, is_required=is_posetrack21) if is_ground_truth else (),
+    )
+
+
+def _images_of_first_video(path: pathlib.Path, images: Sequence[Mapping]) -> list[Mapping]:
+    """poseval keeps the images whose folder has the same leading number as the first one, without notice."""
+    numbers = []
+    for index, image in enumerate(images):
+        name = image.get("file_name")
+        match = _IMAGE_NAME.fullmatch(name) if isinstance(name, str) else None
+        if match is None or len(match[1]) > 18 or len(match[2]) > 18 or int(match[2]) >= _FRAME_NUMBER_LIMIT:
+            raise ValueError(
+                f"{path}: frame {index}: 'file_name' should end with <number>_<mpii, bonn or mpiinew>/"
+                f"<number below {_FRAME_NUMBER_LIMIT}>.jpg, found {name!r:.100}"
+            )
+        numbers.append(int(match[1]))
+    return [image for image, number in zip(images, numbers, strict=True) if number == numbers[0]]
+
+
+def _people_by_frame(
+    path: pathlib.Path, annotations: Sequence[Mapping], image_ids: np.ndarray, keeps_unknown: bool
+) -> tuple[list[Mapping], np.ndarray]:
+    """The annotations sorted by frame, and the frame of each [N]."""
+    position = {image_id: index for index, image_id in enumerate(image_ids.tolist())}
+    try:
+        found = [position.get(annotation["image_id"], -1) for annotation in annotations]
+    except MALFORMED as error:
+        wrong = next(a for a in annotations if not isinstance(a.get("image_id"), (int, float, str)))
+        raise ValueError(
+            f"{path}: annotation {wrong.get('id', '')!r}: 'image_id' should be a whole number, "
+            f"found {wrong.get('image_id')!r:.60}"
+        ) from error
+    frames = np.array(found, np.int64)
+    if keeps_unknown and (frames < 0).any():
+        wrong = annotations[int(np.argmax(frames < 0))]
+        raise ValueError(
+            f"{path}: annotation {wrong.get('id', '')!r}: 'image_id' should be one of the {len(image_ids)} ids in "
+            f"'images', found {wrong['image_id']!r:.60}"
+        )
+    order = np.argsort(frames, kind="stable")
+    order = order[np.count_nonzero(frames < 0) :]
+    return [annotations[index] for index in order.tolist()], frames[order]
+
+
+def _keypoints_2018(people: Sequence[Mapping], num_joints: int, where: PersonPlaces) -> np.ndarray:
+    """[N, J, 3] (x, y, flag)"""
+    size = 3 * num_joints
+
+    def read() -> np.ndarray:
+        return finite_numbers([person["keypoints"] for person in people], (len(people), size))
+
+    def explain() -> None:
+        for index, person in enumerate(people):
+            row = person.get("keypoints")
+            if not isinstance(row, list) or len(row) != size or not all(is_number(value) for value in row):
+                found = f"{len(row)}: {row!r:.60}" if isinstance(row, list) else f"{row!r:.60}"
+                raise ValueError(
+                    f"{where(index)}: 'keypoints' should be {size} numbers (x, y, flag of each joint), found {found}"
+                )
+
+    return fast_or_explained(where.path, read, explain).reshape(-1, num_joints, 3)
+
+
+def _scores_2018(people: Sequence[Mapping], num_joints: int, where: PersonPlaces) -> np.ndarray:
+    """[N, J]"""
+    lists = [person.get("scores", ()) for person in people]
+    holders = [index for index, row in enumerate(lists) if row or row is None]
+    scores = np.full((len(people), num_joints), NO_SCORE)
+
+    def read() -> np.ndarray:
+        return scores_from_json([lists[index][:num_joints] for index in holders], (len(holders), num_joints))
+
+    def explain() -> None:
+        for index in holders:
+            row = lists[index]
+            if not isinstance(row, list) or len(row) < num_joints or not all(map(is_score, row[:num_joints])):
+                found = f"{len(row)}: {row!r:.60}" if isinstance(row, list) else f"{row!r:.60}"
+                raise ValueError(
+                    f"{where(index)}: 'scores' should be {num_joints} numbers or an empty list, found {found}"
+                )
+
+    if holders:
+        scores[holders] = fast_or_explained(where.path, read, explain)
+    return scores
+
+
+def _track_ids_2018(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarray:
+    return whole_numbers([person.get("track_id") for person in people], where)
+
+
+def _head_boxes_2018(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarray:
+    """[N, 4] xyxy; NaN where the field is absent or empty."""
+    holders = [index for index, person in enumerate(people) if person.get("bbox_head", []) != []]
+    boxes = np.full((len(people), 4), np.nan)
+
+    def read() -> np.ndarray:
+        return finite_numbers([people[index]["bbox_head"] for index in holders], (len(holders), 4))
+
+    def explain() -> None:
+        for index in holders:
+            row = people[index]["bbox_head"]
+            if not isinstance(row, list) or len(row) != 4 or not all(is_number(value) for value in row):
+                raise ValueError(
+                    f"{where(index)}: 'bbox_head' should be 4 numbers: x, y, width, height, found {row!r:.80}"
+                )
+
+    if holders:
+        boxes[holders] = box_math.xyxy_from_xywh(fast_or_explained(where.path, read, explain))
+    return boxes
+
+
+def _is_labeled(path: pathlib.Path, images: Iterable[Mapping], is_required: bool) -> np.ndarray:
+    for index, image in enumerate(images) if is_required else ():
+        if "is_labeled" not in image:
+            raise ValueError(f"{path}: frame {index}: 'is_labeled' should be true or false, found nothing")
+    return np.array([bool(image.get("is_labeled")) for image in images], bool)
+
+
+def _regions_2018(
+    path: pathlib.Path, images: Sequence[Mapping], is_required: bool
+) -> tuple[tuple[int, np.ndarray], ...]:
+    """Polygons; a frame has none unless both coordinates are there."""
+    regions = []
+    for index, image in enumerate(images):
+        columns, rows = image.get("ignore_regions_x"), image.get("ignore_regions_y")
+        if "ignore_regions_x" not in image or "ignore_regions_y" not in image:
+            if is_required:
+                raise ValueError(f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' should be there")
+            continue
+        try:
+            polygons = [finite_numbers([x, y], (2, len(x))).T for x, y in zip(columns, rows, strict=True)]
+        except MALFORMED as error:
+            raise ValueError(
+                f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' should be equally long lists of "
+                f"equally long lists of numbers, found {columns!r:.60} and {rows!r:.60}"
+            ) from error
+        regions.extend((index, polygon) for polygon in polygons)
+    return tuple(regions)
