@@ -4,8 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TEST_WORKERS ?= 2
 TEST_FLAGS ?=
+DEMO ?= demo
+DEMO_CONFIG := configs/two_stage_resnet18_synthetic.py
+export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint format install benchmarks clean
+.PHONY: demo test lint format install clean
 
 install: $(VENV)/.installed
 
@@ -14,8 +17,14 @@ $(VENV)/.installed: setup.py constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]' --constraint constraints.txt
 	touch $@
 
+# Every step is a command of the README; each continues or leaves alone what an earlier call finished.
 demo: install
-	$(BIN)/python -m demo --output=demo_output
+	$(BIN)/python -m data_prep.build synthetic --output $(DEMO)/data
+	$(BIN)/python train_main.py --config=$(DEMO_CONFIG) --workdir=$(DEMO)/run --config.data.directory=$(DEMO)/data/synthetic
+	$(BIN)/python eval_main.py --config=$(DEMO_CONFIG) --workdir=$(DEMO)/run --output_dir=$(DEMO)/results \
+		--config.data.directory=$(DEMO)/data/synthetic --num_pictures=12
+	$(BIN)/python -m tfpose.export --workdir=$(DEMO)/run --output=$(DEMO)/saved_model
+	@echo "Pictures: $(DEMO)/results/pictures   PoseTrack JSON: $(DEMO)/results/predictions   SavedModel: $(DEMO)/saved_model"
 
 lint: install
 	$(BIN)/ruff check .
@@ -27,8 +36,8 @@ format: install
 
 # One thread per test process: two processes share the cores.
 test: install lint
-	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=2 \
+	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal $(TEST_FLAGS)
 
 clean:
-	rm -rf $(VENV) demo_output build *.egg-info
+	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -45,9 +45,7 @@ def clip(boxes: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     return np.clip(boxes, 0, [width, height, width, height])
 
 
-def around_keypoints(
-    keypoints: np.ndarray, is_labeled: np.ndarray, relative_margin: float = 0.0
-) -> np.ndarray:
+def around_keypoints(keypoints: np.ndarray, is_labeled: np.ndarray, relative_margin: float = 0.0) -> np.ndarray:
     """The extent of the labelled joints of each person, grown on every side.
 
     PoseTrack 2018 boxes are this extent grown by 15 % (`relative_margin=0.15`) of each side's length.

@@ -87,9 +87,7 @@ def warp_image(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> 
         [height, width, 3] uint8.
     """
     height, width = size
-    return cv2.warpAffine(
-        image, np.asarray(matrix, np.float64), (width, height), flags=cv2.INTER_LINEAR
-    )
+    return cv2.warpAffine(image, np.asarray(matrix, np.float64), (width, height), flags=cv2.INTER_LINEAR)
 
 
 def warp_image_tensor(image: Array, matrix: Array, size: tuple[int, int]) -> Array:

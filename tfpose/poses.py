@@ -30,9 +30,7 @@ class Poses:
 
     def __post_init__(self) -> None:
         if self.keypoints.ndim != 3 or self.keypoints.shape[2] != 2:
-            raise ValueError(
-                f"Poses: keypoints must be [people, joints, 2], got {self.keypoints.shape}"
-            )
+            raise ValueError(f"Poses: keypoints must be [people, joints, 2], got {self.keypoints.shape}")
         people, joints = self.keypoints.shape[:2]
         expected = {
             "joint_scores": (people, joints),

@@ -61,8 +61,7 @@ class Skeleton:
         _check_limbs(self.name, self.limbs, self.num_joints)
         if np.shape(self.sigmas) != (self.num_joints,) or not np.all(np.asarray(self.sigmas) > 0):
             raise ValueError(
-                f"skeleton {self.name}: sigmas must be {self.num_joints} positive numbers, "
-                f"got {self.sigmas!r}"
+                f"skeleton {self.name}: sigmas must be {self.num_joints} positive numbers, got {self.sigmas!r}"
             )
         object.__setattr__(self, "flip_order", self._build_flip_order())
 
@@ -79,9 +78,7 @@ class Skeleton:
     def index(self, joint: str) -> int:
         """Position of a joint by name; an unknown name is an error that lists the known ones."""
         if joint not in self.joints:
-            raise ValueError(
-                f"skeleton {self.name}: unknown joint {joint!r}; it has {', '.join(self.joints)}"
-            )
+            raise ValueError(f"skeleton {self.name}: unknown joint {joint!r}; it has {', '.join(self.joints)}")
         return self.joints.index(joint)
 
     def to_dict(self) -> dict:
@@ -111,10 +108,7 @@ class Skeleton:
             flip_order[i], flip_order[j] = j, i
         for joint, order in zip(self.joints, flip_order, strict=True):
             if side_of(joint) and self.joints[order] == joint:
-                raise ValueError(
-                    f"skeleton {self.name}: {joint!r} names a side but has no partner in "
-                    "left_right_pairs"
-                )
+                raise ValueError(f"skeleton {self.name}: {joint!r} names a side but has no partner in left_right_pairs")
         return flip_order
 
 
@@ -187,9 +181,7 @@ def skeleton_from_coco_category(
     name = str(category.get("name", "person"))
     joints = category.get("keypoints")
     if not isinstance(joints, Sequence) or isinstance(joints, str) or not joints:
-        raise ValueError(
-            f"category {name!r}: 'keypoints' must be a list of joint names, got {joints!r}"
-        )
+        raise ValueError(f"category {name!r}: 'keypoints' must be a list of joint names, got {joints!r}")
     limbs = [(int(a) - 1, int(b) - 1) for a, b in category.get("skeleton", [])]
     _check_limbs(name, limbs, len(joints))
     limb_names = [(joints[a], joints[b]) for a, b in limbs]
@@ -217,9 +209,7 @@ def joint_mapping(source: Sequence[str], target: Sequence[str]) -> np.ndarray:
     return np.array([position.get(joint, -1) for joint in target], np.int64)
 
 
-def map_joints(
-    values: np.ndarray, source: Sequence[str], target: Sequence[str], fill: float = 0.0
-) -> np.ndarray:
+def map_joints(values: np.ndarray, source: Sequence[str], target: Sequence[str], fill: float = 0.0) -> np.ndarray:
     """Reorders [..., J_source, C] by joint name to [..., J_target, C]; what the source lacks is `fill`."""
     order = joint_mapping(source, target)
     mapped = np.asarray(values)[..., np.maximum(order, 0), :].copy()
@@ -236,8 +226,7 @@ def _check_limbs(name: str, limbs: Iterable[Sequence[int]], num_joints: int) -> 
     for a, b in limbs:
         if not (0 <= a < num_joints and 0 <= b < num_joints and a != b):
             raise ValueError(
-                f"skeleton {name}: a limb must join two of the {num_joints} joints, got ({a}, {b}) "
-                "counted from 0"
+                f"skeleton {name}: a limb must join two of the {num_joints} joints, got ({a}, {b}) counted from 0"
             )
 
 
@@ -256,9 +245,7 @@ _BODY_LIMBS = (
     ("right_knee", "right_ankle"),
 )
 _BODY_JOINTS = tuple(
-    f"{side}_{part}"
-    for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-    for side in _SIDES
+    f"{side}_{part}" for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in _SIDES
 )
 _POSETRACK_HEAD_LIMBS = (("head_bottom", "nose"), ("nose", "head_top"))
 
@@ -285,6 +272,4 @@ POSETRACK18 = skeleton_from_names(
     ("nose", "head_bottom", "head_top", "left_ear", "right_ear", *_BODY_JOINTS),
     (*_BODY_LIMBS, *_POSETRACK_HEAD_LIMBS),
 )
-KNOWN_SKELETONS = {
-    skeleton.joints: skeleton for skeleton in (COCO17, POSETRACK15, POSETRACK18)
-}
+KNOWN_SKELETONS = {skeleton.joints: skeleton for skeleton in (COCO17, POSETRACK15, POSETRACK18)}

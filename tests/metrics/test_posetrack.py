@@ -414,6 +414,30 @@ def test_posetrack21_refuses_other_images_and_2017_files(poseval_dir, tmp_path):
         evaluate_posetrack(case / "gt", case / "pred", PoseTrackOptions(("hota",)))
 
 
+def test_sequences_without_evaluated_frames_vanish(poseval_dir, tmp_path):
+    shutil.copytree(poseval_dir / "pt18_perfect", tmp_path / "case")
+    folders = tmp_path / "case" / "gt", tmp_path / "case" / "pred"
+    first, second = sorted(folders[0].iterdir())
+
+    def unlabel(path: pathlib.Path) -> None:
+        content = json.loads(path.read_text())
+        for image in content["images"]:
+            image["is_labeled"] = False
+        path.write_text(json.dumps(content | {"annotations": []}))
+
+    unlabel(first)
+    report = evaluate_posetrack(*folders, PoseTrackOptions(ALL_METRICS), per_sequence=True)
+    assert list(report.sequences) == [second.name.split(".")[0]]
+    assert report.num_sequences == 1
+    alone = report.sequences[second.name.split(".")[0]]
+    np.testing.assert_array_equal(report.total.tracking.mota, alone.tracking.mota)
+    np.testing.assert_allclose(report.total.hota["HOTA"][:15], alone.hota["HOTA"][:15])
+    unlabel(second)
+    for metrics, rule in ((ALL_METRICS, "has people"), (("hota",), "is labeled")):
+        with pytest.raises(ValueError, match=f"gt: there is nothing to evaluate, since no frame .* {rule}"):
+            evaluate_posetrack(*folders, PoseTrackOptions(metrics))
+
+
 def test_folders_that_are_not_there_or_empty_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="the folder of the ground truth is not there"):
         evaluate_posetrack(tmp_path / "no", tmp_path)

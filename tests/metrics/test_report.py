@@ -66,7 +66,8 @@ def test_a_report_has_a_table_per_measure_and_a_row_per_sequence(make_sequences)
     options = PoseTrackOptions(("ap", "mot", "hota"), has_clean_figures=True)
     report = evaluate_sequences(truth, predictions, options, per_sequence=True)
     tables = report_tables(report)
-    assert [table.title.split()[0].rstrip(",") for table in tables] == ["AP", "MOTA", "MOTA", "PoseTrack21", "HOTA", "HOTA"]
+    measures = [table.title.split()[0].rstrip(",") for table in tables]
+    assert measures == ["AP", "MOTA", "MOTA", "PoseTrack21", "HOTA", "HOTA"]
     for table in tables:
         assert [name for name, _ in table.rows] == ["000001_mpii", "000002_mpii", "total"]
         assert all(len(values) == len(table.columns) for _, values in table.rows)

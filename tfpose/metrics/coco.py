@@ -18,9 +18,7 @@ STATISTICS = (
 )  # fmt: skip
 
 
-def coco_average_precision(
-    annotations: PersonAnnotations, poses: Sequence[Poses]
-) -> dict[str, float]:
+def coco_average_precision(annotations: PersonAnnotations, poses: Sequence[Poses]) -> dict[str, float]:
     """Average precision and recall over OKS 0.50:0.05:0.95 (Lin et al., cocodataset.org/#keypoints-eval).
 
     Args:

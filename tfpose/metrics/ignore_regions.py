@@ -40,8 +40,10 @@ def points_inside(
     ends = np.searchsorted(point_frames, polygon_frames[wanted], side="right")
     for block in _blocks(ends - firsts):
         polygon, point = _expand(block, firsts[block], (ends - firsts)[block])
-        is_near = ((points[point] > low[polygon]) & (points[point] < high[polygon])).all(axis=1)
-        polygon, point = polygon[is_near], point[is_near]
+        for axis in range(2):
+            values = points[point, axis]
+            is_near = (values > low[polygon, axis]) & (values < high[polygon, axis])
+            polygon, point = polygon[is_near], point[is_near]
         for pairs in _blocks(sizes[wanted][polygon]):
             inside = _are_inside(
                 points[point[pairs]], corners, first_corners[polygon[pairs]], sizes[wanted][polygon[pairs]]

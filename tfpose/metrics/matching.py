@@ -15,7 +15,7 @@ MATCH_RADIUS = 0.5
 # The MPII toolkit takes the head segment as this share of the head box's diagonal.
 HEAD_SEGMENT_OF_DIAGONAL = 0.6
 # Pairs of people compared at a time; bounds memory on frames with very many people.
-_PAIRS_PER_BLOCK = 1 << 15
+_PAIRS_PER_BLOCK = 1 << 12
 # Distances closer than this may come out in either order after rounding inside the assignment.
 _NEARLY_EQUAL = 1e-9
 
@@ -87,10 +87,12 @@ def find_near_joints(true: People, predicted: People, radius: float = MATCH_RADI
     joint_counts = true.has_joint.sum(axis=1)
     near: list[tuple[np.ndarray, ...]] = []
     picks, shares = np.full(len(predicted), -1), np.zeros(len(predicted))
+    # Separate arrays of x and y: rows of them are copied in one go.
+    predicted_xy, true_xy = (np.moveaxis(people.keypoints, -1, 0).copy() for people in (predicted, true))
     for pred_index, true_index in _pairs_of_people(true.frames, predicted.frames):
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            offsets = predicted.keypoints[pred_index] - true.keypoints[true_index]
-            lengths = np.sqrt(offsets[..., 0] * offsets[..., 0] + offsets[..., 1] * offsets[..., 1])
+            x, y = (there[pred_index] - here[true_index] for there, here in zip(predicted_xy, true_xy, strict=True))
+            lengths = np.sqrt(x * x + y * y)
             distances = lengths / true.head_sizes[true_index, None]  # [M, J]
         is_near = distances <= radius
         pair_shares = is_near.sum(axis=1) / np.maximum(joint_counts[true_index], 1)

@@ -7,11 +7,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import gc
 import math
-import multiprocessing
 import os
 import pathlib
 import sys
@@ -66,7 +64,8 @@ class PoseTrackOptions:
         metrics: any of "ap", "mot" and "hota" (PoseTrack21's HOTA and pose mAP; 2018-format files only).
         has_clean_figures: compute, beside the official figures, those without poseval's dropped last frame and its
             stand-in for frames without true or predicted people, and without the repeated count of frames without
-            predictions in PoseTrack21's HOTA.
+            predictions in PoseTrack21's HOTA. Labeled frames without true people, at which PoseTrack21's evaluator
+            stops, are then taken.
         tie_rule: order of equal scores for AP.
     """
 
@@ -166,7 +165,7 @@ def evaluate_posetrack(
         done += len(task)
         if progress is not None:
             progress(done, len(pairs))
-    return _report(parts, options, per_sequence)
+    return _report(ground_truth, parts, options, per_sequence)
 
 
 def evaluate_sequences(
@@ -187,7 +186,7 @@ def evaluate_sequences(
         select_people(columns_from_sequence(true, True), columns_from_sequence(predicted, False))
         for true, predicted in zip(ground_truth, predictions, strict=True)
     ]
-    return _report([_score(selected, selected, options)], options, per_sequence)
+    return _report("sequences", [_score(selected, selected, options)], options, per_sequence)
 
 
 def pair_files(
@@ -240,7 +239,7 @@ def _num_processes(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], wanted: i
 def _may_fork() -> bool:
     """Whether a copy of this process works: other threads' locks would stay locked in it."""
     is_alone = "tensorflow" not in sys.modules and threading.active_count() == 1
-    return is_alone and "fork" in multiprocessing.get_all_start_methods()
+    return is_alone and hasattr(os, "fork")
 
 
 def _num_cores() -> int:
@@ -251,6 +250,10 @@ def _run_tasks(tasks: Sequence[Sequence[tuple]], options: PoseTrackOptions, num_
     if num_processes == 1:
         yield from (_score_files(task, options) for task in tasks)
         return
+    # Importing these takes as long as scoring several sequences.
+    import concurrent.futures.process
+    import multiprocessing
+
     context = multiprocessing.get_context("fork")
     with concurrent.futures.ProcessPoolExecutor(num_processes, mp_context=context) as executor:
         try:
@@ -280,7 +283,7 @@ class SelectedPeople:
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What a group of sequences contributes; sequences without evaluated frames are left out."""
+    """What a group of sequences contributes, each at its place; lists are empty for what was not asked for."""
 
     names: list[str]
     num_frames: list[int]
@@ -459,8 +462,7 @@ def _score(
     selected: Sequence[SelectedPeople], selected21: Sequence[SelectedPeople], options: PoseTrackOptions
 ) -> _Part:
     """Scores sequences together, and PoseTrack21's selection of the same sequences."""
-    selected = [sequence for sequence in selected if sequence.num_frames]
-    selected21 = [sequence for sequence in selected21 if sequence.num_frames] if "hota" in options.metrics else []
+    selected21 = selected21 if "hota" in options.metrics else []
     samples, counts = _score_poseval(selected, options) if selected else ([], {})
     named = selected or selected21
     return _Part(
@@ -513,11 +515,15 @@ def _samples(true: People, predicted: People) -> JointSamples:
     return JointSamples(predicted.scores, predicted.has_joint, is_correct, true.has_joint.sum(axis=0))
 
 
-def _report(parts: Sequence[_Part], options: PoseTrackOptions, per_sequence: bool) -> PoseTrackReport:
+def _report(
+    source: str | pathlib.Path, parts: Sequence[_Part], options: PoseTrackOptions, per_sequence: bool
+) -> PoseTrackReport:
     names = [name for part in parts for name in part.names]
     num_frames = [number for part in parts for number in part.num_frames]
-    if not names:
-        raise ValueError("the ground truth should have people in at least one frame, found none")
+    evaluated = [index for index, number in enumerate(num_frames) if number]
+    if not evaluated:
+        rule = "is labeled" if tuple(options.metrics) == ("hota",) else "has people"
+        raise ValueError(f"{source}: there is nothing to evaluate, since no frame of the ground truth {rule}")
     everything = _Part(
         names=names,
         num_frames=num_frames,
@@ -528,11 +534,11 @@ def _report(parts: Sequence[_Part], options: PoseTrackOptions, per_sequence: boo
         hota=[h for part in parts for h in part.hota],
         clean_hota=[h for part in parts for h in part.clean_hota],
     )
-    indices = range(len(names)) if per_sequence else ()
+    alone = evaluated if per_sequence else ()
     return PoseTrackReport(
-        total=_figures(everything, range(len(names)), options),
-        num_sequences=len(names),
-        sequences={names[index]: _figures(everything, [index], options, is_single_sequence=True) for index in indices},
+        total=_figures(everything, evaluated, options),
+        num_sequences=len(evaluated),
+        sequences={names[index]: _figures(everything, [index], options, is_single_sequence=True) for index in alone},
         samples=join_samples(everything.samples) if everything.samples else None,
         single_frame_sequences=tuple(name for name, number in zip(names, num_frames, strict=True) if number == 1)
         if "mot" in options.metrics

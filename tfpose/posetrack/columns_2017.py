@@ -102,9 +102,9 @@ def _points_of_person(person: Mapping, where: PersonPlaces, index: int) -> list 
 
 def _point_table(points: Sequence[Mapping]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Numbers, x, y and scores, [K] float64 each."""
-    fields = (finite_numbers([point[field][0] for point in points], (len(points),)) for field in ("id", "x", "y"))
+    fields = (finite_numbers([point[field][0] for point in points]) for field in ("id", "x", "y"))
     scores = [point["score"][0] if point.get("score") else NO_SCORE for point in points]
-    return (*fields, scores_from_json(scores, (len(points),)))
+    return (*fields, scores_from_json(scores))
 
 
 def _explain_points(points: Sequence, where: Callable[[int], str]) -> None:
@@ -143,11 +143,9 @@ def _head_boxes_2017(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarr
     if len(holders):
         boxes[holders] = fast_or_explained(
             where.path,
-            lambda: finite_numbers(
-                [[people[index][side][0] for side in sides] for index in holders], (len(holders), 4)
-            ),
+            lambda: finite_numbers([people[index][side][0] for index in holders for side in sides]),
             explain,
-        )
+        ).reshape(-1, 4)
     return boxes
 
 
@@ -156,8 +154,8 @@ def _regions_2017(path: pathlib.Path, annolist: Sequence[Mapping]) -> tuple[tupl
     for index, frame in enumerate(annolist):
         try:
             for region in frame.get("ignore_regions", ()):
-                corners = [(point["x"][0], point["y"][0]) for point in region["point"]]
-                regions.append((index, finite_numbers(corners, (len(corners), 2))))
+                corners = [point[side][0] for point in region["point"] for side in ("x", "y")]
+                regions.append((index, finite_numbers(corners).reshape(-1, 2)))
         except MALFORMED as error:
             raise ValueError(
                 f"{path}: frame {index}: 'ignore_regions' should be polygons: lists 'point' of objects with x and y, "

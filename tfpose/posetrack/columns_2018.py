@@ -17,6 +17,7 @@ from tfpose.posetrack.json_columns import (
     PersonPlaces,
     fast_or_explained,
     finite_numbers,
+    flatten_rows,
     is_score,
     scores_from_json,
     whole_numbers,
@@ -118,7 +119,7 @@ def _keypoints_2018(people: Sequence[Mapping], num_joints: int, where: PersonPla
     size = 3 * num_joints
 
     def read() -> np.ndarray:
-        return finite_numbers([person["keypoints"] for person in people], (len(people), size))
+        return finite_numbers(flatten_rows([person["keypoints"] for person in people], size))
 
     def explain() -> None:
         for index, person in enumerate(people):
@@ -139,7 +140,8 @@ def _scores_2018(people: Sequence[Mapping], num_joints: int, where: PersonPlaces
     scores = np.full((len(people), num_joints), NO_SCORE)
 
     def read() -> np.ndarray:
-        return scores_from_json([lists[index][:num_joints] for index in holders], (len(holders), num_joints))
+        rows = flatten_rows([lists[index][:num_joints] for index in holders], num_joints)
+        return scores_from_json(rows).reshape(-1, num_joints)
 
     def explain() -> None:
         for index in holders:
@@ -165,7 +167,7 @@ def _head_boxes_2018(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarr
     boxes = np.full((len(people), 4), np.nan)
 
     def read() -> np.ndarray:
-        return finite_numbers([people[index]["bbox_head"] for index in holders], (len(holders), 4))
+        return finite_numbers(flatten_rows([people[index]["bbox_head"] for index in holders], 4)).reshape(-1, 4)
 
     def explain() -> None:
         for index in holders:
@@ -199,11 +201,11 @@ def _regions_2018(
                 raise ValueError(f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' should be there")
             continue
         try:
-            polygons = [finite_numbers([x, y], (2, len(x))).T for x, y in zip(columns, rows, strict=True)]
+            lists = [flatten_rows(pair, len(pair[0])) for pair in zip(columns, rows, strict=True)]
+            regions.extend((index, finite_numbers(values).reshape(2, -1).T) for values in lists)
         except MALFORMED as error:
             raise ValueError(
                 f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' should be equally long lists of "
                 f"equally long lists of numbers, found {columns!r:.60} and {rows!r:.60}"
             ) from error
-        regions.extend((index, polygon) for polygon in polygons)
     return tuple(regions)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from tfpose.json_files import is_number
 from tfpose.posetrack.sequences import NO_TRACK_ID
 
-MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, struct.error)
 LARGEST_NUMBER = 1e30
 
 
@@ -49,24 +51,25 @@ def fast_or_explained(path: pathlib.Path, read: Callable[[], Any], explain: Call
         raise ValueError(f"{path}: malformed content: {error}") from error
 
 
-def numbers(values: Sequence, shape: tuple[int, ...]) -> np.ndarray:
-    """(Nested) lists of numbers as float64 of that shape; raises on anything else, text included."""
-    array = np.array(values)
-    # Whole numbers beyond 64 bits make an array of objects, as does anything that is no number.
-    is_numeric = array.dtype.kind in "biuf" or all(isinstance(value, (int, float)) for value in array.flat)
-    if not is_numeric:
-        raise TypeError("expected numbers")
-    if array.size and array.shape != shape:
-        raise ValueError(f"expected {shape} numbers, found {array.shape}")
-    return array.astype(np.float64, copy=False).reshape(shape)
+def numbers(values: Sequence) -> np.ndarray:
+    """[N] numbers of a JSON list as float64; raises on anything else, text that looks like a number included."""
+    # Several times as fast as np.array, which first looks for the type, and stricter.
+    return np.frombuffer(struct.pack(f"{len(values)}d", *values))
 
 
-def finite_numbers(values: Sequence, shape: tuple[int, ...]) -> np.ndarray:
+def finite_numbers(values: Sequence) -> np.ndarray:
     """As `numbers`; raises on not-a-number, infinity and numbers beyond all pictures."""
-    array = numbers(values, shape)
+    array = numbers(values)
     if not (np.abs(array) < LARGEST_NUMBER).all():
         raise ValueError("expected finite numbers")
     return array
+
+
+def flatten_rows(rows: Sequence[Sequence], size: int) -> list:
+    """The values of lists of one length; raises on any other."""
+    if any(len(row) != size for row in rows):
+        raise ValueError(f"expected {size} values")
+    return list(itertools.chain.from_iterable(rows))
 
 
 def is_score(value: Any) -> bool:
@@ -74,15 +77,14 @@ def is_score(value: Any) -> bool:
     return value is None or (isinstance(value, (int, float)) and (isinstance(value, float) or abs(value) < 1e300))
 
 
-def scores_from_json(values: Sequence, shape: tuple[int, ...]) -> np.ndarray:
+def scores_from_json(values: Sequence) -> np.ndarray:
     """As `numbers`, with NaN for null."""
     try:
-        return numbers(values, shape)
+        return numbers(values)
     except MALFORMED:
-        flat = values if not values or not isinstance(values[0], list) else [v for row in values for v in row]
-        if not all(is_score(value) for value in flat):
+        if not all(is_score(value) for value in values):
             raise
-        return np.array(values, np.float64).reshape(shape)
+        return np.array(values, np.float64)
 
 
 def whole_numbers(values: Sequence, where: Callable[[int], str]) -> np.ndarray:
