@@ -66,8 +66,7 @@ def main(argv: Sequence[str]) -> None:
 
     metrics = {"coco": score_poses(table, poses, system.skeleton)}
     counts = count_correct_keypoints(table, boxes, keypoints, system.skeleton)
-    if counts is not None:
-        metrics["pck"] = results.describe_correct_keypoints(counts, system.skeleton)
+    metrics |= {name: results.describe_correct_keypoints(count, system.skeleton) for name, count in counts.items()}
     metrics["provenance"] = results.describe_provenance(
         table, boxes.source, split, system, weights=str(weights), version=__version__
     )

@@ -35,3 +35,11 @@ def shared_dir() -> pathlib.Path:
     if not path.is_dir():
         pytest.skip("needs ../shared (real photos and large golden files), which is absent")
     return path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives TensorFlow two logical CPUs, which must happen before its first operation."""
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

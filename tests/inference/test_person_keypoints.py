@@ -97,6 +97,19 @@ def test_perfect_predictions_score_100(table, system):
     assert metrics["PCK"] == 100
 
 
+def test_head_boxes_give_pckh_and_those_without_extent_count_nobody(system, tmp_path):
+    table = small_table(tmp_path)
+    table.people["head_box"][:] = [[10, 10, 20, 20]]
+    table.people["head_box"][0] = [5, 5, 5, 5]
+    people = person_keypoints.ground_truth_boxes(table)
+    keypoints, _ = true_poses(table, people)
+    # Half of 0.6 diagonals of a 10 px head: 4.24 px.
+    for error, share in ((4.2, 1.0), (4.3, 0.0)):
+        counts = person_scores.count_correct_keypoints(table, people, keypoints + [error, 0], POSETRACK15)["pckh"]
+        assert counts.over_all_keypoints == share
+        assert counts.labelled.tolist() == [len(people) - 1] * 15
+
+
 def test_wrong_predictions_score_0(table, system):
     people = person_keypoints.ground_truth_boxes(table)
     keypoints, scores = true_poses(table, people)

@@ -1,4 +1,4 @@
-"""HOTA's parts: cases worked by hand; the official figures are in test_posetrack.py."""
+"""HOTA's parts: cases worked by hand; the official figures are in test_posetrack_figures.py."""
 
 from __future__ import annotations
 

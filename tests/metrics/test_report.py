@@ -1,4 +1,4 @@
-"""Tables of figures; the official strings are compared in test_posetrack.py."""
+"""Tables of figures; the official strings are compared in test_posetrack_figures.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import io
 import numpy as np
 import pytest
 
-from tfpose.metrics.posetrack import JOINTS, PoseTrackOptions, evaluate_sequences
+from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
+from tfpose.metrics.posetrack_figures import JOINTS
 from tfpose.metrics.report import (
     GROUP_NAMES,
     RENDERERS,

@@ -11,7 +11,7 @@ from tfpose.data.records import RecordTable
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.person_keypoints import PersonBoxes, poses_by_image
 from tfpose.metrics.coco import coco_average_precision
-from tfpose.metrics.keypoints import CorrectKeypoints, pck, torso_diagonals
+from tfpose.metrics.keypoints import CorrectKeypoints, pck, pckh, torso_diagonals
 from tfpose.poses import Poses
 from tfpose.skeletons import Skeleton, map_joints
 
@@ -45,23 +45,30 @@ def score_poses(table: RecordTable, poses: Sequence[Poses], skeleton: Skeleton) 
 
 def count_correct_keypoints(
     table: RecordTable, people: PersonBoxes, keypoints: np.ndarray, skeleton: Skeleton
-) -> CorrectKeypoints | None:
-    """PCK@0.2 of the torso diagonal; None where the boxes or the skeleton do not allow it.
+) -> dict[str, CorrectKeypoints]:
+    """PCK@0.2 of the torso diagonal as 'pck' and PCKh@0.5 of the head as 'pckh', as far as they can be told.
 
     Args:
-        table: the records.
-        people: ground-truth boxes.
+        table: the records; PCKh needs head boxes.
+        people: ground-truth boxes; for others there is no telling whose keypoints they hold.
         keypoints: [N, J, 2] predicted in these boxes, in image pixels.
-        skeleton: of the keypoints.
+        skeleton: of the keypoints; PCK needs shoulders and hips.
     """
-    if not set(TORSO_JOINTS) <= set(skeleton.joints) or np.any(people.rows < 0):
-        return None
+    if np.any(people.rows < 0):
+        return {}
     joints = table.skeleton.joints
     true = map_joints(table.people["keypoints"][people.rows], joints, skeleton.joints)
     visibility = table.people["visibility"][people.rows][..., None]
     is_labeled = map_joints(visibility, joints, skeleton.joints)[..., 0] > 0
-    sizes = torso_diagonals(true, is_labeled, skeleton)
-    return pck(keypoints, true, is_labeled, sizes)
+    counts = {}
+    if set(TORSO_JOINTS) <= set(skeleton.joints):
+        counts["pck"] = pck(keypoints, true, is_labeled, torso_diagonals(true, is_labeled, skeleton))
+    head_boxes = table.people["head_box"][people.rows]
+    has_extent = (head_boxes[:, 2:] > head_boxes[:, :2]).all(axis=1, keepdims=True)
+    head_boxes = np.where(has_extent, head_boxes, np.nan)
+    if np.isfinite(head_boxes).all(axis=1).any():
+        counts["pckh"] = pckh(keypoints, true, is_labeled, head_boxes)
+    return counts
 
 
 def score_people(
@@ -71,10 +78,10 @@ def score_people(
     joint_scores: np.ndarray,
     system: KeypointSystem,
 ) -> dict[str, float]:
-    """AP and AR, and PCK where it can be told, in percent."""
+    """AP and AR, and PCK and PCKh where they can be told, in percent."""
     poses = poses_by_image(table, people, keypoints, joint_scores, system)
     metrics = score_poses(table, poses, system.skeleton)
     counts = count_correct_keypoints(table, people, keypoints, system.skeleton)
-    if counts is not None:
-        metrics["PCK"] = 100 * counts.over_all_keypoints
+    names = {"pck": "PCK", "pckh": "PCKh"}
+    metrics |= {names[name]: 100 * count.over_all_keypoints for name, count in counts.items()}
     return metrics

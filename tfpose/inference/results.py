@@ -23,6 +23,7 @@ from tfpose.skeletons import POSETRACK15, Skeleton, map_joints
 from tfpose.visualization import draw_poses
 
 METRICS_FILE = "metrics.json"
+CORRECT_KEYPOINTS_TITLES = {"pck": "PCK@0.2 of the torso diagonal", "pckh": "PCKh@0.5 of the head's size"}
 # The eyes lie about halfway between chin and crown, the shoulders' line about as far below the chin as the eyes above.
 _NECK_FROM_SHOULDERS = 0.3
 _CROWN_BEYOND_FACE = 0.7
@@ -144,7 +145,6 @@ def describe_correct_keypoints(counts: CorrectKeypoints, skeleton: Skeleton) -> 
         "total": 100 * counts.over_all_keypoints,
         "mean_over_joints": 100 * counts.mean_over_joints,
         "joints": per_joint,
-        "threshold": "0.2 of the torso diagonal",
     }
 
 
@@ -170,10 +170,10 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
     """The figures as lines for a terminal."""
     lines = ["COCO keypoints (object keypoint similarity), percent"]
     lines.append("  " + "  ".join(f"{name} {value:.1f}" for name, value in metrics["coco"].items()))
-    if "pck" in metrics:
-        pck = metrics["pck"]
-        lines.append(f"PCK@0.2 of the torso diagonal: {pck['total']:.1f} over all keypoints")
-        lines.append("  " + "  ".join(f"{joint} {share:.1f}" for joint, share in pck["joints"].items()))
+    for name, title in CORRECT_KEYPOINTS_TITLES.items():
+        if name in metrics:
+            lines.append(f"{title}: {metrics[name]['total']:.1f} over all keypoints")
+            lines.append("  " + "  ".join(f"{joint} {share:.1f}" for joint, share in metrics[name]["joints"].items()))
     return "\n".join(lines)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tfpose.json_files import read_json
-from tfpose.metrics import hota, ignore_regions
+from tfpose.metrics import hota
 from tfpose.metrics.average_precision import (
     JointAveragePrecision,
     JointSamples,
@@ -28,7 +28,14 @@ from tfpose.metrics.average_precision import (
     join_samples,
     joint_average_precision,
 )
-from tfpose.metrics.matching import People, assign_poses, correct_joints, find_near_joints, head_sizes
+from tfpose.metrics.matching import People, assign_poses, correct_joints, find_near_joints
+from tfpose.metrics.posetrack_figures import (
+    FROM_JOINTS,
+    NUM_JOINTS,
+    PoseTrackFigures,
+    PoseTrackReport,
+)
+from tfpose.metrics.posetrack_selection import SelectedPeople, select_people, select_people21
 from tfpose.metrics.tracking import (
     CLEAN_RULES,
     OFFICIAL_RULES,
@@ -40,18 +47,11 @@ from tfpose.metrics.tracking import (
 )
 from tfpose.posetrack.columns import PersonColumns, columns_from_sequence
 from tfpose.posetrack.evaluated_columns import columns21_from_content, columns_from_content
-from tfpose.posetrack.sequences import JOINTS_BY_NUMBER, NO_TRACK_ID, PoseSequence
-from tfpose.skeletons import POSETRACK18
+from tfpose.posetrack.sequences import PoseSequence
 
-# As in published figures, where the joint at the neck is called so.
-JOINTS = tuple("neck" if joint == "head_bottom" else joint for joint in JOINTS_BY_NUMBER)
-# The order of PoseTrack21's figures: that of its files without the ears.
-JOINTS21 = tuple(JOINTS[JOINTS_BY_NUMBER.index(joint)] for joint in POSETRACK18.joints if joint in JOINTS_BY_NUMBER)
-_FROM_JOINTS = [JOINTS.index(joint) for joint in JOINTS21]
 METRICS = ("ap", "mot", "hota")
-_NUM_JOINTS = len(JOINTS)
-# Sequences of one task: few enough to keep all processes busy, many enough to share the work per frame.
-_SEQUENCES_PER_TASK = 8
+# Sequences of one task at most: many share the work per frame, but all of their people are in memory.
+_SEQUENCES_PER_TASK = 32
 # A process per so many bytes of files; fewer are not worth starting one.
 _BYTES_PER_PROCESS = 1 << 20
 
@@ -81,56 +81,6 @@ class PoseTrackOptions:
             raise ValueError(f"tie_rule must be 'stable', 'best' or 'worst', got {self.tie_rule!r}")
 
 
-@dataclasses.dataclass(frozen=True)
-class PoseTrackFigures:
-    """Figures of one sequence or of all; None for what was not asked for.
-
-    Attributes:
-        num_frames: evaluated by poseval: those with true people.
-        average_precision: per joint in the order of `JOINTS`, then total.
-        tracking: likewise.
-        clean_tracking: with the last frame and with what is in frames without true or predicted people.
-        hota: figures in percent by name, [16] each, in the order of `JOINTS21`, then total.
-        clean_hota: with frames without predicted people counted once.
-        pose_map: PoseTrack21's AP, in the order of `JOINTS21`, then total.
-    """
-
-    num_frames: int
-    average_precision: JointAveragePrecision | None = None
-    tracking: TrackingFigures | None = None
-    clean_tracking: TrackingFigures | None = None
-    hota: dict[str, np.ndarray] | None = None
-    clean_hota: dict[str, np.ndarray] | None = None
-    pose_map: JointAveragePrecision | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class PoseTrackReport:
-    """All figures of a comparison.
-
-    Attributes:
-        total: of all sequences together.
-        num_sequences: with at least one evaluated frame; the others vanish.
-        sequences: figures of each of those alone, by name, where asked for.
-        samples: of AP, for curves.
-        single_frame_sequences: names of those that tracking says nothing about, since it leaves the last evaluated
-            frame out; the official tool stops there (IndexError), here they contribute nothing.
-    """
-
-    total: PoseTrackFigures
-    num_sequences: int
-    sequences: dict[str, PoseTrackFigures]
-    samples: JointSamples | None
-    single_frame_sequences: tuple[str, ...]
-
-    def to_dict(self) -> dict:
-        """What metrics.json holds: blocks `posetrack` and `posetrack21`, per sequence too where asked for."""
-        blocks = figures_to_dict(self.total)
-        if self.sequences:
-            blocks["sequences"] = {name: figures_to_dict(figures) for name, figures in self.sequences.items()}
-        return blocks
-
-
 def evaluate_posetrack(
     ground_truth: str | pathlib.Path,
     predictions: str | pathlib.Path,
@@ -158,9 +108,12 @@ def evaluate_posetrack(
         ValueError: a file is not as the official tools want it; names file, frame, person and field.
     """
     pairs = pair_files(ground_truth, predictions)
-    tasks = [pairs[start : start + _SEQUENCES_PER_TASK] for start in range(0, len(pairs), _SEQUENCES_PER_TASK)]
+    processes = _num_processes(pairs, num_processes)
+    # Two for each process, so that one slow sequence does not leave the others idle for long.
+    size = min(_SEQUENCES_PER_TASK, math.ceil(len(pairs) / (2 * processes)))
+    tasks = [pairs[start : start + size] for start in range(0, len(pairs), size)]
     parts, done = [], 0
-    for part, task in zip(_run_tasks(tasks, options, _num_processes(pairs, num_processes)), tasks, strict=True):
+    for part, task in zip(_run_tasks(tasks, options, processes), tasks, strict=True):
         parts.append(part)
         done += len(task)
         if progress is not None:
@@ -233,7 +186,7 @@ def _num_processes(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], wanted: i
         return 1
     size = sum(path.stat().st_size for pair in pairs for path in pair)
     worthwhile = math.ceil(size / _BYTES_PER_PROCESS)
-    return max(1, min(wanted or _num_cores(), worthwhile, math.ceil(len(pairs) / _SEQUENCES_PER_TASK)))
+    return max(1, min(wanted or _num_cores(), worthwhile, len(pairs)))
 
 
 def _may_fork() -> bool:
@@ -262,23 +215,6 @@ def _run_tasks(tasks: Sequence[Sequence[tuple]], options: PoseTrackOptions, num_
             raise OSError("a scoring process was stopped from outside, perhaps for lack of memory") from error
         finally:
             executor.shutdown(cancel_futures=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class SelectedPeople:
-    """What is evaluated of one sequence.
-
-    Attributes:
-        name: of the sequence.
-        num_frames: evaluated; those of the people count from 0.
-        true: people of the ground truth.
-        predicted: predictions.
-    """
-
-    name: str
-    num_frames: int
-    true: People
-    predicted: People
 
 
 @dataclasses.dataclass(frozen=True)
@@ -321,143 +257,6 @@ def _read_pair(read: Callable[..., PersonColumns], paths: Sequence[pathlib.Path]
     return true, predicted
 
 
-def select_people(true: PersonColumns, predicted: PersonColumns) -> SelectedPeople:
-    """The people and points that poseval evaluates: frames with true people, outside of ignored regions.
-
-    Raises:
-        ValueError: the numbers of frames differ, a region has one or two corners, or people that can be compared lack
-            a track id or (true ones) a head box.
-    """
-    _check_num_frames(true, predicted)
-    is_evaluated = np.bincount(true.frames, minlength=true.num_frames) > 0
-    selected = _select(true, predicted, is_evaluated)
-    _check_comparable(true, predicted, selected)
-    return _build(true, predicted, selected, is_evaluated)
-
-
-def select_people21(
-    true: PersonColumns, predicted: PersonColumns, accepts_empty_frames: bool = False
-) -> SelectedPeople:
-    """The people and points that PoseTrack21's evaluator takes: frames that are labeled, outside of ignored regions.
-
-    Args:
-        true: ground truth.
-        predicted: predictions.
-        accepts_empty_frames: take labeled frames without true people; the official evaluator stops there.
-
-    Raises:
-        ValueError: frames differ, or as above.
-    """
-    _check_num_frames(true, predicted)
-    differs = np.flatnonzero(true.image_ids != predicted.image_ids)
-    if len(differs):
-        frame = int(differs[0])
-        raise ValueError(
-            f"{predicted.path}: frame {frame}: image 'id' should be that of the ground truth, "
-            f"{true.image_ids[frame]}, found {predicted.image_ids[frame]}"
-        )
-    selected = _select(true, predicted, true.is_labeled)
-    _check_comparable(true, predicted, selected)
-    has_people = np.zeros(true.num_frames, bool)
-    has_people[true.frames[selected[0].people]] = True
-    empty = np.flatnonzero(true.is_labeled & ~has_people)
-    if len(empty) and not accepts_empty_frames:
-        frame = int(empty[0])
-        raise ValueError(
-            f"{true.path}: frame {frame} ({true.frame_names[frame]!r}): is labeled but has no people outside of "
-            "ignored regions, which PoseTrack21's evaluator does not take"
-        )
-    return _build(true, predicted, selected, true.is_labeled)
-
-
-def _check_num_frames(true: PersonColumns, predicted: PersonColumns) -> None:
-    if true.num_frames != predicted.num_frames:
-        raise ValueError(
-            f"{predicted.path}: should have {true.num_frames} frames as the ground truth, found {predicted.num_frames}"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Selected:
-    """Positions of the people and points of one file that are left."""
-
-    people: np.ndarray
-    points: np.ndarray
-
-
-def _select(true: PersonColumns, predicted: PersonColumns, is_evaluated: np.ndarray) -> tuple[_Selected, _Selected]:
-    regions = [(frame, polygon) for frame, polygon in true.regions if is_evaluated[frame]]
-    for frame, polygon in regions:
-        if 0 < len(polygon) < 3:
-            raise ValueError(
-                f"{true.path}: frame {frame} ({true.frame_names[frame]!r}): ignore regions should have at least 3 "
-                f"corners, found {len(polygon)}"
-            )
-    return _select_of(true, is_evaluated, regions), _select_of(predicted, is_evaluated, regions)
-
-
-def _select_of(
-    columns: PersonColumns, is_evaluated: np.ndarray, regions: Sequence[tuple[int, np.ndarray]]
-) -> _Selected:
-    is_kept = is_evaluated[columns.frames] & columns.has_points
-    is_point_kept = is_kept[columns.point_people]
-    if regions:
-        region_frames = np.array([frame for frame, _ in regions])
-        point_frames = columns.frames[columns.point_people]
-        polygons = [polygon for _, polygon in regions]
-        is_point_kept &= ~ignore_regions.points_inside(columns.points, point_frames, polygons, region_frames)
-        has_points = np.bincount(columns.point_people[is_point_kept], minlength=columns.num_people) > 0
-        is_kept &= has_points | ~np.isin(columns.frames, region_frames)
-    return _Selected(np.flatnonzero(is_kept), np.flatnonzero(is_point_kept))
-
-
-def _check_comparable(true: PersonColumns, predicted: PersonColumns, selected: tuple[_Selected, _Selected]) -> None:
-    """Track ids and head boxes are needed in frames with people on both sides."""
-    frames = true.frames[selected[0].people], predicted.frames[selected[1].people]
-    for columns, kept, own, others in zip((true, predicted), selected, frames, frames[::-1], strict=True):
-        people = kept.people[np.isin(own, others)]
-        lacks_id = people[columns.track_ids[people] == NO_TRACK_ID]
-        if len(lacks_id):
-            raise ValueError(f"{columns.where(int(lacks_id[0]))}: 'track_id' should be a whole number, found nothing")
-        if columns is true:
-            lacks_head = people[np.isnan(columns.head_boxes[people]).any(axis=1)]
-            if len(lacks_head):
-                raise ValueError(
-                    f"{columns.where(int(lacks_head[0]))}: should have a head box ('bbox_head', or 'x1' to 'y2' in "
-                    "2017 files), found none"
-                )
-
-
-def _build(
-    true: PersonColumns, predicted: PersonColumns, selected: tuple[_Selected, _Selected], is_evaluated: np.ndarray
-) -> SelectedPeople:
-    number = np.cumsum(is_evaluated) - 1
-    return SelectedPeople(
-        name=true.name,
-        num_frames=int(is_evaluated.sum()),
-        true=_people(true, selected[0], number),
-        predicted=_people(predicted, selected[1], number),
-    )
-
-
-def _people(columns: PersonColumns, selected: _Selected, frame_numbers: np.ndarray) -> People:
-    keypoints = np.full((columns.num_people, _NUM_JOINTS, 2), np.nan)
-    scores = np.full((columns.num_people, _NUM_JOINTS), np.nan)
-    points = selected.points[columns.point_joints[selected.points] >= 0]
-    # Written backwards, so that the first of repeated joints stays.
-    points = points[::-1]
-    place = columns.point_people[points], columns.point_joints[points]
-    keypoints[place], scores[place] = columns.points[points], columns.point_scores[points]
-    people = selected.people
-    return People(
-        frames=frame_numbers[columns.frames[people]],
-        track_ids=columns.track_ids[people],
-        keypoints=keypoints[people],
-        scores=scores[people],
-        head_sizes=head_sizes(columns.head_boxes[people]),
-    )
-
-
 def _score(
     selected: Sequence[SelectedPeople], selected21: Sequence[SelectedPeople], options: PoseTrackOptions
 ) -> _Part:
@@ -489,7 +288,7 @@ def _score_poseval(
     predicted = _join_people([sequence.predicted for sequence in selected], first_frames)
     near = find_near_joints(true, predicted)
     assigned = assign_poses(near, len(true))
-    is_correct = correct_joints(near, assigned, _NUM_JOINTS)
+    is_correct = correct_joints(near, assigned, NUM_JOINTS)
     ends = np.cumsum([len(sequence.predicted) for sequence in selected])
     samples = [
         JointSamples(s.predicted.scores, s.predicted.has_joint, correct, s.true.has_joint.sum(axis=0))
@@ -511,7 +310,7 @@ def _join_people(parts: Sequence[People], first_frames: np.ndarray) -> People:
 
 def _samples(true: People, predicted: People) -> JointSamples:
     near = find_near_joints(true, predicted)
-    is_correct = correct_joints(near, assign_poses(near, len(true)), _NUM_JOINTS)
+    is_correct = correct_joints(near, assign_poses(near, len(true)), NUM_JOINTS)
     return JointSamples(predicted.scores, predicted.has_joint, is_correct, true.has_joint.sum(axis=0))
 
 
@@ -584,7 +383,7 @@ def _figures(
 
 def _in_order21(values: np.ndarray) -> np.ndarray:
     """[15] or [16] figures of `JOINTS` in the order of `JOINTS21`; a total stays last."""
-    return np.concatenate([values[_FROM_JOINTS], values[_NUM_JOINTS:]])
+    return np.concatenate([values[FROM_JOINTS], values[NUM_JOINTS:]])
 
 
 def _pose_map_in_order(figures: JointAveragePrecision | None) -> JointAveragePrecision | None:
@@ -593,32 +392,3 @@ def _pose_map_in_order(figures: JointAveragePrecision | None) -> JointAveragePre
     return JointAveragePrecision(
         **{field.name: _in_order21(getattr(figures, field.name)) for field in dataclasses.fields(figures)}
     )
-
-
-def figures_to_dict(figures: PoseTrackFigures) -> dict[str, dict]:
-    """Blocks `posetrack` and `posetrack21` of metrics.json; NaN as null, what was not asked for is absent."""
-    posetrack: dict[str, Any] = {}
-    if figures.average_precision is not None:
-        posetrack |= _fields(figures.average_precision, {"ap": "ap", "precision": "precision", "recall": "recall"})
-    for prefix, tracking in (("", figures.tracking), ("clean_", figures.clean_tracking)):
-        if tracking is not None:
-            names = ("mota", "motp", "motp_matched")
-            renamed = {"precision": f"{prefix}mot_precision", "recall": f"{prefix}mot_recall"}
-            posetrack |= _fields(tracking, {name: prefix + name for name in names} | renamed)
-    posetrack21: dict[str, Any] = {}
-    for name, curves in (("hota", figures.hota), ("clean_hota", figures.clean_hota)):
-        if curves is not None:
-            posetrack21[name] = {key: _with_null(values) for key, values in curves.items()}
-    if figures.pose_map is not None:
-        names = {"ap": "map", "precision": "map_precision", "recall": "map_recall"}
-        posetrack21 |= _fields(figures.pose_map, names)
-    blocks = {"posetrack": (JOINTS, posetrack), "posetrack21": (JOINTS21, posetrack21)}
-    return {name: {"joints": [*joints, "total"]} | block for name, (joints, block) in blocks.items() if block}
-
-
-def _fields(figures: Any, names: dict[str, str]) -> dict[str, list]:
-    return {key: _with_null(getattr(figures, field)) for field, key in names.items()}
-
-
-def _with_null(values: np.ndarray) -> list:
-    return [None if value != value else value for value in values.tolist()]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from tfpose.metrics.average_precision import JointAveragePrecision
-from tfpose.metrics.posetrack import JOINTS, JOINTS21, PoseTrackFigures, PoseTrackReport
+from tfpose.metrics.posetrack_figures import JOINTS, JOINTS21, PoseTrackFigures, PoseTrackReport
 from tfpose.metrics.tracking import TrackingFigures
 
 # Columns of the papers' tables, each the mean of its joints.

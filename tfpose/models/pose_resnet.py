@@ -40,6 +40,7 @@ def build_pose_resnet(
     stride_in: StrideIn = "3x3",
     base_width: int = 64,
     deconv_filters: int = 256,
+    synchronize_batch_norm: bool = False,
     dtype: str | None = None,
     name: str = "pose_resnet",
 ) -> keras.Model:
@@ -57,6 +58,8 @@ def build_pose_resnet(
             Basic blocks always stride in their first 3x3.
         base_width: Channels of the stem; 64 is the published network, less makes a small one.
         deconv_filters: Channels of each transposed convolution.
+        synchronize_batch_norm: In training on several replicas, normalise by the statistics of
+            the whole batch, not of the replica's part; TensorFlow only, and slower.
         dtype: Dtype policy of the layers; None takes Keras' global policy.
         name: Name of the model.
 
@@ -84,7 +87,11 @@ def build_pose_resnet(
         dtype=output_dtype,
         name=HEATMAP_LAYER,
     )(x)
-    return keras.Model(images, heatmaps, name=name)
+    model = keras.Model(images, heatmaps, name=name)
+    for layer in model.layers:
+        if isinstance(layer, FusedBatchNormalization):
+            layer.synchronized = synchronize_batch_norm
+    return model
 
 
 def _check_arguments(

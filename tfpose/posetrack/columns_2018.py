@@ -193,19 +193,43 @@ def _regions_2018(
     path: pathlib.Path, images: Sequence[Mapping], is_required: bool
 ) -> tuple[tuple[int, np.ndarray], ...]:
     """Polygons; a frame has none unless both coordinates are there."""
-    regions = []
+    pairs: list[tuple[int, Sequence, Sequence]] = []
     for index, image in enumerate(images):
-        columns, rows = image.get("ignore_regions_x"), image.get("ignore_regions_y")
-        if "ignore_regions_x" not in image or "ignore_regions_y" not in image:
-            if is_required:
-                raise ValueError(f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' should be there")
-            continue
-        try:
-            lists = [flatten_rows(pair, len(pair[0])) for pair in zip(columns, rows, strict=True)]
-            regions.extend((index, finite_numbers(values).reshape(2, -1).T) for values in lists)
-        except MALFORMED as error:
-            raise ValueError(
-                f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' should be equally long lists of "
-                f"equally long lists of numbers, found {columns!r:.60} and {rows!r:.60}"
-            ) from error
-    return tuple(regions)
+        if "ignore_regions_x" in image and "ignore_regions_y" in image:
+            pairs += _polygons_of_frame(path, index, image)
+        elif is_required:
+            raise ValueError(f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' should be there")
+    coordinates = fast_or_explained(
+        path,
+        lambda: finite_numbers([value for _, *lists in pairs for values in lists for value in values]),
+        lambda: _explain_regions(path, pairs),
+    )
+    ends = np.cumsum([2 * len(x) for _, x, _ in pairs]).tolist()
+    return tuple(
+        (index, coordinates[end - 2 * len(x) : end].reshape(2, -1).T)
+        for (index, x, _), end in zip(pairs, ends, strict=True)
+    )
+
+
+def _polygons_of_frame(path: pathlib.Path, index: int, image: Mapping) -> list[tuple[int, Sequence, Sequence]]:
+    """Position of the frame, list of x and list of y of each polygon."""
+    columns, rows = image["ignore_regions_x"], image["ignore_regions_y"]
+    try:
+        pairs = [(index, x, y) for x, y in zip(columns, rows, strict=True)]
+        if all(len(x) == len(y) for _, x, y in pairs):
+            return pairs
+    except MALFORMED:
+        pass
+    raise ValueError(
+        f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' should be equally long lists of "
+        f"equally long lists of numbers, found {columns!r:.60} and {rows!r:.60}"
+    )
+
+
+def _explain_regions(path: pathlib.Path, pairs: Sequence[tuple[int, Sequence, Sequence]]) -> None:
+    for index, *lists in pairs:
+        for side, values in zip("xy", lists, strict=True):
+            if not isinstance(values, list) or not all(is_number(value) for value in values):
+                raise ValueError(
+                    f"{path}: frame {index}: 'ignore_regions_{side}' should be lists of numbers, found {values!r:.60}"
+                )

@@ -60,14 +60,15 @@ def numbers(values: Sequence) -> np.ndarray:
 def finite_numbers(values: Sequence) -> np.ndarray:
     """As `numbers`; raises on not-a-number, infinity and numbers beyond all pictures."""
     array = numbers(values)
-    if not (np.abs(array) < LARGEST_NUMBER).all():
+    # False for not-a-number as well.
+    if array.size and not (array.max() < LARGEST_NUMBER and array.min() > -LARGEST_NUMBER):
         raise ValueError("expected finite numbers")
     return array
 
 
 def flatten_rows(rows: Sequence[Sequence], size: int) -> list:
     """The values of lists of one length; raises on any other."""
-    if any(len(row) != size for row in rows):
+    if not set(map(len, rows)) <= {size}:
         raise ValueError(f"expected {size} values")
     return list(itertools.chain.from_iterable(rows))
 

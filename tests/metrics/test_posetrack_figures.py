@@ -16,14 +16,9 @@ from hypothesis import strategies as st
 
 from tfpose.metrics import posetrack as module
 from tfpose.metrics.average_precision import joint_average_precision
-from tfpose.metrics.posetrack import (
-    JOINTS,
-    JOINTS21,
-    PoseTrackOptions,
-    evaluate_posetrack,
-    evaluate_sequences,
-)
-from tfpose.metrics.report import official_ap_table, official_tracking_table
+from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack, evaluate_sequences
+from tfpose.metrics.posetrack_figures import JOINTS, JOINTS21
+from tfpose.metrics.report import GROUP_NAMES, group_figures, official_ap_table, official_tracking_table
 from tfpose.posetrack import PoseSequence, build_frame, read_posetrack, write_posetrack17, write_posetrack18
 
 SYNTHETIC = (
@@ -127,8 +122,6 @@ def compare_posetrack21(report: module.PoseTrackReport, expected: dict) -> None:
     for sequence, wanted in expected["hota_per_sequence_total"].items():
         for name, value in wanted.items():
             assert_percent(report.sequences[sequence].hota[name][-1:], [100 * value], f"{name} of {sequence}")
-    from tfpose.metrics.report import GROUP_NAMES, group_figures
-
     pose_map = report.total.pose_map
     for name, values in (("map", pose_map.ap), ("precision", pose_map.precision), ("recall", pose_map.recall)):
         wanted = [expected["pose_map"][name][group] for group in GROUP_NAMES]

@@ -1,0 +1,152 @@
+"""Samples per second and core of the input pipeline, beside what people use today and beside bare JPEG decoding.
+
+    python benchmarks/input_pipeline.py --data=data/coco_mini --images=COCO_MINI/images/train
+
+Three programs take turns in one process on one thread, several rounds; the medians are compared:
+- ours: `PersonCrops.batch` with the paper's augmentation, and the target heatmaps of the batch;
+- the kind of loader that PyTorch code of this family has: one person at a time, cv2.imread, cv2.warpAffine, a float
+  picture normalised and transposed, each joint's Gaussian drawn into its map in a Python loop;
+- cv2.imdecode of the picture of each person, whole.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pathlib
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD, CropSettings
+from tfpose.data.augmentation import Augmentation, draw_augmentation
+from tfpose.data.person_crops import PersonCrops
+from tfpose.data.records import read_table
+from tfpose.training.two_stage import TargetSettings, build_target_function
+
+CROP_SIZE, HEATMAP_SIZE, SIGMA_CELLS = (384, 288), (96, 72), 3.0
+BATCH_SIZE = 32
+AUGMENTATION = Augmentation(0.5, 40.0, 0.6, (0.7, 1.3))
+
+_DATA = flags.DEFINE_string("data", None, "Folder of a dataset made by data_prep.build.", required=True)
+_IMAGES = flags.DEFINE_string("images", None, "Folder of the same pictures as files.", required=True)
+_SPLIT = flags.DEFINE_string("split", "train", "Split of the data.")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "How often each program takes its turn.")
+
+
+def build_ours(people: PersonCrops) -> Callable[[int], None]:
+    """A batch with its targets."""
+    build_targets = tf.function(build_target_function(people.crop, HEATMAP_SIZE, TargetSettings(SIGMA_CELLS)))
+
+    def load(step: int) -> None:
+        batch = people.batch(step, BATCH_SIZE, slice(0, BATCH_SIZE))
+        build_targets({name: tf.constant(batch[name]) for name in ("keypoints", "weights")})
+
+    return load
+
+
+def build_customary(people: PersonCrops, files: Sequence[str]) -> Callable[[int], None]:
+    """The same number of samples, one by one."""
+    mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
+
+    def load(step: int) -> None:
+        rng = np.random.default_rng(step)
+        drawn = draw_augmentation(AUGMENTATION, BATCH_SIZE, rng)
+        batch = []
+        for sample in range(BATCH_SIZE):
+            person = int(rng.integers(len(people)))
+            image = cv2.imread(files[person], cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            matrix = customary_matrix(people.boxes[person], drawn["scales"][sample], drawn["rotations_degrees"][sample])
+            crop = cv2.warpAffine(image, matrix, CROP_SIZE[::-1], flags=cv2.INTER_LINEAR)
+            picture = ((crop.astype(np.float32) / 255 - mean) / std).transpose(2, 0, 1)
+            points = [matrix @ [x, y, 1.0] for x, y in people.keypoints[person]]
+            batch.append((np.ascontiguousarray(picture), draw_targets(points, people.is_labeled[person])))
+        np.stack([picture for picture, _ in batch])
+        np.stack([targets for _, targets in batch])
+
+    return load
+
+
+def customary_matrix(box: np.ndarray, scale: float, degrees: float) -> np.ndarray:
+    """The affine map through three points: centre, above it, beside it."""
+    height, width = CROP_SIZE
+    center = (box[:2] + box[2:]) / 2
+    side = max(box[2] - box[0], (box[3] - box[1]) * width / height) * 1.25 * scale
+    angle = np.radians(degrees)
+    up = np.array([np.sin(angle), -np.cos(angle)]) * side / 2
+    across = np.array([-up[1], up[0]])
+    source = np.float32([center, center + up, center + across])
+    middle = np.array([width / 2, height / 2])
+    target = np.float32([middle, middle - [0, width / 2], middle + [width / 2, 0]])
+    return cv2.getAffineTransform(source, target)
+
+
+def draw_targets(points: Sequence[np.ndarray], is_labeled: np.ndarray) -> np.ndarray:
+    """[J, h, w]: a Gaussian patch of three sigmas around each joint's cell."""
+    height, width = HEATMAP_SIZE
+    reach = int(3 * SIGMA_CELLS)
+    targets = np.zeros((len(points), height, width), np.float32)
+    grid = np.arange(-reach, reach + 1, dtype=np.float32)
+    for joint, point in enumerate(points):
+        x, y = (int(value / 4 + 0.5) for value in point)
+        low_x, low_y, high_x, high_y = x - reach, y - reach, x + reach + 1, y + reach + 1
+        if not is_labeled[joint] or low_x >= width or low_y >= height or high_x < 0 or high_y < 0:
+            continue
+        patch = np.exp(-(grid[None] ** 2 + grid[:, None] ** 2) / (2 * SIGMA_CELLS**2))
+        rows, columns = slice(max(low_y, 0), min(high_y, height)), slice(max(low_x, 0), min(high_x, width))
+        targets[joint, rows, columns] = patch[
+            rows.start - low_y : rows.stop - low_y, columns.start - low_x : columns.stop - low_x
+        ]
+    return targets
+
+
+def build_decoding(people: PersonCrops, files: Sequence[str]) -> Callable[[int], None]:
+    """The bare decoding of as many pictures, from memory."""
+    data = [np.frombuffer(pathlib.Path(file).read_bytes(), np.uint8) for file in files]
+
+    def load(step: int) -> None:
+        for person in np.random.default_rng(step).integers(len(people), size=BATCH_SIZE):
+            cv2.imdecode(data[person], cv2.IMREAD_COLOR)
+
+    return load
+
+
+def main(argv: Sequence[str]) -> None:
+    """Lets the programs take turns and prints medians and ratios."""
+    del argv
+    cv2.setNumThreads(1)
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    table = read_table(_DATA.value, _SPLIT.value)
+    people = PersonCrops(table, table.skeleton, CropSettings(CROP_SIZE, margin_scale=1.25), AUGMENTATION)
+    files = [str(pathlib.Path(_IMAGES.value) / table.images["file_name"][image]) for image in people.images]
+    programs = {
+        "tfpose": build_ours(people),
+        "customary loader": build_customary(people, files),
+        "bare JPEG decoding": build_decoding(people, files),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    for step in range(_ROUNDS.value + 1):
+        for name, load in programs.items():
+            # Processor time of all threads: what one core could do, also while others use the machine.
+            start = time.process_time()
+            for part in range(4):
+                load(4 * step + part)
+            if step:  # the first round warms up
+                seconds[name].append((time.process_time() - start) / (4 * BATCH_SIZE))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    for name, value in medians.items():
+        print(f"{name:20} {1000 * value:6.2f} ms per sample  {1 / value:6.0f} samples/s per core")
+    print(f"tfpose against the customary loader: {medians['customary loader'] / medians['tfpose']:.2f}x")
+    print(f"tfpose against bare JPEG decoding:   {100 * medians['bare JPEG decoding'] / medians['tfpose']:.0f} %")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,160 @@
+import functools
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_system import SETTINGS, random_network, small_system, small_table
+
+from tfpose.data.augmentation import Augmentation
+from tfpose.data.person_crops import PersonCrops
+from tfpose.inference.keypoint_system import write_keypoint_system
+from tfpose.training import two_stage
+from tfpose.training.checkpoints import write_weights
+from tfpose.training.loop import OptimizationSettings, RunSettings, train
+
+GLOBAL_BATCH = 4
+NUM_STEPS = 20
+TARGET = two_stage.TargetSettings(sigma_cells=1.5)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return small_table(tmp_path_factory.mktemp("data"))
+
+
+def make_batch(table, system, **augmentation):
+    people = PersonCrops(table, system.skeleton, system.crop, Augmentation(**augmentation))
+    values = people.batch(0, GLOBAL_BATCH, slice(0, GLOBAL_BATCH))
+    return {name: tf.constant(value) for name, value in values.items()}
+
+
+def build_targets(system):
+    return two_stage.build_target_function(system.crop, system.heatmap_size, TARGET)
+
+
+def test_target_peaks_lie_at_the_keypoints(table):
+    system = small_system()
+    batch = make_batch(table, system)
+    targets, weights = build_targets(system)(batch)
+    assert targets.shape == (GLOBAL_BATCH, 16, 16, 15)
+    cells = np.round(batch["keypoints"].numpy() / 4).astype(int)
+    for person in range(GLOBAL_BATCH):
+        for joint in range(15):
+            x, y = cells[person, joint]
+            if weights[person, joint] and 0 <= x < 16 and 0 <= y < 16:
+                assert targets[person, y, x, joint] == tf.reduce_max(targets[person, :, :, joint])
+
+
+def test_loss_is_the_mean_over_visible_joints_by_hand(table):
+    system = small_system()
+    network = random_network(system)
+    batch = make_batch(table, system)
+    batch["weights"] = tf.constant(np.random.default_rng(0).integers(0, 2, (GLOBAL_BATCH, 15)), tf.float32)
+    compute_loss = two_stage.build_loss(build_targets(system), system.normalization)
+    losses, metrics = compute_loss(network, batch)
+    total, weight = losses["loss"]
+    targets, weights = (value.numpy() for value in build_targets(system)(batch))
+    heatmaps = network(system.normalization(batch["crops"]), training=True).numpy()
+    per_joint = np.square(heatmaps - targets).mean(axis=(1, 2))
+    np.testing.assert_allclose(total / weight, per_joint[weights > 0].mean(), rtol=1e-4)
+    assert metrics["accuracy"][1] == weights.sum()
+
+
+def test_hard_joint_mining_keeps_the_worst_joints(table):
+    system = small_system()
+    network = random_network(system)
+    batch = make_batch(table, system)
+    plain = two_stage.build_loss(build_targets(system), system.normalization)(network, batch)[0]["loss"]
+    hard = two_stage.build_loss(build_targets(system), system.normalization, 3)(network, batch)[0]["loss"]
+    assert hard[1] == 3 * GLOBAL_BATCH
+    assert hard[0] / hard[1] > plain[0] / plain[1]
+
+
+def test_right_heatmaps_are_counted_as_correct():
+    targets = np.zeros((1, 16, 16, 2), np.float32)
+    targets[0, 5, 6, 0] = targets[0, 9, 3, 1] = 1
+    shifted = np.roll(targets, 2, axis=1)
+    weights = np.ones((1, 2), np.float32)
+    for heatmaps, expected in ((targets, 2), (shifted, 0)):
+        correct, counted = two_stage.count_correct(*map(tf.constant, (heatmaps, targets, weights)))
+        assert (float(correct), float(counted)) == (expected, 2)
+
+
+def test_validation_of_a_perfect_network_is_100(table, monkeypatch):
+    system = small_system()
+    validation = two_stage.Validation(table, system, batch_size=4)
+    rows = validation.people.rows
+    perfect = (table.people["keypoints"][rows].astype(np.float64), np.ones((len(rows), 15)))
+    monkeypatch.setattr(two_stage, "predict_people", lambda *_: perfect)
+    metrics = validation(random_network(system))
+    assert metrics["AP"] == pytest.approx(100)
+    assert metrics["PCK"] == 100
+
+
+def test_pictures_show_input_target_and_prediction(table):
+    system = small_system()
+    pictures = two_stage.draw_examples(
+        random_network(system), make_batch(table, system), build_targets(system), system.normalization, system.skeleton
+    )
+    (sheet,) = pictures.values()
+    assert sheet.shape == (4 * 64, 3 * 64, 3) and sheet.dtype == np.uint8
+
+
+def test_batch_that_does_not_divide_among_replicas_is_an_error(table):
+    system = small_system()
+    people = PersonCrops(table, system.skeleton, system.crop)
+    context = tf.distribute.InputContext(1, 0, 3)
+    with pytest.raises(ValueError, match="batch_size must divide among 3 replicas, got 4"):
+        two_stage.make_dataset(people, GLOBAL_BATCH, 0, context)
+
+
+def test_exactly_one_kind_of_first_weights_must_be_chosen():
+    for encoder, source, scratch in (("", "", False), ("imagenet", "", True), ("imagenet", "run", False)):
+        with pytest.raises(ValueError, match="initialize needs exactly one of"):
+            two_stage.build_initializer(small_system(), encoder, source, scratch)
+
+
+def test_weights_of_another_run_are_taken_over(tmp_path):
+    system = small_system()
+    source = random_network(system, seed=1)
+    write_keypoint_system(tmp_path, system)
+    write_weights(source, tmp_path / "best.weights.h5")
+    target = random_network(system, seed=2)
+    two_stage.build_initializer(system, "", str(tmp_path), False)(target)
+    for ours, theirs in zip(target.variables, source.variables, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def losses_by_step(directory, strategy, table, synchronize):
+    """The losses of a run of the keypoint network with everything on: augmentation, BN, Adam."""
+    keras.backend.clear_session()
+    system = small_system(network={**SETTINGS["network"], "synchronize_batch_norm": synchronize})
+    people = PersonCrops(table, system.skeleton, system.crop, Augmentation(0.5, 30.0, 1.0, (0.8, 1.2)))
+    train(
+        strategy=strategy,
+        build_model=system.build_network,
+        compute_loss=two_stage.build_loss(build_targets(system), system.normalization),
+        make_dataset=functools.partial(two_stage.make_dataset, people, GLOBAL_BATCH),
+        workdir=directory,
+        # The rate of fine-tuning (Honda et al., 2018). Adam divides small gradients by their size, so at ten times the
+        # rate it drives two runs apart that differ in the last bit of a sum.
+        optimization=OptimizationSettings(learning_rate=1e-4),
+        run=RunSettings(total_steps=NUM_STEPS, log_every=1, checkpoint_every=NUM_STEPS),
+    )
+    rows = pathlib.Path(directory, "train.csv").read_text().splitlines()
+    column = rows[0].split(",").index("loss")
+    return np.array([float(row.split(",")[column]) for row in rows[1:]])
+
+
+def test_two_replicas_train_like_one_device(table, tmp_path):
+    """With synchronised normalisation the keypoint network's losses are those of one device."""
+    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+    if len(cpus) < 2:
+        pytest.skip("needs two logical CPUs: TensorFlow was started with one")
+    one = losses_by_step(tmp_path / "one", tf.distribute.OneDeviceStrategy("/cpu:0"), table, False)
+    two = losses_by_step(tmp_path / "two", tf.distribute.MirroredStrategy(cpus[:2]), table, True)
+    assert len(one) == NUM_STEPS
+    assert one.std() > 1e-3 * one.mean()
+    np.testing.assert_allclose(two, one, rtol=1e-5)

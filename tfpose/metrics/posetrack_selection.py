@@ -1,0 +1,167 @@
+"""Which frames, people and points of a pair of PoseTrack files the official evaluators look at. NumPy only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfpose.metrics import ignore_regions
+from tfpose.metrics.matching import People, head_sizes
+from tfpose.posetrack.columns import PersonColumns
+from tfpose.posetrack.sequences import JOINTS_BY_NUMBER, NO_TRACK_ID
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectedPeople:
+    """What is evaluated of one sequence.
+
+    Attributes:
+        name: of the sequence.
+        num_frames: evaluated; those of the people count from 0.
+        true: people of the ground truth.
+        predicted: predictions.
+    """
+
+    name: str
+    num_frames: int
+    true: People
+    predicted: People
+
+
+def select_people(true: PersonColumns, predicted: PersonColumns) -> SelectedPeople:
+    """The people and points that poseval evaluates: frames with true people, outside of ignored regions.
+
+    Raises:
+        ValueError: the numbers of frames differ, a region has one or two corners, or people that can be compared lack
+            a track id or (true ones) a head box.
+    """
+    _check_num_frames(true, predicted)
+    is_evaluated = np.bincount(true.frames, minlength=true.num_frames) > 0
+    selected = _select(true, predicted, is_evaluated)
+    _check_comparable(true, predicted, selected)
+    return _build(true, predicted, selected, is_evaluated)
+
+
+def select_people21(
+    true: PersonColumns, predicted: PersonColumns, accepts_empty_frames: bool = False
+) -> SelectedPeople:
+    """The people and points that PoseTrack21's evaluator takes: frames that are labeled, outside of ignored regions.
+
+    Args:
+        true: ground truth.
+        predicted: predictions.
+        accepts_empty_frames: take labeled frames without true people; the official evaluator stops there.
+
+    Raises:
+        ValueError: frames differ, or as above.
+    """
+    _check_num_frames(true, predicted)
+    differs = np.flatnonzero(true.image_ids != predicted.image_ids)
+    if len(differs):
+        frame = int(differs[0])
+        raise ValueError(
+            f"{predicted.path}: frame {frame}: image 'id' should be that of the ground truth, "
+            f"{true.image_ids[frame]}, found {predicted.image_ids[frame]}"
+        )
+    selected = _select(true, predicted, true.is_labeled)
+    _check_comparable(true, predicted, selected)
+    has_people = np.zeros(true.num_frames, bool)
+    has_people[true.frames[selected[0].people]] = True
+    empty = np.flatnonzero(true.is_labeled & ~has_people)
+    if len(empty) and not accepts_empty_frames:
+        frame = int(empty[0])
+        raise ValueError(
+            f"{true.path}: frame {frame} ({true.frame_names[frame]!r}): is labeled but has no people outside of "
+            "ignored regions, which PoseTrack21's evaluator does not take"
+        )
+    return _build(true, predicted, selected, true.is_labeled)
+
+
+def _check_num_frames(true: PersonColumns, predicted: PersonColumns) -> None:
+    if true.num_frames != predicted.num_frames:
+        raise ValueError(
+            f"{predicted.path}: should have {true.num_frames} frames as the ground truth, found {predicted.num_frames}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Selected:
+    """Positions of the people and points of one file that are left."""
+
+    people: np.ndarray
+    points: np.ndarray
+
+
+def _select(true: PersonColumns, predicted: PersonColumns, is_evaluated: np.ndarray) -> tuple[_Selected, _Selected]:
+    regions = [(frame, polygon) for frame, polygon in true.regions if is_evaluated[frame]]
+    for frame, polygon in regions:
+        if 0 < len(polygon) < 3:
+            raise ValueError(
+                f"{true.path}: frame {frame} ({true.frame_names[frame]!r}): ignore regions should have at least 3 "
+                f"corners, found {len(polygon)}"
+            )
+    return _select_of(true, is_evaluated, regions), _select_of(predicted, is_evaluated, regions)
+
+
+def _select_of(
+    columns: PersonColumns, is_evaluated: np.ndarray, regions: Sequence[tuple[int, np.ndarray]]
+) -> _Selected:
+    is_kept = is_evaluated[columns.frames] & columns.has_points
+    is_point_kept = is_kept[columns.point_people]
+    if regions:
+        region_frames = np.array([frame for frame, _ in regions])
+        point_frames = columns.frames[columns.point_people]
+        polygons = [polygon for _, polygon in regions]
+        is_point_kept &= ~ignore_regions.points_inside(columns.points, point_frames, polygons, region_frames)
+        has_points = np.bincount(columns.point_people[is_point_kept], minlength=columns.num_people) > 0
+        is_kept &= has_points | ~np.isin(columns.frames, region_frames)
+    return _Selected(np.flatnonzero(is_kept), np.flatnonzero(is_point_kept))
+
+
+def _check_comparable(true: PersonColumns, predicted: PersonColumns, selected: tuple[_Selected, _Selected]) -> None:
+    """Track ids and head boxes are needed in frames with people on both sides."""
+    frames = true.frames[selected[0].people], predicted.frames[selected[1].people]
+    for columns, kept, own, others in zip((true, predicted), selected, frames, frames[::-1], strict=True):
+        people = kept.people[np.isin(own, others)]
+        lacks_id = people[columns.track_ids[people] == NO_TRACK_ID]
+        if len(lacks_id):
+            raise ValueError(f"{columns.where(int(lacks_id[0]))}: 'track_id' should be a whole number, found nothing")
+        if columns is true:
+            lacks_head = people[np.isnan(columns.head_boxes[people]).any(axis=1)]
+            if len(lacks_head):
+                raise ValueError(
+                    f"{columns.where(int(lacks_head[0]))}: should have a head box ('bbox_head', or 'x1' to 'y2' in "
+                    "2017 files), found none"
+                )
+
+
+def _build(
+    true: PersonColumns, predicted: PersonColumns, selected: tuple[_Selected, _Selected], is_evaluated: np.ndarray
+) -> SelectedPeople:
+    number = np.cumsum(is_evaluated) - 1
+    return SelectedPeople(
+        name=true.name,
+        num_frames=int(is_evaluated.sum()),
+        true=_people(true, selected[0], number),
+        predicted=_people(predicted, selected[1], number),
+    )
+
+
+def _people(columns: PersonColumns, selected: _Selected, frame_numbers: np.ndarray) -> People:
+    keypoints = np.full((columns.num_people, len(JOINTS_BY_NUMBER), 2), np.nan)
+    scores = np.full((columns.num_people, len(JOINTS_BY_NUMBER)), np.nan)
+    points = selected.points[columns.point_joints[selected.points] >= 0]
+    # Written backwards, so that the first of repeated joints stays.
+    points = points[::-1]
+    place = columns.point_people[points], columns.point_joints[points]
+    keypoints[place], scores[place] = columns.points[points], columns.point_scores[points]
+    people = selected.people
+    return People(
+        frames=frame_numbers[columns.frames[people]],
+        track_ids=columns.track_ids[people],
+        keypoints=keypoints[people],
+        scores=scores[people],
+        head_sizes=head_sizes(columns.head_boxes[people]),
+    )
