@@ -71,7 +71,8 @@ def assert_one_line(result, *words):
     """Exit code 1 or 2 and one line of error, no traceback."""
     assert result.returncode in (1, 2), result.stderr[-3000:]
     assert "Traceback" not in result.stderr
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    # absl begins its own lines with FATAL.
+    lines = [line for line in result.stderr.splitlines() if line.startswith(("error:", "FATAL"))]
     assert len(lines) == 1, result.stderr[-3000:]
     for word in words:
         assert word in lines[0]
@@ -140,7 +141,7 @@ def test_preview_draws_people(dataset, tmp_path):
         (("--config.data.train_split=trian",), ["no TFRecord files of split 'trian'", "'train'"]),
         (("--config.skeleton=coco18",), ["skeleton must be", "coco18"]),
         (("--config.initialize.from_scratch=False",), ["initialize needs exactly one of"]),
-        (("--config.network.input_size=(100,64)",), ["input_size must be", "100"]),
+        (("--config.network.depth=99",), ["depth must be one of", "99"]),
         (("--config.optimization.precision=float8",), ["precision must be one of", "float8"]),
         (("--config.batch_sise=8",), ["batch_sise"]),
         (("--config.batch_size=many",), ["batch_size", "many"]),

@@ -33,6 +33,9 @@ _BODY_PARTS = {
 _GUESSED_ON_OWN_BODY = ("nose", "head_top", "head_bottom", "shoulder", "hip")
 _REACH = 0.045  # of the stature: how deep a joint may be hidden, about the radius of a thigh
 _OWN_REACH = 0.075
+# Cosines of the angle between face and camera below which the head hides the nose, and below which
+# the nose is anybody's guess.
+_FACE_HIDDEN, _FACE_UNKNOWN = -0.15, -0.5
 _CROWN_DEPTH = 0.03  # of the stature: the crown lies on the outline, so look a little below it
 # Of the stature: how far behind its middle a joint lies when the trunk turned 45 degrees hides it.
 _HIDDEN_BEYOND = {"shoulder": 0.076, "hip": 0.037}
@@ -84,7 +87,7 @@ class Sighting:
         depths: name -> metres from the camera.
         pixels_per_metre: at the hips.
         stature: metres.
-        is_facing: whether the face can be seen.
+        facing: cosine of the angle between the way the face looks and the way to the camera.
         area: pixels inside the image before others were drawn over it.
     """
 
@@ -94,7 +97,7 @@ class Sighting:
     depths: dict[str, float]
     pixels_per_metre: float
     stature: float
-    is_facing: bool
+    facing: float
     area: int
 
     @property
@@ -159,7 +162,9 @@ def classify_joint(sighting: Sighting, joint: str, owners: np.ndarray) -> int:
     column, row = _place_to_look(sighting, joint)
     owner = int(owners[min(round(row), height - 1), min(round(column), width - 1)])
     _, name = _split_side(joint)
-    is_turned_away = name == "nose" and not sighting.is_facing
+    if name == "nose" and sighting.facing < _FACE_UNKNOWN:
+        return NOT_ANNOTATED
+    is_turned_away = name == "nose" and sighting.facing < _FACE_HIDDEN
     if owner in codes and not is_turned_away and not _is_on_far_side(sighting, joint):
         return VISIBLE
     is_own_body = person_of_owners(np.asarray(owner)) == sighting.person

@@ -93,6 +93,10 @@ class _Artist:
         self._image = dict(zip(names, image, strict=True))
         self._scale = dict(zip(names, scale.tolist(), strict=True))
         self._depth = dict(zip(names, world[:, 2].tolist(), strict=True))
+        # Off the optical axis the camera sees bodies turned by the angle of the ray to them.
+        middle = figure.world_points["hip_middle"]
+        ray_angle = math.atan2(float(middle[0]), float(middle[2]))
+        self._yaw, self._head_yaw = figure.heading + ray_angle, figure.head_heading + ray_angle
         self._stature, self._girth = figure.body.stature, figure.looks.girth
 
     def draw(self, parts: frozenset[str]) -> None:
@@ -182,7 +186,7 @@ class _Artist:
 
     def _torso(self) -> _Part:
         top, bottom = "shoulder_middle", "hip_middle"
-        yaw = self._figure.heading
+        yaw = self._yaw
         unit = self._girth * self._stature * (self._scale[top] + self._scale[bottom]) / 2
         places = np.array([-0.16, -0.1, 0.0, 0.12, 0.35, 0.65, 0.9, 1.1])
         wide = np.array([0.03, 0.048, 0.108, 0.122, 0.112, 0.092, 0.098, 0.09])
@@ -201,7 +205,7 @@ class _Artist:
         hem = max(0.095 * unit, end * spread + 0.05 * unit)
         half_widths = np.array([0.085 * unit, 0.1 * unit, hem])
         top = self._image["hip_middle"]
-        trunk = rendering.Trunk(top, knees, places, half_widths, self._figure.heading)
+        trunk = rendering.Trunk(top, knees, places, half_widths, self._yaw)
         points = ("hip_middle", "hip_middle", "left_knee", "right_knee")
         return self._trunk("skirt", trunk, looks.bottom, points, -0.08)
 
@@ -220,7 +224,7 @@ class _Artist:
 
     def _head(self) -> Iterator[tuple[str, _Part]]:
         looks = self._figure.looks
-        yaw = self._figure.head_heading
+        yaw = self._head_yaw
         up = self._image["head_top"] - self._image["head_bottom"]
         unit = self._stature * self._scale["head_centre"]
         half_width = unit * math.hypot(0.048 * math.cos(yaw), 0.060 * math.sin(yaw))

@@ -20,7 +20,7 @@ from tfpose.boxes import xywh_from_xyxy
 from tfpose.skeletons import POSETRACK15, POSETRACK18, map_joints
 
 # Raise when the same seed starts to give other pictures: files of older versions are then rewritten.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 _JPEG_QUALITY = 93
 _LARGEST_SEED = 999_999
 

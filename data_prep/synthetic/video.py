@@ -178,7 +178,7 @@ def _sight(figure: Figure, camera: Camera, person: int, track_id: int | None, ar
         depths=dict(zip(names, world[:, 2].tolist(), strict=True)),
         pixels_per_metre=float(scale[middle]),
         stature=figure.body.stature,
-        is_facing=math.cos(figure.head_heading + view) > -0.15,
+        facing=math.cos(figure.head_heading + view),
         area=area,
     )
 

@@ -104,7 +104,7 @@ def test_a_stopped_program_leaves_nothing_and_can_be_run_again(project_dir, tmp_
         wait_for_shard(tmp_path / "out")
         process.send_signal(number)
         time.sleep(0.5)
-        picture.write_bytes(data)
+        feed_if_read(picture, data, process)
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
@@ -115,6 +115,19 @@ def test_a_stopped_program_leaves_nothing_and_can_be_run_again(project_dir, tmp_
     picture.unlink()
     picture.write_bytes(data)
     assert run(project_dir, *arguments).returncode == 0
+
+
+def feed_if_read(pipe: pathlib.Path, data: bytes, process: subprocess.Popen) -> None:
+    """Writes to the pipe unless the program has left it already; opening it as usual would then wait for ever."""
+    while process.poll() is None:
+        try:
+            handle = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            time.sleep(0.05)
+            continue
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        return
 
 
 def wait_for_shard(output: pathlib.Path) -> None:

@@ -218,14 +218,14 @@ def test_the_face_shows_from_the_front_and_not_from_behind():
 # ---------------------------------------------------------------------------------------- annotations
 
 
-def _sighting(is_facing: bool = True) -> tuple[Sighting, np.ndarray]:
-    camera, figure = Camera(420.0, 80.0, 60.0, 1.4), _figure(0.0 if is_facing else math.pi)
+def _sighting(heading: float = 0.0) -> tuple[Sighting, np.ndarray]:
+    camera, figure = Camera(420.0, 80.0, 60.0, 1.4), _figure(heading)
     canvas = rendering.Canvas.over(np.zeros((220, 180, 3)))
     draw_person(canvas, camera, LIGHT, figure, 0)
     points = {name: camera.project(value)[0] for name, value in figure.world_points.items()}
     depths = {name: float(value[2]) for name, value in figure.world_points.items()}
     area = int(np.count_nonzero(canvas.owners))
-    return Sighting(0, 0, points, depths, 84.0, BODY.stature, is_facing, area), canvas.owners
+    return Sighting(0, 0, points, depths, 84.0, BODY.stature, math.cos(heading), area), canvas.owners
 
 
 def test_joints_of_an_unobstructed_person_facing_the_camera_are_visible():
@@ -234,10 +234,13 @@ def test_joints_of_an_unobstructed_person_facing_the_camera_are_visible():
     assert set(flags.values()) == {VISIBLE}
 
 
-def test_nose_of_a_person_turned_away_is_hidden_but_annotated():
-    sighting, owners = _sighting(is_facing=False)
-    assert classify_joint(sighting, "nose", owners) == HIDDEN
-    assert classify_joint(sighting, "left_knee", owners) == VISIBLE
+def test_nose_is_hidden_when_the_face_turns_away_and_unknown_from_behind():
+    flags = []
+    for heading in (1.2, math.radians(110), math.pi):
+        sighting, owners = _sighting(heading)
+        flags.append(classify_joint(sighting, "nose", owners))
+        assert classify_joint(sighting, "head_top", owners) == VISIBLE
+    assert flags == [VISIBLE, HIDDEN, NOT_ANNOTATED]
 
 
 def test_joint_deep_behind_an_object_is_not_annotated_and_just_behind_it_is_hidden():

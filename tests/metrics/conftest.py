@@ -42,14 +42,17 @@ def random_sequences(
     drop: float = 0.2,
     num_phantoms: int = 1,
     name: str = "000001_mpii_test",
+    spacing: float = 0.0,
 ) -> tuple[PoseSequence, PoseSequence]:
     """Ground truth and predictions of one video: people who move, joints that are missing, tracks that change.
 
-    Coordinates and scores are continuous, so there are no ties.
+    Coordinates and scores are continuous, so there are no ties. A `spacing` (pixels) of 1000 keeps people and phantoms
+    so far from each other that no joint has a rival.
     """
     rng = np.random.default_rng(seed)
     num_joints = POSETRACK15.num_joints
     centers = rng.uniform(60, 400, (num_people, 1, 2)) + rng.normal(0, 20, (num_people, num_joints, 2))
+    centers += spacing * np.arange(num_people)[:, None, None]
     ids = rng.choice(50, num_people, replace=False)
     predicted_ids = list(rng.choice(500, num_people, replace=False))
     true_frames, predicted_frames = [], []
@@ -77,6 +80,7 @@ def random_sequences(
         found = centers[is_found] + rng.normal(0, noise, (is_found.sum(), num_joints, 2))
         phantoms = rng.uniform(60, 400, (num_phantoms, 1, 2)) + rng.normal(0, 20, (num_phantoms, num_joints, 2))
         keypoints = np.concatenate([found, phantoms])
+        phantoms += spacing * (num_people + np.arange(num_phantoms))[:, None, None]
         phantom_ids = 5000 + 100 * index + np.arange(num_phantoms)
         predicted_frames.append(
             build_frame(

@@ -253,17 +253,30 @@ def test_perfect_predictions_give_100(make_sequences, seed, num_people):
         assert values == pytest.approx(100)
 
 
+def _shuffle_people(pair: tuple, seed: int) -> tuple:
+    rng = np.random.default_rng(seed)
+    return tuple(
+        dataclasses.replace(
+            sequence, frames=tuple(_select(frame, rng.permutation(frame.num_people)) for frame in sequence.frames)
+        )
+        for sequence in pair
+    )
+
+
 @few_examples
 @given(seeds)
-def test_the_order_of_people_does_not_matter(make_sequences, seed):
-    pair = make_sequences(seed)
-    rng = np.random.default_rng(seed)
+def test_the_order_of_people_without_rivals_does_not_matter(make_sequences, seed):
+    pair = make_sequences(seed, num_people=4, num_phantoms=2, spacing=1000)
+    assert_same_figures(pair, _shuffle_people(pair, seed))
 
-    def shuffle(sequence: PoseSequence) -> PoseSequence:
-        frames = tuple(_select(frame, rng.permutation(frame.num_people)) for frame in sequence.frames)
-        return dataclasses.replace(sequence, frames=frames)
 
-    assert_same_figures(pair, tuple(map(shuffle, pair)))
+@few_examples
+@given(seeds)
+def test_the_order_of_rivals_does_not_matter_to_tracking_before_two_objects_share_a_track(make_sequences, seed):
+    # In later frames two objects may have been matched last with one track; officially the first in the file keeps it.
+    # (Nor is it free for AP, where equal shares of joints go to the first in the file.)
+    pair = make_sequences(seed, num_frames=2, num_people=5, noise=12, num_phantoms=4)
+    assert_same_figures(pair, _shuffle_people(pair, seed), ("clean_mota", "clean_motp", "clean_mot_recall"))
 
 
 def _select(frame: module.Any, people: np.ndarray) -> module.Any:
@@ -272,12 +285,12 @@ def _select(frame: module.Any, people: np.ndarray) -> module.Any:
     return dataclasses.replace(frame, **{name: getattr(frame, name)[people] for name in names})
 
 
-def assert_same_figures(first: tuple, second: tuple) -> None:
-    """Of two pairs of ground truth and predictions."""
+def assert_same_figures(first: tuple, second: tuple, names: tuple[str, ...] = ()) -> None:
+    """Of two pairs of ground truth and predictions: HOTA and all of poseval's, or those named."""
     options = PoseTrackOptions(ALL_METRICS, has_clean_figures=True)
     blocks = [evaluate_sequences([t], [p], options).to_dict() for t, p in (first, second)]
-    for name, values in blocks[0]["posetrack"].items():
-        assert _close(values, blocks[1]["posetrack"][name]), name
+    for name in names or blocks[0]["posetrack"]:
+        assert _close(blocks[0]["posetrack"][name], blocks[1]["posetrack"][name]), name
     for name, values in blocks[0]["posetrack21"]["hota"].items():
         assert _close(values, blocks[1]["posetrack21"]["hota"][name]), name
 

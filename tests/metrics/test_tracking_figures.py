@@ -125,6 +125,16 @@ def test_a_pair_is_carried_on_though_another_track_is_nearer():
     assert counts.matched_distances == pytest.approx(0.1 + 0.4)
 
 
+def test_of_two_objects_last_matched_with_one_track_the_first_in_the_file_keeps_it():
+    # Track 7 is on object 1, then on object 2 while object 1 is away, then near both.
+    before = [(0, 1, 0), (1, 2, 0)]
+    predicted = [(0, 7, 0), (1, 7, 0), (2, 7, 1)]
+    first = _count([*before, (2, 1, 0), (2, 2, 3)], predicted, 3)
+    second = _count([*before, (2, 2, 3), (2, 1, 0)], predicted, 3)
+    assert first.matched_distances == pytest.approx(0.1)
+    assert second.matched_distances == pytest.approx(0.2)
+
+
 def test_a_change_of_track_after_a_gap_is_a_switch():
     counts = _count([(0, 1, 0), (1, 1, 0), (2, 1, 0)], [(0, 7, 0), (2, 8, 0)], 3)
     assert (counts.switches, counts.detections, counts.misses) == (1, 2, 1)
