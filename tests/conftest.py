@@ -7,6 +7,7 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import signal
 import sys
 
 import pytest
@@ -38,8 +39,10 @@ def shared_dir() -> pathlib.Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Gives TensorFlow two logical CPUs, which must happen before its first operation."""
+    """Gives TensorFlow two logical CPUs, which must happen before its first operation; lets Ctrl-C work."""
     import tensorflow as tf
 
+    # A shell starts background jobs with Ctrl-C ignored, and the programs under test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -26,13 +26,13 @@ def multiply(a: Array, b: Array) -> Array:
 
     `matmul` may round its factors to 10 bits on a GPU (TF32), which moves a coordinate of 2000 by a pixel.
     """
-    return ops.sum(ops.expand_dims(a, -1) * ops.expand_dims(b, -3), axis=-2)
+    return ops.sum(ops.multiply(ops.expand_dims(a, -1), ops.expand_dims(b, -3)), axis=-2)
 
 
 def compose(outer: Array, inner: Array) -> Array:
     """The affine map that applies `inner` first, then `outer`. [..., 2, 3] each."""
     linear = multiply(outer[..., :2], inner[..., :2])
-    offset = multiply(outer[..., :2], inner[..., 2:]) + outer[..., 2:]
+    offset = ops.add(multiply(outer[..., :2], inner[..., 2:]), outer[..., 2:])
     return ops.concatenate([linear, offset], axis=-1)
 
 
@@ -49,7 +49,7 @@ def invert(matrices: Array) -> Array:
 def transform_points(matrices: Array, points: Array) -> Array:
     """Applies affine maps [..., 2, 3] to points [..., N, 2] given as (x, y)."""
     linear = ops.swapaxes(matrices[..., :2], -1, -2)
-    return multiply(points, linear) + matrices[..., None, :, 2]
+    return ops.add(multiply(points, linear), matrices[..., None, :, 2])
 
 
 def heatmap_from_crop(
