@@ -71,10 +71,11 @@ def main(argv: Sequence[str]) -> None:
         table, boxes.source, split, system, weights=str(weights), version=__version__
     )
     skeleton = system.skeleton
-    if _INFER_HEAD_JOINTS.value:
+    has_videos = any(table.images["sequence"])
+    if _INFER_HEAD_JOINTS.value and has_videos:
         poses = [results.infer_head_joints(people, skeleton) for people in poses]
         skeleton = POSETRACK15
-    if any(table.images["sequence"]):
+    if has_videos:
         results.write_posetrack_predictions(output_dir / "predictions", table, poses, skeleton, _FORMAT.value)
     else:
         results.write_coco_predictions(output_dir / "predictions.json", table, poses)

@@ -109,12 +109,11 @@ def infer_head_joints(poses: Poses, skeleton: Skeleton) -> Poses:
     }
     sources = [*shoulders, *(skeleton.index(joint) for joint in _FACE_JOINTS)]
     score = poses.joint_scores[:, sources].mean(axis=1)
-    keypoints = map_joints(poses.keypoints, skeleton.joints, POSETRACK15.joints)
-    scores = map_joints(poses.joint_scores[..., None], skeleton.joints, POSETRACK15.joints)[..., 0]
+    mapped = posetrack_poses(poses, skeleton)
     for joint, position in guesses.items():
-        keypoints[:, POSETRACK15.index(joint)] = position
-        scores[:, POSETRACK15.index(joint)] = score
-    return Poses(keypoints, scores, poses.scores, poses.boxes, poses.track_ids)
+        mapped.keypoints[:, POSETRACK15.index(joint)] = position
+        mapped.joint_scores[:, POSETRACK15.index(joint)] = score
+    return mapped
 
 
 def write_pictures(
