@@ -27,6 +27,7 @@ from absl import app, flags, logging
 
 from data_prep.annotations import count_split
 from data_prep.source import Source
+from data_prep.synthetic.scenes import SceneOptions
 from tfpose.command_line import describe_error
 
 DATASETS = ("coco_keypoints", "posetrack17", "posetrack18", "posetrack21", "synthetic")
@@ -67,6 +68,13 @@ _WIDTH = flags.DEFINE_integer("width", 480, "synthetic: width of the frames in p
 _MAX_PEOPLE = flags.DEFINE_integer("max_people", 5, "synthetic: most labeled people in a video.", 1)
 _FRAMES_PER_SECOND = flags.DEFINE_float(
     "frames_per_second", 10.0, "synthetic: fewer spread the frames over more of the motion.", 1.0
+)
+_MEAN_PROPS = flags.DEFINE_float("mean_props", 1.0, "synthetic: mean number of objects to pass behind.", 0.0)
+_PERSON_SIZES = flags.DEFINE_list(
+    "person_sizes", ["0.23", "0.8"], "synthetic: smallest and largest person, as fractions of the frame's height."
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "synthetic: processes that draw at once; default: one per core.", 1
 )
 _SEED = flags.DEFINE_integer("seed", 0, "synthetic: equal seeds give equal videos.", 0, 400_000)
 
@@ -130,8 +138,9 @@ def _read_source(dataset: str, output: pathlib.Path) -> Source:
             num_frames=_NUM_FRAMES.value,
             image_size=(_HEIGHT.value, _WIDTH.value),
             max_people=_MAX_PEOPLE.value,
-            frames_per_second=_FRAMES_PER_SECOND.value,
+            options=_scene_options(),
             seed=_SEED.value,
+            num_processes=_NUM_PROCESSES.value or os.cpu_count() or 1,
         )
     folder = _required(_SOURCE, "the folder of the published dataset")
     if not folder.is_dir():
@@ -139,6 +148,18 @@ def _read_source(dataset: str, output: pathlib.Path) -> Source:
     if dataset == "coco_keypoints":
         return read_source(folder, _left_right_pairs(), _sigmas())
     return read_source(folder)
+
+
+def _scene_options() -> SceneOptions:
+    try:
+        smallest, largest = map(float, _PERSON_SIZES.value)
+    except ValueError as error:
+        raise ValueError(f"--person_sizes should be two numbers, found {','.join(_PERSON_SIZES.value)}") from error
+    return SceneOptions(
+        frames_per_second=_FRAMES_PER_SECOND.value,
+        mean_props=_MEAN_PROPS.value,
+        person_sizes=(smallest, largest),
+    )
 
 
 def _left_right_pairs() -> list[list[str]] | None:

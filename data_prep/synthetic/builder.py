@@ -24,8 +24,9 @@ def read_source(
     num_frames: int = 15,
     image_size: tuple[int, int] = (270, 480),
     max_people: int = 5,
-    frames_per_second: float = 10.0,
+    options: SceneOptions | None = None,
     seed: int = 0,
+    num_processes: int = 1,
 ) -> Source:
     """Draws the videos that are not there yet, and reads them all.
 
@@ -35,8 +36,9 @@ def read_source(
         num_frames: of each video.
         image_size: (height, width).
         max_people: labeled people of a video.
-        frames_per_second: how densely the motion is sampled.
+        options: what scenes contain.
         seed: of the first video of each split.
+        num_processes: that draw at once.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -52,8 +54,9 @@ def read_source(
             num_frames,
             image_size,
             max_people,
-            SceneOptions(frames_per_second=frames_per_second),
+            options,
             report_progress=lambda *_: progress.update(),
+            num_processes=num_processes,
         )
     return source_from_files(files, read_posetrack, videos)
 

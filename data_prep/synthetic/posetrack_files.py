@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
+import functools
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -43,6 +47,7 @@ def write_posetrack18(
     max_people: int = 5,
     options: SceneOptions | None = None,
     report_progress: Callable[[str, int, int], None] | None = None,
+    num_processes: int = 1,
 ) -> list[Path]:
     """Writes annotations/<split>/<sequence>.json and images/<split>/<sequence>/NNNNNN.jpg.
 
@@ -57,6 +62,7 @@ def write_posetrack18(
         max_people: labeled people per video.
         options: what scenes contain.
         report_progress: called with a sequence name, its number from 1 and the number of sequences.
+        num_processes: that draw at once; the files do not depend on it.
 
     Returns:
         The annotation files, in the order of the splits and seeds.
@@ -67,25 +73,51 @@ def write_posetrack18(
     jobs = [(split, int(seed)) for split, seeds in splits.items() for seed in seeds]
     _check_jobs(jobs, num_frames)
     options = options or SceneOptions()
-    recipe = {
-        "generator_version": GENERATOR_VERSION,
-        "num_frames": num_frames,
-        "image_size": list(image_size),
-        "max_people": max_people,
-        "options": dataclasses.asdict(options),
-    }
+    video = {"num_frames": num_frames, "image_size": list(image_size), "max_people": max_people}
+    recipe = {"generator_version": GENERATOR_VERSION, **video, "options": _as_json(dataclasses.asdict(options))}
+    make = functools.partial(_make_sequence, Path(directory), recipe=recipe, options=options)
     paths = []
-    for number, (split, seed) in enumerate(jobs, start=1):
-        path = Path(directory) / "annotations" / split / f"{sequence_name(seed)}.json"
-        images = Path(directory) / "images" / split / sequence_name(seed)
-        if not (images.is_dir() and _has_recipe(path, recipe)):
-            height, width = image_size
-            frames = generate_video(seed, num_frames, height, width, max_people, options)
-            _write_sequence(path, images, seed, frames, recipe)
+    for path, (_, seed) in zip(_run(make, jobs, num_processes), jobs, strict=True):
         paths.append(path)
         if report_progress is not None:
-            report_progress(sequence_name(seed), number, len(jobs))
+            report_progress(sequence_name(seed), len(paths), len(jobs))
     return paths
+
+
+def _make_sequence(directory: Path, job: tuple[str, int], recipe: dict, options: SceneOptions) -> Path:
+    """Draws one video unless it is there; returns its annotation file."""
+    split, seed = job
+    path = directory / "annotations" / split / f"{sequence_name(seed)}.json"
+    images = directory / "images" / split / sequence_name(seed)
+    if not (images.is_dir() and _has_recipe(path, recipe)):
+        height, width = recipe["image_size"]
+        frames = generate_video(seed, recipe["num_frames"], height, width, recipe["max_people"], options)
+        _write_sequence(path, images, seed, frames, recipe)
+    return path
+
+
+def _run(make: Callable[[tuple[str, int]], Path], jobs: list[tuple[str, int]], num_processes: int) -> Iterator[Path]:
+    if num_processes == 1:
+        yield from map(make, jobs)
+        return
+    # A forked copy of a process with TensorFlow's threads may hang.
+    context = multiprocessing.get_context("spawn")
+    executor = concurrent.futures.ProcessPoolExecutor(num_processes, mp_context=context, initializer=_start_process)
+    try:
+        yield from executor.map(make, jobs, chunksize=4)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _start_process() -> None:
+    # Ctrl-C reaches every process; the first one decides, the others finish their video.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+
+
+def _as_json(values: dict) -> dict:
+    """The values as they will be read from a file: JSON has no tuples."""
+    return json.loads(json.dumps(values))
 
 
 def _check_jobs(jobs: list[tuple[str, int]], num_frames: int) -> None:

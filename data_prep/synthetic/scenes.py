@@ -15,7 +15,6 @@ from data_prep.synthetic.props import INDOOR_PROPS, OUTDOOR_PROPS, Prop, build_p
 from data_prep.synthetic.rendering import Light
 
 _USUAL_STATURE_METRES = 1.72
-_SIZES = (0.23, 0.80)  # of a usual person, as a fraction of the image height
 _PROP_SIZES = (0.23, 0.60)
 _USUAL_SECONDS = 2.0  # the time in which the people of a scene meet
 
@@ -28,6 +27,8 @@ class SceneOptions:
         frames_per_second: of the video; motion is in seconds.
         ignored_group_probability: chance of a group of unlabeled people under an ignore region.
         mean_props: mean number of objects to pass behind.
+        person_sizes: smallest and largest height of a usual person where the scene places people, as fractions of
+            the image height.
         moving_camera_probability: chance that the camera pans.
         place: one of `backgrounds.PLACES`; None draws one.
     """
@@ -35,6 +36,7 @@ class SceneOptions:
     frames_per_second: float = 10.0
     ignored_group_probability: float = 0.25
     mean_props: float = 1.0
+    person_sizes: tuple[float, float] = (0.23, 0.80)
     moving_camera_probability: float = 0.35
     place: str | None = None
 
@@ -47,6 +49,9 @@ class SceneOptions:
                 raise ValueError(f"{name}: must be between 0 and 1, got {value}")
         if self.mean_props < 0:
             raise ValueError(f"mean_props: must not be negative, got {self.mean_props}")
+        smallest, largest = self.person_sizes
+        if not 0 < smallest <= largest:
+            raise ValueError(f"person_sizes: must be 0 < smallest <= largest, got {self.person_sizes}")
         if self.place is not None and self.place not in PLACES:
             raise ValueError(f"place: must be one of {', '.join(PLACES)}, got {self.place!r}")
 
@@ -203,7 +208,9 @@ class _Casting:
         camera: Camera,
         image_size: tuple[int, int],
         backdrop: Backdrop,
+        person_sizes: tuple[float, float],
     ):
+        self._person_sizes = person_sizes
         self._rng, self._camera, self._image_size = rng, camera, image_size
         self._far_depth = backdrop.far_depth - 0.6
         pixels = backdrop.pixels.reshape(-1, 3)
@@ -238,7 +245,7 @@ class _Casting:
 
     def _place(self) -> tuple[float, float]:
         """A place (x, z) inside the image, at a depth that nobody else has if there is one."""
-        low, high = np.log(_SIZES)
+        low, high = np.log(self._person_sizes)
         for _ in range(12):
             size = math.exp(self._rng.uniform(low, high))
             depth = min(self._depth(size), self._far_depth - self._rng.uniform(0, 1.5))
@@ -383,7 +390,7 @@ def build_scene(seed: int, image_size: tuple[int, int], max_people: int, options
     large_camera = camera.shifted(-margin, -margin)
     backdrop = build_backdrop(place, large_camera, large, rng)
     light, sun = _sample_light(rng, backdrop.is_indoors)
-    casting = _Casting(rng, camera, image_size, backdrop)
+    casting = _Casting(rng, camera, image_size, backdrop, options.person_sizes)
     num_people = min(max_people, 1 + int(rng.binomial(max(max_people - 1, 0), 0.5)))
     actors = [casting.labeled(track_id) for track_id in range(num_people)]
     if rng.random() < options.ignored_group_probability:

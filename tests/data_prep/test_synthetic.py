@@ -444,6 +444,7 @@ def test_wrong_arguments_are_named(arguments, message):
         ({"place": "moon"}, "place: must be one of street, .*'moon'"),
         ({"ignored_group_probability": 1.5}, "ignored_group_probability: must be between 0 and 1, got 1.5"),
         ({"frames_per_second": 0}, "frames_per_second: must be positive, got 0"),
+        ({"person_sizes": (0.5, 0.2)}, "person_sizes: must be 0 < smallest <= largest, got .0.5, 0.2."),
     ],
 )
 def test_wrong_options_are_named(values, message):
@@ -538,3 +539,21 @@ def test_an_interrupted_sequence_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_a_seed_in_two_splits_is_refused(tmp_path):
     with pytest.raises(ValueError, match="a seed may occur once over all splits, got 2 again"):
         _write(tmp_path, splits={"train": [1, 2], "val": [2]})
+
+
+def test_files_do_not_depend_on_the_number_of_processes(tmp_path):
+    one, two = (_write(tmp_path / str(count), num_processes=count) for count in (1, 2))
+    for first, second in zip(one, two, strict=True):
+        assert first.read_text() == second.read_text()
+        name = first.relative_to(tmp_path / "1" / "annotations").with_suffix("")
+        pictures = [sorted((tmp_path / count / "images" / name).iterdir()) for count in ("1", "2")]
+        assert [path.read_bytes() for path in pictures[0]] == [path.read_bytes() for path in pictures[1]]
+
+
+def test_people_have_the_sizes_that_are_asked_for():
+    def median_height(sizes):
+        options = SceneOptions(person_sizes=sizes, ignored_group_probability=0)
+        frames = [frame for seed in range(6) for frame in generate_video(seed, 1, 135, 240, 3, options)]
+        return np.median(np.concatenate([frame.boxes[:, 3] - frame.boxes[:, 1] for frame in frames]))
+
+    assert median_height((0.2, 0.25)) < 0.4 * 135 < median_height((0.6, 0.7))

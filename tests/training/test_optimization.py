@@ -29,8 +29,16 @@ def test_rate_rises_linearly_and_is_never_zero() -> None:
     np.testing.assert_allclose(float(schedule(0)), 0.8 * (0.5 + 0.5 / 4), rtol=1e-6)
 
 
+def test_cosine_falls_to_zero_and_stays_there() -> None:
+    schedule = StepwiseSchedule(0.8, warmup_steps=2, cosine_steps=4)
+    expected = [0.4, 0.8 * (1 + np.sqrt(0.5)) / 2, 0.4, 0.8 * (1 - np.sqrt(0.5)) / 2, 0.0, 0.0]
+    np.testing.assert_allclose([float(schedule(s)) for s in range(6)], expected, rtol=1e-5, atol=1e-7)
+    with pytest.raises(ValueError, match="cosine_steps must be at least 1; found 0"):
+        StepwiseSchedule(0.8, cosine_steps=0)
+
+
 def test_schedule_survives_its_config() -> None:
-    schedule = StepwiseSchedule(0.1, ((3, 0.5),), 2, 0.1)
+    schedule = StepwiseSchedule(0.1, ((3, 0.5),), 2, 0.1, 6)
     copy = StepwiseSchedule.from_config(schedule.get_config())
     assert [float(copy(s)) for s in range(5)] == [float(schedule(s)) for s in range(5)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ class OptimizationSettings:
     Attributes:
         learning_rate: The base rate, reached after the warm-up.
         learning_rate_drops: (step, factor) pairs: from that step on the rate is multiplied by factor.
+        cosine_steps: Steps over which the rate falls to 0 along half a cosine (Loshchilov and Hutter, 2016, equation
+            5), drops apart; None lets it stay.
         warmup_steps: Steps over which the rate rises linearly to the base rate.
         warmup_factor: Fraction of the base rate at which the warm-up begins.
         build_optimizer: Makes the optimizer from the schedule, e.g. `keras.optimizers.Adam` or
@@ -40,6 +43,7 @@ class OptimizationSettings:
 
     learning_rate: float
     learning_rate_drops: Sequence[tuple[int, float]] = ()
+    cosine_steps: int | None = None
     warmup_steps: int = 0
     warmup_factor: float = 0.0
     build_optimizer: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam
@@ -66,10 +70,11 @@ class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     The rate of update s, counted from 0, is
     `base_rate * product(factor_i for s >= step_i) * min(1, w + (1 - w) * (s + 1) / warmup_steps)`
-    with w = `warmup_factor`, so that no update has rate 0.
+    with w = `warmup_factor`, so that no update has rate 0. With `cosine_steps` = n it is also multiplied by
+    `(1 + cos(pi * min(s, n) / n)) / 2`.
 
     Raises:
-        ValueError: A rate, step or factor is negative.
+        ValueError: A rate, step or factor is negative, or `cosine_steps` is not positive.
     """
 
     def __init__(
@@ -78,12 +83,14 @@ class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
         drops: Sequence[tuple[int, float]] = (),
         warmup_steps: int = 0,
         warmup_factor: float = 0.0,
+        cosine_steps: int | None = None,
     ) -> None:
         super().__init__()
         self.base_rate = float(base_rate)
         self.drops = tuple((int(step), float(factor)) for step, factor in drops)
         self.warmup_steps = int(warmup_steps)
         self.warmup_factor = float(warmup_factor)
+        self.cosine_steps = None if cosine_steps is None else int(cosine_steps)
         if min(self.base_rate, self.warmup_steps, self.warmup_factor) < 0:
             raise ValueError(
                 "learning_rate, warmup_steps and warmup_factor must not be negative; found "
@@ -91,6 +98,8 @@ class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
             )
         if any(step < 0 or factor < 0 for step, factor in self.drops):
             raise ValueError(f"learning_rate_drops must not be negative; found {list(self.drops)}")
+        if self.cosine_steps is not None and self.cosine_steps < 1:
+            raise ValueError(f"cosine_steps must be at least 1; found {cosine_steps}")
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
         """The rate (scalar float32) of the update with index `step`, counted from 0."""
@@ -98,6 +107,9 @@ class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
         rate = tf.constant(self.base_rate, tf.float32)
         for drop_step, factor in self.drops:
             rate *= tf.where(step >= drop_step, tf.constant(factor), tf.constant(1.0))
+        if self.cosine_steps is not None:
+            share = tf.cast(tf.minimum(step, self.cosine_steps), tf.float32) / self.cosine_steps
+            rate *= (1 + tf.cos(math.pi * share)) / 2
         if self.warmup_steps == 0:
             return rate
         progress = tf.cast(step + 1, tf.float32) / self.warmup_steps
@@ -110,6 +122,7 @@ class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
             "drops": [list(drop) for drop in self.drops],
             "warmup_steps": self.warmup_steps,
             "warmup_factor": self.warmup_factor,
+            "cosine_steps": self.cosine_steps,
         }
 
 
@@ -124,6 +137,7 @@ def build_optimizer(settings: OptimizationSettings, variables: Sequence[keras.Va
         settings.learning_rate_drops,
         settings.warmup_steps,
         settings.warmup_factor,
+        settings.cosine_steps,
     )
     optimizer = settings.build_optimizer(schedule)
     for option in (
