@@ -19,8 +19,8 @@ $(VENV)/.installed: setup.py constraints.txt
 
 # Every step is a command of the README; each continues or leaves alone what an earlier call finished.
 demo: install
-	$(BIN)/python -m data_prep.build synthetic --output $(DEMO)/data --num_train_videos=700 --num_val_videos=60 \
-		--num_frames=3 --frames_per_second=1.5 --max_people=3
+	$(BIN)/python -m data_prep.build synthetic --output $(DEMO)/data --num_train_videos=900 --num_val_videos=60 \
+		--num_frames=3 --frames_per_second=1.5 --max_people=3 --mean_props=0.5 --person_sizes=0.3,0.8
 	$(BIN)/python train_main.py --config=$(DEMO_CONFIG) --workdir=$(DEMO)/run --config.data.directory=$(DEMO)/data/synthetic
 	$(BIN)/python eval_main.py --config=$(DEMO_CONFIG) --workdir=$(DEMO)/run --output_dir=$(DEMO)/results \
 		--config.data.directory=$(DEMO)/data/synthetic --num_pictures=12

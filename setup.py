@@ -20,7 +20,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["tfpose*", "data_prep*", "configs*"]),
-    package_data={"data_prep": ["*/README.md", "*/CITATIONS.bib"]},
+    package_data={"data_prep": ["*/README.md", "*/CITATIONS.bib"], "tfpose.report": ["page.*"]},
     py_modules=["train_main", "eval_main"],
     install_requires=[
         "tensorflow>=2.21,<2.22",
@@ -34,6 +34,8 @@ setup(
         "tensorflow-datasets>=4.9.8",
         "tensorboard>=2.20",
         "tqdm>=4.66",
+        "matplotlib>=3.10,<3.11",
+        "jinja2>=3.1",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],

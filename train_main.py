@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from tfpose.command_line import run_program
 
@@ -18,26 +19,50 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment; see c
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and logs; a run in it is continued.")
 flags.mark_flags_as_required(["config", "workdir"])
 
+Records = Mapping[str, Any]
+
 
 def main(argv: Sequence[str]) -> None:
     """Composes data, network, loss and loop from the config."""
     del argv
     # After the flags are parsed: TensorFlow takes seconds to import, --help should not.
-    from tfpose.data.augmentation import Augmentation
-    from tfpose.data.person_crops import PersonCrops
     from tfpose.data.records import read_table
-    from tfpose.inference.keypoint_system import build_keypoint_system, choose_skeleton, write_keypoint_system
-    from tfpose.training import two_stage
-    from tfpose.training.loop import Hooks, RunSettings, build_strategy, train
+    from tfpose.training.loop import RunSettings, build_strategy, train
     from tfpose.training.optimization import OptimizationSettings
 
     config = _CONFIG.value
     workdir = pathlib.Path(_WORKDIR.value)
+    compose = choose_system(config.get("system", "two_stage"))
     # Several machines must build the strategy before any other operation.
     strategy = build_strategy(config.strategy)
     records = {
         split: read_table(config.data.directory, config.data[f"{split}_split"]) for split in ("train", "validation")
     }
+    train(
+        strategy=strategy,
+        workdir=workdir,
+        optimization=OptimizationSettings(**config.optimization),
+        run=RunSettings(seed=config.seed, **config.run),
+        **compose(config, workdir, records),
+    )
+
+
+def choose_system(name: str) -> Any:
+    """The function that composes what `train` needs of the system called `name`."""
+    systems = {"two_stage": compose_two_stage, "single_network": compose_single_network}
+    if name not in systems:
+        raise ValueError(f"config.system must be one of {', '.join(systems)}, got {name!r}")
+    return systems[name]
+
+
+def compose_two_stage(config: ConfigDict, workdir: pathlib.Path, records: Records) -> dict[str, Any]:
+    """Model, loss, data and hooks of the keypoint network on crops of people."""
+    from tfpose.data.augmentation import Augmentation
+    from tfpose.data.person_crops import PersonCrops
+    from tfpose.inference.keypoint_system import build_keypoint_system, choose_skeleton, write_keypoint_system
+    from tfpose.training import two_stage
+    from tfpose.training.loop import Hooks
+
     skeleton = choose_skeleton(config.skeleton, records["train"].skeleton)
     sections = ("network", "crop", "normalization", "inference", "selection")
     system = build_keypoint_system(skeleton, **{name: config[name].to_dict() for name in sections})
@@ -47,15 +72,11 @@ def main(argv: Sequence[str]) -> None:
     build_targets = two_stage.build_target_function(
         system.crop, system.heatmap_size, two_stage.TargetSettings(**config.target)
     )
-    train(
-        strategy=strategy,
-        build_model=system.build_network,
-        compute_loss=two_stage.build_loss(build_targets, system.normalization, **config.loss),
-        make_dataset=functools.partial(two_stage.make_dataset, people, config.batch_size),
-        workdir=workdir,
-        optimization=OptimizationSettings(**config.optimization),
-        run=RunSettings(seed=config.seed, **config.run),
-        hooks=Hooks(
+    return {
+        "build_model": system.build_network,
+        "compute_loss": two_stage.build_loss(build_targets, system.normalization, **config.loss),
+        "make_dataset": functools.partial(two_stage.make_dataset, people, config.batch_size),
+        "hooks": Hooks(
             initialize=initialize,
             evaluate=two_stage.Validation(records["validation"], system, config.evaluation.batch_size),
             draw_pictures=functools.partial(
@@ -65,7 +86,45 @@ def main(argv: Sequence[str]) -> None:
                 skeleton=skeleton,
             ),
         ),
-    )
+    }
+
+
+def compose_single_network(config: ConfigDict, workdir: pathlib.Path, records: Records) -> dict[str, Any]:
+    """Model, loss, data and hooks of the single heatmap network on whole frames."""
+    from tfpose.data.frame_augmentation import FrameAugmentation
+    from tfpose.data.whole_frames import WholeFrames
+    from tfpose.inference.keypoint_system import choose_skeleton
+    from tfpose.inference.person_scores import score_poses
+    from tfpose.inference.single_network import predict_frames
+    from tfpose.inference.single_network_system import build_single_network_system, write_single_network_system
+    from tfpose.training import single_network
+    from tfpose.training.loop import Hooks
+    from tfpose.training.two_stage import make_dataset
+
+    skeleton = choose_skeleton(config.skeleton, records["train"].skeleton)
+    system = build_single_network_system(skeleton, config.network.to_dict(), config.inference.to_dict())
+    augmentation = FrameAugmentation(**config.augmentation)
+    frames = WholeFrames(records["train"], skeleton, system.fit, augmentation, config.seed, **config.examples)
+    write_single_network_system(workdir, system)
+    target = single_network.TargetSettings(**config.target)
+    build_targets = single_network.build_target_function(system.fit.heatmap_size, target)
+
+    def score(model: Any) -> dict[str, float]:
+        networks, table = (model.find_joints, model.filter_joints), records["validation"]
+        poses = predict_frames(*networks, table, system.fit, system.inference, skeleton, config.evaluation.batch_size)
+        return score_poses(table, poses, skeleton)
+
+    return {
+        "build_model": system.build_network,
+        "compute_loss": single_network.build_loss(build_targets, target),
+        "make_dataset": functools.partial(make_dataset, frames, config.batch_size),
+        "hooks": Hooks(
+            evaluate=single_network.Validation(score),
+            draw_pictures=functools.partial(
+                single_network.draw_examples, build_targets=build_targets, skeleton=skeleton
+            ),
+        ),
+    }
 
 
 if __name__ == "__main__":

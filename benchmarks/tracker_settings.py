@@ -24,10 +24,10 @@ from corrupted_poses import Corruption, corrupt_sequence
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
 from tfpose.poses import Poses
 from tfpose.posetrack import PoseSequence, frame_from_poses, poses_from_frame, read_posetrack
+from tfpose.tracking.settings import NAMED_SETTINGS, OFFLINE, ONLINE, PAYER2017, TrackerSettings
 from tfpose.tracking.smoothing import NO_SMOOTHING, SmoothingSettings
-from tfpose.tracking.tracker import PAYER2017, TrackerSettings
 from tfpose.tracking.tuning import format_trials, search_grid
-from tfpose.tracking.video import NAMED_SETTINGS, OFFLINE, ONLINE, track_video
+from tfpose.tracking.video import track_video
 
 SEARCH_SEEDS, TABLE_SEEDS = (0,), (1, 2, 3)
 FRAME_STEPS = (1, 4)

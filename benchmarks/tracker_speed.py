@@ -22,8 +22,8 @@ import numpy as np
 from tfpose.boxes import around_keypoints
 from tfpose.poses import Poses
 from tfpose.skeletons import POSETRACK15
-from tfpose.tracking.tracker import PAYER2017, Tracker, TrackerSettings
-from tfpose.tracking.video import NAMED_SETTINGS
+from tfpose.tracking.settings import NAMED_SETTINGS, PAYER2017, TrackerSettings
+from tfpose.tracking.tracker import Tracker
 
 GOAL_FRAMES_PER_SECOND = 2000
 

@@ -93,3 +93,8 @@ def test_udp_convention_joins_the_outermost_pixels_and_cells():
 def test_unknown_convention_is_named():
     with pytest.raises(ValueError, match="convention must be 'stride' or 'udp', got 'centre'"):
         geometry.heatmap_from_crop((256, 192), (64, 48), "centre")
+
+
+def test_no_maps_move_no_points():
+    moved = geometry.transform_points(np.zeros((0, 2, 3)), np.zeros((0, 3, 2)))
+    assert moved.shape == (0, 3, 2)

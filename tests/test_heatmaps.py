@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tfpose import heatmaps
 
-METHODS = ("peak", "quarter", "dark", "udp")
+METHODS = ("peak", "quarter", "quadratic", "dark", "udp")
 STRIDE = 4
 # prefix in the golden file: sigma in cells, decoding method, blur kernel
 CODECS = {
@@ -305,7 +305,7 @@ def test_dark_leaves_peaks_in_the_outer_two_rows_and_columns():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "best"}, "method must be 'peak', 'quarter', 'dark' or 'udp', got 'best'"),
+        ({"method": "best"}, "method must be 'peak', 'quarter', 'quadratic', 'dark' or 'udp', got 'best'"),
         ({"method": "dark", "blur_kernel": 10}, "blur_kernel must be an odd positive .* got 10"),
         ({"convention": "coco"}, "convention must be 'microsoft' or 'mmpose', got 'coco'"),
     ],
@@ -317,8 +317,9 @@ def test_decode_says_which_option_is_wrong(options, message):
 
 # Round trips
 
-# Half a cell and a quarter of one by construction, a little more for rounding.
-ROUND_TRIP_CELLS = {"peak": 0.5001, "quarter": 0.2501, "dark": 0.02, "udp": 0.02}
+# Half a cell and a quarter of one by construction, a little more for rounding. A parabola is off by at most
+# 0.0120 cells from the top of a Gaussian of two cells, and by 0.0053 from one of three.
+ROUND_TRIP_CELLS = {"peak": 0.5001, "quarter": 0.2501, "quadratic": 0.0125, "dark": 0.02, "udp": 0.02}
 
 
 @settings(max_examples=60, deadline=None)
@@ -440,3 +441,23 @@ def test_flip_test_and_decoding_survive_in_a_saved_model(tmp_path):
     for maps in (noisy_maps(), noisy_maps()[:1, :20, :19], noisy_maps()[:0]):
         for loaded_part, part in zip(loaded.predict(maps), predict(maps), strict=True):
             np.testing.assert_allclose(loaded_part, part, atol=2e-5)
+
+
+def test_quadratic_decoding_finds_the_top_of_a_parabola():
+    """Values 0, 3, 2 have their top at +1/4 cell (curvature 4, slope 1); 1, 3, 1 in y do not move it."""
+    maps = np.zeros((1, 5, 6, 1), np.float32)
+    maps[0, 2, 2:5, 0] = [0, 3, 2]
+    maps[0, 1, 3, 0] = maps[0, 3, 3, 0] = 1
+    keypoints, scores = heatmaps.decode_heatmaps(maps, "quadratic")
+    np.testing.assert_allclose(keypoints, [[[3.25, 2.0]]])
+    np.testing.assert_array_equal(scores, [[3.0]])
+
+
+def test_quadratic_decoding_stays_on_the_border_and_moves_half_a_cell_between_equal_ones():
+    maps = np.zeros((1, 4, 5, 2), np.float32)
+    maps[0, 0, 2:4, 0] = 1.0
+    maps[0, 1, 0, 1] = 1.0
+    maps[0, 2, 0, 1] = 0.5
+    keypoints, _ = heatmaps.decode_heatmaps(maps, "quadratic")
+    # The second: in y values 0, 1, 0.5 have their top at 0.5 * 0.5 / 1.5 cells.
+    np.testing.assert_allclose(keypoints, [[[2.5, 0.0], [0.0, 1 + 1 / 6]]], rtol=1e-6)

@@ -13,6 +13,8 @@ from tfpose.losses import (
     HeatmapMeanSquaredError,
     hard_joint_weights,
     heatmap_mse,
+    joint_map_error,
+    masked_map_error,
     mean_heatmap_loss,
 )
 
@@ -172,3 +174,77 @@ def test_properties_of_any_mask(weights, seed, num_hard):
     order = np.random.default_rng(seed).permutation(4)
     shuffled = mean_heatmap_loss(true[..., order], pred[..., order], weights[:, order])
     assert float(shuffled) == pytest.approx(loss, rel=1e-5)
+
+
+def gaussian(center, size=(40, 60), sigma=2.0):
+    """[1, H, W, 1]."""
+    columns, rows = (
+        np.exp(-((np.arange(n) - c) ** 2) / (2 * sigma**2)) for n, c in zip(size[::-1], center, strict=True)
+    )
+    return (rows[:, None] * columns).astype(np.float32)[None, ..., None]
+
+
+def test_leaving_out_one_gaussian_costs_two_pi():
+    """The sum of squares of a Gaussian of sigma 2 is pi * sigma^2 = 4 * pi; half of it is 6.28."""
+    true = np.concatenate([gaussian((30, 20)), gaussian((25.5, 14.25))], axis=-1)
+    nothing = np.zeros_like(true)
+    errors = joint_map_error(true, nothing, np.array([[1.0, 0.5]], np.float32))
+    np.testing.assert_allclose(errors, [[2 * np.pi, np.pi]], rtol=1e-5)
+    np.testing.assert_allclose(
+        masked_map_error(true, nothing, np.ones((1, 40, 60), np.float32)), [4 * np.pi], rtol=1e-5
+    )
+    # The half of the map with the second centre in it: a symmetric Gaussian's half is half the sum.
+    half = np.ones((1, 40, 60), np.float32)
+    half[..., 30:] = 0
+    half[..., 30:31] = np.sqrt(0.5)
+    np.testing.assert_allclose(masked_map_error(true[..., :1], nothing[..., :1], half), [np.pi], rtol=1e-5)
+
+
+def test_mask_multiplies_the_difference_before_the_square():
+    pred = np.full((1, 2, 2, 1), 3.0, np.float32)
+    mask = np.array([[[1, 0.5], [0, 0]]], np.float32)
+    # 0.5 * ((1 * (3 - 1))^2 + (0.5 * (3 - 1))^2)
+    np.testing.assert_allclose(masked_map_error(np.ones_like(pred), pred, mask), [2.5])
+
+
+def test_map_errors_of_a_batch_are_those_of_each():
+    true, pred = random_maps()
+    weights = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 0.5, 1]], np.float32)
+    masks = np.random.default_rng(0).integers(0, 2, (3, 4, 3)).astype(np.float32)
+    joints, heads = joint_map_error(true, pred, weights), masked_map_error(true, pred, masks)
+    squares = (pred - true) ** 2
+    np.testing.assert_allclose(joints, 0.5 * weights * squares.sum((1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(heads, 0.5 * (masks[..., None] * squares).sum((1, 2, 3)), rtol=1e-6)
+    for i in range(3):
+        row = slice(i, i + 1)
+        np.testing.assert_allclose(joint_map_error(true[row], pred[row], weights[row])[0], joints[i], rtol=1e-6)
+        np.testing.assert_allclose(masked_map_error(true[row], pred[row], masks[row])[0], heads[i], rtol=1e-6)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_what_does_not_count_has_no_influence_on_map_errors(poison):
+    true, pred = random_maps()
+    weights = np.array([[1, 0, 1, 1]] * 3, np.float32)
+    masks = np.ones((3, 4, 3), np.float32)
+    masks[:, 1] = 0
+    results = []
+    for value in (0.0, poison):
+        of_joints, of_heads = true.copy(), true.copy()
+        of_joints[..., 1] = value
+        of_heads[:, 1] = value
+        variable = tf.Variable(pred)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(joint_map_error(of_joints, variable, weights))
+            loss += tf.reduce_sum(masked_map_error(of_heads, variable, masks))
+        results.append((loss.numpy(), tape.gradient(loss, variable).numpy()))
+    assert results[0][0] == results[1][0]
+    assert np.isfinite(results[1][1]).all()
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+def test_map_errors_of_half_precision_are_single():
+    maps = np.full((1, 64, 64, 1), 10.0, np.float16)
+    weights = np.ones((1, 1), np.float16)
+    # 0.5 * 64 * 64 * 100, which float16 cannot hold.
+    assert joint_map_error(np.zeros_like(maps), maps, weights) == 204_800
+    assert masked_map_error(np.zeros_like(maps), maps, np.ones((1, 64, 64), np.float16)) == 204_800

@@ -49,7 +49,8 @@ def invert(matrices: Array) -> Array:
 def transform_points(matrices: Array, points: Array) -> Array:
     """Applies affine maps [..., 2, 3] to points [..., N, 2] given as (x, y)."""
     linear = ops.swapaxes(matrices[..., :2], -1, -2)
-    return ops.add(multiply(points, linear), matrices[..., None, :, 2])
+    # The other way round Keras takes the offsets for a bias, which fails for no matrices at all.
+    return ops.add(matrices[..., None, :, 2], multiply(points, linear))
 
 
 def heatmap_from_crop(

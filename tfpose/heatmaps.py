@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from keras import ops
@@ -17,7 +17,7 @@ from keras import ops
 Tensor = Any  # of the Keras backend in use, or anything it converts, such as a NumPy array
 
 Centers = Literal["subcell", "rounded"]
-DecodingMethod = Literal["peak", "quarter", "dark", "udp"]
+DecodingMethod = Literal["peak", "quarter", "quadratic", "dark", "udp"]
 Convention = Literal["microsoft", "mmpose"]
 
 # Beyond three standard deviations a Gaussian is below 0.012: nothing to learn from.
@@ -88,6 +88,8 @@ def decode_heatmaps(
     - "quarter": a quarter cell from there towards the higher neighbour of each axis (none if they
       are equal), as in the public code of Xiao et al. 2018 and Newell et al. 2016, "Stacked
       Hourglass Networks for Human Pose Estimation".
+    - "quadratic": on each axis to the top of the parabola through the cell and its two neighbours, at
+      most half a cell; at the border that axis stays.
     - "dark": one Newton step on the logarithm of the blurred map, Zhang et al. 2020;
       peaks in the outer two rows and columns stay.
     - "udp": the same with one-cell differences and at the border too, Huang et al. 2020.
@@ -119,6 +121,8 @@ def decode_heatmaps(
         offset_x, offset_y = ops.zeros_like(scores), ops.zeros_like(scores)
     elif method == "quarter":
         offset_x, offset_y = _quarter_offsets(heatmaps, x, y, convention)
+    elif method == "quadratic":
+        offset_x, offset_y = _quadratic_offsets(heatmaps, x, y, scores)
     elif method == "dark":
         offset_x, offset_y = _dark_offsets(heatmaps, x, y, scores, blur_kernel)
     else:
@@ -279,6 +283,22 @@ def _quarter_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, convention: Convent
     )
 
 
+def _quadratic_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the parabolas through the peak and its neighbours have their tops, as [B, J] for x and for y."""
+    _, height, width, _ = ops.shape(heatmaps)
+
+    def top(before: Tensor, after: Tensor, is_inside: Tensor) -> Tensor:
+        # Not negative, since the peak is the highest; 0 on a plateau.
+        curvature = 2 * scores - before - after
+        is_curved = ops.logical_and(is_inside, curvature > 0)
+        return ops.where(is_curved, 0.5 * (after - before) / ops.where(is_curved, curvature, 1.0), 0.0)
+
+    return (
+        top(_values_at(heatmaps, x - 1, y), _values_at(heatmaps, x + 1, y), _is_between(x, 0, width - 1)),
+        top(_values_at(heatmaps, x, y - 1), _values_at(heatmaps, x, y + 1), _is_between(y, 0, height - 1)),
+    )
+
+
 def _dark_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, scores: Tensor, blur_kernel: int) -> tuple[Tensor, Tensor]:
     _, height, width, _ = ops.shape(heatmaps)
     logs = ops.log(ops.maximum(_blur_keeping_peak(heatmaps, scores, blur_kernel), 1e-10))
@@ -374,8 +394,8 @@ def _check_encoding(sigma_cells: float, centers: str, cutoff_sigmas: float | Non
 
 
 def _check_decoding(method: str, blur_kernel: int, convention: str) -> None:
-    if method not in ("peak", "quarter", "dark", "udp"):
-        raise ValueError(f"method must be 'peak', 'quarter', 'dark' or 'udp', got {method!r}")
+    if method not in get_args(DecodingMethod):
+        raise ValueError(f"method must be 'peak', 'quarter', 'quadratic', 'dark' or 'udp', got {method!r}")
     if convention not in ("microsoft", "mmpose"):
         raise ValueError(f"convention must be 'microsoft' or 'mmpose', got {convention!r}")
     if blur_kernel < 1 or blur_kernel % 2 == 0:

@@ -115,6 +115,11 @@ def distinct_ids(path: pathlib.Path, kind: str, entries: Sequence) -> np.ndarray
     return np.array(ids, np.int64)
 
 
+def is_id(value: Any) -> bool:
+    """Whether a JSON value is a whole number that 64 bits hold."""
+    return isinstance(value, int) and -(1 << 63) <= value < 1 << 63
+
+
 def number_array(
     path: pathlib.Path, kind: str, entries: Sequence, field: str, rows: Sequence, expected: str, size: int
 ) -> np.ndarray:
@@ -135,7 +140,7 @@ def number_array(
     for entry, row in zip(entries, rows, strict=True):
         if not isinstance(row, list) or len(row) != size:
             found = f"{len(row)}" if isinstance(row, list) else repr(row)
-            raise ValueError(f"{path}: {kind} {entry.get('id', '')}: {field!r} should be {expected}, found {found}")
+            raise ValueError(f"{path}: {kind} {entry.get('id', '')!r}: {field!r} should be {expected}, found {found}")
     try:
         array = np.array(rows, np.float64).reshape(-1, size)
         is_wrong = ~np.isfinite(array).all(axis=1)
@@ -144,7 +149,7 @@ def number_array(
     if is_wrong.any():
         wrong = int(np.argmax(is_wrong))
         raise ValueError(
-            f"{path}: {kind} {entries[wrong].get('id', '')}: {field!r} should be {expected}, found {rows[wrong]}"
+            f"{path}: {kind} {entries[wrong].get('id', '')!r}: {field!r} should be {expected}, found {rows[wrong]}"
         )
     return array
 
@@ -170,7 +175,7 @@ def sort_by_image(path: pathlib.Path, annotations: Sequence, image_ids: np.ndarr
         image = position.get(image_id) if isinstance(image_id, int) else None
         if image is None:
             raise ValueError(
-                f"{path}: annotation {annotation.get('id', '')}: 'image_id' should be one of the "
+                f"{path}: annotation {annotation.get('id', '')!r}: 'image_id' should be one of the "
                 f"{len(image_ids)} ids in 'images', found {image_id!r}"
             )
         image_of_person[index] = image

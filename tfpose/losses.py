@@ -26,11 +26,8 @@ def heatmap_mse(heatmaps_true: Tensor, heatmaps_pred: Tensor, weights: Tensor) -
     """
     dtype = keras.backend.result_type(_dtype(heatmaps_pred), "float32")
     weights = ops.cast(weights, dtype)
-    difference = ops.cast(heatmaps_pred, dtype) - ops.cast(heatmaps_true, dtype)
-    is_counted = weights[:, None, None, :] > 0
-    # Before the square: where() passes a NaN of the other branch on to the gradient.
-    difference = ops.where(is_counted, difference, ops.zeros_like(difference))
-    return weights * ops.mean(ops.square(difference), axis=(1, 2))
+    squares = _counted_squares(heatmaps_true, heatmaps_pred, weights[:, None, None, :] > 0, dtype)
+    return weights * ops.mean(squares, axis=(1, 2))
 
 
 def hard_joint_weights(losses: Tensor, weights: Tensor, num_hard_joints: int) -> Tensor:
@@ -103,6 +100,52 @@ def mean_heatmap_loss(
     num_all = ops.cast(ops.shape(losses)[0] * num_kept, dtype)
     divisor = ops.sum(counted) if reduction == "visible" else num_all
     return scale * ops.sum(losses) / ops.where(divisor > 0, divisor, ops.ones_like(divisor))
+
+
+def joint_map_error(heatmaps_true: Tensor, heatmaps_pred: Tensor, weights: Tensor) -> Tensor:
+    """Half the weighted sum of squared differences of each heatmap.
+
+    Payer et al., 2017, section 4. A sum, not a mean over the pixels: a mean would be lost against the decay of the
+    weights. Leaving out one Gaussian of sigma 2 costs 2 * pi = 6.3.
+
+    Args:
+        heatmaps_true: [B, H, W, J].
+        heatmaps_pred: [B, H, W, J].
+        weights: [B, J], not negative; 0 for a joint that is not annotated. What stands in its maps has no
+            influence, not even as NaN.
+
+    Returns:
+        [B, J] in float32 or better.
+    """
+    dtype = keras.backend.result_type(_dtype(heatmaps_pred), "float32")
+    weights = ops.cast(weights, dtype)
+    squares = _counted_squares(heatmaps_true, heatmaps_pred, weights[:, None, None, :] > 0, dtype)
+    return 0.5 * weights * ops.sum(squares, axis=(1, 2))
+
+
+def masked_map_error(heatmaps_true: Tensor, heatmaps_pred: Tensor, masks: Tensor) -> Tensor:
+    """Half the sum of squared differences of maps, each difference multiplied by its cell's mask before squaring.
+
+    Payer et al., 2017, section 4: heads count only where people are annotated.
+
+    Args:
+        heatmaps_true: [B, H, W, C].
+        heatmaps_pred: [B, H, W, C].
+        masks: [B, H, W]; 0 for a cell that does not count, whatever it holds.
+
+    Returns:
+        [B] in float32 or better.
+    """
+    dtype = keras.backend.result_type(_dtype(heatmaps_pred), "float32")
+    masks = ops.cast(masks, dtype)[..., None]
+    squares = _counted_squares(heatmaps_true, heatmaps_pred, masks != 0, dtype)
+    return 0.5 * ops.sum(ops.square(masks) * squares, axis=(1, 2, 3))
+
+
+def _counted_squares(heatmaps_true: Tensor, heatmaps_pred: Tensor, is_counted: Tensor, dtype: str) -> Tensor:
+    difference = ops.cast(heatmaps_pred, dtype) - ops.cast(heatmaps_true, dtype)
+    # Before the square: where() passes a NaN of the other branch on to the gradient.
+    return ops.square(ops.where(is_counted, difference, ops.zeros_like(difference)))
 
 
 @keras.saving.register_keras_serializable(package="tfpose")

@@ -6,12 +6,13 @@ from small_system import random_network, small_system, small_table
 
 from tfpose import coco
 from tfpose.data.person_crops import crop_matrices
+from tfpose.evaluation.metrics_file import write_metrics
 from tfpose.inference import person_keypoints, person_scores, results
 from tfpose.inference.keypoint_system import read_keypoint_system, with_settings, write_keypoint_system
 from tfpose.inference.two_stage import predict_keypoints
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.poses import Poses
-from tfpose.posetrack import read_posetrack
+from tfpose.posetrack import read_posetrack, write_posetrack17, write_posetrack18
 from tfpose.skeletons import COCO17, POSETRACK15
 
 
@@ -177,9 +178,11 @@ def test_udp_decoding_needs_udp_crops():
 def test_posetrack_files_hold_every_frame_and_person(table, system, tmp_path, file_format):
     people = person_keypoints.ground_truth_boxes(table)
     poses = person_keypoints.poses_by_image(table, people, *true_poses(table, people), system)
-    paths = results.write_posetrack_predictions(tmp_path, table, poses, POSETRACK15, file_format)
-    assert [path.name for path in paths] == ["000001_mpii_test.json"]
-    frames = read_posetrack(paths[0]).frames
+    (sequence,) = results.sequences_from_poses(table, poses, POSETRACK15)
+    assert sequence.name == "000001_mpii_test"
+    write = {"2017": write_posetrack17, "2018": write_posetrack18}[file_format]
+    write(tmp_path / "000001_mpii_test.json", sequence)
+    frames = read_posetrack(tmp_path / "000001_mpii_test.json").frames
     assert [frame.num_people for frame in frames] == [0, 1, 2, 3]
     np.testing.assert_allclose(frames[3].keypoints, poses[3].keypoints, atol=1e-6)
 
@@ -213,7 +216,7 @@ def test_pictures_are_drawn_for_evenly_spread_images(table, system, tmp_path):
 
 
 def test_not_a_number_becomes_null(tmp_path):
-    path = results.write_metrics(tmp_path, {"coco": {"AP": float("nan"), "AR": 1.5}, "list": [float("inf")]})
+    path = write_metrics(tmp_path, {"coco": {"AP": float("nan"), "AR": 1.5}, "list": [float("inf")]})
     assert json.loads(path.read_text()) == {"coco": {"AP": None, "AR": 1.5}, "list": [None]}
 
 

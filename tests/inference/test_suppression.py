@@ -10,12 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfpose.inference.suppression import (
-    object_keypoint_similarity,
-    soften_scores,
-    suppress_poses,
-)
+from tfpose.inference.suppression import soften_scores, suppress_poses
 from tfpose.inference.two_stage import rescore_poses
+from tfpose.oks import object_keypoint_similarity
 from tfpose.skeletons import COCO17
 
 NUM_GOLDEN_CASES = 36

@@ -1,103 +1,26 @@
-"""PoseTrack cases: files of the official evaluators' figures, and small random sequences."""
+"""PoseTrack cases as fixtures."""
 
 from __future__ import annotations
 
-import io
 import json
-import lzma
 import pathlib
-import tarfile
 from collections.abc import Callable
 
-import numpy as np
 import pytest
+from posetrack_cases import random_sequences, unpack_cases
 
-from tfpose.posetrack import PoseSequence, build_frame
-from tfpose.skeletons import POSETRACK15
+from tfpose.posetrack import PoseSequence
 
 
 @pytest.fixture(scope="session")
 def poseval_dir(golden_dir: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The unpacked synthetic cases."""
-    folder = tmp_path_factory.mktemp("poseval")
-    content = lzma.decompress((golden_dir / "poseval" / "cases.tar.xz").read_bytes())
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        for member in archive:
-            path = folder / member.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(archive.extractfile(member).read())
-    return folder
+    return unpack_cases(golden_dir, tmp_path_factory.mktemp("poseval"))
 
 
 @pytest.fixture(scope="session")
 def load_expected() -> Callable[[pathlib.Path], dict]:
     return lambda case: json.loads((case / "expected.json").read_text())
-
-
-def random_sequences(
-    seed: int,
-    num_frames: int = 6,
-    num_people: int = 3,
-    noise: float = 6.0,
-    drop: float = 0.2,
-    num_phantoms: int = 1,
-    name: str = "000001_mpii_test",
-    spacing: float = 0.0,
-) -> tuple[PoseSequence, PoseSequence]:
-    """Ground truth and predictions of one video: people who move, joints that are missing, tracks that change.
-
-    Coordinates and scores are continuous, so there are no ties. A `spacing` (pixels) of 1000 keeps people and phantoms
-    so far from each other that no joint has a rival.
-    """
-    rng = np.random.default_rng(seed)
-    num_joints = POSETRACK15.num_joints
-    centers = rng.uniform(60, 400, (num_people, 1, 2)) + rng.normal(0, 20, (num_people, num_joints, 2))
-    centers += spacing * np.arange(num_people)[:, None, None]
-    ids = rng.choice(50, num_people, replace=False)
-    predicted_ids = list(rng.choice(500, num_people, replace=False))
-    true_frames, predicted_frames = [], []
-    for index in range(num_frames):
-        centers = centers + rng.normal(0, 3, (num_people, 1, 2))
-        is_there = rng.random(num_people) >= drop / 2
-        visibility = 2 * (rng.random((num_people, num_joints)) >= drop)[is_there]
-        corners = centers[is_there].mean(axis=1)
-        true_frames.append(
-            build_frame(
-                f"images/val/{name}/{index:06d}.jpg",
-                index,
-                centers[is_there],
-                visibility,
-                ids[is_there],
-                image_id=10**10 + index,
-                is_labeled=bool(is_there.any()),
-                head_boxes=np.concatenate([corners, corners + rng.uniform(20, 40, corners.shape)], axis=1),
-            )
-        )
-        for person in range(num_people):
-            if rng.random() < drop / 2:
-                predicted_ids[person] = 1000 + 100 * person + index
-        is_found = rng.random(num_people) >= drop
-        found = centers[is_found] + rng.normal(0, noise, (is_found.sum(), num_joints, 2))
-        phantoms = rng.uniform(60, 400, (num_phantoms, 1, 2)) + rng.normal(0, 20, (num_phantoms, num_joints, 2))
-        keypoints = np.concatenate([found, phantoms])
-        phantoms += spacing * (num_people + np.arange(num_phantoms))[:, None, None]
-        phantom_ids = 5000 + 100 * index + np.arange(num_phantoms)
-        predicted_frames.append(
-            build_frame(
-                f"images/val/{name}/{index:06d}.jpg",
-                index,
-                keypoints,
-                2 * (rng.random(keypoints.shape[:2]) >= drop / 2),
-                np.concatenate([np.array(predicted_ids)[is_found], phantom_ids]),
-                image_id=10**10 + index,
-                joint_scores=rng.uniform(0.01, 1, keypoints.shape[:2]),
-            )
-        )
-    path = pathlib.Path(f"{name}.json")
-    return (
-        PoseSequence(name, POSETRACK15, tuple(true_frames), path),
-        PoseSequence(name, POSETRACK15, tuple(predicted_frames), path),
-    )
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
 from tfpose.poses import no_poses
 from tfpose.posetrack import frame_from_poses, poses_from_frame, read_posetrack
 from tfpose.skeletons import POSETRACK15
+from tfpose.tracking.settings import NAMED_SETTINGS, OFFLINE, OFFLINE_SMOOTHING, ONLINE, PAYER2017
 from tfpose.tracking.smoothing import SmoothingSettings
-from tfpose.tracking.tracker import PAYER2017
-from tfpose.tracking.video import NAMED_SETTINGS, OFFLINE, OFFLINE_SMOOTHING, ONLINE, track_video
+from tfpose.tracking.video import track_video
 
 
 def test_tracks_then_repairs():

@@ -15,7 +15,8 @@ from tracking_people import BODY, ids_over_time, people_at, poses_from_keypoints
 
 from tfpose.poses import no_poses
 from tfpose.skeletons import skeleton_from_names
-from tfpose.tracking.tracker import PAYER2017, Tracker, TrackerSettings
+from tfpose.tracking.settings import PAYER2017, TrackerSettings
+from tfpose.tracking.tracker import Tracker
 
 SQUARE = skeleton_from_names("square", ("a", "b", "c", "d", "e"), sigmas=[0.1] * 5)
 

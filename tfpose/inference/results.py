@@ -1,9 +1,7 @@
-"""What an evaluation leaves behind: predictions in the layouts of COCO and PoseTrack, and metrics.json."""
+"""What a network found in a split, as others want it: COCO results, PoseTrack sequences, pictures, lines of figures."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,15 +12,12 @@ import numpy as np
 from tfpose.coco import write_keypoint_results
 from tfpose.data.pictures import decode_window
 from tfpose.data.records import RecordTable
-from tfpose.inference.keypoint_system import KeypointSystem
-from tfpose.json_files import write_json
 from tfpose.metrics.keypoints import CorrectKeypoints
 from tfpose.poses import Poses
-from tfpose.posetrack import PoseSequence, frame_from_poses, write_posetrack17, write_posetrack18
+from tfpose.posetrack import Frame, PoseSequence, build_frame, frame_from_poses
 from tfpose.skeletons import POSETRACK15, Skeleton, map_joints
 from tfpose.visualization import draw_poses
 
-METRICS_FILE = "metrics.json"
 CORRECT_KEYPOINTS_TITLES = {"pck": "PCK@0.2 of the torso diagonal", "pckh": "PCKh@0.5 of the head's size"}
 # The eyes lie about halfway between chin and crown, the shoulders' line about as far below the chin as the eyes above.
 _NECK_FROM_SHOULDERS = 0.3
@@ -39,44 +34,81 @@ def write_coco_predictions(path: str | pathlib.Path, table: RecordTable, poses: 
     write_keypoint_results(path, image_ids, *columns)
 
 
-def write_posetrack_predictions(
-    directory: str | pathlib.Path,
-    table: RecordTable,
-    poses: Sequence[Poses],
-    skeleton: Skeleton,
-    file_format: str = "2018",
-) -> list[pathlib.Path]:
-    """Writes one PoseTrack file per sequence, `<sequence>.json`, every frame in it.
+def sequences_from_poses(table: RecordTable, poses: Sequence[Poses], skeleton: Skeleton) -> list[PoseSequence]:
+    """The poses of the videos of a table with the 15 joints of PoseTrack, every frame in it.
 
     Args:
-        directory: to write to.
         table: whose images the poses belong to.
         poses: per image of the table.
-        skeleton: of the poses; joints go to the files by name.
-        file_format: '2017' or '2018'.
-
-    Returns:
-        The files written.
+        skeleton: of the poses; joints go over by name.
     """
-    write = {"2017": write_posetrack17, "2018": write_posetrack18}[file_format]
-    paths = []
-    for name in dict.fromkeys(table.images["sequence"]):
-        rows = [i for i, sequence in enumerate(table.images["sequence"]) if sequence == name]
-        rows.sort(key=lambda row: table.images["frame"][row])
-        frames = tuple(
-            frame_from_poses(
-                table.images["file_name"][row],
-                int(table.images["frame"][row]),
-                posetrack_poses(poses[row], skeleton),
-                image_id=int(table.images["image_id"][row]),
-                image_size=(int(table.images["height"][row]), int(table.images["width"][row])),
-            )
-            for row in rows
-        )
-        path = pathlib.Path(directory) / f"{name}.json"
-        write(path, PoseSequence(name=name, skeleton=POSETRACK15, frames=frames, path=path))
-        paths.append(path)
-    return paths
+    return [
+        _build_sequence(name, [_predicted_frame(table, row, posetrack_poses(poses[row], skeleton)) for row in rows])
+        for name, rows in _rows_by_sequence(table).items()
+    ]
+
+
+def _rows_by_sequence(table: RecordTable) -> dict[str, list[int]]:
+    """The images of each video in the order of its frames; single photos are in none."""
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(table.images["sequence"]):
+        if name:
+            rows.setdefault(name, []).append(row)
+    return {name: sorted(members, key=lambda row: table.images["frame"][row]) for name, members in rows.items()}
+
+
+def _build_sequence(name: str, frames: Sequence[Frame]) -> PoseSequence:
+    return PoseSequence(name=name, skeleton=POSETRACK15, frames=tuple(frames), path=pathlib.Path(f"{name}.json"))
+
+
+def _predicted_frame(table: RecordTable, row: int, poses: Poses) -> Frame:
+    return frame_from_poses(
+        table.images["file_name"][row],
+        int(table.images["frame"][row]),
+        poses,
+        image_id=int(table.images["image_id"][row]),
+        image_size=(int(table.images["height"][row]), int(table.images["width"][row])),
+    )
+
+
+def ground_truth_sequences(table: RecordTable) -> list[PoseSequence]:
+    """The annotated videos of a table as ground truth for PoseTrack's figures; crowds are left out.
+
+    Raises:
+        ValueError: saying what the figures need and the annotations lack.
+    """
+    people = table.people
+    is_labeled = (people["visibility"] > 0).any(axis=1) & (people["is_crowd"] == 0)
+    lacks = {
+        "a head box": ~np.isfinite(people["head_box"]).all(axis=1),
+        "a track id": people["track_id"] < 0,
+    }
+    for what, is_lacking in lacks.items():
+        count = int((is_lacking & is_labeled).sum())
+        if count:
+            raise ValueError(f"{count} of {int(is_labeled.sum())} annotated people lack {what}")
+    return [
+        _build_sequence(name, [_annotated_frame(table, row, is_labeled) for row in rows])
+        for name, rows in _rows_by_sequence(table).items()
+    ]
+
+
+def _annotated_frame(table: RecordTable, row: int, is_wanted: np.ndarray) -> Frame:
+    start, stop = table.first_person[row], table.first_person[row + 1]
+    rows = start + np.flatnonzero(is_wanted[start:stop])
+    people, joints = table.people, table.skeleton.joints
+    visibility = map_joints(people["visibility"][rows][..., None], joints, POSETRACK15.joints)[..., 0]
+    return build_frame(
+        table.images["file_name"][row],
+        int(table.images["frame"][row]),
+        keypoints=map_joints(people["keypoints"][rows], joints, POSETRACK15.joints),
+        visibility=visibility,
+        track_ids=people["track_id"][rows],
+        image_id=int(table.images["image_id"][row]),
+        is_labeled=bool(table.images["is_labeled"][row]),
+        head_boxes=people["head_box"][rows].astype(np.float64),
+        ignore_regions=tuple(region.astype(np.float64) for region in table.images["ignore_regions"][row]),
+    )
 
 
 def posetrack_poses(poses: Poses, skeleton: Skeleton) -> Poses:
@@ -147,24 +179,6 @@ def describe_correct_keypoints(counts: CorrectKeypoints, skeleton: Skeleton) -> 
     }
 
 
-def describe_provenance(
-    table: RecordTable, boxes: str, split: str, system: KeypointSystem, **more: str
-) -> dict[str, Any]:
-    """Whose boxes, which labels and thresholds a score is of."""
-    sequences = {name for name in table.images["sequence"] if name}
-    return {
-        "boxes": boxes,
-        "labels": f"{table.shards[0].parent} split {split}",
-        "sequences": len(sequences),
-        "frames": table.num_images,
-        "thresholds": {
-            **dataclasses.asdict(system.selection),
-            **dataclasses.asdict(system.keypoints),
-        },
-        **more,
-    }
-
-
 def format_metrics(metrics: Mapping[str, Any]) -> str:
     """The figures as lines for a terminal."""
     lines = ["COCO keypoints (object keypoint similarity), percent"]
@@ -174,20 +188,3 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
             lines.append(f"{title}: {metrics[name]['total']:.1f} over all keypoints")
             lines.append("  " + "  ".join(f"{joint} {share:.1f}" for joint, share in metrics[name]["joints"].items()))
     return "\n".join(lines)
-
-
-def write_metrics(directory: str | pathlib.Path, metrics: Mapping[str, Any]) -> pathlib.Path:
-    """Writes metrics.json; numbers that are not finite become null."""
-    path = pathlib.Path(directory) / METRICS_FILE
-    write_json(path, _without_nan(metrics), indent=2)
-    return path
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -185,8 +185,9 @@ def choose_pairs(
     is_chosen[sorted_rivals[is_first]] = True
     gaps = np.diff(distances[sorted_rivals])
     is_tied = np.flatnonzero(is_first[:-1] & ~is_first[1:] & (gaps < _NEARLY_EQUAL))
-    hard = np.unique(np.concatenate([groups[rivals[is_entangled]], groups[sorted_rivals[is_tied]]]))
-    for group in hard:
+    # Not numpy.unique: its first call imports numpy.ma, which takes as long as everything else here.
+    hard = {*groups[rivals[is_entangled]].tolist(), *groups[sorted_rivals[is_tied]].tolist()}
+    for group in sorted(hard):
         members = np.flatnonzero(groups == group)
         is_chosen[members] = False
         is_chosen[solve_group(members)] = True

@@ -8,13 +8,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import math
-import os
 import pathlib
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +46,7 @@ from tfpose.metrics.tracking import (
 from tfpose.posetrack.columns import PersonColumns, columns_from_sequence
 from tfpose.posetrack.evaluated_columns import columns21_from_content, columns_from_content
 from tfpose.posetrack.sequences import PoseSequence
+from tfpose.processes import choose_num_processes, map_forked
 
 METRICS = ("ap", "mot", "hota")
 # Sequences of one task at most: many share the work per frame, but all of their people are in memory.
@@ -112,8 +111,9 @@ def evaluate_posetrack(
     # Two for each process, so that one slow sequence does not leave the others idle for long.
     size = min(_SEQUENCES_PER_TASK, math.ceil(len(pairs) / (2 * processes)))
     tasks = [pairs[start : start + size] for start in range(0, len(pairs), size)]
+    score = functools.partial(_score_files, options=options)
     parts, done = [], 0
-    for part, task in zip(_run_tasks(tasks, options, processes), tasks, strict=True):
+    for part, task in zip(map_forked(score, tasks, processes), tasks, strict=True):
         parts.append(part)
         done += len(task)
         if progress is not None:
@@ -155,7 +155,7 @@ def pair_files(
     for name, folder in zip(("ground truth", "predictions"), folders, strict=True):
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: the folder of the {name} is not there")
-    true_files, predicted_files = (_json_files(folder) for folder in folders)
+    true_files, predicted_files = (find_sequence_files(folder) for folder in folders)
     if not true_files:
         raise FileNotFoundError(f"{folders[0]}: should hold the ground truth, one *.json file per sequence; found none")
     missing = [name for name in true_files if name not in predicted_files]
@@ -167,8 +167,12 @@ def pair_files(
     return [(true_files[name], predicted_files[name]) for name in sorted(true_files)]
 
 
-def _json_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Paths by name without `.gz`."""
+def find_sequence_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The JSON files of a folder by name without `.gz`, in the order of their names.
+
+    Raises:
+        ValueError: a sequence is there twice, compressed and not.
+    """
     files: dict[str, pathlib.Path] = {}
     for path in sorted(folder.iterdir()):
         name = path.name.removesuffix(".gz")
@@ -180,41 +184,8 @@ def _json_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def _num_processes(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], wanted: int | None) -> int:
-    if wanted is not None and wanted < 1:
-        raise ValueError(f"num_processes must be at least 1, got {wanted}")
-    if wanted == 1 or not _may_fork():
-        return 1
     size = sum(path.stat().st_size for pair in pairs for path in pair)
-    worthwhile = math.ceil(size / _BYTES_PER_PROCESS)
-    return max(1, min(wanted or _num_cores(), worthwhile, len(pairs)))
-
-
-def _may_fork() -> bool:
-    """Whether a copy of this process works: other threads' locks would stay locked in it."""
-    is_alone = "tensorflow" not in sys.modules and threading.active_count() == 1
-    return is_alone and hasattr(os, "fork")
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _run_tasks(tasks: Sequence[Sequence[tuple]], options: PoseTrackOptions, num_processes: int) -> Iterator[_Part]:
-    if num_processes == 1:
-        yield from (_score_files(task, options) for task in tasks)
-        return
-    # Importing these takes as long as scoring several sequences.
-    import concurrent.futures.process
-    import multiprocessing
-
-    context = multiprocessing.get_context("fork")
-    with concurrent.futures.ProcessPoolExecutor(num_processes, mp_context=context) as executor:
-        try:
-            yield from executor.map(_score_files, tasks, [options] * len(tasks))
-        except concurrent.futures.process.BrokenProcessPool as error:
-            raise OSError("a scoring process was stopped from outside, perhaps for lack of memory") from error
-        finally:
-            executor.shutdown(cancel_futures=True)
+    return choose_num_processes(wanted, min(math.ceil(size / _BYTES_PER_PROCESS), len(pairs)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -269,7 +269,8 @@ class _Tracker:
         """Pairs of an object and the hypothesis it was last matched with; the first object in the file has it."""
         pairs = pairs[self.last_match[self.objects[pairs]] == self.hypotheses[pairs]]
         entries = self.hypothesis_entries[pairs]
-        if len(np.unique(entries)) == len(entries):
+        ordered = np.sort(entries)
+        if (ordered[1:] != ordered[:-1]).all():
             return pairs
         pairs = pairs[np.argsort(self.near.true[pairs], kind="stable")]
         return pairs[np.unique(self.hypothesis_entries[pairs], return_index=True)[1]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpose.json_files import null_for_nan, number_or_nan, object_list, optional_entry
+from tfpose.json_files import is_id, null_for_nan, number_or_nan, object_list, optional_entry
 from tfpose.posetrack.sequences import (
     JOINTS_BY_NUMBER,
     NO_SCORE,
@@ -53,7 +53,8 @@ def sequence_from_posetrack17(path: pathlib.Path, content: Mapping, skeleton: Sk
 def _frame_2017(path: pathlib.Path, frame: Mapping, index: int, skeleton: Skeleton) -> Frame:
     where = f"{path}: frame {index}"
     people = [person for person in _many(frame["annorect"]) if isinstance(person, dict)]
-    name = _one(_one(frame.get("image"), {}).get("name"))
+    image = _one(frame.get("image"))
+    name = _one(image.get("name")) if isinstance(image, dict) else None
     if not isinstance(name, str) or not name:
         raise ValueError(f"{where}: 'image' should have a 'name', found {frame.get('image')!r}")
     lists = [_point_list(person) for person in people]
@@ -78,6 +79,8 @@ def _point_list(person: Mapping) -> list | None:
 
 def _points_2017(where: str, lists: Sequence[list | None], skeleton: Skeleton) -> dict[str, Any]:
     """Keypoints, visibility, joint scores and surplus points of a frame."""
+    if not all(isinstance(point, dict) for points in lists for point in points or ()):
+        raise ValueError(f"{where}: 'point' should be a list of objects, found others")
     rows = [
         (
             person,
@@ -92,7 +95,7 @@ def _points_2017(where: str, lists: Sequence[list | None], skeleton: Skeleton) -
     ]
     try:
         table = np.array(rows, np.float64).reshape(-1, 6)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         table = np.full((1, 6), np.nan)
     if not np.isfinite(table[:, :4]).all():
         raise ValueError(f"{where}: points should have a number each as 'id', 'x' and 'y', found others")
@@ -132,13 +135,13 @@ def _head_boxes_2017(where: str, people: Sequence[Mapping]) -> np.ndarray:
     rows = [[_one(person.get(side), np.nan) for side in ("x1", "y1", "x2", "y2")] for person in people]
     try:
         return np.array(rows, np.float64).reshape(-1, 4)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{where}: 'x1', 'y1', 'x2', 'y2' should be numbers, found {rows}") from error
 
 
 def _track_ids_2017(where: str, people: Sequence[Mapping]) -> np.ndarray:
     ids = [_one(person.get("track_id"), NO_TRACK_ID) for person in people]
-    if not all(isinstance(track_id, int) for track_id in ids):
+    if not all(is_id(track_id) for track_id in ids):
         raise ValueError(f"{where}: 'track_id' should be a whole number, found {ids}")
     return np.array(ids, np.int64)
 

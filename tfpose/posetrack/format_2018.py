@@ -13,6 +13,7 @@ from tfpose import boxes as box_math
 from tfpose.coco import category_from_skeleton
 from tfpose.json_files import (
     distinct_ids,
+    is_id,
     null_for_nan,
     number_array,
     number_or_nan,
@@ -48,6 +49,8 @@ def joint_names(path: pathlib.Path, categories: Sequence[Mapping]) -> tuple[str,
     if not isinstance(names, list) or len(names) not in (15, 17):
         found = f"{len(names)}" if isinstance(names, list) else repr(names)
         raise ValueError(f"{path}: 'categories': 'keypoints' should be 15 or 17 joint names, found {found}")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path}: 'categories': 'keypoints' should be names, found {names!r:.200}")
     missing = [joint for joint in POSETRACK15.joints if joint not in names]
     if missing:
         unknown = [name for name in names if name not in POSETRACK18.joints]
@@ -81,7 +84,8 @@ def sequence_from_posetrack18(
     image_ids = distinct_ids(path, "image", images)
     if drop_unknown_images:
         known = set(image_ids.tolist())
-        annotations = [annotation for annotation in annotations if annotation.get("image_id") in known]
+        # What is no number at all is an error all the same, below.
+        annotations = [a for a in annotations if not is_id(a.get("image_id")) or a["image_id"] in known]
     order, first_person = sort_by_image(path, annotations, image_ids)
     columns = _people_2018(path, [annotations[position] for position in order], joints, skeleton)
     frames = tuple(
@@ -135,8 +139,8 @@ def _joint_scores_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints
         is_list = isinstance(row, list) and len(row) >= num_joints
         if not is_list or not all(value is None or isinstance(value, (int, float)) for value in row):
             raise ValueError(
-                f"{path}: annotation {person.get('id', '')}: 'scores' should be {num_joints} numbers or an empty "
-                f"list, found {len(row) if isinstance(row, list) and not is_list else row}"
+                f"{path}: annotation {person.get('id', '')!r}: 'scores' should be {num_joints} numbers or an empty "
+                f"list, found {f'{len(row)} entries' if isinstance(row, list) and not is_list else repr(row)[:200]}"
             )
     return np.array([row[:num_joints] for row in rows], np.float64).reshape(-1, num_joints)
 
@@ -157,16 +161,16 @@ def _boxes_2018(path: pathlib.Path, people: Sequence[Mapping], field: str) -> np
 def _track_ids_2018(path: pathlib.Path, people: Sequence[Mapping]) -> np.ndarray:
     ids = [person.get("track_id", NO_TRACK_ID) for person in people]
     for person, track_id in zip(people, ids, strict=True):
-        if not isinstance(track_id, int):
+        if not is_id(track_id):
             raise ValueError(
-                f"{path}: annotation {person.get('id', '')}: 'track_id' should be a whole number, found {track_id!r}"
+                f"{path}: annotation {person.get('id', '')!r}: 'track_id' should be a whole number, found {track_id!r}"
             )
     return np.array(ids, np.int64)
 
 
 def _annotation_id(person: Mapping) -> int:
     value = person.get("id", -1)
-    return value if isinstance(value, int) else -1
+    return value if is_id(value) else -1
 
 
 def _file_name(path: pathlib.Path, image: Mapping) -> str:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-
-Matching = Literal["greedy", "optimal"]
 
 
 def match_greedily(distances: np.ndarray, max_distance: float) -> tuple[np.ndarray, np.ndarray]:
@@ -58,6 +53,9 @@ def match_optimally(distances: np.ndarray, max_distance: float) -> tuple[np.ndar
         >>> match_optimally(np.array([[1.0, 2.0], [1.5, 9.0]]), 5.0)
         (array([0, 1]), array([1, 0]))
     """
+    # Importing it takes half a second, which programs that match greedily need not wait for.
+    from scipy.optimize import linear_sum_assignment
+
     is_allowed = distances < max_distance
     gains = np.where(is_allowed, max_distance - distances, 0.0)
     rows, columns = linear_sum_assignment(gains, maximize=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfpose.boxes import areas, intersection_over_union
-from tfpose.inference.suppression import object_keypoint_similarity
+from tfpose.oks import object_keypoint_similarity
 
 
 def masked_median(values: np.ndarray, is_counted: np.ndarray) -> np.ndarray:

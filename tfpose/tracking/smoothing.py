@@ -13,56 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tfpose.poses import Poses
+from tfpose.tracking.settings import NO_SMOOTHING, SmoothingSettings
 from tfpose.tracking.similarity import masked_median
-
-
-@dataclasses.dataclass(frozen=True)
-class SmoothingSettings:
-    """What is done to the tracks of a whole video, in this order. The defaults do nothing, as Payer's tracker.
-
-    Times are in frames: with fewer frames per second, take smaller ones.
-
-    Attributes:
-        min_track_length_frames: tracks that were seen in fewer frames are removed.
-        min_track_score: tracks with a lower mean of their people's scores are removed.
-        max_jump: a joint is removed where it is further than this from the median of the same joint of the track
-            within `jump_window_frames` before and after, as a share of the square root of the person's box area;
-            infinity removes none.
-        jump_window_frames: see `max_jump`.
-        max_person_gap_frames: people that are missing for at most so many frames are put on the line between where
-            they were before and after, with the lower of the two scores.
-        max_joint_gap_frames: likewise single joints of people who are there. Annotations lack joints that are hidden,
-            so a filled joint is a find or a false alarm, as the source of the poses loses joints or omits hidden ones.
-        sigma_frames: width of the Gaussian by which each joint is smoothed over time.
-
-    Raises:
-        ValueError: naming the setting, its rule and the value.
-    """
-
-    min_track_length_frames: int = 1
-    min_track_score: float = -math.inf
-    max_jump: float = math.inf
-    jump_window_frames: int = 3
-    max_person_gap_frames: int = 0
-    max_joint_gap_frames: int = 0
-    sigma_frames: float = 0.0
-
-    def __post_init__(self) -> None:
-        rules = {
-            "min_track_length_frames": (self.min_track_length_frames >= 1, "at least 1"),
-            "min_track_score": (not math.isnan(self.min_track_score), "a number"),
-            "max_jump": (self.max_jump > 0, "positive"),
-            "jump_window_frames": (self.jump_window_frames >= 1, "at least 1"),
-            "max_person_gap_frames": (self.max_person_gap_frames >= 0, "at least 0"),
-            "max_joint_gap_frames": (self.max_joint_gap_frames >= 0, "at least 0"),
-            "sigma_frames": (0 <= self.sigma_frames < math.inf, "at least 0 and finite"),
-        }
-        for field, (is_kept, rule) in rules.items():
-            if not is_kept:
-                raise ValueError(f"{field} must be {rule}, got {getattr(self, field)}")
-
-
-NO_SMOOTHING = SmoothingSettings()
 
 
 def smooth_video(frames: Sequence[Poses], settings: SmoothingSettings = NO_SMOOTHING) -> list[Poses]:

@@ -3,94 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from typing import Literal, get_args
 
 import numpy as np
 
 from tfpose import boxes as box_math
 from tfpose.poses import Poses
 from tfpose.skeletons import Skeleton
-from tfpose.tracking.assignment import MATCHERS, Matching
+from tfpose.tracking.assignment import MATCHERS
+from tfpose.tracking.settings import PAYER2017, TrackerSettings
 from tfpose.tracking.similarity import iou_distances, masked_median, median_joint_distances, oks_distances
-
-Similarity = Literal["joint_distance", "oks", "iou"]
-Motion = Literal["none", "velocity"]
-
-
-@dataclasses.dataclass(frozen=True)
-class TrackerSettings:
-    """What decides which person of a frame continues which track. The defaults are Payer's.
-
-    Attributes:
-        similarity: "joint_distance" is the median distance of joints (Payer et al. 2017, section 3), "oks" the
-            object keypoint similarity of the joints present in both poses, "iou" the overlap of the boxes.
-        max_joint_distance_pixels: a match by joint distance is closer than this, in original image pixels.
-        min_oks: a match by OKS is more alike than this, in [0, 1).
-        min_iou: a match by boxes overlaps more than this, in [0, 1).
-        matching: "greedy" takes the closest pair first (Payer), "optimal" minimises the total.
-        max_age_frames: a track can be continued by a person up to this many frames after its last one, so
-            1 allows no frame without it.
-        age_penalty_per_frame: share by which the distance of a track grows for each frame it was not seen, so that
-            of two tracks that are equally near the one seen later is taken; 0 treats them alike (Payer).
-        min_joint_score: joints with a score of at most this are removed, from the result too.
-        min_joints: people with fewer joints left are removed.
-        min_person_score: people with a lower score are removed.
-        min_new_track_score: people with a lower score may continue a track, but are removed where they would
-            start one.
-        remember_joints: a joint that is missing from the last pose of a track is taken from the pose that
-            showed it last, moved along with the person since.
-        motion: "none" compares with the last pose of a track (Payer), "velocity" with the pose moved on by the
-            person's constant velocity, the median over its joints.
-        velocity_memory: in [0, 1), share of the old velocity that stays at each match; 0 knows only the last
-            two poses.
-        max_prediction_frames: the velocity is applied for at most this many frames of a gap.
-
-    Raises:
-        ValueError: naming the setting, its rule and the value.
-    """
-
-    similarity: Similarity = "joint_distance"
-    max_joint_distance_pixels: float = 200.0
-    min_oks: float = 0.2
-    min_iou: float = 0.2
-    matching: Matching = "greedy"
-    max_age_frames: int = 10
-    age_penalty_per_frame: float = 0.0
-    min_joint_score: float = 0.0
-    min_joints: int = 0
-    min_person_score: float = -math.inf
-    min_new_track_score: float = -math.inf
-    remember_joints: bool = False
-    motion: Motion = "none"
-    velocity_memory: float = 0.5
-    max_prediction_frames: int = 10
-
-    def __post_init__(self) -> None:
-        choices = {"similarity": Similarity, "matching": Matching, "motion": Motion}
-        for field, literal in choices.items():
-            if getattr(self, field) not in get_args(literal):
-                raise ValueError(f"{field} must be one of {get_args(literal)}, got {getattr(self, field)!r}")
-        rules = {
-            "max_joint_distance_pixels": (0 < self.max_joint_distance_pixels < math.inf, "positive and finite"),
-            "min_oks": (0 <= self.min_oks < 1, "in [0, 1)"),
-            "min_iou": (0 <= self.min_iou < 1, "in [0, 1)"),
-            "max_age_frames": (self.max_age_frames >= 1, "at least 1"),
-            "age_penalty_per_frame": (0 <= self.age_penalty_per_frame < math.inf, "at least 0 and finite"),
-            "min_joint_score": (self.min_joint_score >= 0, "at least 0"),
-            "min_joints": (self.min_joints >= 0, "at least 0"),
-            "min_person_score": (not math.isnan(self.min_person_score), "a number"),
-            "min_new_track_score": (not math.isnan(self.min_new_track_score), "a number"),
-            "velocity_memory": (0 <= self.velocity_memory < 1, "in [0, 1)"),
-            "max_prediction_frames": (self.max_prediction_frames >= 0, "at least 0"),
-        }
-        for field, (is_kept, rule) in rules.items():
-            if not is_kept:
-                raise ValueError(f"{field} must be {rule}, got {getattr(self, field)}")
-
-
-# Payer et al. 2017, section 4: t_pose_dist = 200, t_max_age = 10, found by grid search there.
-PAYER2017 = TrackerSettings()
 
 
 @dataclasses.dataclass

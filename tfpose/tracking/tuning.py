@@ -10,6 +10,8 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tfpose.processes import end_quietly_on_interrupt
+
 Settings = dict[str, Any]
 Score = Callable[[Settings], Mapping[str, float]]
 
@@ -122,6 +124,7 @@ _kept_score: list[Score] = []
 
 
 def _keep_score(score: Score) -> None:
+    end_quietly_on_interrupt()
     _kept_score[:] = [score]
 
 

@@ -1,0 +1,311 @@
+"""eval_main.py on files of poses, as a user runs it: scoring, tracking, tuning, and what is wrong in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tfpose.json_files import write_json
+from tfpose.metrics.posetrack import evaluate_posetrack
+from tfpose.metrics.posetrack_figures import JOINTS, JOINTS21
+from tfpose.posetrack import NO_TRACK_ID, build_frame, read_posetrack, write_posetrack18
+
+AP_KEYS = {"ap", "precision", "recall"}
+MOT_KEYS = {"mota", "motp", "motp_matched", "mot_precision", "mot_recall"}
+
+
+def read_metrics(directory):
+    return json.loads((directory / "metrics.json").read_text())
+
+
+def assert_one_line(result, *words):
+    """Exit code 1 or 2 and one line of error, no traceback."""
+    assert result.returncode in (1, 2), result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith(("error:", "FATAL"))]
+    assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+def assert_percent(found, expected):
+    """Equal to 1e-9; null in the same places."""
+    as_numbers = [np.array([np.nan if value is None else value for value in row], float) for row in (found, expected)]
+    np.testing.assert_allclose(*as_numbers, rtol=0, atol=1e-9)
+
+
+@pytest.fixture
+def without_ids(folders, tmp_path):
+    """The predictions, 2018 format, as a network leaves them: without identities."""
+    for path in folders["pred18"].iterdir():
+        content = json.loads(path.read_text())
+        for person in content["annotations"]:
+            del person["track_id"]
+        write_json(tmp_path / "without_ids" / path.name, content)
+    return tmp_path / "without_ids"
+
+
+@pytest.mark.parametrize("case", ["pt17_edges", "pt18_hota"])
+def test_figures_of_the_command_are_the_official_ones(run_evaluation, poseval_dir, tmp_path, case):
+    folder = poseval_dir / case
+    expected = json.loads((folder / "expected.json").read_text())
+    flags = (f"--ground_truth={folder / 'gt'}", f"--predictions={folder / 'pred'}", f"--output_dir={tmp_path}")
+    result = run_evaluation(*flags, "--table=latex")
+    assert result.returncode == 0, result.stderr
+    found = read_metrics(tmp_path)["posetrack"]
+    assert_percent(found["ap"], expected["ap_tie_variants"]["stable"])
+    for ours, official in {"precision": "pre", "recall": "rec"}.items():
+        assert_percent(found[ours], expected["ap"][official])
+    for ours, official in {"mota": "mota", "motp": "motp", "mot_precision": "pre", "mot_recall": "rec"}.items():
+        assert_percent(found[ours], expected["mot"][official])
+    assert expected["mot_table"]["header"] + expected["mot_table"]["row"] in result.stdout
+
+
+def test_metrics_json_is_as_agreed(run_evaluation, folders, tmp_path):
+    flags = (f"--ground_truth={folders['gt18']}", f"--predictions={folders['pred18']}", f"--output_dir={tmp_path}")
+    assert run_evaluation(*flags).returncode == 0
+    metrics = read_metrics(tmp_path)
+    assert set(metrics) == {"posetrack", "provenance"}
+    assert set(metrics["posetrack"]) == {"joints"} | AP_KEYS | MOT_KEYS
+    assert metrics["posetrack"]["joints"] == [*JOINTS, "total"]
+    assert all(len(values) == 16 for values in metrics["posetrack"].values())
+    provenance = metrics["provenance"]
+    assert {"boxes", "labels", "sequences", "frames", "thresholds", "version"} <= set(provenance)
+    assert (provenance["labels"], provenance["sequences"]) == (str(folders["gt18"]), 2)
+
+
+def test_only_what_is_asked_for_is_in_metrics_json(run_evaluation, folders, tmp_path):
+    flags = (f"--ground_truth={folders['gt18']}", f"--predictions={folders['pred18']}")
+    assert run_evaluation(*flags, f"--output_dir={tmp_path / 'ap'}", "--metrics=ap").returncode == 0
+    assert set(read_metrics(tmp_path / "ap")["posetrack"]) == {"joints"} | AP_KEYS
+    more = ("--metrics=mot,hota", "--per_sequence", "--clean_figures")
+    result = run_evaluation(*flags, f"--output_dir={tmp_path / 'more'}", *more)
+    assert result.returncode == 0, result.stderr
+    metrics = read_metrics(tmp_path / "more")
+    assert set(metrics["posetrack"]) == {"joints"} | MOT_KEYS | {
+        f"clean_{key}" for key in ("mota", "motp", "motp_matched", "mot_precision", "mot_recall")
+    }
+    assert metrics["posetrack21"]["joints"] == [*JOINTS21, "total"]
+    assert {"hota", "map"} <= set(metrics["posetrack21"])
+    assert list(metrics["sequences"]) == ["000001_mpii_test", "000002_mpii_test"]
+
+
+def test_both_formats_give_the_same_figures(run_evaluation, folders, tmp_path):
+    for year in ("17", "18"):
+        flags = (f"--ground_truth={folders['gt' + year]}", f"--predictions={folders['pred' + year]}")
+        assert run_evaluation(*flags, f"--output_dir={tmp_path / year}").returncode == 0
+    assert read_metrics(tmp_path / "17")["posetrack"] == read_metrics(tmp_path / "18")["posetrack"]
+
+
+def test_several_tables_are_printed_at_once(run_evaluation, folders, tmp_path):
+    flags = (f"--ground_truth={folders['gt18']}", f"--predictions={folders['pred18']}", f"--output_dir={tmp_path}")
+    printed = run_evaluation(*flags, "--table=text,latex,markdown,csv", "--per_sequence").stdout
+    for words in ("\\begin{tabular}", "| --- |", "AP (%),Head,", "& Head & Shou & Elb  & Wri  &", "000002_mpii_test  "):
+        assert words in printed
+
+
+def test_comparison_and_report_are_written(run_evaluation, folders, tmp_path):
+    worse = tmp_path / "worse"
+    for path in folders["pred18"].iterdir():
+        sequence = read_posetrack(path)
+        frames = tuple(
+            build_frame(f.file_name, f.index, np.zeros((0, 15, 2)), np.zeros((0, 15)), image_id=f.image_id)
+            if sequence.name.startswith("000002")
+            else f
+            for f in sequence.frames
+        )
+        write_posetrack18(worse / path.name, dataclasses.replace(sequence, frames=frames))
+    flags = (f"--ground_truth={folders['gt18']}", f"--predictions={folders['pred18']}", f"--output_dir={tmp_path}")
+    result = run_evaluation(*flags, f"--compare={worse}", "--report")
+    assert result.returncode == 0, result.stderr
+    total = {folder: evaluate_posetrack(folders["gt18"], folder).total for folder in (folders["pred18"], worse)}
+    gain = total[worse].tracking.mota[-1] - total[folders["pred18"]].tracking.mota[-1]
+    assert read_metrics(tmp_path)["comparison"]["predictions"] == str(worse)
+    _, _, table = result.stdout.partition("MOTA, second minus first")
+    rows = [line.split() for line in table.splitlines()]
+    assert rows[4][0] == "total" and rows[4][-1] == f"{gain:.1f}"
+    # The sequence that did not change is above the one that lost everybody.
+    assert [rows[2][0], rows[3][0]] == ["000001_mpii_test", "000002_mpii_test"]
+    assert "worst 000002_mpii_test" in table
+    for page in ("report.html", "comparison.html"):
+        assert "</html>" in (tmp_path / page).read_text()
+
+
+@pytest.mark.parametrize("file_format", ["2017", "2018"])
+def test_tracking_then_scoring(run_evaluation, folders, without_ids, tmp_path, file_format):
+    flags = (f"--predictions={without_ids}", f"--output_dir={tmp_path / 'out'}", f"--format={file_format}")
+    changes = ("--tracker.settings=online", "--tracker.max_age_frames=3")
+    result = run_evaluation("--track", *flags, f"--ground_truth={folders['gt18']}", *changes)
+    assert result.returncode == 0, result.stderr
+    metrics = read_metrics(tmp_path / "out")
+    assert (
+        metrics["posetrack"]
+        == evaluate_posetrack(folders["gt18"], tmp_path / "out" / "predictions").to_dict()["posetrack"]
+    )
+    assert metrics["provenance"]["tracker"]["max_age_frames"] == 3
+    assert metrics["provenance"]["tracker"]["motion"] == "velocity"
+    for path in (tmp_path / "out" / "predictions").iterdir():
+        is_2017 = "annolist" in json.loads(path.read_text())
+        assert is_2017 == (file_format == "2017")
+        people = [track_id for frame in read_posetrack(path).frames for track_id in frame.track_ids]
+        assert people and NO_TRACK_ID not in people
+
+
+def test_tracking_keeps_frames_without_people_and_reads_posetrack21(run_evaluation, folders, tmp_path):
+    path = sorted(folders["pred18"].iterdir())[0]
+    content = json.loads(path.read_text())
+    del content["categories"]
+    empty = content["images"][1]["id"]
+    content["annotations"] = [person for person in content["annotations"] if person["image_id"] != empty]
+    write_json(tmp_path / "in" / path.name, content)
+    result = run_evaluation("--track", f"--predictions={tmp_path / 'in'}", f"--output_dir={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    tracked = read_posetrack(tmp_path / "predictions" / path.name)
+    assert [frame.image_id for frame in tracked.frames] == [image["id"] for image in content["images"]]
+    assert tracked.frames[1].num_people == 0 and tracked.frames[0].num_people > 0
+
+
+def test_tuning_finds_the_best_and_its_flags_give_the_same_score(run_evaluation, folders, without_ids, tmp_path):
+    flags = (f"--predictions={without_ids}", f"--ground_truth={folders['gt18']}")
+    grid = ("--tune=max_joint_distance_pixels=0.001,60", "--tune=min_joint_score=0.1,0.9")
+    result = run_evaluation(*grid, *flags, f"--output_dir={tmp_path}", "--tracker.settings=online")
+    assert result.returncode == 0, result.stderr
+    content = json.loads((tmp_path / "tuning.json").read_text())
+    scores = [trial["scores"]["MOTA"] for trial in content["trials"]]
+    assert len(scores) == 4 and scores == sorted(scores, reverse=True) and scores[0] > scores[-1]
+    assert content["best"]["settings"] == content["trials"][0]["settings"]
+    # Nobody can be followed within a thousandth of a pixel, whatever the scores.
+    followed = {tuple(trial["settings"].values()): trial["scores"]["AssA"] for trial in content["trials"]}
+    assert all(followed[60.0, score] > followed[0.001, score] for score in (0.1, 0.9))
+    pasted = content["best"]["flags"]
+    assert f"best MOTA: {pasted}" in result.stdout
+    again = run_evaluation("--track", *flags, f"--output_dir={tmp_path / 'again'}", *pasted.split())
+    assert again.returncode == 0, again.stderr
+    assert read_metrics(tmp_path / "again")["posetrack"]["mota"][-1] == pytest.approx(scores[0], abs=1e-9)
+
+
+def test_tuning_for_ap_sorts_by_ap(run_evaluation, folders, without_ids, tmp_path):
+    flags = (f"--predictions={without_ids}", f"--ground_truth={folders['gt18']}", f"--output_dir={tmp_path}")
+    result = run_evaluation("--tune=min_joint_score=0.9,0.1,0.5", *flags, "--tune_objective=ap", "--num_processes=1")
+    assert result.returncode == 0, result.stderr
+    content = json.loads((tmp_path / "tuning.json").read_text())
+    assert content["objective"] == "AP"
+    assert [trial["settings"]["min_joint_score"] for trial in content["trials"]] == [0.1, 0.5, 0.9]
+
+
+MODES = {
+    "score": ("--ground_truth={gt18}", "--predictions={pred18}", "--metrics=ap,mot,hota"),
+    "track": ("--track", "--predictions={pred18}", "--tracker.settings=offline"),
+    "tune": ("--tune=max_age_frames=5", "--num_processes=1", "--ground_truth={gt18}", "--predictions={pred18}"),
+}
+
+
+@pytest.mark.parametrize("mode", list(MODES))
+def test_files_need_no_tensorflow(project_dir, folders, tmp_path, mode):
+    program = (
+        "import runpy, sys\n"
+        "try:\n    runpy.run_path('eval_main.py', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'tensorflow', 'keras', 'cv2', 'matplotlib'}))"
+    )
+    flags = [flag.format(**folders) for flag in (*MODES[mode], f"--output_dir={tmp_path}")]
+    command = [sys.executable, "-c", program, *flags]
+    environment = {**os.environ, "PYTHONPATH": str(project_dir)}
+    done = subprocess.run(command, cwd=project_dir, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ((), ["nothing to do", "--ground_truth", "--track"]),
+        (("--ground_truth={gt18}", "--output_dir={out}"), ["--predictions must be given with --ground_truth"]),
+        (("--ground_truth={gt18}", "--predictions={pred18}"), ["--output_dir must be given"]),
+        (("--workdir={gt18}", "--output_dir={out}"), ["nothing to do", "--config"]),
+        (("--ground_truth={gt18}/none", "--predictions={pred18}", "--output_dir={out}"), ["gt18/none", "not there"]),
+        (("--track", "--predictions={gt18}/none", "--output_dir={out}"), ["gt18/none", "not there"]),
+        (("--track", "--predictions={out}", "--output_dir={out}"), ["found none"]),
+        (
+            ("--ground_truth={gt18}", "--predictions={out}", "--output_dir={out}"),
+            ["000001_mpii_test.json", "not found"],
+        ),
+        ((*MODES["score"][:2], "--output_dir={out}", "--metrics=mota"), ["--metrics must be some of", "mota"]),
+        ((*MODES["score"][:2], "--output_dir={out}", "--table=html"), ["--table must be some of", "html"]),
+        ((*MODES["score"][:2], "--output_dir={out}", "--boxes=x"), ["--boxes has no meaning"]),
+        ((*MODES["score"][:2], "--output_dir={out}", "--tracker.motion=none"), ["--tracker.motion has no meaning"]),
+        ((*MODES["score"][:2], "--output_dir={out}", "--num_processes=0"), ["--num_processes=0"]),
+        ((*MODES["track"][:2], "--output_dir={out}", "--report"), ["--report needs --ground_truth"]),
+        ((*MODES["track"][:2], "--output_dir={out}", "--tracker.max_age=5"), ["tracker.max_age"]),
+        ((*MODES["track"][:2], "--output_dir={out}", "--tracker.max_age_frames=0"), ["at least 1, got 0"]),
+        ((*MODES["track"][:2], "--output_dir={out}", "--tracker.max_age_frames=x"), ["max_age_frames=x"]),
+        ((*MODES["track"][:2], "--output_dir={out}", "--tracker.settings=best"), ["payer2017", "best"]),
+        ((*MODES["score"][:2], "--output_dir={out}", "--tune=max_age_frames=x"), ["a whole number, found 'x'"]),
+        ((*MODES["score"][:2], "--output_dir={out}", "--tune=max_jump=-1"), ["max_jump must be positive, got -1"]),
+        ((*MODES["score"][:2], "--output_dir={out}", "--tune=age=1"), ["--tune=age=1", "NAME among"]),
+    ],
+)
+def test_what_is_wrong_is_one_line(run_evaluation, folders, tmp_path, flags, words):
+    places = {**folders, "out": tmp_path / "out"}
+    places["out"].mkdir()
+    assert_one_line(run_evaluation(*(flag.format(**places) for flag in flags)), *words)
+    assert list(places["out"].iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", list(MODES))
+def test_a_cut_file_is_named_and_leaves_no_figures(run_evaluation, folders, tmp_path, mode):
+    predictions = tmp_path / "predictions"
+    shutil.copytree(folders["pred18"], predictions)
+    path = predictions / "000002_mpii_test.json"
+    path.write_text(path.read_text()[:500])
+    flags = (flag.format(**{**folders, "pred18": predictions}) for flag in MODES[mode])
+    result = run_evaluation(*flags, f"--output_dir={tmp_path / 'out'}")
+    assert_one_line(result, "000002_mpii_test.json: broken JSON at line 1")
+    assert not list((tmp_path / "out").glob("*.json"))
+
+
+def test_results_never_replace_the_predictions(run_evaluation, folders, tmp_path):
+    shutil.copytree(folders["pred18"], tmp_path / "predictions")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "predictions").iterdir()}
+    result = run_evaluation("--track", f"--predictions={tmp_path / 'predictions'}", f"--output_dir={tmp_path}")
+    assert_one_line(result, "would replace the predictions")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "predictions").iterdir()} == before
+
+
+def test_interruption_is_one_line_and_leaves_only_whole_files(project_dir, folders, tmp_path):
+    sequence = read_posetrack(sorted(folders["pred18"].iterdir())[0])
+    longer = tuple(dataclasses.replace(sequence.frames[i % 6], index=i, image_id=i + 1) for i in range(600))
+    for number in range(40):
+        write_posetrack18(tmp_path / "in" / f"{number:06d}.json", dataclasses.replace(sequence, frames=longer))
+    flags = ("--track", f"--predictions={tmp_path / 'in'}", f"--output_dir={tmp_path}")
+    environment = {**os.environ, "PYTHONPATH": str(project_dir)}
+    process = subprocess.Popen(
+        [sys.executable, "eval_main.py", *flags],
+        cwd=project_dir,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "predictions").glob("*.json")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    # As a terminal does: every process of the group gets it.
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert [line for line in errors.splitlines() if line.startswith("error:")] == ["error: interrupted"]
+    written = list((tmp_path / "predictions").iterdir())
+    assert 0 < len([path for path in written if path.suffix == ".json"]) < 40
+    assert all(read_posetrack(path).frames for path in written if not path.name.startswith("."))

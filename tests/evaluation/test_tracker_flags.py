@@ -1,0 +1,119 @@
+"""Settings of trackers on the command line."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from absl import flags
+
+from tfpose.evaluation import tracker_flags
+from tfpose.evaluation.tracker_flags import TrackerChoice, define_tracker_flags, parse_choices, tracker_from_flags
+from tfpose.tracking.settings import (
+    NAMED_SETTINGS,
+    NO_SMOOTHING,
+    OFFLINE,
+    OFFLINE_SMOOTHING,
+    PAYER2017,
+    SmoothingSettings,
+    TrackerSettings,
+    setting_types,
+)
+
+
+@pytest.fixture
+def parse(monkeypatch):
+    """Flags of a command line as the program would have them."""
+
+    def parse_flags(*arguments: str) -> flags.FlagValues:
+        values = flags.FlagValues()
+        for name in ("DEFINE", "DEFINE_enum", "DEFINE_bool"):
+            define = getattr(flags, name)
+            monkeypatch.setattr(
+                tracker_flags.flags, name, lambda *a, d=define, **k: d(*a, flag_values=values, **k), raising=True
+            )
+        define_tracker_flags()
+        monkeypatch.undo()
+        values(["program", *arguments])
+        return values
+
+    return parse_flags
+
+
+def test_without_flags_the_tracker_is_payers(parse):
+    assert tracker_from_flags(parse()).settings() == (PAYER2017, NO_SMOOTHING)
+
+
+def test_flags_change_the_named_settings_each_by_its_type(parse):
+    values = parse(
+        "--tracker.settings=offline",
+        "--tracker.max_age_frames=3",
+        "--tracker.min_person_score=-inf",
+        "--tracker.remember_joints=false",
+        "--tracker.matching=greedy",
+        "--tracker.sigma_frames=1.5",
+    )
+    tracker, smoothing = tracker_from_flags(values).settings()
+    assert (tracker.max_age_frames, tracker.min_person_score, tracker.remember_joints) == (3, -math.inf, False)
+    assert (tracker.matching, smoothing.sigma_frames) == ("greedy", 1.5)
+    assert tracker.min_joint_score == OFFLINE.min_joint_score
+    assert smoothing.max_jump == OFFLINE_SMOOTHING.max_jump
+
+
+def test_every_setting_has_a_flag_with_the_words_of_its_docstring(parse):
+    values = parse()
+    for name in setting_types():
+        text = values[f"tracker.{name}"].help
+        assert text != name
+        source = " ".join((TrackerSettings.__doc__ + SmoothingSettings.__doc__).split())
+        assert text in source
+
+
+def test_a_choice_as_flags_gives_the_same_choice_again(parse):
+    choice = TrackerChoice("online", {"max_age_frames": 7, "remember_joints": False, "max_jump": math.inf})
+    assert tracker_from_flags(parse(*choice.to_flags().split())).settings() == choice.settings()
+
+
+def test_a_choice_as_json_names_every_setting_and_has_no_infinity():
+    content = TrackerChoice("payer2017").to_dict()
+    assert set(content) == {"name", *setting_types()}
+    assert content["min_person_score"] == "-inf"
+    assert content["max_age_frames"] == 10
+
+
+def test_a_value_against_its_rule_is_named_as_a_flag():
+    with pytest.raises(ValueError, match=r"^--tracker\.max_age_frames must be at least 1, got 0$"):
+        TrackerChoice(changes={"max_age_frames": 0})
+
+
+def test_choices_are_parsed_by_the_type_of_their_setting():
+    texts = ["max_age_frames=5,10", "min_joint_score=0.2,0.4", "remember_joints=true,false", "motion=velocity"]
+    assert parse_choices(texts, TrackerChoice()) == {
+        "max_age_frames": [5, 10],
+        "min_joint_score": [0.2, 0.4],
+        "remember_joints": [True, False],
+        "motion": ["velocity"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["max_age=5"], r"--tune=max_age=5: should be NAME=VALUE,VALUE,\.\.\. with a NAME among similarity, "),
+        (["max_age_frames"], r"--tune=max_age_frames: should be NAME=VALUE"),
+        (["max_age_frames=5,many"], r"each value of max_age_frames should be a whole number, found 'many'"),
+        (["max_age_frames=5,"], r"each value of max_age_frames should be a whole number, found ''"),
+        (["max_age_frames=5,0"], r"--tune=max_age_frames=5,0: max_age_frames must be at least 1, got 0"),
+        (["min_joint_score=low"], r"each value of min_joint_score should be a number, found 'low'"),
+        (["remember_joints=maybe"], r"each value of remember_joints should be true or false, found 'maybe'"),
+        (["matching=best"], r"each value of matching should be one of greedy, optimal, found 'best'"),
+        (["min_oks=0.1", "min_oks=0.2"], r"--tune=min_oks=0\.2: min_oks should be given once, found it twice"),
+    ],
+)
+def test_choices_that_cannot_be_tried_are_named(texts, message):
+    with pytest.raises(ValueError, match=message):
+        parse_choices(texts, TrackerChoice())
+
+
+def test_named_settings_are_choices():
+    assert all(TrackerChoice(name).settings() == settings for name, settings in NAMED_SETTINGS.items())

@@ -1,0 +1,54 @@
+"""The single network's description in its work folder."""
+
+import json
+
+import pytest
+
+from tfpose.inference.single_network_system import (
+    SYSTEM_FILE,
+    build_single_network_system,
+    read_single_network_system,
+    with_inference,
+    write_single_network_system,
+)
+from tfpose.skeletons import COCO17
+
+NETWORK = {"input_size": (64, 128), "width": 8, "num_levels": 3, "stem_widths": (4, 8), "head_mask_sigma_cells": 3.0}
+
+
+def system():
+    return build_single_network_system(COCO17, NETWORK, {"head_threshold": 0.25})
+
+
+def test_a_written_system_is_read_back(tmp_path):
+    write_single_network_system(tmp_path, system())
+    read = read_single_network_system(tmp_path)
+    assert read.to_dict() == system().to_dict()
+    assert read.network == system().network
+    assert read.fit.input_size == (64, 128) and read.fit.heatmap_size == (16, 32)
+    assert read.build_network().frame.output["joint_maps"].shape == (None, 16, 32, 17)
+
+
+def test_inference_masks_heads_as_training_did():
+    changed = with_inference(system(), {"head_threshold": 0.1, "head_mask_sigma_cells": 9.0})
+    assert (changed.inference.head_threshold, changed.inference.head_mask_sigma_cells) == (0.1, 3.0)
+    assert changed.network == system().network
+
+
+def test_a_folder_without_description_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"{SYSTEM_FILE}: not found; expected the work folder"):
+        read_single_network_system(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [{"network": {"wdth": 8}}, {"network": {"input_size": [60, 128]}}, {"skeleton": {}}])
+def test_a_damaged_description_is_named(tmp_path, damage):
+    (tmp_path / SYSTEM_FILE).write_text(json.dumps(system().to_dict() | damage))
+    with pytest.raises(ValueError, match=f"{SYSTEM_FILE}: not the description of a single network"):
+        read_single_network_system(tmp_path)
+
+
+def test_unknown_settings_are_named():
+    with pytest.raises(ValueError, match="network: unknown setting 'wdth', expected some of .*width"):
+        build_single_network_system(COCO17, {"wdth": 3}, {})
+    with pytest.raises(ValueError, match="inference: unknown setting 't_head', expected some of .*head_threshold"):
+        build_single_network_system(COCO17, NETWORK, {"t_head": 0.2})

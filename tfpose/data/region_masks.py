@@ -1,0 +1,83 @@
+"""Masks of the parts of a frame where nothing is known: ignore regions, crowds, people without a head. NumPy only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+# Corners are drawn to a sixteenth of a cell.
+_FRACTION_BITS = 4
+# Far outside of any map, and small enough for 32 bits with the fraction.
+_FARTHEST_CELL = 1e5
+
+
+def draw_region_mask(
+    polygons: Sequence[np.ndarray],
+    bitmaps: Sequence[np.ndarray],
+    heatmap_from_image: np.ndarray,
+    heatmap_size: tuple[int, int],
+) -> np.ndarray:
+    """Which cells count.
+
+    Args:
+        polygons: [N, 2] corners (x, y) each, in image pixels; fewer than three enclose nothing.
+        bitmaps: [height, width] uint8 each, 1 where a pixel of the image is in a region.
+        heatmap_from_image: [2, 3].
+        heatmap_size: (height, width) in cells.
+
+    Returns:
+        [height, width] float32: 0 in a region, its outline included, else 1.
+    """
+    mask = np.ones(heatmap_size, np.uint8)
+    for polygon in polygons:
+        if len(polygon) < 3 or not np.isfinite(polygon).all():
+            continue
+        cells = np.asarray(polygon, np.float64) @ heatmap_from_image[:, :2].T + heatmap_from_image[:, 2]
+        fixed = np.rint(np.clip(cells, -_FARTHEST_CELL, _FARTHEST_CELL) * (1 << _FRACTION_BITS))
+        cv2.fillPoly(mask, [fixed.astype(np.int32)], 0, shift=_FRACTION_BITS)
+    for bitmap in bitmaps:
+        size = heatmap_size[::-1]
+        covered = cv2.warpAffine(bitmap, np.asarray(heatmap_from_image, np.float64), size, flags=cv2.INTER_NEAREST)
+        mask[covered > 0] = 0
+    return mask.astype(np.float32)
+
+
+def box_polygon(box: np.ndarray) -> np.ndarray:
+    """[4, 2] corners of an xyxy box, none where it has no area."""
+    x1, y1, x2, y2 = np.asarray(box, np.float64)
+    if not (x2 > x1 and y2 > y1):
+        return np.zeros((0, 2))
+    return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
+
+
+def read_crowd_region(segmentation: str, box: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The region of a crowd as (polygons, bitmaps).
+
+    COCO writes crowds as run lengths, down the columns, beginning with the pixels outside (`counts` as a list, `size`
+    (height, width)), people as polygons. The box stands for what is neither, such as compressed run lengths.
+
+    Args:
+        segmentation: the JSON text of the record, empty where there is none.
+        box: xyxy in image pixels.
+
+    Raises:
+        ValueError: if the run lengths do not add up to the picture's size.
+    """
+    content: Any = json.loads(segmentation) if segmentation else None
+    if isinstance(content, list) and content:
+        return [np.asarray(points, np.float64).reshape(-1, 2) for points in content], []
+    if isinstance(content, dict) and isinstance(content.get("counts"), list):
+        return [], [_bitmap_from_runs(content["counts"], content["size"])]
+    return [box_polygon(box)], []
+
+
+def _bitmap_from_runs(counts: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    height, width = size
+    if sum(counts) != height * width:
+        raise ValueError(f"segmentation: counts must add up to {height} x {width} pixels, got {sum(counts)}")
+    values = np.arange(len(counts)) % 2
+    return np.repeat(values, counts).astype(np.uint8).reshape(width, height).T.copy()

@@ -1,0 +1,249 @@
+"""Input pipeline of the single heatmap network: whole frames, a pure function of (seed, step).
+
+As in `person_crops` a step's batch is found by arithmetic, not by replay, so training resumes at any step at once and
+one device sees the same global batch as many.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tfpose import geometry
+from tfpose.data.frame_augmentation import (
+    NO_FRAME_AUGMENTATION,
+    FrameAugmentation,
+    augmented_from_input,
+    draw_frame_augmentation,
+)
+from tfpose.data.heads import find_head_centers
+from tfpose.data.person_crops import cut_record_crops
+from tfpose.data.records import RecordTable
+from tfpose.data.region_masks import box_polygon, draw_region_mask, read_crowd_region
+from tfpose.data.step_batches import Shapes, dataset_of_steps
+from tfpose.frame_fit import FrameFit
+from tfpose.skeletons import Skeleton, map_joints
+
+
+class WholeFrames:
+    """The labelled frames of a split as training examples.
+
+    Heads are those of `heads.find_head_centers`. The boxes of people whose head is not known are masked out, like
+    ignore regions and crowds: there is a head that no target shows. People of interest are drawn among those with a
+    labelled joint whose head lies inside the augmented frame, each at most once per example.
+
+    Args:
+        table: the records; frames without labels are left out.
+        skeleton: of the network; joints are matched by name, those that the records lack have weight 0.
+        fit: how frames become the network's input.
+        augmentation: random changes.
+        seed: of order, augmentation and the people of interest.
+        persons_per_image: people of interest per example.
+        outside_joint_weight: of labelled joints that the augmentation moved out of the frame; with 1 the network
+            learns that nothing is to be seen, 0 leaves them out.
+
+    Raises:
+        ValueError: if no person of the labelled frames has a head and a labelled joint of the skeleton, or a setting
+            is out of range.
+    """
+
+    def __init__(
+        self,
+        table: RecordTable,
+        skeleton: Skeleton,
+        fit: FrameFit,
+        augmentation: FrameAugmentation = NO_FRAME_AUGMENTATION,
+        seed: int = 0,
+        persons_per_image: int = 1,
+        outside_joint_weight: float = 1.0,
+    ) -> None:
+        if persons_per_image < 1:
+            raise ValueError(f"persons_per_image must be at least 1, got {persons_per_image}")
+        if not 0 <= outside_joint_weight <= 1:
+            raise ValueError(f"outside_joint_weight must lie in [0, 1], got {outside_joint_weight}")
+        self.table, self.skeleton, self.fit = table, skeleton, fit
+        self.augmentation, self.seed = augmentation, seed
+        self.persons_per_image, self.outside_joint_weight = persons_per_image, outside_joint_weight
+        joints = table.skeleton.joints
+        self.keypoints = map_joints(table.people["keypoints"], joints, skeleton.joints).astype(np.float64)
+        visibility = map_joints(table.people["visibility"][..., None], joints, skeleton.joints)
+        self.is_labeled = visibility[..., 0] > 0
+        self.heads = find_head_centers(table.people, table.skeleton)
+        self.has_head = np.isfinite(self.heads).all(axis=1)
+        self.rows = np.flatnonzero(table.images["is_labeled"])
+        self._check_people()
+        heads_before = np.concatenate([[0], np.cumsum(self.has_head)])[table.first_person]
+        self.max_heads = int(np.diff(heads_before)[self.rows].max())
+        self._order = functools.lru_cache(maxsize=2)(self._shuffle)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, step: int, global_batch_size: int, part: slice) -> dict[str, np.ndarray]:
+        """The examples `part` of the global batch of a step.
+
+        Returns:
+            As `examples`.
+        """
+        places = step * global_batch_size + np.arange(global_batch_size)[part]
+        epochs, positions = np.divmod(places, len(self))
+        chosen = [self._order(int(e))[p] for e, p in zip(epochs, positions, strict=True)]
+        rng = np.random.default_rng([self.seed, int(step), 1])
+        drawn = draw_frame_augmentation(self.augmentation, global_batch_size, rng)
+        drawn["priorities"] = rng.random((global_batch_size, self.max_heads))
+        return self.examples(self.rows[chosen], {name: values[part] for name, values in drawn.items()})
+
+    def examples(self, images: np.ndarray, drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The examples of images of the table [B] under the augmentation `drawn` for them.
+
+        Args:
+            images: [B] rows of the table's images.
+            drawn: from `draw_frame_augmentation`, and priorities [B, max_heads]: of the people that qualify those
+                with the least become the people of interest.
+
+        Returns:
+            images [B, H, W, 3] uint8 RGB; intensity_shifts [B] and intensity_scales [B], for
+            ((x - 128) / 128 + shift) * scale; and in heatmap cells (x, y): heads [B, N, 2] with head_weights [B, N],
+            person_heads [B, P, 2] with person_weights [B, P], keypoints [B, P, J, 2] with joint_weights [B, P, J];
+            region_masks [B, h, w], 1 where the head map counts; image [B] the rows again. All others float32.
+        """
+        input_from_image = self._input_from_image(images, drawn)
+        heatmap_from_image = compose_on_host(self.fit.heatmap_from_input, input_from_image)
+        rows = zip(images, heatmap_from_image, drawn["is_mirrored"], drawn["priorities"], strict=True)
+        people = [self._people(*row) for row in rows]
+        masks = [self._region_mask(image, matrix) for image, matrix in zip(images, heatmap_from_image, strict=True)]
+        return {
+            "images": cut_record_crops(self.table, images, input_from_image, self.fit.input_size),
+            "intensity_shifts": drawn["intensity_shifts"],
+            "intensity_scales": drawn["intensity_scales"],
+            "region_masks": np.stack(masks),
+            **{name: np.stack([person[name] for person in people]) for name in people[0]},
+            "image": np.asarray(images, np.int64),
+        }
+
+    def dataset(
+        self,
+        start_step: int,
+        batch_size: int,
+        num_replicas: int = 1,
+        replicas: range = range(1),
+    ) -> tf.data.Dataset:
+        """Endless batches from `start_step` on: of each step one per replica of this worker, in turn.
+
+        Args:
+            start_step: the first step.
+            batch_size: per replica.
+            num_replicas: of all workers.
+            replicas: those of this worker.
+        """
+        shapes = self._shapes(batch_size)
+        return dataset_of_steps(self.batch, shapes, start_step, batch_size, num_replicas, replicas)
+
+    def _check_people(self) -> None:
+        table = self.table
+        is_in_labeled = np.isin(table.image_of_person, self.rows)
+        self.is_of_interest = self.has_head & self.is_labeled.any(axis=1)
+        if not (self.is_of_interest & is_in_labeled).any():
+            raise ValueError(
+                f"{table.shards[0].parent}: none of {int(is_in_labeled.sum())} people in {len(self.rows)} labelled "
+                f"frames has a head and a labelled joint of skeleton {self.skeleton.name} "
+                f"({', '.join(self.skeleton.joints)}); the records have {', '.join(table.skeleton.joints)}"
+            )
+
+    def _input_from_image(self, images: np.ndarray, drawn: dict[str, np.ndarray]) -> np.ndarray:
+        sizes = np.stack([self.table.images["height"][images], self.table.images["width"][images]], axis=1)
+        with tf.device("CPU"):
+            fitted = np.asarray(self.fit.matrices(sizes))
+        return compose_on_host(augmented_from_input(drawn, self.fit.input_size), fitted)
+
+    def _people(
+        self, image: int, heatmap_from_image: np.ndarray, is_mirrored: bool, priorities: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Heads, and the people of interest, of one example."""
+        start, stop = self.table.first_person[image : image + 2]
+        rows = start + np.flatnonzero(self.has_head[start:stop])
+        heads = _transform(heatmap_from_image, self.heads[rows])
+        is_candidate = self.is_of_interest[rows] & self._is_inside(heads)
+        candidates = np.flatnonzero(is_candidate)
+        drawn = candidates[np.argsort(priorities[candidates], kind="stable")][: self.persons_per_image]
+        order = self.skeleton.flip_order if is_mirrored else np.arange(self.skeleton.num_joints)
+        keypoints = _transform(heatmap_from_image, self.keypoints[rows[drawn]][:, order])
+        weights = self.is_labeled[rows[drawn]][:, order] * np.where(
+            self._is_inside(keypoints), 1.0, self.outside_joint_weight
+        )
+        # Joints without annotation have coordinates that mean nothing.
+        keypoints = np.where(self.is_labeled[rows[drawn]][:, order, None], keypoints, 0.0)
+        count = self.persons_per_image
+        return {
+            "heads": _pad(heads, self.max_heads),
+            "head_weights": _pad(np.ones(len(rows)), self.max_heads),
+            "person_heads": _pad(heads[drawn], count),
+            "person_weights": _pad(np.ones(len(drawn)), count),
+            "keypoints": _pad(keypoints, count),
+            "joint_weights": _pad(weights, count),
+        }
+
+    def _is_inside(self, points: np.ndarray) -> np.ndarray:
+        """Whether points [..., 2] in cells are inside the frame, whose outer cells reach half a cell further."""
+        height, width = self.fit.heatmap_size
+        return ((points >= -0.5) & (points < np.array([width, height]) - 0.5)).all(axis=-1)
+
+    def _region_mask(self, image: int, heatmap_from_image: np.ndarray) -> np.ndarray:
+        polygons, bitmaps = list(self.table.images["ignore_regions"][image]), []
+        for of_person in self._regions_of_people(image):
+            polygons += of_person[0]
+            bitmaps += of_person[1]
+        return draw_region_mask(polygons, bitmaps, heatmap_from_image, self.fit.heatmap_size)
+
+    def _regions_of_people(self, image: int) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+        people = self.table.people
+        for row in range(*self.table.first_person[image : image + 2]):
+            if people["is_crowd"][row]:
+                try:
+                    yield read_crowd_region(people["segmentation"][row], people["box"][row])
+                except ValueError as error:
+                    name = f"{self.table.describe(image)}: crowd {people['annotation_id'][row]}"
+                    raise ValueError(f"{name}: {error}") from error
+            elif not self.has_head[row]:
+                yield [box_polygon(people["box"][row])], []
+
+    def _shapes(self, batch_size: int) -> Shapes:
+        joints, people, heads = self.skeleton.num_joints, self.persons_per_image, self.max_heads
+        of_example: Shapes = {
+            "images": ((*self.fit.input_size, 3), tf.uint8),
+            "intensity_shifts": ((), tf.float32),
+            "intensity_scales": ((), tf.float32),
+            "heads": ((heads, 2), tf.float32),
+            "head_weights": ((heads,), tf.float32),
+            "region_masks": (self.fit.heatmap_size, tf.float32),
+            "person_heads": ((people, 2), tf.float32),
+            "person_weights": ((people,), tf.float32),
+            "keypoints": ((people, joints, 2), tf.float32),
+            "joint_weights": ((people, joints), tf.float32),
+            "image": ((), tf.int64),
+        }
+        return {name: ((batch_size, *shape), dtype) for name, (shape, dtype) in of_example.items()}
+
+    def _shuffle(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, epoch, 0]).permutation(len(self))
+
+
+def compose_on_host(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """`geometry.compose` as NumPy float64 [B, 2, 3], computed on the host whatever device there is."""
+    with tf.device("CPU"):
+        return np.asarray(geometry.compose(np.asarray(outer, np.float64), np.asarray(inner, np.float64)))
+
+
+def _transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """One map [2, 3] applied to points [..., 2]."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _pad(values: np.ndarray, count: int) -> np.ndarray:
+    """[n, ...] to [count, ...] float32 with zeros."""
+    padded = np.zeros((count, *values.shape[1:]), np.float32)
+    padded[: len(values)] = values
+    return padded

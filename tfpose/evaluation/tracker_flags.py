@@ -1,0 +1,148 @@
+"""Settings of trackers on the command line: --tracker.max_age_frames=5, --tune=max_age_frames=5,10."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from absl import flags
+
+from tfpose.tracking.settings import (
+    NAMED_SETTINGS,
+    SmoothingSettings,
+    TrackerSettings,
+    replace_settings,
+    setting_types,
+)
+
+PREFIX = "tracker."
+NAME_FLAG = f"{PREFIX}settings"
+_PARSERS = {bool: flags.BooleanParser, int: flags.IntegerParser, float: flags.FloatParser}
+_RULES = {bool: "true or false", int: "a whole number", float: "a number"}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackerChoice:
+    """A named tracker and what differs from it.
+
+    Attributes:
+        name: of `NAMED_SETTINGS`.
+        changes: settings by name.
+
+    Raises:
+        ValueError: naming the flag, its rule and the value.
+    """
+
+    name: str = "payer2017"
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            self.settings()
+        except ValueError as error:
+            raise ValueError(f"--{PREFIX}{error}") from error
+
+    def settings(self) -> tuple[TrackerSettings, SmoothingSettings]:
+        """What the tracker and the repairs after it are told."""
+        return replace_settings(*NAMED_SETTINGS[self.name], self.changes)
+
+    def with_changes(self, changes: Mapping[str, Any]) -> TrackerChoice:
+        """The same with some more settings changed."""
+        return TrackerChoice(self.name, {**self.changes, **changes})
+
+    def to_flags(self) -> str:
+        """The choice as flags to paste."""
+        pairs = {"settings": self.name, **self.changes}
+        return " ".join(f"--{PREFIX}{name}={_as_text(value)}" for name, value in pairs.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings, ready for JSON, which has no infinity."""
+        values = {name: value for part in self.settings() for name, value in dataclasses.asdict(part).items()}
+        return {"name": self.name} | {name: json_setting(value) for name, value in values.items()}
+
+
+def json_setting(value: Any) -> Any:
+    """A setting as JSON can hold it: infinity becomes text."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def define_tracker_flags() -> None:
+    """Defines one flag per setting, and one for the named settings to begin with."""
+    flags.DEFINE_enum(NAME_FLAG, "payer2017", list(NAMED_SETTINGS), "Named settings; the other flags change them.")
+    descriptions = _describe(TrackerSettings) | _describe(SmoothingSettings)
+    for name, kind in setting_types().items():
+        what = descriptions.get(name, name)
+        if kind is bool:
+            flags.DEFINE_bool(PREFIX + name, None, what)
+        else:
+            flags.DEFINE(_parser(kind), PREFIX + name, None, what)
+
+
+def _describe(settings: type) -> dict[str, str]:
+    """The attributes of a class in the words of its docstring."""
+    _, _, attributes = textwrap.dedent(settings.__doc__ or "").partition("Attributes:\n")
+    attributes = attributes.partition("\n\n")[0]
+    entries = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", attributes, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def _parser(kind: Any) -> flags.ArgumentParser:
+    return _PARSERS[kind]() if kind in _PARSERS else flags.EnumParser(list(get_args(kind)))
+
+
+def tracker_from_flags(values: flags.FlagValues) -> TrackerChoice:
+    """The tracker that the flags ask for.
+
+    Raises:
+        ValueError: naming the flag, its rule and the value.
+    """
+    given = {name: values[PREFIX + name].value for name in setting_types()}
+    return TrackerChoice(values[NAME_FLAG].value, {name: value for name, value in given.items() if value is not None})
+
+
+def parse_choices(texts: Sequence[str], base: TrackerChoice) -> dict[str, list[Any]]:
+    """The values to try by setting, from texts such as `max_age_frames=5,10,20`.
+
+    Args:
+        texts: one per setting.
+        base: the values are changes of.
+
+    Raises:
+        ValueError: naming the flag, its rule and what was found.
+    """
+    choices: dict[str, list[Any]] = {}
+    for text in texts:
+        name, separator, values = text.partition("=")
+        if name not in setting_types() or not separator:
+            names = ", ".join(setting_types())
+            raise ValueError(f"--tune={text}: should be NAME=VALUE,VALUE,... with a NAME among {names}")
+        if name in choices:
+            raise ValueError(f"--tune={text}: {name} should be given once, found it twice")
+        choices[name] = [_parse_value(text, name, value) for value in values.split(",")]
+        for value in choices[name]:
+            _check_value(text, base, name, value)
+    return choices
+
+
+def _parse_value(text: str, name: str, value: str) -> Any:
+    kind = setting_types()[name]
+    try:
+        return _parser(kind).parse(value)
+    except (TypeError, ValueError) as error:
+        rule = _RULES.get(kind) or f"one of {', '.join(get_args(kind))}"
+        raise ValueError(f"--tune={text}: each value of {name} should be {rule}, found {value!r}") from error
+
+
+def _check_value(text: str, base: TrackerChoice, name: str, value: Any) -> None:
+    try:
+        replace_settings(*base.settings(), {name: value})
+    except ValueError as error:
+        raise ValueError(f"--tune={text}: {error}") from error

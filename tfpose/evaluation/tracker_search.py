@@ -1,0 +1,110 @@
+"""Grid search over a tracker's settings on a validation folder. NumPy and SciPy only."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfpose import __version__
+from tfpose.evaluation.metrics_file import without_nan
+from tfpose.evaluation.progress import LateProgress
+from tfpose.evaluation.retracking import read_predictions, track_sequence
+from tfpose.evaluation.tracker_flags import TrackerChoice, json_setting
+from tfpose.json_files import write_json
+from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences, pair_files
+from tfpose.posetrack import PoseSequence, read_posetrack
+from tfpose.processes import num_cores
+from tfpose.tracking.tuning import Trial, expand_grid, format_trials, search_grid
+
+TUNING_FILE = "tuning.json"
+OBJECTIVES = {"mota": "MOTA", "ap": "AP", "hota": "HOTA"}
+_METRICS = ("ap", "mot", "hota")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An annotated sequence and the predictions to track."""
+
+    truth: PoseSequence
+    predictions: PoseSequence
+
+
+def tune_tracker(
+    ground_truth: pathlib.Path,
+    predictions: pathlib.Path,
+    output_dir: pathlib.Path,
+    choices: Mapping[str, Sequence[Any]],
+    base: TrackerChoice,
+    objective: str = "mota",
+    num_processes: int | None = None,
+) -> TrackerChoice:
+    """Tries every combination of settings, prints the table of all and writes tuning.json.
+
+    Args:
+        ground_truth: folder.
+        predictions: folder, with identities or not.
+        output_dir: for tuning.json.
+        choices: values to try by setting.
+        base: what the values are changes of.
+        objective: of `OBJECTIVES`.
+        num_processes: None takes as many as there are cores.
+
+    Returns:
+        The best.
+
+    Raises:
+        FileNotFoundError, ValueError: as `evaluate_posetrack`.
+    """
+    pairs = pair_files(ground_truth, predictions)
+    cases = [Case(read_posetrack(true, drop_unknown_images=True), read_predictions(found)) for true, found in pairs]
+    num_trials = len(expand_grid(choices))
+    processes = min(num_processes or num_cores(), num_trials)
+    done: list[Trial] = []
+    with LateProgress("tuning", "trials") as progress:
+
+        def show(trial: Trial) -> None:
+            done.append(trial)
+            progress(len(done), num_trials)
+
+        score = functools.partial(score_tracker, cases=cases, base=base)
+        trials = search_grid(score, choices, OBJECTIVES[objective], processes, show)
+    best = base.with_changes(trials[0].settings)
+    labels = {"predictions": str(predictions), "labels": str(ground_truth), "sequences": len(cases)}
+    path = output_dir / TUNING_FILE
+    write_json(path, without_nan(describe_trials(trials, best, objective, base, labels)), indent=2)
+    print(format_trials(trials))
+    print(f"best {OBJECTIVES[objective]}: {best.to_flags()}")
+    print(f"written: {path}")
+    return best
+
+
+def score_tracker(settings: Mapping[str, Any], cases: Sequence[Case], base: TrackerChoice) -> dict[str, float]:
+    """AP, MOTA, HOTA and AssA in percent of all sequences together, each total over joints."""
+    tracker = base.with_changes(settings)
+    tracked = [track_sequence(case.predictions, tracker) for case in cases]
+    figures = evaluate_sequences([case.truth for case in cases], tracked, PoseTrackOptions(_METRICS)).total
+    return {
+        "MOTA": float(figures.tracking.mota[-1]),
+        "AP": float(figures.average_precision.ap[-1]),
+        "HOTA": float(figures.hota["HOTA"][-1]),
+        "AssA": float(figures.hota["AssA"][-1]),
+    }
+
+
+def describe_trials(
+    trials: Sequence[Trial], best: TrackerChoice, objective: str, base: TrackerChoice, labels: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of tuning.json; trials are best first."""
+    rows = [
+        {"settings": {name: json_setting(v) for name, v in trial.settings.items()}, "scores": dict(trial.scores)}
+        for trial in trials
+    ]
+    return {
+        "objective": OBJECTIVES[objective],
+        "best": rows[0] | {"flags": best.to_flags(), "tracker": best.to_dict()},
+        "trials": rows,
+        "provenance": {**labels, "base": base.to_dict(), "metrics": list(_METRICS), "version": __version__},
+    }

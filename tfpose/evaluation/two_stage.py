@@ -1,0 +1,59 @@
+"""Predicts a split with the two-stage system: boxes, then a keypoint network on each."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tfpose.data.records import RecordTable
+from tfpose.evaluation.splits import SplitPrediction
+from tfpose.inference.keypoint_system import read_keypoint_system, with_settings
+from tfpose.inference.person_keypoints import build_keypoint_function, poses_by_image, predict_people, read_boxes
+from tfpose.inference.person_scores import count_correct_keypoints
+from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.training.checkpoints import load_for_inference
+
+
+def predict_split(
+    table: RecordTable,
+    workdir: pathlib.Path,
+    weights: str,
+    box_source: str,
+    inference: Mapping[str, Any],
+    selection: Mapping[str, Any],
+    batch_size: int,
+    box_score_threshold: float,
+) -> SplitPrediction:
+    """Finds the people of every image of a table.
+
+    Args:
+        table: the records.
+        workdir: of the training run.
+        weights: 'best' or 'last'.
+        box_source: 'ground_truth', or a file of COCO results or PoseTrack detections.
+        inference: arguments of `KeypointSettings`.
+        selection: arguments of `SelectionSettings`.
+        batch_size: crops at a time.
+        box_score_threshold: boxes with less are left out.
+
+    Raises:
+        FileNotFoundError, ValueError: the run or the boxes are missing or damaged.
+    """
+    system = with_settings(read_keypoint_system(workdir), inference, selection)
+    boxes = read_boxes(table, box_source, box_score_threshold)
+    network = system.build_network()
+    loaded = load_for_inference(network, workdir, weights)
+    print(f"{loaded}: {len(boxes)} boxes ({boxes.source}) in {table.num_images} images")
+    find_keypoints = build_keypoint_function(fold_batch_norm(network), system)
+    keypoints, joint_scores = predict_people(find_keypoints, table, boxes, system, batch_size, show_progress=True)
+    return SplitPrediction(
+        poses=poses_by_image(table, boxes, keypoints, joint_scores, system),
+        skeleton=system.skeleton,
+        boxes=boxes.source,
+        weights=str(loaded),
+        thresholds={**dataclasses.asdict(system.selection), **dataclasses.asdict(system.keypoints)},
+        joint_threshold=system.selection.joint_threshold,
+        correct_keypoints=count_correct_keypoints(table, boxes, keypoints, system.skeleton),
+    )

@@ -1,0 +1,268 @@
+"""From whole frames to the poses in them with the single heatmap network of Payer et al. 2017, section 2.
+
+`predict_peaks` is the one inference function of evaluation, prediction and the SavedModel. The network comes as two
+callables:
+
+- frame network: normalised images [B, H, W, 3] -> a dict of `head_maps` [B, h, w, 1], `joint_maps` [B, h, w, J] and
+  `person_features` [B, h, w, C];
+- person network: person_features [P, h, w, C], masked head maps [P, h, w, 1], joint_maps [P, h, w, J] -> the joints of
+  one person each [P, h, w, J].
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from tqdm import tqdm
+
+from tfpose import geometry
+from tfpose.data.person_crops import cut_record_crops
+from tfpose.data.records import RecordTable
+from tfpose.data.step_batches import dataset_of_arrays
+from tfpose.frame_fit import FrameFit
+from tfpose.heatmaps import decode_heatmaps
+from tfpose.inference.frame_peaks import (
+    Peaks,
+    SingleNetworkSettings,
+    apply_thresholds,
+    no_peaks,
+    select_people,
+)
+from tfpose.inference.head_detection import find_heads
+from tfpose.models.pose_unet import mask_heads, normalize_images
+from tfpose.poses import Poses
+from tfpose.posetrack.sequences import POSETRACK_BOX_MARGIN
+from tfpose.skeletons import Skeleton
+
+logger = logging.getLogger(__name__)
+
+FrameNetwork = Callable[[tf.Tensor], dict[str, tf.Tensor]]
+PersonNetwork = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+FoundPeaks = dict[str, tf.Tensor]
+_DECODING = {"none": "peak", "quadratic": "quadratic"}
+
+
+def predict_peaks(
+    frame_network: FrameNetwork,
+    person_network: PersonNetwork,
+    images: tf.Tensor,
+    image_from_heatmap: tf.Tensor,
+    settings: SingleNetworkSettings,
+) -> FoundPeaks:
+    """Finds the heads of frames and the joints that belong to each; runs eagerly and in graphs.
+
+    The frame network runs once, the person network on a chunk of heads of all frames at a time.
+
+    Args:
+        frame_network: see the module.
+        person_network: see the module.
+        images: [B, H, W, 3] uint8 RGB, the fitted frames.
+        image_from_heatmap: [B, 2, 3] float64 from heatmap cells to pixels of each original frame.
+        settings: which heads, how joints are read, chunks. The thresholds of joints and people are not applied.
+
+    Returns:
+        For the M heads of all frames, sorted by frame and falling strength: `frame` [M] int32, `heads` [M, 2] int32
+        cells, `head_scores` [M], `keypoints` [M, J, 2] float64 in original pixels, `joint_scores` [M, J].
+    """
+    maps = frame_network(normalize_images(images))
+    frames, heads, head_scores = find_heads(maps["head_maps"], settings)
+    cells, joint_scores = _predict_joints(person_network, maps, frames, heads, settings)
+    to_image = tf.gather(image_from_heatmap, frames)
+    return {
+        "frame": frames,
+        "heads": heads,
+        "head_scores": head_scores,
+        "keypoints": geometry.transform_points(to_image, tf.cast(cells, to_image.dtype)),
+        "joint_scores": joint_scores,
+    }
+
+
+def predict_people(
+    frame_network: FrameNetwork,
+    person_network: PersonNetwork,
+    images: tf.Tensor,
+    image_from_heatmap: tf.Tensor,
+    settings: SingleNetworkSettings,
+) -> dict[str, tf.Tensor]:
+    """`predict_peaks` and `select_people` as one graph, padded to the most people of a frame.
+
+    Args:
+        See `predict_peaks`.
+
+    Returns:
+        `keypoints` [B, P, J, 3] float32 (x, y in original pixels, score; score 0 for dropped joints), `boxes`
+        [B, P, 4] and `scores` [B, P], and `num_persons` [B] int32; zeros beyond.
+    """
+    found = predict_peaks(frame_network, person_network, images, image_from_heatmap, settings)
+    is_person, joint_scores, scores = apply_thresholds(ops.cast(found["joint_scores"], "float64"), settings, ops)
+    rows = tf.where(is_person)[:, 0]
+    frames, keypoints, joint_scores, scores = (
+        tf.gather(values, rows) for values in (found["frame"], found["keypoints"], joint_scores, scores)
+    )
+    people = tf.concat([keypoints, joint_scores[..., None]], axis=-1)
+    columns = {"keypoints": people, "boxes": _boxes_around(keypoints, joint_scores > 0), "scores": scores}
+    counts = tf.math.bincount(frames, minlength=tf.shape(images)[0], maxlength=tf.shape(images)[0])
+    padded = {
+        name: tf.RaggedTensor.from_row_lengths(tf.cast(values, tf.float32), counts).to_tensor()
+        for name, values in columns.items()
+    }
+    return {**padded, "num_persons": counts}
+
+
+def build_peak_function(
+    frame_network: FrameNetwork, person_network: PersonNetwork, fit: FrameFit, settings: SingleNetworkSettings
+) -> Callable[[np.ndarray, np.ndarray], FoundPeaks]:
+    """A compiled `predict_peaks` of fitted frames [B, H, W, 3] uint8 and their original (height, width) [B, 2]."""
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, *fit.input_size, 3), tf.uint8), tf.TensorSpec((None, 2), tf.int64)]
+    )
+    def find_peaks(images: tf.Tensor, image_sizes: tf.Tensor) -> FoundPeaks:
+        return predict_peaks(frame_network, person_network, images, fit.image_from_heatmap(image_sizes), settings)
+
+    return find_peaks
+
+
+def predict_frames(
+    frame_network: FrameNetwork,
+    person_network: PersonNetwork,
+    table: RecordTable,
+    fit: FrameFit,
+    settings: SingleNetworkSettings,
+    skeleton: Skeleton,
+    batch_size: int = 8,
+    show_progress: bool = False,
+) -> list[Poses]:
+    """The people in every image of a table.
+
+    Args:
+        frame_network: see the module.
+        person_network: see the module.
+        table: the records.
+        fit: how frames become the network's input.
+        settings: thresholds.
+        skeleton: of the network.
+        batch_size: frames at once.
+        show_progress: on the terminal.
+
+    Returns:
+        Per image of the table, in original pixels. Pictures that cannot be read are empty, with a warning.
+    """
+    find_peaks = build_peak_function(frame_network, person_network, fit, settings)
+    peaks = predict_table_peaks(find_peaks, table, fit, skeleton, batch_size, show_progress)
+    return [select_people(of_image, settings) for of_image in peaks]
+
+
+def predict_table_peaks(
+    find_peaks: Callable[[np.ndarray, np.ndarray], FoundPeaks],
+    table: RecordTable,
+    fit: FrameFit,
+    skeleton: Skeleton,
+    batch_size: int = 8,
+    show_progress: bool = False,
+) -> list[Peaks]:
+    """What `build_peak_function` finds in every image of a table, for a search of thresholds; see `predict_frames`.
+
+    For such a search build the function with the lowest `head_threshold` of the search, `head_distance_cells` 0 and
+    `max_people` 0.
+    """
+    peaks: list[Peaks] = []
+    with tqdm(total=table.num_images, unit=" frames", desc="poses", disable=not show_progress) as bar:
+        for batch in frame_batches(table, fit, batch_size):
+            found = find_peaks(batch["images"], batch["image_sizes"])
+            of_batch = split_peaks(found, len(batch["images"]))
+            is_readable = batch["is_readable"].numpy()
+            nothing = no_peaks(skeleton.num_joints)
+            peaks += [of_image if ok else nothing for of_image, ok in zip(of_batch, is_readable, strict=True)]
+            bar.update(len(of_batch))
+    return peaks
+
+
+def split_peaks(found: FoundPeaks, num_frames: int) -> list[Peaks]:
+    """What `predict_peaks` found, by frame."""
+    arrays = {name: np.asarray(values) for name, values in found.items()}
+    bounds = np.searchsorted(arrays.pop("frame"), np.arange(num_frames + 1))
+    return [
+        Peaks(**{name: values[start:stop] for name, values in arrays.items()})
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+
+
+def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int) -> tf.data.Dataset:
+    """The images of a table in their order, fitted; the last batch is shorter.
+
+    Returns:
+        Batches of `images` [B, H, W, 3] uint8, `image_sizes` [B, 2] int64 (height, width), `is_readable` [B]. Pictures
+        that cannot be decoded are black, with a warning.
+    """
+    sizes = np.stack([table.images["height"], table.images["width"]], axis=1).astype(np.int64)
+
+    def load(start: int) -> dict[str, np.ndarray]:
+        rows = np.arange(start, min(start + batch_size, table.num_images))
+        with tf.device("CPU"):
+            input_from_image = np.asarray(fit.matrices(sizes[rows]))
+        pictures = [_read_frame(table, row, matrix, fit) for row, matrix in zip(rows, input_from_image, strict=True)]
+        black = np.zeros((*fit.input_size, 3), np.uint8)
+        return {
+            "images": np.stack([black if picture is None else picture for picture in pictures]),
+            "image_sizes": sizes[rows],
+            "is_readable": np.array([picture is not None for picture in pictures]),
+        }
+
+    shapes = {
+        "images": ((None, *fit.input_size, 3), tf.uint8),
+        "image_sizes": ((None, 2), tf.int64),
+        "is_readable": ((None,), tf.bool),
+    }
+    return dataset_of_arrays(load, shapes, tf.data.Dataset.range(0, table.num_images, batch_size))
+
+
+def _read_frame(table: RecordTable, row: int, input_from_image: np.ndarray, fit: FrameFit) -> np.ndarray | None:
+    try:
+        return cut_record_crops(table, np.array([row]), input_from_image[None], fit.input_size)[0]
+    except ValueError as error:
+        logger.warning("%s; its frame stays without people", error)
+        return None
+
+
+def _predict_joints(
+    person_network: PersonNetwork,
+    maps: dict[str, tf.Tensor],
+    frames: tf.Tensor,
+    heads: tf.Tensor,
+    settings: SingleNetworkSettings,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Joints [M, J, 2] in cells and the maxima of their maps [M, J], a chunk of heads at a time."""
+    joints = maps["joint_maps"].shape[-1]
+
+    def predict_chunk(start: tf.Tensor, cells: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        part = slice(start, start + settings.people_per_chunk)
+        head_maps, joint_maps, features = (
+            tf.gather(maps[name], frames[part]) for name in ("head_maps", "joint_maps", "person_features")
+        )
+        masked = mask_heads(head_maps, heads[part], settings.head_mask_sigma_cells)
+        person_maps = person_network(features, masked, joint_maps)
+        found = decode_heatmaps(person_maps, _DECODING[settings.refine])
+        return part.stop, tf.concat([cells, found[0]], 0), tf.concat([scores, found[1]], 0)
+
+    _, cells, scores = tf.while_loop(
+        lambda start, *_: start < tf.shape(frames)[0],
+        predict_chunk,
+        (tf.constant(0), tf.zeros([0, joints, 2]), tf.zeros([0, joints])),
+        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, joints, 2]), tf.TensorShape([None, joints])),
+        parallel_iterations=1,
+    )
+    return cells, scores
+
+
+def _boxes_around(keypoints: tf.Tensor, is_joint: tf.Tensor) -> tf.Tensor:
+    """`boxes.around_keypoints` with PoseTrack's margin in a graph; everybody has a joint. [P, J, 2] -> [P, 4]"""
+    far = tf.constant(np.inf, keypoints.dtype)
+    low = tf.reduce_min(tf.where(is_joint[..., None], keypoints, far), axis=1)
+    high = tf.reduce_max(tf.where(is_joint[..., None], keypoints, -far), axis=1)
+    margin = tf.cast(POSETRACK_BOX_MARGIN, keypoints.dtype) * (high - low)
+    return tf.concat([low - margin, high + margin], axis=-1)

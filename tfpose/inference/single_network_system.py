@@ -1,0 +1,101 @@
+"""The single heatmap network with all that must fit to it: skeleton, fit of the frames, thresholds."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tfpose import skeletons
+from tfpose.frame_fit import FrameFit
+from tfpose.inference.frame_peaks import SingleNetworkSettings
+from tfpose.json_files import read_json, write_json
+from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings, build_pose_unet
+from tfpose.skeletons import Skeleton
+
+SYSTEM_FILE = "single_network_system.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class SingleNetworkSystem:
+    """The single network; training, evaluation and export are given the same one.
+
+    Attributes:
+        skeleton: of the network.
+        network: its size.
+        inference: thresholds and the people that go through the network at once.
+    """
+
+    skeleton: Skeleton
+    network: PoseUnetSettings
+    inference: SingleNetworkSettings
+
+    @property
+    def fit(self) -> FrameFit:
+        """How frames become the network's input."""
+        return FrameFit(self.network.input_size, self.network.size_multiple)
+
+    def to_dict(self) -> dict:
+        """A JSON-ready description; `read_single_network_system` reads it back."""
+        return {
+            "skeleton": self.skeleton.to_dict(),
+            "network": dataclasses.asdict(self.network),
+            "inference": dataclasses.asdict(self.inference),
+        }
+
+    def build_network(self) -> PoseUnet:
+        """A network with fresh weights."""
+        return build_pose_unet(self.skeleton.num_joints, self.network)
+
+
+def build_single_network_system(
+    skeleton: Skeleton, network: Mapping[str, Any], inference: Mapping[str, Any]
+) -> SingleNetworkSystem:
+    """Builds the system from the sections of a config file.
+
+    The head mask of inference is that of training.
+
+    Raises:
+        ValueError: a setting is unknown or out of range.
+    """
+    settings = _from_dict(PoseUnetSettings, network, "network")
+    masked = {**inference, "head_mask_sigma_cells": settings.head_mask_sigma_cells}
+    return SingleNetworkSystem(skeleton, settings, _from_dict(SingleNetworkSettings, masked, "inference"))
+
+
+def write_single_network_system(workdir: str | pathlib.Path, system: SingleNetworkSystem) -> None:
+    """Leaves in a work folder what is needed to use its weights."""
+    write_json(pathlib.Path(workdir) / SYSTEM_FILE, system.to_dict(), indent=2)
+
+
+def read_single_network_system(workdir: str | pathlib.Path) -> SingleNetworkSystem:
+    """The system that the weights in a work folder belong to.
+
+    Raises:
+        FileNotFoundError: the folder is not that of a run of the single network.
+        ValueError: its description is damaged.
+    """
+    path = pathlib.Path(workdir) / SYSTEM_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: not found; expected the work folder of a training run of the single network")
+    try:
+        values = read_json(path)
+        skeleton = skeletons.skeleton_from_dict(values["skeleton"])
+        return build_single_network_system(skeleton, values["network"], values["inference"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not the description of a single network: {error}") from error
+
+
+def with_inference(system: SingleNetworkSystem, inference: Mapping[str, Any]) -> SingleNetworkSystem:
+    """The same network, its maps read with other settings."""
+    return build_single_network_system(system.skeleton, dataclasses.asdict(system.network), inference)
+
+
+def _from_dict(kind: type, values: Mapping[str, Any], section: str) -> Any:
+    known = {field.name for field in dataclasses.fields(kind)}
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{section}: unknown setting {name!r}, expected some of {', '.join(sorted(known))}")
+    # JSON has no tuples.
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})

@@ -1,0 +1,293 @@
+"""The charts of the reports: precision-recall curves, bars by sequence and by joint, and what changed in these."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfpose.metrics.average_precision import JointSamples, TieRule, joint_curves
+from tfpose.metrics.posetrack_figures import JOINTS
+from tfpose.metrics.report import JOINT_GROUPS
+from tfpose.report.svg import COLOURS, NARROW, Chart, new_figure, render_chart, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# From head to feet, as one reads; where they are in `JOINTS`, then the total.
+READING_ORDER = (*(JOINTS.index(joint) for group in JOINT_GROUPS.values() for joint in group), len(JOINTS))
+_PANEL_TITLES = ("Head", "Shoulders", "Elbows", "Wrists", "Hips", "Knees", "Ankles")
+_LINE_COLOURS = ("first", "second", "third")
+_LINE_STYLES = ("-", (0, (3, 1.5)))
+# Recall is sampled this finely: a pixel or two.
+_NUM_CURVE_POINTS = 201
+_BAR_INCHES = 0.195
+# More bars than this cannot be read anyway: then the best and the worst are shown.
+_MOST_BARS = 200
+_BARS_PER_COLUMN = 20
+# MOTA has no lower bound; a sequence of phantoms should not squash the others. Longer bars are cut off here.
+_LONGEST_BAR = 100.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """What the precision-recall curves of one evaluation need.
+
+    Attributes:
+        name: of the evaluation.
+        samples: of all sequences, joints as `JOINTS`.
+        ap: [16] in percent.
+        tie_rule: by which the AP was counted.
+    """
+
+    name: str
+    samples: JointSamples
+    ap: np.ndarray
+    tie_rule: TieRule = "stable"
+
+
+def precision_envelope(precision: np.ndarray, recall: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The curve whose area is AP, at even steps of recall up to the last: the best precision at that recall or more.
+
+    Args:
+        precision: [N] after each sample, in [0, 1].
+        recall: [N] likewise; NaN if there was nothing to find.
+
+    Returns:
+        Precision and recall [M] in percent; empty if there is no curve.
+    """
+    if not len(recall) or np.isnan(recall).any():
+        return np.empty(0), np.empty(0)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    steps = np.linspace(0, recall[-1], max(2, math.ceil(_NUM_CURVE_POINTS * recall[-1])))
+    return 100 * envelope[np.searchsorted(recall, steps)], 100 * steps
+
+
+def precision_recall_chart(evaluations: Sequence[Curves]) -> Chart:
+    """A panel per joint group with the curve of each joint, for one evaluation or two side by side."""
+    curves = [[precision_envelope(*c) for c in joint_curves(e.samples, e.tie_rule)] for e in evaluations]
+
+    def draw(width: float) -> Figure:
+        num_columns = 2 if width <= NARROW else 4
+        num_rows = math.ceil(len(JOINT_GROUPS) / num_columns)
+        figure = new_figure(width, num_rows * (1.95 if width <= NARROW else 2.45) + 0.3)
+        all_axes = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes, title, group in zip(all_axes, _PANEL_TITLES, JOINT_GROUPS.values(), strict=False):
+            _draw_curves(axes, title, group, curves, [e.ap for e in evaluations])
+        _draw_line_key(all_axes[len(JOINT_GROUPS)], [e.name for e in evaluations])
+        figure.supxlabel("recall (%)", fontsize=8.5)
+        figure.supylabel("precision (%)", fontsize=8.5)
+        return figure
+
+    description = "Precision over recall, a panel per joint group, a line per joint. The AP of each joint in percent "
+    description += "is in its panel and in the table of joints."
+    return render_chart("precision_recall", "Precision and recall by joint", description, draw)
+
+
+def _draw_curves(
+    axes: Axes, title: str, group: Sequence[str], curves: Sequence[Sequence[tuple]], aps: Sequence[np.ndarray]
+) -> None:
+    for joint, colour in zip(group, _LINE_COLOURS, strict=False):
+        index = JOINTS.index(joint)
+        label = f"{_short_joint(joint)} {' → '.join(format_figure(ap[index]) for ap in aps)}"
+        for (_, style), evaluation in zip(enumerate(_LINE_STYLES), curves, strict=False):
+            precision, recall = evaluation[index]
+            axes.plot(recall, precision, color=COLOURS[colour], linestyle=style, label=label)
+            label = None
+    axes.set_title(title)
+    axes.set(xlim=(0, 101), ylim=(0, 103), xticks=range(0, 101, 50), yticks=range(0, 101, 25))
+    axes.tick_params(labelbottom=True)
+    axes.legend(loc="lower left", fontsize=8, borderaxespad=0.1, labelspacing=0.25, title="AP (%)", alignment="left")
+    axes.get_legend().get_title().set_fontsize(8)
+
+
+def _short_joint(joint: str) -> str:
+    """Within its group: "right", "left", or the name itself."""
+    return joint.split("_")[0] if joint.startswith(("right_", "left_")) else joint.replace("_", " ")
+
+
+def _draw_line_key(axes: Axes, names: Sequence[str]) -> None:
+    """In a panel of its own: which line style is which evaluation; nothing for one evaluation."""
+    axes.axis("off")
+    if len(names) > 1:
+        for name, style in zip(names, _LINE_STYLES, strict=True):
+            axes.plot([], [], color=COLOURS["ink"], linestyle=style, label=textwrap.fill(shorten(name, 48), 18))
+        axes.legend(loc="upper left", fontsize=8.5, handlelength=2.2)
+
+
+def sequence_chart(metric: str, values: Mapping[str, float], total: float) -> Chart:
+    """Bars of one figure in percent by sequence, best first, and a line at that of all sequences together."""
+    title = f"{metric} by sequence (%)"
+    shown, left_out = _best_and_worst(values)
+
+    def draw(width: float) -> Figure:
+        figure, all_axes = _bar_columns(width, len(shown))
+        for axes, part in zip(all_axes, _split(shown, len(all_axes)), strict=True):
+            colours = ["first" if value >= 0 else "worse" for _, value in part]
+            _draw_bars(axes, part, colours, format_figure, _label_columns(width))
+            axes.axvline(_bar_length(total), color=COLOURS["ink"], linestyle=(0, (4, 2)), linewidth=1, zorder=1)
+        _set_limits(all_axes, [value for _, value in shown] + [total])
+        figure.suptitle(f"dashed line: all sequences together, {format_figure(total)}", fontsize=8.5, x=0.01, ha="left")
+        return figure
+
+    known = [(name, value) for name, value in shown if value == value]
+    description = f"Horizontal bars, best sequence first{left_out}; all together {format_figure(total)}."
+    if known:
+        best, worst = ([f"{name} with {format_figure(value)}"] for name, value in (known[0], known[-1]))
+        description += f" Best: {best[0]}; worst: {worst[0]}."
+    return render_chart(f"{metric.lower()}_by_sequence", title, description, draw)
+
+
+def sequence_change_chart(metric: str, values: Mapping[str, float]) -> Chart:
+    """Bars of the change of one figure in percentage points by sequence, greatest gain first."""
+    shown, left_out = _best_and_worst(values)
+
+    def draw(width: float) -> Figure:
+        figure, all_axes = _bar_columns(width, len(shown))
+        for axes, part in zip(all_axes, _split(shown, len(all_axes)), strict=True):
+            _draw_bars(axes, part, _change_colours(part), format_change, _label_columns(width))
+        _set_limits(all_axes, [value for _, value in shown])
+        return figure
+
+    description = f"Horizontal bars, greatest gain first{left_out}. {count_changes(values.values())}"
+    title = f"Change of {metric} by sequence (percentage points)"
+    return render_chart(f"{metric.lower()}_change_by_sequence", title, description, draw)
+
+
+def joint_chart(measures: Mapping[str, np.ndarray]) -> Chart:
+    """Bars of some measures in percent by joint; values [16] in the order of `JOINTS`, then total."""
+
+    def draw(width: float) -> Figure:
+        figure, all_axes = _panels(width, len(measures))
+        for axes, (name, values), colour in zip(all_axes, measures.items(), _LINE_COLOURS * 2, strict=False):
+            colours = [*[colour] * len(JOINTS), "muted"]
+            _draw_bars(axes, _by_joint(values), colours, format_figure, 16)
+            _set_limits([axes], values, least_high=100)
+            axes.set_title(f"{name} (%)")
+        return figure
+
+    description = f"Horizontal bars of {', '.join(measures)} per joint and in total; the figures are in the table."
+    return render_chart("joints", f"{', '.join(measures)} by joint", description, draw)
+
+
+def joint_change_chart(measures: Mapping[str, np.ndarray]) -> Chart:
+    """Bars of the change of some measures in percentage points by joint; [16] in the order of `JOINTS`, then total."""
+
+    def draw(width: float) -> Figure:
+        figure, all_axes = _panels(width, len(measures))
+        for axes, (name, values) in zip(all_axes, measures.items(), strict=True):
+            bars = _by_joint(values)
+            _draw_bars(axes, bars, _change_colours(bars), format_change, 16)
+            _set_limits([axes], values)
+            axes.set_title(f"{name} (points)")
+        return figure
+
+    description = f"Horizontal bars of the change of {', '.join(measures)} per joint and in total."
+    return render_chart("joint_changes", "Change by joint (percentage points)", description, draw)
+
+
+def count_changes(changes: Iterable[float]) -> str:
+    """A sentence: how many sequences got better or worse, as far as one decimal shows it."""
+    rounded = [round(change, 1) for change in changes]
+    better, worse = sum(change > 0 for change in rounded), sum(change < 0 for change in rounded)
+    return f"Of {len(rounded)} sequences, {better} got better, {worse} worse, {len(rounded) - better - worse} neither."
+
+
+def joint_names() -> list[str]:
+    """Those of `JOINTS` in words, then the total."""
+    return [*(joint.replace("_", " ") for joint in JOINTS), "total"]
+
+
+def format_figure(value: float) -> str:
+    """One decimal, a true minus; a dash where there is no figure."""
+    return "–" if math.isnan(value) else f"{value:.1f}".replace("-0.0", "0.0").replace("-", "−")
+
+
+def format_change(value: float) -> str:
+    """As `format_figure`, with a plus for gains."""
+    return ("+" if value >= 0.05 else "") + format_figure(value)
+
+
+_Bars = Sequence[tuple[str, float]]
+
+
+def _best_and_worst(values: Mapping[str, float]) -> tuple[_Bars, str]:
+    """Names and values, best first and those without a figure last; and what was left out, in words."""
+    ordered = sorted(values.items(), key=lambda item: (math.isnan(item[1]), -item[1], item[0]))
+    if len(ordered) <= _MOST_BARS:
+        return ordered, ""
+    left_out = f" (the {_MOST_BARS // 2} best and the {_MOST_BARS // 2} worst of {len(ordered)})"
+    return ordered[: _MOST_BARS // 2] + ordered[-_MOST_BARS // 2 :], left_out
+
+
+def _split(bars: _Bars, num_columns: int) -> list[_Bars]:
+    size = math.ceil(len(bars) / num_columns)
+    return [bars[start : start + size] for start in range(0, max(1, len(bars)), max(1, size))]
+
+
+def _bar_columns(width: float, num_bars: int) -> tuple[Figure, Sequence[Axes]]:
+    num_columns = 2 if width > NARROW and num_bars > _BARS_PER_COLUMN else 1
+    figure = new_figure(width, math.ceil(num_bars / num_columns) * _BAR_INCHES + 0.7)
+    return figure, figure.subplots(1, num_columns, squeeze=False)[0]
+
+
+def _panels(width: float, number: int) -> tuple[Figure, Sequence[Axes]]:
+    """Side by side, or one below the other where there is no room."""
+    height = (len(JOINTS) + 1) * _BAR_INCHES + 0.6
+    if width <= NARROW:
+        figure = new_figure(width, number * height)
+        return figure, figure.subplots(number, 1, squeeze=False)[:, 0]
+    figure = new_figure(width, height)
+    return figure, figure.subplots(1, number, squeeze=False)[0]
+
+
+def _label_columns(width: float) -> int:
+    return 18 if width <= NARROW else 26
+
+
+def _by_joint(values: np.ndarray) -> _Bars:
+    return [(joint_names()[index], float(values[index])) for index in READING_ORDER]
+
+
+def _change_colours(bars: _Bars) -> list[str]:
+    return ["better" if value >= 0 else "worse" for _, value in bars]
+
+
+def _draw_bars(
+    axes: Axes, bars: _Bars, colours: Sequence[str], number: Callable[[float], str], label_columns: int
+) -> None:
+    """Horizontal bars from top to bottom, each with its figure at the end."""
+    rows = range(len(bars))
+    lengths = [_bar_length(value) for _, value in bars]
+    axes.barh(rows, lengths, height=0.68, color=[COLOURS[colour] for colour in colours])
+    axes.set_yticks(rows, [shorten(name, label_columns) for name, _ in bars], color=COLOURS["ink"])
+    axes.set_ylim(max(len(bars), 1) - 0.4, -0.6)
+    axes.grid(False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.axvline(0, color=COLOURS["muted"], linewidth=0.8)
+    for row, (_, value) in enumerate(bars):
+        # Right of the bar, also where that is left of zero: on its left are the names.
+        place = (max(0.0, lengths[row]), row)
+        label = f"{'◂ ' if value < -_LONGEST_BAR else ''}{number(value)}{' ▸' if value > _LONGEST_BAR else ''}"
+        # Over the lines behind it.
+        box = {"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5}
+        axes.annotate(label, place, xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, bbox=box)
+
+
+def _bar_length(value: float) -> float:
+    return 0.0 if math.isnan(value) else min(max(value, -_LONGEST_BAR), _LONGEST_BAR)
+
+
+def _set_limits(all_axes: Sequence[Axes], values: Sequence[float], least_high: float = 0.0) -> None:
+    """From the least to the greatest value and 0, with room for the figures at the ends of the bars."""
+    lengths = [_bar_length(value) for value in values]
+    low, high = min([0.0, *lengths]), max([0.0, *lengths])
+    room = 0.17 * max(high - low, 1e-3)
+    for axes in all_axes:
+        axes.set_xlim(low - 0.02 * (high - low), max(high + room, least_high))
+        axes.locator_params(axis="x", nbins=5)

@@ -1,0 +1,192 @@
+"""Charts as SVG: one look, two widths (for desks and phones), and colours that follow the page's light or dark theme.
+
+Text stays text, so that any script is shown with the reader's fonts, and the same figures give the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import html
+import io
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Inches; charts are shown at no more than this size, so that a point is about as large as in the text around them.
+WIDE, NARROW = 10.0, 3.75
+# Light, as in the files; in a page each becomes the variable `--chart-<name>` of page.css, which has the dark ones too.
+COLOURS = {
+    "ink": "#1d2530",
+    "muted": "#5d6979",
+    "grid": "#dde2e9",
+    "paper": "#fefefe",
+    "first": "#2667b5",
+    "second": "#c2570c",
+    "third": "#11776b",
+    "better": "#1f66ad",
+    "worse": "#bd4a14",
+}
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "tfpose",
+    # A dollar in the name of a sequence is no formula.
+    "text.parse_math": False,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8.5,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.unicode_minus": True,
+    "grid.linewidth": 0.7,
+    "lines.linewidth": 1.6,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+} | {
+    name: COLOURS[colour]
+    for colour, names in {
+        "ink": ("text.color", "axes.titlecolor", "axes.labelcolor", "legend.labelcolor"),
+        "muted": ("xtick.color", "ytick.color", "axes.edgecolor"),
+        "grid": ("grid.color",),
+        "paper": ("figure.facecolor", "axes.facecolor", "savefig.facecolor"),
+    }.items()
+    for name in names
+}
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """A chart in two layouts.
+
+    Attributes:
+        name: of its file, without ending; lower case letters, digits and underscores.
+        title: for readers.
+        description: what can be seen in it, for those who cannot see it.
+        wide: SVG element for screens, paper and the file.
+        narrow: SVG element for phones.
+    """
+
+    name: str
+    title: str
+    description: str
+    wide: str
+    narrow: str
+
+    def file_content(self) -> str:
+        """The content of an SVG file."""
+        return '<?xml version="1.0" encoding="utf-8"?>\n' + self.wide
+
+    def inline(self, layout: str) -> str:
+        """The SVG element `wide` or `narrow` for a page, with colours and fonts as there."""
+        names = {colour: name for name, colour in COLOURS.items()}
+        pattern = re.compile("|".join(names))
+        themed = _in_tags(
+            getattr(self, layout), lambda tag: pattern.sub(lambda m: f"var(--chart-{names[m.group()]})", tag)
+        )
+        return themed.replace("<svg ", f'<svg class="{layout}" ', 1)
+
+
+def render_chart(name: str, title: str, description: str, draw: Callable[[float], Figure]) -> Chart:
+    """Draws a chart in both layouts.
+
+    Args:
+        name: see `Chart`.
+        title: likewise.
+        description: likewise.
+        draw: makes the figure, given its width in inches.
+    """
+    layouts = {layout: _svg(draw, width, f"{name}-{layout}") for layout, width in (("wide", WIDE), ("narrow", NARROW))}
+    head = f"<title>{html.escape(printable(title))}</title>\n<desc>{html.escape(printable(description))}</desc>"
+    named = {layout: re.sub(r"(<svg [^>]*>)", lambda m: m[1] + head, svg, count=1) for layout, svg in layouts.items()}
+    return Chart(name, title, description, **named)
+
+
+def printable(text: str) -> str:
+    """The text without characters that neither HTML nor XML can hold (control characters, half surrogates).
+
+    Example:
+        >>> printable("a\\x00b")
+        'a\\ufffdb'
+    """
+    return "".join(c if _is_printable(c) else "\ufffd" for c in text)
+
+
+def _is_printable(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cc", "Cs") and ord(character) & 0xFFFE != 0xFFFE
+
+
+def shorten(text: str, num_columns: int) -> str:
+    """The text with its middle left out, as far as it needs more than so many columns of narrow characters."""
+    text = printable(text)
+    if _num_columns(text) <= num_columns:
+        return text
+    tail = text[-1:]
+    while _num_columns(text[-len(tail) - 1 :]) <= num_columns // 2:
+        tail = text[-len(tail) - 1 :]
+    head = ""
+    while _num_columns(head + text[len(head)] + tail) < num_columns:
+        head += text[len(head)]
+    return f"{head}…{tail}"
+
+
+def _num_columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches, to be drawn on by `render_chart` only."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+@contextlib.contextmanager
+def _chart_style() -> Iterator[None]:
+    """matplotlib with our settings, whatever those of the user are."""
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # The reader's browser has more fonts than the one that places the text.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing")
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def _svg(draw: Callable[[float], Figure], width: float, prefix: str) -> str:
+    file = io.StringIO()
+    with _chart_style():
+        draw(width).savefig(file, format="svg", metadata=_NO_METADATA)
+    text = file.getvalue()
+    text = re.sub(r"<!--.*?-->\n?", "", text[text.index("<svg ") :], flags=re.DOTALL)
+    text = _in_tags(text, lambda tag: tag.replace("'DejaVu Sans'", "system-ui, 'DejaVu Sans', sans-serif"))
+    role = '<svg role="img" '
+    return _with_prefix(text, prefix).replace("<svg ", role, 1)
+
+
+def _with_prefix(svg: str, prefix: str) -> str:
+    """Makes the ids distinct from those of other charts; drops those that nothing refers to."""
+    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
+
+    def rename(tag: str) -> str:
+        tag = re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", tag)
+        return re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", tag)
+
+    return _in_tags(svg, rename)
+
+
+def _in_tags(svg: str, change: Callable[[str], str]) -> str:
+    """Changes tags only, since text may look like anything."""
+    return re.sub(r"<[^>]*>", lambda match: change(match.group()), svg)
