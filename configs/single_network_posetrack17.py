@@ -2,7 +2,7 @@
 
 Payer, Neff, Bischof, Urschler and Stern, "Simultaneous Multi-Person Detection and Single-Person Pose Estimation With a
 Single Heatmap Regression Network", 2017. The paper reports on the validation set mAP 53.9 and MOTA 36.8, MOTP 50.3,
-precision 73.2, recall 61.7. Not trained here: a million iterations take days on one GPU. What the paper leaves silent
+precision 73.2, recall 61.7. Not trained with this library. What the paper leaves silent
 is in `tfpose.models.pose_unet.PoseUnetSettings` and `tfpose.data.frame_augmentation.FrameAugmentation`.
 
     python -m data_prep.build posetrack17 --source POSETRACK17_DIR --output data

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_NUMBER = struct.Struct("=I")
+# A pipe holds at least this many numbers without a reader.
+_MOST_ITEMS = (1 << 16) // _NUMBER.size
 
 
 def num_cores() -> int:
@@ -38,34 +46,111 @@ def may_fork() -> bool:
 def map_forked(function: Callable[[Item], Result], items: Sequence[Item], num_processes: int) -> Iterator[Result]:
     """Applies a function to each item in copies of this process, in order; in this one where one is enough.
 
+    Not with `concurrent.futures`, which Ctrl-C can leave waiting for ever for the rest of a result. Here the copies
+    are born deaf to Ctrl-C, and end when this process, or whoever goes through the results, does not go on.
+
     Args:
-        function: of a module, or a partial of one.
-        items: picklable.
-        num_processes: at most as many as there are items; 1 makes no copy. `may_fork` must hold for more.
+        function: of an item; results and errors must be picklable.
+        items: up to 2^14.
+        num_processes: 1 makes no copy; for more `may_fork` must hold.
 
     Raises:
         OSError: a process was stopped from outside.
+        Exception: the first error of the function, in the order of the items.
     """
     if num_processes == 1:
         yield from map(function, items)
         return
-    # Importing these takes as long as scoring several sequences.
-    import concurrent.futures.process
-    import multiprocessing
-
-    # Ctrl-C goes to all processes. A worker that dies while it sends a result leaves the reader waiting for the rest:
-    # workers are born deaf to it and finish what they have begun, while this process starts no more.
     heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    executor = concurrent.futures.ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("fork"))
+    workers: list[_Worker] = []
     try:
-        results = executor.map(function, items)
+        tasks = _queue_positions(len(items))
+        for _ in range(num_processes):
+            workers.append(_start_worker(function, items, tasks, workers))
+        os.close(tasks)
         signal.pthread_sigmask(signal.SIG_SETMASK, heard)
-        yield from results
-    except concurrent.futures.process.BrokenProcessPool as error:
-        raise OSError("a working process was stopped from outside, perhaps for lack of memory") from error
+        yield from _results_in_order(workers, len(items))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, heard)
-        executor.shutdown(cancel_futures=True)
+        for worker in workers:
+            worker.stop()
+
+
+def _queue_positions(count: int) -> int:
+    """A pipe that holds the numbers below `count`, each of which one of its readers gets."""
+    if count > _MOST_ITEMS:
+        raise ValueError(f"items must be at most {_MOST_ITEMS}, got {count}")
+    reader, writer = os.pipe()
+    os.write(writer, b"".join(_NUMBER.pack(position) for position in range(count)))
+    os.close(writer)
+    return reader
+
+
+@dataclasses.dataclass(frozen=True)
+class _Worker:
+    """A copy of this process, and the end of the pipe that its results come out of."""
+
+    process_id: int
+    results: Connection
+
+    def stop(self) -> None:
+        """Ends the process, which may have ended by itself, and closes the pipe."""
+        os.kill(self.process_id, signal.SIGTERM)
+        self.results.close()
+        os.waitpid(self.process_id, 0)
+
+
+def _start_worker(
+    function: Callable[[Item], Any], items: Sequence[Item], tasks: int, others: Sequence[_Worker]
+) -> _Worker:
+    from multiprocessing import Pipe
+
+    reader, writer = Pipe(duplex=False)
+    process_id = os.fork()
+    if process_id:
+        writer.close()
+        return _Worker(process_id, reader)
+    try:
+        # Nobody but the first process may hold this end of a pipe, so that writing fails when that one is no more.
+        for pipe in (reader, *(other.results for other in others)):
+            pipe.close()
+        # An exception rather than sudden death: functions remove their temporary files on the way out.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        _work(function, items, tasks, writer)
+    finally:
+        # Nothing of what the first process does at its end, such as writing what is in its buffers.
+        os._exit(0)
+
+
+def _work(function: Callable[[Item], Any], items: Sequence[Item], tasks: int, results: Connection) -> None:
+    while number := os.read(tasks, _NUMBER.size):
+        (position,) = _NUMBER.unpack(number)
+        try:
+            outcome = position, function(items[position]), None
+        except Exception as error:
+            outcome = position, None, error
+        results.send(outcome)
+
+
+def _results_in_order(workers: Sequence[_Worker], count: int) -> Iterator[Any]:
+    from multiprocessing.connection import wait
+
+    waiting: dict[int, tuple[Any, Exception | None]] = {}
+    pipes = [worker.results for worker in workers]
+    for position in range(count):
+        while position not in waiting:
+            if not pipes:
+                raise OSError("a working process was stopped from outside, perhaps for lack of memory")
+            for pipe in wait(pipes):
+                try:
+                    found, *outcome = pipe.recv()
+                    waiting[found] = tuple(outcome)
+                except (EOFError, OSError):
+                    pipes.remove(pipe)
+        result, error = waiting.pop(position)
+        if error is not None:
+            raise error
+        yield result
 
 
 def end_quietly_on_interrupt() -> None:

@@ -18,11 +18,11 @@ from typing import Any, Literal
 import keras
 from keras import KerasTensor, layers, ops
 
+from tfpose.frame_fit import HEATMAP_STRIDE
 from tfpose.models.batch_norm import FusedBatchNormalization
 
 Tensor = Any  # of the Keras backend in use
 
-HEATMAP_STRIDE = 4
 NUM_STEM_STAGES = 2
 
 Normalization = Literal["none", "batch"]

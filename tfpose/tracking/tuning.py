@@ -10,7 +10,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tfpose.processes import end_quietly_on_interrupt
+from tfpose.processes import end_quietly_on_interrupt, map_forked, may_fork
 
 Settings = dict[str, Any]
 Score = Callable[[Settings], Mapping[str, float]]
@@ -106,6 +106,9 @@ def _run(score: Score, grid: Sequence[Settings], num_processes: int) -> Iterator
     if num_processes == 1:
         for settings in grid:
             yield Trial(settings, score(settings))
+        return
+    if may_fork():
+        yield from (Trial(*pair) for pair in zip(grid, map_forked(score, grid, num_processes), strict=True))
         return
     # Forking a process that runs TensorFlow's threads may hang; spawned ones start clean.
     context = multiprocessing.get_context("spawn")

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from tfpose.frame_fit import HEATMAP_STRIDE
 from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
 from tfpose.losses import joint_map_error, masked_map_error
-from tfpose.models.pose_unet import HEATMAP_STRIDE, PoseUnet, normalize_images
+from tfpose.models.pose_unet import PoseUnet, normalize_images
 from tfpose.skeletons import Skeleton
 from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
 
