@@ -160,9 +160,14 @@ def _iterate_batches(
         return
     dataset = strategy.distribute_datasets_from_function(lambda context: make_dataset(start_step, context))
     batches = iter(dataset)
-    for step in range(start_step, total_steps):
-        try:
-            batch = next(batches)
-        except (StopIteration, tf.errors.OutOfRangeError) as error:
-            raise ValueError(f"the dataset must last for {total_steps} steps; it ended after step {step}") from error
-        yield batch
+    try:
+        for step in range(start_step, total_steps):
+            try:
+                batch = next(batches)
+            except (StopIteration, tf.errors.OutOfRangeError) as error:
+                reason = f"the dataset must last for {total_steps} steps; it ended after step {step}"
+                raise ValueError(reason) from error
+            yield batch
+    finally:
+        # An iterator that outlives an error, in its traceback, can keep the process from ending.
+        del batches
