@@ -160,3 +160,20 @@ def test_default_strategy_is_one_device_here() -> None:
     if len(tf.config.list_logical_devices("GPU")) > 1:
         pytest.skip("several GPUs")
     assert isinstance(build_strategy(), tf.distribute.OneDeviceStrategy)
+
+
+def test_runs_of_one_process_can_be_mirrored_one_after_the_other() -> None:
+    for shape in ((2,), (3, 5)):
+        strategy = build_strategy("mirrored")
+        if strategy.num_replicas_in_sync < 2:
+            pytest.skip("needs two logical CPUs: TensorFlow was started with one")
+
+        @tf.function
+        def add_up(strategy=strategy, shape=shape):
+            def on_replica():
+                return tf.distribute.get_replica_context().all_reduce("sum", tf.ones(shape))
+
+            return strategy.experimental_local_results(strategy.run(on_replica))
+
+        for total in add_up():
+            np.testing.assert_array_equal(total, np.full(shape, strategy.num_replicas_in_sync))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 
@@ -18,7 +19,8 @@ def build_strategy(name: str = "auto") -> tf.distribute.Strategy:
             every logical CPU), "multi_worker" (the processes listed in the environment variable
             TF_CONFIG) or "auto": "multi_worker" when TF_CONFIG lists several processes, "mirrored"
             on a machine with several GPUs, "one_device" otherwise. "multi_worker" must be built
-            before any other TensorFlow operation of the process.
+            before any other TensorFlow operation of the process. "mirrored" is the same object at
+            every call, because TensorFlow cannot run two in one process.
 
     Raises:
         ValueError: `name` is unknown, or "multi_worker" without a usable TF_CONFIG.
@@ -32,8 +34,15 @@ def build_strategy(name: str = "auto") -> tf.distribute.Strategy:
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
-        return tf.distribute.MirroredStrategy(gpus or cpus)
+        return _build_mirrored(tuple(gpus or cpus))
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+
+
+@functools.cache
+def _build_mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    # One for the process: each strategy numbers its collective operations from the same start, so those of a second
+    # one meet the first one's and fail on their shapes (tensorflow issue 62790).
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
