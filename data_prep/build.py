@@ -62,7 +62,15 @@ _VIDEOS = flags.DEFINE_string(
 )
 _NUM_TRAIN_VIDEOS = flags.DEFINE_integer("num_train_videos", 40, "synthetic: training videos.", 1)
 _NUM_VAL_VIDEOS = flags.DEFINE_integer("num_val_videos", 10, "synthetic: validation videos.", 1)
+_NUM_TEST_VIDEOS = flags.DEFINE_integer("num_test_videos", 0, "synthetic: videos of a third split, 'test'.", 0)
 _NUM_FRAMES = flags.DEFINE_integer("num_frames", 15, "synthetic: frames of each video.", 1, 9999)
+_NUM_UNSEEN_FRAMES = flags.DEFINE_integer(
+    "num_unseen_frames",
+    None,
+    "synthetic: frames of the videos not for training; default: those of --num_frames.",
+    1,
+    9999,
+)
 _HEIGHT = flags.DEFINE_integer("height", 270, "synthetic: height of the frames in pixels.", 16)
 _WIDTH = flags.DEFINE_integer("width", 480, "synthetic: width of the frames in pixels.", 16)
 _MAX_PEOPLE = flags.DEFINE_integer("max_people", 5, "synthetic: most labeled people in a video.", 1)
@@ -76,7 +84,7 @@ _PERSON_SIZES = flags.DEFINE_list(
 _NUM_PROCESSES = flags.DEFINE_integer(
     "num_processes", None, "synthetic: processes that draw at once; default: one per core.", 1
 )
-_SEED = flags.DEFINE_integer("seed", 0, "synthetic: equal seeds give equal videos.", 0, 400_000)
+_SEED = flags.DEFINE_integer("seed", 0, "synthetic: equal seeds give equal videos.", 0, 200_000)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -132,10 +140,12 @@ def _required(flag: flags.FlagHolder, meaning: str) -> pathlib.Path:
 def _read_source(dataset: str, output: pathlib.Path) -> Source:
     read_source = importlib.import_module(f"data_prep.{dataset}.builder").read_source
     if dataset == "synthetic":
+        unseen = _NUM_UNSEEN_FRAMES.value or _NUM_FRAMES.value
+        num_videos = {"train": _NUM_TRAIN_VIDEOS.value, "val": _NUM_VAL_VIDEOS.value, "test": _NUM_TEST_VIDEOS.value}
         return read_source(
             pathlib.Path(_VIDEOS.value or output / dataset / "videos").expanduser(),
-            num_videos={"train": _NUM_TRAIN_VIDEOS.value, "val": _NUM_VAL_VIDEOS.value},
-            num_frames=_NUM_FRAMES.value,
+            num_videos={split: count for split, count in num_videos.items() if count},
+            num_frames={"train": _NUM_FRAMES.value, "val": unseen, "test": unseen},
             image_size=(_HEIGHT.value, _WIDTH.value),
             max_people=_MAX_PEOPLE.value,
             options=_scene_options(),

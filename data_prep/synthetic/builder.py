@@ -15,13 +15,13 @@ from data_prep.videos import source_from_files
 from tfpose.posetrack import read_posetrack
 
 # Keeps the videos of one split the same when another split grows.
-_SEEDS_PER_SPLIT = 500_000
+_FIRST_SEEDS = {"train": 0, "val": 500_000, "test": 750_000}
 
 
 def read_source(
     videos: pathlib.Path,
     num_videos: Mapping[str, int],
-    num_frames: int = 15,
+    num_frames: int | Mapping[str, int] = 15,
     image_size: tuple[int, int] = (270, 480),
     max_people: int = 5,
     options: SceneOptions | None = None,
@@ -32,8 +32,8 @@ def read_source(
 
     Args:
         videos: folder for annotations/<split>/*.json and images/<split>/<sequence>/*.jpg.
-        num_videos: per split, two at most.
-        num_frames: of each video.
+        num_videos: by split, of 'train', 'val' and 'test'.
+        num_frames: of each video; one number, or one per split.
         image_size: (height, width).
         max_people: labeled people of a video.
         options: what scenes contain.
@@ -44,8 +44,8 @@ def read_source(
         ValueError: if an argument is out of range.
     """
     seeds = {
-        split: range(seed + start, seed + start + count)
-        for start, (split, count) in zip((0, _SEEDS_PER_SPLIT), num_videos.items(), strict=False)
+        split: range(seed + _FIRST_SEEDS[split], seed + _FIRST_SEEDS[split] + count)
+        for split, count in num_videos.items()
     }
     with tqdm(total=sum(num_videos.values()), unit=" videos", desc="drawing") as progress:
         files = write_posetrack18(

@@ -13,6 +13,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -42,7 +43,7 @@ def image_id(seed: int, frame: int) -> int:
 def write_posetrack18(
     directory: str | os.PathLike,
     splits: Mapping[str, Iterable[int]],
-    num_frames: int = 20,
+    num_frames: int | Mapping[str, int] = 20,
     image_size: tuple[int, int] = (270, 480),
     max_people: int = 5,
     options: SceneOptions | None = None,
@@ -57,7 +58,7 @@ def write_posetrack18(
     Args:
         directory: root of the data set.
         splits: name of a split, such as 'train', to the seeds of its videos.
-        num_frames: per video, at most 9999.
+        num_frames: per video, at most 9999; one number, or one per split.
         image_size: (height, width).
         max_people: labeled people per video.
         options: what scenes contain.
@@ -70,23 +71,33 @@ def write_posetrack18(
     Raises:
         ValueError: if a seed is out of range or given twice, or an argument is out of range.
     """
-    jobs = [(split, int(seed)) for split, seeds in splits.items() for seed in seeds]
-    _check_jobs(jobs, num_frames)
+    frames_of_split = num_frames if isinstance(num_frames, Mapping) else dict.fromkeys(splits, num_frames)
+    jobs = [_Job(split, int(seed), frames_of_split[split]) for split, seeds in splits.items() for seed in seeds]
+    _check_jobs(jobs)
     options = options or SceneOptions()
-    video = {"num_frames": num_frames, "image_size": list(image_size), "max_people": max_people}
+    video = {"image_size": list(image_size), "max_people": max_people}
     recipe = {"generator_version": GENERATOR_VERSION, **video, "options": _as_json(dataclasses.asdict(options))}
     make = functools.partial(_make_sequence, Path(directory), recipe=recipe, options=options)
     paths = []
-    for path, (_, seed) in zip(_run(make, jobs, num_processes), jobs, strict=True):
+    for path, job in zip(_run(make, jobs, num_processes), jobs, strict=True):
         paths.append(path)
         if report_progress is not None:
-            report_progress(sequence_name(seed), len(paths), len(jobs))
+            report_progress(sequence_name(job.seed), len(paths), len(jobs))
     return paths
 
 
-def _make_sequence(directory: Path, job: tuple[str, int], recipe: dict, options: SceneOptions) -> Path:
+class _Job(NamedTuple):
+    """A video to draw."""
+
+    split: str
+    seed: int
+    num_frames: int
+
+
+def _make_sequence(directory: Path, job: _Job, recipe: dict, options: SceneOptions) -> Path:
     """Draws one video unless it is there; returns its annotation file."""
-    split, seed = job
+    split, seed, num_frames = job
+    recipe = {**recipe, "num_frames": num_frames}
     path = directory / "annotations" / split / f"{sequence_name(seed)}.json"
     images = directory / "images" / split / sequence_name(seed)
     if not (images.is_dir() and _has_recipe(path, recipe)):
@@ -96,7 +107,7 @@ def _make_sequence(directory: Path, job: tuple[str, int], recipe: dict, options:
     return path
 
 
-def _run(make: Callable[[tuple[str, int]], Path], jobs: list[tuple[str, int]], num_processes: int) -> Iterator[Path]:
+def _run(make: Callable[[_Job], Path], jobs: list[_Job], num_processes: int) -> Iterator[Path]:
     if num_processes == 1:
         yield from map(make, jobs)
         return
@@ -120,16 +131,16 @@ def _as_json(values: dict) -> dict:
     return json.loads(json.dumps(values))
 
 
-def _check_jobs(jobs: list[tuple[str, int]], num_frames: int) -> None:
-    seeds = [seed for _, seed in jobs]
-    for seed in seeds:
+def _check_jobs(jobs: list[_Job]) -> None:
+    seen = set()
+    for _, seed, num_frames in jobs:
         if not 0 <= seed <= _LARGEST_SEED:
             raise ValueError(f"splits: seeds must be between 0 and {_LARGEST_SEED}, got {seed}")
-    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
-    if repeated:
-        raise ValueError(f"splits: a seed may occur once over all splits, got {repeated[0]} again")
-    if not 1 <= num_frames <= 9999:
-        raise ValueError(f"num_frames: must be between 1 and 9999, got {num_frames}")
+        if seed in seen:
+            raise ValueError(f"splits: a seed may occur once over all splits, got {seed} again")
+        if not 1 <= num_frames <= 9999:
+            raise ValueError(f"num_frames: must be between 1 and 9999, got {num_frames}")
+        seen.add(seed)
 
 
 def _has_recipe(path: Path, recipe: dict) -> bool:

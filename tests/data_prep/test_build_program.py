@@ -74,6 +74,16 @@ def test_a_wrong_flag_value_ends_without_a_traceback(project_dir):
     assert "num_frames" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_synthetic_videos_of_three_splits(project_dir, tmp_path):
+    sizes = ("--num_train_videos=2", "--num_val_videos=1", "--num_test_videos=1", "--height=68", "--width=120")
+    frames = ("--num_frames=1", "--num_unseen_frames=2", "--num_processes=1")
+    done = run(project_dir, "synthetic", "--output", tmp_path, *sizes, *frames)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    images = next(number for number, row in enumerate(rows) if row[0] == "images")
+    assert dict(zip(rows[images - 1], rows[images][1:], strict=True)) == {"train": "2", "val": "2", "test": "2"}
+
+
 def test_help_names_the_datasets_and_the_flags(project_dir):
     done = run(project_dir, "--help")
     for word in ("coco_keypoints", "posetrack17", "synthetic", "--source", "--output", "--left_right_pairs", "--seed"):

@@ -460,6 +460,11 @@ def _write(directory, **changes):
     return write_posetrack18(directory, **(arguments | changes))
 
 
+def test_splits_can_have_videos_of_different_lengths(tmp_path):
+    written = _write(tmp_path, num_frames={"train": 1, "val": 2})
+    assert [len(read_posetrack(path).frames) for path in written] == [1, 1, 2]
+
+
 def test_files_follow_the_layout_of_posetrack_2018(tmp_path):
     written = _write(tmp_path)
     assert [str(path.relative_to(tmp_path)) for path in written] == [
