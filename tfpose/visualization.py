@@ -65,6 +65,23 @@ def draw_poses(image: np.ndarray, poses: Poses, skeleton: Skeleton, joint_thresh
     return image
 
 
+def draw_identities(image: np.ndarray, poses: Poses, joint_threshold: float = 0.2) -> np.ndarray:
+    """Writes each tracked person's id above its highest drawn joint; returns a new picture."""
+    image = image.copy()
+    scale = max(image.shape[:2]) / 960
+    for person in np.flatnonzero(np.asarray(poses.track_ids) >= 0):
+        is_drawn = poses.joint_scores[person] >= joint_threshold
+        if not is_drawn.any():
+            continue
+        points = poses.keypoints[person][is_drawn]
+        x, y = points[points[:, 1].argmin()]
+        place = (round(x - 8 * scale), max(round(y - 12 * scale), round(24 * scale)))
+        for color, thickness in (((0, 0, 0), 3), (identity_color(int(poses.track_ids[person])), 1)):
+            text = str(int(poses.track_ids[person]))
+            cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.9 * scale, color, thickness, cv2.LINE_AA)
+    return image
+
+
 def identity_color(track_id: int) -> tuple[int, int, int]:
     """A bright colour that stays with an identity; neighbouring ids differ clearly."""
     red, green, blue = colorsys.hsv_to_rgb((track_id * _GOLDEN_RATIO) % 1.0, 0.75, 1.0)
