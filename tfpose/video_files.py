@@ -16,8 +16,8 @@ _CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
 class VideoFileWriter:
     """Writes frames into `path`; used in a `with` statement.
 
-    The file appears under its name when the statement ends, also when an exception such as Ctrl-C ends it early: what was
-    written until then is a playable video. Without any frame there is no file.
+    The file appears under its name when the statement ends, also when an exception such as Ctrl-C ends it early: what
+    was written until then is a playable video. Without any frame there is no file.
     """
 
     def __init__(self, path: str | pathlib.Path, frames_per_second: float) -> None:
