@@ -54,6 +54,19 @@ def test_every_layer_is_named_the_same_in_two_networks():
     assert len(set(first)) == len(first)
 
 
+def test_skip_connections_carry_the_encoders_maps_past_the_bottleneck():
+    images = random_images()
+    for has_skips in (False, True):
+        model = build_small(skip_connections=has_skips)
+        added = {layer.name for layer in model.layers if layer.name.startswith("skip")}
+        assert added == {f"skip{i}_{part}" for i in (1, 2, 3) for part in ("conv", "bn", "add") if has_skips}
+        # Without what the transposed convolutions give, only the skip connections are left.
+        for index in (1, 2, 3):
+            model.get_layer(f"deconv{index}_bn").gamma.assign(np.zeros(8))
+        heatmaps = keras.ops.convert_to_numpy(model(images))
+        assert (heatmaps.std(axis=(1, 2)) > 0).all() == has_skips
+
+
 def test_open_sizes_give_the_same_heatmaps():
     fixed, free = build_small(), build_small(input_size=(None, None))
     free.set_weights(fixed.get_weights())

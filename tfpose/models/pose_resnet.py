@@ -40,13 +40,14 @@ def build_pose_resnet(
     stride_in: StrideIn = "3x3",
     base_width: int = 64,
     deconv_filters: int = 256,
+    skip_connections: bool = False,
     synchronize_batch_norm: bool = False,
     dtype: str | None = None,
     name: str = "pose_resnet",
 ) -> keras.Model:
     """Builds the network from normalised crops to heatmaps at a quarter of their size.
 
-    Every layer is named: `stem_*`, `stage{1..4}_block{0..}_*`, `deconv{1..3}_*`, `heatmaps`.
+    Every layer is named: `stem_*`, `stage{1..4}_block{0..}_*`, `deconv{1..3}_*`, `skip{1..3}_*`, `heatmaps`.
     Padding is the same on both sides of an axis, as in PyTorch, so that public weights fit.
 
     Args:
@@ -58,6 +59,8 @@ def build_pose_resnet(
             Basic blocks always stride in their first 3x3.
         base_width: Channels of the stem; 64 is the published network, less makes a small one.
         deconv_filters: Channels of each transposed convolution.
+        skip_connections: Add to each transposed convolution what the encoder has of its size, through a 1x1
+            convolution `skip{1..3}_*`. Not in the paper: a small network learns faster where joints are.
         synchronize_batch_norm: In training on several replicas, normalise by the statistics of
             the whole batch, not of the replica's part; TensorFlow only, and slower.
         dtype: Dtype policy of the layers; None takes Keras' global policy.
@@ -76,10 +79,13 @@ def build_pose_resnet(
     output_dtype = "float64" if policy.variable_dtype == "float64" else "float32"
     images = keras.Input((*input_size, 3), dtype=output_dtype, name="images")
     x = _apply_stem(images, base_width, policy)
+    stages = []
     for stage in range(1, len(BLOCKS_PER_STAGE[depth]) + 1):
         x = _apply_stage(x, stage, depth, base_width * 2 ** (stage - 1), stride_in, policy)
+        stages.append(x)
     for index in range(1, NUM_DECONVOLUTIONS + 1):
-        x = _apply_deconvolution(x, deconv_filters, policy, f"deconv{index}")
+        skipped = stages[-1 - index] if skip_connections else None
+        x = _apply_deconvolution(x, deconv_filters, policy, f"deconv{index}", skipped, f"skip{index}")
     heatmaps = layers.Conv2D(
         num_joints,
         1,
@@ -185,7 +191,14 @@ def _apply_residual(
     return _rectify(x, policy, f"{name}_relu{len(filters)}")
 
 
-def _apply_deconvolution(x: KerasTensor, filters: int, policy: keras.DTypePolicy, name: str) -> KerasTensor:
+def _apply_deconvolution(
+    x: KerasTensor,
+    filters: int,
+    policy: keras.DTypePolicy,
+    name: str,
+    skipped: KerasTensor | None,
+    skip_name: str,
+) -> KerasTensor:
     x = layers.Conv2DTranspose(
         filters,
         4,
@@ -197,6 +210,10 @@ def _apply_deconvolution(x: KerasTensor, filters: int, policy: keras.DTypePolicy
         name=f"{name}_conv",
     )(x)
     x = _normalise(x, policy, f"{name}_bn")
+    if skipped is not None:
+        skipped = _convolve(skipped, filters, 1, 1, policy, f"{skip_name}_conv")
+        skipped = _normalise(skipped, policy, f"{skip_name}_bn")
+        x = layers.Add(dtype=policy, name=f"{skip_name}_add")([x, skipped])
     return _rectify(x, policy, f"{name}_relu")
 
 
