@@ -116,7 +116,7 @@ def compose_single_network(config: ConfigDict, workdir: pathlib.Path, records: R
 
     return {
         "build_model": system.build_network,
-        "compute_loss": single_network.build_loss(build_targets, target),
+        "compute_loss": single_network.build_loss(build_targets, target, **config.loss),
         "make_dataset": functools.partial(make_dataset, frames, config.batch_size),
         "hooks": Hooks(
             evaluate=single_network.Validation(score),

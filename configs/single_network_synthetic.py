@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
             "network": {
                 "input_size": (192, 320),
                 "width": 32,
-                "person_width": 32,
+                "person_width": 16,
                 "stem_widths": (16, 32),
                 "stem_downsampling": "stride",
                 "num_levels": 4,
@@ -44,8 +44,9 @@ def get_config() -> ml_collections.ConfigDict:
                 "intensity_shift": 0.1,
                 "intensity_scale": 0.1,
             },
-            "examples": {"persons_per_image": 3, "outside_joint_weight": 1.0},
-            "target": {"sigma_cells": 2.0, "centers": "subcell", "cutoff_sigmas": placeholder(float)},
+            "examples": {"persons_per_image": 2, "outside_joint_weight": 1.0},
+            "target": {"sigma_cells": 1.5, "centers": "subcell", "cutoff_sigmas": placeholder(float)},
+            "loss": {"joint_map_weight": 1.0},
             "batch_size": 8,
             "strategy": "auto",
             "optimization": {

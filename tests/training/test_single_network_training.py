@@ -122,6 +122,30 @@ def test_empty_maps_cost_two_pi_for_every_gaussian():
     assert terms(FixedMaps(decay=1.5), hand_batch())["decay"] == (2 * 2.25, 2)
 
 
+def test_joint_maps_can_be_trained_on_all_people_by_themselves():
+    loss = single_network.build_loss(build_targets, TARGET, joint_map_weight=0.5)
+
+    def error(batch, value=0.0):
+        total, weight = loss(FixedMaps(value), as_tensors(batch))[0]["joint_maps"]
+        assert float(weight) == 2
+        return float(total)
+
+    batch = hand_batch()
+    # The first image: two people's first joint, but not the second, which one of them has no label for. The second
+    # image: the first joint; the second must be nowhere.
+    assert error(batch) == pytest.approx(0.5 * 3 * GAUSSIAN_COST, rel=1e-4)
+    away = batch | {"keypoints": np.full_like(batch["keypoints"], -99)}
+    assert error(away, 0.5) == pytest.approx(0.5 * 0.5 * 0.25 * 32 * 48 * 3, rel=1e-4)
+    masked = batch | {"region_masks": np.zeros_like(batch["region_masks"])}
+    assert error(masked, 0.5) == 0
+    # A third head without a person of interest: of the first image nothing is known for sure.
+    heads = {name: np.concatenate([batch[name], batch[name][:, :1]], 1) for name in ("heads", "head_weights")}
+    heads["head_weights"][1, 2] = 0
+    assert error(batch | heads) == pytest.approx(0.5 * 1 * GAUSSIAN_COST, rel=1e-4)
+    with pytest.raises(ValueError, match="joint_map_weight must be at least 0, got -1"):
+        single_network.build_loss(build_targets, TARGET, joint_map_weight=-1)
+
+
 def test_a_joint_outside_the_image_asks_for_an_empty_map():
     batch = hand_batch()
     with_joint = terms(FixedMaps(0.5), batch)["joints"][0]
@@ -308,7 +332,7 @@ def test_configs_fit_the_functions_that_receive_them(name, table, monkeypatch):
     augmentation = FrameAugmentation(**config["augmentation"])
     frames = WholeFrames(table, POSETRACK15, system.fit, augmentation, config["seed"], **config["examples"])
     assert frames.batch(0, 1, slice(0, 1))["images"].shape == (1, *config["network"]["input_size"], 3)
-    single_network.TargetSettings(**config["target"])
+    single_network.build_loss(build_targets, single_network.TargetSettings(**config["target"]), **config["loss"])
     OptimizationSettings(**config["optimization"])
     RunSettings(seed=config["seed"], **config["run"])
 
@@ -341,7 +365,7 @@ def test_the_program_trains_and_evaluates(table, tmp_path):
     rows = (tmp_path / "eval.csv").read_text().splitlines()
     assert rows[0].startswith("step,AP") and [row.split(",")[0] for row in rows[1:]] == ["2", "4"]
     header, *rows = (tmp_path / "train.csv").read_text().splitlines()
-    assert {"loss/heads", "loss/joints", "loss/decay", "accuracy"} <= set(header.split(","))
+    assert {"loss/heads", "loss/joints", "loss/joint_maps", "loss/decay", "accuracy"} <= set(header.split(","))
     network = read_single_network_system(tmp_path).build_network()
     load_for_inference(network, tmp_path, "last")
 

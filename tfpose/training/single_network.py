@@ -67,13 +67,25 @@ def build_target_function(heatmap_size: tuple[int, int], target: TargetSettings)
     return build_targets
 
 
-def build_loss(build_targets: BuildTargets, target: TargetSettings) -> Callable[[PoseUnet, Batch], tuple[dict, dict]]:
-    """The two data terms and the decay as sum and weight each, and the share of right joints.
+def build_loss(
+    build_targets: BuildTargets, target: TargetSettings, joint_map_weight: float = 0.0
+) -> Callable[[PoseUnet, Batch], tuple[dict, dict]]:
+    """The data terms and the decay as sum and weight each, and the share of right joints.
 
     - `heads`: summed over the images, their number;
     - `joints`: summed over the people of interest, their number, which with one in each image is the batch size;
+    - `joint_maps`: with a `joint_map_weight`, this times the error of the first network's joint maps, which the paper
+      trains through the product alone; summed over the images, their number;
     - `decay`: the kernels' regularisation times the number of images, this number.
+
+    Args:
+        build_targets: from `build_target_function`.
+        target: its settings.
+        joint_map_weight: 0 is the paper. This term counts the images whose heads are all of people of interest, as the
+            targets show no others, and of these the joints that all of them have labelled.
     """
+    if joint_map_weight < 0:
+        raise ValueError(f"loss: joint_map_weight must be at least 0, got {joint_map_weight}")
 
     def compute_loss(model: PoseUnet, batch: Batch) -> tuple[dict[str, WeightedSum], dict[str, WeightedSum]]:
         head_targets, person_targets = build_targets(batch)
@@ -87,6 +99,9 @@ def build_loss(build_targets: BuildTargets, target: TargetSettings) -> Callable[
             "heads": (ops.sum(head_errors), num_images),
             "joints": (ops.sum(joint_errors), num_people),
         }
+        if joint_map_weight > 0:
+            error = _all_joints_error(person_targets, maps["joint_maps"], joint_weights, batch)
+            losses["joint_maps"] = (joint_map_weight * ops.sum(error), num_images)
         # Not model.losses: in the pass that only counts the weights, Keras finds no values for the variables there.
         decays = [v.regularizer(v) for v in model.trainable_variables if v.regularizer is not None]
         if decays:
@@ -96,6 +111,16 @@ def build_loss(build_targets: BuildTargets, target: TargetSettings) -> Callable[
         return losses, {"accuracy": correct}
 
     return compute_loss
+
+
+def _all_joints_error(person_targets: Tensor, joint_maps: Tensor, joint_weights: Tensor, batch: Batch) -> Tensor:
+    """[B, J], half the squared error of the first network's joint maps outside ignored regions."""
+    masks = ops.convert_to_tensor(batch["region_masks"])[..., None]
+    is_absent = ops.convert_to_tensor(batch["person_weights"])[..., None] <= 0
+    is_labeled = ops.all(ops.logical_or(is_absent, joint_weights > 0), axis=1)
+    is_complete = ops.sum(batch["head_weights"], axis=1) <= ops.sum(batch["person_weights"], axis=1)
+    counted = ops.cast(ops.logical_and(is_labeled, is_complete[:, None]), "float32")
+    return joint_map_error(ops.max(person_targets, axis=1) * masks, joint_maps * masks, counted)
 
 
 def count_correct(
