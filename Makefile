@@ -5,7 +5,16 @@ BIN := $(VENV)/bin
 TEST_WORKERS ?= 2
 TEST_FLAGS ?=
 DEMO ?= demo
-DEMO_CONFIG := configs/two_stage_resnet18_synthetic.py
+# Many people seen once teach most; videos to score on need to be longer.
+DEMO_VIDEOS := --num_train_videos=2800 --num_val_videos=40 --num_test_videos=40 --num_frames=1 --num_unseen_frames=8 \
+	--frames_per_second=8 --max_people=2 --mean_props=0.2 --person_sizes=0.35,0.65
+DEMO_DATA := --config.data.directory=$(DEMO)/data/synthetic
+TWO_STAGE := --config=configs/two_stage_resnet18_synthetic.py --workdir=$(DEMO)/two_stage $(DEMO_DATA)
+SINGLE := --config=configs/single_network_synthetic.py --workdir=$(DEMO)/single_network $(DEMO_DATA)
+DEMO_SEARCH := --tune_method=coordinates --tune=head_threshold=0.1,0.15,0.2,0.3,0.4 --tune=head_distance_cells=2,3,4,6 \
+	--tune=joint_threshold=0.1,0.2,0.3,0.4,0.5 --tune=person_threshold=1,2,3,5 \
+	--tune=max_joint_distance_pixels=20,40,80,160 --tune=max_age_frames=2,5,10
+DEMO_PICTURES := --num_pictures=8 --num_videos=3 --video_rate=8
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test lint format install clean
@@ -19,13 +28,19 @@ $(VENV)/.installed: setup.py constraints.txt
 
 # Every step is a command of the README; each continues or leaves alone what an earlier call finished.
 demo: install
-	$(BIN)/python -m data_prep.build synthetic --output $(DEMO)/data --num_train_videos=900 --num_val_videos=60 \
-		--num_frames=3 --frames_per_second=1.5 --max_people=3 --mean_props=0.5 --person_sizes=0.3,0.8
-	$(BIN)/python train_main.py --config=$(DEMO_CONFIG) --workdir=$(DEMO)/run --config.data.directory=$(DEMO)/data/synthetic
-	$(BIN)/python eval_main.py --config=$(DEMO_CONFIG) --workdir=$(DEMO)/run --output_dir=$(DEMO)/results \
-		--config.data.directory=$(DEMO)/data/synthetic --num_pictures=12
-	$(BIN)/python -m tfpose.export --workdir=$(DEMO)/run --output=$(DEMO)/saved_model
-	@echo "Pictures: $(DEMO)/results/pictures   PoseTrack JSON: $(DEMO)/results/predictions   SavedModel: $(DEMO)/saved_model"
+	$(BIN)/python -m data_prep.build synthetic --output $(DEMO)/data $(DEMO_VIDEOS)
+	$(BIN)/python train_main.py $(TWO_STAGE)
+	$(BIN)/python train_main.py $(SINGLE)
+	$(BIN)/python eval_main.py $(SINGLE) --output_dir=$(DEMO)/tuned $(DEMO_SEARCH)
+	@echo "Two-stage system, boxes of the annotations, videos it has not seen:"
+	$(BIN)/python eval_main.py $(TWO_STAGE) --output_dir=$(DEMO)/results/two_stage --split=test $(DEMO_PICTURES) \
+		--tracker.settings=online --tracker.min_joint_score=0.4
+	@echo "Single network, the same videos, thresholds found on others:"
+	$(BIN)/python eval_main.py $(SINGLE) --output_dir=$(DEMO)/results/single_network --split=test $(DEMO_PICTURES) \
+		--tuned=$(DEMO)/tuned/tuning.json
+	$(BIN)/python -m tfpose.export --workdir=$(DEMO)/two_stage --output=$(DEMO)/saved_models/two_stage
+	$(BIN)/python -m tfpose.export --workdir=$(DEMO)/single_network --output=$(DEMO)/saved_models/single_network
+	@echo "Pictures and videos with ids, PoseTrack JSON: $(DEMO)/results   SavedModels: $(DEMO)/saved_models"
 
 lint: install
 	$(BIN)/ruff check .

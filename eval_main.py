@@ -4,13 +4,17 @@ python eval_main.py --config=configs/two_stage_resnet50_coco.py --workdir=runs/r
 python eval_main.py --ground_truth=annotations/val --predictions=results/predictions --output_dir=scores
 python eval_main.py --track --predictions=poses --output_dir=tracked --tracker.settings=offline
 python eval_main.py --tune=max_age_frames=5,10,20 --predictions=poses --ground_truth=annotations/val --output_dir=tuned
+python eval_main.py --tune=head_threshold=0.1,0.2,0.3 --config=configs/single_network_posetrack17.py \
+    --workdir=runs/single_network --output_dir=tuned
+python eval_main.py --tuned=tuned/tuning.json --config=configs/single_network_posetrack17.py \
+    --workdir=runs/single_network --split=test --output_dir=results
 """
 
 from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -20,7 +24,11 @@ from tfpose.evaluation.tracker_flags import NAME_FLAG, PREFIX, define_tracker_fl
 from tfpose.tracking.settings import setting_types
 
 if TYPE_CHECKING:
+    from tfpose.data.records import RecordTable
     from tfpose.evaluation.scoring import ScoringSettings
+    from tfpose.evaluation.single_network import TrainedNetwork
+    from tfpose.evaluation.splits import SplitPrediction
+    from tfpose.evaluation.tracker_flags import TrackerChoice
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
@@ -38,6 +46,8 @@ flags.DEFINE_bool(
 )
 flags.DEFINE_bool("tracking", True, "Give the people of videos identities; without, only AP can be told.")
 flags.DEFINE_integer("num_pictures", 0, "How many images to draw the poses over.", lower_bound=0)
+flags.DEFINE_integer("num_videos", 0, "How many videos to draw the poses and identities over.", lower_bound=0)
+flags.DEFINE_float("video_rate", 10.0, "Frames per second of these.", lower_bound=0.1)
 flags.DEFINE_enum("format", "2018", ["2017", "2018"], "Of PoseTrack files that are written.")
 flags.DEFINE_string("ground_truth", None, "Folder of PoseTrack annotations, one *.json or *.json.gz per sequence.")
 flags.DEFINE_string("predictions", None, "Folder of PoseTrack predictions of the same names.")
@@ -51,7 +61,19 @@ flags.DEFINE_list("table", ["text"], "How tables are printed: text, latex, markd
 flags.DEFINE_bool("report", False, "Write report.html with curves and bars.")
 flags.DEFINE_integer("num_processes", None, "Default: as many as there are cores.", lower_bound=1)
 flags.DEFINE_bool("track", False, "Give the people of the predictions new identities, and score them if annotated.")
-flags.DEFINE_multi_string("tune", None, "Setting of the tracker and values to try, such as max_age_frames=5,10,20.")
+flags.DEFINE_multi_string(
+    "tune",
+    None,
+    "Setting and values to try, such as max_age_frames=5,10,20: of the tracker on --predictions, of the tracker and of "
+    "the single network's thresholds with a --config.",
+)
+flags.DEFINE_enum(
+    "tune_method",
+    "grid",
+    ["grid", "coordinates"],
+    "With a --config: every combination, or one setting at a time until nothing gets better.",
+)
+flags.DEFINE_string("tuned", None, "A tuning.json that --tune wrote, whose best settings are used.")
 flags.DEFINE_enum("tune_objective", "mota", ["mota", "ap", "hota"], "What the best settings are best at.")
 define_tracker_flags()
 
@@ -60,6 +82,7 @@ _SCORING = ("metrics", "per_sequence", "clean_figures", "table", "report")
 # What each mode must and may be given beside --output_dir, by the flag that asks for it.
 _REQUIRED = {
     "tune": ("ground_truth", "predictions"),
+    "tune and --config": ("workdir",),
     "track": ("predictions",),
     "config": ("workdir",),
     "predictions": ("ground_truth",),
@@ -67,24 +90,28 @@ _REQUIRED = {
 }
 _OPTIONAL = {
     "tune": ("tune_objective", "num_processes", *_TRACKER),
-    "track": ("ground_truth", "format", "num_processes", *_SCORING, *_TRACKER),
+    "tune and --config": (
+        *("tune", "config", "tune_objective", "tune_method", "num_processes", "weights", "split"),
+        *_TRACKER,
+    ),
+    "track": ("tuned", "ground_truth", "format", "num_processes", *_SCORING, *_TRACKER),
     "config": (
-        *("weights", "split", "boxes", "infer_head_joints", "tracking", "num_pictures", "format"),
+        *("weights", "split", "boxes", "infer_head_joints", "tracking", "num_pictures", "num_videos", "video_rate"),
+        *("format", "tuned"),
         *(*_SCORING, *_TRACKER),
     ),
     "predictions": ("compare", "num_processes", *_SCORING),
     "ground_truth": ("compare", "num_processes", *_SCORING),
 }
-_NETWORK_ONLY = ("workdir", "weights", "split", "boxes", "infer_head_joints", "tracking", "num_pictures")
-_ALL = {"output_dir", "compare", "tune_objective", "ground_truth", "predictions", "format", "num_processes"}
-_ALL |= {*_REQUIRED, *_NETWORK_ONLY, *_SCORING, *_TRACKER}
+_ALL = {"output_dir", *(name for flags_of_mode in _OPTIONAL.values() for name in flags_of_mode)}
+_ALL |= {name for names in _REQUIRED.values() for name in names}
 
 
 def main(argv: Sequence[str]) -> None:
     """Does what the flags ask for."""
     del argv
     mode = choose_mode()
-    {"tune": tune, "track": track, "config": predict}.get(mode, score)()
+    {"tune": tune, "tune and --config": tune_network, "track": track, "config": predict}.get(mode, score)()
 
 
 def choose_mode() -> str:
@@ -93,11 +120,13 @@ def choose_mode() -> str:
     Raises:
         ValueError: a flag is missing, or has no place beside the others; names it.
     """
-    mode = next((name for name in _REQUIRED if FLAGS[name].value not in (None, False, [])), None)
+    asking = [name for name in _REQUIRED if name in FLAGS and FLAGS[name].value not in (None, False, [])]
+    mode = "tune and --config" if {"tune", "config"} <= set(asking) else next(iter(asking), None)
     if mode is None:
         raise ValueError(
             "nothing to do: give --config and --workdir to predict, --ground_truth and --predictions to score files, "
-            "--track and --predictions to track, or --tune with all three"
+            "--track and --predictions to track, or --tune with --config and --workdir or with --predictions and "
+            "--ground_truth"
         )
     for name in (*_REQUIRED[mode], "output_dir"):
         if not FLAGS[name].value:
@@ -110,6 +139,10 @@ def choose_mode() -> str:
         lonely = [name for name in _SCORING if FLAGS[name].present]
         if lonely:
             raise ValueError(f"--{lonely[0]} needs --ground_truth, got nothing")
+    if FLAGS.tuned:
+        doubled = [name for name in _TRACKER if FLAGS[name].present]
+        if doubled:
+            raise ValueError(f"--{doubled[0]} has no meaning with --tuned; leave one of them out")
     return mode
 
 
@@ -139,10 +172,11 @@ def track() -> None:
     """Tracks files, and scores the result where there is a ground truth."""
     from tfpose.evaluation.retracking import PREDICTIONS_FOLDER, track_folder
     from tfpose.evaluation.scoring import score_folders
+    from tfpose.evaluation.tuned_settings import read_tuned_settings
     from tfpose.metrics.posetrack import pair_files
 
     tracker, predictions, output_dir = (
-        tracker_from_flags(FLAGS),
+        tracker_from_flags(FLAGS) if not FLAGS.tuned else read_tuned_settings(FLAGS.tuned).tracker,
         pathlib.Path(FLAGS.predictions),
         pathlib.Path(FLAGS.output_dir),
     )
@@ -166,27 +200,110 @@ def tune() -> None:
     tune_tracker(*folders, choices, base, FLAGS.tune_objective, FLAGS.num_processes)
 
 
+def tune_network() -> None:
+    """Runs the single network over a split, then searches a grid of its thresholds and tracker settings."""
+    tracker, config = tracker_from_flags(FLAGS), FLAGS.config
+    if choose_system() != "single_network":
+        raise ValueError("--tune with --config searches the thresholds of the single network, got a two-stage config")
+    from tfpose.data.records import read_table
+    from tfpose.evaluation.single_network import tune_split
+    from tfpose.evaluation.single_network_search import SearchSystem, parse_search_choices
+
+    split = FLAGS.split or config.data.validation_split
+    trained = load_single_network(config.inference.to_dict())
+    base = SearchSystem(trained.system.skeleton, trained.system.inference, tracker)
+    tune_split(
+        read_table(config.data.directory, split),
+        split,
+        trained,
+        config.evaluation.batch_size,
+        base,
+        parse_search_choices(FLAGS.tune, base),
+        FLAGS.tune_objective,
+        pathlib.Path(FLAGS.output_dir),
+        FLAGS.tune_method,
+        FLAGS.num_processes,
+    )
+
+
 def predict() -> None:
     """Predicts a split with a network, tracks its videos, scores."""
-    settings, tracker = scoring_settings(), tracker_from_flags(FLAGS)
+    settings = scoring_settings()
+    predict_split = {"two_stage": predict_two_stage, "single_network": predict_single_network}[choose_system()]
+    tracker, inference = choose_settings()
     from tfpose.data.records import read_table
     from tfpose.evaluation.splits import SplitOutput, evaluate_split
+
+    split = FLAGS.split or FLAGS.config.data.validation_split
+    table = read_table(FLAGS.config.data.directory, split)
+    prediction = predict_split(table, inference)
+    output = SplitOutput(
+        pathlib.Path(FLAGS.output_dir),
+        FLAGS.format,
+        FLAGS.infer_head_joints,
+        FLAGS.num_pictures,
+        FLAGS.num_videos,
+        FLAGS.video_rate,
+    )
+    evaluate_split(table, split, prediction, output, settings, tracker if FLAGS.tracking else None)
+
+
+def choose_system() -> str:
+    """The system of the config."""
+    systems = ("two_stage", "single_network")
+    name = FLAGS.config.get("system", "two_stage")
+    if name not in systems:
+        raise ValueError(f"config.system must be one of {', '.join(systems)}, got {name!r}")
+    if name == "single_network" and FLAGS["boxes"].present:
+        raise ValueError("--boxes has no meaning with a config of the single network, which finds people by itself")
+    return name
+
+
+def choose_settings() -> tuple[TrackerChoice, dict[str, Any]]:
+    """The tracker and the settings of inference: those of the flags and the config, or the tuned ones."""
+    inference = FLAGS.config.inference.to_dict()
+    if not FLAGS.tuned:
+        return tracker_from_flags(FLAGS), inference
+    from tfpose.evaluation.tuned_settings import read_tuned_settings
+
+    tuned = read_tuned_settings(FLAGS.tuned)
+    if tuned.inference and choose_system() != "single_network":
+        raise ValueError(f"--tuned={tuned.path}: is of the single network, got a config of the two-stage system")
+    for name in tuned.inference:
+        flag = f"config.inference.{name}"
+        if flag in FLAGS and FLAGS[flag].present:
+            raise ValueError(f"--{flag} has no meaning with --tuned={tuned.path}; leave one of them out")
+    return tuned.tracker, inference | tuned.inference
+
+
+def predict_two_stage(table: RecordTable, inference: dict[str, Any]) -> SplitPrediction:
+    """What the two-stage system finds."""
     from tfpose.evaluation.two_stage import predict_split
 
-    config = FLAGS.config
-    split = FLAGS.split or config.data.validation_split
-    table = read_table(config.data.directory, split)
-    prediction = predict_split(
+    return predict_split(
         table,
         pathlib.Path(FLAGS.workdir),
         FLAGS.weights,
         FLAGS.boxes,
-        inference=config.inference.to_dict(),
-        selection=config.selection.to_dict(),
-        **config.evaluation.to_dict(),
+        inference=inference,
+        selection=FLAGS.config.selection.to_dict(),
+        **FLAGS.config.evaluation.to_dict(),
     )
-    output = SplitOutput(pathlib.Path(FLAGS.output_dir), FLAGS.format, FLAGS.infer_head_joints, FLAGS.num_pictures)
-    evaluate_split(table, split, prediction, output, settings, tracker if FLAGS.tracking else None)
+
+
+def predict_single_network(table: RecordTable, inference: dict[str, Any]) -> SplitPrediction:
+    """What the single network finds."""
+    from tfpose.evaluation.single_network import predict_split
+
+    return predict_split(table, load_single_network(inference), **FLAGS.config.evaluation.to_dict())
+
+
+def load_single_network(inference: dict[str, Any]) -> TrainedNetwork:
+    """The trained network of the work folder."""
+    from tfpose.evaluation.single_network import load_trained_network
+
+    network = FLAGS.config.network.to_dict()
+    return load_trained_network(pathlib.Path(FLAGS.workdir), FLAGS.weights, network, inference)
 
 
 if __name__ == "__main__":

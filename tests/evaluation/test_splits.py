@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from record_writing import synthetic_image, write_dataset
@@ -57,6 +58,21 @@ def evaluate(table, directory, tracker, settings=ScoringSettings(), file_format=
     prediction = SplitPrediction(annotated_poses(table), table.skeleton, "annotated", "none", {"flip": 1}, 0.2)
     evaluate_split(table, "val", prediction, SplitOutput(directory, file_format), settings, tracker)
     return json.loads((directory / "metrics.json").read_text())
+
+
+def test_videos_of_poses_have_every_frame(make_table, tmp_path):
+    table = make_table()
+    prediction = SplitPrediction(annotated_poses(table), table.skeleton, "annotated", "none", {}, 0.2)
+    output = SplitOutput(tmp_path / "out", num_videos=1, video_rate=5.0)
+    evaluate_split(table, "val", prediction, output, ScoringSettings(), TrackerChoice("online"))
+    (path,) = (tmp_path / "out" / "videos").iterdir()
+    assert path.name == "000000_mpii_test.webm"
+    capture = cv2.VideoCapture(str(path))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(5)
+    frames = [capture.read() for _ in range(NUM_FRAMES + 1)]
+    assert [is_read for is_read, _ in frames] == [True] * NUM_FRAMES + [False]
+    size = (int(table.images["height"][0]), int(table.images["width"][0]))
+    assert frames[0][1].shape == (*(side // 2 * 2 for side in size), 3)
 
 
 def test_videos_are_tracked_and_scored_by_posetracks_rules(make_table, tmp_path):

@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 from small_system import random_network, small_system, small_table
 
-from tfpose import crops, export
-from tfpose.data import pictures
+from tfpose import crops
+from tfpose.data import picture_tensors, pictures
+from tfpose.exporting import two_stage as export
 from tfpose.inference import person_keypoints
 
 
@@ -34,7 +35,7 @@ def test_crops_of_pipeline_and_graph_agree_within_one_grey_level(extension, side
         )
     )
     by_opencv = pictures.cut_crops(lambda _: data, np.full((2, 2), [600, 800]), np.zeros(2, int), matrices, (64, 48))
-    graph = tf.function(lambda d, m: export.cut_crops_tensor(d, m, (64, 48)))
+    graph = tf.function(lambda d, m: picture_tensors.cut_crops_tensor(d, m, (64, 48)))
     by_graph = graph(tf.constant(data), tf.constant(matrices)).numpy()
     assert np.abs(by_opencv.astype(int) - by_graph.astype(int)).max() <= 1
     assert by_opencv.std() > 10

@@ -1,25 +1,36 @@
-"""Grid search over the thresholds of the single heatmap network and its tracker, without running the network again."""
+"""Grid search over the thresholds of the single heatmap network and its tracker, without running the network again.
+
+NumPy and SciPy only, so that processes of a search start at once.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfpose.data.records import RecordTable
-from tfpose.evaluation.retracking import track_sequence
-from tfpose.evaluation.tracker_flags import TrackerChoice
+from tfpose.evaluation.tracker_flags import TrackerChoice, parse_choices
 from tfpose.inference.frame_peaks import Peaks, SingleNetworkSettings, select_people
-from tfpose.inference.results import ground_truth_sequences, sequences_from_poses
-from tfpose.metrics.posetrack import evaluate_sequences
-from tfpose.posetrack import PoseSequence
+from tfpose.inference.posetrack_joints import posetrack_poses
+from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
+from tfpose.poses import Poses
+from tfpose.posetrack import PoseSequence, frame_from_poses
 from tfpose.skeletons import Skeleton
 from tfpose.tracking.settings import setting_types
 from tfpose.tracking.tuning import Trial, search_grid
+from tfpose.tracking.video import track_video
 
-# What acts on peaks that were found already.
-THRESHOLDS = ("head_threshold", "head_distance_cells", "joint_threshold", "person_threshold", "max_people")
+# What acts on peaks that were found already, with the types of its values.
+THRESHOLDS: dict[str, type] = {
+    "head_threshold": float,
+    "head_distance_cells": float,
+    "joint_threshold": float,
+    "person_threshold": float,
+    "max_people": int,
+}
+OBJECTIVES = {"mota": "MOTA", "ap": "AP", "hota": "HOTA"}
+_RULES = {int: "a whole number", float: "a number"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +53,10 @@ class SearchSystem:
         Raises:
             ValueError: a setting is unknown or out of range.
         """
-        known = (*THRESHOLDS, *setting_types())
         for name in changes:
-            if name not in known:
-                raise ValueError(f"choices: unknown setting {name!r}, expected some of {', '.join(known)}")
+            if name not in searchable_settings():
+                known = ", ".join(searchable_settings())
+                raise ValueError(f"choices: unknown setting {name!r}, expected some of {known}")
         of_network = {name: value for name, value in changes.items() if name in THRESHOLDS}
         of_tracker = {name: value for name, value in changes.items() if name not in THRESHOLDS}
         return dataclasses.replace(
@@ -54,26 +65,99 @@ class SearchSystem:
             tracker=self.tracker.with_changes(of_tracker),
         )
 
+    def value(self, name: str) -> Any:
+        """The value of a setting, of the network or of the tracker."""
+        if name in THRESHOLDS:
+            return getattr(self.thresholds, name)
+        return next(getattr(part, name) for part in self.tracker.settings() if hasattr(part, name))
+
+    def to_flags(self) -> str:
+        """The settings that a search can change as flags to paste."""
+        thresholds = (f"--config.inference.{name}={getattr(self.thresholds, name)}" for name in THRESHOLDS)
+        return " ".join([*thresholds, self.tracker.to_flags()])
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchCase:
+    """An annotated video and what the network found in it.
+
+    Attributes:
+        truth: the annotations.
+        frames: the same frames without people.
+        peaks: by frame.
+    """
+
+    truth: PoseSequence
+    frames: PoseSequence
+    peaks: tuple[Peaks, ...]
+
+
+def searchable_settings() -> tuple[str, ...]:
+    """The names of what a search can change."""
+    return (*THRESHOLDS, *setting_types())
+
+
+def parse_search_choices(texts: Sequence[str], base: SearchSystem) -> dict[str, list[Any]]:
+    """The values to try by setting, from texts such as `head_threshold=0.1,0.2`.
+
+    Args:
+        texts: one per setting, of the network or of the tracker.
+        base: the values are changes of.
+
+    Raises:
+        ValueError: naming the flag, its rule and what was found.
+    """
+    choices: dict[str, list[Any]] = {}
+    for text in texts:
+        name, separator, values = text.partition("=")
+        if name not in searchable_settings() or not separator:
+            names = ", ".join(searchable_settings())
+            raise ValueError(f"--tune={text}: should be NAME=VALUE,VALUE,... with a NAME among {names}")
+        if name in choices:
+            raise ValueError(f"--tune={text}: {name} should be given once, found it twice")
+        if name in THRESHOLDS:
+            choices[name] = [_parse_threshold(text, name, value, base) for value in values.split(",")]
+        else:
+            choices |= parse_choices([text], base.tracker)
+    return choices
+
+
+def _parse_threshold(text: str, name: str, value: str, base: SearchSystem) -> Any:
+    kind = THRESHOLDS[name]
+    try:
+        parsed = kind(value)
+    except ValueError as error:
+        rule = _RULES[kind]
+        raise ValueError(f"--tune={text}: each value of {name} should be {rule}, found {value!r}") from error
+    try:
+        base.with_changes({name: parsed})
+    except ValueError as error:
+        raise ValueError(f"--tune={text}: {error}") from error
+    return parsed
+
+
+def peak_settings(base: SingleNetworkSettings, choices: Mapping[str, Sequence[Any]]) -> SingleNetworkSettings:
+    """The settings under which the network must be run once for a search over these choices."""
+    lowest = min(choices.get("head_threshold", [base.head_threshold]))
+    return dataclasses.replace(base, head_threshold=lowest, head_distance_cells=0.0, max_people=0)
+
 
 def search_thresholds(
-    peaks: Sequence[Peaks],
-    table: RecordTable,
+    cases: Sequence[SearchCase],
     base: SearchSystem,
     choices: Mapping[str, Sequence[Any]],
     objective: str = "MOTA",
     num_processes: int = 1,
     on_trial: Callable[[Trial], None] | None = None,
 ) -> list[Trial]:
-    """Scores every combination on the annotated videos of a table.
+    """Scores every combination.
 
     Args:
-        peaks: of every image of the table, from `single_network.predict_table_peaks`; found with a head threshold no
-            higher than any of the choices, `head_distance_cells` 0 and `max_people` 0.
-        table: the records of a validation split.
+        cases: annotated videos, their peaks found under `peak_settings`.
         base: what the choices are changes of.
         choices: values to try by setting: `THRESHOLDS`, `max_joint_distance_pixels` (the paper's t_pose_dist),
             `max_age_frames` (t_max_age) and the tracker's others.
-        objective: 'MOTA' or 'AP', each of all joints together, in percent.
+        objective: 'MOTA', 'AP' or 'HOTA', each of all joints together, in percent.
         num_processes: 1 runs in this one.
         on_trial: called after each combination.
 
@@ -81,26 +165,100 @@ def search_thresholds(
         The trials, best first.
 
     Raises:
-        ValueError: the table has no annotated videos, or a setting is unknown or out of range.
+        ValueError: a setting is unknown or out of range.
     """
-    truth = ground_truth_sequences(table)
-    if not truth:
-        raise ValueError(f"{table.shards[0].parent}: a search needs videos, found single photos only")
-    score = functools.partial(score_thresholds, peaks=peaks, table=table, truth=truth, base=base)
-    return search_grid(score, choices, objective, num_processes, on_trial)
+    # The tracker's settings vary fastest: they share a selection of people.
+    ordered = {name: choices[name] for name in sorted(choices, key=lambda name: name not in THRESHOLDS)}
+    score = SearchScore(cases, base, has_hota=objective == "HOTA")
+    return search_grid(score, ordered, objective, num_processes, on_trial)
 
 
-def score_thresholds(
-    settings: Mapping[str, Any],
-    peaks: Sequence[Peaks],
-    table: RecordTable,
-    truth: Sequence[PoseSequence],
+def search_by_coordinates(
+    cases: Sequence[SearchCase],
     base: SearchSystem,
-) -> dict[str, float]:
-    """MOTA and AP in percent of all videos together under changed settings, each total over joints."""
-    system = base.with_changes(settings)
-    poses = [select_people(of_image, system.thresholds) for of_image in peaks]
-    sequences = sequences_from_poses(table, poses, system.skeleton)
-    tracked = [track_sequence(sequence, system.tracker) for sequence in sequences]
-    figures = evaluate_sequences(truth, tracked).total
-    return {"MOTA": float(figures.tracking.mota[-1]), "AP": float(figures.average_precision.ap[-1])}
+    choices: Mapping[str, Sequence[Any]],
+    objective: str = "MOTA",
+    on_trial: Callable[[Trial], None] | None = None,
+) -> list[Trial]:
+    """Changes one setting at a time, where a grid would be too large.
+
+    Begins with the settings of `base`; goes through the settings and takes the best value of each, the others staying;
+    ends when a round changes nothing. Finds no better combination that lies two changes away.
+
+    Args:
+        cases, base, choices, objective, on_trial: as for `search_thresholds`; the order of the choices counts.
+
+    Returns:
+        The trials, best first; not one twice.
+    """
+    score = SearchScore(cases, base, has_hota=objective == "HOTA")
+    done: dict[tuple, Trial] = {}
+
+    def try_settings(settings: dict[str, Any]) -> Trial:
+        key = tuple(settings.values())
+        if key not in done:
+            done[key] = Trial(settings, score(settings))
+            if on_trial is not None:
+                on_trial(done[key])
+        return done[key]
+
+    best, before = try_settings({name: base.value(name) for name in choices}), None
+    while best is not before:
+        before = best
+        for name, values in choices.items():
+            trials = [best, *(try_settings({**best.settings, name: value}) for value in values)]
+            best = max(trials, key=lambda trial: _comparable(trial.scores[objective]))
+    return sorted(done.values(), key=lambda trial: -_comparable(trial.scores[objective]))
+
+
+def _comparable(value: float) -> float:
+    return -math.inf if math.isnan(value) else value
+
+
+class SearchScore:
+    """Scores changed settings on all videos together; remembers the people of the last thresholds.
+
+    Args:
+        cases: annotated videos, their peaks found under `peak_settings`.
+        base: what the settings are changes of.
+        has_hota: give HOTA and AssA too.
+    """
+
+    def __init__(self, cases: Sequence[SearchCase], base: SearchSystem, has_hota: bool = False) -> None:
+        self.cases = cases
+        self.base = base
+        self.has_hota = has_hota
+        self._selected: tuple[SingleNetworkSettings, list[list[Poses]]] | None = None
+
+    def __call__(self, settings: Mapping[str, Any]) -> dict[str, float]:
+        """MOTA, AP and the like in percent, each total over joints, by name."""
+        system = self.base.with_changes(settings)
+        pairs = zip(self.cases, self._select(system.thresholds), strict=True)
+        tracked = [_track(case.frames, poses, system.tracker) for case, poses in pairs]
+        options = PoseTrackOptions(("ap", "mot", "hota") if self.has_hota else ("ap", "mot"))
+        figures = evaluate_sequences([case.truth for case in self.cases], tracked, options).total
+        scores = {"MOTA": float(figures.tracking.mota[-1]), "AP": float(figures.average_precision.ap[-1])}
+        if self.has_hota:
+            scores |= {name: float(figures.hota[name][-1]) for name in ("HOTA", "AssA")}
+        return scores
+
+    def _select(self, thresholds: SingleNetworkSettings) -> list[list[Poses]]:
+        """The people of each frame of each video."""
+        if self._selected is None or self._selected[0] != thresholds:
+            skeleton = self.base.skeleton
+            people = [
+                [posetrack_poses(select_people(peaks, thresholds), skeleton) for peaks in case.peaks]
+                for case in self.cases
+            ]
+            self._selected = thresholds, people
+        return self._selected[1]
+
+
+def _track(empty: PoseSequence, poses: Sequence[Poses], tracker: TrackerChoice) -> PoseSequence:
+    """`retracking.track_sequence` without the way through a file's frames."""
+    tracked = track_video(poses, *tracker.settings(), empty.skeleton)
+    frames = tuple(
+        frame_from_poses(frame.file_name, frame.index, people, image_id=frame.image_id, image_size=frame.image_size)
+        for frame, people in zip(empty.frames, tracked, strict=True)
+    )
+    return dataclasses.replace(empty, frames=frames)

@@ -12,6 +12,7 @@ import numpy as np
 from tfpose import __version__
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.metrics_file import write_metrics
+from tfpose.evaluation.pose_videos import write_pose_videos
 from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.retracking import PREDICTIONS_FOLDER, WRITERS, track_sequence
 from tfpose.evaluation.scoring import ScoringSettings, describe_scoring, print_report, write_pages
@@ -57,12 +58,16 @@ class SplitOutput:
         file_format: '2017' or '2018', of PoseTrack files.
         infers_head_joints: guess the head joints that a skeleton like COCO's lacks, for videos.
         num_pictures: how many images to draw the poses over.
+        num_videos: how many videos to draw the poses and identities over.
+        video_rate: frames per second of these.
     """
 
     directory: pathlib.Path
     file_format: str = "2018"
     infers_head_joints: bool = False
     num_pictures: int = 0
+    num_videos: int = 0
+    video_rate: float = 10.0
 
 
 def evaluate_split(
@@ -95,7 +100,12 @@ def evaluate_split(
         prediction = dataclasses.replace(prediction, poses=poses, skeleton=POSETRACK15)
     sequences = results.sequences_from_poses(table, prediction.poses, prediction.skeleton)
     if sequences:
-        metrics |= _evaluate_videos(table, sequences, output, settings, tracker, metrics["provenance"])
+        if tracker is not None:
+            sequences = track_sequences(sequences, tracker)
+            metrics["provenance"]["tracker"] = tracker.to_dict()
+        metrics |= _evaluate_videos(table, sequences, output, settings, tracker is not None, metrics["provenance"])
+        if output.num_videos:
+            _draw_videos(table, sequences, prediction.joint_threshold, output)
     else:
         results.write_coco_predictions(output.directory / "predictions.json", table, prediction.poses)
     if output.num_pictures:
@@ -111,21 +121,25 @@ def _draw(table: RecordTable, prediction: SplitPrediction, output: SplitOutput) 
     results.write_pictures(output.directory / "pictures", table, poses, skeleton, output.num_pictures, threshold)
 
 
+def _draw_videos(
+    table: RecordTable, sequences: Sequence[PoseSequence], joint_threshold: float, output: SplitOutput
+) -> None:
+    folder, count = output.directory / "videos", output.num_videos
+    write_pose_videos(folder, table, sequences, count, joint_threshold, output.video_rate)
+
+
 def _evaluate_videos(
     table: RecordTable,
     sequences: Sequence[PoseSequence],
     output: SplitOutput,
     settings: ScoringSettings,
-    tracker: TrackerChoice | None,
+    is_tracked: bool,
     provenance: dict[str, Any],
 ) -> dict[str, Any]:
-    """Tracks, writes and scores videos; returns the blocks of metrics.json, and adds to the provenance."""
-    if tracker is not None:
-        sequences = track_sequences(sequences, tracker)
-        provenance["tracker"] = tracker.to_dict()
+    """Writes and scores videos; returns the blocks of metrics.json, and adds to the provenance."""
     for sequence in sequences:
         WRITERS[output.file_format](output.directory / PREDICTIONS_FOLDER / f"{sequence.name}.json", sequence)
-    if tracker is None:
+    if not is_tracked:
         # AP does not look at identities, but evaluators want some.
         sequences = [_with_stand_in_ids(sequence) for sequence in sequences]
         settings = dataclasses.replace(settings, options=dataclasses.replace(settings.options, metrics=("ap",)))

@@ -12,6 +12,7 @@ import numpy as np
 from tfpose.coco import write_keypoint_results
 from tfpose.data.pictures import decode_window
 from tfpose.data.records import RecordTable
+from tfpose.inference.posetrack_joints import posetrack_poses
 from tfpose.metrics.keypoints import CorrectKeypoints
 from tfpose.poses import Poses
 from tfpose.posetrack import Frame, PoseSequence, build_frame, frame_from_poses
@@ -44,11 +45,11 @@ def sequences_from_poses(table: RecordTable, poses: Sequence[Poses], skeleton: S
     """
     return [
         _build_sequence(name, [_predicted_frame(table, row, posetrack_poses(poses[row], skeleton)) for row in rows])
-        for name, rows in _rows_by_sequence(table).items()
+        for name, rows in rows_by_sequence(table).items()
     ]
 
 
-def _rows_by_sequence(table: RecordTable) -> dict[str, list[int]]:
+def rows_by_sequence(table: RecordTable) -> dict[str, list[int]]:
     """The images of each video in the order of its frames; single photos are in none."""
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(table.images["sequence"]):
@@ -89,7 +90,7 @@ def ground_truth_sequences(table: RecordTable) -> list[PoseSequence]:
             raise ValueError(f"{count} of {int(is_labeled.sum())} annotated people lack {what}")
     return [
         _build_sequence(name, [_annotated_frame(table, row, is_labeled) for row in rows])
-        for name, rows in _rows_by_sequence(table).items()
+        for name, rows in rows_by_sequence(table).items()
     ]
 
 
@@ -108,18 +109,6 @@ def _annotated_frame(table: RecordTable, row: int, is_wanted: np.ndarray) -> Fra
         is_labeled=bool(table.images["is_labeled"][row]),
         head_boxes=people["head_box"][rows].astype(np.float64),
         ignore_regions=tuple(region.astype(np.float64) for region in table.images["ignore_regions"][row]),
-    )
-
-
-def posetrack_poses(poses: Poses, skeleton: Skeleton) -> Poses:
-    """Poses with the 15 joints of PoseTrack; joints that the skeleton lacks have a score of 0."""
-    joints, target = skeleton.joints, POSETRACK15.joints
-    return Poses(
-        keypoints=map_joints(poses.keypoints, joints, target),
-        joint_scores=map_joints(poses.joint_scores[..., None], joints, target)[..., 0],
-        scores=poses.scores,
-        boxes=poses.boxes,
-        track_ids=poses.track_ids,
     )
 
 

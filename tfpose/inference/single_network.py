@@ -20,7 +20,7 @@ from keras import ops
 from tqdm import tqdm
 
 from tfpose import geometry
-from tfpose.data.person_crops import cut_record_crops
+from tfpose.data.picture_tensors import read_frame
 from tfpose.data.records import RecordTable
 from tfpose.data.step_batches import dataset_of_arrays
 from tfpose.frame_fit import FrameFit
@@ -201,11 +201,12 @@ def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int) -> tf.data
     """
     sizes = np.stack([table.images["height"], table.images["width"]], axis=1).astype(np.int64)
 
+    read = tf.function(lambda data: read_frame(data, fit), input_signature=[tf.TensorSpec([], tf.string)])
+
     def load(start: int) -> dict[str, np.ndarray]:
         rows = np.arange(start, min(start + batch_size, table.num_images))
         with tf.device("CPU"):
-            input_from_image = np.asarray(fit.matrices(sizes[rows]))
-        pictures = [_read_frame(table, row, matrix, fit) for row, matrix in zip(rows, input_from_image, strict=True)]
+            pictures = [_read_record_frame(table, row, sizes[row], read) for row in rows]
         black = np.zeros((*fit.input_size, 3), np.uint8)
         return {
             "images": np.stack([black if picture is None else picture for picture in pictures]),
@@ -221,12 +222,21 @@ def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int) -> tf.data
     return dataset_of_arrays(load, shapes, tf.data.Dataset.range(0, table.num_images, batch_size))
 
 
-def _read_frame(table: RecordTable, row: int, input_from_image: np.ndarray, fit: FrameFit) -> np.ndarray | None:
+def _read_record_frame(
+    table: RecordTable, row: int, size: np.ndarray, read: Callable[[bytes], tuple[tf.Tensor, tf.Tensor]]
+) -> np.ndarray | None:
     try:
-        return cut_record_crops(table, np.array([row]), input_from_image[None], fit.input_size)[0]
+        frame, found = (values.numpy() for values in read(table.read_image_bytes(row)))
+        if np.array_equal(found, size):
+            return frame
+        reason = f"expected {size[1]}x{size[0]} pixels as its record says, found {found[1]}x{found[0]}"
+    except tf.errors.InvalidArgumentError as error:
+        reason = f"cannot decode the picture (truncated or corrupt): {error.message.splitlines()[0]}"
     except ValueError as error:
         logger.warning("%s; its frame stays without people", error)
         return None
+    logger.warning("%s: %s; its frame stays without people", table.describe(row), reason)
+    return None
 
 
 def _predict_joints(

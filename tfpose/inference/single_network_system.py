@@ -7,14 +7,19 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import keras
+
 from tfpose import skeletons
 from tfpose.frame_fit import FrameFit
 from tfpose.inference.frame_peaks import SingleNetworkSettings
 from tfpose.json_files import read_json, write_json
+from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings, build_pose_unet
 from tfpose.skeletons import Skeleton
 
 SYSTEM_FILE = "single_network_system.json"
+# What matters in training alone; the weights do not depend on it.
+_TRAINING_ONLY = ("synchronize_batch_norm", "heatmap_init_stddev", "filter_init_bias", "l2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +95,53 @@ def read_single_network_system(workdir: str | pathlib.Path) -> SingleNetworkSyst
 def with_inference(system: SingleNetworkSystem, inference: Mapping[str, Any]) -> SingleNetworkSystem:
     """The same network, its maps read with other settings."""
     return build_single_network_system(system.skeleton, dataclasses.asdict(system.network), inference)
+
+
+def check_network(system: SingleNetworkSystem, network: Mapping[str, Any], workdir: str | pathlib.Path) -> None:
+    """Compares the network that a config file asks for with that of a work folder.
+
+    Raises:
+        ValueError: they differ; names the first setting that does.
+    """
+    wanted, found = (
+        _effective(values) for values in (_from_dict(PoseUnetSettings, network, "network"), system.network)
+    )
+    for name, value in found.items():
+        if wanted[name] != value:
+            raise ValueError(
+                f"config.network.{name} must be that of the weights in {workdir}, {value!r}, got {wanted[name]!r}"
+            )
+
+
+def _effective(settings: PoseUnetSettings) -> dict[str, Any]:
+    """What the weights and their use depend on, defaults filled in."""
+    values = dataclasses.asdict(settings) | {
+        "input_size": tuple(settings.input_size),
+        "person_width": settings.width_of_person,
+        "stem_widths": settings.widths_of_stem,
+    }
+    return {name: value for name, value in values.items() if name not in _TRAINING_ONLY}
+
+
+def build_inference_network(network: PoseUnet, system: SingleNetworkSystem) -> PoseUnet:
+    """The network in float32 with batch normalisation merged into its convolutions.
+
+    Args:
+        network: as trained, under any precision; later training does not change the result.
+        system: that it belongs to.
+    """
+    plain = _build_in_float32(system)
+    plain.set_weights(network.get_weights())
+    return PoseUnet(fold_batch_norm(plain.frame), fold_batch_norm(plain.person), system.network.head_mask_sigma_cells)
+
+
+def _build_in_float32(system: SingleNetworkSystem) -> PoseUnet:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        return system.build_network()
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def _from_dict(kind: type, values: Mapping[str, Any], section: str) -> Any:

@@ -1,0 +1,224 @@
+"""The SavedModel of the single heatmap network, and its bare networks for other runtimes."""
+
+import functools
+import importlib.util
+import subprocess
+import sys
+import textwrap
+import zlib
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from record_writing import synthetic_image, write_dataset
+from small_single_network import random_pose_unet, small_single_network
+
+from tfpose.data.records import read_table
+from tfpose.exporting import conversion
+from tfpose.exporting.single_network import export_single_network
+from tfpose.inference.single_network import predict_frames
+from tfpose.inference.single_network_system import build_inference_network
+from tfpose.skeletons import POSETRACK15
+
+SIZES = [(120, 160), (50, 90), (300, 200), (64, 96), (131, 77)]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Noisy pictures of several sizes, JPEG and PNG, two of which are shrunk to less than half."""
+    images = [synthetic_image(i, POSETRACK15, size=size) for i, size in enumerate(SIZES)]
+    picture = cv2.imdecode(np.frombuffer(images[1]["image"], np.uint8), cv2.IMREAD_COLOR)
+    images[1]["image"] = cv2.imencode(".png", picture)[1].tobytes()
+    return read_table(write_dataset(tmp_path_factory.mktemp("data"), POSETRACK15, images), "train")
+
+
+@pytest.fixture(scope="module", params=["float32", "mixed_float16"])
+def exported(request, tmp_path_factory):
+    system = small_single_network()
+    network = random_pose_unet(system, precision=request.param)
+    output = tmp_path_factory.mktemp("export") / "model"
+    export_single_network(network, system, output)
+    return system, network, output
+
+
+@functools.cache
+def load(output):
+    return tf.saved_model.load(str(output))
+
+
+def call(output, image_bytes):
+    signature = load(output).signatures["serving_default"]
+    return {name: values.numpy() for name, values in signature(image_bytes=tf.constant(image_bytes)).items()}
+
+
+def pictures(table):
+    return [table.read_image_bytes(row) for row in range(table.num_images)]
+
+
+def predict(system, network, table, batch_size=2):
+    network = build_inference_network(network, system)
+    parts = network.find_joints, network.filter_joints
+    return predict_frames(*parts, table, system.fit, system.inference, system.skeleton, batch_size)
+
+
+def test_saved_model_gives_the_poses_of_evaluation(exported, table):
+    """Pictures of different sizes in one batch, here and there in batches of another size."""
+    system, network, output = exported
+    expected = predict(system, network, table)
+    found = call(output, pictures(table))
+    counts = [len(poses) for poses in expected]
+    assert found["num_persons"].tolist() == counts
+    assert len(set(counts)) > 1 and min(counts) > 0
+    assert found["keypoints"].shape == (len(SIZES), max(counts), 15, 3)
+    for row, poses in enumerate(expected):
+        people = slice(len(poses))
+        np.testing.assert_allclose(found["keypoints"][row, people, :, :2], poses.keypoints, atol=1e-3)
+        np.testing.assert_allclose(found["keypoints"][row, people, :, 2], poses.joint_scores, atol=1e-5)
+        np.testing.assert_allclose(found["boxes"][row, people], poses.boxes, atol=1e-3)
+        np.testing.assert_allclose(found["scores"][row, people], poses.scores, atol=1e-5)
+        for values in (found["keypoints"], found["boxes"], found["scores"]):
+            assert not values[row, len(poses) :].any()
+
+
+def test_merged_normalisation_gives_the_maps_of_training(exported):
+    system, network, _ = exported
+    merged = build_inference_network(network, system)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in merged.frame.layers)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 64, 96, 3)).astype(np.float32)
+    heads = np.array([[[3.0, 4.0], [20.0, 9.0]], [[10.0, 8.0], [1.0, 1.0]]], np.float32)
+    # Half precision rounds by up to 5e-4 in each of the some twenty layers of a path.
+    tolerance = 1e-5 if network.frame.layers[1].compute_dtype == "float32" else 1e-2
+    expected, found = network(images, heads), merged(images, heads)
+    assert float(np.abs(expected["person_maps"]).max()) > 1e-3
+    for name, values in found.items():
+        assert keras.backend.standardize_dtype(values.dtype) == "float32"
+        np.testing.assert_allclose(values, np.asarray(expected[name], np.float32), atol=tolerance, err_msg=name)
+
+
+def test_pictures_without_people_have_no_columns(table, tmp_path):
+    system = small_single_network(head_threshold=0.99)
+    export_single_network(random_pose_unet(system), system, tmp_path / "model")
+    found = call(tmp_path / "model", pictures(table)[:3])
+    assert found["num_persons"].tolist() == [0, 0, 0]
+    assert found["keypoints"].shape == (3, 0, 15, 3)
+    assert found["boxes"].shape == (3, 0, 4) and found["scores"].shape == (3, 0)
+
+
+def test_no_pictures_at_all_are_fine(exported):
+    found = call(exported[2], np.zeros(0, object))
+    assert found["num_persons"].shape == (0,)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\xff\xd8\xff cut", b"\x89PNG\r\n\x1a\n cut"])
+def test_bytes_that_are_no_picture_are_a_clean_error(exported, table, data):
+    _, _, output = exported
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        call(output, [table.read_image_bytes(0), data])
+
+
+def test_truncated_pictures_are_a_clean_error(exported, table):
+    _, _, output = exported
+    for whole in pictures(table)[:2]:
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            call(output, [whole[: len(whole) // 2]])
+
+
+def test_saved_model_runs_where_there_is_only_tensorflow(exported, table, tmp_path):
+    """In a process that cannot import tfpose the checksum of the keypoints is the same."""
+    _, _, output = exported
+    (tmp_path / "image.jpg").write_bytes(table.read_image_bytes(0))
+    program = """
+        import pathlib, sys, zlib
+        sys.path = [path for path in sys.path if "tfpose" not in path]
+        sys.modules["tfpose"] = None
+        import tensorflow as tf
+        model = tf.saved_model.load(sys.argv[1])
+        data = tf.constant([pathlib.Path(sys.argv[2]).read_bytes()])
+        found = model.signatures["serving_default"](image_bytes=data)
+        maps = model.signatures["heatmaps"](images=tf.zeros([1, 64, 96, 3]))
+        print(zlib.crc32(found["keypoints"].numpy().round(2).tobytes()), *maps["head_maps"].shape)
+        print(sorted(maps), *maps["joint_maps"].shape)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(output), str(tmp_path / "image.jpg")]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert printed.returncode == 0, printed.stderr[-2000:]
+    here = call(output, [table.read_image_bytes(0)])["keypoints"]
+    assert here.size > 0
+    lines = printed.stdout.splitlines()
+    assert lines[0].split() == [str(zlib.crc32(here.round(2).tobytes())), "1", "16", "24", "1"]
+    assert lines[1] == "['head_maps', 'joint_maps'] 1 16 24 15"
+
+
+def test_export_does_not_overwrite_what_is_no_saved_model(tmp_path):
+    (tmp_path / "precious").mkdir()
+    system = small_single_network()
+    with pytest.raises(FileExistsError, match="exists and is not a SavedModel"):
+        export_single_network(random_pose_unet(system), system, tmp_path / "precious")
+    assert list(tmp_path.iterdir()) == [tmp_path / "precious"]
+
+
+def small_parts():
+    system = small_single_network()
+    merged = build_inference_network(random_pose_unet(system), system)
+    return {"frame": merged.frame, "person": merged.person}
+
+
+def test_litert_gives_the_maps_of_both_networks(tmp_path):
+    """For another batch size than the one compared at export."""
+    parts = small_parts()
+    differences = conversion.write_converted(parts, ["litert"], tmp_path)
+    assert sorted(differences) == sorted(path.name for path in tmp_path.iterdir()) == ["frame.tflite", "person.tflite"]
+    assert max(differences.values()) < conversion.TOLERANCE
+    for name, network in parts.items():
+        run = tf.lite.Interpreter(model_path=str(tmp_path / f"{name}.tflite")).get_signature_runner()
+        assert conversion.compare_outputs(network, lambda inputs, run=run: run(**inputs), batch_size=3) < 1e-5
+
+
+def test_onnx_gives_the_maps_of_both_networks(tmp_path):
+    for package in ("tf2onnx", "onnx", "onnxruntime"):
+        pytest.importorskip(package, reason=f"needs the extra tfpose[onnx]: {package} is not installed")
+    import onnxruntime
+
+    parts = small_parts()
+    differences = conversion.write_converted(parts, ["onnx"], tmp_path)
+    assert sorted(differences) == sorted(path.name for path in tmp_path.iterdir()) == ["frame.onnx", "person.onnx"]
+    for name, network in parts.items():
+        session = onnxruntime.InferenceSession(str(tmp_path / f"{name}.onnx"), providers=["CPUExecutionProvider"])
+        assert [value.name for value in session.get_inputs()] == [tensor.name for tensor in network.inputs]
+        outputs = [value.name for value in session.get_outputs()]
+
+        def run(inputs, session=session, outputs=outputs):
+            return dict(zip(outputs, session.run(outputs, inputs), strict=True))
+
+        assert conversion.compare_outputs(network, run, batch_size=3) < 1e-5
+
+
+def test_a_wrong_conversion_is_not_written(tmp_path, monkeypatch):
+    def convert_badly(network):
+        return b"model", lambda inputs: {"doubled": 2 * inputs["x"] + 1e-2}
+
+    x = keras.Input((4,), name="x")
+    network = keras.Model(x, {"doubled": 2 * x})
+    monkeypatch.setattr(conversion, "_convert_to_litert", convert_badly)
+    with pytest.raises(ValueError, match=r"net\.tflite: should give the network's outputs to 0\.0001, found 0\.0"):
+        conversion.write_converted({"net": network}, ["litert"], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_operator_without_counterpart_is_named(tmp_path):
+    x = keras.Input((4,), name="x")
+    network = keras.Model(x, {"y": keras.ops.erfinv(x)})
+    with pytest.raises(ValueError, match=r"^net\.tflite: cannot be converted to litert: Custom ops: Erfinv$"):
+        conversion.write_converted({"net": network}, ["litert"], tmp_path)
+
+
+def test_formats_that_cannot_be_written_are_named(tmp_path, monkeypatch):
+    system = small_single_network()
+    with pytest.raises(ValueError, match="--convert must be some of litert, onnx, got 'torch'"):
+        export_single_network(random_pose_unet(system), system, tmp_path / "model", ["torch"])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"--convert=onnx needs tf2onnx, onnx, onnxruntime, not installed here: pip"):
+        export_single_network(random_pose_unet(system), system, tmp_path / "model", ["onnx"])
+    assert not list(tmp_path.iterdir())

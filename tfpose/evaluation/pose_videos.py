@@ -1,0 +1,55 @@
+"""Videos of what was found in a split: poses and identities drawn over the frames."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfpose.data.pictures import decode_window
+from tfpose.data.records import RecordTable
+from tfpose.inference.results import rows_by_sequence
+from tfpose.posetrack import PoseSequence, poses_from_frame
+from tfpose.video_files import VideoFileWriter
+from tfpose.visualization import draw_identities, draw_poses
+
+
+def write_pose_videos(
+    directory: str | pathlib.Path,
+    table: RecordTable,
+    sequences: Sequence[PoseSequence],
+    count: int,
+    joint_threshold: float,
+    frames_per_second: float,
+) -> list[pathlib.Path]:
+    """Writes <sequence>.webm for `count` videos of a table, evenly spread over them.
+
+    Args:
+        directory: is made where it is missing.
+        table: the records.
+        sequences: tracked poses, of each video of the table, with its frames in order.
+        count: of videos, all at most.
+        joint_threshold: joints with a lower score are not drawn.
+        frames_per_second: of the written videos.
+
+    Returns:
+        The paths.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    rows = rows_by_sequence(table)
+    chosen = np.unique(np.linspace(0, len(sequences) - 1, min(count, len(sequences))).round().astype(int))
+    paths = []
+    for number in chosen:
+        sequence = sequences[number]
+        paths.append(pathlib.Path(directory) / f"{sequence.name}.webm")
+        with VideoFileWriter(paths[-1], frames_per_second) as writer:
+            for row, frame in zip(rows[sequence.name], sequence.frames, strict=True):
+                size = (0, 0, int(table.images["height"][row]), int(table.images["width"][row]))
+                picture = decode_window(table.read_image_bytes(row), size)
+                poses = poses_from_frame(frame)
+                picture = draw_poses(picture, poses, sequence.skeleton, joint_threshold)
+                writer.write(draw_identities(picture, poses, joint_threshold))
+    return paths

@@ -1,0 +1,239 @@
+"""Predicts a split with the single heatmap network, and finds the thresholds that suit it best."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfpose.data.records import RecordTable
+from tfpose.evaluation.metrics_file import without_nan
+from tfpose.evaluation.progress import LateProgress
+from tfpose.evaluation.single_network_search import (
+    OBJECTIVES,
+    SearchCase,
+    SearchSystem,
+    peak_settings,
+    search_by_coordinates,
+    search_thresholds,
+)
+from tfpose.evaluation.splits import SplitPrediction
+from tfpose.evaluation.tracker_search import TUNING_FILE, describe_trials
+from tfpose.evaluation.tuned_settings import TUNED_INFERENCE
+from tfpose.inference.frame_peaks import Peaks
+from tfpose.inference.results import ground_truth_sequences, rows_by_sequence, sequences_from_poses
+from tfpose.inference.single_network import (
+    FrameNetwork,
+    PersonNetwork,
+    build_peak_function,
+    predict_frames,
+    predict_table_peaks,
+)
+from tfpose.inference.single_network_system import (
+    SingleNetworkSystem,
+    build_inference_network,
+    check_network,
+    read_single_network_system,
+    with_inference,
+)
+from tfpose.json_files import write_json
+from tfpose.models.pose_unet import PoseUnet
+from tfpose.poses import no_poses
+from tfpose.posetrack import PoseSequence
+from tfpose.processes import num_cores
+from tfpose.tracking.tuning import Trial, expand_grid, format_trials
+from tfpose.training.checkpoints import load_for_inference
+
+BOXES = "around the joints that the single network found"
+# Fewer are done before another process has started.
+_TRIALS_PER_PROCESS = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedNetwork:
+    """The network of a training run, ready for inference.
+
+    Attributes:
+        system: with the thresholds of the config file.
+        network: in float32, batch normalisation merged.
+        weights: the file that they came from.
+    """
+
+    system: SingleNetworkSystem
+    network: PoseUnet
+    weights: pathlib.Path
+
+    @property
+    def parts(self) -> tuple[FrameNetwork, PersonNetwork]:
+        """As `inference.single_network` calls them."""
+        return self.network.find_joints, self.network.filter_joints
+
+
+def load_trained_network(
+    workdir: pathlib.Path, weights: str, network: Mapping[str, Any], inference: Mapping[str, Any]
+) -> TrainedNetwork:
+    """Loads what a training run left.
+
+    Args:
+        workdir: of the run.
+        weights: 'best' or 'last'.
+        network: arguments of `PoseUnetSettings`, as in the config file.
+        inference: arguments of `SingleNetworkSettings`.
+
+    Raises:
+        FileNotFoundError, ValueError: the run is missing, damaged or of another network.
+    """
+    system = with_inference(read_single_network_system(workdir), inference)
+    check_network(system, network, workdir)
+    model = system.build_network()
+    loaded = load_for_inference(model, workdir, weights)
+    return TrainedNetwork(system, build_inference_network(model, system), loaded)
+
+
+def predict_split(table: RecordTable, trained: TrainedNetwork, batch_size: int) -> SplitPrediction:
+    """Finds the people of every image of a table.
+
+    Args:
+        table: the records.
+        trained: the network.
+        batch_size: frames at a time.
+    """
+    system = trained.system
+    print(f"{trained.weights}: {table.num_images} images")
+    poses = predict_frames(
+        *trained.parts, table, system.fit, system.inference, system.skeleton, batch_size, show_progress=True
+    )
+    return SplitPrediction(
+        poses=poses,
+        skeleton=system.skeleton,
+        boxes=BOXES,
+        weights=str(trained.weights),
+        thresholds=dataclasses.asdict(system.inference),
+        # A score of 0 is a dropped joint, also where the threshold is 0.
+        joint_threshold=max(system.inference.joint_threshold, float(np.finfo(np.float32).tiny)),
+    )
+
+
+def tune_split(
+    table: RecordTable,
+    split: str,
+    trained: TrainedNetwork,
+    batch_size: int,
+    base: SearchSystem,
+    choices: Mapping[str, Sequence[Any]],
+    objective: str,
+    output_dir: pathlib.Path,
+    method: str = "grid",
+    num_processes: int | None = None,
+) -> SearchSystem:
+    """Runs the network once over annotated videos, tries combinations of settings on what it found.
+
+    Prints the table of all and writes tuning.json, which `read_tuned_settings` reads.
+
+    Args:
+        table: the records.
+        split: its name.
+        trained: the network.
+        batch_size: frames at a time.
+        base: what the values are changes of.
+        choices: values to try by setting, from `parse_search_choices`.
+        objective: of `OBJECTIVES`.
+        output_dir: for tuning.json.
+        method: 'grid' tries every combination, 'coordinates' changes one setting at a time.
+        num_processes: of a grid; None takes as many as there are cores.
+
+    Returns:
+        The best.
+
+    Raises:
+        ValueError: the table has no videos, or their annotations lack what PoseTrack's figures need.
+    """
+    truth = ground_truth_sequences(table)
+    if not truth:
+        raise ValueError(f"{table.shards[0].parent}: a search needs videos, found single photos only")
+    cases = build_cases(table, truth, _find_peaks(table, trained, batch_size, choices))
+    trials = _search_with_progress(cases, base, choices, OBJECTIVES[objective], method, num_processes)
+    best = base.with_changes(trials[0].settings)
+    labels = {
+        "weights": str(trained.weights),
+        "labels": f"{table.shards[0].parent} split {split}",
+        "sequences": len(cases),
+    }
+    path = output_dir / TUNING_FILE
+    write_json(path, without_nan(describe_search(trials, best, objective, base, labels)), indent=2)
+    print(format_trials(trials))
+    print(f"best {OBJECTIVES[objective]}: {best.to_flags()}")
+    print(f"written: {path}")
+    return best
+
+
+def _find_peaks(
+    table: RecordTable, trained: TrainedNetwork, batch_size: int, choices: Mapping[str, Sequence[Any]]
+) -> list[Peaks]:
+    system = trained.system
+    print(f"{trained.weights}: {table.num_images} images")
+    settings = peak_settings(system.inference, choices)
+    find_peaks = build_peak_function(*trained.parts, system.fit, settings)
+    return predict_table_peaks(find_peaks, table, system.fit, system.skeleton, batch_size, show_progress=True)
+
+
+def build_cases(table: RecordTable, truth: Sequence[PoseSequence], peaks: Sequence[Peaks]) -> list[SearchCase]:
+    """The videos of a table with the peaks of their images.
+
+    Args:
+        table: the records.
+        truth: from `ground_truth_sequences`.
+        peaks: of every image of the table, found under `peak_settings`.
+    """
+    skeleton = table.skeleton
+    empty = sequences_from_poses(table, [no_poses(skeleton.num_joints)] * table.num_images, skeleton)
+    rows = rows_by_sequence(table).values()
+    return [
+        SearchCase(true, frames, tuple(peaks[row] for row in of_video))
+        for true, frames, of_video in zip(truth, empty, rows, strict=True)
+    ]
+
+
+def _search_with_progress(
+    cases: Sequence[SearchCase],
+    base: SearchSystem,
+    choices: Mapping[str, Sequence[Any]],
+    objective: str,
+    method: str,
+    num_processes: int | None,
+) -> list[Trial]:
+    # A search by coordinates mostly ends after its second or third round.
+    num_trials = len(expand_grid(choices)) if method == "grid" else 2 * sum(map(len, choices.values()))
+    processes = min(num_processes or num_cores(), math.ceil(num_trials / _TRIALS_PER_PROCESS))
+    done: list[Trial] = []
+    with LateProgress("tuning", "trials") as progress:
+
+        def show(trial: Trial) -> None:
+            done.append(trial)
+            progress(len(done), max(num_trials, len(done) + 1) if method == "coordinates" else num_trials)
+
+        if method == "coordinates":
+            return search_by_coordinates(cases, base, choices, objective, show)
+        return search_thresholds(cases, base, choices, objective, processes, show)
+
+
+def describe_search(
+    trials: Sequence[Trial], best: SearchSystem, objective: str, base: SearchSystem, labels: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of tuning.json, as the tracker's, with the settings of the network beside those of the tracker."""
+    content = describe_trials(trials, best.tracker, objective, base.tracker, labels)
+    content["best"] |= {"flags": best.to_flags(), "inference": _describe_inference(best)}
+    tracker = content["provenance"]["base"]
+    content["provenance"] |= {
+        "base": {"tracker": tracker, "inference": _describe_inference(base)},
+        "metrics": list(trials[0].scores),
+    }
+    return content
+
+
+def _describe_inference(system: SearchSystem) -> dict[str, Any]:
+    return {name: getattr(system.thresholds, name) for name in TUNED_INFERENCE}

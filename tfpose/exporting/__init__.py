@@ -1,0 +1,1 @@
+"""SavedModels and other forms of trained networks for use without tfpose."""

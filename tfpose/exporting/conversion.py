@@ -1,0 +1,133 @@
+"""Bare networks as files for other runtimes: LiteRT (TensorFlow Lite) and ONNX.
+
+What is around the networks, from finding heads to reading maps, stays with the program that runs them; see
+`tfpose.inference`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+Arrays = dict[str, np.ndarray]
+SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
+# Of the largest value of an output, or of 1 where all are smaller.
+TOLERANCE = 1e-4
+_ONNX_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
+_ONNX_OPSET = 17
+_LITERT_OPERATORS = ("Custom ops:", "Flex ops:")
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Tells whether networks can be written in these formats here.
+
+    Raises:
+        ValueError: a format is unknown, or needs packages that are not installed.
+    """
+    unknown = [name for name in formats if name not in SUFFIXES]
+    if unknown:
+        raise ValueError(f"--convert must be some of {', '.join(SUFFIXES)}, got {unknown[0]!r}")
+    missing = [name for name in _ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if "onnx" in formats and missing:
+        raise ValueError(f"--convert=onnx needs {', '.join(missing)}, not installed here: pip install 'tfpose[onnx]'")
+
+
+def write_converted(
+    networks: Mapping[str, keras.Model], formats: Sequence[str], directory: pathlib.Path
+) -> dict[str, float]:
+    """Writes each network in each format, after its outputs have been compared with those of the original.
+
+    Args:
+        networks: by file name, each with a dict of outputs and batch normalisation merged; any batch size.
+        formats: of `SUFFIXES`.
+        directory: for `<name>.tflite` and `<name>.onnx`; names of inputs and outputs are those of the network.
+
+    Returns:
+        By file name the largest difference of any output, as a share of its largest value or of 1.
+
+    Raises:
+        ValueError: as `check_formats`; an operator has no counterpart, or the outputs differ by more than `TOLERANCE`.
+    """
+    check_formats(formats)
+    converters = {"litert": _convert_to_litert, "onnx": _convert_to_onnx}
+    directory.mkdir(parents=True, exist_ok=True)
+    differences = {}
+    for name, network in networks.items():
+        for file_format in formats:
+            path = directory / f"{name}{SUFFIXES[file_format]}"
+            try:
+                data, run = converters[file_format](network)
+                difference = compare_outputs(network, run)
+            except Exception as error:  # Converters let through whatever their libraries raise.
+                reason = _describe_failure(error)
+                raise ValueError(f"{path.name}: cannot be converted to {file_format}: {reason}") from error
+            if not difference <= TOLERANCE:
+                raise ValueError(f"{path.name}: should give the network's outputs to {TOLERANCE}, found {difference}")
+            path.write_bytes(data)
+            differences[path.name] = difference
+    return differences
+
+
+def compare_outputs(network: keras.Model, run: Callable[[Arrays], Arrays], batch_size: int = 2) -> float:
+    """The largest difference between a network's outputs and those of its converted form on random inputs.
+
+    Args:
+        network: with a dict of outputs.
+        run: from inputs by name to outputs by name.
+        batch_size: of the inputs.
+
+    Returns:
+        As a share of the output's largest value, or of 1 where all are smaller; NaN if an output is not finite.
+    """
+    rng = np.random.default_rng(0)
+    inputs = [rng.uniform(-1, 1, (batch_size, *tensor.shape[1:])).astype(np.float32) for tensor in network.inputs]
+    expected = network(inputs if len(inputs) > 1 else inputs[0], training=False)
+    found = run(dict(zip(_input_names(network), inputs, strict=True)))
+    shares = []
+    for name, values in expected.items():
+        values = keras.ops.convert_to_numpy(values)
+        shares.append(np.abs(found[name] - values).max() / max(1.0, np.abs(values).max()))
+    return float(np.max(shares))
+
+
+def _describe_failure(error: Exception) -> str:
+    """One line; of LiteRT's many the one that names the operators without counterpart."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return next((line for line in lines if line.startswith(_LITERT_OPERATORS)), lines[0])
+
+
+def _input_names(network: keras.Model) -> list[str]:
+    return [tensor.name for tensor in network.inputs]
+
+
+def _convert_to_litert(network: keras.Model) -> tuple[bytes, Callable[[Arrays], Arrays]]:
+    data = tf.lite.TFLiteConverter.from_keras_model(network).convert()
+
+    def run(inputs: Arrays) -> Arrays:
+        return tf.lite.Interpreter(model_content=data).get_signature_runner()(**inputs)
+
+    return data, run
+
+
+def _convert_to_onnx(network: keras.Model) -> tuple[bytes, Callable[[Arrays], Arrays]]:
+    import onnxruntime
+    import tf2onnx
+
+    def call(*tensors: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        return network(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
+
+    signature = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in network.inputs]
+    model, _ = tf2onnx.convert.from_function(tf.function(call), input_signature=signature, opset=_ONNX_OPSET)
+    data = model.SerializeToString()
+
+    def run(inputs: Arrays) -> Arrays:
+        session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, inputs), strict=True))
+
+    return data, run

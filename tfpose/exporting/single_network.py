@@ -1,0 +1,86 @@
+"""The single heatmap network as a SavedModel: encoded images in, poses out.
+
+- `serving_default`: `image_bytes` string [batch] (JPEG or PNG, of any sizes) -> `keypoints` float32 [batch, persons,
+  joints, 3] (x, y, score in pixels of each image; score 0 for a joint that was not found), `boxes` [batch, persons, 4]
+  (x1, y1, x2, y2 around the joints), `scores` [batch, persons], `num_persons` int32 [batch]. Padded with zeros to the
+  most persons of the batch.
+- `heatmaps`: the bare frame network, `images` float32 [batch, height, width, 3] normalised and of the network's size ->
+  `head_maps` [batch, height / 4, width / 4, 1] and `joint_maps` [batch, height / 4, width / 4, joints] of all people.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from tfpose.data.picture_tensors import read_frame
+from tfpose.exporting.saved_model import write_saved_model
+from tfpose.inference.single_network import predict_people
+from tfpose.inference.single_network_system import SingleNetworkSystem, build_inference_network
+from tfpose.models.pose_unet import PoseUnet
+
+
+class SingleNetworkModule(tf.Module):
+    """The exported functions, around the one inference function of evaluation and prediction."""
+
+    def __init__(self, network: PoseUnet, system: SingleNetworkSystem) -> None:
+        super().__init__(name="single_network")
+        self.network = build_inference_network(network, system)
+        self.system = system
+
+    def signatures(self) -> dict[str, Callable]:
+        """Concrete functions by signature name."""
+        image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
+        images = tf.TensorSpec([None, *self.system.fit.input_size, 3], tf.float32, name="images")
+        return {
+            "serving_default": tf.function(self.find_people).get_concrete_function(image_bytes),
+            "heatmaps": tf.function(self.find_heatmaps).get_concrete_function(images),
+        }
+
+    def find_heatmaps(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The signature `heatmaps`."""
+        maps = self.network.find_joints(images)
+        return {name: maps[name] for name in ("head_maps", "joint_maps")}
+
+    def find_people(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The signature `serving_default`."""
+        fit = self.system.fit
+        frames, sizes = tf.map_fn(
+            lambda data: read_frame(data, fit),
+            image_bytes,
+            fn_output_signature=(tf.TensorSpec([*fit.input_size, 3], tf.uint8), tf.TensorSpec([2], tf.int64)),
+            parallel_iterations=1,
+        )
+        # Fused convolutions fail on a batch of nothing.
+        is_empty = tf.cast(tf.equal(tf.size(image_bytes), 0), tf.int32)
+        frames = tf.pad(frames, [[0, is_empty], [0, 0], [0, 0], [0, 0]])
+        matrices = fit.image_from_heatmap(tf.pad(sizes, [[0, is_empty], [0, 0]], constant_values=1))
+        networks = self.network.find_joints, self.network.filter_joints
+        found = predict_people(*networks, frames, matrices, self.system.inference)
+        return {name: values[: tf.size(image_bytes)] for name, values in found.items()}
+
+
+def export_single_network(
+    network: PoseUnet, system: SingleNetworkSystem, output: str | pathlib.Path, formats: Sequence[str] = ()
+) -> list[str]:
+    """Writes the SavedModel of a trained network; an existing one is replaced when the new one is whole.
+
+    Args:
+        network: as trained, under any precision; the export computes in float32, batch normalisation folded in.
+        system: what belongs to the network; its thresholds become those of the SavedModel.
+        output: folder of the SavedModel.
+        formats: 'litert' and 'onnx' write the bare networks too: `frame`, which runs once for a picture, and `person`,
+            which runs for each head, with inputs and outputs as in `tfpose.models.pose_unet`.
+
+    Returns:
+        What was written, in words.
+
+    Raises:
+        OSError: if it cannot be written, or `output` holds something that is not a SavedModel.
+        ValueError: a network cannot be written in one of the formats.
+    """
+    module = SingleNetworkModule(network, system)
+    networks = {"frame": module.network.frame, "person": module.network.person}
+    return write_saved_model(module, module.signatures, output, networks, formats)
