@@ -1,0 +1,506 @@
+"""python -m tfpose.pretrained: from files as others publish them to heatmaps, configs and scores."""
+
+from __future__ import annotations
+
+import http.server
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from checkpoint_writers import WRITERS, Reduce, write_legacy, write_zip
+from record_writing import synthetic_image, write_dataset
+
+from tfpose.inference.keypoint_system import read_keypoint_system
+from tfpose.models.pose_resnet import build_pose_resnet
+from tfpose.pretrained.checkpoint_files import read_checkpoint_file
+from tfpose.pretrained.conversion import convert_checkpoint
+from tfpose.pretrained.import_settings import ImportSettings, parse_size
+from tfpose.pretrained.pose_resnet import torch_names_of
+from tfpose.pretrained.pose_resnet_system import infer_system
+from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS, checkpoint_at, expected_scores
+from tfpose.pretrained.recognition import recognize
+from tfpose.skeletons import COCO17, POSETRACK15, POSETRACK18
+from tfpose.training.checkpoints import load_for_inference
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+# Of the maps' standard deviation; the mildest mistake moves them by 3e-2.
+TOLERANCE = 1e-4
+
+
+def convert(path, **settings):
+    """Converts; returns the work folder."""
+    output = path.parent / "out" / f"{path.name.split('.')[0]}.weights.h5"
+    convert_checkpoint(path, output, ImportSettings(**settings))
+    return output.with_name(output.name.removesuffix(".weights.h5"))
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    """A folder for large files."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+def load(workdir):
+    system = read_keypoint_system(workdir)
+    network = system.build_network()
+    load_for_inference(network, workdir)
+    return system, network
+
+
+def load_config(workdir):
+    spec = importlib.util.spec_from_file_location("imported_config", workdir.with_name(f"{workdir.name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+# Golden weights in the files of their families.
+
+
+def with_prefix(prefix, arrays):
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def old_head(arrays):
+    return {name.replace("head.", "keypoint_head.", 1): array for name, array in arrays.items()}
+
+
+GOLDEN_FILES = {
+    "Microsoft R50": (write_legacy, "r50_j17", 0, "pose_resnet_50_384x288.pth.tar", lambda arrays: arrays, "bgr"),
+    "Microsoft R50 in training": (
+        *(write_zip, "r50_j17", 0, "checkpoint.pth.tar"),
+        lambda a: {"epoch": 9, "model": "pose_resnet", "state_dict": with_prefix("module.", a), "optimizer": {}},
+        "bgr",
+    ),
+    "Microsoft R50 with 15 joints": (write_zip, "r50_j15", 1, "posetrack.pth", lambda arrays: arrays, "bgr"),
+    "Microsoft R152": (write_legacy, "r152_j17", 0, "pose_resnet_152_384x288.pth.tar", lambda arrays: arrays, "bgr"),
+    "MMPose R50": (
+        *(write_zip, "mmpose_r50", 0, "td-hm_res50_coco-384x288-7b8db90e.pth"),
+        lambda arrays: {"meta": {"mmengine_version": "0.10"}, "state_dict": arrays},
+        "rgb",
+    ),
+    "MMPose 0.x R50": (
+        *(write_legacy, "mmpose_r50", 0, "res50_coco_384x288.pth"),
+        lambda arrays: {"meta": {}, "state_dict": old_head(arrays)},
+        "rgb",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def golden_maps(golden_dir):
+    with np.load(golden_dir / "simple_baseline" / "network_heatmaps.npz") as data:
+        return dict(data)
+
+
+@pytest.mark.parametrize("what", GOLDEN_FILES)
+def test_files_of_the_families_give_the_golden_heatmaps(what, make_arrays, golden_maps, scratch):
+    write, key, salt, name, wrap, channel_order = GOLDEN_FILES[what]
+    write(scratch / name, wrap(make_arrays(key, salt)))
+    system, network = load(convert(scratch / name))
+    assert system.normalization.channel_order == channel_order
+    assert system.skeleton == (POSETRACK15 if key == "r50_j15" else COCO17)
+    maps_key = {"mmpose_r50": "r50_j17"}.get(key, key)
+    heatmaps = np.asarray(network(golden_maps["noise"], training=False))[:, ::4, ::4]
+    assert np.abs(heatmaps - golden_maps[maps_key]).max() < TOLERANCE * golden_maps[f"{maps_key}_std"]
+
+
+@pytest.fixture(scope="module")
+def golden_imports(make_arrays, tmp_path_factory):
+    """The golden R50 as a file of each family and as one of Caffe style, converted."""
+    folder = tmp_path_factory.mktemp("imports")
+    write_zip(folder / "microsoft.pth", make_arrays("r50_j17", 0))
+    write_zip(folder / "mmpose.pth", {"meta": {}, "state_dict": make_arrays("mmpose_r50", 0)})
+    write_zip(folder / "pose_resnet_50_caffe.pth", make_arrays("r50_j17", 0))
+    yield {path.stem: convert(path) for path in sorted(folder.glob("*.pth"))}
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("family", ["microsoft", "mmpose"])
+def test_a_picture_gives_the_golden_heatmaps_of_its_family_and_not_of_the_other(golden_imports, family, shared_dir):
+    """From the picture's bytes: order of the channels, mean and std are those of the family."""
+    system, network = load(golden_imports[family])
+    folder = shared_dir / "golden" / "simple_baseline"
+    with np.load(folder / "inputs.npz") as inputs, np.load(folder / "heatmaps_r50_j17.npz") as maps:
+        crop = inputs["crop_u8_bgr"][None, :, :, ::-1]
+        heatmaps = np.asarray(network(system.normalization(crop), training=False))
+        deviations = {}
+        for name in ("microsoft", "mmpose"):
+            expected = maps[f"crop_{name}"].transpose(0, 2, 3, 1)
+            deviations[name] = np.abs(heatmaps - expected).max() / expected.std()
+    other = {"microsoft": "mmpose", "mmpose": "microsoft"}[family]
+    assert deviations[family] < TOLERANCE
+    assert deviations[other] > 0.1
+
+
+def test_the_wrong_stride_would_be_seen(golden_imports, golden_maps, golden_dir):
+    """A file of Caffe style is recognised by its name; the same weights then give other heatmaps."""
+    system, network = load(golden_imports["pose_resnet_50_caffe"])
+    assert system.network["stride_in"] == "1x1"
+    heatmaps = np.asarray(network(golden_maps["noise"], training=False))[:, ::4, ::4]
+    deviation = np.abs(heatmaps - golden_maps["r50_j17"]).max() / golden_maps["r50_j17_std"]
+    wrong = json.loads((golden_dir / "simple_baseline" / "network_wrong_imports.json").read_text())["deviation"]
+    assert deviation == pytest.approx(wrong["stride on the first 1x1 (caffe style)"], rel=0.5)
+
+
+@pytest.mark.parametrize("family", ["microsoft", "mmpose"])
+def test_input_of_each_family_is_normalised_as_there(golden_imports, family):
+    """By hand: Microsoft's code feeds blue where the weights of ImageNet know red."""
+    system = read_keypoint_system(golden_imports[family])
+    red, green, blue = pixel = np.array([200, 100, 50], np.uint8)
+    positions = (blue, green, red) if family == "microsoft" else (red, green, blue)
+    expected = [
+        (float(value) / 255 - mean) / std
+        for value, mean, std in zip(positions, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
+    ]
+    np.testing.assert_allclose(np.asarray(system.normalization(pixel[None])), [expected], rtol=1e-5)
+
+
+# Small networks from here on.
+
+
+def small_arrays(num_joints=17, depth=18, seed=0, deconv_filters=8):
+    """Random weights under PyTorch's names."""
+    network = build_pose_resnet(num_joints, depth, (32, 32), base_width=4, deconv_filters=deconv_filters)
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for name, variable in torch_names_of(network).items():
+        value = rng.uniform(0.5, 1.5, variable.shape).astype(np.float32) * (0.1 if len(variable.shape) == 4 else 1)
+        arrays[name] = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
+    return arrays
+
+
+def mmpose_arrays(arrays):
+    is_head = {name: name.startswith(("deconv_layers.", "final_layer.")) for name in arrays}
+    return {("head." if is_head[name] else "backbone.") + name: array for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_every_depth_is_recognised(depth, kind, tmp_path):
+    path = tmp_path / "network.pth"
+    WRITERS[kind](path, small_arrays(depth=depth))
+    imported = infer_system(path, recognize(read_checkpoint_file(path)), ImportSettings())
+    assert imported.system.network["depth"] == depth
+    assert imported.system.network["base_width"] == 4
+
+
+def test_config_and_weights_fit_together(tmp_path):
+    arrays = small_arrays()
+    write_zip(tmp_path / "small_64x32.pth", arrays)
+    workdir = convert(tmp_path / "small_64x32.pth")
+    system, network = load(workdir)
+    config = load_config(workdir)
+    for section, expected in system.to_dict().items():
+        if section in ("network", "normalization"):
+            assert config[section].to_dict() == expected
+    assert config.network.input_size == (64, 32)
+    assert config.inference.to_dict() == system.to_dict()["keypoints"]
+    assert config.selection.to_dict() == system.to_dict()["selection"]
+    assert config.crop.to_dict() == {k: v for k, v in system.to_dict()["crop"].items() if k != "crop_size"}
+    assert config.crop.margin_scale == 1.25
+    assert (config.skeleton, config.initialize.source_workdir) == ("coco17", str(workdir))
+    final = network.get_layer("heatmaps").get_weights()
+    np.testing.assert_array_equal(final[0][0, 0].T, arrays["final_layer.weight"][:, :, 0, 0])
+    written = {path.name for path in workdir.parent.iterdir()}
+    assert written == {"small_64x32", "small_64x32.py", "small_64x32.weights.h5"}
+    assert {path.name for path in workdir.iterdir()} == {"best.weights.h5", "model.weights.h5", "keypoint_system.json"}
+
+
+MMENGINE_CONFIG = """
+codec = dict(
+    heatmap_size=(16, 24), input_size=(
+        64,
+        96,
+    ), sigma=2, type='MSRAHeatmap', unbiased=True)
+model = dict(backbone=dict(depth=50, style='caffe', type='ResNet'))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "settings", "expected"),
+    [
+        ("x.pth", "", {}, ((384, 288), "3x3", "quarter", "stride", True)),
+        ("pose_resnet_50_256x192.pth.tar", "", {}, ((256, 192), "3x3", "quarter", "stride", True)),
+        (
+            "td-hm_res50_8xb64-210e_coco-256x192-04af38ce_20220923.pth",
+            "",
+            {},
+            ((256, 192), "3x3", "quarter", "stride", True),
+        ),
+        ("td-hm_res50_dark-8xb64-210e_coco-384x288-8b90b538.pth", "", {}, ((384, 288), "3x3", "dark", "stride", True)),
+        ("res50_udp_coco_256x192.pth", "", {}, ((256, 192), "3x3", "udp", "udp", False)),
+        ("pose_resnet_50_caffe_256x192.pth.tar", "", {}, ((256, 192), "1x1", "quarter", "stride", True)),
+        ("epoch_210.pth", MMENGINE_CONFIG, {}, ((96, 64), "1x1", "dark", "stride", True)),
+        (
+            *("res50_dark_384x288.pth", MMENGINE_CONFIG),
+            {"input_size": (64, 32), "stride_in": "3x3", "decoding": "quarter"},
+            ((64, 32), "3x3", "quarter", "stride", True),
+        ),
+    ],
+)
+def test_settings_come_from_flags_config_and_name_in_this_order(name, config, settings, expected, tmp_path):
+    path = tmp_path / name
+    write_zip(path, {"meta": {"cfg": config}, "state_dict": mmpose_arrays(small_arrays())})
+    system = infer_system(path, recognize(read_checkpoint_file(path)), ImportSettings(**settings)).system
+    keypoints = system.keypoints
+    found = (
+        system.crop.crop_size,
+        system.network["stride_in"],
+        keypoints.decoding,
+        system.crop.convention,
+        keypoints.shift_one_cell,
+    )
+    assert found == expected
+    assert keypoints.use_flip_test
+
+
+def infer_skeleton(path, num_joints, meta=None, skeleton=""):
+    write_zip(path, {"meta": meta or {}, "state_dict": mmpose_arrays(small_arrays(num_joints))})
+    settings = ImportSettings(skeleton=str(skeleton))
+    return infer_system(path, recognize(read_checkpoint_file(path)), settings)
+
+
+def test_joints_come_from_flag_description_name_and_number(tmp_path):
+    assert infer_skeleton(tmp_path / "a.pth", 17).system.skeleton == COCO17
+    assert infer_skeleton(tmp_path / "a.pth", 15).system.skeleton == POSETRACK15
+    assert infer_skeleton(tmp_path / "res50_posetrack18.pth", 17).system.skeleton == POSETRACK18
+    described = {"dataset_meta": {"keypoint_id2name": dict(enumerate(POSETRACK18.joints))}}
+    assert infer_skeleton(tmp_path / "a.pth", 17, described).system.skeleton == POSETRACK18
+    assert infer_skeleton(tmp_path / "a.pth", 17, described, "coco17").system.skeleton == COCO17
+    annotations = tmp_path / "own.json"
+    annotations.write_text(json.dumps({"categories": [{"name": "cow", "keypoints": ["left_horn", "right_horn"]}]}))
+    skeleton = infer_skeleton(tmp_path / "a.pth", 2, skeleton=annotations).system.skeleton
+    assert (skeleton.joints, skeleton.flip_order.tolist()) == (("left_horn", "right_horn"), [1, 0])
+
+
+def test_unknown_joints_are_not_mirrored(tmp_path):
+    imported = infer_skeleton(tmp_path / "pose_resnet_50_256x256.pth", 16)
+    assert imported.system.skeleton.num_joints == 16
+    assert not imported.system.keypoints.use_flip_test
+    assert "no flip test" in imported.findings["joints"].source
+
+
+def test_a_skeleton_that_does_not_fit_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="--skeleton=posetrack15 has 15 joints, but the network has 17 heatmaps"):
+        infer_skeleton(tmp_path / "a.pth", 17, skeleton="posetrack15")
+    with pytest.raises(ValueError, match="--skeleton must be one of coco17, .* got 'cat'"):
+        infer_skeleton(tmp_path / "a.pth", 17, skeleton="cat")
+
+
+@pytest.mark.parametrize("text", ["384", "384x", "x288", "384x290", "0x32", "a", "-32x32"])
+def test_sizes_that_cannot_be_are_errors(text):
+    with pytest.raises(ValueError, match="input.size must be HEIGHTxWIDTH"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.pop("layer2.0.downsample.0.weight"), "missing: layer2.0.downsample.0.weight"),
+        (lambda a: a.pop("bn1.running_var"), "missing: bn1.running_var"),
+        (lambda a: a.pop("final_layer.weight"), "final_layer.weight: expected shape .* found no such tensor"),
+        (lambda a: a.update(surplus=np.zeros(1, np.float32)), "not in the model: surplus"),
+        (
+            lambda a: a.update({"layer4.1.bn2.bias": np.zeros(5, np.float32)}),
+            r"layer4.1.bn2.bias: expected shape \(32,\)",
+        ),
+        (lambda a: a.update({"final_layer.bias": np.zeros(3, np.float32)}), "final_layer.bias: expected shape"),
+        (lambda a: a.update({"conv1.weight": np.zeros((4, 3, 7, 5), np.float32)}), "conv1.weight: expected shape"),
+        (lambda a: a.update({"bn1.bias": np.full(4, np.inf, np.float32)}), "bn1.bias: expected finite numbers"),
+        (lambda a: a.update({"layer3.2.conv1.weight": np.zeros(1, np.float32)}), r"blocks per stage .* \(2, 2, 3, 2\)"),
+        (lambda a: a.update({"layer1.0.conv3.weight": np.zeros(1, np.float32)}), r"\(2, 2, 2, 2\) bottlenecks"),
+    ],
+)
+@pytest.mark.parametrize("kind", WRITERS)
+def test_tensors_that_do_not_fit_are_named_and_nothing_is_written(change, message, kind, tmp_path):
+    arrays = small_arrays()
+    change(arrays)
+    WRITERS[kind](tmp_path / "wrong.pth", arrays)
+    with pytest.raises(ValueError, match=message) as caught:
+        convert(tmp_path / "wrong.pth")
+    assert str(tmp_path / "wrong.pth") in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"fc.weight": 0, "layer1.0.conv1.weight": 0}, "found an ImageNet classifier without heatmaps"),
+        ({"backbone.conv1.weight": 0, "backbone.bn1.bias": 0}, "found 2 tensors such as backbone.conv1.weight"),
+        ({"encoder.weight": 0}, "found 1 tensors such as encoder.weight"),
+        ({"head.final_layer.weight": 0}, "found 1 tensors such as head.final_layer.weight"),
+    ],
+)
+def test_networks_of_other_kinds_are_refused(content, message, tmp_path):
+    write_zip(tmp_path / "other.pth", {name: np.zeros(3, np.float32) for name in content})
+    with pytest.raises(ValueError, match=message):
+        convert(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "expected named tensors, found a list"),
+        ({"epoch": 3}, "expected named tensors, found none; it holds epoch"),
+        ({"state_dict": {"conv1.weight": np.zeros(3, np.float32), "x": 5}}, "x: expected a tensor, found a int"),
+    ],
+)
+def test_files_without_named_tensors_are_refused(content, message, tmp_path):
+    write_zip(tmp_path / "other.pth", content)
+    with pytest.raises(ValueError, match=message):
+        convert(tmp_path / "other.pth")
+
+
+def test_logs_of_training_do_not_disturb(tmp_path):
+    """mmengine's checkpoints hold its logs: objects of a class of its own, and methods by getattr."""
+    log = Reduce("mmengine.logging.history_buffer.HistoryBuffer")
+    method = Reduce("__builtin__.getattr", log, "mean")
+    hub = {"log_scalars": {"train/loss": log}, "methods": {"mean": method}}
+    write_zip(tmp_path / "best.pth", {"message_hub": hub, "meta": {}, "state_dict": mmpose_arrays(small_arrays())})
+    assert load(convert(tmp_path / "best.pth"))[0].normalization.channel_order == "rgb"
+
+
+def test_files_of_others_are_not_overwritten_but_ours_are(tmp_path):
+    write_zip(tmp_path / "small.pth", small_arrays())
+    (tmp_path / "out").mkdir()
+    precious = tmp_path / "out" / "small.py"
+    precious.write_text("print('precious')\n")
+    with pytest.raises(FileExistsError, match="small.py: exists and was not written by this program"):
+        convert(tmp_path / "small.pth")
+    assert precious.read_text() == "print('precious')\n"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.py"]
+    precious.unlink()
+    (tmp_path / "out" / "small" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "out" / "small" / "checkpoints" / "step_00000010.npz").touch()
+    with pytest.raises(FileExistsError, match="small: is the work folder of a training"):
+        convert(tmp_path / "small.pth")
+    (tmp_path / "out" / "small" / "checkpoints" / "step_00000010.npz").unlink()
+    convert(tmp_path / "small.pth")
+    changed = small_arrays(seed=1)
+    write_zip(tmp_path / "small.pth", changed)
+    _, network = load(convert(tmp_path / "small.pth"))
+    np.testing.assert_array_equal(network.get_layer("heatmaps").get_weights()[1], changed["final_layer.bias"])
+
+
+def test_a_file_name_cannot_put_code_into_the_config(tmp_path):
+    name = 'x""";open("trace","w");""".pth'
+    write_zip(tmp_path / name, small_arrays())
+    output = tmp_path / "out" / 'y""";1÷0;"\\".weights.h5'
+    convert_checkpoint(tmp_path / name, output, ImportSettings())
+    workdir = output.with_name(output.name.removesuffix(".weights.h5"))
+    config = load_config(workdir)
+    assert config.initialize.source_workdir == str(workdir)
+    assert "open(" in workdir.with_name(f"{workdir.name}.py").read_text()
+
+
+def test_public_checkpoints_are_whole_entries():
+    for name, public in PUBLIC_CHECKPOINTS.items():
+        assert public.url.startswith("https://")
+        assert "AP" in public.expected
+        if name.startswith(("mmpose", "detectron2")):
+            assert public.sha256_prefix and public.sha256_prefix in public.file_name
+    assert PUBLIC_CHECKPOINTS["mmpose_r50_384x288"].sha256_prefix == "7b8db90e"
+    assert PUBLIC_CHECKPOINTS["detectron2_x101_3x"].sha256_prefix == "5ad38f"
+    assert expected_scores(pathlib.Path("pose_resnet_152_384x288.pth.tar")) == "74.3 keypoint AP"
+    known = PUBLIC_CHECKPOINTS["mmpose_r152_384x288"]
+    assert expected_scores(pathlib.Path(known.file_name)) == "75.0 keypoint AP"
+    assert expected_scores(pathlib.Path("model_final.pkl")) == ""
+    assert checkpoint_at(known.url) == ("mmpose_r152_384x288", known)
+
+
+# As a user runs it.
+
+
+def run(*arguments, cwd=PROJECT):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "expected one argument, a checkpoint file or the name of a public one .* got none"),
+        (["a", "b"], "got a b"),
+        (["nothing.pth", "--output=x.weights.h5"], "nothing.pth: no such file, and not the name of a public"),
+        (["{evil}"], "--output must be given with a file"),
+        (["{evil}", "--output=x.h5"], "--output must end in .weights.h5, .* got 'x.h5'"),
+        (["{evil}", "--output={tmp}/x.weights.h5"], "evil.pth: it asks for 'posix.system'.*nothing was executed"),
+        (["{evil}", "--output={tmp}/x.weights.h5", "--input_size=3"], "--input_size must be HEIGHTxWIDTH.*got '3'"),
+        (["microsoft_r50_384x288"], "only a browser gets at it, https://drive.google.com"),
+        (["http://127.0.0.1:9/x.pth", "--cache={tmp}/cache"], "cannot download http://127.0.0.1:9/x.pth: no conn"),
+    ],
+)
+def test_bad_calls_end_with_one_line(arguments, message, tmp_path):
+    write_zip(tmp_path / "evil.pth", {"x": Reduce("posix.system", f"touch {tmp_path}/trace")})
+    done = run("-m", "tfpose.pretrained", *(a.format(evil=tmp_path / "evil.pth", tmp=tmp_path) for a in arguments))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert re.search(message, lines[0])
+    assert not (tmp_path / "trace").exists()
+
+
+def test_the_list_names_every_public_checkpoint():
+    done = run("-m", "tfpose.pretrained", "list")
+    assert done.returncode == 0, done.stderr
+    for name, public in PUBLIC_CHECKPOINTS.items():
+        assert name in done.stdout
+        assert public.url in done.stdout
+
+
+@pytest.fixture
+def served(tmp_path):
+    """The address of a folder."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(folder))
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_from_an_address_to_scores_in_two_commands(served, tmp_path):
+    folder, address = served
+    write_legacy(folder / "pose_resnet_18_64x32.pth.tar", small_arrays())
+    for split, seed in (("train2017", 0), ("val2017", 1)):
+        write_dataset(
+            tmp_path / "data" / "coco_keypoints", COCO17, [synthetic_image(seed, COCO17, num_people=2)], split
+        )
+    converted = run(
+        *("-m", "tfpose.pretrained", f"{address}/pose_resnet_18_64x32.pth.tar"),
+        *("--output=models/small.weights.h5", f"--cache={tmp_path / 'cache'}"),
+        cwd=tmp_path,
+    )
+    assert converted.returncode == 0, converted.stderr
+    assert "pose_resnet of Microsoft's human-pose-estimation.pytorch (PyTorch file of the" in converted.stdout
+    assert "input size: 64x32 (the file name)" in converted.stdout
+    evaluated = run(
+        *(PROJECT / "eval_main.py", "--config=models/small.py", "--workdir=models/small", "--output_dir=results"),
+        cwd=tmp_path,
+    )
+    assert evaluated.returncode == 0, evaluated.stderr
+    metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
+    assert "AP" in metrics["coco"]
+    people = json.loads((tmp_path / "results" / "predictions.json").read_text())
+    assert len(people) == 2

@@ -1,0 +1,45 @@
+"""The settings of a Keypoint R-CNN in the work folder of its weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from tfpose.json_files import read_json, write_json
+from tfpose.models.keypoint_rcnn.settings import DetectionSettings, KeypointRcnnSettings, ProposalSettings
+
+SYSTEM_FILE = "keypoint_rcnn.json"
+_PARTS = {
+    "proposals": ProposalSettings,
+    "training_proposals": ProposalSettings,
+    "detections": DetectionSettings,
+}
+
+
+def write_keypoint_rcnn_settings(workdir: str | pathlib.Path, settings: KeypointRcnnSettings) -> None:
+    """Leaves in a work folder what is needed to use its weights."""
+    write_json(pathlib.Path(workdir) / SYSTEM_FILE, dataclasses.asdict(settings), indent=2)
+
+
+def read_keypoint_rcnn_settings(workdir: str | pathlib.Path) -> KeypointRcnnSettings:
+    """The settings that the weights in a work folder belong to.
+
+    Raises:
+        FileNotFoundError: the folder is not that of a Keypoint R-CNN.
+        ValueError: its description is damaged.
+    """
+    path = pathlib.Path(workdir) / SYSTEM_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: not found; expected the work folder of a Keypoint R-CNN")
+    try:
+        values = {name: _with_tuples(value) for name, value in read_json(path).items()}
+        parts = {name: kind(**values.pop(name)) for name, kind in _PARTS.items()}
+        return KeypointRcnnSettings(**values, **parts)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path}: not the description of a Keypoint R-CNN: {error}") from error
+
+
+def _with_tuples(value: Any) -> Any:
+    # JSON has no tuples.
+    return tuple(value) if isinstance(value, list) else value

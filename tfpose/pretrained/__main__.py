@@ -1,0 +1,128 @@
+"""Public checkpoints of other frameworks into our weights, without those frameworks.
+
+    python -m tfpose.pretrained FILE --output=NAME.weights.h5
+    python -m tfpose.pretrained PUBLIC_NAME [--output=NAME.weights.h5]
+    python -m tfpose.pretrained list
+
+FILE is a .pth or .pth.tar of Microsoft's human-pose-estimation.pytorch or of MMPose's top-down ResNets, or a .pkl of
+Keypoint R-CNN of Detectron2 or Detectron. Nothing in it is executed. What it is gets recognised and said. A public
+checkpoint is downloaded by its name ('list' shows them) and, with --output, converted.
+
+Beside NAME.weights.h5 come NAME.py, a config, and NAME/, a work folder for it:
+
+    python eval_main.py --config=NAME.py --workdir=NAME --output_dir=results
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from absl import app, flags
+
+from tfpose.command_line import EXPECTED_ERRORS, describe_error
+
+if TYPE_CHECKING:
+    from tfpose.pretrained.import_settings import ImportSettings
+
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "File to write, NAME.weights.h5; without it a public checkpoint is only fetched."
+)
+_INPUT_SIZE = flags.DEFINE_string("input_size", None, "HEIGHTxWIDTH of the crops; default: as the file tells.")
+_STRIDE_IN = flags.DEFINE_enum(
+    "stride_in", None, ["1x1", "3x3"], "Where bottlenecks halve the size: 1x1 in networks of Caffe style."
+)
+_SKELETON = flags.DEFINE_string(
+    "skeleton", None, "The joints: coco17, posetrack15, posetrack18, or a COCO annotation file that names them."
+)
+_DECODING = flags.DEFINE_enum("decoding", None, ["quarter", "dark", "udp"], "How heatmaps become joints.")
+_CACHE = flags.DEFINE_string("cache", "~/.cache/tfpose", "Folder for downloaded checkpoints.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Fetches, reads, recognises, converts; returns the exit code."""
+    try:
+        _run(argv[1:])
+    except KeyboardInterrupt:
+        print("error: interrupted; the same command continues", file=sys.stderr)
+        return 130
+    except EXPECTED_ERRORS as error:
+        print(f"error: {describe_error(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(arguments: Sequence[str]) -> None:
+    if len(arguments) != 1:
+        raise ValueError(
+            "expected one argument, a checkpoint file or the name of a public one ('list' shows them), got "
+            f"{' '.join(arguments) or 'none'}"
+        )
+    if arguments[0] == "list":
+        _print_public()
+        return
+    output = _output_path()
+    settings = _settings()
+    path = _find_checkpoint(arguments[0], needs_output=output is None)
+    if output is None:
+        print(path)
+        return
+    # Here and not above: TensorFlow takes seconds to import, --help and downloads should not.
+    from tfpose.pretrained.conversion import convert_checkpoint
+
+    convert_checkpoint(path, output, settings)
+
+
+def _output_path() -> pathlib.Path | None:
+    if _OUTPUT.value is None:
+        return None
+    if not _OUTPUT.value.endswith(".weights.h5") or pathlib.Path(_OUTPUT.value).name == ".weights.h5":
+        raise ValueError(f"--output must end in .weights.h5, such as models/r50.weights.h5, got {_OUTPUT.value!r}")
+    return pathlib.Path(_OUTPUT.value).expanduser()
+
+
+def _settings() -> ImportSettings:
+    from tfpose.pretrained.import_settings import ImportSettings, parse_size
+
+    size = parse_size(_INPUT_SIZE.value) if _INPUT_SIZE.value else None
+    return ImportSettings(size, _STRIDE_IN.value or "", _SKELETON.value or "", _DECODING.value or "")
+
+
+def _find_checkpoint(argument: str, needs_output: bool) -> pathlib.Path:
+    """The file of that path, or the download of that name or address."""
+    from tfpose.pretrained.download import download_file
+    from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS, checkpoint_at
+
+    path = pathlib.Path(argument).expanduser()
+    if path.exists():
+        if needs_output:
+            raise ValueError("--output must be given with a file, got nothing")
+        return path
+    if argument.startswith(("http://", "https://")):
+        name, public = checkpoint_at(argument)
+    elif argument in PUBLIC_CHECKPOINTS:
+        name, public = argument, PUBLIC_CHECKPOINTS[argument]
+    else:
+        raise FileNotFoundError(f"{argument}: no such file, and not the name of a public checkpoint; see 'list'")
+    if not public.is_direct:
+        raise ValueError(
+            f"{argument}: its publisher keeps it where only a browser gets at it, {public.url}; fetch it there and "
+            "give the file"
+        )
+    print(f"{argument}: {public.url} (published: {public.expected or 'no scores known'})")
+    target = pathlib.Path(_CACHE.value).expanduser() / name / public.file_name
+    return download_file(public.url, target, public.sha256_prefix)
+
+
+def _print_public() -> None:
+    from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS
+
+    for name, public in PUBLIC_CHECKPOINTS.items():
+        size = f"{public.megabytes} MB" if public.megabytes else ""
+        print(f"{name:<26} {size:>7}  {public.expected}\n    {public.url}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,158 @@
+"""The config file beside imported weights: evaluates them as they are, and fine-tunes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+from typing import Any
+
+from tfpose.inference.keypoint_system import KeypointSystem
+from tfpose.skeletons import KNOWN_SKELETONS
+
+# Says that a file is ours to replace.
+MARKER = "Written by python -m tfpose.pretrained"
+# Height from which both families train with Gaussians of 3 cells instead of 2.
+_LARGE_INPUT = 384
+_DATA = {
+    "coco17": ("data/coco_keypoints", "train2017", "val2017"),
+    "posetrack15": ("data/posetrack18", "train", "val"),
+    "posetrack18": ("data/posetrack18", "train", "val"),
+}
+_OTHER_DATA = ("data/coco_keypoints", "train", "val")
+
+_TEMPLATE = '''"""{title}
+
+{summary}
+
+    python eval_main.py --config={config} --workdir={workdir} --output_dir=results --boxes=DETECTIONS
+    python train_main.py --config={config} --workdir=runs/fine_tuned
+
+{marker}; the settings of data, training and fine-tuning are yours to change.
+"""
+
+import ml_collections
+from ml_collections.config_dict import placeholder
+
+
+def get_config() -> ml_collections.ConfigDict:
+    return ml_collections.ConfigDict(
+        {{
+            "seed": 0,
+            "skeleton": {skeleton},
+            "data": {{"directory": {data[0]}, "train_split": {data[1]}, "validation_split": {data[2]}}},
+            "network": {network},
+            "crop": {crop},
+            "normalization": {normalization},
+            "augmentation": {{
+                "mirror_probability": {mirror_probability},
+                "rotation_degrees": 40.0,
+                "rotation_probability": 0.6,
+                "scale_range": (0.7, 1.3),
+                "shift": 0.0,
+                "color_gain": 0.0,
+            }},
+            "target": {target},
+            "loss": {{"num_hard_joints": placeholder(int)}},
+            "initialize": {{"encoder": "", "source_workdir": {workdir_value}, "from_scratch": False}},
+            "batch_size": 64,
+            "strategy": "auto",
+            "optimization": {{
+                "learning_rate": 1e-4,
+                "learning_rate_drops": (),
+                "warmup_steps": 0,
+                "gradient_clip_norm": placeholder(float),
+                "ema_decay": placeholder(float),
+                "accumulation_steps": 1,
+                "precision": "float32",
+                "jit_compile": False,
+            }},
+            "run": {{
+                "total_steps": 1_000,
+                "log_every": 20,
+                "checkpoint_every": 250,
+                "max_to_keep": 3,
+                "evaluate_every": 250,
+                "best_metric": "AP",
+                "pictures_every": 250,
+            }},
+            "inference": {inference},
+            "selection": {selection},
+            "evaluation": {{"batch_size": 32, "box_score_threshold": 0.0}},
+        }}
+    )
+'''
+
+
+def format_config(system: KeypointSystem, title: str, summary: str, config: pathlib.Path, workdir: pathlib.Path) -> str:
+    """The text of the config file.
+
+    Args:
+        system: of the weights.
+        title: first line of its docstring.
+        summary: what is known about the weights.
+        config: its path, for the commands in the docstring.
+        workdir: folder with the weights.
+    """
+    values = system.to_dict()
+    crop = {name: value for name, value in values["crop"].items() if name != "crop_size"}
+    name = system.skeleton.name
+    is_known = KNOWN_SKELETONS.get(system.skeleton.joints) == system.skeleton
+    return _TEMPLATE.format(
+        title=_harmless(title),
+        summary=_harmless(summary),
+        marker=MARKER,
+        config=_harmless(os.fspath(config)),
+        workdir=_harmless(os.fspath(workdir)),
+        workdir_value=_literal(os.fspath(workdir)),
+        skeleton=_literal(name if is_known else ""),
+        data=[_literal(value) for value in (_DATA[name] if is_known else _OTHER_DATA)],
+        network=_literal(dict(values["network"])),
+        crop=_literal(crop),
+        normalization=_literal(values["normalization"]),
+        mirror_probability=0.5 if system.skeleton.left_right_pairs else 0.0,
+        target=_format_target(system),
+        inference=_literal(values["keypoints"]),
+        selection=_literal(values["selection"]),
+    )
+
+
+def _format_target(system: KeypointSystem) -> str:
+    """The targets that such weights were trained with: unbiased for unbiased decoding."""
+    sigma = 3.0 if system.crop.crop_size[0] >= _LARGE_INPUT else 2.0
+    centers, cutoff = {
+        "dark": ("subcell", "placeholder(float)"),
+        "udp": ("subcell", "3.0"),
+    }.get(system.keypoints.decoding, ("rounded", "3.0"))
+    return f'{{"sigma_cells": {sigma}, "centers": "{centers}", "cutoff_sigmas": {cutoff}}}'
+
+
+def _literal(value: Any) -> str:
+    """A value as Python writes it, text between double quotes."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_literal(name)}: {_literal(part)}" for name, part in value.items()) + "}"
+    # JSON's escapes are Python's.
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def _harmless(text: str) -> str:
+    """Text that cannot end the docstring it stands in."""
+    return re.sub(r"[^\w\s.,;:()/+=@%'-]", "_", text)
+
+
+def check_replaceable(path: pathlib.Path) -> None:
+    """Fails if there is a file of that name that this program did not write.
+
+    Raises:
+        FileExistsError: names the file.
+    """
+    if path.exists() and MARKER not in path.read_text(encoding="utf-8", errors="replace"):
+        raise FileExistsError(f"{path}: exists and was not written by this program; choose another --output")
+
+
+def write_config(path: pathlib.Path, text: str) -> None:
+    """Writes the file whole or not at all."""
+    temporary = path.with_name(f".incomplete_{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,137 @@
+"""Downloads that continue where they were cut, and that are visible only when they are whole and right."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import os
+import pathlib
+import re
+import urllib.error
+import urllib.request
+from typing import BinaryIO
+
+from tqdm import tqdm
+
+_TIMEOUT_SECONDS = 30.0
+_CHUNK_BYTES = 1 << 20
+# A server that cuts every connection must not keep us for ever.
+_ATTEMPTS_WITHOUT_PROGRESS = 3
+_PARTIAL_SUFFIX = ".part"
+_RANGE_NOT_SATISFIABLE = 416
+_PARTIAL_CONTENT = 206
+
+
+def download_file(url: str, path: pathlib.Path, sha256_prefix: str = "", show_progress: bool = True) -> pathlib.Path:
+    """Downloads a file unless it is there already; continues an earlier, cut attempt.
+
+    Args:
+        url: http or https.
+        path: where it goes; `path` + '.part' holds what came so far.
+        sha256_prefix: first hexadecimal digits of the file's SHA-256; '' checks only the size that the server says.
+        show_progress: draw a progress bar.
+
+    Returns:
+        `path`.
+
+    Raises:
+        OSError: no network, no such file, or the connection was cut again and again; one line.
+        ValueError: the checksum is another; what came is deleted.
+    """
+    if path.is_file():
+        return path
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url}: expected an address that begins with http:// or https://")
+    partial = path.with_name(path.name + _PARTIAL_SUFFIX)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tqdm(desc=path.name, unit="B", unit_scale=True, unit_divisor=1024, disable=not show_progress) as bar:
+        _download_all(url, partial, bar)
+    found = sha256_of_file(partial)
+    if not found.startswith(sha256_prefix.lower()):
+        partial.unlink()
+        raise ValueError(
+            f"{url}: expected a file whose SHA-256 begins with {sha256_prefix}, got {found[:16]}...; it was deleted"
+        )
+    os.replace(partial, path)
+    return path
+
+
+def _download_all(url: str, partial: pathlib.Path, bar: tqdm) -> None:
+    """Asks for the rest until there is none."""
+    failures = 0
+    while True:
+        before = _size(partial)
+        try:
+            total = _download_rest(url, partial, bar)
+            reason = f"the connection was cut after {_size(partial):,} of {total or 0:,} bytes"
+            if total is None or _size(partial) == total:
+                return
+        except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
+            reason = f"the connection was cut ({error or type(error).__name__})"
+        except urllib.error.URLError as error:
+            raise OSError(f"cannot download {url}: {_reason(error)}; fetch it elsewhere and give the file") from error
+        failures = 0 if _size(partial) > before else failures + 1
+        if failures >= _ATTEMPTS_WITHOUT_PROGRESS:
+            raise OSError(f"cannot download {url}: {reason}; the same command continues from {partial}")
+
+
+def _download_rest(url: str, partial: pathlib.Path, bar: tqdm) -> int | None:
+    """Appends what is missing, as far as it comes; returns the size of the whole file if the server says it."""
+    start = _size(partial)
+    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        with error:
+            total = _total_of_range(error.headers.get("Content-Range"))
+        if error.code != _RANGE_NOT_SATISFIABLE or not start:
+            raise
+        if total == start:
+            return total
+        partial.unlink()
+        raise ConnectionError("the server's file is not the one that was begun") from error
+    with response, open(partial, "ab") as file:
+        if response.status != _PARTIAL_CONTENT or not _continues_at(response, start):
+            file.truncate(start := 0)
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length and length.isdigit() else None
+        bar.total, bar.n = total, start
+        _copy(response, file, bar)
+    return total
+
+
+def _copy(response: BinaryIO, file: BinaryIO, bar: tqdm) -> None:
+    with contextlib.suppress(http.client.IncompleteRead):
+        while chunk := response.read(_CHUNK_BYTES):
+            file.write(chunk)
+            bar.update(len(chunk))
+
+
+def _continues_at(response: http.client.HTTPResponse, start: int) -> bool:
+    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range") or "")
+    return match is not None and int(match[1]) == start
+
+
+def _total_of_range(content_range: str | None) -> int | None:
+    match = re.fullmatch(r"bytes \*/(\d+)", content_range or "")
+    return int(match[1]) if match else None
+
+
+def _reason(error: urllib.error.URLError) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server says {error.code} {error.reason}"
+    return f"no connection ({error.reason})"
+
+
+def _size(path: pathlib.Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def sha256_of_file(path: pathlib.Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,71 @@
+"""A checkpoint of Keypoint R-CNN becomes our network."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
+from tfpose.models.keypoint_rcnn.settings import RESNET50, RESNET101, RESNEXT101_32X8D, KeypointRcnnSettings
+from tfpose.pretrained.checkpoint_files import Tensor, read_arrays
+from tfpose.pretrained.detectron import (
+    KeypointRcnnVariant,
+    convert_blobs,
+    detectron2_name,
+    infer_variant,
+    select_blobs,
+    select_weights,
+)
+from tfpose.pretrained.keypoint_rcnn_weights import load_detectron2_state_dict
+from tfpose.pretrained.recognition import Recognized
+
+# By depth, groups and their width.
+_SETTINGS: Mapping[tuple[int, int, int], KeypointRcnnSettings] = {
+    (50, 1, 64): RESNET50,
+    (101, 1, 64): RESNET101,
+    (101, 32, 8): RESNEXT101_32X8D,
+}
+
+
+def read_keypoint_rcnn(path: pathlib.Path, recognized: Recognized) -> tuple[KeypointRcnn, KeypointRcnnVariant]:
+    """The network with the weights of a checkpoint, and what the checkpoint was recognised as.
+
+    Weights of the original Detectron run with its pixel mean, but with Detectron2's boxes and features: `is_legacy`
+    says that they were trained with others.
+
+    Args:
+        path: of the checkpoint, for messages.
+        recognized: of the families 'detectron2' and 'detectron'.
+
+    Raises:
+        ValueError: a tensor is missing, superfluous, misshapen or damaged, or the variant is unknown; names it.
+    """
+    is_legacy = recognized.family == "detectron"
+    try:
+        tensors = select_blobs(recognized.tensors) if is_legacy else select_weights(recognized.tensors)
+        variant = infer_variant(_shapes(tensors, is_legacy), is_legacy)
+        settings = _settings_of(variant)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    arrays = read_arrays(path, tensors)
+    network = build_keypoint_rcnn(settings)
+    try:
+        load_detectron2_state_dict(network, convert_blobs(arrays) if is_legacy else arrays)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return network, variant
+
+
+def _shapes(tensors: Mapping[str, Tensor], is_legacy: bool) -> dict[str, tuple[int, ...]]:
+    names = {name: detectron2_name(name) or name if is_legacy else name for name in tensors}
+    return {names[name]: tensor.shape for name, tensor in tensors.items()}
+
+
+def _settings_of(variant: KeypointRcnnVariant) -> KeypointRcnnSettings:
+    known = _SETTINGS.get((variant.depth, variant.num_groups, variant.width_per_group))
+    if known is None:
+        raise ValueError(f"expected R-50-FPN, R-101-FPN or X-101-32x8d-FPN, found {variant.name}")
+    return dataclasses.replace(
+        known, stride_in=variant.stride_in, pixel_mean=variant.pixel_mean, pixel_std=variant.pixel_std
+    )
