@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
         workdir=workdir,
         optimization=OptimizationSettings(**config.optimization),
         run=RunSettings(seed=config.seed, **config.run),
-        **compose(config, workdir, records),
+        **compose(config, records),
     )
 
 
@@ -55,7 +55,7 @@ def choose_system(name: str) -> Any:
     return systems[name]
 
 
-def compose_two_stage(config: ConfigDict, workdir: pathlib.Path, records: Records) -> dict[str, Any]:
+def compose_two_stage(config: ConfigDict, records: Records) -> dict[str, Any]:
     """Model, loss, data and hooks of the keypoint network on crops of people."""
     from tfpose.data.augmentation import Augmentation
     from tfpose.data.person_crops import PersonCrops
@@ -68,7 +68,6 @@ def compose_two_stage(config: ConfigDict, workdir: pathlib.Path, records: Record
     system = build_keypoint_system(skeleton, **{name: config[name].to_dict() for name in sections})
     people = PersonCrops(records["train"], skeleton, system.crop, Augmentation(**config.augmentation), config.seed)
     initialize = two_stage.build_initializer(system, **config.initialize)
-    write_keypoint_system(workdir, system)
     build_targets = two_stage.build_target_function(
         system.crop, system.heatmap_size, two_stage.TargetSettings(**config.target)
     )
@@ -77,6 +76,7 @@ def compose_two_stage(config: ConfigDict, workdir: pathlib.Path, records: Record
         "compute_loss": two_stage.build_loss(build_targets, system.normalization, **config.loss),
         "make_dataset": functools.partial(two_stage.make_dataset, people, config.batch_size),
         "hooks": Hooks(
+            describe=functools.partial(write_keypoint_system, system=system),
             initialize=initialize,
             evaluate=two_stage.Validation(records["validation"], system, config.evaluation.batch_size),
             draw_pictures=functools.partial(
@@ -89,7 +89,7 @@ def compose_two_stage(config: ConfigDict, workdir: pathlib.Path, records: Record
     }
 
 
-def compose_single_network(config: ConfigDict, workdir: pathlib.Path, records: Records) -> dict[str, Any]:
+def compose_single_network(config: ConfigDict, records: Records) -> dict[str, Any]:
     """Model, loss, data and hooks of the single heatmap network on whole frames."""
     from tfpose.data.frame_augmentation import FrameAugmentation
     from tfpose.data.whole_frames import WholeFrames
@@ -105,7 +105,6 @@ def compose_single_network(config: ConfigDict, workdir: pathlib.Path, records: R
     system = build_single_network_system(skeleton, config.network.to_dict(), config.inference.to_dict())
     augmentation = FrameAugmentation(**config.augmentation)
     frames = WholeFrames(records["train"], skeleton, system.fit, augmentation, config.seed, **config.examples)
-    write_single_network_system(workdir, system)
     target = single_network.TargetSettings(**config.target)
     build_targets = single_network.build_target_function(system.fit.heatmap_size, target)
 
@@ -119,6 +118,7 @@ def compose_single_network(config: ConfigDict, workdir: pathlib.Path, records: R
         "compute_loss": single_network.build_loss(build_targets, target, **config.loss),
         "make_dataset": functools.partial(make_dataset, frames, config.batch_size),
         "hooks": Hooks(
+            describe=functools.partial(write_single_network_system, system=system),
             evaluate=single_network.Validation(score),
             draw_pictures=functools.partial(
                 single_network.draw_examples, build_targets=build_targets, skeleton=skeleton

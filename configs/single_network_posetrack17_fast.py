@@ -34,6 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
                 "input_size": (512, 896),
                 "width": 128,
                 "person_width": 128,
+                "width_growth": 1.0,
                 "stem_widths": (32, 128),
                 "stem_downsampling": "stride",
                 "num_levels": 6,

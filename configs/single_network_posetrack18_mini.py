@@ -25,6 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
                 "input_size": (192, 320),
                 "width": 32,
                 "person_width": 32,
+                "width_growth": 1.0,
                 "stem_widths": (16, 32),
                 "stem_downsampling": "stride",
                 "num_levels": 4,

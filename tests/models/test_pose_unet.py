@@ -283,3 +283,21 @@ def test_the_network_runs_on_jax():
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert "'person_maps': (2, 2, 8, 16, 4)" in result.stdout
+
+
+def test_levels_can_grow_in_width():
+    grown = PoseUnetSettings(input_size=(64, 96), width=4, person_width=2, num_levels=3, width_growth=2.0)
+    network = build_pose_unet(3, grown)
+    for part, width in (("frame", 4), ("person", 2)):
+        model = getattr(network, part)
+        for level in range(3):
+            for name in ("down2", "up1", "up2"):
+                layer = model.get_layer(f"{part}_level{level}_{name}_conv")
+                assert layer.filters == width * 2**level
+        assert model.get_layer(f"{part}_level0_adapt_conv").kernel.shape == (1, 1, 2 * width, width)
+    maps = network(np.zeros((1, 64, 96, 3), np.float32), np.ones((1, 2, 2), np.float32))
+    assert maps["person_maps"].shape == (1, 2, 16, 24, 3)
+    alike = {layer.name for layer in build_pose_unet(3, dataclasses.replace(grown, width_growth=1.0)).frame.layers}
+    assert not any("adapt" in name for name in alike)
+    with pytest.raises(ValueError, match="width_growth must be at least 1, got 0.5"):
+        dataclasses.replace(grown, width_growth=0.5)

@@ -309,6 +309,17 @@ def test_other_network_does_not_continue(tmp_path: pathlib.Path) -> None:
         train_toy(tmp_path, steps=2, optimization=OptimizationSettings(0.1, ema_decay=0.9))
 
 
+def test_a_run_describes_itself_unless_it_is_refused(tmp_path: pathlib.Path) -> None:
+    described = []
+    hooks = Hooks(describe=described.append)
+    train_toy(tmp_path, steps=2, hooks=hooks)
+    train_toy(tmp_path, steps=3, hooks=hooks)
+    assert described == [tmp_path, tmp_path]
+    with pytest.raises(ValueError):
+        train_toy(tmp_path, steps=4, build_model=build_scalar_model, hooks=hooks)
+    assert len(described) == 2
+
+
 def test_short_dataset_is_an_error(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match="the dataset must last for 10 steps; it ended after step 3"):
         train_toy(tmp_path, make_dataset=lambda *a: toy_run.make_dataset(*a).take(3))

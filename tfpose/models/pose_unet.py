@@ -37,6 +37,9 @@ class PoseUnetSettings:
         input_size: (height, width) in pixels, each a multiple of `size_multiple`, or None where it may vary.
         width: channels of every convolution of the stem and of the first U-Net.
         person_width: channels of the second U-Net; None takes `width`.
+        width_growth: how many times as many channels each level has as the one above it; where the number changes on
+            the way up, a 1x1 convolution adapts it. The paper's levels are all alike; a small network has too few
+            weights then to tell a left arm from a right one.
         stem_widths: channels of the stem's two stages; None takes `width` for both.
         stem_downsampling: "pool" halves the size after the two convolutions of a stage, "stride" in the first of
             them, which costs a quarter.
@@ -56,6 +59,7 @@ class PoseUnetSettings:
     input_size: tuple[int | None, int | None] = (512, 896)
     width: int = 128
     person_width: int | None = None
+    width_growth: float = 1.0
     stem_widths: tuple[int, int] | None = None
     stem_downsampling: Downsampling = "pool"
     num_levels: int = 6
@@ -78,6 +82,8 @@ class PoseUnetSettings:
         for name, value in values.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value!r}.")
+        if not self.width_growth >= 1:
+            raise ValueError(f"width_growth must be at least 1, got {self.width_growth!r}.")
         if len(self.widths_of_stem) != NUM_STEM_STAGES:
             raise ValueError(f"stem_widths must have {NUM_STEM_STAGES} entries, got {self.stem_widths!r}.")
         if not self.head_mask_sigma_cells > 0 or self.l2 < 0:
@@ -335,6 +341,17 @@ class _LayerBuilder:
             name=f"{name}_conv",
         )(x)
 
+    def projection(self, x: KerasTensor, filters: int, name: str) -> KerasTensor:
+        """A 1x1 convolution without activation."""
+        return layers.Conv2D(
+            filters,
+            1,
+            kernel_initializer=_he_initializer(0.5),
+            kernel_regularizer=self._regularizer(),
+            dtype=self.policy,
+            name=f"{name}_conv",
+        )(x)
+
     def activation(self, x: KerasTensor, name: str) -> KerasTensor:
         """ReLU, normalised before if the settings say so."""
         if self.settings.normalization == "batch":
@@ -396,18 +413,21 @@ def _apply_unet(x: KerasTensor, width: int, name: str, build: _LayerBuilder) -> 
     Every level has its convolutions on the way down and again on the way up, the lowest too (24 in the paper's).
     """
     lowest = build.settings.num_levels - 1
+    widths = [round(width * build.settings.width_growth**level) for level in range(lowest + 1)]
     x = build.activation(x, f"{name}_level0_down1")
     x = build.block(x, width, f"{name}_level0_down", first=2)
     skipped = [x]
     for level in range(1, lowest + 1):
         x = build.pooling(x, f"{name}_level{level}")
-        x = build.block(x, width, f"{name}_level{level}_down")
+        x = build.block(x, widths[level], f"{name}_level{level}_down")
         skipped.append(x)
-    x = build.block(x, width, f"{name}_level{lowest}_up")
+    x = build.block(x, widths[lowest], f"{name}_level{lowest}_up")
     for level in reversed(range(lowest)):
+        if widths[level] != widths[level + 1]:
+            x = build.projection(x, widths[level], f"{name}_level{level}_adapt")
         x = layers.UpSampling2D(2, interpolation="nearest", dtype=build.policy, name=f"{name}_level{level}_upsample")(x)
         x = layers.Add(dtype=build.policy, name=f"{name}_level{level}_add")([x, skipped[level]])
-        x = build.block(x, width, f"{name}_level{level}_up")
+        x = build.block(x, widths[level], f"{name}_level{level}_up")
     return x
 
 

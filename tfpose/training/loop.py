@@ -20,7 +20,7 @@ import keras
 import tensorflow as tf
 
 from tfpose.training import checkpoints
-from tfpose.training.distribution import build_strategy, count_processes
+from tfpose.training.distribution import build_strategy, count_processes, is_chief
 from tfpose.training.interruption import SignalWatch
 from tfpose.training.optimization import (
     LossScale,
@@ -84,6 +84,9 @@ def train(
     workdir, hooks = Path(workdir), hooks or Hooks()
     state = _build_state(strategy, build_model, optimization, run.seed)
     restored = _restore_or_initialize(strategy, state, workdir, hooks)
+    if hooks.describe is not None and is_chief(strategy):
+        workdir.mkdir(parents=True, exist_ok=True)
+        hooks.describe(workdir)
     train_step = TrainStep(strategy, state, compute_loss, optimization)
     with SignalWatch() as watch, Session(strategy, state, workdir, run, hooks, restored) as session:
         session.announce()

@@ -56,9 +56,11 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a run does besides training; every one optional and called with the strategy's model.
+    """What a run does besides training; every one optional.
 
     Attributes:
+        describe: From the work folder, on the chief alone, when the weights are in place, fresh or restored: leaves
+            there what is needed to use them. A run that is refused has not changed the folder.
         initialize: Called once, on a fresh run: loads pretrained weights, say.
         evaluate: From the model and the step to metrics. Runs on the chief alone, with the averaged
             weights when they are kept.
@@ -66,6 +68,7 @@ class Hooks:
             [H, W, 3], uint8 RGB.
     """
 
+    describe: Callable[[Path], None] | None = None
     initialize: Callable[[keras.Model], None] | None = None
     evaluate: Callable[[keras.Model, int], Mapping[str, float]] | None = None
     draw_pictures: Callable[[keras.Model, Batch], Mapping[str, np.ndarray]] | None = None
