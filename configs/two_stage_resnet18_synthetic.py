@@ -4,7 +4,7 @@ What differs from the paper, and why. Skip connections, 16 instead of 64 channel
 better after the same few minutes (skip connections by 3 points of AP). Targets of 1.5 cells: 2 are too wide for maps of
 32x24. Training videos of a single frame: what generalises is the number of different people.
 
-    python -m data_prep.build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=6
+    python -m data_prep.build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
     python train_main.py --config=configs/two_stage_resnet18_synthetic.py --workdir=runs/synthetic
 """
 
@@ -48,7 +48,7 @@ def get_config() -> ml_collections.ConfigDict:
             "optimization": {
                 "learning_rate": 5e-3,
                 "learning_rate_drops": (),
-                "cosine_steps": 2400,
+                "cosine_steps": 3000,
                 "warmup_steps": 100,
                 "gradient_clip_norm": placeholder(float),
                 "ema_decay": 0.997,
@@ -57,13 +57,13 @@ def get_config() -> ml_collections.ConfigDict:
                 "jit_compile": False,
             },
             "run": {
-                "total_steps": 2400,
+                "total_steps": 3000,
                 "log_every": 50,
-                "checkpoint_every": 800,
+                "checkpoint_every": 1000,
                 "max_to_keep": 2,
-                "evaluate_every": 2400,
+                "evaluate_every": 3000,
                 "best_metric": "AP",
-                "pictures_every": 1200,
+                "pictures_every": 1500,
             },
             "inference": {"use_flip_test": True, "shift_one_cell": True, "decoding": "dark", "blur_kernel": 7},
             "selection": {"joint_threshold": 0.2, "oks_threshold": 0.9},
