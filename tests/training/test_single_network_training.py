@@ -27,7 +27,10 @@ from tfpose.training.loop import OptimizationSettings, RunSettings, build_strate
 from tfpose.training.two_stage import make_dataset
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
-CONFIGS = ("single_network_posetrack17", "single_network_posetrack17_fast", "single_network_synthetic")
+CONFIGS = (
+    *("single_network_posetrack17", "single_network_posetrack17_fast", "single_network_posetrack18_mini"),
+    "single_network_synthetic",
+)
 HEATMAP_SIZE = (32, 48)
 SETTINGS = PoseUnetSettings(input_size=(128, 192), width=4, num_levels=3)
 TARGET = single_network.TargetSettings()
