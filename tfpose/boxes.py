@@ -1,6 +1,11 @@
-"""Boxes as [..., 4] arrays of (x1, y1, x2, y2), NumPy only."""
+"""Boxes as [..., 4] arrays of (x1, y1, x2, y2).
+
+NumPy; `areas` and `intersection_over_union` also take tensors, with `keras.ops` as `xp`, whichever they belong to.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -19,19 +24,20 @@ def xywh_from_xyxy(boxes: np.ndarray) -> np.ndarray:
     return boxes_xywh
 
 
-def areas(boxes: np.ndarray) -> np.ndarray:
+def areas(boxes: Any, xp: Any = np) -> Any:
     """[..., 4] -> [...] areas; boxes turned inside out have none."""
-    sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)
+    sides = xp.maximum(boxes[..., 2:] - boxes[..., :2], 0)
     return sides[..., 0] * sides[..., 1]
 
 
-def intersection_over_union(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
+def intersection_over_union(boxes_a: Any, boxes_b: Any, xp: Any = np) -> Any:
     """[N, 4], [M, 4] -> [N, M]; two empty boxes have an overlap of 0."""
-    top_left = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
-    bottom_right = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
-    intersection = areas(np.concatenate([top_left, bottom_right], axis=-1))
-    union = areas(boxes_a)[:, None] + areas(boxes_b)[None] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    top_left = xp.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
+    bottom_right = xp.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
+    intersection = areas(xp.concatenate([top_left, bottom_right], axis=-1), xp)
+    union = areas(boxes_a, xp)[:, None] + areas(boxes_b, xp)[None] - intersection
+    # Without a union there is no intersection either: 0 / 1.
+    return intersection / xp.where(union > 0, union, xp.ones_like(union))
 
 
 def enlarge(boxes: np.ndarray, margin: float | np.ndarray) -> np.ndarray:

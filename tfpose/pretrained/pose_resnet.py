@@ -71,7 +71,7 @@ def load_torch_arrays(
     """
     expected = _variables_by_torch_name(model, encoder_only)
     found = _canonical_arrays(arrays)
-    _check_names(expected, found)
+    check_names(expected, found)
     rows = _joint_rows(source_joints, target_joints)
     assignments = []
     for name, variable in expected.items():
@@ -109,7 +109,7 @@ def transfer_weights(
     rows = _joint_rows(source_joints, target_joints)
     values = {variable.path: variable for variable in source.variables}
     expected = {variable.path: variable for variable in target.variables}
-    _check_names(expected, values)
+    check_names(expected, values)
     assignments = []
     for path, variable in expected.items():
         value = keras.ops.convert_to_numpy(values[path])
@@ -180,7 +180,8 @@ def _canonical_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
     return found
 
 
-def _check_names(expected: Mapping[str, object], found: Mapping[str, object]) -> None:
+def check_names(expected: Mapping[str, object], found: Mapping[str, object]) -> None:
+    """Raises a ValueError that names what only one of both has."""
     missing = [name for name in expected if name not in found]
     extra = [name for name in found if name not in expected]
     problems = [

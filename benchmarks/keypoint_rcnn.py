@@ -1,0 +1,221 @@
+"""Times Keypoint R-CNN on an image of 800x1205 beside the same trunk in PyTorch.
+
+    python benchmarks/keypoint_rcnn.py --torch_python=.venv-torch/bin/python --models R50 X101
+
+Ours: detection from the prepared image to people, with all keypoints or for boxes only, and its parts. PyTorch: trunk
+and heads in eager mode, as Detectron2 runs them; proposals, suppression and ROIAlign need libraries that are not asked
+for here. Detectron2's own time for a whole image was measured once, on another machine, together with its trunk's; the
+trunk's time here tells what the whole would take here. The goal is 0.8 times that.
+
+Both sides run in turn, so that other load on the machine meets both; the smallest of each one's times is compared. On
+a machine that is shared, `--single_thread` lets each side compute in one thread and compares processor time.
+
+Weights are random, so the number of people is set: that of the reference's run. Without torch its side is left out.
+The peak memory is that of the process: give one model at a time for its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+from network_speed import timed
+
+from tfpose.models.keypoint_rcnn.detection import detect_people, find_keypoints
+from tfpose.models.keypoint_rcnn.images import pad_images
+from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
+from tfpose.models.keypoint_rcnn.proposals import ScoredBoxes, select_proposals
+from tfpose.models.keypoint_rcnn.settings import RESNET50, RESNEXT101_32X8D, KeypointRcnnSettings
+
+IMAGE_SIZE = (800, 1205)
+GOAL = 0.8
+TORCH_SCRIPT = Path(__file__).with_name("keypoint_rcnn_torch.py")
+TORCH_PARTS = ("trunk", "proposal_head", "box_head", "keypoint_head")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """Seconds of Detectron2 with two threads on a quiet machine, and the people that it found.
+
+    Attributes:
+        settings: of the network.
+        num_people: detections of the image.
+        trunk: seconds.
+        people: seconds of the whole network.
+        boxes: seconds without the keypoint head.
+    """
+
+    settings: KeypointRcnnSettings
+    num_people: int
+    trunk: float
+    people: float
+    boxes: float
+
+
+REFERENCES = {
+    "R50": Reference(RESNET50, 48, 1.9, 4.5, 3.0),
+    "X101": Reference(RESNEXT101_32X8D, 25, 5.2, 6.9, 6.2),
+}
+
+
+class TorchSide:
+    """A process of another interpreter that times its parts on request."""
+
+    def __init__(self, python: str, single_thread: bool) -> None:
+        command = [python, str(TORCH_SCRIPT)] + ["--single_thread"] * single_thread
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.description = json.loads(self._process.stdout.readline())
+
+    def run(self, model: str, part: str, num_people: int) -> float:
+        """Seconds of one run."""
+        request = {"model": model, "part": part, "num_people": num_people}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())["seconds"]
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def build_network(reference: Reference) -> KeypointRcnn:
+    """The network with random weights that give finite features and the reference's number of people."""
+    detections = dataclasses.replace(
+        reference.settings.detections, score_threshold=-1.0, max_detections=reference.num_people
+    )
+    network = build_keypoint_rcnn(dataclasses.replace(reference.settings, detections=detections))
+    for variable in network.trunk.variables:
+        if variable.path.endswith("conv3/norm_scale"):
+            # The sums of all blocks would double with each of them.
+            variable.assign(tf.fill(variable.shape, 0.1))
+    return network
+
+
+def random_input() -> tuple[tf.Tensor, tf.Tensor]:
+    return pad_images([tf.random.stateless_normal([*IMAGE_SIZE, 3], [0, 1])])
+
+
+def measure_memory(network: KeypointRcnn) -> float:
+    """GiB that the process has held at most when one image has been through."""
+    _run_whole(tf.function(lambda: detect_people(network, *random_input())))()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+
+
+def build_parts(network: KeypointRcnn, num_people: int) -> dict[str, Callable[[], None]]:
+    """What is timed on our side, by name."""
+    boxes_only = _without_keypoints(network)
+    images, sizes = random_input()
+    pyramid = network(images, training=False)
+    anchors = network.anchors(pyramid)
+    settings = network.settings.proposals
+    proposals = select_proposals(*network.score_anchors(pyramid), anchors, sizes, settings)
+    people = ScoredBoxes(*(values[:num_people] for values in proposals))
+    print(f"{len(proposals.boxes)} proposals, {len(detect_people(network, images, sizes).boxes)} people")
+    functions = {
+        "people": lambda: detect_people(network, images, sizes),
+        "boxes": lambda: detect_people(boxes_only, images, sizes),
+        "trunk": lambda: network(images, training=False),
+        "proposal_head": lambda: select_proposals(*network.score_anchors(pyramid), anchors, sizes, settings),
+        "box_head": lambda: network.predict_boxes(pyramid, proposals.boxes, proposals.image_indices),
+        "keypoint_head": lambda: find_keypoints(network, pyramid, people),
+    }
+    return {name: _run_whole(tf.function(function)) for name, function in functions.items()}
+
+
+def _without_keypoints(network: KeypointRcnn) -> KeypointRcnn:
+    """The same network with one part less, sharing the others."""
+    boxes_only = build_keypoint_rcnn(network.settings.without_keypoints())
+    boxes_only.trunk, boxes_only.proposal_head, boxes_only.box_head = (
+        network.trunk,
+        network.proposal_head,
+        network.box_head,
+    )
+    return boxes_only
+
+
+def _run_whole(function: Callable[[], object]) -> Callable[[], None]:
+    return lambda: tf.nest.map_structure(lambda values: values.numpy(), function())
+
+
+def time_model(
+    model: str, torch_side: TorchSide | None, clock: Callable[[], float], num_rounds: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The smallest seconds of each part, ours and PyTorch's."""
+    num_people = REFERENCES[model].num_people
+    network = build_network(REFERENCES[model])
+    print(f"peak memory of the process after one image: {measure_memory(network):.2f} GiB")
+    sides = {("tfpose", name): timed(run, clock) for name, run in build_parts(network, num_people).items()}
+    if torch_side is not None:
+        for part in TORCH_PARTS:
+            sides["torch", part] = functools.partial(torch_side.run, model, part, num_people)
+    times: dict[tuple[str, str], list[float]] = {side: [] for side in sides}
+    for _ in range(num_rounds):
+        for side, run in sides.items():
+            times[side].append(run())
+    smallest = {side: float(np.min(values)) for side, values in times.items()}
+    ours, theirs = (
+        {name: seconds for (owner, name), seconds in smallest.items() if owner == side} for side in ("tfpose", "torch")
+    )
+    return ours, theirs
+
+
+def report(model: str, ours: dict[str, float], theirs: dict[str, float]) -> str:
+    reference = REFERENCES[model]
+    lines = [f"{model}, {reference.num_people} people (seconds: tfpose, PyTorch):"]
+    for name in TORCH_PARTS:
+        lines.append(f"  {name:14} {ours[name]:7.3f} {theirs.get(name, float('nan')):7.3f}")
+    for name in ("people", "boxes"):
+        line = f"  whole, {name:7} {ours[name]:7.3f}"
+        if theirs:
+            expected = getattr(reference, name) * theirs["trunk"] / reference.trunk
+            line += f"; Detectron2 would take {expected:.3f}: ratio {ours[name] / expected:.2f} (goal {GOAL:.2f})"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def start_torch(python: str, single_thread: bool) -> TorchSide | None:
+    has_torch = subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 0
+    if not has_torch:
+        print(f"{python} cannot import torch: its side is left out.")
+        return None
+    return TorchSide(python, single_thread)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with torch")
+    parser.add_argument("--models", nargs="+", choices=REFERENCES, default=list(REFERENCES))
+    parser.add_argument("--num_rounds", type=int, default=5)
+    parser.add_argument("--single_thread", action="store_true", help="compare processor time of one thread")
+    arguments = parser.parse_args()
+    clock = time.perf_counter
+    if arguments.single_thread:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        clock = time.process_time
+    torch_side = start_torch(arguments.torch_python, arguments.single_thread)
+    description = torch_side.description if torch_side else {}
+    print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}")
+    for model in arguments.models:
+        print(f"load average {os.getloadavg()[0]:.1f}")
+        ours, theirs = time_model(model, torch_side, clock, arguments.num_rounds)
+        print(report(model, ours, theirs), flush=True)
+    if torch_side is not None:
+        torch_side.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Inference: from images to people. TensorFlow only: the number of people varies."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfpose.models.keypoint_rcnn.box_coding import PROPOSAL_WEIGHTS, clip_boxes, decode_boxes, has_area
+from tfpose.models.keypoint_rcnn.images import prepare_images
+from tfpose.models.keypoint_rcnn.keypoint_decoding import decode_keypoints
+from tfpose.models.keypoint_rcnn.network import KeypointRcnn
+from tfpose.models.keypoint_rcnn.proposals import ScoredBoxes, map_positions, select_proposals
+from tfpose.models.keypoint_rcnn.settings import DetectionSettings
+from tfpose.models.keypoint_rcnn.suppression import suppress_boxes
+
+# People that go through the keypoint head at once; bounds the memory of crowded images.
+CHUNK_SIZE = 32
+
+
+class People(NamedTuple):
+    """The people of a batch of images one after another, those of an image best first.
+
+    Attributes:
+        boxes: [N, 4] xyxy in pixels.
+        scores: [N] of the boxes.
+        image_indices: [N] int32, not decreasing.
+        keypoints: [N, J, 4] x, y, logit and score, see `decode_keypoints`; J is 0 for a network without this head.
+    """
+
+    boxes: tf.Tensor
+    scores: tf.Tensor
+    image_indices: tf.Tensor
+    keypoints: tf.Tensor
+
+
+def find_people(network: KeypointRcnn, images: tf.Tensor) -> People:
+    """The people of images of one size, in pixels of these images, where pixel i covers [i, i + 1].
+
+    Args:
+        network: with its weights.
+        images: [B, H, W, 3] uint8, red, green, blue.
+    """
+    prepared, sizes = prepare_images(images, network.settings)
+    original = tf.repeat(tf.shape(images)[None, 1:3], tf.shape(images)[0], axis=0)
+    return rescale_people(detect_people(network, prepared, sizes), sizes, original)
+
+
+def detect_people(network: KeypointRcnn, images: tf.Tensor, image_sizes: tf.Tensor) -> People:
+    """The people of prepared images, in pixels of the resized images.
+
+    Args:
+        network: with its weights.
+        images: [B, H, W, 3], from `prepare_images` or `pad_images`.
+        image_sizes: [B, 2] (height, width) without padding.
+    """
+    settings = network.settings
+    pyramid = network(images, training=False)
+    logits, deltas = network.score_anchors(pyramid)
+    proposals = select_proposals(logits, deltas, network.anchors(pyramid), image_sizes, settings.proposals)
+    predictions = network.predict_boxes(pyramid, proposals.boxes, proposals.image_indices)
+    people, _ = select_people(*predictions, proposals, image_sizes, settings.detections)
+    if not settings.has_keypoint_head:
+        return People(*people, tf.zeros([tf.shape(people.boxes)[0], 0, 4]))
+    return People(*people, find_keypoints(network, pyramid, people))
+
+
+def select_people(
+    class_logits: tf.Tensor,
+    deltas: tf.Tensor,
+    proposals: ScoredBoxes,
+    image_sizes: tf.Tensor,
+    settings: DetectionSettings,
+) -> tuple[ScoredBoxes, tf.Tensor]:
+    """Boxes with a high probability of a person that do not overlap better ones.
+
+    Args:
+        class_logits: [N, 2] (person, background).
+        deltas: [N, 4].
+        proposals: of N boxes.
+        image_sizes: [B, 2] (height, width) without padding.
+        settings: see there.
+
+    Returns:
+        The people, and [K] int32 the proposals that they come from.
+    """
+    boxes = decode_boxes(deltas, proposals.boxes, PROPOSAL_WEIGHTS)
+    scores = tf.nn.softmax(class_logits)[:, 0]
+    return select_boxes(ScoredBoxes(boxes, scores, proposals.image_indices), image_sizes, settings)
+
+
+def select_boxes(
+    candidates: ScoredBoxes, image_sizes: tf.Tensor, settings: DetectionSettings
+) -> tuple[ScoredBoxes, tf.Tensor]:
+    """`select_people` from decoded boxes and their probabilities, in any order within an image."""
+    is_finite = tf.reduce_all(tf.math.is_finite(candidates.boxes), axis=1) & tf.math.is_finite(candidates.scores)
+    boxes = clip_boxes(candidates.boxes, tf.gather(image_sizes, candidates.image_indices))
+    is_candidate = is_finite & (candidates.scores > settings.score_threshold)
+
+    def select(values: tuple[tf.Tensor]) -> tf.Tensor:
+        is_of_image = is_candidate & (candidates.image_indices == values[0])
+        return suppress_boxes(boxes, candidates.scores, settings.iou_threshold, settings.max_detections, is_of_image)
+
+    slots = map_positions(select, (tf.range(tf.shape(image_sizes)[0]),), settings.max_detections)
+    positions = slots[:, 1]
+    return ScoredBoxes(tf.gather(boxes, positions), tf.gather(candidates.scores, positions), slots[:, 0]), positions
+
+
+def find_keypoints(network: KeypointRcnn, pyramid: list[tf.Tensor], people: ScoredBoxes) -> tf.Tensor:
+    """[N, J, 4] keypoints of people, see `decode_keypoints`, some people at a time."""
+    num_people, num_joints = tf.shape(people.boxes)[0], network.settings.num_joints
+
+    def find_in_chunk(start: tf.Tensor, keypoints: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        part = slice(start, start + CHUNK_SIZE)
+        boxes = people.boxes[part]
+        maps = network.predict_keypoint_maps(pyramid, boxes, people.image_indices[part])
+        return start + CHUNK_SIZE, tf.concat([keypoints, decode_keypoints(maps, boxes)], axis=0)
+
+    _, keypoints = tf.while_loop(
+        lambda start, _: start < num_people,
+        find_in_chunk,
+        (tf.constant(0), tf.zeros([0, num_joints, 4])),
+        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, num_joints, 4])),
+        parallel_iterations=1,
+    )
+    return keypoints
+
+
+def rescale_people(people: People, image_sizes: tf.Tensor, original_sizes: tf.Tensor) -> People:
+    """People in pixels of the original images; those whose box is empty inside them are dropped.
+
+    Args:
+        people: in pixels of the resized images.
+        image_sizes: [B, 2] (height, width) of these.
+        original_sizes: [B, 2] (height, width).
+    """
+    scales = tf.gather(tf.cast(original_sizes, tf.float32) / tf.cast(image_sizes, tf.float32), people.image_indices)
+    scales = tf.reverse(scales, axis=[1])  # x, y
+    boxes = clip_boxes(people.boxes * tf.tile(scales, [1, 2]), tf.gather(original_sizes, people.image_indices))
+    points = people.keypoints[..., :2] * scales[:, None]
+    keypoints = tf.concat([points, people.keypoints[..., 2:]], axis=-1)
+    rescaled = People(boxes, people.scores, people.image_indices, keypoints)
+    is_kept = has_area(boxes)
+    return People(*(tf.boolean_mask(values, is_kept) for values in rescaled))

@@ -1,0 +1,176 @@
+"""Few of many boxes, balanced between people and background. TensorFlow only: the number of proposals varies.
+
+Ren et al., "Faster R-CNN", 2015, section 3.1.3; Girshick, "Fast R-CNN", 2015, section 2.3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfpose.models.keypoint_rcnn.labels import IGNORED, NEGATIVE, POSITIVE, label_anchors, label_proposals
+from tfpose.models.keypoint_rcnn.proposals import ScoredBoxes
+
+# From a seed [2] int32 and a number N to [N] float32; the smallest are taken.
+Prioritize = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingSettings:
+    """How many boxes of an image are trained on.
+
+    Attributes:
+        num_anchors: in each image.
+        num_positive_anchors: of these at most.
+        num_proposals: in each image.
+        num_positive_proposals: of these at most.
+    """
+
+    num_anchors: int = 256
+    num_positive_anchors: int = 128
+    num_proposals: int = 512
+    num_positive_proposals: int = 128
+
+
+class People(NamedTuple):
+    """The annotated people of B images, padded.
+
+    Attributes:
+        boxes: [B, P, 4] in pixels of the resized images.
+        is_person: [B, P] bool, False for padding.
+    """
+
+    boxes: tf.Tensor
+    is_person: tf.Tensor
+
+
+class SampledProposals(NamedTuple):
+    """The sampled proposals of all images.
+
+    Attributes:
+        boxes: [N, 4].
+        image_indices: [N] int32, not decreasing.
+        labels: [N] int32.
+        people: [N] int32, the person of the image that each overlaps most; what a negative has does not matter.
+    """
+
+    boxes: tf.Tensor
+    image_indices: tf.Tensor
+    labels: tf.Tensor
+    people: tf.Tensor
+
+
+def prioritize_at_random(seed: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """The same numbers for the same seed."""
+    return tf.random.stateless_uniform([count], seed)
+
+
+def prioritize_first(seed: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Takes the first ones."""
+    return tf.range(tf.cast(count, tf.float32))
+
+
+def sample_anchors(
+    anchors: tf.Tensor,
+    people: People,
+    seeds: tf.Tensor,
+    settings: SamplingSettings,
+    prioritize: Prioritize = prioritize_at_random,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The person of each anchor [B, A] int32, and labels [B, A] int32, `IGNORED` but for the samples.
+
+    Args:
+        anchors: [A, 4].
+        people: of B images.
+        seeds: [B, 2] int32.
+        settings: see there.
+        prioritize: decides between anchors of one kind.
+    """
+
+    def sample(values: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        boxes, is_person, seed = values
+        matches, labels = label_anchors(anchors, boxes, is_person)
+        priorities = prioritize(seed, tf.shape(labels)[0])
+        is_sampled = sample_labels(labels, priorities, settings.num_anchors, settings.num_positive_anchors)
+        return matches, tf.where(is_sampled, labels, IGNORED)
+
+    signature = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int32))
+    return tf.map_fn(
+        sample, (people.boxes, people.is_person, seeds), fn_output_signature=signature, parallel_iterations=1
+    )
+
+
+def sample_proposals(
+    proposals: ScoredBoxes,
+    people: People,
+    seeds: tf.Tensor,
+    settings: SamplingSettings,
+    prioritize: Prioritize = prioritize_at_random,
+) -> SampledProposals:
+    """Proposals to train the heads on; the people's own boxes are among those to choose from, behind the others.
+
+    Args:
+        proposals: of B images.
+        people: of B images.
+        seeds: [B, 2] int32.
+        settings: see there.
+        prioritize: decides between proposals of one kind.
+    """
+    size = settings.num_proposals
+
+    def sample(values: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        index, person_boxes, is_person, seed = values
+        own = tf.boolean_mask(proposals.boxes, proposals.image_indices == index)
+        boxes = tf.concat([own, tf.boolean_mask(person_boxes, is_person)], axis=0)
+        matches, labels = label_proposals(boxes, person_boxes, is_person)
+        # Anchors and proposals must not get the same numbers.
+        priorities = prioritize(seed + 1, tf.shape(labels)[0])
+        is_sampled = sample_labels(labels, priorities, size, settings.num_positive_proposals)
+        sampled = (tf.boolean_mask(values, is_sampled) for values in (boxes, labels, matches))
+        return tuple(_pad_first_axis(values, size, IGNORED) for values in sampled)
+
+    boxes, labels, matches = tf.map_fn(
+        sample,
+        (tf.range(tf.shape(seeds)[0]), people.boxes, people.is_person, seeds),
+        fn_output_signature=(
+            tf.TensorSpec([size, 4], tf.float32),
+            tf.TensorSpec([size], tf.int32),
+            tf.TensorSpec([size], tf.int32),
+        ),
+        parallel_iterations=1,
+    )
+    is_sampled = labels != IGNORED
+    image_indices = tf.cast(tf.where(is_sampled)[:, 0], tf.int32)
+    boxes, labels, matches = (tf.boolean_mask(values, is_sampled) for values in (boxes, labels, matches))
+    return SampledProposals(tf.stop_gradient(boxes), image_indices, labels, matches)
+
+
+def sample_labels(labels: tf.Tensor, priorities: tf.Tensor, num_samples: int, max_positives: int) -> tf.Tensor:
+    """[N] bool: up to `max_positives` positives, and negatives up to `num_samples` together.
+
+    Args:
+        labels: [N] int32.
+        priorities: [N]; the smallest of each kind are taken.
+        num_samples: wanted.
+        max_positives: at most.
+    """
+    positives = _smallest(priorities, labels == POSITIVE, tf.constant(max_positives))
+    num_negatives = num_samples - tf.reduce_sum(tf.cast(positives, tf.int32))
+    return positives | _smallest(priorities, labels == NEGATIVE, num_negatives)
+
+
+def _smallest(priorities: tf.Tensor, is_candidate: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """[N] bool, the candidates with the `count` smallest priorities."""
+    positions = tf.cast(tf.where(is_candidate)[:, 0], tf.int32)
+    _, best = tf.math.top_k(-tf.gather(priorities, positions), tf.minimum(count, tf.shape(positions)[0]))
+    chosen = tf.gather(positions, best)[:, None]
+    return tf.scatter_nd(chosen, tf.ones_like(best), tf.shape(priorities)) > 0
+
+
+def _pad_first_axis(values: tf.Tensor, size: int, padding: int) -> tf.Tensor:
+    missing = size - tf.shape(values)[0]
+    rest = [[0, 0]] * (values.shape.rank - 1)
+    return tf.pad(values, [[0, missing], *rest], constant_values=padding)
