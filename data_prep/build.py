@@ -81,6 +81,9 @@ _MEAN_PROPS = flags.DEFINE_float("mean_props", 1.0, "synthetic: mean number of o
 _PERSON_SIZES = flags.DEFINE_list(
     "person_sizes", ["0.23", "0.8"], "synthetic: smallest and largest person, as fractions of the frame's height."
 )
+_MIN_JOINTS = flags.DEFINE_integer(
+    "min_joints", 5, "synthetic: people with fewer annotated joints lie under an ignore region instead.", 1, 15
+)
 _NUM_PROCESSES = flags.DEFINE_integer(
     "num_processes", None, "synthetic: processes that draw at once; default: one per core.", 1
 )
@@ -169,6 +172,7 @@ def _scene_options() -> SceneOptions:
         frames_per_second=_FRAMES_PER_SECOND.value,
         mean_props=_MEAN_PROPS.value,
         person_sizes=(smallest, largest),
+        min_joints=_MIN_JOINTS.value,
     )
 
 

@@ -40,7 +40,6 @@ _CROWN_DEPTH = 0.03  # of the stature: the crown lies on the outline, so look a 
 # Of the stature: how far behind its middle a joint lies when the trunk turned 45 degrees hides it.
 _HIDDEN_BEYOND = {"shoulder": 0.076, "hip": 0.037}
 _BOX_MARGIN = 0.15
-_FEWEST_JOINTS = 5
 
 
 @dataclass(frozen=True)
@@ -213,18 +212,17 @@ def _remainder_region(person: int, owners: np.ndarray) -> list[np.ndarray]:
     return [(np.array(corners) + outward).astype(np.float32)]
 
 
-def annotate(image: np.ndarray, owners: np.ndarray, sightings: list[Sighting]) -> SyntheticFrame:
+def annotate(image: np.ndarray, owners: np.ndarray, sightings: list[Sighting], min_joints: int = 5) -> SyntheticFrame:
     """Writes down the people of a finished frame, ordered by track id.
 
-    People with fewer than five annotated joints are left out; what shows of them is put under an
-    ignore region.
+    People with fewer than `min_joints` annotated joints are left out; what shows of them is put under an ignore region.
     """
     keypoints, visibility, head_boxes, areas, track_ids = [], [], [], [], []
     regions = _group_regions(sightings, owners.shape)
     labeled = [sighting for sighting in sightings if sighting.track_id is not None]
     for sighting in sorted(labeled, key=lambda one: one.track_id):
         flags = [classify_joint(sighting, joint, owners) for joint in POSETRACK15.joints]
-        if np.count_nonzero(flags) < _FEWEST_JOINTS:
+        if np.count_nonzero(flags) < min_joints:
             regions += _remainder_region(sighting.person, owners)
             continue
         points = np.stack([sighting.image_points[joint] for joint in POSETRACK15.joints])

@@ -31,6 +31,7 @@ class SceneOptions:
             the image height.
         moving_camera_probability: chance that the camera pans.
         place: one of `backgrounds.PLACES`; None draws one.
+        min_joints: people with fewer annotated joints lie under an ignore region instead.
     """
 
     frames_per_second: float = 10.0
@@ -39,6 +40,7 @@ class SceneOptions:
     person_sizes: tuple[float, float] = (0.23, 0.80)
     moving_camera_probability: float = 0.35
     place: str | None = None
+    min_joints: int = 5
 
     def __post_init__(self) -> None:
         if not self.frames_per_second > 0:
@@ -52,6 +54,8 @@ class SceneOptions:
         smallest, largest = self.person_sizes
         if not 0 < smallest <= largest:
             raise ValueError(f"person_sizes: must be 0 < smallest <= largest, got {self.person_sizes}")
+        if not 1 <= self.min_joints <= 15:
+            raise ValueError(f"min_joints: must be between 1 and 15, got {self.min_joints}")
         if self.place is not None and self.place not in PLACES:
             raise ValueError(f"place: must be one of {', '.join(PLACES)}, got {self.place!r}")
 

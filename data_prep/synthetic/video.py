@@ -125,7 +125,7 @@ class _Studio:
         self._cast_shadows(canvas, camera, figures)
         sightings = self._draw(canvas, camera, figures, (-left, -top))
         image = self._film.expose(canvas.pixels, frame, seconds)
-        return annotate(image, canvas.owners, sightings)
+        return annotate(image, canvas.owners, sightings, self._options.min_joints)
 
     def _cast_shadows(self, canvas: rendering.Canvas, camera: Camera, figures: list[Figure]) -> None:
         shadows = ShadowMap(camera, self._scene.image_size, self._scene.sun)

@@ -460,6 +460,22 @@ def _write(directory, **changes):
     return write_posetrack18(directory, **(arguments | changes))
 
 
+def test_people_with_few_joints_lie_under_ignore_regions():
+    def frames(min_joints):
+        options = SceneOptions(min_joints=min_joints)
+        return [f for seed in range(12) for f in generate_video(seed, 2, 68, 120, 5, options)]
+
+    usual, strict = frames(5), frames(12)
+    counts = [np.count_nonzero(frame.visibility, axis=1) for frame in usual]
+    assert any((count[count < 12] >= 5).any() for count in counts)
+    for before, after, count in zip(usual, strict, counts, strict=True):
+        np.testing.assert_array_equal(after.image, before.image)
+        np.testing.assert_array_equal(after.track_ids, before.track_ids[count >= 12])
+        assert len(after.ignore_regions) >= len(before.ignore_regions)
+    with pytest.raises(ValueError, match="min_joints: must be between 1 and 15, got 16"):
+        SceneOptions(min_joints=16)
+
+
 def test_splits_can_have_videos_of_different_lengths(tmp_path):
     written = _write(tmp_path, num_frames={"train": 1, "val": 2})
     assert [len(read_posetrack(path).frames) for path in written] == [1, 1, 2]
