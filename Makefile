@@ -6,7 +6,7 @@ TEST_WORKERS ?= 2
 TEST_FLAGS ?=
 DEMO ?= demo
 # Many people seen once teach most; videos to score on need to be longer.
-DEMO_VIDEOS := --num_train_videos=4000 --num_val_videos=40 --num_test_videos=60 --num_frames=1 --num_unseen_frames=6 \
+DEMO_VIDEOS := --num_train_videos=4000 --num_val_videos=40 --num_test_videos=120 --num_frames=1 --num_unseen_frames=5 \
 	--frames_per_second=8 --max_people=2 --mean_props=0.1 --person_sizes=0.4,0.65 --min_joints=8
 DEMO_DATA := --config.data.directory=$(DEMO)/data/synthetic
 TWO_STAGE := --config=configs/two_stage_resnet18_synthetic.py --workdir=$(DEMO)/two_stage $(DEMO_DATA)
