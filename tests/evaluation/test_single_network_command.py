@@ -59,7 +59,8 @@ def workdir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def flags(dataset, workdir):
     """Of the small network, which finds people where there are none."""
-    network = {"num_levels": 3, "width": 8, "person_width": 8, "stem_widths": "(8,8)", "stem_downsampling": "pool"}
+    network = {"num_levels": 3, "width": 8, "person_width": 8, "width_growth": 1.0}
+    network |= {"stem_widths": "(8,8)", "stem_downsampling": "pool"}
     changes = {f"network.{name}": value for name, value in network.items()}
     changes |= {"network.input_size": "({},{})".format(*NETWORK["input_size"]), "data.directory": dataset}
     changes |= {f"inference.{name}": value for name, value in INFERENCE.items()} | {"evaluation.batch_size": 2}

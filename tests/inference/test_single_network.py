@@ -241,7 +241,9 @@ def test_a_broken_picture_among_others_is_empty_with_one_warning(spot_table, cap
     for of_image, spot, size in ((poses[0], (40, 60), (120, 160)), (poses[2], (20, 20), (64, 128))):
         pixel = max(size[0] / 128, size[1] / 256)
         np.testing.assert_allclose(of_image.keypoints[0], np.tile(spot, (3, 1)) - 1.5 * pixel, atol=1.5 * pixel)
-    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    # TensorFlow has warnings of its own, about how often this process built graphs.
+    records = [record for record in caplog.records if record.name != "tensorflow"]
+    warnings = [record.getMessage() for record in records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "000001.jpg (in test-train.tfrecord-00000-of-00001): cannot decode" in warnings[0]
     assert "\n" not in warnings[0]

@@ -11,6 +11,7 @@ callables:
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 
@@ -200,8 +201,7 @@ def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int) -> tf.data
         that cannot be decoded are black, with a warning.
     """
     sizes = np.stack([table.images["height"], table.images["width"]], axis=1).astype(np.int64)
-
-    read = tf.function(lambda data: read_frame(data, fit), input_signature=[tf.TensorSpec([], tf.string)])
+    read = _build_frame_reader(fit)
 
     def load(start: int) -> dict[str, np.ndarray]:
         rows = np.arange(start, min(start + batch_size, table.num_images))
@@ -220,6 +220,12 @@ def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int) -> tf.data
         "is_readable": ((None,), tf.bool),
     }
     return dataset_of_arrays(load, shapes, tf.data.Dataset.range(0, table.num_images, batch_size))
+
+
+@functools.lru_cache(maxsize=8)
+def _build_frame_reader(fit: FrameFit) -> Callable[[bytes], tuple[tf.Tensor, tf.Tensor]]:
+    """`read_frame` as one graph for all tables; TensorFlow warns of graphs that are built again and again."""
+    return tf.function(lambda data: read_frame(data, fit), input_signature=[tf.TensorSpec([], tf.string)])
 
 
 def _read_record_frame(
