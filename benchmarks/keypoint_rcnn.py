@@ -19,10 +19,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import json
 import os
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -33,6 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 from network_speed import timed
+from torch_side import TorchSide, start_torch
 
 from tfpose.models.keypoint_rcnn.detection import detect_people, find_keypoints
 from tfpose.models.keypoint_rcnn.images import pad_images
@@ -69,26 +68,6 @@ REFERENCES = {
     "R50": Reference(RESNET50, 48, 1.9, 4.5, 3.0),
     "X101": Reference(RESNEXT101_32X8D, 25, 5.2, 6.9, 6.2),
 }
-
-
-class TorchSide:
-    """A process of another interpreter that times its parts on request."""
-
-    def __init__(self, python: str, single_thread: bool) -> None:
-        command = [python, str(TORCH_SCRIPT)] + ["--single_thread"] * single_thread
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.description = json.loads(self._process.stdout.readline())
-
-    def run(self, model: str, part: str, num_people: int) -> float:
-        """Seconds of one run."""
-        request = {"model": model, "part": part, "num_people": num_people}
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())["seconds"]
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
 
 
 def build_network(reference: Reference) -> KeypointRcnn:
@@ -160,7 +139,7 @@ def time_model(
     sides = {("tfpose", name): timed(run, clock) for name, run in build_parts(network, num_people).items()}
     if torch_side is not None:
         for part in TORCH_PARTS:
-            sides["torch", part] = functools.partial(torch_side.run, model, part, num_people)
+            sides["torch", part] = functools.partial(torch_side.run, model=model, part=part, num_people=num_people)
     times: dict[tuple[str, str], list[float]] = {side: [] for side in sides}
     for _ in range(num_rounds):
         for side, run in sides.items():
@@ -186,14 +165,6 @@ def report(model: str, ours: dict[str, float], theirs: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
-def start_torch(python: str, single_thread: bool) -> TorchSide | None:
-    has_torch = subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 0
-    if not has_torch:
-        print(f"{python} cannot import torch: its side is left out.")
-        return None
-    return TorchSide(python, single_thread)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--torch_python", default=sys.executable, help="interpreter with torch")
@@ -206,7 +177,7 @@ def main() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         clock = time.process_time
-    torch_side = start_torch(arguments.torch_python, arguments.single_thread)
+    torch_side = start_torch(arguments.torch_python, TORCH_SCRIPT, arguments.single_thread)
     description = torch_side.description if torch_side else {}
     print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}")
     for model in arguments.models:

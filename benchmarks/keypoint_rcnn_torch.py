@@ -8,13 +8,11 @@ runs that part once, and answers with {"seconds": ...}; the first run of a part 
 from __future__ import annotations
 
 import functools
-import json
-import sys
-import time
 from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch_answers import answer_requests
 
 IMAGE_SIZE = (800, 1216)
 BLOCKS = {"R50": (3, 4, 6, 3), "X101": (3, 4, 23, 3)}
@@ -130,18 +128,5 @@ def prepared(model: str, part: str, num_people: int) -> Callable[[], None]:
     return run
 
 
-def main() -> None:
-    clock = time.perf_counter
-    if "--single_thread" in sys.argv[1:]:
-        torch.set_num_threads(1)
-        clock = time.process_time
-    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
-    for line in sys.stdin:
-        run = prepared(**json.loads(line))
-        start = clock()
-        run()
-        print(json.dumps({"seconds": clock() - start}), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    answer_requests(prepared)

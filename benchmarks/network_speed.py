@@ -18,10 +18,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -33,6 +31,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from torch_side import TorchSide, start_torch
 
 from tfpose.losses import mean_heatmap_loss
 from tfpose.models.batch_norm import fold_batch_norm
@@ -59,27 +58,6 @@ CASES = (
     Case("inference", 8, 0.70, 8),
     Case("training", 8, 0.85, 5),
 )
-
-
-class TorchSide:
-    """A process of another interpreter that times its cases on request."""
-
-    def __init__(self, python: str, input_size: tuple[int, int], single_thread: bool) -> None:
-        self._size = dict(zip(("height", "width"), input_size, strict=True))
-        command = [python, str(TORCH_SCRIPT)] + ["--single_thread"] * single_thread
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.description = json.loads(self._process.stdout.readline())
-
-    def run(self, case: Case, layout: str) -> float:
-        """Seconds of one run."""
-        request = {"case": case.kind, "batch": case.batch, "layout": layout, **self._size}
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())["seconds"]
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
 
 
 def build_training(batch: int, input_size: tuple[int, int]) -> Callable[[], None]:
@@ -127,8 +105,10 @@ def time_case(
     build = {"training": build_training, "inference": build_inference}[case.kind]
     sides = {"tfpose": timed(build(case.batch, input_size), clock)}
     if torch_side is not None:
+        height, width = input_size
+        request = {"case": case.kind, "batch": case.batch, "height": height, "width": width}
         for layout in TORCH_LAYOUTS:
-            sides[f"torch {layout}"] = functools.partial(torch_side.run, case, layout)
+            sides[f"torch {layout}"] = functools.partial(torch_side.run, layout=layout, **request)
     times: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(case.num_rounds):
         for side, run in sides.items():
@@ -164,14 +144,6 @@ def report(case: Case, times: dict[str, list[float]]) -> str:
     return "\n".join(lines)
 
 
-def start_torch(python: str, input_size: tuple[int, int], single_thread: bool) -> TorchSide | None:
-    has_torch = subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 0
-    if not has_torch:
-        print(f"{python} cannot import torch: its side is left out.")
-        return None
-    return TorchSide(python, input_size, single_thread)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--torch_python", default=sys.executable, help="interpreter with torch")
@@ -185,7 +157,7 @@ def main() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         clock = time.process_time
-    torch_side = start_torch(arguments.torch_python, input_size, arguments.single_thread)
+    torch_side = start_torch(arguments.torch_python, TORCH_SCRIPT, arguments.single_thread)
     description = torch_side.description if torch_side else {}
     print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}")
     print(f"ResNet-50, {NUM_JOINTS} joints, {input_size[0]}x{input_size[1]}")

@@ -8,13 +8,11 @@ it up. With --single_thread it computes in one thread and counts the process's p
 from __future__ import annotations
 
 import functools
-import json
-import sys
-import time
 from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch_answers import answer_requests
 
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 NUM_WARMUP_RUNS = 2
@@ -103,18 +101,5 @@ def prepared(case: str, batch: int, layout: str, height: int, width: int) -> Cal
     return run
 
 
-def main() -> None:
-    clock = time.perf_counter
-    if "--single_thread" in sys.argv[1:]:
-        torch.set_num_threads(1)
-        clock = time.process_time
-    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
-    for line in sys.stdin:
-        run = prepared(**json.loads(line))
-        start = clock()
-        run()
-        print(json.dumps({"seconds": clock() - start}), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    answer_requests(prepared)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import keras
-import numpy as np
+from random_weights import build_random
 
 from tfpose.inference.single_network_system import SingleNetworkSystem, build_single_network_system
 from tfpose.models.pose_unet import PoseUnet
@@ -28,20 +27,5 @@ def small_single_network(**inference) -> SingleNetworkSystem:
 
 def random_pose_unet(system: SingleNetworkSystem, seed: int = 0, precision: str = "float32") -> PoseUnet:
     """A network whose maps have distinct peaks and whose normalisations are not trivial."""
-    keras.utils.set_random_seed(seed)
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        network = system.build_network()
-    finally:
-        keras.config.set_dtype_policy(previous)
-    rng = np.random.default_rng(seed)
-    for variable in network.variables:
-        if variable.name in ("gamma", "moving_variance"):
-            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-        elif variable.name in ("beta", "moving_mean", "bias"):
-            variable.assign(rng.normal(0, 0.1, variable.shape))
-        elif "maps" in variable.path:
-            # So small that tanh does not saturate, which would make peaks equal.
-            variable.assign(rng.normal(0, 0.05, variable.shape))
-    return network
+    # So small that tanh does not saturate, which would make peaks equal.
+    return build_random(system.build_network, lambda path: 0.05 * ("maps" in path), seed, precision)

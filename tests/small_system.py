@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
+from random_weights import build_random
 from record_writing import synthetic_image, write_dataset
 
 from tfpose.data import records
@@ -26,22 +26,9 @@ def small_system(**changes) -> KeypointSystem:
 
 def random_network(system: KeypointSystem, seed: int = 0, precision: str = "float32") -> keras.Model:
     """A network whose heatmaps have distinct peaks and whose normalisations are not trivial."""
-    keras.utils.set_random_seed(seed)
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        network = system.build_network()
-    finally:
-        keras.config.set_dtype_policy(previous)
-    rng = np.random.default_rng(seed)
-    for variable in network.variables:
-        if variable.name in ("gamma", "moving_variance"):
-            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-        elif variable.name in ("beta", "moving_mean", "bias"):
-            variable.assign(rng.normal(0, 0.1, variable.shape))
-        elif "deconv" in variable.path or "heatmaps" in variable.path:
-            variable.assign(rng.normal(0, 0.2, variable.shape))
-    return network
+    return build_random(
+        system.build_network, lambda path: 0.2 * ("deconv" in path or "heatmaps" in path), seed, precision
+    )
 
 
 def small_table(directory, num_images: int = 4, sequence: str = "", **settings) -> records.RecordTable:

@@ -57,9 +57,14 @@ def write_json(path: str | pathlib.Path, content: Any, indent: int | None = None
     path = pathlib.Path(path)
     text = json.dumps(content, allow_nan=False, indent=indent)
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a text file in UTF-8 whole or not at all, its lines ended alike on every system."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
         # mkstemp makes files that only their owner may read.
         os.chmod(temporary, 0o666 & ~_umask())

@@ -8,8 +8,6 @@ and one device sees the same global batch as many.
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -18,15 +16,8 @@ from tfpose.crops import CropSettings
 from tfpose.data.augmentation import NO_AUGMENTATION, Augmentation, draw_augmentation
 from tfpose.data.pictures import cut_crops
 from tfpose.data.records import RecordTable
+from tfpose.data.step_batches import Shapes, dataset_of_arrays, dataset_of_steps
 from tfpose.skeletons import Skeleton, map_joints
-
-BATCH_DTYPES = {
-    "crops": tf.uint8,
-    "keypoints": tf.float32,
-    "weights": tf.float32,
-    "color_gains": tf.float32,
-    "person": tf.int64,
-}
 
 
 class PersonCrops:
@@ -126,25 +117,17 @@ class PersonCrops:
             num_replicas: of all workers.
             replicas: those of this worker.
         """
-        global_batch_size = batch_size * num_replicas
+        shapes = self._shapes(batch_size)
+        return dataset_of_steps(self.batch, shapes, start_step, batch_size, num_replicas, replicas)
 
-        def load(index: np.int64) -> tuple[np.ndarray, ...]:
-            step, local = divmod(int(index), len(replicas))
-            first = replicas[local] * batch_size
-            part = slice(first, first + batch_size)
-            values = self.batch(start_step + step, global_batch_size, part)
-            return tuple(values[name] for name in BATCH_DTYPES)
-
-        return _python_dataset(load, tf.data.Dataset.counter(), self._shapes(batch_size))
-
-    def _shapes(self, batch_size: int) -> dict[str, tuple]:
+    def _shapes(self, batch_size: int) -> Shapes:
         joints = self.skeleton.num_joints
         return {
-            "crops": (batch_size, *self.crop.crop_size, 3),
-            "keypoints": (batch_size, joints, 2),
-            "weights": (batch_size, joints),
-            "color_gains": (batch_size, 3),
-            "person": (batch_size,),
+            "crops": ((batch_size, *self.crop.crop_size, 3), tf.uint8),
+            "keypoints": ((batch_size, joints, 2), tf.float32),
+            "weights": ((batch_size, joints), tf.float32),
+            "color_gains": ((batch_size, 3), tf.float32),
+            "person": ((batch_size,), tf.int64),
         }
 
     def _shuffle(self, epoch: int) -> np.ndarray:
@@ -178,29 +161,10 @@ def crop_batches(
 ) -> tf.data.Dataset:
     """Crops of given people in their order, for evaluation: batches [B, H, W, 3] uint8, the last one shorter."""
 
-    def load(start: np.int64) -> tuple[np.ndarray]:
-        part = slice(int(start), int(start) + batch_size)
-        return (cut_record_crops(table, images[part], crop_from_image[part], crop_size),)
+    def load(start: int) -> dict[str, np.ndarray]:
+        part = slice(start, start + batch_size)
+        return {"crops": cut_record_crops(table, images[part], crop_from_image[part], crop_size)}
 
     starts = tf.data.Dataset.range(0, len(images), batch_size)
-    dataset = _python_dataset(load, starts, {"crops": (None, *crop_size, 3)})
+    dataset = dataset_of_arrays(load, {"crops": ((None, *crop_size, 3), tf.uint8)}, starts)
     return dataset.map(lambda batch: batch["crops"])
-
-
-def _python_dataset(
-    load: Callable[[np.int64], tuple[np.ndarray, ...]],
-    indices: tf.data.Dataset,
-    shapes: dict[str, tuple],
-) -> tf.data.Dataset:
-    """Calls `load` for every index in parallel, in order. OpenCV and the decoders release Python's lock."""
-    dtypes = [BATCH_DTYPES[name] for name in shapes]
-
-    def call(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        values = tf.numpy_function(load, [index], dtypes)
-        for value, shape in zip(values, shapes.values(), strict=True):
-            value.set_shape(shape)
-        return dict(zip(shapes, values, strict=True))
-
-    # tf.data's own choice of the number of calls starts with one and is slow to learn that more is faster.
-    num_calls = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return indices.map(call, num_parallel_calls=num_calls, deterministic=True).prefetch(2)

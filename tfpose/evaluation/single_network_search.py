@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfpose.evaluation.tracker_flags import TrackerChoice, parse_choices
+from tfpose.evaluation.tracker_flags import TrackerChoice, parse_choice, split_choices
 from tfpose.inference.frame_peaks import Peaks, SingleNetworkSettings, select_people
 from tfpose.inference.posetrack_joints import posetrack_poses
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
@@ -107,19 +107,16 @@ def parse_search_choices(texts: Sequence[str], base: SearchSystem) -> dict[str, 
     Raises:
         ValueError: naming the flag, its rule and what was found.
     """
-    choices: dict[str, list[Any]] = {}
-    for text in texts:
-        name, separator, values = text.partition("=")
-        if name not in searchable_settings() or not separator:
-            names = ", ".join(searchable_settings())
-            raise ValueError(f"--tune={text}: should be NAME=VALUE,VALUE,... with a NAME among {names}")
-        if name in choices:
-            raise ValueError(f"--tune={text}: {name} should be given once, found it twice")
-        if name in THRESHOLDS:
-            choices[name] = [_parse_threshold(text, name, value, base) for value in values.split(",")]
-        else:
-            choices |= parse_choices([text], base.tracker)
-    return choices
+    return {
+        name: [_parse_choice(text, name, value, base) for value in values]
+        for text, name, values in split_choices(texts, searchable_settings())
+    }
+
+
+def _parse_choice(text: str, name: str, value: str, base: SearchSystem) -> Any:
+    if name in THRESHOLDS:
+        return _parse_threshold(text, name, value, base)
+    return parse_choice(text, name, value, base.tracker)
 
 
 def _parse_threshold(text: str, name: str, value: str, base: SearchSystem) -> Any:

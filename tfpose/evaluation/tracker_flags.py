@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from absl import flags
@@ -118,18 +118,38 @@ def parse_choices(texts: Sequence[str], base: TrackerChoice) -> dict[str, list[A
     Raises:
         ValueError: naming the flag, its rule and what was found.
     """
-    choices: dict[str, list[Any]] = {}
+    return {
+        name: [parse_choice(text, name, value, base) for value in values]
+        for text, name, values in split_choices(texts, tuple(setting_types()))
+    }
+
+
+def split_choices(texts: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """Each text NAME=VALUE,VALUE,... with its name and its values, as they are written.
+
+    Raises:
+        ValueError: a name is not among `names`, or given twice.
+    """
+    seen = set()
     for text in texts:
         name, separator, values = text.partition("=")
-        if name not in setting_types() or not separator:
-            names = ", ".join(setting_types())
-            raise ValueError(f"--tune={text}: should be NAME=VALUE,VALUE,... with a NAME among {names}")
-        if name in choices:
+        if name not in names or not separator:
+            raise ValueError(f"--tune={text}: should be NAME=VALUE,VALUE,... with a NAME among {', '.join(names)}")
+        if name in seen:
             raise ValueError(f"--tune={text}: {name} should be given once, found it twice")
-        choices[name] = [_parse_value(text, name, value) for value in values.split(",")]
-        for value in choices[name]:
-            _check_value(text, base, name, value)
-    return choices
+        seen.add(name)
+        yield text, name, values.split(",")
+
+
+def parse_choice(text: str, name: str, value: str, base: TrackerChoice) -> Any:
+    """A value of a tracker's setting.
+
+    Raises:
+        ValueError: naming the flag, its rule and what was found.
+    """
+    parsed = _parse_value(text, name, value)
+    _check_value(text, base, name, parsed)
+    return parsed
 
 
 def _parse_value(text: str, name: str, value: str) -> Any:

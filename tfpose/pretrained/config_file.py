@@ -149,10 +149,3 @@ def check_replaceable(path: pathlib.Path) -> None:
     """
     if path.exists() and MARKER not in path.read_text(encoding="utf-8", errors="replace"):
         raise FileExistsError(f"{path}: exists and was not written by this program; choose another --output")
-
-
-def write_config(path: pathlib.Path, text: str) -> None:
-    """Writes the file whole or not at all."""
-    temporary = path.with_name(f".incomplete_{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -11,8 +11,9 @@ import keras
 
 from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
 from tfpose.inference.keypoint_system import write_keypoint_system
+from tfpose.json_files import write_text
 from tfpose.pretrained.checkpoint_files import CheckpointFile, read_arrays, read_checkpoint_file
-from tfpose.pretrained.config_file import check_replaceable, format_config, write_config
+from tfpose.pretrained.config_file import check_replaceable, format_config
 from tfpose.pretrained.download import sha256_of_file
 from tfpose.pretrained.import_settings import ImportSettings
 from tfpose.pretrained.keypoint_rcnn import read_keypoint_rcnn
@@ -73,7 +74,7 @@ def _convert_pose_resnet(
     write_keypoint_system(targets.workdir, imported.system)
     title = f"{DESCRIPTIONS[recognized.family]}, imported."
     provenance = f"From {file.path.name}, SHA-256 {sha256_of_file(file.path)}.\n{summary}"
-    write_config(targets.config, format_config(imported.system, title, provenance, targets.config, targets.workdir))
+    write_text(targets.config, format_config(imported.system, title, provenance, targets.config, targets.workdir))
     print(f"written: {targets.weights}, {targets.config}, {targets.workdir}{os.sep}")
     print(f"evaluate: python eval_main.py --config={targets.config} --workdir={targets.workdir} --output_dir=results")
 

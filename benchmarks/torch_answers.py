@@ -1,0 +1,28 @@
+"""Runs in PyTorch's interpreter: times what another process asks for."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+
+def answer_requests(prepare: Callable[..., Callable[[], None]]) -> None:
+    """Answers each line of the standard input, a JSON object of arguments, with the seconds of one run.
+
+    Args:
+        prepare: from the arguments to what is run, ready and warm.
+    """
+    clock = time.perf_counter
+    if "--single_thread" in sys.argv[1:]:
+        torch.set_num_threads(1)
+        clock = time.process_time
+    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
+    for line in sys.stdin:
+        run = prepare(**json.loads(line))
+        start = clock()
+        run()
+        print(json.dumps({"seconds": clock() - start}), flush=True)
