@@ -25,7 +25,9 @@ def get_config() -> ml_collections.ConfigDict:
             "network": {
                 "input_size": (128, 224),
                 "width": 32,
-                "person_width": 16,
+                "person_width": 32,
+                "person_features": "frame",
+                "person_stride": 2,
                 "width_growth": 1.5,
                 "stem_widths": (16, 32),
                 "stem_downsampling": "stride",

@@ -104,10 +104,12 @@ def test_heatmap_layers_may_start_narrower():
 
 
 @pytest.mark.parametrize("normalization", ["none", "batch"])
-def test_shared_first_convolution_gives_the_numbers_of_the_plain_form(normalization):
+@pytest.mark.parametrize(("person_features", "person_stride"), [("stem", 1), ("frame", 1), ("stem", 2), ("frame", 2)])
+def test_shared_first_convolution_gives_the_numbers_of_the_plain_form(normalization, person_features, person_stride):
     """The plain form concatenates and convolves, with the two kernels side by side as one."""
     keras.utils.set_random_seed(1)
-    network, plain = (small(normalization=normalization, share_first_convolution=share) for share in (True, False))
+    changes = {"normalization": normalization, "person_features": person_features, "person_stride": person_stride}
+    network, plain = (small(**changes, share_first_convolution=share) for share in (True, False))
     for variable in network.variables:
         if variable.name in ("bias", "beta", "moving_mean"):
             variable.assign(keras.random.normal(variable.shape, stddev=0.3))
@@ -218,6 +220,19 @@ def test_open_sizes_give_the_same_maps():
     np.testing.assert_allclose(free(images, HEADS)["person_maps"], fixed(images, HEADS)["person_maps"], atol=1e-6)
 
 
+def test_features_of_the_first_network_reach_the_second_where_asked():
+    for person_features, is_seen in (("stem", False), ("frame", True)):
+        network = small(person_features=person_features)
+        for name in ("head_maps", "joint_maps"):
+            layer = network.frame.get_layer(name)
+            layer.kernel.assign(keras.ops.zeros_like(layer.kernel))
+        before = network.find_joints(random_images())["person_features"]
+        kernel = network.frame.get_layer("frame_level0_up2_conv").kernel
+        kernel.assign(2.0 * kernel)
+        after = network.find_joints(random_images())["person_features"]
+        assert np.allclose(before, after) != is_seen
+
+
 def test_strided_stem_has_maps_of_the_same_size():
     network = small(stem_downsampling="stride", stem_widths=(4, 8), person_width=5, convolutions_per_block=1)
     assert network(random_images(), HEADS)["person_maps"].shape == (2, 2, 8, 16, NUM_JOINTS)
@@ -250,6 +265,9 @@ def test_maps_are_single_precision_under_mixed_policies(precision):
         ({"input_size": (32, 60)}, r"multiples of 16 for 3 levels, or None, got \(32, 60\)"),
         ({"normalization": "layer"}, "normalization must be one of .* got 'layer'"),
         ({"stem_downsampling": "none"}, "stem_downsampling must be one of .* got 'none'"),
+        ({"person_features": "joints"}, "person_features must be one of .* got 'joints'"),
+        ({"person_stride": 3}, r"person_stride must be one of \(1, 2\), got 3"),
+        ({"person_stride": 2, "num_levels": 1}, "num_levels must be at least 2 with person_stride 2, got 1"),
         ({"num_levels": 0}, "num_levels must be at least 1, got 0"),
         ({"person_width": 0}, "person_width must be at least 1, got 0"),
         ({"stem_widths": (4, 4, 4)}, "stem_widths must have 2 entries"),
@@ -301,3 +319,24 @@ def test_levels_can_grow_in_width():
     assert not any("adapt" in name for name in alike)
     with pytest.raises(ValueError, match="width_growth must be at least 1, got 0.5"):
         dataclasses.replace(grown, width_growth=0.5)
+
+
+def test_the_second_network_can_work_at_half_the_resolution():
+    network = small(person_stride=2, person_features="frame", width=6, person_width=5)
+    shared = network.frame.get_layer("person_level0_down1_shared_conv")
+    # Six features of the first U-Net and the joint maps.
+    assert shared.kernel.shape == (3, 3, 6 + NUM_JOINTS, 5)
+    assert network.frame.output["person_features"].shape == (None, 4, 8, 5)
+    levels = {layer.name[:13] for layer in convolutions(network.person, "person_level")}
+    assert levels == {"person_level0", "person_level1"}
+    maps = network(random_images(), HEADS)
+    assert maps["filter_maps"].shape == maps["person_maps"].shape == (2, 2, 8, 16, NUM_JOINTS)
+    coarse = keras.Model(network.person.input, network.person.get_layer("filter_maps").output)
+    found = network.find_joints(random_images())
+    masked = mask_heads(found["head_maps"], HEADS[:, 0])
+    filters = coarse([found["person_features"], masked, found["joint_maps"]]).numpy()
+    assert filters.shape == (2, 4, 8, NUM_JOINTS)
+    # Cell (2, 2) lies a quarter of a coarse cell from the centre of (1, 1), towards (0, 0).
+    fine = maps["filter_maps"].numpy()[:, 0]
+    expected = 0.75**2 * filters[:, 1, 1] + 0.1875 * (filters[:, 0, 1] + filters[:, 1, 0]) + 0.0625 * filters[:, 0, 0]
+    np.testing.assert_allclose(fine[:, 2, 2], expected, atol=1e-6)

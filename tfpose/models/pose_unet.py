@@ -13,7 +13,7 @@ part of one channel.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 from keras import KerasTensor, layers, ops
@@ -27,6 +27,7 @@ NUM_STEM_STAGES = 2
 
 Normalization = Literal["none", "batch"]
 Downsampling = Literal["pool", "stride"]
+PersonFeatures = Literal["stem", "frame"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,11 @@ class PoseUnetSettings:
         input_size: (height, width) in pixels, each a multiple of `size_multiple`, or None where it may vary.
         width: channels of every convolution of the stem and of the first U-Net.
         person_width: channels of the second U-Net; None takes `width`.
+        person_features: what of the image the second U-Net sees beside the joint maps: the "stem", or what the first
+            U-Net made of it, from which the joint maps come ("frame").
+        person_stride: of the first convolution of the second U-Net, 1 or 2: with 2 it works at half the resolution,
+            at a quarter of the cost, and its filter maps are interpolated: they only choose among the joints that the
+            joint maps locate. It then has a level less.
         width_growth: how many times as many channels each level has as the one above it; where the number changes on
             the way up, a 1x1 convolution adapts it. The paper's levels are all alike; a small network has too few
             weights then to tell a left arm from a right one.
@@ -59,6 +65,8 @@ class PoseUnetSettings:
     input_size: tuple[int | None, int | None] = (512, 896)
     width: int = 128
     person_width: int | None = None
+    person_features: PersonFeatures = "stem"
+    person_stride: int = 1
     width_growth: float = 1.0
     stem_widths: tuple[int, int] | None = None
     stem_downsampling: Downsampling = "pool"
@@ -73,7 +81,13 @@ class PoseUnetSettings:
     share_first_convolution: bool = True
 
     def __post_init__(self) -> None:
-        for name, allowed in (("normalization", ("none", "batch")), ("stem_downsampling", ("pool", "stride"))):
+        choices = {
+            "normalization": get_args(Normalization),
+            "stem_downsampling": get_args(Downsampling),
+            "person_features": get_args(PersonFeatures),
+            "person_stride": (1, 2),
+        }
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}.")
         counts = ("width", "num_levels", "convolutions_per_block")
@@ -82,6 +96,8 @@ class PoseUnetSettings:
         for name, value in values.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value!r}.")
+        if self.num_levels < self.person_stride:
+            raise ValueError(f"num_levels must be at least 2 with person_stride 2, got {self.num_levels!r}.")
         if not self.width_growth >= 1:
             raise ValueError(f"width_growth must be at least 1, got {self.width_growth!r}.")
         if len(self.widths_of_stem) != NUM_STEM_STAGES:
@@ -113,6 +129,17 @@ class PoseUnetSettings:
     @property
     def width_of_person(self) -> int:
         return self.width if self.person_width is None else self.person_width
+
+    @property
+    def num_levels_of_person(self) -> int:
+        """So many that both networks have the same lowest resolution."""
+        return self.num_levels - self.person_stride + 1
+
+    @property
+    def person_map_size(self) -> tuple[int | None, int | None]:
+        """(height, width) of the maps that the second U-Net works on."""
+        height, width = (None if size is None else size // self.person_stride for size in self.heatmap_size)
+        return height, width
 
     @property
     def widths_of_stem(self) -> tuple[int, ...]:
@@ -199,6 +226,7 @@ def build_frame_network(num_joints: int, settings: PoseUnetSettings | None = Non
         A model from normalised images [B, H, W, 3] to a dict of `head_maps` [B, h, w, 1] and `joint_maps` [B, h, w, J]
         in float32, h = H / 4, and `person_features` [B, h, w, C]: what the person network's first convolution makes of
         the stem's features and the joint maps, with its bias and before its ReLU; in the plain form these themselves.
+        With `person_stride` 2 they have half the size in the divided form.
 
     Raises:
         ValueError: there is no joint.
@@ -209,15 +237,22 @@ def build_frame_network(num_joints: int, settings: PoseUnetSettings | None = Non
     images = keras.Input((*settings.input_size, 3), dtype=build.output_dtype, name="images")
     features = _apply_stem(images, build)
     x = build.convolution(features, settings.width, "frame_level0_down1")
-    x = _apply_unet(x, settings.width, "frame", build)
+    x = _apply_unet(x, settings.width, "frame", build, settings.num_levels)
     head_maps = build.heatmaps(x, 1, "head_maps")
     joint_maps = build.heatmaps(x, num_joints, "joint_maps")
-    shared = layers.Concatenate(dtype=build.policy, name="person_inputs")([features, joint_maps])
+    seen = {"stem": features, "frame": x}[settings.person_features]
+    shared = layers.Concatenate(dtype=build.policy, name="person_inputs")([seen, joint_maps])
     if settings.share_first_convolution:
         channels = shared.shape[-1]
         # Drawn as a part of the kernel over all channels of the concatenation.
         part = channels / (channels + 1)
-        shared = build.convolution(shared, settings.width_of_person, "person_level0_down1_shared", variance_part=part)
+        shared = build.convolution(
+            shared,
+            settings.width_of_person,
+            "person_level0_down1_shared",
+            stride=settings.person_stride,
+            variance_part=part,
+        )
     outputs = {"head_maps": head_maps, "joint_maps": joint_maps, "person_features": shared}
     return keras.Model(images, outputs, name="frame")
 
@@ -235,22 +270,29 @@ def build_person_network(num_joints: int, settings: PoseUnetSettings | None = No
     settings = settings or PoseUnetSettings()
     _check_joints(num_joints)
     build = _LayerBuilder(settings)
-    width, num_shared = settings.width_of_person, settings.widths_of_stem[-1] + num_joints
+    width, stride, size = settings.width_of_person, settings.person_stride, settings.heatmap_size
+    num_seen = {"stem": settings.widths_of_stem[-1], "frame": settings.width}[settings.person_features]
+    num_shared = num_seen + num_joints
     is_shared = settings.share_first_convolution
-    num_features = width if is_shared else num_shared
-    size = settings.heatmap_size
-    features = keras.Input((*size, num_features), dtype=build.policy.compute_dtype, name="person_features")
+    of_features = (*settings.person_map_size, width) if is_shared else (*size, num_shared)
+    features = keras.Input(of_features, dtype=build.policy.compute_dtype, name="person_features")
     masked_heads = keras.Input((*size, 1), dtype=build.output_dtype, name="masked_heads")
     joint_maps = keras.Input((*size, num_joints), dtype=build.output_dtype, name="joint_maps")
     if is_shared:
         part = 1 / (num_shared + 1)
-        own = build.convolution(masked_heads, width, "person_level0_down1_head", variance_part=part, use_bias=False)
+        name = "person_level0_down1_head"
+        own = build.convolution(masked_heads, width, name, stride=stride, variance_part=part, use_bias=False)
         x = layers.Add(dtype=build.policy, name="person_level0_down1")([features, own])
     else:
         x = layers.Concatenate(dtype=build.policy, name="person_inputs")([features, masked_heads])
-        x = build.convolution(x, width, "person_level0_down1")
-    x = _apply_unet(x, width, "person", build)
+        x = build.convolution(x, width, "person_level0_down1", stride=stride)
+    x = _apply_unet(x, width, "person", build, settings.num_levels_of_person)
     filter_maps = build.heatmaps(x, num_joints, "filter_maps", settings.filter_init_bias)
+    if stride > 1:
+        # Interpolated after the hyperbolic tangent, where there are the fewest channels.
+        filter_maps = layers.UpSampling2D(
+            stride, interpolation="bilinear", dtype=build.output_dtype, name="filter_maps_upsample"
+        )(filter_maps)
     person_maps = layers.Multiply(dtype=build.output_dtype, name="person_maps")([filter_maps, joint_maps])
     outputs = {"filter_maps": filter_maps, "person_maps": person_maps}
     return keras.Model([features, masked_heads, joint_maps], outputs, name="person")
@@ -407,12 +449,12 @@ def _apply_stem(x: KerasTensor, build: _LayerBuilder) -> KerasTensor:
     return x
 
 
-def _apply_unet(x: KerasTensor, width: int, name: str, build: _LayerBuilder) -> KerasTensor:
+def _apply_unet(x: KerasTensor, width: int, name: str, build: _LayerBuilder, num_levels: int) -> KerasTensor:
     """A U-Net from what its first convolution gave, before the activation, to features of the same size.
 
     Every level has its convolutions on the way down and again on the way up, the lowest too (24 in the paper's).
     """
-    lowest = build.settings.num_levels - 1
+    lowest = num_levels - 1
     widths = [round(width * build.settings.width_growth**level) for level in range(lowest + 1)]
     x = build.activation(x, f"{name}_level0_down1")
     x = build.block(x, width, f"{name}_level0_down", first=2)
