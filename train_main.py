@@ -99,6 +99,7 @@ def compose_single_network(config: ConfigDict, records: Records) -> dict[str, An
     from tfpose.inference.single_network_system import build_single_network_system, write_single_network_system
     from tfpose.training import single_network
     from tfpose.training.loop import Hooks
+    from tfpose.training.single_network_start import build_initializer
     from tfpose.training.two_stage import make_dataset
 
     skeleton = choose_skeleton(config.skeleton, records["train"].skeleton)
@@ -119,6 +120,7 @@ def compose_single_network(config: ConfigDict, records: Records) -> dict[str, An
         "make_dataset": functools.partial(make_dataset, frames, config.batch_size),
         "hooks": Hooks(
             describe=functools.partial(write_single_network_system, system=system),
+            initialize=build_initializer(system, **config.initialize),
             evaluate=single_network.Validation(score),
             draw_pictures=functools.partial(
                 single_network.draw_examples, build_targets=build_targets, skeleton=skeleton

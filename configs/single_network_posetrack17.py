@@ -49,6 +49,7 @@ def get_config() -> ml_collections.ConfigDict:
             "examples": {"persons_per_image": 1, "outside_joint_weight": 1.0},
             "target": {"sigma_cells": 2.0, "centers": "subcell", "cutoff_sigmas": placeholder(float)},
             "loss": {"joint_map_weight": 0.0},
+            "initialize": {"encoder": "", "keypoint_workdir": ""},
             "batch_size": 4,
             "strategy": "auto",
             "optimization": {

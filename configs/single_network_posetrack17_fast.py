@@ -59,6 +59,7 @@ def get_config() -> ml_collections.ConfigDict:
             "examples": {"persons_per_image": 4, "outside_joint_weight": 1.0},
             "target": {"sigma_cells": 2.0, "centers": "subcell", "cutoff_sigmas": placeholder(float)},
             "loss": {"joint_map_weight": 0.0},
+            "initialize": {"encoder": "", "keypoint_workdir": ""},
             "batch_size": 16,
             "strategy": "auto",
             "optimization": {

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfpose.models.batch_norm import FusedBatchNormalization
 from tfpose.models.pose_unet import (
     PoseUnetSettings,
     build_frame_network,
@@ -220,6 +221,29 @@ def test_open_sizes_give_the_same_maps():
     np.testing.assert_allclose(free(images, HEADS)["person_maps"], fixed(images, HEADS)["person_maps"], atol=1e-6)
 
 
+def test_a_residual_network_in_place_of_the_first_unet():
+    settings = dataclasses.replace(
+        SMALL,
+        encoder_depth=18,
+        encoder_width=4,
+        person_features="frame",
+        width=6,
+        normalization="batch",
+        synchronize_batch_norm=True,
+    )
+    network = build_pose_unet(NUM_JOINTS, settings)
+    names = {layer.name for layer in network.frame.layers}
+    assert {"stem_conv", "stage4_block1_conv2", "deconv3_conv", "skip3_conv", "joint_maps"} <= names
+    assert not any(name.startswith(("frame_", "stem_stage")) for name in names)
+    assert network.frame.get_layer("stage1_block0_conv1").filters == 4
+    # Six features and the joint maps.
+    assert network.frame.get_layer("person_level0_down1_shared_conv").kernel.shape[2] == 6 + NUM_JOINTS
+    maps = network(random_images(), HEADS)
+    assert maps["person_maps"].shape == (2, 2, 8, 16, NUM_JOINTS)
+    norms = [layer for layer in network.frame.layers if isinstance(layer, FusedBatchNormalization)]
+    assert len(norms) > 20 and all(norm.synchronized for norm in norms)
+
+
 def test_features_of_the_first_network_reach_the_second_where_asked():
     for person_features, is_seen in (("stem", False), ("frame", True)):
         network = small(person_features=person_features)
@@ -266,6 +290,12 @@ def test_maps_are_single_precision_under_mixed_policies(precision):
         ({"normalization": "layer"}, "normalization must be one of .* got 'layer'"),
         ({"stem_downsampling": "none"}, "stem_downsampling must be one of .* got 'none'"),
         ({"person_features": "joints"}, "person_features must be one of .* got 'joints'"),
+        ({"encoder_depth": 18}, r"person_features must be 'frame' with an encoder_depth .* got 'stem'"),
+        ({"encoder_depth": 19}, r"encoder_depth must be one of \(0, 18, .* got 19"),
+        (
+            {"encoder_depth": 18, "person_features": "frame", "input_size": (48, 64)},
+            r"multiples of 32 for 3 levels, or None, got \(48, 64\)",
+        ),
         ({"person_stride": 3}, r"person_stride must be one of \(1, 2\), got 3"),
         ({"person_stride": 2, "num_levels": 1}, "num_levels must be at least 2 with person_stride 2, got 1"),
         ({"num_levels": 0}, "num_levels must be at least 1, got 0"),

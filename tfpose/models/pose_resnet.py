@@ -78,14 +78,7 @@ def build_pose_resnet(
     # Heatmaps are compared with targets and with each other: half precision would round them.
     output_dtype = "float64" if policy.variable_dtype == "float64" else "float32"
     images = keras.Input((*input_size, 3), dtype=output_dtype, name="images")
-    x = _apply_stem(images, base_width, policy)
-    stages = []
-    for stage in range(1, len(BLOCKS_PER_STAGE[depth]) + 1):
-        x = _apply_stage(x, stage, depth, base_width * 2 ** (stage - 1), stride_in, policy)
-        stages.append(x)
-    for index in range(1, NUM_DECONVOLUTIONS + 1):
-        skipped = stages[-1 - index] if skip_connections else None
-        x = _apply_deconvolution(x, deconv_filters, policy, f"deconv{index}", skipped, f"skip{index}")
+    x = apply_encoder_decoder(images, depth, stride_in, base_width, deconv_filters, skip_connections, policy)
     heatmaps = layers.Conv2D(
         num_joints,
         1,
@@ -98,6 +91,37 @@ def build_pose_resnet(
         if isinstance(layer, FusedBatchNormalization):
             layer.synchronized = synchronize_batch_norm
     return model
+
+
+def apply_encoder_decoder(
+    images: KerasTensor,
+    depth: int,
+    stride_in: StrideIn,
+    base_width: int,
+    deconv_filters: int,
+    skip_connections: bool,
+    policy: keras.DTypePolicy,
+) -> KerasTensor:
+    """The network without its heatmaps: from images [B, H, W, 3] to features [B, H/4, W/4, deconv_filters].
+
+    Args:
+        images: normalised.
+        depth: as the following, see `build_pose_resnet`.
+        stride_in: see there.
+        base_width: see there.
+        deconv_filters: see there.
+        skip_connections: see there.
+        policy: of the layers.
+    """
+    x = _apply_stem(images, base_width, policy)
+    stages = []
+    for stage in range(1, len(BLOCKS_PER_STAGE[depth]) + 1):
+        x = _apply_stage(x, stage, depth, base_width * 2 ** (stage - 1), stride_in, policy)
+        stages.append(x)
+    for index in range(1, NUM_DECONVOLUTIONS + 1):
+        skipped = stages[-1 - index] if skip_connections else None
+        x = _apply_deconvolution(x, deconv_filters, policy, f"deconv{index}", skipped, f"skip{index}")
+    return x
 
 
 def _check_arguments(

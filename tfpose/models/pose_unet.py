@@ -20,10 +20,12 @@ from keras import KerasTensor, layers, ops
 
 from tfpose.frame_fit import HEATMAP_STRIDE
 from tfpose.models.batch_norm import FusedBatchNormalization
+from tfpose.models.pose_resnet import BLOCKS_PER_STAGE, INPUT_STRIDE, StrideIn, apply_encoder_decoder
 
 Tensor = Any  # of the Keras backend in use
 
 NUM_STEM_STAGES = 2
+JOINT_LAYER = "joint_maps"
 
 Normalization = Literal["none", "batch"]
 Downsampling = Literal["pool", "stride"]
@@ -49,6 +51,12 @@ class PoseUnetSettings:
         stem_widths: channels of the stem's two stages; None takes `width` for both.
         stem_downsampling: "pool" halves the size after the two convolutions of a stage, "stride" in the first of
             them, which costs a quarter.
+        encoder_depth: 0 is the paper's stem and first U-Net. A depth of `build_pose_resnet` puts that network, without
+            its heatmaps, in their place, so that it can start from its weights or from ImageNet's; `width` is then that
+            of its transposed convolutions, `person_features` must be "frame", and `l2` leaves its kernels alone.
+        encoder_width: its `base_width`.
+        encoder_stride_in: its `stride_in`.
+        encoder_skip_connections: its `skip_connections`.
         num_levels: resolutions of each U-Net; one less than this is the number of its poolings.
         convolutions_per_block: on the way down and again on the way up, at every level.
         normalization: "batch" normalises before every ReLU; "none" is the paper's.
@@ -70,6 +78,10 @@ class PoseUnetSettings:
     width_growth: float = 1.0
     stem_widths: tuple[int, int] | None = None
     stem_downsampling: Downsampling = "pool"
+    encoder_depth: int = 0
+    encoder_width: int = 64
+    encoder_stride_in: StrideIn = "3x3"
+    encoder_skip_connections: bool = True
     num_levels: int = 6
     convolutions_per_block: int = 2
     normalization: Normalization = "none"
@@ -86,11 +98,17 @@ class PoseUnetSettings:
             "stem_downsampling": get_args(Downsampling),
             "person_features": get_args(PersonFeatures),
             "person_stride": (1, 2),
+            "encoder_depth": (0, *BLOCKS_PER_STAGE),
+            "encoder_stride_in": get_args(StrideIn),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}.")
-        counts = ("width", "num_levels", "convolutions_per_block")
+        if self.encoder_depth and self.person_features != "frame":
+            raise ValueError(
+                f"person_features must be 'frame' with an encoder_depth (it has no stem), got {self.person_features!r}."
+            )
+        counts = ("width", "num_levels", "convolutions_per_block", "encoder_width")
         values = {name: getattr(self, name) for name in counts}
         values |= {"person_width": self.width_of_person, "stem_widths": min(self.widths_of_stem)}
         for name, value in values.items():
@@ -118,7 +136,8 @@ class PoseUnetSettings:
     @property
     def size_multiple(self) -> int:
         """What the height and the width of the input must divide by."""
-        return HEATMAP_STRIDE * 2 ** (self.num_levels - 1)
+        of_levels = HEATMAP_STRIDE * 2 ** (self.num_levels - 1)
+        return max(of_levels, INPUT_STRIDE) if self.encoder_depth else of_levels
 
     @property
     def heatmap_size(self) -> tuple[int | None, int | None]:
@@ -235,12 +254,15 @@ def build_frame_network(num_joints: int, settings: PoseUnetSettings | None = Non
     _check_joints(num_joints)
     build = _LayerBuilder(settings)
     images = keras.Input((*settings.input_size, 3), dtype=build.output_dtype, name="images")
-    features = _apply_stem(images, build)
-    x = build.convolution(features, settings.width, "frame_level0_down1")
-    x = _apply_unet(x, settings.width, "frame", build, settings.num_levels)
+    if settings.encoder_depth:
+        seen = x = build.encoder_decoder(images)
+    else:
+        features = _apply_stem(images, build)
+        x = build.convolution(features, settings.width, "frame_level0_down1")
+        x = _apply_unet(x, settings.width, "frame", build, settings.num_levels)
+        seen = {"stem": features, "frame": x}[settings.person_features]
     head_maps = build.heatmaps(x, 1, "head_maps")
-    joint_maps = build.heatmaps(x, num_joints, "joint_maps")
-    seen = {"stem": features, "frame": x}[settings.person_features]
+    joint_maps = build.heatmaps(x, num_joints, JOINT_LAYER)
     shared = layers.Concatenate(dtype=build.policy, name="person_inputs")([seen, joint_maps])
     if settings.share_first_convolution:
         channels = shared.shape[-1]
@@ -254,7 +276,11 @@ def build_frame_network(num_joints: int, settings: PoseUnetSettings | None = Non
             variance_part=part,
         )
     outputs = {"head_maps": head_maps, "joint_maps": joint_maps, "person_features": shared}
-    return keras.Model(images, outputs, name="frame")
+    model = keras.Model(images, outputs, name="frame")
+    for layer in model.layers:
+        if isinstance(layer, FusedBatchNormalization):
+            layer.synchronized = settings.synchronize_batch_norm
+    return model
 
 
 def build_person_network(num_joints: int, settings: PoseUnetSettings | None = None) -> keras.Model:
@@ -393,6 +419,19 @@ class _LayerBuilder:
             dtype=self.policy,
             name=f"{name}_conv",
         )(x)
+
+    def encoder_decoder(self, images: KerasTensor) -> KerasTensor:
+        """The residual network in place of the stem and the first U-Net, with layer names of its own."""
+        settings = self.settings
+        return apply_encoder_decoder(
+            images,
+            settings.encoder_depth,
+            settings.encoder_stride_in,
+            settings.encoder_width,
+            settings.width,
+            settings.encoder_skip_connections,
+            self.policy,
+        )
 
     def activation(self, x: KerasTensor, name: str) -> KerasTensor:
         """ReLU, normalised before if the settings say so."""

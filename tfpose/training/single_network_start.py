@@ -1,0 +1,119 @@
+"""First weights of the single network's first half, from a keypoint network or from ImageNet."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from tfpose.crops import Normalization
+from tfpose.inference.keypoint_system import SYSTEM_FILE, read_keypoint_system
+from tfpose.inference.single_network_system import SingleNetworkSystem
+from tfpose.models.pose_resnet import HEATMAP_LAYER, build_pose_resnet
+from tfpose.models.pose_unet import JOINT_LAYER, PoseUnet, PoseUnetSettings, normalize_images
+from tfpose.pretrained.imagenet import load_imagenet_encoder
+from tfpose.pretrained.pose_resnet import transfer_weights
+from tfpose.training.checkpoints import load_for_inference
+
+_STEM_CONVOLUTION = "stem_conv"
+_STEM_NORMALIZATION = "stem_bn"
+
+
+def build_initializer(
+    system: SingleNetworkSystem, encoder: str = "", keypoint_workdir: str = ""
+) -> Callable[[PoseUnet], None] | None:
+    """What gives a fresh network its first weights; None leaves them random, as the paper's.
+
+    Args:
+        system: of the network to train, whose `encoder_depth` is not 0.
+        encoder: 'imagenet' for Keras' public encoder, or its file; '' for none.
+        keypoint_workdir: a finished run of a keypoint network of the same encoder, whose weights are taken over, its
+            heatmaps as joint maps matched by name; '' for none.
+
+    Raises:
+        ValueError: both are asked for, or the network has no place for them.
+    """
+    if encoder and keypoint_workdir:
+        raise ValueError(
+            f"initialize needs at most one of encoder and keypoint_workdir, got {encoder!r} and {keypoint_workdir!r}"
+        )
+    if not (encoder or keypoint_workdir):
+        return None
+    if not system.network.encoder_depth:
+        name, value = ("encoder", encoder) if encoder else ("keypoint_workdir", keypoint_workdir)
+        raise ValueError(f"initialize.{name}={value}: needs a network with an encoder_depth, this one has 0")
+
+    def initialize(model: PoseUnet) -> None:
+        if encoder:
+            load_imagenet_encoder(model.frame, system.network.encoder_depth, encoder)
+            adapt_to_normalization(model.frame, Normalization())
+        else:
+            load_keypoint_network(model, system, pathlib.Path(keypoint_workdir))
+
+    return initialize
+
+
+def load_keypoint_network(model: PoseUnet, system: SingleNetworkSystem, workdir: pathlib.Path) -> None:
+    """Takes over the weights of a finished run of the two-stage system's keypoint network.
+
+    Raises:
+        FileNotFoundError: the folder is not that of such a run.
+        ValueError: a weight has no counterpart of the same shape; names it.
+    """
+    source = read_keypoint_system(workdir)
+    network = source.build_network()
+    load_for_inference(network, workdir)
+    same = _build_keypoint_network(system.skeleton.num_joints, system.network)
+    _copy_where_named(model.frame, same)
+    try:
+        transfer_weights(network, same, source.skeleton.joints, system.skeleton.joints)
+    except ValueError as error:
+        raise ValueError(f"{workdir / SYSTEM_FILE}: does not fit the network of this config: {error}") from error
+    _copy_where_named(same, model.frame)
+    adapt_to_normalization(model.frame, source.normalization)
+
+
+def adapt_to_normalization(frame: keras.Model, normalization: Normalization) -> None:
+    """Changes the stem of a network that was trained on images of this normalisation to fit `normalize_images`.
+
+    Exact but for the outermost rows and columns, where zeros are padded.
+    """
+    probes = np.zeros((4, 1, 1, 3), np.uint8)
+    probes[np.arange(3), 0, 0, np.arange(3)] = 255
+    # Rows: black, and what full red, green and blue add to it.
+    ours, theirs = (
+        np.asarray(normalize(probes), np.float64)[:, 0, 0] for normalize in (normalize_images, normalization)
+    )
+    slopes = np.linalg.solve(ours[:3] - ours[3], theirs[:3] - theirs[3])
+    offset = theirs[3] - ours[3] @ slopes
+    convolution, norm = frame.get_layer(_STEM_CONVOLUTION), frame.get_layer(_STEM_NORMALIZATION)
+    kernel = np.asarray(keras.ops.convert_to_numpy(convolution.kernel), np.float64)
+    convolution.kernel.assign(np.einsum("dc,hwco->hwdo", slopes, kernel))
+    norm.moving_mean.assign(norm.moving_mean - np.einsum("hwco,c->o", kernel, offset).astype(np.float32))
+
+
+def _build_keypoint_network(num_joints: int, settings: PoseUnetSettings) -> keras.Model:
+    return build_pose_resnet(
+        num_joints,
+        settings.encoder_depth,
+        settings.input_size,
+        settings.encoder_stride_in,
+        settings.encoder_width,
+        settings.width,
+        settings.encoder_skip_connections,
+        dtype="float32",
+    )
+
+
+def _copy_where_named(source: keras.Model, target: keras.Model) -> None:
+    """Copies the variables of a frame network and of a keypoint network that correspond, either way round."""
+    values = {_keypoint_path(variable.path): variable for variable in source.variables}
+    for variable in target.variables:
+        if _keypoint_path(variable.path) in values:
+            variable.assign(keras.ops.convert_to_numpy(values[_keypoint_path(variable.path)]))
+
+
+def _keypoint_path(path: str) -> str:
+    return path.replace(f"{JOINT_LAYER}/", f"{HEATMAP_LAYER}/")
