@@ -93,6 +93,31 @@ def test_two_devices_train_like_one(single: pathlib.Path, tmp_path: pathlib.Path
             np.testing.assert_allclose(found, expected, rtol=1e-5, err_msg=f"{name} {column}")
 
 
+def test_cores_as_devices_train_like_one(single: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    num_cores = len(os.sched_getaffinity(0))
+    if num_cores < 2 or toy_run.GLOBAL_BATCH % num_cores:
+        pytest.skip(f"a batch of {toy_run.GLOBAL_BATCH} does not divide among {num_cores} cores")
+    finish(start_program("--workdir", tmp_path, "--strategy", "cpu_cores"))
+    for column in ("loss", "gradient_norm"):
+        expected = read_column(single / "plain" / "train.csv", column)
+        np.testing.assert_allclose(read_column(tmp_path / "plain" / "train.csv", column), expected, rtol=1e-5)
+
+
+def test_cores_become_devices_before_tensorflow_is_used() -> None:
+    program = (
+        "import os, tensorflow as tf; from tfpose.training.distribution import build_strategy\n"
+        "strategy = build_strategy('cpu_cores'); assert strategy is build_strategy('cpu_cores')\n"
+        "assert strategy.num_replicas_in_sync == len(os.sched_getaffinity(0))\n"
+        "assert tf.config.threading.get_intra_op_parallelism_threads() == 1"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+    tf.zeros(1)
+    with pytest.raises(ValueError, match="strategy cpu_cores must be built before TensorFlow is used otherwise"):
+        build_strategy("cpu_cores")
+
+
 def start_workers(workdir: pathlib.Path, *arguments: object) -> list[subprocess.Popen]:
     addresses = [f"127.0.0.1:{port}" for port in find_free_ports(2)]
     configs = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(2)]

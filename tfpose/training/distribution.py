@@ -8,7 +8,9 @@ import os
 
 import tensorflow as tf
 
-STRATEGY_NAMES = ("auto", "one_device", "mirrored", "multi_worker")
+STRATEGY_NAMES = ("auto", "one_device", "mirrored", "cpu_cores", "multi_worker")
+# Threads of the process besides one for each replica: the input pipeline's.
+NUM_INPUT_THREADS = 2
 
 
 def build_strategy(name: str = "auto") -> tf.distribute.Strategy:
@@ -20,10 +22,12 @@ def build_strategy(name: str = "auto") -> tf.distribute.Strategy:
             TF_CONFIG) or "auto": "multi_worker" when TF_CONFIG lists several processes, "mirrored"
             on a machine with several GPUs, "one_device" otherwise. "multi_worker" must be built
             before any other TensorFlow operation of the process. "mirrored" is the same object at
-            every call, because TensorFlow cannot run two in one process.
+            every call, because TensorFlow cannot run two in one process. "cpu_cores" makes every core a
+            device of one thread: for a small network that is faster than all cores in every operation.
+            It must be built before any other TensorFlow operation as well, and then "mirrored" is the same.
 
     Raises:
-        ValueError: `name` is unknown, or "multi_worker" without a usable TF_CONFIG.
+        ValueError: `name` is unknown, "multi_worker" without a usable TF_CONFIG, or "cpu_cores" too late.
     """
     if name not in STRATEGY_NAMES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGY_NAMES)}; found {name!r}")
@@ -31,11 +35,27 @@ def build_strategy(name: str = "auto") -> tf.distribute.Strategy:
         if _count_workers() == 0:
             raise ValueError("strategy multi_worker needs TF_CONFIG with a cluster; found none")
         return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "cpu_cores":
+        return _build_mirrored(tuple(_divide_cpu()))
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
         return _build_mirrored(tuple(gpus or cpus))
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+
+
+@functools.cache
+def _divide_cpu() -> list[str]:
+    """A logical device for each core that this process may use, and one thread for each operation."""
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * num_cores)
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(num_cores + NUM_INPUT_THREADS)
+    except RuntimeError as error:
+        raise ValueError(f"strategy cpu_cores must be built before TensorFlow is used otherwise: {error}") from error
+    return [device.name for device in tf.config.list_logical_devices("CPU")]
 
 
 @functools.cache
