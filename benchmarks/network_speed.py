@@ -79,7 +79,15 @@ def build_training(batch: int, input_size: tuple[int, int]) -> Callable[[], None
 
 
 def build_inference(batch: int, input_size: tuple[int, int]) -> Callable[[], None]:
-    model = fold_batch_norm(build_pose_resnet(NUM_JOINTS, input_size=input_size))
+    model = build_pose_resnet(NUM_JOINTS, input_size=input_size)
+    # As after training: with the first statistics the merged biases are 0, and their additions vanish from the graph.
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        if variable.name in ("gamma", "moving_variance"):
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif variable.name in ("beta", "moving_mean"):
+            variable.assign(rng.normal(0, 0.1, variable.shape))
+    model = fold_batch_norm(model)
     images, _ = random_batch(batch, input_size)
     graph = tf.function(functools.partial(model, training=False))
     frozen = convert_variables_to_constants_v2(graph.get_concrete_function(images))

@@ -8,10 +8,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfpose.models.subpixel import SubpixelConvolution, is_subpixel, subpixel_kernel
+
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
 _FUSED_DTYPES = ("float16", "bfloat16", "float32")
+# From here on a transposed convolution's kernel costs more to bring into oneDNN's layout than to multiply by one crop.
+_LARGE_KERNEL = 2**22
 
 
 @keras.saving.register_keras_serializable(package="tfpose")
@@ -122,8 +126,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     """Builds the inference network with each batch normalisation merged into its convolution.
 
     A normalisation is merged where it is the only reader of a linear `Conv2D` or
-    `Conv2DTranspose`; any other stays. The weights are copied: later training of `model` does not
-    change the result.
+    `Conv2DTranspose`; any other stays. Large transposed convolutions become `SubpixelConvolution`s.
+    The weights are copied: later training of `model` does not change the result.
 
     Args:
         model: Functional model of at least one layer, trained under any dtype policy.
@@ -140,6 +144,9 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         config["dtype"] = layer.variable_dtype
         if layer.name in convolutions.values():
             config["use_bias"] = True
+        if _is_large_subpixel(layer):
+            names = ("name", "dtype", "filters", "use_bias")
+            return SubpixelConvolution(**{name: config[name] for name in names})
         return layer.__class__.from_config(config)
 
     def call_layer(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
@@ -160,8 +167,14 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
             weights = _merged_weights(original, model.get_layer(normalizations[layer.name]))
         else:
             weights = original.get_weights()
+        if isinstance(layer, SubpixelConvolution):
+            weights[0] = subpixel_kernel(weights[0])
         layer.set_weights(weights)
     return folded
+
+
+def _is_large_subpixel(layer: keras.layers.Layer) -> bool:
+    return is_subpixel(layer) and np.prod(layer.kernel.shape) >= _LARGE_KERNEL
 
 
 def _renew_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
