@@ -91,8 +91,7 @@ class _WorldNoise:
         self._tile = rng.normal(0, 1, (64, 64)).astype(np.float32)
 
     def __call__(self, x: np.ndarray, z: np.ndarray, cell_metres: float) -> np.ndarray:
-        columns = (np.mod(x / cell_metres, 64)).astype(np.float32)
-        rows = (np.mod(z / cell_metres, 64)).astype(np.float32)
+        columns, rows = (_repeat(np.asarray(metres / cell_metres, np.float32), 64) for metres in (x, z))
         return cv2.remap(self._tile, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
     def per_cell(self, column: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -100,13 +99,18 @@ class _WorldNoise:
         return self._tile[row.astype(int) % 64, column.astype(int) % 64]
 
 
+def _repeat(values: np.ndarray, period: float) -> np.ndarray:
+    """Values from 0 to `period`; `np.mod` takes several times as long."""
+    return values - period * np.floor(values / period)
+
+
 def _lines(values: np.ndarray, spacing: float, width: float) -> np.ndarray:
     """1 on lines that repeat every `spacing`, 0 elsewhere."""
-    return (np.abs(np.mod(values / spacing, 1) - 0.5) > 0.5 - width / spacing / 2).astype(np.float32)
+    return (np.abs(_repeat(values / spacing, 1) - 0.5) > 0.5 - width / spacing / 2).astype(np.float32)
 
 
 def _tinted(color: np.ndarray, brightness: np.ndarray) -> np.ndarray:
-    return color * (1 + brightness[..., None])
+    return color.astype(np.float32) * (1 + brightness[..., None].astype(np.float32))
 
 
 def _grass(rng: np.random.Generator) -> Texture:
@@ -228,11 +232,11 @@ def _paint_sky(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> N
     height, width = image.shape[:2]
     zenith = np.array([rng.uniform(70, 150), rng.uniform(130, 185), rng.uniform(190, 240)])
     haze = np.array([rng.uniform(205, 245), rng.uniform(215, 240), rng.uniform(215, 240)])
-    below = np.clip(np.arange(height) / max(camera.horizon_y, 1), 0, 1)[:, None, None]
-    sky = zenith + below * (haze - zenith)
+    below = np.clip(np.arange(height, dtype=np.float32) / max(camera.horizon_y, 1), 0, 1)[:, None, None]
+    sky = (zenith + below * (haze - zenith)).astype(np.float32)
     clouds = _noise(rng, (height, width), 5) + 0.5 * _noise(rng, (height, width), 14)
     cover = np.clip((clouds - rng.uniform(0.0, 0.9)) * 0.7, 0, 0.85)[..., None]
-    image[:] = np.clip(sky + cover * (248 - sky), 0, 255)
+    image[:] = np.clip(sky + np.asarray(cover, np.float32) * (248 - sky), 0, 255)
 
 
 def _visible_width(image: np.ndarray, camera: Camera, depth: float) -> tuple[float, float]:
