@@ -16,6 +16,9 @@ SIDE_COLORS = {"left": (70, 140, 255), "right": (255, 90, 70), None: (90, 220, 1
 # OpenCV draws at fractions of a pixel given as whole numbers with this many binary places.
 _SHIFT = 4
 _GOLDEN_RATIO = 0.618034
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+# Of a colour's brightness (0 to 255): on darker ones white letters are easier to read.
+_DARKEST_UNDER_BLACK = 120
 
 
 def draw_pose(
@@ -66,20 +69,87 @@ def draw_poses(image: np.ndarray, poses: Poses, skeleton: Skeleton, joint_thresh
 
 
 def draw_identities(image: np.ndarray, poses: Poses, joint_threshold: float = 0.2) -> np.ndarray:
-    """Writes each tracked person's id above its highest drawn joint; returns a new picture."""
+    """Writes each tracked person's id above its highest drawn joint; returns a new picture.
+
+    Labels stay inside the picture and beside each other: one whose place is taken moves to the nearest free one, with
+    a line to its person.
+    """
     image = image.copy()
-    scale = max(image.shape[:2]) / 960
+    labels = []
+    taken = np.zeros((0, 4))
     for person in np.flatnonzero(np.asarray(poses.track_ids) >= 0):
-        is_drawn = poses.joint_scores[person] >= joint_threshold
-        if not is_drawn.any():
-            continue
-        points = poses.keypoints[person][is_drawn]
-        x, y = points[points[:, 1].argmin()]
-        place = (round(x - 8 * scale), max(round(y - 12 * scale), round(24 * scale)))
-        for color, thickness in (((0, 0, 0), 3), (identity_color(int(poses.track_ids[person])), 1)):
-            text = str(int(poses.track_ids[person]))
-            cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.9 * scale, color, thickness, cv2.LINE_AA)
+        points = poses.keypoints[person][poses.joint_scores[person] >= joint_threshold]
+        points = points[np.isfinite(points).all(axis=1)]
+        if len(points):
+            label = _Label(int(poses.track_ids[person]), points[points[:, 1].argmin()], image.shape[:2])
+            labels.append(label)
+            taken = np.concatenate([taken, label.take_place(taken)[None]])
+    for label in labels:
+        label.draw_line(image)
+    # Over the lines of the others.
+    for label in labels:
+        label.draw(image)
     return image
+
+
+class _Label:
+    """An id on a box of its own, above a point of a picture."""
+
+    def __init__(self, track_id: int, anchor: np.ndarray, image_size: tuple[int, int]) -> None:
+        self._text, self._color = str(track_id), identity_color(track_id)
+        self._anchor, self._image_size = anchor, image_size
+        # Legible on pictures shown at a third of their size, and no larger than need be on large ones.
+        self._scale = max(0.5, max(image_size) / 1100)
+        self._thickness = max(1, round(1.6 * self._scale))
+        (width, ascent), _ = cv2.getTextSize(self._text, _FONT, self._scale, self._thickness)
+        self._margin = max(2, round(5 * self._scale))
+        self._size = np.array([width, ascent]) + 2 * self._margin
+        self._corner = np.zeros(2)
+
+    def take_place(self, taken: np.ndarray) -> np.ndarray:
+        """xyxy [4] in whole pixels: above the anchor, or the nearest place that meets no box in `taken` [N, 4]."""
+        wanted = self._anchor - self._size * (0.5, 1.0) - (0, 2 * self._margin)
+        self._corner = np.round(self._inside(wanted))
+        if _overlaps(self._corner[None], self._size, taken)[0]:
+            grid = self._grid()
+            free = grid[~_overlaps(grid, self._size, taken)]
+            # With more labels than the picture can hold, they may meet.
+            if len(free):
+                self._corner = free[np.square(free - self._corner).sum(axis=1).argmin()]
+        return np.concatenate([self._corner, self._corner + self._size])
+
+    def _grid(self) -> np.ndarray:
+        """[N, 2] places all over the picture, a third of the label apart."""
+        height, width = self._image_size
+        steps = np.maximum(self._size // 3, 1)
+        columns, rows = np.arange(0, max(width, 1), steps[0]), np.arange(0, max(height, 1), steps[1])
+        return np.round(self._inside(np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)))
+
+    def _inside(self, corners: np.ndarray) -> np.ndarray:
+        most = np.maximum(np.array(self._image_size[::-1]) - self._size - 1, 0)
+        return np.clip(corners, 0, most)
+
+    def draw_line(self, image: np.ndarray) -> None:
+        """Draws a line to the anchor if that is not just below."""
+        nearest = np.clip(self._anchor, self._corner, self._corner + self._size)
+        if np.linalg.norm(nearest - self._anchor) > 2 * self._size[1]:
+            ends = [tuple(int(value) for value in np.round(point)) for point in (nearest, self._anchor)]
+            cv2.line(image, *ends, self._color, self._thickness, cv2.LINE_AA)
+
+    def draw(self, image: np.ndarray) -> None:
+        """Draws the box and the id."""
+        left, top, right, bottom = (int(value) for value in (*self._corner, *(self._corner + self._size)))
+        cv2.rectangle(image, (left, top), (right, bottom), self._color, -1)
+        red, green, blue = self._color
+        ink = (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > _DARKEST_UNDER_BLACK else (255, 255, 255)
+        place = (left + self._margin, bottom - self._margin)
+        cv2.putText(image, self._text, place, _FONT, self._scale, ink, self._thickness, cv2.LINE_AA)
+
+
+def _overlaps(corners: np.ndarray, size: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """[C] bool: a box of that size at the corner [C, 2] meets one of `taken` [N, 4]."""
+    is_beside = (corners[:, None] > taken[None, :, 2:]) | (corners[:, None] + size < taken[None, :, :2])
+    return (~is_beside.any(axis=2)).any(axis=1)
 
 
 def identity_color(track_id: int) -> tuple[int, int, int]:

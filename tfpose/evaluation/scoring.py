@@ -26,7 +26,6 @@ from tfpose.metrics.report import (
     report_tables,
 )
 
-REPORT_FILE = "report.html"
 COMPARISON_FILE = "comparison.html"
 # The measures that two folders are compared by, for each of the metrics that may be asked for.
 COMPARED = {"ap": "ap", "mot": "mota", "hota": "hota"}
@@ -40,8 +39,10 @@ class ScoringSettings:
         options: which figures.
         per_sequence: the figures of each sequence alone as well.
         table_formats: of the printed tables, any of `RENDERERS`.
-        has_page: write report.html.
+        has_page: write report.html, and what it takes to write it again.
         num_processes: None takes as many as there are cores.
+        images: folder that the names of pictures in the ground truth are below of, for the page.
+        frames_per_second: of the video of the page.
 
     Raises:
         ValueError: a format of tables is not known.
@@ -52,6 +53,8 @@ class ScoringSettings:
     table_formats: Sequence[str] = ("text",)
     has_page: bool = False
     num_processes: int | None = None
+    images: pathlib.Path | None = None
+    frames_per_second: float = 10.0
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.table_formats if name not in RENDERERS]
@@ -96,7 +99,11 @@ def score_folders(
     print_report(shown[0], settings.table_formats)
     if compared is not None:
         print_comparison(reports[0], reports[1], settings)
-    written = [path, *write_pages(output_dir, reports, folders, provenance, settings.has_page)]
+    written = [path]
+    if settings.has_page:
+        written += _write_report((ground_truth, predictions), output_dir, reports[0], provenance, settings)
+    if compared is not None:
+        written.append(write_comparison_page(output_dir, reports, folders, provenance))
     print(f"written: {', '.join(map(str, written))}")
     return path
 
@@ -185,25 +192,30 @@ def describe_extremes(table: Table) -> list[str]:
     return lines
 
 
-def write_pages(
+def _write_report(
+    folders: tuple[pathlib.Path, pathlib.Path],
+    output_dir: pathlib.Path,
+    report: PoseTrackReport,
+    provenance: Mapping[str, Any],
+    settings: ScoringSettings,
+) -> list[pathlib.Path]:
+    # It draws; scoring alone need not wait for that to be loaded.
+    from tfpose.evaluation.report_files import begin_evaluation, write_folder_report
+
+    evaluation = begin_evaluation(output_dir, report, provenance, settings.options.tie_rule)
+    return write_folder_report(folders, evaluation, settings.images, settings.frames_per_second)
+
+
+def write_comparison_page(
     output_dir: pathlib.Path,
     reports: Sequence[PoseTrackReport],
     folders: Sequence[pathlib.Path],
     provenance: Mapping[str, Any],
-    has_page: bool,
-) -> list[pathlib.Path]:
-    """Writes report.html if asked for, and comparison.html where there are two reports."""
-    if not has_page and len(reports) == 1:
-        return []
-    # It draws; scoring alone need not wait for that to be loaded.
+) -> pathlib.Path:
+    """Writes comparison.html: what the second of two reports is better and worse at."""
     from tfpose import report as pages
 
-    written = []
-    if has_page:
-        written.append(output_dir / REPORT_FILE)
-        pages.write_report(written[-1], reports[0], title=f"{folders[0]}", provenance=provenance)
-    if len(reports) == 2:
-        written.append(output_dir / COMPARISON_FILE)
-        names = str(folders[0]), str(folders[1])
-        pages.write_comparison(written[-1], *reports, names=names, provenance=provenance)
-    return written
+    path = output_dir / COMPARISON_FILE
+    names = str(folders[0]), str(folders[1])
+    pages.write_comparison(path, *reports, names=names, provenance=provenance)
+    return path

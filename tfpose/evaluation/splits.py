@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,15 +15,20 @@ from tfpose.data.records import RecordTable
 from tfpose.evaluation.metrics_file import write_metrics
 from tfpose.evaluation.pose_videos import write_pose_videos
 from tfpose.evaluation.progress import LateProgress
+from tfpose.evaluation.report_files import begin_evaluation, try_add_videos, write_report
+from tfpose.evaluation.report_splits import TrainingRun, add_photos, add_training, picture_reader
+from tfpose.evaluation.report_videos import ScoredVideos
 from tfpose.evaluation.retracking import PREDICTIONS_FOLDER, WRITERS, track_sequence
-from tfpose.evaluation.scoring import ScoringSettings, describe_scoring, print_report, write_pages
+from tfpose.evaluation.scoring import ScoringSettings, describe_scoring, print_report
 from tfpose.evaluation.tracker_flags import TrackerChoice
 from tfpose.inference import results
 from tfpose.inference.person_scores import score_poses
 from tfpose.metrics.keypoints import CorrectKeypoints
-from tfpose.metrics.posetrack import evaluate_sequences
+from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
+from tfpose.metrics.posetrack_figures import PoseTrackReport
 from tfpose.poses import Poses
 from tfpose.posetrack import PoseSequence
+from tfpose.report.evaluation_file import Evaluation
 from tfpose.skeletons import POSETRACK15, Skeleton
 
 
@@ -70,6 +76,16 @@ class SplitOutput:
     video_rate: float = 10.0
 
 
+@dataclasses.dataclass(frozen=True)
+class _ScoredSequences:
+    """Videos that PoseTrack's figures could be told of."""
+
+    report: PoseTrackReport
+    truth: Sequence[PoseSequence]
+    predicted: Sequence[PoseSequence]
+    options: PoseTrackOptions
+
+
 def evaluate_split(
     table: RecordTable,
     split: str,
@@ -77,6 +93,7 @@ def evaluate_split(
     output: SplitOutput,
     settings: ScoringSettings,
     tracker: TrackerChoice | None,
+    run: TrainingRun | None = None,
 ) -> pathlib.Path:
     """Scores the people found in a split by COCO's rules, those of videos by PoseTrack's too, and writes everything.
 
@@ -87,6 +104,7 @@ def evaluate_split(
         output: what to write.
         settings: PoseTrack's figures to compute and to show.
         tracker: None leaves out identities, and with them all figures but AP.
+        run: that the network comes from, where there is one.
 
     Returns:
         The path of metrics.json.
@@ -94,26 +112,64 @@ def evaluate_split(
     metrics: dict[str, Any] = {"coco": score_poses(table, prediction.poses, prediction.skeleton)}
     for name, count in prediction.correct_keypoints.items():
         metrics[name] = results.describe_correct_keypoints(count, prediction.skeleton)
-    metrics["provenance"] = _describe(table, split, prediction)
+    metrics["provenance"] = _describe(table, split, prediction) | ({} if run is None else run.describe())
     if output.infers_head_joints and any(table.images["sequence"]):
         poses = [results.infer_head_joints(people, prediction.skeleton) for people in prediction.poses]
         prediction = dataclasses.replace(prediction, poses=poses, skeleton=POSETRACK15)
     sequences = results.sequences_from_poses(table, prediction.poses, prediction.skeleton)
+    scored = None
     if sequences:
         if tracker is not None:
             sequences = track_sequences(sequences, tracker)
             metrics["provenance"]["tracker"] = tracker.to_dict()
-        metrics |= _evaluate_videos(table, sequences, output, settings, tracker is not None, metrics["provenance"])
+        scored = _evaluate_videos(table, sequences, output, settings, tracker is not None)
+        if scored is not None:
+            metrics |= _shown_figures(scored.report, settings).to_dict()
+            metrics["provenance"]["posetrack"] = describe_scoring(scored.report, scored.options)
         if output.num_videos:
             _draw_videos(table, sequences, prediction.joint_threshold, output)
     else:
         results.write_coco_predictions(output.directory / "predictions.json", table, prediction.poses)
     if output.num_pictures:
         _draw(table, prediction, output)
-    path = write_metrics(output.directory, metrics)
+    written = [write_metrics(output.directory, metrics)]
     print(results.format_metrics(metrics))
-    print(f"written: {path}")
-    return path
+    if settings.has_page:
+        evaluation = _begin_report(scored, output, metrics, run)
+        written += write_report(_add_pictures(evaluation, table, prediction, scored, output, tracker))
+    print(f"written: {', '.join(map(str, written))}")
+    return written[0]
+
+
+def _begin_report(
+    scored: _ScoredSequences | None, output: SplitOutput, metrics: Mapping[str, Any], run: TrainingRun | None
+) -> Evaluation:
+    """The figures of the report and the training behind them."""
+    if scored is None:
+        evaluation = begin_evaluation(output.directory, None, metrics["provenance"])
+    else:
+        rule = scored.options.tie_rule
+        evaluation = begin_evaluation(output.directory, scored.report, metrics["provenance"], rule)
+    measures = {name: metrics[name] for name in results.CORRECT_KEYPOINTS_TITLES if name in metrics}
+    evaluation = dataclasses.replace(evaluation, coco=metrics["coco"], correct_keypoints=measures)
+    return add_training(evaluation, run)
+
+
+def _add_pictures(
+    evaluation: Evaluation,
+    table: RecordTable,
+    prediction: SplitPrediction,
+    scored: _ScoredSequences | None,
+    output: SplitOutput,
+    tracker: TrackerChoice | None,
+) -> Evaluation:
+    """The report with what can be seen."""
+    threshold = prediction.joint_threshold
+    if scored is None:
+        return add_photos(evaluation, table, prediction.poses, prediction.skeleton, threshold)
+    pictures, is_tracked = picture_reader(table), tracker is not None
+    videos = ScoredVideos(scored.truth, scored.predicted, pictures, is_tracked, threshold, output.video_rate)
+    return try_add_videos(evaluation, videos)
 
 
 def _draw(table: RecordTable, prediction: SplitPrediction, output: SplitOutput) -> None:
@@ -134,26 +190,27 @@ def _evaluate_videos(
     output: SplitOutput,
     settings: ScoringSettings,
     is_tracked: bool,
-    provenance: dict[str, Any],
-) -> dict[str, Any]:
-    """Writes and scores videos; returns the blocks of metrics.json, and adds to the provenance."""
+) -> _ScoredSequences | None:
+    """Writes, scores and prints videos; None, with a line, where PoseTrack's figures cannot be told."""
     for sequence in sequences:
         WRITERS[output.file_format](output.directory / PREDICTIONS_FOLDER / f"{sequence.name}.json", sequence)
+    options = settings.options
     if not is_tracked:
         # AP does not look at identities, but evaluators want some.
         sequences = [_with_stand_in_ids(sequence) for sequence in sequences]
-        settings = dataclasses.replace(settings, options=dataclasses.replace(settings.options, metrics=("ap",)))
+        options = dataclasses.replace(options, metrics=("ap",))
     try:
         truth, needs_sequences = results.ground_truth_sequences(table), settings.per_sequence or settings.has_page
-        report = evaluate_sequences(truth, sequences, settings.options, needs_sequences)
+        report = evaluate_sequences(truth, sequences, options, needs_sequences)
     except ValueError as error:
         print(f"note: PoseTrack's figures are left out: {error}")
-        return {}
-    shown = report if settings.per_sequence else dataclasses.replace(report, sequences={})
-    print_report(shown, settings.table_formats)
-    provenance["posetrack"] = describe_scoring(report, settings.options)
-    write_pages(output.directory, [report], [output.directory], provenance, settings.has_page)
-    return shown.to_dict()
+        return None
+    print_report(_shown_figures(report, settings), settings.table_formats)
+    return _ScoredSequences(report, truth, sequences, options)
+
+
+def _shown_figures(report: PoseTrackReport, settings: ScoringSettings) -> PoseTrackReport:
+    return report if settings.per_sequence else dataclasses.replace(report, sequences={})
 
 
 def _describe(table: RecordTable, split: str, prediction: SplitPrediction) -> dict[str, Any]:
@@ -165,8 +222,15 @@ def _describe(table: RecordTable, split: str, prediction: SplitPrediction) -> di
         "frames": table.num_images,
         "thresholds": dict(prediction.thresholds),
         "weights": prediction.weights,
+        **_weights_step(prediction.weights),
         "version": __version__,
     }
+
+
+def _weights_step(weights: str) -> dict[str, int]:
+    """The training step of a checkpoint; exported weights do not say theirs."""
+    found = re.fullmatch(r"step_(\d+)", pathlib.Path(weights).stem)
+    return {"weights_step": int(found[1])} if found else {}
 
 
 def track_sequences(sequences: Sequence[PoseSequence], tracker: TrackerChoice) -> list[PoseSequence]:

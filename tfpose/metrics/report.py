@@ -90,7 +90,11 @@ class Table:
 
 def report_tables(report: PoseTrackReport) -> list[Table]:
     """The tables of all figures in a report; sequences, where it has them, are rows before the total."""
-    rows = [*report.sequences.items(), ("total", report.total)]
+    return figure_tables([*report.sequences.items(), ("total", report.total)])
+
+
+def figure_tables(rows: Sequence[tuple[str, PoseTrackFigures]]) -> list[Table]:
+    """The tables of the figures under these names, a row each; those that nobody has figures for are left out."""
     tables = (_ap_table(rows), _tracking_table(rows, is_clean=False), _tracking_table(rows, is_clean=True))
     tables21 = (_pose_map_table(rows), _hota_table(rows, is_clean=False), _hota_table(rows, is_clean=True))
     return [table for table in (*tables, *tables21) if table.rows]

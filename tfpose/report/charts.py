@@ -40,15 +40,23 @@ class Curves:
 
     Attributes:
         name: of the evaluation.
-        samples: of all sequences, joints as `JOINTS`.
+        curves: precision and recall in percent of each joint of `JOINTS`, see `precision_envelopes`.
         ap: [16] in percent.
-        tie_rule: by which the AP was counted.
     """
 
     name: str
-    samples: JointSamples
+    curves: Sequence[tuple[np.ndarray, np.ndarray]]
     ap: np.ndarray
-    tie_rule: TieRule = "stable"
+
+
+def precision_envelopes(samples: JointSamples, tie_rule: TieRule = "stable") -> list[tuple[np.ndarray, np.ndarray]]:
+    """The curve of each joint.
+
+    Args:
+        samples: of all sequences.
+        tie_rule: by which the AP was counted.
+    """
+    return [precision_envelope(*curve) for curve in joint_curves(samples, tie_rule)]
 
 
 def precision_envelope(precision: np.ndarray, recall: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +78,7 @@ def precision_envelope(precision: np.ndarray, recall: np.ndarray) -> tuple[np.nd
 
 def precision_recall_chart(evaluations: Sequence[Curves]) -> Chart:
     """A panel per joint group with the curve of each joint, for one evaluation or two side by side."""
-    curves = [[precision_envelope(*c) for c in joint_curves(e.samples, e.tie_rule)] for e in evaluations]
+    curves = [evaluation.curves for evaluation in evaluations]
 
     def draw(width: float) -> Figure:
         num_columns = 2 if width <= NARROW else 4
@@ -102,7 +110,10 @@ def _draw_curves(
     axes.set_title(title)
     axes.set(xlim=(0, 101), ylim=(0, 103), xticks=range(0, 101, 50), yticks=range(0, 101, 25))
     axes.tick_params(labelbottom=True)
-    axes.legend(loc="lower left", fontsize=8, borderaxespad=0.1, labelspacing=0.25, title="AP (%)", alignment="left")
+    for place, label in zip(("left", "center", "right"), axes.get_xticklabels(), strict=True):
+        # So that the last of one panel does not meet the first of the next.
+        label.set_horizontalalignment(place)
+    axes.legend(loc="best", fontsize=8, borderaxespad=0.1, labelspacing=0.25, title="AP (%)", alignment="left")
     axes.get_legend().get_title().set_fontsize(8)
 
 

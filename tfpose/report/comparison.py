@@ -16,6 +16,7 @@ from tfpose.report.charts import (
     count_changes,
     format_figure,
     joint_change_chart,
+    precision_envelopes,
     precision_recall_chart,
     sequence_change_chart,
 )
@@ -115,7 +116,7 @@ def _joint_changes(first: PoseTrackReport, second: PoseTrackReport) -> ShownTabl
 def _curves(report: PoseTrackReport, name: str, tie_rule: TieRule) -> Curves | None:
     if report.samples is None or report.total.average_precision is None:
         return None
-    return Curves(name, report.samples, report.total.average_precision.ap, tie_rule)
+    return Curves(name, precision_envelopes(report.samples, tie_rule), report.total.average_precision.ap)
 
 
 def _curves_section(evaluations: list[Curves]) -> Section:

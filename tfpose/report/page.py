@@ -7,13 +7,12 @@ import dataclasses
 import hashlib
 import importlib.resources
 import math
-import os
 import pathlib
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tfpose.json_files import write_text
 from tfpose.metrics.report import Table
 from tfpose.report.charts import format_change, format_figure
 from tfpose.report.svg import Chart, printable
@@ -54,11 +53,13 @@ class ShownTable:
         table: figures with names.
         row_kind: what a row is about: heading of the names.
         is_change: show signs, and colours by sign.
+        is_count: show whole numbers.
     """
 
     table: Table
     row_kind: str = "sequence"
     is_change: bool = False
+    is_count: bool = False
 
     @property
     def rows(self) -> list[tuple[str, list[float]]]:
@@ -89,6 +90,7 @@ class Section:
         html: trusted, goes into the page as it is: escape what comes from files. Media as `data:` URLs; the page
             refuses to load anything else.
         tables: figures.
+        is_part: of the section before it that is not one; it has a smaller heading, and no entry in the contents.
     """
 
     id: str
@@ -98,6 +100,7 @@ class Section:
     charts: Sequence[Chart] = ()
     html: str = ""
     tables: Sequence[ShownTable] = ()
+    is_part: bool = False
 
 
 def write_page(path: str | pathlib.Path, title: str, sections: Sequence[Section], provenance: Mapping) -> None:
@@ -127,9 +130,9 @@ def write_page(path: str | pathlib.Path, title: str, sections: Sequence[Section]
         if charts:
             pictures.mkdir(exist_ok=True)
         for chart in charts:
-            _write_text(pictures / f"{chart.name}.svg", chart.file_content())
+            write_text(pictures / f"{chart.name}.svg", chart.file_content())
         # Last, so that a page never stands beside pictures that are still to come.
-        _write_text(path, page)
+        write_text(path, page)
     except OSError as error:
         raise OSError(f"{path}: the page and its pictures could not be written: {error}") from error
 
@@ -161,9 +164,14 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    functions = (printable, format_figure, format_change, exact_figure, change_class)
+    functions = (printable, format_figure, format_change, format_count, exact_figure, change_class)
     environment.filters |= {function.__name__: function for function in functions}
     return environment
+
+
+def format_count(value: float) -> str:
+    """A whole number; a dash where there is none."""
+    return "–" if math.isnan(value) else f"{value:.0f}"
 
 
 def exact_figure(value: float) -> str:
@@ -203,22 +211,3 @@ def _check_names(kind: str, names: Sequence[str], pattern: str, taken: Sequence[
         if not re.fullmatch(pattern, name) or name in seen:
             raise ValueError(f"each {kind} of a page should match {pattern} and be its only one, got {name!r}")
         seen.add(name)
-
-
-def _write_text(path: pathlib.Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        # mkstemp makes files that only their owner may read.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

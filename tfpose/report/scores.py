@@ -10,12 +10,20 @@ import numpy as np
 from tfpose.metrics.average_precision import TieRule
 from tfpose.metrics.posetrack_figures import JOINTS, JOINTS21, PoseTrackFigures, PoseTrackReport
 from tfpose.metrics.report import Table, report_tables
-from tfpose.report.charts import READING_ORDER, Curves, joint_chart, joint_names, precision_recall_chart, sequence_chart
+from tfpose.report.charts import (
+    READING_ORDER,
+    Curves,
+    joint_chart,
+    joint_names,
+    precision_envelopes,
+    precision_recall_chart,
+    sequence_chart,
+)
 from tfpose.report.page import Card, Section, ShownTable, write_page
 
 # Where a joint of `JOINTS`, or the total, is among the figures of PoseTrack21.
 _FROM_JOINTS21 = [*(JOINTS21.index(joint) for joint in JOINTS), len(JOINTS)]
-_TABLES_TEXT = (
+TABLES_TEXT = (
     "The columns of the published tables: joint groups are the mean of their joints, the total is that of all joints. "
     "Select the heading of a column to sort by it."
 )
@@ -56,17 +64,21 @@ def report_sections(
     """The sections of `write_report`, for pages with more of them."""
     tables = report_tables(report) if tables is None else tables
     sections = [
-        Section("summary", "Summary", _summary_text(report), cards=summary_cards(report.total)),
-        Section("tables", "Tables", _TABLES_TEXT, tables=[ShownTable(table) for table in tables]),
+        Section("summary", "Summary", summary_text(report), cards=summary_cards(report.total)),
+        Section("tables", "Tables", TABLES_TEXT, tables=[ShownTable(table) for table in tables]),
     ]
     if report.samples is not None and report.total.average_precision is not None:
-        curves = Curves("", report.samples, report.total.average_precision.ap, tie_rule)
-        chart = precision_recall_chart([curves])
-        sections.append(Section("curves", "Precision and recall", _CURVES_TEXT, charts=[chart]))
-    sections.append(_joint_section(report.total))
+        sections.append(curves_section(report.total, precision_envelopes(report.samples, tie_rule)))
+    sections.append(joint_section(report.total))
     if report.sequences:
-        sections.append(_sequence_section(report))
+        sections.append(sequence_section(report))
     return sections
+
+
+def curves_section(figures: PoseTrackFigures, curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Section:
+    """The precision-recall curves of all joints, from `precision_envelopes` and figures with AP."""
+    chart = precision_recall_chart([Curves("", curves, figures.average_precision.ap)])
+    return Section("curves", "Precision and recall", _CURVES_TEXT, charts=[chart])
 
 
 def summary_cards(figures: PoseTrackFigures) -> list[Card]:
@@ -122,11 +134,14 @@ def joint_table(figures: PoseTrackFigures) -> Table:
     return Table("Each joint (%)", tuple(columns), tuple((names[index], values[index]) for index in READING_ORDER))
 
 
-def _summary_text(report: PoseTrackReport) -> str:
+def summary_text(report: PoseTrackReport) -> str:
+    """How much was scored."""
     text = f"{_count(report.num_sequences, 'sequence')} with {_count(report.total.num_frames, 'evaluated frame')}."
     if report.single_frame_sequences:
-        single = _count(len(report.single_frame_sequences), "sequence")
-        text += f" {single} of a single evaluated frame say nothing about tracking and are left out of its figures."
+        number = len(report.single_frame_sequences)
+        verbs = ("says", "is") if number == 1 else ("say", "are")
+        text += f" {_count(number, 'sequence')} of a single evaluated frame {verbs[0]} nothing about tracking and "
+        text += f"{verbs[1]} left out of its figures."
     return text
 
 
@@ -134,13 +149,14 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _joint_section(figures: PoseTrackFigures) -> Section:
+def joint_section(figures: PoseTrackFigures) -> Section:
+    """AP, MOTA and HOTA of each joint."""
     measures = main_measures(figures)
     table = ShownTable(joint_table(figures), row_kind="joint")
     return Section("joints", "Joints", charts=[joint_chart(measures)] if measures else (), tables=[table])
 
 
-def _sequence_section(report: PoseTrackReport) -> Section:
+def sequence_section(report: PoseTrackReport) -> Section:
     """MOTA by sequence, or the figure that was asked for instead."""
     totals = main_measures(report.total)
     metric = "MOTA" if "MOTA" in totals else next(iter(totals))

@@ -97,6 +97,11 @@ class Chart:
         )
         return themed.replace("<svg ", f'<svg class="{layout}" ', 1)
 
+    def with_prefix(self, prefix: str) -> Chart:
+        """The same chart under a name that begins so, for pages with several of its kind."""
+        layouts = {layout: _with_prefix(getattr(self, layout), prefix) for layout in ("wide", "narrow")}
+        return dataclasses.replace(self, name=f"{prefix}_{self.name}", **layouts)
+
 
 def render_chart(name: str, title: str, description: str, draw: Callable[[float], Figure]) -> Chart:
     """Draws a chart in both layouts.

@@ -1,0 +1,78 @@
+"""The report of an evaluation: report_data.json, its pictures and video, and the page of all of it. No TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from tfpose.evaluation.report_videos import ScoredVideos, add_videos, read_scored_videos
+from tfpose.metrics.average_precision import TieRule
+from tfpose.metrics.posetrack_figures import PoseTrackReport
+from tfpose.report.charts import precision_envelopes
+from tfpose.report.evaluation_file import Evaluation, write_evaluation
+from tfpose.report.overview import name_of_results, write_overview
+
+REPORT_FILE = "report.html"
+
+
+def begin_evaluation(
+    directory: pathlib.Path, report: PoseTrackReport | None, provenance: Mapping[str, Any], tie_rule: TieRule = "stable"
+) -> Evaluation:
+    """What a page shows of PoseTrack's figures; None for those of single photos."""
+    if report is None:
+        return Evaluation(directory, provenance)
+    curves = precision_envelopes(report.samples, tie_rule) if report.samples is not None else ()
+    return Evaluation(directory, provenance, dataclasses.replace(report, samples=None), curves)
+
+
+def write_report(evaluation: Evaluation) -> list[pathlib.Path]:
+    """Writes report_data.json and report.html into the folder of the evaluation; returns their paths."""
+    name = name_of_results(evaluation.directory)
+    page = evaluation.directory / REPORT_FILE
+    written = [write_evaluation(evaluation), page]
+    write_overview(page, name, {name: evaluation})
+    return written
+
+
+def try_add_videos(evaluation: Evaluation, videos: ScoredVideos) -> Evaluation:
+    """As `add_videos`; what cannot be told of the videos is left out with a line."""
+    try:
+        return add_videos(evaluation, videos)
+    except ValueError as error:
+        _say_left_out(error)
+        return evaluation
+
+
+def write_folder_report(
+    folders: tuple[pathlib.Path, pathlib.Path],
+    evaluation: Evaluation,
+    images: pathlib.Path | None,
+    frames_per_second: float,
+) -> list[pathlib.Path]:
+    """Writes the report of two folders of PoseTrack files.
+
+    Args:
+        folders: the ground truth and the predictions.
+        evaluation: with the figures.
+        images: that the names of pictures in the ground truth are below of, if it is at hand.
+        frames_per_second: of the video.
+
+    Raises:
+        FileNotFoundError: there is no such folder of images.
+        OSError: a file cannot be written.
+    """
+    if images is not None and not images.is_dir():
+        raise FileNotFoundError(f"--images={images}: the folder of the pictures is not there")
+    try:
+        videos = read_scored_videos(*folders, images, frames_per_second)
+    except ValueError as error:
+        _say_left_out(error)
+        return write_report(evaluation)
+    return write_report(try_add_videos(evaluation, videos))
+
+
+def _say_left_out(error: ValueError) -> None:
+    print(f"note: the report shows no tracks and frames: {error}", file=sys.stderr)

@@ -1,0 +1,183 @@
+"""Pictures and the video of a report: annotated beside predicted people, small enough for a page."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+
+import cv2
+import numpy as np
+
+from tfpose.poses import Poses
+from tfpose.report.evaluation_file import GalleryFrame, VideoClip
+from tfpose.skeletons import Skeleton
+from tfpose.video_files import VideoFileWriter
+from tfpose.visualization import draw_identities, draw_poses
+
+# Below the folder of results.
+MEDIA_FOLDER = "report_media"
+# In pixels: of the longer side. On phones and beside each other pictures are no wider.
+LONGEST_SIDE = 640
+_WEBP_QUALITY = 80
+# Shown at most: mistakes teach more.
+_NUM_BEST, _NUM_WORST = 4, 6
+# Stands for pictures that are not at hand.
+_EMPTY_COLOR = (70, 74, 82)
+_EMPTY_MARGIN = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnPeople:
+    """People as they are drawn.
+
+    Attributes:
+        poses: in pixels of the picture.
+        skeleton: of the poses.
+        joint_threshold: joints with a lower score are not drawn.
+        is_colored_by_track: rather than by side of the body, which shows whose left is right.
+    """
+
+    poses: Poses
+    skeleton: Skeleton
+    joint_threshold: float
+    is_colored_by_track: bool = False
+
+    def draw(self, image: np.ndarray, scale: float) -> np.ndarray:
+        """Draws over a picture that has been scaled."""
+        poses = dataclasses.replace(self.poses, keypoints=(self.poses.keypoints + 0.5) * scale - 0.5)
+        nobody = np.full(len(poses), -1)
+        colored = poses if self.is_colored_by_track else dataclasses.replace(poses, track_ids=nobody)
+        image = draw_poses(image, colored, self.skeleton, self.joint_threshold)
+        return draw_identities(image, poses, self.joint_threshold)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """(height, width) that holds all of the drawn joints."""
+        points = self.poses.keypoints[self.poses.joint_scores >= self.joint_threshold]
+        width, height = np.ceil((1 + _EMPTY_MARGIN) * np.max(np.append(points, [[1.0, 1.0]], axis=0), axis=0))
+        return int(height), int(width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A frame that may be shown.
+
+    Attributes:
+        group: what it is one of several of: a video.
+        name: for readers.
+        score: in percent.
+        weight: among equal scores, more is shown first.
+        details: the figures behind the score, in words.
+        read: gives the picture or None, the annotated people, and the predicted ones.
+    """
+
+    group: str
+    name: str
+    score: float
+    weight: int
+    details: str
+    read: Callable[[], tuple[np.ndarray | None, DrawnPeople, DrawnPeople]]
+
+
+def choose_frames(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+    """The best and the worst, from as many groups as there are; nothing is in both."""
+    known = [candidate for candidate in candidates if math.isfinite(candidate.score)]
+    best = _choose(known, min(math.ceil(len(known) / 2), _NUM_BEST), sign=-1)
+    rest = [candidate for candidate in known if candidate not in best]
+    return best, _choose(rest, min(len(known) // 2, _NUM_WORST), sign=1)
+
+
+def _choose(candidates: Sequence[Candidate], count: int, sign: int) -> list[Candidate]:
+    """The first by score, ascending for a positive sign."""
+    per_group = math.ceil(count / max(1, len({candidate.group for candidate in candidates})))
+    taken: dict[str, int] = {}
+    chosen = []
+    for candidate in sorted(candidates, key=lambda c: (sign * c.score, -c.weight, c.name)):
+        if len(chosen) < count and taken.get(candidate.group, 0) < per_group:
+            taken[candidate.group] = taken.get(candidate.group, 0) + 1
+            chosen.append(candidate)
+    return chosen
+
+
+def write_gallery(directory: pathlib.Path, candidates: Sequence[Candidate]) -> list[GalleryFrame]:
+    """Draws the best and the worst frames into `directory`/report_media."""
+    best, worst = choose_frames(candidates)
+    frames = []
+    for kind, chosen in (("best", best), ("worst", worst)):
+        for number, candidate in enumerate(chosen):
+            names = [f"{MEDIA_FOLDER}/{kind}_{number}_{side}.webp" for side in ("truth", "prediction")]
+            _write_pair(directory, names, candidate)
+            frames.append(
+                GalleryFrame(kind == "best", candidate.name, candidate.score, candidate.details, names[0], names[1])
+            )
+    return frames
+
+
+def _write_pair(directory: pathlib.Path, names: Sequence[str], candidate: Candidate) -> None:
+    image, *sides = candidate.read()
+    for name, people in zip(names, sides, strict=True):
+        extent = tuple(max(pair) for pair in zip(*(side.extent for side in sides), strict=True))
+        write_webp(directory / name, draw_scaled(image, people, extent))
+
+
+def draw_scaled(
+    image: np.ndarray | None, people: DrawnPeople, extent: tuple[int, int], longest_side: int = LONGEST_SIDE
+) -> np.ndarray:
+    """The picture no larger than a page needs it, with the people; on an empty one of `extent` where there is none."""
+    height, width = extent if image is None else image.shape[:2]
+    scale = min(1.0, longest_side / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if image is None:
+        small = np.full((size[1], size[0], 3), _EMPTY_COLOR, np.uint8)
+    else:
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return people.draw(small, scale)
+
+
+def write_webp(path: pathlib.Path, image: np.ndarray) -> None:
+    """Writes a picture, [H, W, 3] uint8 RGB, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    is_encoded, content = cv2.imencode(".webp", image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, _WEBP_QUALITY])
+    if not is_encoded:
+        raise OSError(f"{path}: cannot encode the picture")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content.tobytes())
+    os.replace(temporary, path)
+
+
+def write_video(
+    directory: pathlib.Path, frames: Iterable[np.ndarray], frames_per_second: float, description: str
+) -> VideoClip | None:
+    """Writes drawn frames as `directory`/report_media/video.webm; None if there are none.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    clip = VideoClip(f"{MEDIA_FOLDER}/video.webm", f"{MEDIA_FOLDER}/video.webp", description)
+    size: tuple[int, int] | None = None
+    with VideoFileWriter(directory / clip.path, frames_per_second) as writer:
+        for frame in frames:
+            if size is None:
+                size = frame.shape[:2]
+                write_webp(directory / clip.poster, frame)
+            writer.write(_fit(frame, size))
+    return clip if size else None
+
+
+def _fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The picture in the middle of a black one of that (height, width), scaled down where it is larger."""
+    if image.shape[:2] == size:
+        return image
+    scale = min(1.0, size[0] / image.shape[0], size[1] / image.shape[1])
+    width, height = max(1, int(image.shape[1] * scale)), max(1, int(image.shape[0] * scale))
+    canvas = np.zeros((*size, 3), np.uint8)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    canvas[top : top + height, left : left + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return canvas

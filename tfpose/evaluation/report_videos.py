@@ -1,0 +1,160 @@
+"""What a report shows of videos: who was found when, the best and worst frames, and a video of all that was found."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+
+import cv2
+import numpy as np
+
+from tfpose.evaluation.report_pictures import Candidate, DrawnPeople, draw_scaled, write_gallery, write_video
+from tfpose.evaluation.retracking import read_predictions
+from tfpose.metrics.frame_matches import SequenceMatches, match_sequence
+from tfpose.metrics.posetrack import pair_files
+from tfpose.posetrack import Frame, PoseSequence, poses_from_frame
+from tfpose.report.evaluation_file import Evaluation
+
+SCORE_NAME = (
+    "A frame’s score is the share of joints that are right (within half a head, PCKh@0.5), among the annotated and the "
+    "predicted ones: twice the right ones over the sum of both. Joints in ignored regions do not count."
+)
+# Longer videos make pages that cannot be sent.
+_MOST_VIDEO_FRAMES = 60
+_LONGEST_VIDEO_SIDE = 480
+# What a file says is there is drawn, however low its score.
+LOWEST_SCORE = float(np.finfo(np.float32).tiny)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredVideos:
+    """Videos with what is annotated and what was found in them.
+
+    Attributes:
+        truth: the annotated videos.
+        predicted: the same with what was found, frame by frame.
+        read_picture: gives the picture of a frame of a video by their positions, None if it is not at hand.
+        has_identities: the predicted track ids mean something.
+        joint_threshold: predicted joints with a lower score are not drawn.
+        frames_per_second: of the video to write.
+    """
+
+    truth: Sequence[PoseSequence]
+    predicted: Sequence[PoseSequence]
+    read_picture: Callable[[int, int], np.ndarray | None]
+    has_identities: bool = True
+    joint_threshold: float = LOWEST_SCORE
+    frames_per_second: float = 10.0
+
+
+def read_scored_videos(
+    ground_truth: pathlib.Path, predictions: pathlib.Path, images: pathlib.Path | None, frames_per_second: float
+) -> ScoredVideos:
+    """The videos of two folders of PoseTrack files.
+
+    Args:
+        ground_truth: folder.
+        predictions: folder.
+        images: that the names of pictures in the ground truth are below of, if it is at hand.
+        frames_per_second: of the video to write.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_predictions`.
+    """
+    pairs = pair_files(ground_truth, predictions)
+    truth, predicted = ([read_predictions(pair[side]) for pair in pairs] for side in (0, 1))
+
+    def read_picture(video: int, frame: int) -> np.ndarray | None:
+        return None if images is None else read_picture_below(images, truth[video].frames[frame].file_name)
+
+    return ScoredVideos(truth, predicted, read_picture, frames_per_second=frames_per_second)
+
+
+def read_picture_below(folder: pathlib.Path, name: str) -> np.ndarray | None:
+    """A picture of a folder, [H, W, 3] uint8 RGB; None if there is no such file, or it is outside of the folder."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+        return None
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    return None if image is None else np.ascontiguousarray(image[..., ::-1])
+
+
+def add_videos(evaluation: Evaluation, videos: ScoredVideos) -> Evaluation:
+    """The evaluation with timelines, gallery and video; writes pictures into its folder.
+
+    Raises:
+        ValueError: the videos are not as poseval wants them.
+        OSError: a file cannot be written.
+    """
+    matches = [match_sequence(*pair) for pair in zip(videos.truth, videos.predicted, strict=True)]
+    candidates = [c for video, sequence in enumerate(matches) for c in _candidates(videos, video, sequence)]
+    shown = _shown_videos(videos)
+    clip = write_video(
+        evaluation.directory, _drawn_frames(videos, shown), videos.frames_per_second, _describe(videos, shown)
+    )
+    return dataclasses.replace(
+        evaluation,
+        matches=[sequence for sequence in matches if len(sequence.frames)] if videos.has_identities else (),
+        gallery=write_gallery(evaluation.directory, candidates),
+        score_name=SCORE_NAME,
+        video=clip,
+    )
+
+
+def _candidates(videos: ScoredVideos, video: int, matches: SequenceMatches) -> Iterator[Candidate]:
+    columns = (matches.frames, matches.frame_scores, matches.true_joints, matches.predicted_joints)
+    for frame, score, true, predicted, correct in zip(*columns, matches.correct_joints, strict=True):
+        yield Candidate(
+            group=matches.name,
+            name=f"{matches.name}, frame {frame}",
+            score=float(score),
+            weight=int(true),
+            details=f"{correct} joints right of {true} annotated and {predicted} predicted",
+            read=functools.partial(_read_frame, videos, video, int(frame)),
+        )
+
+
+def _read_frame(videos: ScoredVideos, video: int, frame: int) -> tuple[np.ndarray | None, DrawnPeople, DrawnPeople]:
+    truth = videos.truth[video]
+    annotated = DrawnPeople(poses_from_frame(truth.frames[frame]), truth.skeleton, LOWEST_SCORE)
+    return videos.read_picture(video, frame), annotated, _predicted_people(videos, video, frame)
+
+
+def _predicted_people(videos: ScoredVideos, video: int, frame: int) -> DrawnPeople:
+    predicted = videos.predicted[video]
+    poses = poses_from_frame(predicted.frames[frame])
+    if not videos.has_identities:
+        poses = dataclasses.replace(poses, track_ids=np.full(len(poses), -1))
+    return DrawnPeople(poses, predicted.skeleton, videos.joint_threshold)
+
+
+def _shown_videos(videos: ScoredVideos) -> list[tuple[int, int]]:
+    """Positions of the videos to show, evenly spread, and how many frames of each."""
+    lengths = [len(sequence.frames) for sequence in videos.predicted]
+    if not lengths:
+        return []
+    count = int(np.clip(_MOST_VIDEO_FRAMES // max(1, int(np.median(lengths))), 1, len(lengths)))
+    chosen = np.unique(np.linspace(0, len(lengths) - 1, count).round().astype(int))
+    return [(int(video), min(lengths[video], _MOST_VIDEO_FRAMES // len(chosen))) for video in chosen]
+
+
+def _drawn_frames(videos: ScoredVideos, shown: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
+    for video, num_frames in shown:
+        sequence = videos.predicted[video]
+        extents = [_predicted_people(videos, video, frame).extent for frame in range(num_frames)]
+        extent = tuple(max(sides) for sides in zip(*extents, strict=True)) if extents else (1, 1)
+        for frame in range(num_frames):
+            size = _known_size(sequence.frames[frame]) or _known_size(videos.truth[video].frames[frame]) or extent
+            people = dataclasses.replace(_predicted_people(videos, video, frame), is_colored_by_track=True)
+            yield draw_scaled(videos.read_picture(video, frame), people, size, _LONGEST_VIDEO_SIDE)
+
+
+def _known_size(frame: Frame) -> tuple[int, int] | None:
+    return frame.image_size if min(frame.image_size) > 0 else None
+
+
+def _describe(videos: ScoredVideos, shown: Sequence[tuple[int, int]]) -> str:
+    names = [videos.predicted[video].name for video, _ in shown]
+    return f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"

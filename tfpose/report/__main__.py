@@ -1,0 +1,63 @@
+"""Joins the results of several evaluations into one HTML page that needs nothing else, not even a network.
+
+python -m tfpose.report --results=results/two_stage,results/single_network --output=report.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from tfpose.command_line import run_program
+from tfpose.report.evaluation_file import REPORT_DATA_FILE, Evaluation, read_evaluation
+from tfpose.report.overview import name_of_results, write_overview
+from tfpose.report.training import read_training_tables
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list(
+    "results", None, "Folders that `eval_main.py --report` wrote, or folders of such folders, in the order of the page."
+)
+flags.DEFINE_list("runs", [], "Their training runs, for curves; where none is given, what the results hold of them.")
+flags.DEFINE_list("names", [], "What readers shall call the systems; default: the names of the folders.")
+flags.DEFINE_string("output", "report.html", "The page.")
+flags.DEFINE_string("title", "Poses: what was found", "Of the page.")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Writes the page."""
+    del argv
+    if not FLAGS.results:
+        raise ValueError("--results must name at least one folder that `eval_main.py --report` wrote, got none")
+    folders = [folder for name in FLAGS.results for folder in _find_results(pathlib.Path(name))]
+    for flag in ("runs", "names"):
+        given = len(FLAGS[flag].value)
+        if given and given != len(folders):
+            raise ValueError(f"--{flag} should have one entry for each of the {len(folders)} --results, found {given}")
+    names = FLAGS.names or [name_of_results(folder) for folder in folders]
+    if len(set(names)) != len(names):
+        raise ValueError(f"--names should be distinct, found {', '.join(names)}; give some")
+    runs = FLAGS.runs or [""] * len(folders)
+    read = [_read(folder, run) for folder, run in zip(folders, runs, strict=True)]
+    output = pathlib.Path(FLAGS.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_overview(output, FLAGS.title, dict(zip(names, read, strict=True)))
+    print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB)")
+
+
+def _find_results(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The folder itself, or those in it that hold results."""
+    if (folder / REPORT_DATA_FILE).is_file():
+        return [folder]
+    return [path.parent for path in sorted(folder.glob(f"*/{REPORT_DATA_FILE}"))] or [folder]
+
+
+def _read(folder: pathlib.Path, run: str) -> Evaluation:
+    evaluation = read_evaluation(folder)
+    return dataclasses.replace(evaluation, training=read_training_tables(run)) if run else evaluation
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,304 @@
+"""report_data.json: all that a page needs of one evaluation, so that pages can be written later and elsewhere.
+
+docs/report.md describes its fields. NumPy only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tfpose.json_files import null_for_nan, read_json, write_json
+from tfpose.metrics.average_precision import JointAveragePrecision
+from tfpose.metrics.frame_matches import SequenceMatches, TrackMatches
+from tfpose.metrics.posetrack_figures import PoseTrackFigures, PoseTrackReport
+from tfpose.metrics.tracking import TrackingCounts, TrackingFigures
+
+REPORT_DATA_FILE = "report_data.json"
+FORMAT_VERSION = 1
+
+Columns = Mapping[str, Sequence[float]]
+_Figures = TypeVar("_Figures", JointAveragePrecision, TrackingFigures, TrackingCounts)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingTables:
+    """What a training run wrote about itself, by name of the column; NaN where a row has no number.
+
+    Attributes:
+        training: train.csv, `step` and `loss` at least.
+        evaluation: eval.csv, `step` at least; empty if nothing was evaluated.
+    """
+
+    training: Columns
+    evaluation: Columns
+
+
+@dataclasses.dataclass(frozen=True)
+class GalleryFrame:
+    """A frame worth showing.
+
+    Attributes:
+        is_best: rather than worst.
+        name: of the sequence and frame, or of the picture, for readers.
+        score: in percent, see `score_name`.
+        details: the figures behind the score, in words.
+        truth: path of the picture with the annotated people, below the folder of the file.
+        prediction: the same with the predicted people.
+    """
+
+    is_best: bool
+    name: str
+    score: float
+    details: str
+    truth: str
+    prediction: str
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoClip:
+    """An annotated video.
+
+    Attributes:
+        path: below the folder of the file.
+        poster: path of a picture of its first frame.
+        description: what can be seen in it.
+    """
+
+    path: str
+    poster: str
+    description: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """One evaluation, as pages show it.
+
+    Attributes:
+        directory: that the paths of pictures and videos are below of.
+        provenance: where the figures come from.
+        report: PoseTrack's figures, with those of each sequence and without samples; None for single photos.
+        curves: precision and recall in percent of each joint of `JOINTS`, see `precision_envelope`.
+        matches: of videos with identities.
+        coco: COCO's figures in percent by name.
+        correct_keypoints: PCK's figures: `total` and `joints` in percent, by name of the measure.
+        training: of the network, where known.
+        gallery: frames with the annotated beside the predicted people.
+        score_name: what the frames of the gallery are chosen by.
+        video: None if there is none.
+    """
+
+    directory: pathlib.Path
+    provenance: Mapping[str, Any]
+    report: PoseTrackReport | None = None
+    curves: Sequence[tuple[np.ndarray, np.ndarray]] = ()
+    matches: Sequence[SequenceMatches] = ()
+    coco: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    correct_keypoints: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    training: TrainingTables | None = None
+    gallery: Sequence[GalleryFrame] = ()
+    score_name: str = ""
+    video: VideoClip | None = None
+
+
+def write_evaluation(evaluation: Evaluation) -> pathlib.Path:
+    """Writes report_data.json into the evaluation's folder, whole or not at all."""
+    path = evaluation.directory / REPORT_DATA_FILE
+    write_json(path, _evaluation_to_dict(evaluation))
+    return path
+
+
+def read_evaluation(directory: str | pathlib.Path) -> Evaluation:
+    """Reads the report_data.json of a folder of results.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is something else; names the file.
+    """
+    path = pathlib.Path(directory) / REPORT_DATA_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: file not found; expected what `eval_main.py --report` writes")
+    content = read_json(path)
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{path}: 'format_version' should be {FORMAT_VERSION}, found {version!r}")
+    try:
+        return _evaluation_from_dict(path.parent, content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: expected what `eval_main.py --report` writes, but {_describe(error)}") from error
+
+
+def _describe(error: Exception) -> str:
+    return f"there is no {error}" if isinstance(error, KeyError) else f"found something else: {error}"
+
+
+def _evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
+    training = evaluation.training
+    return {
+        "format_version": FORMAT_VERSION,
+        "provenance": _numbers_to_json(evaluation.provenance),
+        "posetrack": None if evaluation.report is None else _report_to_dict(evaluation.report),
+        "curves": [[_plain(values) for values in curve] for curve in evaluation.curves],
+        "matches": [_matches_to_dict(matches) for matches in evaluation.matches],
+        "coco": _numbers_to_json(evaluation.coco),
+        "correct_keypoints": _numbers_to_json(evaluation.correct_keypoints),
+        "training": None if training is None else {name: _tables_to_dict(getattr(training, name)) for name in _TABLES},
+        "gallery": [_numbers_to_json(dataclasses.asdict(frame)) for frame in evaluation.gallery],
+        "score_name": evaluation.score_name,
+        "video": None if evaluation.video is None else dataclasses.asdict(evaluation.video),
+    }
+
+
+_TABLES = tuple(field.name for field in dataclasses.fields(TrainingTables))
+
+
+def _evaluation_from_dict(directory: pathlib.Path, content: Mapping[str, Any]) -> Evaluation:
+    training, posetrack, video = content["training"], content["posetrack"], content["video"]
+    return Evaluation(
+        directory=directory,
+        provenance=dict(content["provenance"]),
+        report=None if posetrack is None else _report_from_dict(posetrack),
+        curves=[(_numbers(precision), _numbers(recall)) for precision, recall in content["curves"]],
+        matches=[_matches_from_dict(matches) for matches in content["matches"]],
+        coco=_numbers_from_json(content["coco"]),
+        correct_keypoints=_numbers_from_json(content["correct_keypoints"]),
+        training=None
+        if training is None
+        else TrainingTables(**{t: {name: _numbers(c).tolist() for name, c in training[t].items()} for t in _TABLES}),
+        gallery=[GalleryFrame(**_numbers_from_json(frame)) for frame in content["gallery"]],
+        score_name=content["score_name"],
+        video=None if video is None else VideoClip(**video),
+    )
+
+
+def _tables_to_dict(columns: Columns) -> dict[str, list]:
+    return {name: _plain(np.asarray(values, np.float64)) for name, values in columns.items()}
+
+
+def _report_to_dict(report: PoseTrackReport) -> dict[str, Any]:
+    return {
+        "total": _figures_to_dict(report.total),
+        "num_sequences": report.num_sequences,
+        "sequences": {name: _figures_to_dict(figures) for name, figures in report.sequences.items()},
+        "single_frame_sequences": list(report.single_frame_sequences),
+    }
+
+
+def _report_from_dict(content: Mapping[str, Any]) -> PoseTrackReport:
+    return PoseTrackReport(
+        total=_figures_from_dict(content["total"]),
+        num_sequences=int(content["num_sequences"]),
+        sequences={name: _figures_from_dict(figures) for name, figures in content["sequences"].items()},
+        samples=None,
+        single_frame_sequences=tuple(content["single_frame_sequences"]),
+    )
+
+
+def _figures_to_dict(figures: PoseTrackFigures) -> dict[str, Any]:
+    content: dict[str, Any] = {"num_frames": figures.num_frames}
+    for name in ("average_precision", "tracking", "clean_tracking", "pose_map"):
+        part = getattr(figures, name)
+        content[name] = None if part is None else _arrays_to_dict(part)
+    for name in ("hota", "clean_hota"):
+        part = getattr(figures, name)
+        content[name] = None if part is None else {key: _plain(values) for key, values in part.items()}
+    return content
+
+
+def _figures_from_dict(content: Mapping[str, Any]) -> PoseTrackFigures:
+    def read(cls: type[_Figures], name: str) -> _Figures | None:
+        return None if content[name] is None else _arrays_from_dict(cls, content[name])
+
+    def read_hota(name: str) -> dict[str, np.ndarray] | None:
+        return None if content[name] is None else {key: _numbers(values) for key, values in content[name].items()}
+
+    return PoseTrackFigures(
+        num_frames=int(content["num_frames"]),
+        average_precision=read(JointAveragePrecision, "average_precision"),
+        tracking=read(TrackingFigures, "tracking"),
+        clean_tracking=read(TrackingFigures, "clean_tracking"),
+        hota=read_hota("hota"),
+        clean_hota=read_hota("clean_hota"),
+        pose_map=read(JointAveragePrecision, "pose_map"),
+    )
+
+
+def _arrays_to_dict(figures: Any) -> dict[str, Any]:
+    values = {field.name: getattr(figures, field.name) for field in dataclasses.fields(figures)}
+    return {name: _plain(v) if isinstance(v, np.ndarray) else _arrays_to_dict(v) for name, v in values.items()}
+
+
+def _arrays_from_dict(cls: type[_Figures], content: Mapping[str, Any]) -> _Figures:
+    values = {
+        name: _arrays_from_dict(TrackingCounts, v) if isinstance(v, Mapping) else _numbers(v)
+        for name, v in content.items()
+    }
+    return cls(**values)
+
+
+def _matches_to_dict(matches: SequenceMatches) -> dict[str, Any]:
+    arrays = {name: getattr(matches, name).tolist() for name in _FRAME_COUNTS}
+    tracks = [{"track_id": track.track_id, "predicted": _track_to_list(track)} for track in matches.tracks]
+    return {"name": matches.name, **arrays, "tracks": tracks}
+
+
+_FRAME_COUNTS = ("frames", "true_joints", "predicted_joints", "correct_joints", "extra_people")
+
+
+def _matches_from_dict(content: Mapping[str, Any]) -> SequenceMatches:
+    arrays = {name: np.array(content[name], np.int64) for name in _FRAME_COUNTS}
+    tracks = tuple(_track_from_list(track["track_id"], track["predicted"]) for track in content["tracks"])
+    if {len(values) for values in (*arrays.values(), *(track.is_found for track in tracks))} != {len(arrays["frames"])}:
+        raise ValueError(f"the lists of {content['name']} are not of one length")
+    return SequenceMatches(name=content["name"], tracks=tracks, **arrays)
+
+
+_ABSENT, _MISSED = None, "missed"
+
+
+def _track_to_list(track: TrackMatches) -> list[int | str | None]:
+    columns = (track.is_present.tolist(), track.is_found.tolist(), track.predicted_ids.tolist())
+    return [
+        (predicted if is_found else _MISSED) if is_present else _ABSENT
+        for is_present, is_found, predicted in zip(*columns, strict=True)
+    ]
+
+
+def _track_from_list(track_id: int, entries: Sequence[int | str | None]) -> TrackMatches:
+    is_found = np.array([entry not in (_ABSENT, _MISSED) for entry in entries], bool)
+    ids = [entry if is_there else 0 for entry, is_there in zip(entries, is_found, strict=True)]
+    is_present = np.array([entry is not _ABSENT for entry in entries], bool)
+    return TrackMatches(int(track_id), is_present, is_found, np.array(ids, np.int64))
+
+
+def _plain(values: np.ndarray) -> list:
+    return null_for_nan(np.asarray(values))
+
+
+def _numbers(values: Sequence[float | None]) -> np.ndarray:
+    """Whole numbers stay whole, so that what is written again is the same."""
+    array = np.array([np.nan if value is None else value for value in values])
+    if array.ndim != 1 or array.dtype.kind not in "fi":
+        raise ValueError(f"a list of numbers should be here, found {str(values)[:60]}")
+    return array
+
+
+def _numbers_to_json(content: Any) -> Any:
+    """The same with null for numbers that are not finite."""
+    if isinstance(content, Mapping):
+        return {name: _numbers_to_json(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_numbers_to_json(value) for value in content]
+    is_lacking = isinstance(content, float) and not np.isfinite(content)
+    return None if is_lacking else content
+
+
+def _numbers_from_json(content: Any) -> Any:
+    """The same with NaN for null."""
+    if isinstance(content, Mapping):
+        return {name: _numbers_from_json(value) for name, value in content.items()}
+    return float("nan") if content is None else content

@@ -1,0 +1,143 @@
+"""The tables of a training run, and their curves."""
+
+from __future__ import annotations
+
+import csv
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfpose.report.charts import format_figure
+from tfpose.report.evaluation_file import Columns, TrainingTables
+from tfpose.report.page import Section
+from tfpose.report.svg import COLOURS, NARROW, Chart, new_figure, render_chart
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TRAINING_FILE, EVALUATION_FILE = "train.csv", "eval.csv"
+# A line in a chart has no more pixels than this.
+_MOST_ROWS = 1000
+# Of eval.csv, those shown, as far as they are there.
+_SHOWN_METRICS = ("AP", "PCK", "PCKh")
+_LINE_COLOURS = ("first", "second", "third")
+_LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
+
+
+def has_training_tables(workdir: str | pathlib.Path) -> bool:
+    """Whether a folder holds the tables of a training run; imported weights have none."""
+    return (pathlib.Path(workdir) / TRAINING_FILE).is_file()
+
+
+def read_training_tables(workdir: str | pathlib.Path) -> TrainingTables:
+    """Reads train.csv and eval.csv of a run; of long tables every n-th row and the last.
+
+    Raises:
+        FileNotFoundError: there is no train.csv.
+        ValueError: a table is something else; names the file.
+    """
+    paths = [pathlib.Path(workdir) / name for name in (TRAINING_FILE, EVALUATION_FILE)]
+    if not paths[0].is_file():
+        raise FileNotFoundError(f"{paths[0]}: file not found; expected the table of a training run")
+    return TrainingTables(_read_table(paths[0], ("step", "loss")), _read_table(paths[1], ("step",)))
+
+
+def _read_table(path: pathlib.Path, needed: Sequence[str]) -> Columns:
+    if not path.is_file():
+        return {}
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: expected a table of numbers, found something else ({error})") from error
+    lacking = [name for name in needed if name not in header]
+    if lacking:
+        raise ValueError(f"{path}: expected a column {lacking[0]!r}, found {', '.join(header)[:80]}")
+    # A killed run may leave half a row.
+    rows = [row for row in rows if len(row) == len(header)]
+    every = max(1, math.ceil(len(rows) / _MOST_ROWS))
+    rows = rows[::-every][::-1]
+    return {name: [_number(row[column]) for row in rows] for column, name in enumerate(header)}
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def training_section(tables: TrainingTables) -> Section:
+    """The loss and the figures on the validation split over the steps."""
+    return Section("training", "Training", _describe(tables), charts=[training_chart(tables)])
+
+
+def training_chart(tables: TrainingTables) -> Chart:
+    """The loss, the validation metrics where there are any, and the learning rate where it is known."""
+    metrics = {name: tables.evaluation[name] for name in shown_metrics(tables.evaluation)}
+    panels = ["loss", *(["metrics"] if metrics else []), *(["rate"] if "learning_rate" in tables.training else [])]
+
+    def draw(width: float) -> Figure:
+        is_narrow = width <= NARROW
+        figure = new_figure(width, 2.1 * len(panels) if is_narrow else 2.6)
+        shape = (len(panels), 1) if is_narrow else (1, len(panels))
+        for axes, panel in zip(figure.subplots(*shape, squeeze=False).ravel(), panels, strict=True):
+            if panel == "metrics":
+                _draw_lines(axes, "Validation (%)", tables.evaluation["step"], metrics, marker="o")
+            else:
+                name, title = ("loss", "Loss") if panel == "loss" else ("learning_rate", "Learning rate")
+                _draw_lines(axes, title, tables.training["step"], {name: tables.training[name]})
+                _choose_scale(axes, tables.training[name], is_logarithmic=panel == "loss")
+        return figure
+
+    return render_chart("training", "Loss, validation and learning rate over the steps", _describe(tables), draw)
+
+
+def shown_metrics(evaluation: Columns) -> list[str]:
+    """Names of the columns of eval.csv that are drawn: three at most."""
+    known = [name for name in _SHOWN_METRICS if name in evaluation]
+    return known or [name for name in evaluation if name != "step"][: len(_LINE_COLOURS)]
+
+
+def _draw_lines(
+    axes: Axes, title: str, steps: Sequence[float], lines: Mapping[str, Sequence[float]], marker: str = ""
+) -> None:
+    for (name, values), colour, style in zip(lines.items(), _LINE_COLOURS, _LINE_STYLES, strict=False):
+        axes.plot(steps, values, color=COLOURS[colour], linestyle=style, marker=marker, markersize=3, label=name)
+    axes.set_title(title)
+    axes.set_xlabel("step")
+    axes.locator_params(axis="x", nbins=4)
+    if len(lines) > 1:
+        axes.legend(fontsize=8, handlelength=2.2)
+
+
+def _choose_scale(axes: Axes, values: Sequence[float], is_logarithmic: bool) -> None:
+    """Losses fall by orders of magnitude; rates begin and end near 0."""
+    known = [value for value in values if math.isfinite(value)]
+    if is_logarithmic and known and min(known) > 0:
+        axes.set_yscale("log")
+        axes.minorticks_off()
+        if max(known) < 10 * min(known):
+            ticks = np.geomspace(min(known), max(known), 4)
+            axes.set_yticks(ticks, [f"{tick:.2g}" for tick in ticks])
+    elif known:
+        axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+        axes.set_ylim(bottom=min(0.0, *known))
+
+
+def _describe(tables: TrainingTables) -> str:
+    if not tables.training["step"]:
+        return "No step is on file."
+    losses = [f"{tables.training['loss'][place]:.3g}" for place in (0, -1)]
+    text = f"{tables.training['step'][-1]:.0f} steps; the loss went from {losses[0]} to {losses[1]}."
+    for name in shown_metrics(tables.evaluation)[:1]:
+        values = [(value, step) for value, step in zip(tables.evaluation[name], tables.evaluation["step"], strict=True)]
+        known = [pair for pair in values if math.isfinite(pair[0])]
+        if known:
+            best, step = max(known)
+            text += f" Best validation {name}: {format_figure(best)} after {step:.0f} steps."
+    return text
