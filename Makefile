@@ -10,14 +10,16 @@ DEMO_VIDEOS := --num_train_videos=4000 --num_val_videos=40 --num_test_videos=120
 	--frames_per_second=8 --max_people=2 --mean_props=0.1 --person_sizes=0.4,0.65 --min_joints=8
 DEMO_DATA := --config.data.directory=$(DEMO)/data/synthetic
 TWO_STAGE := --config=configs/two_stage_resnet18_synthetic.py --workdir=$(DEMO)/two_stage $(DEMO_DATA)
-SINGLE := --config=configs/single_network_synthetic.py --workdir=$(DEMO)/single_network $(DEMO_DATA)
+SINGLE := --config=configs/single_network_synthetic.py --workdir=$(DEMO)/single_network $(DEMO_DATA) \
+	--config.initialize.keypoint_workdir=$(DEMO)/two_stage
 DEMO_SEARCH := --tune_method=coordinates --tune=head_threshold=0.1,0.15,0.2,0.3,0.4 --tune=head_distance_cells=2,3,4,6 \
 	--tune=joint_threshold=0.1,0.2,0.3,0.4,0.5 --tune=person_threshold=1,2,3,5 \
 	--tune=max_joint_distance_pixels=20,40,80,160 --tune=max_age_frames=2,5,10
-DEMO_PICTURES := --num_pictures=8 --num_videos=3 --video_rate=8
+DEMO_PICTURES := --num_pictures=8 --num_videos=3 --video_rate=8 --report
+DEMO_REPORT := --results=$(DEMO)/results --output=$(DEMO)/report.html --title='tfpose on synthetic videos'
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo demo_data demo_single_network test lint format install clean
+.PHONY: demo demo_data demo_two_stage demo_single_network test lint format install clean
 
 install: $(VENV)/.installed
 
@@ -27,15 +29,19 @@ $(VENV)/.installed: setup.py constraints.txt
 	touch $@
 
 # Every step is a command of the README; each continues or leaves alone what an earlier call finished.
-demo: demo_data
+demo: demo_two_stage demo_single_network
+	$(BIN)/python -m tfpose.report $(DEMO_REPORT)
+	@echo "Report: $(DEMO)/report.html"
+	@echo "Pictures, videos with ids, PoseTrack JSON: $(DEMO)/results   SavedModels: $(DEMO)/saved_models"
+
+demo_two_stage: demo_data
 	$(BIN)/python train_main.py $(TWO_STAGE)
 	$(BIN)/python eval_main.py $(TWO_STAGE) --output_dir=$(DEMO)/results/two_stage --split=test $(DEMO_PICTURES) \
 		--tracker.settings=online --tracker.min_joint_score=0.4
 	$(BIN)/python -m tfpose.export --workdir=$(DEMO)/two_stage --output=$(DEMO)/saved_models/two_stage
-	@echo "Pictures, videos with ids, PoseTrack JSON: $(DEMO)/results/two_stage   SavedModel: $(DEMO)/saved_models/two_stage"
 
-# The other system on the same videos; thresholds are found on videos that are not scored.
-demo_single_network: demo_data
+# Starts from the weights of the other system. Thresholds are found on videos that are not scored.
+demo_single_network: demo_two_stage
 	$(BIN)/python train_main.py $(SINGLE)
 	$(BIN)/python eval_main.py $(SINGLE) --output_dir=$(DEMO)/tuned $(DEMO_SEARCH)
 	$(BIN)/python eval_main.py $(SINGLE) --output_dir=$(DEMO)/results/single_network --split=test $(DEMO_PICTURES) \

@@ -1,6 +1,8 @@
 """Predicts the poses of a split and scores them; scores, tracks and tunes on files of poses without any network.
 
 python eval_main.py --config=configs/two_stage_resnet50_coco.py --workdir=runs/resnet50_coco --output_dir=results
+python eval_main.py --config=configs/two_stage_resnet50_coco.py --workdir=runs/resnet50_coco --output_dir=results \
+    --boxes=detector --detector=runs/keypoint_rcnn
 python eval_main.py --ground_truth=annotations/val --predictions=results/predictions --output_dir=scores
 python eval_main.py --track --predictions=poses --output_dir=tracked --tracker.settings=offline
 python eval_main.py --tune=max_age_frames=5,10,20 --predictions=poses --ground_truth=annotations/val --output_dir=tuned
@@ -12,6 +14,7 @@ python eval_main.py --tuned=tuned/tuning.json --config=configs/single_network_po
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,11 +23,13 @@ from absl import flags
 from ml_collections import config_flags
 
 from tfpose.command_line import run_program
+from tfpose.evaluation.box_flags import BOX_FLAGS, box_settings, define_box_flags
 from tfpose.evaluation.tracker_flags import NAME_FLAG, PREFIX, define_tracker_flags, parse_choices, tracker_from_flags
 from tfpose.tracking.settings import setting_types
 
 if TYPE_CHECKING:
     from tfpose.data.records import RecordTable
+    from tfpose.evaluation.report_splits import TrainingRun
     from tfpose.evaluation.scoring import ScoringSettings
     from tfpose.evaluation.single_network import TrainedNetwork
     from tfpose.evaluation.splits import SplitPrediction
@@ -39,8 +44,12 @@ flags.DEFINE_string("output_dir", None, "Folder for the results: predictions, me
 flags.DEFINE_enum("weights", "best", ["best", "last"], "Which weights of the run.")
 flags.DEFINE_string("split", None, "Split of the data; default: the config's validation split.")
 flags.DEFINE_string(
-    "boxes", "ground_truth", "Where people are: 'ground_truth', or a file of COCO results or PoseTrack detections."
+    "boxes",
+    "ground_truth",
+    "Where people are: 'ground_truth', a file of COCO results or PoseTrack detections, or 'detector', whose boxes are "
+    "also left in OUTPUT_DIR/detections.json.",
 )
+define_box_flags()
 flags.DEFINE_bool(
     "infer_head_joints", False, "PoseTrack output of a network with COCO's joints: guess head_bottom and head_top."
 )
@@ -58,7 +67,16 @@ flags.DEFINE_list(
 flags.DEFINE_bool("per_sequence", False, "Figures of each sequence alone as well.")
 flags.DEFINE_bool("clean_figures", False, "Beside the official figures those without the official tools' slips.")
 flags.DEFINE_list("table", ["text"], "How tables are printed: text, latex, markdown, csv; several at once if you like.")
-flags.DEFINE_bool("report", False, "Write report.html with curves and bars.")
+flags.DEFINE_bool(
+    "report",
+    False,
+    "Write report.html: curves, bars, timelines of tracks, best and worst frames, a video; docs/report.md.",
+)
+flags.DEFINE_string(
+    "images",
+    None,
+    "Of files of poses: folder that the names of pictures in the ground truth are below of, for --report.",
+)
 flags.DEFINE_integer("num_processes", None, "Default: as many as there are cores.", lower_bound=1)
 flags.DEFINE_bool("track", False, "Give the people of the predictions new identities, and score them if annotated.")
 flags.DEFINE_multi_string(
@@ -79,6 +97,7 @@ define_tracker_flags()
 
 _TRACKER = (NAME_FLAG, *(PREFIX + name for name in setting_types()))
 _SCORING = ("metrics", "per_sequence", "clean_figures", "table", "report")
+_FILE_REPORT = ("images", "video_rate")
 # What each mode must and may be given beside --output_dir, by the flag that asks for it.
 _REQUIRED = {
     "tune": ("ground_truth", "predictions"),
@@ -94,14 +113,15 @@ _OPTIONAL = {
         *("tune", "config", "tune_objective", "tune_method", "num_processes", "weights", "split"),
         *_TRACKER,
     ),
-    "track": ("tuned", "ground_truth", "format", "num_processes", *_SCORING, *_TRACKER),
+    "track": ("tuned", "ground_truth", "format", "num_processes", *_FILE_REPORT, *_SCORING, *_TRACKER),
     "config": (
         *("weights", "split", "boxes", "infer_head_joints", "tracking", "num_pictures", "num_videos", "video_rate"),
         *("format", "tuned"),
+        *BOX_FLAGS,
         *(*_SCORING, *_TRACKER),
     ),
-    "predictions": ("compare", "num_processes", *_SCORING),
-    "ground_truth": ("compare", "num_processes", *_SCORING),
+    "predictions": ("compare", "num_processes", *_FILE_REPORT, *_SCORING),
+    "ground_truth": ("compare", "num_processes", *_FILE_REPORT, *_SCORING),
 }
 _ALL = {"output_dir", *(name for flags_of_mode in _OPTIONAL.values() for name in flags_of_mode)}
 _ALL |= {name for names in _REQUIRED.values() for name in names}
@@ -139,6 +159,8 @@ def choose_mode() -> str:
         lonely = [name for name in _SCORING if FLAGS[name].present]
         if lonely:
             raise ValueError(f"--{lonely[0]} needs --ground_truth, got nothing")
+    if FLAGS.images and not FLAGS.report:
+        raise ValueError("--images needs --report, got nothing")
     if FLAGS.tuned:
         doubled = [name for name in _TRACKER if FLAGS[name].present]
         if doubled:
@@ -153,9 +175,11 @@ def scoring_settings() -> ScoringSettings:
 
     try:
         options = PoseTrackOptions(FLAGS.metrics, FLAGS.clean_figures)
-        return ScoringSettings(options, FLAGS.per_sequence, FLAGS.table, FLAGS.report, FLAGS.num_processes)
+        settings = ScoringSettings(options, FLAGS.per_sequence, FLAGS.table, FLAGS.report, FLAGS.num_processes)
     except ValueError as error:
         raise ValueError(f"--{error}") from error
+    images = pathlib.Path(FLAGS.images) if FLAGS.images else None
+    return dataclasses.replace(settings, images=images, frames_per_second=FLAGS.video_rate)
 
 
 # Each mode imports what it needs: TensorFlow takes seconds, and scoring files is done in less than one.
@@ -228,6 +252,9 @@ def tune_network() -> None:
 
 def predict() -> None:
     """Predicts a split with a network, tracks its videos, scores."""
+    if choose_system() == "keypoint_rcnn":
+        detect()
+        return
     settings = scoring_settings()
     predict_split = {"two_stage": predict_two_stage, "single_network": predict_single_network}[choose_system()]
     tracker, inference = choose_settings()
@@ -245,17 +272,29 @@ def predict() -> None:
         FLAGS.num_videos,
         FLAGS.video_rate,
     )
-    evaluate_split(table, split, prediction, output, settings, tracker if FLAGS.tracking else None)
+    evaluate_split(table, split, prediction, output, settings, tracker if FLAGS.tracking else None, training_run())
+
+
+def training_run() -> TrainingRun:
+    """What the evaluated weights come from."""
+    from tfpose.evaluation.report_splits import TrainingRun
+
+    config = FLAGS["config"]
+    changes = config_flags.get_override_values(config)
+    return TrainingRun(pathlib.Path(FLAGS.workdir), config_flags.get_config_filename(config), changes)
 
 
 def choose_system() -> str:
     """The system of the config."""
-    systems = ("two_stage", "single_network")
+    systems = ("two_stage", "single_network", "keypoint_rcnn")
     name = FLAGS.config.get("system", "two_stage")
     if name not in systems:
         raise ValueError(f"config.system must be one of {', '.join(systems)}, got {name!r}")
-    if name == "single_network" and FLAGS["boxes"].present:
-        raise ValueError("--boxes has no meaning with a config of the single network, which finds people by itself")
+    surplus = [flag for flag in ("boxes", *BOX_FLAGS) if FLAGS[flag].present]
+    if name == "single_network" and surplus:
+        raise ValueError(
+            f"--{surplus[0]} has no meaning with a config of the single network, which finds people by itself"
+        )
     return name
 
 
@@ -276,6 +315,23 @@ def choose_settings() -> tuple[TrackerChoice, dict[str, Any]]:
     return tuned.tracker, inference | tuned.inference
 
 
+def detect() -> None:
+    """Finds people with the detector alone and scores their boxes."""
+    surplus = [name for name in _OPTIONAL["config"] if name not in ("weights", "split") and FLAGS[name].present]
+    if surplus:
+        raise ValueError(f"--{surplus[0]} has no meaning with a config of the person detector alone")
+    from tfpose.data.records import read_table
+    from tfpose.evaluation.detection import evaluate_detector
+    from tfpose.inference.keypoint_system import choose_skeleton
+
+    config = FLAGS.config
+    split = FLAGS.split or config.data.validation_split
+    table = read_table(config.data.directory, split)
+    skeleton = choose_skeleton(config.skeleton, table.skeleton)
+    folders = (pathlib.Path(FLAGS.workdir), pathlib.Path(FLAGS.output_dir))
+    evaluate_detector(table, split, skeleton, folders[0], FLAGS.weights, folders[1], **config.evaluation.to_dict())
+
+
 def predict_two_stage(table: RecordTable, inference: dict[str, Any]) -> SplitPrediction:
     """What the two-stage system finds."""
     from tfpose.evaluation.two_stage import predict_split
@@ -284,7 +340,8 @@ def predict_two_stage(table: RecordTable, inference: dict[str, Any]) -> SplitPre
         table,
         pathlib.Path(FLAGS.workdir),
         FLAGS.weights,
-        FLAGS.boxes,
+        box_settings(FLAGS),
+        pathlib.Path(FLAGS.output_dir),
         inference=inference,
         selection=FLAGS.config.selection.to_dict(),
         **FLAGS.config.evaluation.to_dict(),

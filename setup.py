@@ -40,6 +40,7 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "onnx": ["tf2onnx>=1.17", "onnx>=1.18", "onnxruntime>=1.22"],
+        "keras_hub": ["keras-hub>=0.32,<0.33"],
         "beam": ["apache-beam>=2.60"],
         "test": ["pytest>=8", "pytest-xdist>=3.6", "pytest-timeout>=2.3", "hypothesis>=6.100", "ruff>=0.9"],
     },

@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
     workdir = pathlib.Path(_WORKDIR.value)
     compose = choose_system(config.get("system", "two_stage"))
     # Several machines must build the strategy before any other operation.
-    strategy = build_strategy(config.strategy)
+    strategy = build_strategy(config.strategy, config.batch_size)
     records = {
         split: read_table(config.data.directory, config.data[f"{split}_split"]) for split in ("train", "validation")
     }
@@ -49,7 +49,11 @@ def main(argv: Sequence[str]) -> None:
 
 def choose_system(name: str) -> Any:
     """The function that composes what `train` needs of the system called `name`."""
-    systems = {"two_stage": compose_two_stage, "single_network": compose_single_network}
+    systems = {
+        "two_stage": compose_two_stage,
+        "single_network": compose_single_network,
+        "keypoint_rcnn": compose_keypoint_rcnn,
+    }
     if name not in systems:
         raise ValueError(f"config.system must be one of {', '.join(systems)}, got {name!r}")
     return systems[name]
@@ -125,6 +129,33 @@ def compose_single_network(config: ConfigDict, records: Records) -> dict[str, An
             draw_pictures=functools.partial(
                 single_network.draw_examples, build_targets=build_targets, skeleton=skeleton
             ),
+        ),
+    }
+
+
+def compose_keypoint_rcnn(config: ConfigDict, records: Records) -> dict[str, Any]:
+    """Model, loss, data and hooks of the person detector on whole images."""
+    from tfpose.data.detection_images import DetectionImages, DetectionInput
+    from tfpose.inference.keypoint_rcnn_system import keypoint_rcnn_settings, write_keypoint_rcnn_settings
+    from tfpose.inference.keypoint_system import choose_skeleton
+    from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
+    from tfpose.models.keypoint_rcnn.sampling import SamplingSettings
+    from tfpose.training import keypoint_rcnn
+    from tfpose.training.loop import Hooks
+    from tfpose.training.two_stage import make_dataset
+
+    skeleton = choose_skeleton(config.skeleton, records["train"].skeleton)
+    settings = keypoint_rcnn_settings({**config.network.to_dict(), "num_joints": skeleton.num_joints})
+    images = DetectionImages(records["train"], skeleton, DetectionInput(**config.input), config.seed)
+    return {
+        "build_model": functools.partial(build_keypoint_rcnn, settings),
+        "compute_loss": keypoint_rcnn.build_loss(SamplingSettings(**config.sampling)),
+        "make_dataset": functools.partial(make_dataset, images, config.batch_size),
+        "hooks": Hooks(
+            describe=functools.partial(write_keypoint_rcnn_settings, settings=settings),
+            initialize=keypoint_rcnn.build_initializer(**config.initialize),
+            evaluate=keypoint_rcnn.Validation(records["validation"], skeleton, config.evaluation.batch_size),
+            draw_pictures=functools.partial(keypoint_rcnn.draw_examples, skeleton=skeleton),
         ),
     }
 

@@ -45,7 +45,7 @@ def get_config() -> ml_collections.ConfigDict:
             "loss": {"num_hard_joints": placeholder(int)},
             "initialize": {"encoder": "", "source_workdir": "", "from_scratch": True},
             "batch_size": 32,
-            "strategy": "auto",
+            "strategy": "cpu_cores",
             "optimization": {
                 "learning_rate": 5e-3,
                 "learning_rate_drops": (),
@@ -54,7 +54,7 @@ def get_config() -> ml_collections.ConfigDict:
                 "gradient_clip_norm": placeholder(float),
                 "ema_decay": 0.997,
                 "accumulation_steps": 1,
-                "precision": "float32",
+                "precision": "auto",
                 "jit_compile": False,
             },
             "run": {

@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
         {
             "seed": 0,
             "skeleton": "",
-            "data": {"directory": "data/coco_keypoints", "train_split": "train2017", "validation_split": "val2017"},
+            "data": {"directory": "data/coco_keypoints", "train_split": "train", "validation_split": "val"},
             "network": {
                 "depth": 50,
                 "input_size": (384, 288),

@@ -369,3 +369,22 @@ def read_detections(path: str | pathlib.Path, category_id: int = 1) -> Detection
         boxes=box_math.xyxy_from_xywh(boxes_xywh),
         scores=np.array([entry["score"] for entry in entries], np.float64),
     )
+
+
+def detection_results(image_ids: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> list[dict]:
+    """Boxes as COCO results, as pycocotools' `loadRes` takes them; arguments as of `write_detections`."""
+    boxes_xywh = box_math.xywh_from_xyxy(boxes).tolist()
+    columns = zip(np.asarray(image_ids).tolist(), boxes_xywh, np.asarray(scores).tolist(), strict=True)
+    return [{"image_id": i, "category_id": 1, "bbox": box, "score": score} for i, box, score in columns]
+
+
+def write_detections(path: str | pathlib.Path, image_ids: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> None:
+    """Writes a COCO results file of people's boxes; `read_detections` gives float32 boxes back to the bit.
+
+    Args:
+        path: of the file, written whole or not at all.
+        image_ids: [N].
+        boxes: [N, 4] xyxy in image pixels.
+        scores: [N].
+    """
+    write_json(path, detection_results(image_ids, boxes, scores))

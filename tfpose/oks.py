@@ -1,18 +1,24 @@
-"""Object keypoint similarity (OKS): how alike two poses are. NumPy only."""
+"""Object keypoint similarity (OKS): how alike two poses are.
+
+NumPy; also takes tensors, with `keras.ops` as `xp`, whichever they belong to.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 
 def object_keypoint_similarity(
-    keypoints_a: np.ndarray,
-    keypoints_b: np.ndarray,
-    areas_a: np.ndarray,
-    areas_b: np.ndarray,
+    keypoints_a: Any,
+    keypoints_b: Any,
+    areas_a: Any,
+    areas_b: Any,
     sigmas: np.ndarray,
-    is_counted: np.ndarray | None = None,
-) -> np.ndarray:
+    is_counted: Any | None = None,
+    xp: Any = np,
+) -> Any:
     """Similarity of every pose of one set to every pose of another, in [0, 1].
 
     The mean over joints of exp(-d^2 / (2 s^2 k^2)) with k = 2 sigma, from the COCO keypoint
@@ -26,6 +32,7 @@ def object_keypoint_similarity(
         sigmas: [J] constants of the skeleton (`Skeleton.sigmas`).
         is_counted: broadcasts to [A, B, J]: the joints that the mean is taken over; None counts
             all.
+        xp: the functions for the arrays' kind.
 
     Returns:
         [A, B]; 0 where no joint is counted.
@@ -35,11 +42,11 @@ def object_keypoint_similarity(
         >>> object_keypoint_similarity(pose, pose, np.ones(1), np.ones(1), np.full(17, 0.05))
         array([[1.]])
     """
-    squares = np.square(keypoints_a[:, None] - keypoints_b[None]).sum(axis=-1)  # [A, B, J]
+    squares = xp.sum(xp.square(keypoints_a[:, None] - keypoints_b[None]), axis=-1)  # [A, B, J]
     areas = (areas_a[:, None] + areas_b[None]) / 2 + np.spacing(1.0)
-    similarities = np.exp(-squares / np.square(2 * np.asarray(sigmas)) / areas[..., None] / 2)
+    similarities = xp.exp(-squares / np.square(2 * np.asarray(sigmas)) / areas[..., None] / 2)
     if is_counted is None:
-        return similarities.mean(axis=-1)
-    is_counted = np.broadcast_to(is_counted, similarities.shape)
-    totals = np.where(is_counted, similarities, 0.0).sum(axis=-1)
-    return totals / np.maximum(is_counted.sum(axis=-1), 1)
+        return xp.mean(similarities, axis=-1)
+    is_counted = xp.broadcast_to(is_counted, similarities.shape)
+    totals = xp.sum(xp.where(is_counted, similarities, 0.0), axis=-1)
+    return totals / xp.maximum(xp.sum(is_counted, axis=-1), 1)

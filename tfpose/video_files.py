@@ -53,7 +53,7 @@ class VideoFileWriter:
             self._open(image.shape[1], image.shape[0])
         if image.shape[1::-1] != self._size:
             image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
-        self._writer.write(np.ascontiguousarray(image[..., ::-1]))
+        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
     def _open(self, width: int, height: int) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

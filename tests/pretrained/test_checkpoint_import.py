@@ -483,7 +483,7 @@ def served(tmp_path):
 def test_from_an_address_to_scores_in_two_commands(served, tmp_path):
     folder, address = served
     write_legacy(folder / "pose_resnet_18_64x32.pth.tar", small_arrays())
-    for split, seed in (("train2017", 0), ("val2017", 1)):
+    for split, seed in (("train", 0), ("val", 1)):
         write_dataset(
             tmp_path / "data" / "coco_keypoints", COCO17, [synthetic_image(seed, COCO17, num_people=2)], split
         )

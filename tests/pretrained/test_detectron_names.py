@@ -165,7 +165,7 @@ def test_a_file_of_the_zoo_becomes_our_network(golden, family, tmp_path):
     path.unlink()
     settings = read_keypoint_rcnn_settings(tmp_path / "rcnn")
     mean = (103.53, 116.28, 123.675) if family == "detectron2" else (102.9801, 115.9465, 122.7717)
-    assert settings == dataclasses.replace(RESNET50, pixel_mean=mean)
+    assert settings == dataclasses.replace(RESNET50, pixel_mean=mean, conventions=family)
     network = build_keypoint_rcnn(settings)
     load_for_inference(network, tmp_path / "rcnn")
     shutil.rmtree(tmp_path)

@@ -103,6 +103,22 @@ def test_cores_as_devices_train_like_one(single: pathlib.Path, tmp_path: pathlib
         np.testing.assert_allclose(read_column(tmp_path / "plain" / "train.csv", column), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("batch_size", "num_devices", "num_threads"), [(8, 4, 1), (9, 3, 1), (7, 1, 6), (None, 6, 1)])
+def test_cores_are_divided_as_the_batch_allows(batch_size, num_devices, num_threads) -> None:
+    run_in_new_process(
+        "import os, tensorflow as tf; from tfpose.training.distribution import build_strategy\n"
+        f"os.sched_getaffinity = lambda process: set(range({num_devices * num_threads}))\n"
+        f"assert build_strategy('cpu_cores', {batch_size}).num_replicas_in_sync == {num_devices}\n"
+        f"assert tf.config.threading.get_intra_op_parallelism_threads() == {num_threads}"
+    )
+
+
+def run_in_new_process(program: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
 def test_cores_become_devices_before_tensorflow_is_used() -> None:
     program = (
         "import os, tensorflow as tf; from tfpose.training.distribution import build_strategy\n"
@@ -110,9 +126,7 @@ def test_cores_become_devices_before_tensorflow_is_used() -> None:
         "assert strategy.num_replicas_in_sync == len(os.sched_getaffinity(0))\n"
         "assert tf.config.threading.get_intra_op_parallelism_threads() == 1"
     )
-    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
-    result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-2000:]
+    run_in_new_process(program)
     tf.zeros(1)
     with pytest.raises(ValueError, match="strategy cpu_cores must be built before TensorFlow is used otherwise"):
         build_strategy("cpu_cores")

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfpose.training.optimization import (
     LossScale,
+    MomentumDescent,
     MovingAverage,
     OptimizationSettings,
     StepwiseSchedule,
@@ -52,7 +53,17 @@ def test_negative_rates_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("precision", "float8"), ("accumulation_steps", 0), ("ema_decay", 1.0), ("gradient_clip_norm", 0.0)],
+    [
+        ("precision", "float8"),
+        ("accumulation_steps", 0),
+        ("ema_decay", 1.0),
+        ("gradient_clip_norm", 0.0),
+        ("optimizer", "sdg"),
+        ("momentum", 1.0),
+        ("weight_decay", -1.0),
+        # Of Adam, where a decay in the gradient would not be one.
+        ("weight_decay", 0.5),
+    ],
 )
 def test_wrong_settings_are_named(setting: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{setting} must be .*found .*{value}"):
@@ -63,6 +74,25 @@ def test_options_that_the_update_would_ignore_are_refused() -> None:
     settings = OptimizationSettings(0.1, build_optimizer=functools.partial(keras.optimizers.Adam, global_clipnorm=1.0))
     with pytest.raises(ValueError, match="must leave global_clipnorm off; found 1.0"):
         build_optimizer(settings, [keras.Variable([1.0])])
+
+
+def test_momentum_and_decay_by_hand() -> None:
+    settings = OptimizationSettings(
+        0.1, learning_rate_drops=((1, 0.1),), optimizer="sgd", momentum=0.5, weight_decay=0.2
+    )
+    weight, scale = keras.Variable([2.0], name="kernel"), keras.Variable([2.0], name="gamma")
+    optimizer = build_optimizer(settings, [weight, scale])
+    assert isinstance(optimizer, MomentumDescent)
+    # Velocities: 1 + 0.2 * 2 = 1.4, then 0.5 * 1.4 + 3 + 0.2 * 1.86 = 4.072; without decay 1, then 3.5.
+    for gradient, values in ((1.0, (1.86, 1.9)), (3.0, (1.86 - 0.04072, 1.9 - 0.035))):
+        for variable in (weight, scale):
+            optimizer.update_step(tf.constant([gradient]), variable, optimizer.learning_rate)
+        optimizer.iterations.assign_add(1)
+        np.testing.assert_allclose([weight.numpy()[0], scale.numpy()[0]], values, rtol=1e-6)
+
+
+def test_adam_is_the_usual_choice() -> None:
+    assert isinstance(build_optimizer(OptimizationSettings(0.1), [keras.Variable([1.0])]), keras.optimizers.Adam)
 
 
 def test_loss_scale_halves_on_overflow_and_doubles_after_enough_good_steps() -> None:

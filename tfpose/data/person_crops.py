@@ -16,7 +16,7 @@ from tfpose.crops import CropSettings
 from tfpose.data.augmentation import NO_AUGMENTATION, Augmentation, draw_augmentation
 from tfpose.data.pictures import cut_crops
 from tfpose.data.records import RecordTable
-from tfpose.data.step_batches import Shapes, dataset_of_arrays, dataset_of_steps
+from tfpose.data.step_batches import Shapes, dataset_of_steps
 from tfpose.skeletons import Skeleton, map_joints
 
 
@@ -150,21 +150,3 @@ def cut_record_crops(
     sizes = np.stack([table.images["height"][images], table.images["width"][images]], axis=1)
     with tf.device("CPU"):
         return cut_crops(table.read_image_bytes, sizes, images, crop_from_image, crop_size, table.describe)
-
-
-def crop_batches(
-    table: RecordTable,
-    images: np.ndarray,
-    crop_from_image: np.ndarray,
-    crop_size: tuple[int, int],
-    batch_size: int,
-) -> tf.data.Dataset:
-    """Crops of given people in their order, for evaluation: batches [B, H, W, 3] uint8, the last one shorter."""
-
-    def load(start: int) -> dict[str, np.ndarray]:
-        part = slice(start, start + batch_size)
-        return {"crops": cut_record_crops(table, images[part], crop_from_image[part], crop_size)}
-
-    starts = tf.data.Dataset.range(0, len(images), batch_size)
-    dataset = dataset_of_arrays(load, {"crops": ((None, *crop_size, 3), tf.uint8)}, starts)
-    return dataset.map(lambda batch: batch["crops"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -51,6 +52,15 @@ def is_jpeg_picture(image_bytes: tf.Tensor) -> tf.Tensor:
     return tf.strings.substr(image_bytes, 0, len(JPEG_START)) == JPEG_START
 
 
+def decode_picture(image_bytes: tf.Tensor) -> tf.Tensor:
+    """[H, W, 3] uint8 RGB from a scalar string, JPEG, PNG, BMP or GIF.
+
+    Raises:
+        tf.errors.InvalidArgumentError: it is no picture, or a damaged one.
+    """
+    return _decode(image_bytes, is_jpeg_picture(image_bytes), 1)
+
+
 def cut_crops_tensor(image_bytes: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int]) -> tf.Tensor:
     """`data.pictures.cut_crops` for one image as a graph.
 
@@ -62,9 +72,53 @@ def cut_crops_tensor(image_bytes: tf.Tensor, crop_from_image: tf.Tensor, crop_si
     Returns:
         [P, height, width, 3] uint8 RGB.
     """
-    shape = [tf.shape(crop_from_image)[0], *crop_size, 3]
     is_jpeg = is_jpeg_picture(image_bytes)
     reductions = tf.where(is_jpeg, crops.decode_reduction(crop_from_image), 1)
+    read = functools.partial(_decode, image_bytes, is_jpeg)
+    return _cut_crops(read, reductions, crop_from_image, crop_size)
+
+
+def cut_crops_from_frame(frame: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int]) -> tf.Tensor:
+    """`cut_crops_tensor` for a decoded picture; where that would decode a JPEG smaller, this takes means of pixels.
+
+    Args:
+        frame: [H, W, 3] uint8 RGB.
+        crop_from_image: [P, 2, 3].
+        crop_size: (height, width).
+
+    Returns:
+        [P, height, width, 3] uint8 RGB.
+    """
+    reductions = crops.decode_reduction(crop_from_image)
+    return _cut_crops(functools.partial(_shrink, frame), reductions, crop_from_image, crop_size)
+
+
+def fit_frames(frames: tf.Tensor, fit: FrameFit) -> tuple[tf.Tensor, tf.Tensor]:
+    """`read_frame` for a batch of decoded pictures of one size.
+
+    Args:
+        frames: [B, H, W, 3] uint8 RGB.
+        fit: of frames.
+
+    Returns:
+        [B, h, w, 3] uint8 RGB, and the (height, width) of each picture [B, 2] int64.
+    """
+    size = tf.shape(frames, out_type=tf.int64)[1:3]
+    matrices = fit.matrices(size[None])
+    fitted = tf.map_fn(
+        lambda frame: cut_crops_from_frame(frame, matrices, fit.input_size)[0],
+        frames,
+        fn_output_signature=tf.TensorSpec([*fit.input_size, 3], tf.uint8),
+        parallel_iterations=1,
+    )
+    return fitted, tf.repeat(size[None], tf.shape(frames)[0], axis=0)
+
+
+def _cut_crops(
+    read: Callable[[int], tf.Tensor], reductions: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int]
+) -> tf.Tensor:
+    """[P, height, width, 3] crops of a picture, each from `read(reduction)`, the picture at 1 / `reductions` [P]."""
+    shape = [tf.shape(crop_from_image)[0], *crop_size, 3]
     result = tf.ensure_shape(tf.zeros(shape, tf.uint8), [None, *crop_size, 3])
     for reduction in crops.DECODE_REDUCTIONS:
         rows = tf.where(reductions == reduction)
@@ -73,23 +127,27 @@ def cut_crops_tensor(image_bytes: tf.Tensor, crop_from_image: tf.Tensor, crop_si
             to_full = tf.cast(crops.image_from_reduced(tf.constant([reduction])), source.dtype)
             source = geometry.compose(source, to_full)
 
-        cut = functools.partial(_cut_at_scale, result, rows, source, image_bytes, is_jpeg, reduction)
+        cut = functools.partial(_cut_at_scale, result, rows, source, functools.partial(read, reduction))
         result = tf.cond(tf.size(rows) > 0, cut, functools.partial(tf.identity, result))
     return result
 
 
 def _cut_at_scale(
-    result: tf.Tensor,
-    rows: tf.Tensor,
-    crop_from_source: tf.Tensor,
-    image_bytes: tf.Tensor,
-    is_jpeg: tf.Tensor,
-    reduction: int,
+    result: tf.Tensor, rows: tf.Tensor, crop_from_source: tf.Tensor, read: Callable[[], tf.Tensor]
 ) -> tf.Tensor:
-    """`result` with the crops of `rows` cut from the picture decoded at 1 / reduction."""
-    picture = _decode(image_bytes, is_jpeg, reduction)
+    """`result` with the crops of `rows` cut from the picture."""
     matrices = tf.cast(crop_from_source, tf.float32)
-    return tf.tensor_scatter_nd_update(result, rows, geometry.warp_image_tensor(picture, matrices, result.shape[1:3]))
+    return tf.tensor_scatter_nd_update(result, rows, geometry.warp_image_tensor(read(), matrices, result.shape[1:3]))
+
+
+def _shrink(frame: tf.Tensor, reduction: int) -> tf.Tensor:
+    """[H, W, 3] uint8 at 1 / reduction: pixel i is the mean of pixels r i ... r i + r - 1, as `image_from_reduced`."""
+    if reduction == 1:
+        return frame
+    padding = tf.math.floormod(-tf.shape(frame)[:2], reduction)
+    padded = tf.pad(frame, [[0, padding[0]], [0, padding[1]], [0, 0]], "SYMMETRIC")
+    means = tf.nn.avg_pool2d(tf.cast(padded, tf.float32)[None], reduction, reduction, "VALID")[0]
+    return tf.cast(tf.round(means), tf.uint8)
 
 
 def _decode(image_bytes: tf.Tensor, is_jpeg: tf.Tensor, reduction: int) -> tf.Tensor:

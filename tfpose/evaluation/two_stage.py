@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfpose.data.records import RecordTable
+from tfpose.evaluation.detected_boxes import BoxSettings, find_boxes
 from tfpose.evaluation.splits import SplitPrediction
-from tfpose.inference.keypoint_system import read_keypoint_system, with_settings
-from tfpose.inference.person_keypoints import build_keypoint_function, poses_by_image, predict_people, read_boxes
+from tfpose.inference.keypoint_system import read_keypoint_system, with_margin, with_settings
+from tfpose.inference.person_keypoints import build_keypoint_function, poses_by_image, predict_people
 from tfpose.inference.person_scores import count_correct_keypoints
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.training.checkpoints import load_for_inference
@@ -20,7 +21,8 @@ def predict_split(
     table: RecordTable,
     workdir: pathlib.Path,
     weights: str,
-    box_source: str,
+    boxes: BoxSettings,
+    output_dir: pathlib.Path,
     inference: Mapping[str, Any],
     selection: Mapping[str, Any],
     batch_size: int,
@@ -32,28 +34,37 @@ def predict_split(
         table: the records.
         workdir: of the training run.
         weights: 'best' or 'last'.
-        box_source: 'ground_truth', or a file of COCO results or PoseTrack detections.
+        boxes: where people are looked for.
+        output_dir: for the boxes that a detector finds.
         inference: arguments of `KeypointSettings`.
         selection: arguments of `SelectionSettings`.
         batch_size: crops at a time.
-        box_score_threshold: boxes with less are left out.
+        box_score_threshold: boxes with less are left out, unless `boxes` has a threshold of its own.
 
     Raises:
         FileNotFoundError, ValueError: the run or the boxes are missing or damaged.
     """
     system = with_settings(read_keypoint_system(workdir), inference, selection)
-    boxes = read_boxes(table, box_source, box_score_threshold)
+    if boxes.margin_pixels is not None:
+        system = with_margin(system, boxes.margin_pixels)
     network = system.build_network()
     loaded = load_for_inference(network, workdir, weights)
-    print(f"{loaded}: {len(boxes)} boxes ({boxes.source}) in {table.num_images} images")
+    people = find_boxes(table, boxes, output_dir)
+    if boxes.score_threshold is None:
+        people = people.select(people.scores >= box_score_threshold)
+    print(f"{loaded}: {len(people)} boxes ({people.source}) in {table.num_images} images")
     find_keypoints = build_keypoint_function(fold_batch_norm(network), system)
-    keypoints, joint_scores = predict_people(find_keypoints, table, boxes, system, batch_size, show_progress=True)
+    keypoints, joint_scores = predict_people(find_keypoints, table, people, system, batch_size, show_progress=True)
     return SplitPrediction(
-        poses=poses_by_image(table, boxes, keypoints, joint_scores, system),
+        poses=poses_by_image(table, people, keypoints, joint_scores, system),
         skeleton=system.skeleton,
-        boxes=boxes.source,
+        boxes=people.source,
         weights=str(loaded),
-        thresholds={**dataclasses.asdict(system.selection), **dataclasses.asdict(system.keypoints)},
+        thresholds={
+            **dataclasses.asdict(system.selection),
+            **dataclasses.asdict(system.keypoints),
+            **boxes.to_dict(),
+        },
         joint_threshold=system.selection.joint_threshold,
-        correct_keypoints=count_correct_keypoints(table, boxes, keypoints, system.skeleton),
+        correct_keypoints=count_correct_keypoints(table, people, keypoints, system.skeleton),
     )

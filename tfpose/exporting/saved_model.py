@@ -7,14 +7,14 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfpose.exporting.conversion import check_formats, write_converted
-
-# The place in a SavedModel for what users add.
-EXTRA_FOLDER = "assets.extra"
+from tfpose.exporting.system_file import EXTRA_FOLDER, SYSTEM_FILE
+from tfpose.json_files import write_json
 
 
 def write_saved_model(
@@ -23,15 +23,17 @@ def write_saved_model(
     output: str | pathlib.Path,
     networks: Mapping[str, keras.Model],
     formats: Sequence[str] = (),
+    description: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Writes a SavedModel; an existing one is replaced when the new one is whole.
 
     Args:
-        module: holds the variables.
+        module: its attributes are the networks, whose variables the signatures read.
         build_signatures: gives concrete functions by name; called when it is known that `output` can be written.
         output: folder of the SavedModel.
         networks: the bare ones by name.
         formats: of `conversion.SUFFIXES`, in which they are written into `EXTRA_FOLDER`.
+        description: from `describe_system`, put beside them for `tfpose.predict`.
 
     Returns:
         What the SavedModel holds, in words: its signatures, and the files of bare networks.
@@ -48,8 +50,10 @@ def write_saved_model(
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
         signatures = build_signatures()
-        tf.saved_model.save(module, str(temporary / "model"), signatures=signatures)
+        tf.saved_model.save(_hold_variables(module), str(temporary / "model"), signatures=signatures)
         extra = temporary / "model" / EXTRA_FOLDER
+        if description is not None:
+            write_json(extra / SYSTEM_FILE, description, indent=2)
         differences = write_converted(networks, formats, extra) if formats else {}
         if output.exists():
             os.replace(output, temporary / "old")
@@ -58,3 +62,15 @@ def write_saved_model(
         shutil.rmtree(temporary, ignore_errors=True)
     files = [f"{EXTRA_FOLDER}/{name} (outputs differ by {share:.0e})" for name, share in differences.items()]
     return [f"signatures {', '.join(signatures)}", *files]
+
+
+def _hold_variables(module: tf.Module) -> tf.Module:
+    """The plain variables of a module's networks, to be saved in place of the networks.
+
+    Keras 3.15 has its own variables saved as copies beside those that the signatures read. Loaded by
+    `tf.saved_model.load` both get their values; in a session, such as TensorFlow Serving's, the copies alone.
+    """
+    networks = [value for value in vars(module).values() if isinstance(value, keras.Model)]
+    holder = tf.Module(name=module.name)
+    holder.variables_of_networks = [variable.value for network in networks for variable in network.variables]
+    return holder

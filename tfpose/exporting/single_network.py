@@ -4,6 +4,8 @@
   joints, 3] (x, y, score in pixels of each image; score 0 for a joint that was not found), `boxes` [batch, persons, 4]
   (x1, y1, x2, y2 around the joints), `scores` [batch, persons], `num_persons` int32 [batch]. Padded with zeros to the
   most persons of the batch.
+- `from_frames`: `frames` uint8 [batch, height, width, 3], decoded pictures of one size (RGB) -> the same. Pictures more
+  than twice as large as the network's input are shrunk by means of pixels.
 - `heatmaps`: the bare frame network, `images` float32 [batch, height, width, 3] normalised and of the network's size ->
   `head_maps` [batch, height / 4, width / 4, 1] and `joint_maps` [batch, height / 4, width / 4, joints] of all people.
 """
@@ -15,8 +17,9 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfpose.data.picture_tensors import read_frame
+from tfpose.data.picture_tensors import fit_frames, read_frame
 from tfpose.exporting.saved_model import write_saved_model
+from tfpose.exporting.system_file import describe_system
 from tfpose.inference.single_network import predict_people
 from tfpose.inference.single_network_system import SingleNetworkSystem, build_inference_network
 from tfpose.models.pose_unet import PoseUnet
@@ -33,9 +36,11 @@ class SingleNetworkModule(tf.Module):
     def signatures(self) -> dict[str, Callable]:
         """Concrete functions by signature name."""
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
+        frames = tf.TensorSpec([None, None, None, 3], tf.uint8, name="frames")
         images = tf.TensorSpec([None, *self.system.fit.input_size, 3], tf.float32, name="images")
         return {
             "serving_default": tf.function(self.find_people).get_concrete_function(image_bytes),
+            "from_frames": tf.function(self.find_people_in_frames).get_concrete_function(frames),
             "heatmaps": tf.function(self.find_heatmaps).get_concrete_function(images),
         }
 
@@ -53,13 +58,22 @@ class SingleNetworkModule(tf.Module):
             fn_output_signature=(tf.TensorSpec([*fit.input_size, 3], tf.uint8), tf.TensorSpec([2], tf.int64)),
             parallel_iterations=1,
         )
+        return self._find(frames, sizes)
+
+    def find_people_in_frames(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The signature `from_frames`."""
+        return self._find(*fit_frames(frames, self.system.fit))
+
+    def _find(self, frames: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The people in fitted frames [B, H, W, 3] uint8 of pictures of (height, width) [B, 2]."""
+        num_frames = tf.shape(frames)[0]
         # Fused convolutions fail on a batch of nothing.
-        is_empty = tf.cast(tf.equal(tf.size(image_bytes), 0), tf.int32)
+        is_empty = tf.cast(tf.equal(num_frames, 0), tf.int32)
         frames = tf.pad(frames, [[0, is_empty], [0, 0], [0, 0], [0, 0]])
-        matrices = fit.image_from_heatmap(tf.pad(sizes, [[0, is_empty], [0, 0]], constant_values=1))
+        matrices = self.system.fit.image_from_heatmap(tf.pad(sizes, [[0, is_empty], [0, 0]], constant_values=1))
         networks = self.network.find_joints, self.network.filter_joints
         found = predict_people(*networks, frames, matrices, self.system.inference)
-        return {name: values[: tf.size(image_bytes)] for name, values in found.items()}
+        return {name: values[:num_frames] for name, values in found.items()}
 
 
 def export_single_network(
@@ -83,4 +97,5 @@ def export_single_network(
     """
     module = SingleNetworkModule(network, system)
     networks = {"frame": module.network.frame, "person": module.network.person}
-    return write_saved_model(module, module.signatures, output, networks, formats)
+    description = describe_system("single_network", system.skeleton, system.inference.joint_threshold)
+    return write_saved_model(module, module.signatures, output, networks, formats, description)

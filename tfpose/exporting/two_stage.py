@@ -5,18 +5,22 @@
   `boxes` as given, `scores` [batch, persons] (0 for padding), `num_persons` int32 [batch]. People stay in the order of
   their boxes; near copies are not suppressed, as that would need the boxes' scores.
 - `heatmaps`: the bare network, `images` float32 [batch, height, width, 3] normalised -> `heatmaps`.
+
+`tfpose.exporting.two_stage_detector` adds the first stage.
 """
 
 from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfpose.data.picture_tensors import cut_crops_tensor
 from tfpose.exporting.saved_model import write_saved_model
+from tfpose.exporting.system_file import describe_system
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.two_stage import predict_keypoints, rescore_poses
 from tfpose.models.batch_norm import fold_batch_norm
@@ -39,8 +43,8 @@ class KeypointModule(tf.Module):
         boxes = tf.TensorSpec([None, None, 4], tf.float32, name="boxes")
         images = tf.TensorSpec([None, *self.system.crop.crop_size, 3], tf.float32, name="images")
         return {
-            "from_boxes": tf.function(self.find_people).get_concrete_function(image_bytes, boxes),
-            "heatmaps": tf.function(self.find_heatmaps).get_concrete_function(images),
+            "from_boxes": trace(self.find_people, image_bytes, boxes),
+            "heatmaps": trace(self.find_heatmaps, images),
         }
 
     def find_heatmaps(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -53,10 +57,11 @@ class KeypointModule(tf.Module):
             tf.shape(image_bytes)[0], tf.shape(boxes)[0], "boxes must have one row for each of image_bytes"
         )
         with tf.control_dependencies([check]):
+            boxes = tf.debugging.check_numerics(boxes, "boxes must be finite")
             is_person = tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
         slots = tf.where(is_person)  # [N, 2] (image, person)
         matrices = self.system.crop.matrices(tf.cast(tf.gather_nd(boxes, slots), tf.float64))
-        keypoints, joint_scores = self._predict(self._cut_crops(image_bytes, slots[:, 0], matrices), matrices)
+        keypoints, joint_scores = self.predict(self._cut_crops(image_bytes, slots[:, 0], matrices), matrices)
         people = tf.concat([tf.cast(keypoints, tf.float32), joint_scores[..., None]], axis=-1)
         shape = tf.shape(boxes, out_type=tf.int64)[:2]
         scores = rescore_poses(1.0, joint_scores, self.system.selection.joint_threshold)
@@ -84,8 +89,13 @@ class KeypointModule(tf.Module):
         )
         return tf.reshape(cut.flat_values, [-1, *crop_size, 3])
 
-    def _predict(self, crops_of_people: tf.Tensor, matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Keypoints [N, J, 2] and scores [N, J], a chunk of people at a time."""
+    def predict(self, crops_of_people: tf.Tensor, matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Keypoints [N, J, 2] in image pixels and scores [N, J], a chunk of people at a time.
+
+        Args:
+            crops_of_people: [N, H, W, 3] uint8.
+            matrices: [N, 2, 3] float64 from image to crop.
+        """
         system = self.system
         joints = system.skeleton.num_joints
 
@@ -117,6 +127,12 @@ class KeypointModule(tf.Module):
         return keypoints, scores
 
 
+def trace(function: Callable, *signature: tf.TensorSpec) -> Callable:
+    """The function as one graph."""
+    # There is no Python control flow to convert, and looking for it takes most of the time.
+    return tf.function(function, autograph=False).get_concrete_function(*signature)
+
+
 def export_keypoint_network(
     network: keras.Model, system: KeypointSystem, output: str | pathlib.Path, formats: Sequence[str] = ()
 ) -> list[str]:
@@ -136,8 +152,18 @@ def export_keypoint_network(
         ValueError: the network cannot be written in one of the formats.
     """
     module = KeypointModule(fold_batch_norm(network), system)
-    networks = {"keypoints": _with_named_output(module.network)}
-    return write_saved_model(module, module.signatures, output, networks, formats)
+    networks = bare_networks(module.network)
+    return write_saved_model(module, module.signatures, output, networks, formats, describe_keypoints(system))
+
+
+def describe_keypoints(system: KeypointSystem) -> dict[str, Any]:
+    """What a SavedModel says of its joints."""
+    return describe_system("two_stage", system.skeleton, system.selection.joint_threshold)
+
+
+def bare_networks(network: keras.Model) -> dict[str, keras.Model]:
+    """What is converted to other formats, by file name, with named outputs."""
+    return {"keypoints": _with_named_output(network)}
 
 
 def _with_named_output(network: keras.Model) -> keras.Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from tfpose.json_files import read_json, write_json
@@ -33,11 +34,20 @@ def read_keypoint_rcnn_settings(workdir: str | pathlib.Path) -> KeypointRcnnSett
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found; expected the work folder of a Keypoint R-CNN")
     try:
-        values = {name: _with_tuples(value) for name, value in read_json(path).items()}
-        parts = {name: kind(**values.pop(name)) for name, kind in _PARTS.items()}
-        return KeypointRcnnSettings(**values, **parts)
+        return keypoint_rcnn_settings(read_json(path))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: not the description of a Keypoint R-CNN: {error}") from error
+
+
+def keypoint_rcnn_settings(values: Mapping[str, Any]) -> KeypointRcnnSettings:
+    """The settings from what a config or a description says; what it does not say has the defaults.
+
+    Raises:
+        ValueError, TypeError: a value is out of range, or there is no such setting.
+    """
+    values = {name: _with_tuples(value) for name, value in values.items()}
+    parts = {name: kind(**values.pop(name)) for name, kind in _PARTS.items() if name in values}
+    return KeypointRcnnSettings(**values, **parts)
 
 
 def _with_tuples(value: Any) -> Any:

@@ -137,6 +137,17 @@ def with_settings(system: KeypointSystem, inference: Mapping[str, Any], selectio
     )
 
 
+def with_margin(system: KeypointSystem, margin_pixels: float) -> KeypointSystem:
+    """The same network on crops that show so many image pixels more on every side of a box.
+
+    Raises:
+        ValueError: the margin is negative.
+    """
+    if margin_pixels < 0:
+        raise ValueError(f"the margin of crops must be 0 pixels or more, got {margin_pixels}")
+    return dataclasses.replace(system, crop=dataclasses.replace(system.crop, margin_pixels=margin_pixels))
+
+
 def choose_skeleton(name: str, of_data: Skeleton) -> Skeleton:
     """The skeleton called `name`; an empty name takes that of the data."""
     known = {skeleton.name: skeleton for skeleton in skeletons.KNOWN_SKELETONS.values()}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from tfpose.coco import read_detections
-from tfpose.data.person_crops import crop_batches, crop_matrices
+from tfpose.data.person_crops import crop_matrices
 from tfpose.data.records import RecordTable
+from tfpose.data.served_crops import crop_batches
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.two_stage import predict_keypoints, select_poses
 from tfpose.poses import Poses, no_poses
@@ -37,6 +38,11 @@ class PersonBoxes:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def select(self, positions: np.ndarray) -> PersonBoxes:
+        """The boxes at these positions, by image, or where this mask is true."""
+        names = ("images", "boxes", "scores", "rows")
+        return dataclasses.replace(self, **{name: getattr(self, name)[positions] for name in names})
 
 
 def ground_truth_boxes(table: RecordTable) -> PersonBoxes:
@@ -131,7 +137,7 @@ def predict_people(
         num_joints = system.skeleton.num_joints
         return np.zeros((0, num_joints, 2)), np.zeros((0, num_joints))
     matrices = crop_matrices(system.crop, people.boxes)
-    batches: Iterable = crop_batches(table, people.images, matrices, system.crop.crop_size, batch_size)
+    batches = crop_batches(table, people.images, matrices, system.crop.crop_size, batch_size)
     bar = tqdm(total=len(people), unit=" people", desc="keypoints", disable=not show_progress)
     found = []
     with bar:

@@ -16,7 +16,7 @@ MARKER = "Written by python -m tfpose.pretrained"
 # Height from which both families train with Gaussians of 3 cells instead of 2.
 _LARGE_INPUT = 384
 _DATA = {
-    "coco17": ("data/coco_keypoints", "train2017", "val2017"),
+    "coco17": ("data/coco_keypoints", "train", "val"),
     "posetrack15": ("data/posetrack18", "train", "val"),
     "posetrack18": ("data/posetrack18", "train", "val"),
 }

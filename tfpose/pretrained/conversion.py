@@ -91,7 +91,7 @@ def _convert_keypoint_rcnn(
         f"stride in: the {variant.stride_in} convolutions of bottlenecks"
     )
     if variant.is_legacy:
-        print("trained with Detectron's boxes, used with Detectron2's: expect somewhat less than published")
+        print("conventions: those of Detectron (boxes of whole pixels, rounded anchors, features half a cell off)")
     _write_network(network, targets)
     write_keypoint_rcnn_settings(targets.workdir, network.settings)
     print(f"written: {targets.weights}, {targets.workdir}{os.sep}")

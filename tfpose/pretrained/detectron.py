@@ -70,8 +70,7 @@ class KeypointRcnnVariant:
         stride_in: the convolution of a bottleneck that halves the size, '1x1' or '3x3'.
         pixel_mean: by BGR channel, for a white of 255.
         pixel_std: likewise.
-        is_legacy: the conventions of the original Detectron: widths are x2 - x1 + 1, anchors are rounded and lie half
-            a cell off, ROIAlign is not aligned and takes two samples a bin.
+        is_legacy: the conventions of the original Detectron, see `models.keypoint_rcnn.conventions`.
     """
 
     depth: int

@@ -58,7 +58,7 @@ def load_imagenet_encoder(
     if input_normalization not in ("imagenet", "caffe"):
         raise ValueError(f"input_normalization must be 'imagenet' or 'caffe', got {input_normalization!r}.")
     names = _encoder_convolutions(model, depth)
-    source = _read_network(depth, weights)
+    source = read_imagenet_network(depth, weights)
     for name, source_name in names.items():
         kernel, bias = _float64(source.get_layer(source_name).weights)
         normalization = source.get_layer(_normalization_name(source_name))
@@ -121,7 +121,8 @@ def _mean_shift(kernel: np.ndarray) -> np.ndarray:
     return np.einsum("hwco,c->o", kernel, difference)
 
 
-def _read_network(depth: int, weights: str | os.PathLike[str]) -> keras.Model:
+def read_imagenet_network(depth: int, weights: str | os.PathLike[str]) -> keras.Model:
+    """Keras' own network of depth 50, 101 or 152, `weights` as of `load_imagenet_encoder`; errors likewise."""
     if weights == "imagenet":
         return _download_network(depth)
     path = Path(weights)

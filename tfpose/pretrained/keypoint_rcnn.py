@@ -31,9 +31,6 @@ _SETTINGS: Mapping[tuple[int, int, int], KeypointRcnnSettings] = {
 def read_keypoint_rcnn(path: pathlib.Path, recognized: Recognized) -> tuple[KeypointRcnn, KeypointRcnnVariant]:
     """The network with the weights of a checkpoint, and what the checkpoint was recognised as.
 
-    Weights of the original Detectron run with its pixel mean, but with Detectron2's boxes and features: `is_legacy`
-    says that they were trained with others.
-
     Args:
         path: of the checkpoint, for messages.
         recognized: of the families 'detectron2' and 'detectron'.
@@ -67,5 +64,9 @@ def _settings_of(variant: KeypointRcnnVariant) -> KeypointRcnnSettings:
     if known is None:
         raise ValueError(f"expected R-50-FPN, R-101-FPN or X-101-32x8d-FPN, found {variant.name}")
     return dataclasses.replace(
-        known, stride_in=variant.stride_in, pixel_mean=variant.pixel_mean, pixel_std=variant.pixel_std
+        known,
+        stride_in=variant.stride_in,
+        pixel_mean=variant.pixel_mean,
+        pixel_std=variant.pixel_std,
+        conventions="detectron" if variant.is_legacy else "detectron2",
     )

@@ -26,8 +26,8 @@ _STATISTICS = {"running_mean": 0.0, "running_var": 1.0}
 _WEIGHT_NAMES = {"kernel": "weight", "bias": "bias", **_NORM_NAMES}
 
 
-def load_detectron2_state_dict(model: KeypointRcnn, state_dict: Mapping[str, np.ndarray]) -> None:
-    """Sets all weights from arrays under Detectron2's names.
+def load_detectron2_state_dict(model: KeypointRcnn, state_dict: Mapping[str, np.ndarray], prefix: str = "") -> None:
+    """Sets the weights from arrays under Detectron2's names.
 
     The arrays do not say which convolution strides, nor the pixels' mean and scale: the model must have the settings
     that belong to them. Running statistics that are absent are 0 and 1. A model without keypoint head ignores that
@@ -36,12 +36,13 @@ def load_detectron2_state_dict(model: KeypointRcnn, state_dict: Mapping[str, np.
     Args:
         model: from `build_keypoint_rcnn`, with a frozen normalisation.
         state_dict: by name; kernels as (out, in / groups, h, w), dense ones as (out, in).
+        prefix: of the names in question; the other weights stay and the other arrays are ignored.
 
     Raises:
         ValueError: an array is missing, superfluous, of another shape or not finite; names it.
     """
-    expected = detectron2_names_of(model)
-    found = _known_arrays(model, state_dict)
+    expected = {name: value for name, value in detectron2_names_of(model).items() if name.startswith(prefix)}
+    found = {name: array for name, array in _known_arrays(model, state_dict).items() if name.startswith(prefix)}
     for name in expected.keys() - found.keys():
         default = _STATISTICS.get(name.rsplit(".", 1)[-1])
         if default is not None:

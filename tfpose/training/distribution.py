@@ -13,7 +13,7 @@ STRATEGY_NAMES = ("auto", "one_device", "mirrored", "cpu_cores", "multi_worker")
 NUM_INPUT_THREADS = 2
 
 
-def build_strategy(name: str = "auto") -> tf.distribute.Strategy:
+def build_strategy(name: str = "auto", batch_size: int | None = None) -> tf.distribute.Strategy:
     """Builds the distribution strategy called `name`.
 
     Args:
@@ -25,6 +25,8 @@ def build_strategy(name: str = "auto") -> tf.distribute.Strategy:
             every call, because TensorFlow cannot run two in one process. "cpu_cores" makes every core a
             device of one thread: for a small network that is faster than all cores in every operation.
             It must be built before any other TensorFlow operation as well, and then "mirrored" is the same.
+            On a machine with a GPU it is "auto".
+        batch_size: Of all replicas; "cpu_cores" makes no more devices than divide it, of more threads then.
 
     Raises:
         ValueError: `name` is unknown, "multi_worker" without a usable TF_CONFIG, or "cpu_cores" too late.
@@ -35,24 +37,25 @@ def build_strategy(name: str = "auto") -> tf.distribute.Strategy:
         if _count_workers() == 0:
             raise ValueError("strategy multi_worker needs TF_CONFIG with a cluster; found none")
         return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "cpu_cores":
-        return _build_mirrored(tuple(_divide_cpu()))
+    if name == "cpu_cores" and not tf.config.list_physical_devices("GPU"):
+        return _build_mirrored(tuple(_divide_cpu(batch_size)))
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+    if name == "mirrored" or (name != "one_device" and len(gpus) > 1):
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
         return _build_mirrored(tuple(gpus or cpus))
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
 
 
 @functools.cache
-def _divide_cpu() -> list[str]:
-    """A logical device for each core that this process may use, and one thread for each operation."""
+def _divide_cpu(batch_size: int | None) -> list[str]:
+    """Logical devices among which the cores that this process may use are divided."""
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    num_devices = max(count for count in range(1, num_cores + 1) if batch_size is None or batch_size % count == 0)
     (cpu,) = tf.config.list_physical_devices("CPU")
     try:
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * num_cores)
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(num_cores + NUM_INPUT_THREADS)
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * num_devices)
+        tf.config.threading.set_intra_op_parallelism_threads(num_cores // num_devices)
+        tf.config.threading.set_inter_op_parallelism_threads(num_devices + NUM_INPUT_THREADS)
     except RuntimeError as error:
         raise ValueError(f"strategy cpu_cores must be built before TensorFlow is used otherwise: {error}") from error
     return [device.name for device in tf.config.list_logical_devices("CPU")]

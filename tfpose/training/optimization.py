@@ -6,15 +6,20 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import keras
 import tensorflow as tf
 
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+from tfpose.training.precision import choose_precision
+
+OPTIMIZERS = ("adam", "sgd")
 
 # The first updates would otherwise weigh the random initial weights for 1 / (1 - decay) steps.
 # Same ramp as tf.train.ExponentialMovingAverage with `num_updates`.
 _AVERAGE_RAMP_STEPS = 10
+# Scale and shift of a normalisation: towards 0 they would only make the layer after it work harder.
+_NEVER_DECAYED = ("gamma", "beta")
 
 
 @dataclass(frozen=True)
@@ -28,16 +33,21 @@ class OptimizationSettings:
             5), drops apart; None lets it stay.
         warmup_steps: Steps over which the rate rises linearly to the base rate.
         warmup_factor: Fraction of the base rate at which the warm-up begins.
-        build_optimizer: Makes the optimizer from the schedule, e.g. `keras.optimizers.Adam` or
-            `functools.partial(keras.optimizers.SGD, momentum=0.9)`. Decay, clipping, averaging and
-            accumulation are this library's own and must be left off in it.
+        optimizer: "adam" (Kingma and Ba, 2014) or "sgd", see `MomentumDescent`.
+        momentum: Of "sgd".
+        weight_decay: Of "sgd": this times the weight is added to its gradient, after clipping; not to that of
+            normalisations.
+        build_optimizer: Makes another optimizer from the schedule, e.g.
+            `functools.partial(keras.optimizers.Adam, beta_2=0.99)`, in place of the one that `optimizer` names.
+            Decay, clipping, averaging and accumulation are this library's own and must be left off in it.
         gradient_clip_norm: Largest global norm of the gradient; None leaves gradients as they are.
         ema_decay: Decay per step of the averaged weights, which evaluation and export then use;
             None keeps no average.
         accumulation_steps: Equal parts the batch of each replica is cut into, one in memory at a
             time. Changes memory only: the gradient is that of the whole batch (except through batch
             normalisation, whose statistics are those of a part).
-        precision: "float32", "mixed_float16" (with dynamic loss scaling) or "mixed_bfloat16".
+        precision: "float32", "mixed_float16" (with dynamic loss scaling), "mixed_bfloat16", or "auto", which becomes
+            the fastest of them here, see `choose_precision`.
         jit_compile: Whether XLA compiles the gradient and the update.
     """
 
@@ -46,7 +56,10 @@ class OptimizationSettings:
     cosine_steps: int | None = None
     warmup_steps: int = 0
     warmup_factor: float = 0.0
-    build_optimizer: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam
+    optimizer: Literal["adam", "sgd"] = "adam"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    build_optimizer: Callable[..., keras.optimizers.Optimizer] | None = None
     gradient_clip_norm: float | None = None
     ema_decay: float | None = None
     accumulation_steps: int = 1
@@ -54,8 +67,15 @@ class OptimizationSettings:
     jit_compile: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; found {self.precision!r}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; found {self.optimizer!r}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1); found {self.momentum}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must be at least 0; found {self.weight_decay}")
+        if self.weight_decay and (self.optimizer != "sgd" or self.build_optimizer is not None):
+            raise ValueError(f"weight_decay must be 0 but with optimizer sgd; found {self.weight_decay}")
+        object.__setattr__(self, "precision", choose_precision(self.precision))
         if self.accumulation_steps < 1:
             raise ValueError(f"accumulation_steps must be at least 1; found {self.accumulation_steps}")
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
@@ -126,6 +146,39 @@ class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+class MomentumDescent(keras.optimizers.SGD):
+    """Stochastic gradient descent with momentum and decay in the form that detectors are trained with.
+
+    The velocity v is a sum of gradients, v = momentum * v + gradient + decay * weight, and the weight moves by rate * v
+    (Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013, equations 1 and 2,
+    with the rate outside, as in PyTorch). `keras.optimizers.SGD` has the rate of each step inside the sum, so that a
+    drop of the rate takes effect after some steps only.
+
+    Args:
+        learning_rate: Number or schedule.
+        momentum: See above.
+        decay: See above; not of normalisations' scale and shift.
+    """
+
+    def __init__(
+        self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, momentum: float, decay: float
+    ) -> None:
+        super().__init__(learning_rate, momentum=momentum)
+        self.decay = decay
+
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
+        """Moves one variable."""
+        value = tf.convert_to_tensor(variable)
+        gradient = tf.cast(gradient, value.dtype)
+        if self.decay and variable.name not in _NEVER_DECAYED:
+            gradient += self.decay * value
+        if self.momentum:
+            velocity = self.momentums[self._get_variable_index(variable)]
+            gradient += self.momentum * tf.convert_to_tensor(velocity)
+            self.assign(velocity, gradient)
+        self.assign_sub(variable, tf.cast(learning_rate, value.dtype) * gradient)
+
+
 def build_optimizer(settings: OptimizationSettings, variables: Sequence[keras.Variable]) -> keras.optimizers.Optimizer:
     """Builds the optimizer with its slots; call it in the scope of the strategy.
 
@@ -139,7 +192,12 @@ def build_optimizer(settings: OptimizationSettings, variables: Sequence[keras.Va
         settings.warmup_factor,
         settings.cosine_steps,
     )
-    optimizer = settings.build_optimizer(schedule)
+    if settings.build_optimizer is not None:
+        optimizer = settings.build_optimizer(schedule)
+    elif settings.optimizer == "sgd":
+        optimizer = MomentumDescent(schedule, settings.momentum, settings.weight_decay)
+    else:
+        optimizer = keras.optimizers.Adam(schedule)
     for option in (
         "weight_decay",
         "clipnorm",

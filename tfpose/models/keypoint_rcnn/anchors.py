@@ -35,6 +35,30 @@ def cell_anchors(size: float, ratios: Sequence[float]) -> np.ndarray:
     return np.concatenate([-halves, halves], axis=-1).astype(np.float32)
 
 
+def rounded_cell_anchors(size: float, ratios: Sequence[float], stride: int) -> np.ndarray:
+    """The anchors of one cell as the original Detectron makes them, around the middle of the cell's pixels.
+
+    The sides of the anchor that is as large as the cell are rounded, then enlarged.
+
+    Args:
+        size: square root of the area in pixels, about.
+        ratios: heights over widths.
+        stride: of the cells in pixels.
+
+    Returns:
+        [R, 4] float32, xyxy with the far edges of the last pixels, see `conventions`.
+
+    Example:
+        >>> rounded_cell_anchors(128.0, [0.5], 16)
+        array([[-84., -40., 100.,  56.]], dtype=float32)
+    """
+    ratios = np.asarray(ratios, np.float64)
+    widths = np.rint(np.sqrt(stride**2 / ratios))
+    heights = np.rint(widths * ratios)
+    halves = np.stack([widths, heights], axis=-1) * (size / stride) / 2
+    return (np.concatenate([-halves, halves], axis=-1) + stride / 2).astype(np.float32)
+
+
 def grid_anchors(cells: np.ndarray, map_size: tuple[Any, Any], stride: int) -> Tensor:
     """The anchors of one level.
 

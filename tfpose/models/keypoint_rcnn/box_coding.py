@@ -56,16 +56,18 @@ def decode_boxes(deltas: Tensor, references: Tensor, weights: Weights) -> Tensor
     return ops.concatenate([centers - halves, centers + halves], axis=-1)
 
 
-def clip_boxes(boxes: Tensor, image_sizes: Tensor) -> Tensor:
+def clip_boxes(boxes: Tensor, image_sizes: Tensor, min_size: float = 0.0) -> Tensor:
     """Cuts boxes at the borders of their images.
 
     Args:
         boxes: [..., 4].
         image_sizes: [..., 2] (height, width), broadcast against the boxes.
+        min_size: pixels that are left of a box beyond the border, along each axis.
     """
     height, width = (ops.cast(image_sizes[..., axis], "float32") for axis in (0, 1))
     limits = ops.stack([width, height, width, height], axis=-1)
-    return ops.minimum(ops.maximum(boxes, 0.0), limits)
+    low = ops.convert_to_tensor([0.0, 0.0, min_size, min_size])
+    return ops.minimum(ops.maximum(boxes, low), limits - ops.flip(low, axis=-1))
 
 
 def has_area(boxes: Tensor) -> Tensor:

@@ -88,7 +88,11 @@ def build_keypoint_head(settings: KeypointRcnnSettings, name: str = "keypoint_he
         dtype=_output_dtype(),
         name="score_lowres",
     )(x)
+    if not settings.box_conventions.has_clamped_maps:
+        x = layers.ZeroPadding2D(1, dtype=_output_dtype(), name="score_pad")(x)
     maps = layers.UpSampling2D(2, interpolation="bilinear", dtype=_output_dtype(), name="score")(x)
+    if not settings.box_conventions.has_clamped_maps:
+        maps = layers.Cropping2D(2, dtype=_output_dtype(), name="score_crop")(maps)
     return keras.Model(pooled, maps, name=name)
 
 

@@ -6,7 +6,7 @@ its own limit; bilinear filter of Pillow, which widens where it shrinks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras import ops
@@ -34,7 +34,25 @@ def resized_size(image_size: Tensor, shortest_edge: int, longest_edge: int) -> T
     size = size * (shortest_edge / ops.min(size, axis=-1, keepdims=True))
     longest = ops.max(size, axis=-1, keepdims=True)
     size = ops.where(longest > longest_edge, size * (longest_edge / longest), size)
-    return ops.cast(ops.floor(size + 0.5), "int32")
+    # A side of a very long image would vanish.
+    return ops.maximum(ops.cast(ops.floor(size + 0.5), "int32"), 1)
+
+
+def resize_factor(image_size: Tensor, shortest_edge: int, longest_edge: int) -> Tensor:
+    """The factor that the original Detectron resizes both axes by.
+
+    Args:
+        image_size: [..., 2] (height, width) in pixels.
+        shortest_edge: as in `resized_size`.
+        longest_edge: as in `resized_size`.
+
+    Returns:
+        [...] float64.
+    """
+    size = ops.cast(image_size, "float64")
+    longest = ops.max(size, axis=-1)
+    factor = shortest_edge / ops.min(size, axis=-1)
+    return ops.where(ops.round(factor * longest) > longest_edge, longest_edge / longest, factor)
 
 
 def resize_images(images: Tensor, size: Tensor) -> Tensor:
@@ -47,21 +65,52 @@ def resize_images(images: Tensor, size: Tensor) -> Tensor:
     Returns:
         [B, height, width, 3] float32, whole numbers in 0..255.
     """
+
+    def weigh(axis_size: Tensor, size: Tensor) -> Tensor:
+        return _filter_weights(axis_size, size)
+
+    return _resample_axes(images, size, weigh, lambda values: ops.floor(values + 0.5))
+
+
+def interpolate_images(images: Tensor, size: Tensor, factor: Tensor) -> Tensor:
+    """Resizes by bilinear interpolation without a filter and without rounding, as OpenCV with one factor.
+
+    Args:
+        images: [B, H, W, 3] uint8 or float in 0..255.
+        size: [2] int32 (height, width) of the result.
+        factor: of both axes; `size` is about that of the images times this.
+
+    Returns:
+        [B, height, width, 3] float32.
+    """
+
+    def weigh(axis_size: Tensor, size: Tensor) -> Tensor:
+        return _interpolation_weights(axis_size, size, factor)
+
+    return _resample_axes(images, size, weigh, lambda values: values)
+
+
+def _resample_axes(
+    images: Tensor,
+    size: Tensor,
+    weigh: Callable[[Tensor, Tensor], Tensor],
+    finish: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Multiplies columns, then rows by the weights of `weigh(old, new)` [new, old]; `finish` follows each."""
     shape = ops.shape(images)
     # Double precision: sums of products near a half round as in Pillow's whole numbers, also on GPUs.
     x = ops.transpose(ops.cast(images, "float64"), (2, 0, 1, 3))  # [W, B, H, 3]
-    x = _resample(x, size[1])
-    x = _resample(ops.transpose(x, (2, 1, 0, 3)), size[0])  # [H, B, W, 3]
+    x = finish(_resample(x, weigh(shape[2], size[1])))
+    x = finish(_resample(ops.transpose(x, (2, 1, 0, 3)), weigh(shape[1], size[0])))  # [H, B, W, 3]
     x = ops.transpose(x, (1, 0, 2, 3))
     return ops.reshape(ops.cast(x, "float32"), (shape[0], size[0], size[1], shape[3]))
 
 
-def _resample(x: Tensor, size: Tensor) -> Tensor:
-    """Filters the first axis of [N, ...] to `size` and rounds."""
+def _resample(x: Tensor, weights: Tensor) -> Tensor:
+    """[N, ...] along the first axis by weights [size, N]."""
     shape = ops.shape(x)
-    weights = _filter_weights(shape[0], size)
     flat = ops.matmul(weights, ops.reshape(x, (shape[0], -1)))
-    return ops.reshape(ops.floor(flat + 0.5), (size, *shape[1:]))
+    return ops.reshape(flat, (ops.shape(weights)[0], *shape[1:]))
 
 
 def _filter_weights(source_size: Tensor, size: Tensor) -> Tensor:
@@ -73,6 +122,15 @@ def _filter_weights(source_size: Tensor, size: Tensor) -> Tensor:
     weights = ops.maximum(1.0 - ops.abs(positions - centers[:, None]) / half_width, 0.0)
     weights = weights / ops.sum(weights, axis=1, keepdims=True)
     return ops.floor(weights / _WEIGHT_STEP + 0.5) * _WEIGHT_STEP
+
+
+def _interpolation_weights(source_size: Tensor, size: Tensor, factor: Tensor) -> Tensor:
+    """[size, source_size] of the two nearest pixels; the border is repeated."""
+    last = ops.cast(source_size, "float64") - 1.0
+    positions = (ops.cast(ops.arange(size), "float64") + 0.5) / factor - 0.5
+    positions = ops.minimum(ops.maximum(positions, 0.0), last)
+    distances = ops.abs(positions[:, None] - ops.cast(ops.arange(source_size), "float64"))
+    return ops.maximum(1.0 - distances, 0.0)
 
 
 def normalize_images(images: Tensor, settings: KeypointRcnnSettings) -> Tensor:
@@ -109,9 +167,15 @@ def prepare_images(images: Tensor, settings: KeypointRcnnSettings) -> tuple[Tens
         As `pad_images`.
     """
     shape = ops.shape(images)
-    size = resized_size(ops.stack(shape[1:3]), settings.shortest_edge, settings.longest_edge)
-    normalized = normalize_images(resize_images(images, size), settings)
-    return _pad_image(normalized, size), ops.repeat(size[None], shape[0], axis=0)
+    original, edges = ops.stack(shape[1:3]), (settings.shortest_edge, settings.longest_edge)
+    if settings.box_conventions.has_filtered_images:
+        size = resized_size(original, *edges)
+        resized = resize_images(images, size)
+    else:
+        factor = resize_factor(original, *edges)
+        size = ops.maximum(ops.cast(ops.round(ops.cast(original, "float64") * factor), "int32"), 1)
+        resized = interpolate_images(images, size, factor)
+    return _pad_image(normalize_images(resized, settings), size), ops.repeat(size[None], shape[0], axis=0)
 
 
 def _pad_image(images: Tensor, size: Tensor) -> Tensor:

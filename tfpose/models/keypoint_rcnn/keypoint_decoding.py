@@ -12,12 +12,14 @@ import tensorflow as tf
 BICUBIC_A = -0.75
 
 
-def decode_keypoints(maps: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
+def decode_keypoints(maps: tf.Tensor, boxes: tf.Tensor, sums_enlarged_map: bool = False) -> tf.Tensor:
     """The best point of each map inside its box.
 
     Args:
         maps: [N, H, W, J] logits.
         boxes: [N, 4] xyxy.
+        sums_enlarged_map: the score is the probability of the pixel under a softmax over the enlarged map, as in the
+            original Detectron.
 
     Returns:
         [N, J, 4]: x and y in the plane of the boxes, where pixel i covers [i, i + 1]; the logit there; and the score,
@@ -26,7 +28,7 @@ def decode_keypoints(maps: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
     """
 
     def decode_one(values: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        return _decode_person(*values)
+        return _decode_person(*values, sums_enlarged_map)
 
     maps = tf.cast(tf.transpose(maps, [0, 3, 1, 2]), tf.float32)
     signature = tf.TensorSpec([maps.shape[1], 4], tf.float32)
@@ -34,7 +36,7 @@ def decode_keypoints(maps: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
     return tf.map_fn(decode_one, (maps, boxes), fn_output_signature=signature, parallel_iterations=1)
 
 
-def _decode_person(maps: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+def _decode_person(maps: tf.Tensor, box: tf.Tensor, sums_enlarged_map: bool) -> tf.Tensor:
     """[J, H, W] and [4] to [J, 4]."""
     sides = tf.maximum(box[2:] - box[:2], 1.0)  # width, height
     size = tf.cast(tf.math.ceil(sides), tf.int32)
@@ -44,7 +46,8 @@ def _decode_person(maps: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     peaks = tf.gather(flat, best, batch_dims=1)
     cells = tf.cast(tf.stack([best % size[0], best // size[0]], axis=1), tf.float32)
     points = box[:2] + (cells + 0.5) * (sides / tf.cast(size, tf.float32))
-    scores = 1.0 / tf.reduce_sum(tf.exp(maps - peaks[:, None, None]), axis=[1, 2])
+    summed = enlarged if sums_enlarged_map else maps
+    scores = 1.0 / tf.reduce_sum(tf.exp(summed - peaks[:, None, None]), axis=[1, 2])
     return tf.concat([points, peaks[:, None], scores[:, None]], axis=1)
 
 

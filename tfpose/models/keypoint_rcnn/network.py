@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfpose.models.keypoint_rcnn.anchors import cell_anchors, grid_anchors
+from tfpose.models.keypoint_rcnn.anchors import cell_anchors, grid_anchors, rounded_cell_anchors
 from tfpose.models.keypoint_rcnn.heads import (
     BOX_POOLED_SIZE,
     KEYPOINT_POOLED_SIZE,
@@ -78,11 +78,15 @@ class KeypointRcnn(keras.Model):
 
     def anchor_cells(self) -> list[np.ndarray]:
         """[R, 4] around the origin for each level."""
-        return [cell_anchors(size, self.settings.anchor_ratios) for size in self.settings.anchor_sizes]
+        ratios, sizes = self.settings.anchor_ratios, self.settings.anchor_sizes
+        if self.settings.box_conventions.has_rounded_anchors:
+            return [rounded_cell_anchors(size, ratios, stride) for size, stride in zip(sizes, STRIDES, strict=True)]
+        return [cell_anchors(size, ratios) for size in sizes]
 
     def predict_boxes(self, pyramid: Sequence[Tensor], boxes: Tensor, image_indices: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits [N, 2] (person, background) and offsets [N, 4] of boxes [N, 4] of images [N]."""
-        logits, deltas = self.box_head(pool_boxes(pyramid, boxes, image_indices, BOX_POOLED_SIZE))
+        conventions = self.settings.box_conventions
+        logits, deltas = self.box_head(pool_boxes(pyramid, boxes, image_indices, BOX_POOLED_SIZE, conventions))
         return logits, deltas
 
     def predict_keypoint_maps(self, pyramid: Sequence[Tensor], boxes: Tensor, image_indices: Tensor) -> Tensor:
@@ -93,7 +97,8 @@ class KeypointRcnn(keras.Model):
         """
         if self.keypoint_head is None:
             raise ValueError(f"{self.name} was built for boxes only: it has no keypoint head.")
-        return self.keypoint_head(pool_boxes(pyramid, boxes, image_indices, KEYPOINT_POOLED_SIZE))
+        conventions = self.settings.box_conventions
+        return self.keypoint_head(pool_boxes(pyramid, boxes, image_indices, KEYPOINT_POOLED_SIZE, conventions))
 
 
 def build_keypoint_rcnn(settings: KeypointRcnnSettings | None = None) -> KeypointRcnn:

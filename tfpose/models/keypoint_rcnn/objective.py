@@ -7,6 +7,7 @@ images, where pixel i covers [i, i + 1]:
     boxes [B, P, 4], person_weights [B, P] (0 for padding)
     keypoints [B, P, J, 2] (x, y), joint_weights [B, P, J] (0 for what is not annotated)
     sample_seeds [B, 2] int32
+    ignored_sums [B, h + 1, w + 1], optional: regions without annotations, see `sum_ignored_cells`
 
 Annotations give keypoints as pixel indices: add `settings.KEYPOINT_OFFSET`.
 """
@@ -55,7 +56,7 @@ def compute_losses(
         prioritize: decides which anchors and proposals are sampled.
     """
     sampling = sampling or SamplingSettings()
-    people = People(tf.cast(batch["boxes"], tf.float32), batch["person_weights"] > 0)
+    people = People(tf.cast(batch["boxes"], tf.float32), batch["person_weights"] > 0, batch.get("ignored_sums"))
     pyramid = network(batch["images"], training=True)
     logits, deltas = network.score_anchors(pyramid)
     anchors = network.anchors(pyramid)

@@ -35,6 +35,7 @@ def select_proposals(
     anchors: Sequence[tf.Tensor],
     image_sizes: tf.Tensor,
     settings: ProposalSettings,
+    min_box_size: float = 0.0,
 ) -> ScoredBoxes:
     """The best moved anchors of each image that are not near copies.
 
@@ -44,6 +45,7 @@ def select_proposals(
         anchors: [A, 4] for each level.
         image_sizes: [B, 2] (height, width) without padding, in pixels.
         settings: see there.
+        min_box_size: see `clip_boxes`.
 
     Returns:
         Proposals inside their images, with logits as scores; constants to differentiation.
@@ -52,7 +54,7 @@ def select_proposals(
     levels = tf.concat([tf.fill([tf.shape(c[1])[1]], index) for index, c in enumerate(candidates)], axis=0)
     boxes, scores = (tf.stop_gradient(tf.concat(parts, axis=1)) for parts in zip(*candidates, strict=True))
     is_finite = tf.math.is_finite(scores) & tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
-    boxes = clip_boxes(boxes, image_sizes[:, None])
+    boxes = clip_boxes(boxes, image_sizes[:, None], min_box_size)
 
     def select(values: tuple[tf.Tensor, ...]) -> tf.Tensor:
         boxes, scores, is_candidate = values

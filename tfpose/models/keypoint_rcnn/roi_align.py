@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfpose.boxes import areas
+from tfpose.models.keypoint_rcnn.conventions import DETECTRON2, Conventions
 from tfpose.models.keypoint_rcnn.settings import LOWEST_LEVEL, NUM_ROI_LEVELS, STRIDES
 
 # Cells of the feature maps in a chunk of boxes: 64 MiB for 256 channels in float32.
@@ -74,15 +75,24 @@ class _Windows(NamedTuple):
     offset: tf.Tensor
 
 
-def assign_levels(boxes: tf.Tensor) -> tf.Tensor:
-    """The level of the pyramid that a box is pooled from, 2..5, by its area. [N, 4] -> [N] int32."""
+def assign_levels(boxes: tf.Tensor, epsilon: float = DETECTRON2.level_epsilon) -> tf.Tensor:
+    """The level of the pyramid that a box is pooled from, 2..5, by its area. [N, 4] -> [N] int32.
+
+    `epsilon` is added to the relative size, so that a box at the border of two levels belongs to the coarser one.
+    """
     sizes = tf.sqrt(areas(boxes, ops))
-    levels = tf.floor(CANONICAL_LEVEL + tf.math.log(sizes / CANONICAL_SIZE + 1e-8) / tf.math.log(2.0))
+    levels = tf.floor(CANONICAL_LEVEL + tf.math.log(sizes / CANONICAL_SIZE + epsilon) / tf.math.log(2.0))
     highest = LOWEST_LEVEL + NUM_ROI_LEVELS - 1
     return tf.cast(tf.clip_by_value(levels, LOWEST_LEVEL, highest), tf.int32)
 
 
-def pool_boxes(pyramid: Sequence[tf.Tensor], boxes: tf.Tensor, image_indices: tf.Tensor, pooled_size: int) -> tf.Tensor:
+def pool_boxes(
+    pyramid: Sequence[tf.Tensor],
+    boxes: tf.Tensor,
+    image_indices: tf.Tensor,
+    pooled_size: int,
+    conventions: Conventions = DETECTRON2,
+) -> tf.Tensor:
     """Features of boxes, each from the level that suits its size.
 
     Args:
@@ -90,13 +100,20 @@ def pool_boxes(pyramid: Sequence[tf.Tensor], boxes: tf.Tensor, image_indices: tf
         boxes: [N, 4] in pixels of the resized images; a constant to differentiation.
         image_indices: [N] int, the image of each box.
         pooled_size: P, cells of the result along each axis.
+        conventions: that the network was trained with.
 
     Returns:
         [N, P, P, C].
     """
-    levels = assign_levels(boxes) - LOWEST_LEVEL
-    settings = RoiAlignSettings(pooled_size)
+    levels = assign_levels(boxes, conventions.level_epsilon) - LOWEST_LEVEL
+    settings = RoiAlignSettings(pooled_size, conventions.is_aligned, conventions.samples_per_bin)
+    boxes = shorten_boxes(boxes, conventions.last_pixel)
     return align_boxes(pyramid[:NUM_ROI_LEVELS], STRIDES[:NUM_ROI_LEVELS], boxes, image_indices, levels, settings)
+
+
+def shorten_boxes(boxes: tf.Tensor, last_pixel: float) -> tf.Tensor:
+    """Boxes up to the corner that is meant by them: `last_pixel` less on the right and below. [N, 4]"""
+    return boxes - tf.constant([0.0, 0.0, last_pixel, last_pixel], boxes.dtype)
 
 
 def align_boxes(

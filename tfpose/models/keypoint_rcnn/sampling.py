@@ -11,11 +11,16 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfpose.models.keypoint_rcnn.ignored_areas import ignored_shares
 from tfpose.models.keypoint_rcnn.labels import IGNORED, NEGATIVE, POSITIVE, label_anchors, label_proposals
 from tfpose.models.keypoint_rcnn.proposals import ScoredBoxes
 
 # From a seed [2] int32 and a number N to [N] float32; the smallest are taken.
 Prioritize = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+# A box that shows no annotated person and lies in ignored regions by more than this share is not used: it may well
+# show a person.
+MAX_IGNORED_SHARE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +46,12 @@ class People(NamedTuple):
     Attributes:
         boxes: [B, P, 4] in pixels of the resized images.
         is_person: [B, P] bool, False for padding.
+        ignored_sums: [B, h + 1, w + 1], where nothing is known, see `sum_ignored_cells`; None where all is.
     """
 
     boxes: tf.Tensor
     is_person: tf.Tensor
+    ignored_sums: tf.Tensor | None = None
 
 
 class SampledProposals(NamedTuple):
@@ -91,16 +98,16 @@ def sample_anchors(
     """
 
     def sample(values: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
-        boxes, is_person, seed = values
+        boxes, is_person, seed, *ignored_sums = values
         matches, labels = label_anchors(anchors, boxes, is_person)
+        labels = _ignore_unknown(labels, anchors, *ignored_sums)
         priorities = prioritize(seed, tf.shape(labels)[0])
         is_sampled = sample_labels(labels, priorities, settings.num_anchors, settings.num_positive_anchors)
         return matches, tf.where(is_sampled, labels, IGNORED)
 
     signature = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int32))
-    return tf.map_fn(
-        sample, (people.boxes, people.is_person, seeds), fn_output_signature=signature, parallel_iterations=1
-    )
+    values = (people.boxes, people.is_person, seeds, *_optional(people.ignored_sums))
+    return tf.map_fn(sample, values, fn_output_signature=signature, parallel_iterations=1)
 
 
 def sample_proposals(
@@ -122,10 +129,11 @@ def sample_proposals(
     size = settings.num_proposals
 
     def sample(values: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
-        index, person_boxes, is_person, seed = values
+        index, person_boxes, is_person, seed, *ignored_sums = values
         own = tf.boolean_mask(proposals.boxes, proposals.image_indices == index)
         boxes = tf.concat([own, tf.boolean_mask(person_boxes, is_person)], axis=0)
         matches, labels = label_proposals(boxes, person_boxes, is_person)
+        labels = _ignore_unknown(labels, boxes, *ignored_sums)
         # Anchors and proposals must not get the same numbers.
         priorities = prioritize(seed + 1, tf.shape(labels)[0])
         is_sampled = sample_labels(labels, priorities, size, settings.num_positive_proposals)
@@ -134,7 +142,7 @@ def sample_proposals(
 
     boxes, labels, matches = tf.map_fn(
         sample,
-        (tf.range(tf.shape(seeds)[0]), people.boxes, people.is_person, seeds),
+        (tf.range(tf.shape(seeds)[0]), people.boxes, people.is_person, seeds, *_optional(people.ignored_sums)),
         fn_output_signature=(
             tf.TensorSpec([size, 4], tf.float32),
             tf.TensorSpec([size], tf.int32),
@@ -160,6 +168,18 @@ def sample_labels(labels: tf.Tensor, priorities: tf.Tensor, num_samples: int, ma
     positives = _smallest(priorities, labels == POSITIVE, tf.constant(max_positives))
     num_negatives = num_samples - tf.reduce_sum(tf.cast(positives, tf.int32))
     return positives | _smallest(priorities, labels == NEGATIVE, num_negatives)
+
+
+def _ignore_unknown(labels: tf.Tensor, boxes: tf.Tensor, ignored_sums: tf.Tensor | None = None) -> tf.Tensor:
+    """Labels [N] of boxes [N, 4] without the negatives in ignored regions."""
+    if ignored_sums is None:
+        return labels
+    is_unknown = (labels == NEGATIVE) & (ignored_shares(boxes, ignored_sums) > MAX_IGNORED_SHARE)
+    return tf.where(is_unknown, IGNORED, labels)
+
+
+def _optional(values: tf.Tensor | None) -> tuple[tf.Tensor, ...]:
+    return () if values is None else (values,)
 
 
 def _smallest(priorities: tf.Tensor, is_candidate: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

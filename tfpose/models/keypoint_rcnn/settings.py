@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from tfpose.models.keypoint_rcnn.conventions import CONVENTIONS, Conventions
+
 StrideIn = Literal["1x1", "3x3"]
 Normalization = Literal["frozen", "batch"]
 GroupedConvolution = Literal["auto", "blocks", "native"]
+ConventionsName = Literal["detectron2", "detectron"]
 
 # The levels p2..p6 of the feature pyramid; the heads of the boxes read the first four.
 STRIDES = (4, 8, 16, 32, 64)
@@ -84,6 +87,7 @@ class KeypointRcnnSettings:
         pixel_std: blue, green, red, divided by then.
         shortest_edge: of the resized image in pixels.
         longest_edge: at most; goes before `shortest_edge`.
+        conventions: of boxes, anchors and samples, one of `CONVENTIONS`; belongs to the weights.
         proposals: in inference.
         training_proposals: in training.
         detections: in inference.
@@ -108,6 +112,7 @@ class KeypointRcnnSettings:
     pixel_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     shortest_edge: int = 800
     longest_edge: int = 1333
+    conventions: ConventionsName = "detectron2"
     proposals: ProposalSettings = ProposalSettings()
     training_proposals: ProposalSettings = ProposalSettings(max_per_level=2000, max_proposals=1500)
     detections: DetectionSettings = DetectionSettings()
@@ -117,6 +122,7 @@ class KeypointRcnnSettings:
             "stride_in": ("1x1", "3x3"),
             "normalization": ("frozen", "batch"),
             "grouped_convolution": ("auto", "blocks", "native"),
+            "conventions": tuple(CONVENTIONS),
         }
         for name, values in allowed.items():
             if getattr(self, name) not in values:
@@ -143,6 +149,10 @@ class KeypointRcnnSettings:
     @property
     def has_keypoint_head(self) -> bool:
         return bool(self.keypoint_head_widths)
+
+    @property
+    def box_conventions(self) -> Conventions:
+        return CONVENTIONS[self.conventions]
 
     def without_keypoints(self) -> KeypointRcnnSettings:
         """The same network for boxes only."""

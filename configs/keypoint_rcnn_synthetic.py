@@ -1,0 +1,84 @@
+"""The demo's person detector: a small Keypoint R-CNN for boxes only on synthetic videos, trained on two CPU cores.
+
+What differs from the published networks, and why. From scratch: batch normalisation, nothing frozen. Images of 480x270
+are shown at 320x180, anchors are small and as slim as people. A narrow trunk of one bottleneck a stage.
+
+    python -m data_prep.build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
+    python train_main.py --config=configs/keypoint_rcnn_synthetic.py --workdir=runs/keypoint_rcnn_synthetic
+"""
+
+import ml_collections
+from ml_collections.config_dict import placeholder
+
+
+def get_config() -> ml_collections.ConfigDict:
+    return ml_collections.ConfigDict(
+        {
+            "system": "keypoint_rcnn",
+            "seed": 0,
+            "skeleton": "",
+            "data": {"directory": "data/synthetic", "train_split": "train", "validation_split": "val"},
+            "network": {
+                "blocks_per_stage": (1, 1, 1, 1),
+                "stem_width": 16,
+                "inner_width": 16,
+                "outer_width": 32,
+                "stride_in": "3x3",
+                "normalization": "batch",
+                "num_frozen_stages": 0,
+                "pyramid_width": 32,
+                "anchor_sizes": (32.0, 46.0, 66.0, 96.0, 140.0),
+                "anchor_ratios": (1.7, 2.8, 4.5),
+                "box_head_width": 128,
+                "keypoint_head_widths": (),
+                "pixel_std": (57.375, 57.12, 58.395),
+                "shortest_edge": 180,
+                "longest_edge": 320,
+                "proposals": {"max_per_level": 100, "max_proposals": 50, "iou_threshold": 0.7},
+                "training_proposals": {"max_per_level": 200, "max_proposals": 100, "iou_threshold": 0.7},
+                "detections": {"score_threshold": 0.05, "iou_threshold": 0.5, "max_detections": 20},
+            },
+            "input": {
+                "shortest_edges": (160, 170, 180),
+                "longest_edge": 320,
+                "padded_size": (192, 320),
+                "mirror_probability": 0.5,
+                "keeps_unlabeled": True,
+                "has_ignored_regions": True,
+            },
+            "sampling": {
+                "num_anchors": 64,
+                "num_positive_anchors": 32,
+                "num_proposals": 48,
+                "num_positive_proposals": 16,
+            },
+            "initialize": {"trunk": "", "source_workdir": "", "from_scratch": True},
+            "batch_size": 8,
+            "strategy": "auto",
+            "optimization": {
+                "optimizer": "adam",
+                "momentum": 0.9,
+                "weight_decay": 0.0,
+                "learning_rate": 2e-3,
+                "learning_rate_drops": (),
+                "cosine_steps": 1500,
+                "warmup_steps": 50,
+                "warmup_factor": 0.0,
+                "gradient_clip_norm": placeholder(float),
+                "ema_decay": 0.99,
+                "accumulation_steps": 1,
+                "precision": "float32",
+                "jit_compile": False,
+            },
+            "run": {
+                "total_steps": 1500,
+                "log_every": 50,
+                "checkpoint_every": 500,
+                "max_to_keep": 2,
+                "evaluate_every": 500,
+                "best_metric": "box_AP",
+                "pictures_every": 500,
+            },
+            "evaluation": {"batch_size": 8},
+        }
+    )

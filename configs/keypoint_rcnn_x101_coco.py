@@ -1,0 +1,85 @@
+"""The person detector of Honda et al., 2018: Keypoint R-CNN, ResNeXt-101-32x8d, on COCO.
+
+He et al., "Mask R-CNN", 2017, section 5; Xie et al., "Aggregated Residual Transformations for Deep Neural Networks",
+2017; numbers of Detectron2's `keypoint_rcnn_X_101_32x8d_FPN_3x`. Training starts from Detectron's ImageNet network
+X-101-32x8d.pkl; to use the published weights instead, see `python -m tfpose.pretrained`.
+
+    python -m data_prep.build coco_keypoints --source COCO_DIR --output data
+    python train_main.py --config=configs/keypoint_rcnn_x101_coco.py --workdir=runs/keypoint_rcnn_x101 \\
+        --config.initialize.trunk=X-101-32x8d.pkl
+
+Hardware: the published run took 8 GPUs with 16 GB, 16 images together, 0.74 s a step, 55 hours. Time and score have not
+been measured with this library; Detectron2 reports 57.3 box AP and 66.0 keypoint AP on val2017. For fewer images at a
+time the rate goes down and the steps go up in proportion. For PoseTrack start from a COCO run with
+--config.initialize.source_workdir.
+"""
+
+import ml_collections
+from ml_collections.config_dict import placeholder
+
+
+def get_config() -> ml_collections.ConfigDict:
+    return ml_collections.ConfigDict(
+        {
+            "system": "keypoint_rcnn",
+            "seed": 0,
+            "skeleton": "",
+            "data": {"directory": "data/coco_keypoints", "train_split": "train", "validation_split": "val"},
+            "network": {
+                "blocks_per_stage": (3, 4, 23, 3),
+                "inner_width": 256,
+                "num_groups": 32,
+                "stride_in": "3x3",
+                "num_frozen_stages": 2,
+                "grouped_convolution": "auto",
+                "keypoint_head_widths": (512,) * 8,
+                "pixel_std": (57.375, 57.12, 58.395),
+                "shortest_edge": 800,
+                "longest_edge": 1333,
+                "proposals": {"max_per_level": 1000, "max_proposals": 1000, "iou_threshold": 0.7},
+                "training_proposals": {"max_per_level": 2000, "max_proposals": 1500, "iou_threshold": 0.7},
+                "detections": {"score_threshold": 0.05, "iou_threshold": 0.5, "max_detections": 100},
+            },
+            "input": {
+                "shortest_edges": (640, 672, 704, 736, 768, 800),
+                "longest_edge": 1333,
+                "padded_size": (800, 1344),
+                "mirror_probability": 0.5,
+                "keeps_unlabeled": False,
+                "has_ignored_regions": False,
+            },
+            "sampling": {
+                "num_anchors": 256,
+                "num_positive_anchors": 128,
+                "num_proposals": 512,
+                "num_positive_proposals": 128,
+            },
+            "initialize": {"trunk": "", "source_workdir": "", "from_scratch": False},
+            "batch_size": 16,
+            "strategy": "auto",
+            "optimization": {
+                "optimizer": "sgd",
+                "momentum": 0.9,
+                "weight_decay": 1e-4,
+                "learning_rate": 0.02,
+                "learning_rate_drops": ((210_000, 0.1), (250_000, 0.1)),
+                "warmup_steps": 1000,
+                "warmup_factor": 0.001,
+                "gradient_clip_norm": placeholder(float),
+                "ema_decay": placeholder(float),
+                "accumulation_steps": 1,
+                "precision": "float32",
+                "jit_compile": False,
+            },
+            "run": {
+                "total_steps": 270_000,
+                "log_every": 100,
+                "checkpoint_every": 5_000,
+                "max_to_keep": 3,
+                "evaluate_every": 30_000,
+                "best_metric": "box_AP",
+                "pictures_every": 10_000,
+            },
+            "evaluation": {"batch_size": 1},
+        }
+    )

@@ -1,0 +1,210 @@
+"""Boxes of a detector in evaluation: found, stored, read back, and in the programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import two_stage_runs
+from record_writing import synthetic_image, write_dataset
+
+from tfpose.coco import read_detections, write_detections
+from tfpose.data.records import read_table
+from tfpose.evaluation.detected_boxes import BoxSettings, detect_split, find_boxes, load_detector, suppress_people
+from tfpose.inference.person_keypoints import PersonBoxes
+from tfpose.skeletons import POSETRACK15, POSETRACK18
+
+CONFIG = "--config=configs/two_stage_resnet18_synthetic.py"
+# Those of the config.
+INFERENCE = {"use_flip_test": True, "shift_one_cell": True, "decoding": "dark", "blur_kernel": 7}
+SELECTION = {"joint_threshold": 0.2, "oks_threshold": 0.9}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return two_stage_runs.write_pictures(tmp_path_factory.mktemp("data"), sequence=two_stage_runs.SEQUENCE)
+
+
+@pytest.fixture(scope="module")
+def table(dataset):
+    return read_table(dataset, "val")
+
+
+@pytest.fixture(scope="module")
+def detector_run(tmp_path_factory):
+    return two_stage_runs.write_detector_run(tmp_path_factory.mktemp("detector"))
+
+
+def assert_same_boxes(found, expected):
+    for name in ("images", "boxes", "scores", "rows"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
+
+
+def test_boxes_of_a_detector_are_those_of_the_file_it_leaves(table, detector_run, tmp_path):
+    found = find_boxes(table, BoxSettings("detector", str(detector_run)), tmp_path)
+    assert np.unique(found.images).tolist() == list(range(len(two_stage_runs.SIZES)))
+    assert "best.weights.h5" in found.source and "detections.json" in found.source
+    assert_same_boxes(find_boxes(table, BoxSettings(str(tmp_path / "detections.json")), tmp_path / "other"), found)
+    assert [path.name for path in tmp_path.iterdir()] == ["detections.json"]
+    entry = json.loads((tmp_path / "detections.json").read_text())[0]
+    assert entry.keys() == {"image_id", "category_id", "bbox", "score"} and entry["category_id"] == 1
+
+
+def test_thresholds_of_the_detector_and_of_its_file_are_the_same(table, detector_run, tmp_path):
+    thresholds = {"score_threshold": 0.5, "iou_threshold": 0.3}
+    everything = find_boxes(table, BoxSettings("detector", str(detector_run)), tmp_path / "all")
+    found = find_boxes(table, BoxSettings("detector", str(detector_run), **thresholds), tmp_path / "some")
+    assert 0 < len(found) < len(everything)
+    assert_same_boxes(
+        find_boxes(table, BoxSettings(str(tmp_path / "all/detections.json"), **thresholds), tmp_path), found
+    )
+
+
+def test_float32_boxes_survive_a_file_to_the_bit(tmp_path):
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 2000, (100, 2)).astype(np.float32)
+    boxes = np.concatenate([low, low + rng.lognormal(2, 2, (100, 2)).astype(np.float32)], axis=1)
+    scores = rng.uniform(size=100).astype(np.float32)
+    write_detections(tmp_path / "boxes.json", np.arange(100), boxes, scores)
+    found = read_detections(tmp_path / "boxes.json")
+    np.testing.assert_array_equal(found.boxes.astype(np.float32), boxes)
+    np.testing.assert_array_equal(found.scores, scores)
+    np.testing.assert_array_equal(found.image_ids, np.arange(100))
+
+
+def test_boxes_suppress_those_of_their_image_alone():
+    box, shifted = [0.0, 0, 10, 10], [1.0, 0, 11, 10]
+    people = PersonBoxes(
+        images=np.array([0, 0, 2, 2]),
+        boxes=np.array([box, shifted, shifted, [50, 50, 60, 60]]),
+        scores=np.array([0.5, 0.9, 0.4, 0.3]),
+        rows=np.full(4, -1),
+        source="hand-made",
+    )
+    kept = suppress_people(people, 0.5)
+    assert kept.images.tolist() == [0, 2, 2]
+    assert kept.scores.tolist() == [0.9, 0.4, 0.3]
+    assert len(suppress_people(people, 0.9)) == 4
+    assert len(suppress_people(people.select(np.zeros(0, int)), 0.5)) == 0
+
+
+class Nobody:
+    source = "nobody"
+
+    def detect(self, images):
+        return [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) for _ in images]
+
+
+def test_no_people_at_all_are_a_file_without_boxes(table, tmp_path):
+    detect_split(table, Nobody(), tmp_path / "none.json")
+    assert json.loads((tmp_path / "none.json").read_text()) == []
+    assert len(find_boxes(table, BoxSettings(str(tmp_path / "none.json"), iou_threshold=0.5), tmp_path)) == 0
+
+
+def test_a_broken_picture_is_named_and_no_file_is_left(tmp_path):
+    images = [synthetic_image(i, POSETRACK15) for i in range(2)]
+    images[1]["image"] = images[1]["image"][:200]
+    table = read_table(write_dataset(tmp_path / "data", POSETRACK15, images, "val"), "val")
+    with pytest.raises(ValueError, match=r"000001\.jpg .*cannot decode the picture"):
+        detect_split(table, Nobody(), tmp_path / "boxes.json")
+    assert not (tmp_path / "boxes.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"source": "detector"}, "--boxes=detector and --detector=WORKDIR go together"),
+        ({"source": "boxes.json", "detector": "runs/x"}, "go together, got --boxes=boxes.json and --detector=runs/x"),
+        ({"score_threshold": 0.5}, "--box_score_threshold and --box_nms have no meaning with --boxes=ground_truth"),
+        ({"iou_threshold": 0.5}, "--box_score_threshold and --box_nms have no meaning with --boxes=ground_truth"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        BoxSettings(**settings)
+
+
+def test_a_folder_without_detector_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected the work folder of a Keypoint R-CNN"):
+        load_detector(BoxSettings("detector", str(tmp_path)))
+
+
+# As a user runs them.
+
+
+@pytest.fixture(scope="module")
+def flags(dataset, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("keypoints")
+    two_stage_runs.write_keypoint_run(workdir, inference=INFERENCE, selection=SELECTION)
+    return [CONFIG, f"--workdir={workdir}", "--box_extension_pixels=9", f"--config.data.directory={dataset}"]
+
+
+@pytest.fixture(scope="module")
+def evaluated(run_evaluation, flags, detector_run, tmp_path_factory):
+    output = tmp_path_factory.mktemp("evaluated")
+    boxes = ("--boxes=detector", f"--detector={detector_run}", "--box_nms=0.4")
+    result = run_evaluation(*flags, *boxes, f"--output_dir={output}")
+    assert result.returncode == 0, result.stderr[-3000:]
+    return output
+
+
+def read_predictions(output):
+    return json.loads((output / "predictions" / f"{two_stage_runs.SEQUENCE}.json").read_text())
+
+
+def test_stored_detections_give_the_same_poses_and_figures(run_evaluation, flags, evaluated, tmp_path):
+    result = run_evaluation(*flags, f"--boxes={evaluated / 'detections.json'}", f"--output_dir={tmp_path}")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert read_predictions(tmp_path) == read_predictions(evaluated)
+    assert len(read_predictions(evaluated)["annotations"]) > 0
+    found, expected = (json.loads((folder / "metrics.json").read_text()) for folder in (tmp_path, evaluated))
+    assert found["coco"] == expected["coco"]
+    assert "best.weights.h5" in expected["provenance"]["boxes"]
+    thresholds = expected["provenance"]["thresholds"]
+    assert (thresholds["box_nms"], thresholds["box_extension_pixels"]) == (0.4, 9.0)
+
+
+def test_the_exported_system_gives_the_poses_of_evaluation(
+    project_dir, flags, detector_run, evaluated, table, tmp_path
+):
+    export = [sys.executable, "-m", "tfpose.export", flags[1], f"--detector={detector_run}", "--box_nms=0.4"]
+    export += [flags[2], f"--output={tmp_path / 'model'}"]
+    environment = {**os.environ, "PYTHONPATH": str(project_dir)}
+    done = subprocess.run(export, cwd=project_dir, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "signatures serving_default, from_frames, from_boxes, heatmaps" in done.stdout
+    signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    found = signature(image_bytes=tf.constant([table.read_image_bytes(row) for row in range(table.num_images)]))
+    written = read_predictions(evaluated)
+    order = [POSETRACK18.joints.index(joint) for joint in POSETRACK15.joints]
+    for row, image in enumerate(written["images"]):
+        people = [entry["keypoints"] for entry in written["annotations"] if entry["image_id"] == image["id"]]
+        expected = np.array(people).reshape(len(people), -1, 3)[:, order]
+        assert found["num_persons"][row] == len(people)
+        # Joints without a score are not written.
+        is_joint = expected[..., 2] > 0
+        exported = found["keypoints"][row, : len(people), :, :2].numpy()
+        assert is_joint.mean() > 0.5
+        np.testing.assert_allclose(exported[is_joint], expected[is_joint, :2], atol=1e-2)
+
+
+def test_wrong_flags_end_with_one_line(run_evaluation, flags, detector_run, tmp_path):
+    cases = [
+        (["--boxes=detector"], "--boxes=detector and --detector=WORKDIR go together"),
+        ([f"--detector={detector_run}"], "go together, got --boxes=ground_truth and --detector="),
+        (["--boxes=detector", f"--detector={tmp_path}"], "expected the work folder of a Keypoint R-CNN"),
+        (["--box_nms=0.5"], "have no meaning with --boxes=ground_truth"),
+        (["--boxes=detector", f"--detector={detector_run}", "--box_nms=7"], "box_nms"),
+    ]
+    for arguments, message in cases:
+        result = run_evaluation(*flags, *arguments, f"--output_dir={tmp_path / 'out'}")
+        assert result.returncode in (1, 2)
+        assert "Traceback" not in result.stderr
+        lines = [line for line in result.stderr.splitlines() if line.startswith(("error:", "FATAL"))]
+        assert len(lines) == 1 and message in result.stderr, result.stderr[-2000:]
+    assert not (tmp_path / "out").exists()

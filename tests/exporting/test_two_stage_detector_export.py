@@ -1,0 +1,262 @@
+"""The SavedModel of both stages against evaluation, and in service."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import subprocess
+import sys
+import textwrap
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+import two_stage_runs
+from keypoint_rcnn_cases import SMALL
+
+from tfpose.data.picture_tensors import decode_picture
+from tfpose.data.records import read_table
+from tfpose.evaluation.detected_boxes import BoxSettings
+from tfpose.evaluation.two_stage import predict_split
+from tfpose.exporting.two_stage import trace
+from tfpose.exporting.two_stage_detector import TwoStageModule, export_two_stage
+from tfpose.inference.keypoint_system import read_keypoint_system, with_margin
+from tfpose.inference.person_detector import load_person_detector
+from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.training.checkpoints import load_for_inference
+
+MARGIN = 7.0
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return read_table(two_stage_runs.write_pictures(tmp_path_factory.mktemp("data")), "val")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The work folders of the keypoint network, which does not suppress its alike poses by itself, and the detector."""
+    root = tmp_path_factory.mktemp("runs")
+    two_stage_runs.write_keypoint_run(root / "keypoints", selection={"joint_threshold": 5.0, "oks_threshold": 0.3})
+    two_stage_runs.write_detector_run(root / "detector")
+    return root / "keypoints", root / "detector"
+
+
+def load_parts(runs, **thresholds):
+    system = read_keypoint_system(runs[0])
+    network = system.build_network()
+    load_for_inference(network, runs[0])
+    return network, with_margin(system, MARGIN), load_person_detector(runs[1], **thresholds)
+
+
+@pytest.fixture(scope="module")
+def exported(runs, tmp_path_factory):
+    output = tmp_path_factory.mktemp("export") / "model"
+    export_two_stage(*load_parts(runs), output)
+    return output
+
+
+def call_unsaved(parts, image_bytes):
+    """The function of the signature, which takes less time than to write and read it."""
+    network, system, detector = parts
+    module = TwoStageModule(fold_batch_norm(network), system, detector)
+    function = trace(module.find_poses, tf.TensorSpec([None], tf.string))
+    return {name: values.numpy() for name, values in function(tf.constant(image_bytes)).items()}
+
+
+@functools.cache
+def load(output):
+    return tf.saved_model.load(str(output))
+
+
+def call(output, image_bytes):
+    signature = load(output).signatures["serving_default"]
+    return {name: values.numpy() for name, values in signature(image_bytes=tf.constant(image_bytes)).items()}
+
+
+def pictures(table):
+    return [table.read_image_bytes(row) for row in range(table.num_images)]
+
+
+def evaluate(runs, table, output_dir, **box_settings):
+    system = read_keypoint_system(runs[0])
+    inference, selection = (dataclasses.asdict(part) for part in (system.keypoints, system.selection))
+    settings = BoxSettings("detector", str(runs[1]), margin_pixels=MARGIN, **box_settings)
+    return predict_split(table, runs[0], "best", settings, output_dir, inference, selection, 3, 0.0)
+
+
+def assert_same_poses(found, expected, atol=1e-3):
+    assert found["num_persons"].tolist() == [len(poses) for poses in expected]
+    for row, poses in enumerate(expected):
+        people = slice(len(poses))
+        np.testing.assert_allclose(found["keypoints"][row, people, :, :2], poses.keypoints, atol=atol)
+        np.testing.assert_allclose(found["boxes"][row, people], poses.boxes, atol=1e-3)
+        # This network's scores reach 50.
+        np.testing.assert_allclose(found["keypoints"][row, people, :, 2], poses.joint_scores, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(found["scores"][row, people], poses.scores, rtol=1e-5, atol=1e-4)
+        for values in (found["keypoints"], found["boxes"], found["scores"]):
+            assert not values[row, len(poses) :].any()
+
+
+def test_saved_model_gives_the_poses_of_evaluation(exported, runs, table, tmp_path):
+    """Pictures of different sizes in one batch, near copies suppressed in both."""
+    prediction = evaluate(runs, table, tmp_path)
+    found = call(exported, pictures(table))
+    assert found["keypoints"].shape == (len(two_stage_runs.SIZES), found["num_persons"].max(), 15, 3)
+    assert len(set(found["num_persons"].tolist())) > 1
+    assert_same_poses(found, prediction.poses)
+    detections = load_person_detector(runs[1]).detect([decode(data) for data in pictures(table)])
+    assert found["num_persons"].sum() < sum(len(scores) for _, scores in detections)
+
+
+def decode(data):
+    return decode_picture(tf.constant(data)).numpy()
+
+
+def test_a_picture_alone_has_the_poses_that_it_has_in_a_batch(exported, table):
+    together = call(exported, pictures(table))
+    for row, data in enumerate(pictures(table)):
+        alone = call(exported, [data])
+        count = int(alone["num_persons"][0])
+        assert count == together["num_persons"][row] and alone["keypoints"].shape[1] == count
+        np.testing.assert_allclose(alone["keypoints"][0], together["keypoints"][row, :count], atol=1e-3)
+
+
+def test_thresholds_of_boxes_are_those_of_evaluation(runs, table, tmp_path):
+    thresholds = {"score_threshold": 0.5, "iou_threshold": 0.3}
+    prediction = evaluate(runs, table, tmp_path, **thresholds)
+    assert 0 < sum(map(len, prediction.poses)) < sum(map(len, evaluate(runs, table, tmp_path).poses))
+    assert_same_poses(call_unsaved(load_parts(runs, **thresholds), pictures(table)), prediction.poses)
+
+
+def test_given_boxes_have_the_same_keypoints(exported, table):
+    found = call(exported, pictures(table))
+    signature = load(exported).signatures["from_boxes"]
+    given = signature(image_bytes=tf.constant(pictures(table)), boxes=tf.constant(found["boxes"]))
+    np.testing.assert_allclose(given["keypoints"], found["keypoints"], atol=1e-3)
+    np.testing.assert_array_equal(given["num_persons"], found["num_persons"])
+
+
+def test_decoded_frames_have_the_poses_of_their_pictures(exported, table):
+    """Of a size of which no crop is decoded smaller."""
+    for row in (1, 3):
+        data = table.read_image_bytes(row)
+        expected = call(exported, [data, data])
+        frames = np.stack([decode(data)] * 2)
+        found = load(exported).signatures["from_frames"](frames=tf.constant(frames))
+        assert expected["num_persons"][0] > 0
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name], values, atol=1e-3, err_msg=name)
+
+
+def test_pictures_without_people_have_no_columns(runs, table):
+    found = call_unsaved(load_parts(runs, score_threshold=1.0), pictures(table)[:3])
+    assert found["num_persons"].tolist() == [0, 0, 0]
+    assert found["keypoints"].shape == (3, 0, 15, 3)
+    assert found["boxes"].shape == (3, 0, 4) and found["scores"].shape == (3, 0)
+
+
+def test_no_pictures_at_all_are_fine(exported):
+    found = call(exported, np.zeros(0, object))
+    assert found["num_persons"].shape == (0,) and found["keypoints"].shape == (0, 0, 15, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (3000, 2), (700, 900)])
+def test_pictures_of_unusual_sizes(exported, size):
+    picture = cv2.resize(np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8), size[::-1])
+    found = call(exported, [cv2.imencode(".png", picture)[1].tobytes()])
+    count = int(found["num_persons"][0])
+    assert found["keypoints"].shape == (1, count, 15, 3)
+    assert np.isfinite(found["keypoints"]).all()
+    assert (found["boxes"] <= [*size[::-1], *size[::-1]]).all()
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\xff\xd8\xff cut", b"\x89PNG\r\n\x1a\n cut"])
+def test_bytes_that_are_no_picture_are_a_clean_error(exported, table, data):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        call(exported, [table.read_image_bytes(0), data])
+
+
+def test_truncated_pictures_are_a_clean_error(exported, table):
+    for whole in pictures(table)[:2]:
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            call(exported, [whole[: len(whole) // 2]])
+
+
+def test_more_people_than_a_chunk(exported, runs, table, monkeypatch):
+    """In a graph with chunks of 3 people the poses are those of one with all at once."""
+    monkeypatch.setattr("tfpose.exporting.two_stage.CHUNK_SIZE", 3)
+    found, expected = call_unsaved(load_parts(runs), pictures(table)), call(exported, pictures(table))
+    assert expected["num_persons"].max() > 3
+    np.testing.assert_array_equal(found["num_persons"], expected["num_persons"])
+    np.testing.assert_allclose(found["keypoints"], expected["keypoints"], atol=1e-3)
+
+
+def test_saved_model_runs_where_there_is_only_tensorflow(exported, table, tmp_path):
+    """In a process that cannot import tfpose the checksum of the keypoints is the same."""
+    (tmp_path / "image.jpg").write_bytes(table.read_image_bytes(0))
+    program = """
+        import pathlib, sys, zlib
+        sys.path = [path for path in sys.path if "tfpose" not in path]
+        sys.modules["tfpose"] = None
+        import tensorflow as tf
+        model = tf.saved_model.load(sys.argv[1])
+        data = tf.constant([pathlib.Path(sys.argv[2]).read_bytes()])
+        found = model.signatures["serving_default"](image_bytes=data)
+        print(sorted(model.signatures))
+        print(zlib.crc32(found["keypoints"].numpy().round(1).tobytes()), *found["num_persons"].numpy())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(exported), str(tmp_path / "image.jpg")]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert printed.returncode == 0, printed.stderr[-2000:]
+    here = call(exported, [table.read_image_bytes(0)])
+    assert here["num_persons"][0] > 0
+    expected = zlib.crc32(here["keypoints"].round(1).tobytes())
+    assert printed.stdout.splitlines() == [
+        "['from_boxes', 'from_frames', 'heatmaps', 'serving_default']",
+        f"{expected} {here['num_persons'][0]}",
+    ]
+
+
+# Prints the resident memory in MiB after the first quarter of the calls and after all, and the number of graphs.
+SERVICE = """
+    import sys
+    import numpy as np
+    import tensorflow as tf
+
+    def resident():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * 4096 / 2**20
+
+    signature = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+    rng = np.random.default_rng(0)
+    num_calls = int(sys.argv[2])
+    for index in range(num_calls):
+        height, width = rng.integers(20, 200, 2)
+        picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        encode = tf.io.encode_png if index % 2 else tf.io.encode_jpeg
+        data = encode(tf.constant(picture))
+        found = signature(image_bytes=tf.stack([data] * (1 + index % 3)))
+        if index + 1 in (num_calls // 5, num_calls):
+            print(resident())
+"""
+
+
+@pytest.mark.slow
+def test_a_thousand_calls_with_pictures_of_changing_size_do_not_grow_memory(exported):
+    command = [sys.executable, "-c", textwrap.dedent(SERVICE), str(exported), "1000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    early, late = map(float, done.stdout.split())
+    assert late - early < 50
+
+
+def test_signatures_are_one_graph_each(exported, table):
+    """A signature is a graph that was traced at export: there is nothing to trace in service."""
+    signature = load(exported).signatures["serving_default"]
+    graphs = {signature.graph for _ in (call(exported, [data]) for data in pictures(table))}
+    assert len(graphs) == 1
+    assert SMALL.has_keypoint_head
+    assert not any("keypoint_head" in operation.name for operation in signature.graph.get_operations())

@@ -1,0 +1,102 @@
+"""The person detector around random weights: what it gives is what the network finds, whichever way it is asked."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from keypoint_rcnn_cases import SMALL, random_images, small_network
+
+from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
+from tfpose.inference.person_detector import PersonDetector, detect_in_graph, load_person_detector
+from tfpose.models.keypoint_rcnn.detection import find_people
+from tfpose.models.keypoint_rcnn.settings import DetectionSettings
+from tfpose.training.checkpoints import write_weights
+
+SIZES = [(60, 90), (60, 90), (90, 60), (60, 90), (130, 70)]
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Random weights find no one with any certainty."""
+    return small_network(dataclasses.replace(SMALL, detections=DetectionSettings(score_threshold=0.02)))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return [random_images(1, size, seed)[0] for seed, size in enumerate(SIZES)]
+
+
+def assert_same(found, expected, atol=1e-3):
+    assert len(found) == len(expected)
+    for (boxes, scores), (expected_boxes, expected_scores) in zip(found, expected, strict=True):
+        np.testing.assert_allclose(boxes, expected_boxes, atol=atol)
+        np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
+
+
+def test_boxes_are_those_of_the_network(network, images):
+    found = PersonDetector(network).detect(images)
+    expected = [find_people(network, tf.constant(image[None])) for image in images]
+    assert sum(len(people.boxes) > 0 for people in expected) >= 3
+    assert_same(found, [(people.boxes, people.scores) for people in expected])
+
+
+def test_batches_change_nothing(network, images):
+    assert_same(PersonDetector(network, batch_size=2).detect(images), PersonDetector(network).detect(images))
+
+
+def test_boxes_lie_in_their_image_and_the_best_come_first(network, images):
+    for (height, width), (boxes, scores) in zip(SIZES, PersonDetector(network).detect(images), strict=True):
+        assert boxes.dtype == scores.dtype == np.float32
+        assert np.all(boxes >= 0) and np.all(boxes[:, 2:] <= [width, height])
+        assert np.all(boxes[:, 2:] > boxes[:, :2])
+        assert np.all(np.diff(scores) <= 0)
+
+
+def test_an_image_without_people_has_no_boxes(network, images):
+    settings = dataclasses.replace(SMALL, detections=dataclasses.replace(SMALL.detections, score_threshold=1.0))
+    (boxes, scores), _ = PersonDetector(network, settings).detect(images[:2])
+    assert boxes.shape == (0, 4) and scores.shape == (0,)
+    assert PersonDetector(network).detect([]) == []
+
+
+def test_the_same_inside_a_saved_model(network, images, tmp_path):
+    class Module(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)])
+        def __call__(self, image):
+            return detect_in_graph(network, network.settings, image)
+
+    tf.saved_model.save(Module(), str(tmp_path / "model"))
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    found = [tuple(values.numpy() for values in loaded(image)) for image in images]
+    assert_same(found, PersonDetector(network).detect(images))
+
+
+def test_work_folder_round_trip(network, images, tmp_path):
+    write_keypoint_rcnn_settings(tmp_path, network.settings)
+    for name in ("best", "model"):
+        write_weights(network, tmp_path / f"{name}.weights.h5")
+    for weights in ("best", "last"):
+        detector = load_person_detector(tmp_path, weights)
+        assert_same(detector.detect(images[:1]), PersonDetector(network).detect(images[:1]))
+    (_, scores), *_ = PersonDetector(network).detect(images)
+    threshold = float(np.median(scores))
+    (_, kept), *_ = load_person_detector(tmp_path, score_threshold=threshold).detect(images)
+    np.testing.assert_allclose(kept, scores[scores > threshold], atol=1e-5)
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])
+def test_other_arrays_are_refused(network, image):
+    with pytest.raises(ValueError, match=r"images must be \[height, width, 3\] uint8, got"):
+        PersonDetector(network).detect([image])
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected the work folder of a Keypoint R-CNN"):
+        load_person_detector(tmp_path)

@@ -1,0 +1,293 @@
+"""One source from its first frame to the files, with people who are known beforehand in place of a network."""
+
+import csv
+import dataclasses
+import json
+
+import cv2
+import numpy as np
+import pytest
+from video_cases import HEIGHT, WIDTH, frame_color, people, read_video, write_picture, write_video
+
+from tfpose.coco import keypoint_results
+from tfpose.evaluation.tracker_flags import TrackerChoice
+from tfpose.posetrack import poses_from_frame, read_posetrack
+from tfpose.prediction.drawing import DrawingStyle
+from tfpose.prediction.outputs import VideoSink, check_output
+from tfpose.prediction.run import PredictionSettings, check_source, predict_source
+from tfpose.prediction.sources import FrameSpan, SourceFrame, Video, open_sources
+from tfpose.skeletons import COCO17, POSETRACK15, map_joints
+from tfpose.tracking.video import track_video
+
+ALL = ("posetrack", "coco", "csv", "video")
+
+
+class Walkers:
+    """Two people who walk, in place of a network; remembers the frames it was given."""
+
+    def __init__(self, missing=()):
+        self.batches = []
+        self.num_frames = 0
+        self._missing = missing
+
+    def poses(self, index):
+        places = [] if index in self._missing else [(10 + index, 12), (60 - index, 30)]
+        return people(places)
+
+    def __call__(self, images):
+        self.batches.append([image.shape for image in images])
+        start = self.num_frames
+        self.num_frames += len(images)
+        return [self.poses(start + offset) for offset in range(len(images))]
+
+
+def settings(tmp_path, **changes):
+    defaults = {"outputs": ALL, "tracker": TrackerChoice(), "batch_size": 3, "should_keep_sound": False}
+    return PredictionSettings(tmp_path / "out", **{**defaults, **changes})
+
+
+def clip(tmp_path, num_frames=10, span=None):
+    return Video("clip", str(write_video(tmp_path / "clip.avi", num_frames)), span)
+
+
+def read_results(tmp_path, name="clip"):
+    sequence = read_posetrack(tmp_path / "out" / "predictions" / f"{name}.json", POSETRACK15)
+    coco = json.loads((tmp_path / "out" / "coco" / f"{name}.json").read_text())
+    with open(tmp_path / "out" / "csv" / f"{name}.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    return sequence, coco, table
+
+
+def test_all_files_hold_the_same_people(tmp_path):
+    walkers = Walkers(missing=[4])
+    summary = predict_source(clip(tmp_path), walkers, COCO17, settings(tmp_path))
+    sequence, coco, table = read_results(tmp_path)
+    assert (summary.num_frames, summary.num_people, summary.num_tracks) == (10, 18, 2)
+    assert len(summary.written) == 4 and all(path.is_file() for path in summary.written)
+    assert [len(frame.keypoints) for frame in sequence.frames] == [2] * 4 + [0] + [2] * 5
+    assert sequence.frames[3].file_name == "images/clip/000003.jpg"
+    assert sequence.frames[3].image_size == (HEIGHT, WIDTH)
+    for index, frame in enumerate(sequence.frames):
+        expected = walkers.poses(index)
+        found = poses_from_frame(frame)
+        assert found.track_ids.tolist() == [0, 1][: len(expected)]
+        mapped = map_joints(expected.keypoints, COCO17.joints, POSETRACK15.joints)
+        np.testing.assert_allclose(found.keypoints, mapped)
+        np.testing.assert_allclose(found.scores, expected.scores)
+    expected = [walkers.poses(index) for index in range(10)]
+    ids = np.repeat(np.arange(10), [len(poses) for poses in expected])
+    columns = (np.concatenate([getattr(p, name) for p in expected]) for name in ("keypoints", "joint_scores", "scores"))
+    assert coco == json.loads(json.dumps(keypoint_results(ids, *columns)))
+    assert [int(row["frame"]) for row in table] == ids.tolist()
+    assert [int(row["track_id"]) for row in table] == [0, 1] * 9
+    assert float(table[6]["nose_x"]) == pytest.approx(expected[3].keypoints[0, 0, 0])
+    assert float(table[6]["seconds"]) == pytest.approx(0.3)
+
+
+def test_the_video_shows_every_frame_with_its_people(tmp_path):
+    predict_source(clip(tmp_path), Walkers(missing=[4]), COCO17, settings(tmp_path))
+    frames, rate = read_video(tmp_path / "out" / "videos" / "clip.mp4")
+    assert len(frames) == 10 and rate == pytest.approx(10)
+    for index, frame in enumerate(frames):
+        assert frame.shape == (HEIGHT, WIDTH, 3)
+        # The lower right corner stays free of people.
+        assert np.abs(frame[-12:, -12:].reshape(-1, 3).mean(axis=0) - frame_color(index)).max() < 8
+    is_person = [
+        np.abs(frame[10:45, 5:40].astype(int) - frame_color(index)).max() > 60 for index, frame in enumerate(frames)
+    ]
+    assert is_person[3] and is_person[5]
+
+
+def test_frames_come_in_batches_of_one_size(tmp_path):
+    for index, size in enumerate([(40, 60)] * 5 + [(50, 60)] * 2 + [(40, 60)]):
+        write_picture(tmp_path / "in" / f"{index}.png", index, size)
+    walkers = Walkers()
+    (source,) = open_sources([str(tmp_path / "in")])
+    predict_source(source, walkers, COCO17, settings(tmp_path, tracker=None))
+    assert [len(batch) for batch in walkers.batches] == [3, 2, 2, 1]
+    assert all(len(set(batch)) == 1 for batch in walkers.batches)
+
+
+def test_pictures_are_annotated_one_by_one_and_have_no_identities(tmp_path):
+    for name in ("000000000139.jpg", "000000000785.png"):
+        write_picture(tmp_path / "in" / name)
+    (source,) = open_sources([str(tmp_path / "in")])
+    summary = predict_source(source, Walkers(), COCO17, settings(tmp_path, tracker=None))
+    sequence, coco, table = read_results(tmp_path, "in")
+    assert sorted(path.name for path in (tmp_path / "out" / "pictures").iterdir()) == [
+        "000000000139.jpg",
+        "000000000785.png",
+    ]
+    assert summary.num_tracks == 0
+    assert {entry["image_id"] for entry in coco} == {139, 785}
+    assert all(row["track_id"] == "" for row in table)
+    assert not any((frame.track_ids >= 0).any() for frame in sequence.frames)
+
+
+def test_an_unreadable_picture_is_reported_and_left_out(tmp_path):
+    for index in range(3):
+        write_picture(tmp_path / "in" / f"{index}.png", index)
+    (tmp_path / "in" / "1.png").write_bytes(b"\x89PNG broken")
+    (source,) = open_sources([str(tmp_path / "in")])
+    summary = predict_source(source, Walkers(), COCO17, settings(tmp_path, tracker=None))
+    assert summary.num_frames == 2
+    assert len(summary.problems) == 1 and "1.png: cannot be decoded" in summary.problems[0]
+    sequence, _, _ = read_results(tmp_path, "in")
+    assert [frame.file_name for frame in sequence.frames] == ["images/0.png", "images/2.png"]
+
+
+def test_without_any_readable_picture_there_is_an_error_and_no_file(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG broken")
+    (source,) = open_sources([str(tmp_path / "broken.png")])
+    with pytest.raises(ValueError, match="nothing to predict: .*broken.png: cannot be decoded"):
+        predict_source(source, Walkers(), COCO17, settings(tmp_path))
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_that_look_ahead_give_the_tracks_of_the_whole_video(tmp_path):
+    walkers, choice = Walkers(missing=[4]), TrackerChoice("offline", {"sigma_frames": 0.0})
+    predict_source(clip(tmp_path), walkers, COCO17, settings(tmp_path, tracker=choice))
+    expected = track_video([walkers.poses(index) for index in range(10)], *choice.settings(), COCO17)
+    assert [len(poses) for poses in expected] == [2] * 10  # the gap is filled
+    sequence, _, _ = read_results(tmp_path)
+    for frame, poses in zip(sequence.frames, expected, strict=True):
+        found = poses_from_frame(frame)
+        assert found.track_ids.tolist() == poses.track_ids.tolist()
+        mapped = map_joints(poses.keypoints, COCO17.joints, POSETRACK15.joints)
+        np.testing.assert_allclose(found.keypoints, mapped, atol=1e-9)
+    frames, _ = read_video(tmp_path / "out" / "videos" / "clip.mp4")
+    assert len(frames) == 10
+    assert np.abs(frames[4][10:45, 5:40].astype(int) - frame_color(4)).max() > 60
+
+
+@pytest.mark.parametrize("tracker", ["payer2017", "offline"])
+def test_a_run_that_is_stopped_leaves_what_was_done(tmp_path, tracker):
+    walkers = Walkers()
+    chosen = settings(tmp_path, tracker=TrackerChoice(tracker, {"min_track_length_frames": 1}))
+    summary = predict_source(clip(tmp_path, 60), walkers, COCO17, chosen, lambda: walkers.num_frames >= 12)
+    assert 12 <= summary.num_frames < 40
+    sequence, _, _ = read_results(tmp_path)
+    frames, _ = read_video(tmp_path / "out" / "videos" / "clip.mp4")
+    assert len(sequence.frames) == len(frames) == summary.num_frames
+
+
+def test_a_run_that_is_stopped_at_once_writes_nothing(tmp_path):
+    summary = predict_source(clip(tmp_path), Walkers(), COCO17, settings(tmp_path), lambda: True)
+    assert summary.num_frames == 0 and not summary.written
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("tracker", ["payer2017", "offline"])
+def test_a_failing_network_leaves_what_was_done(tmp_path, tracker):
+    walkers = Walkers()
+
+    def predict(images):
+        if walkers.num_frames >= 6:
+            raise ValueError("the network failed: out of memory")
+        return walkers(images)
+
+    with pytest.raises(ValueError, match="out of memory"):
+        predict_source(clip(tmp_path, 20), predict, COCO17, settings(tmp_path, tracker=TrackerChoice(tracker)))
+    sequence, _, _ = read_results(tmp_path)
+    assert len(sequence.frames) == 6
+
+
+def test_only_what_is_asked_for_is_written(tmp_path):
+    chosen = settings(tmp_path, outputs=("csv",))
+    summary = predict_source(clip(tmp_path), Walkers(), COCO17, chosen)
+    written = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert [str(path) for path in written] == ["csv/clip.csv"]
+    assert summary.written == [tmp_path / "out" / "csv" / "clip.csv"]
+
+
+def test_posetrack_files_of_2017_are_written(tmp_path):
+    predict_source(clip(tmp_path), Walkers(), COCO17, settings(tmp_path, posetrack_format="2017"))
+    content = json.loads((tmp_path / "out" / "predictions" / "clip.json").read_text())
+    assert len(content["annolist"]) == 10
+
+
+def test_spans_keep_the_numbers_and_the_speed_of_the_video(tmp_path):
+    source = clip(tmp_path, 12, FrameSpan(2, 11, 4))
+    predict_source(source, Walkers(), COCO17, settings(tmp_path))
+    _, _, table = read_results(tmp_path)
+    assert [int(row["frame"]) for row in table] == [2, 2, 6, 6, 10, 10]
+    frames, rate = read_video(tmp_path / "out" / "videos" / "clip.mp4")
+    assert len(frames) == 3 and rate == pytest.approx(2.5)
+
+
+def test_results_do_not_replace_their_input(tmp_path):
+    (tmp_path / "out" / "videos").mkdir(parents=True)
+    path = write_video(tmp_path / "out" / "videos" / "clip.mp4", 3)
+    with pytest.raises(ValueError, match=r"clip.mp4: the results would replace the input; choose another --output"):
+        check_source(Video("clip", str(path)), settings(tmp_path))
+    write_picture(tmp_path / "out" / "pictures" / "0.png")
+    (pictures,) = open_sources([str(tmp_path / "out" / "pictures")])
+    with pytest.raises(ValueError, match=r"0.png: the results would replace the input"):
+        check_source(pictures, settings(tmp_path))
+    check_source(pictures, settings(tmp_path, outputs=("posetrack",)))
+
+
+def test_a_camera_has_no_later_frames(tmp_path):
+    """A file stands for the camera."""
+    live = Video("camera", str(write_video(tmp_path / "clip.avi", 3)), is_live=True)
+    with pytest.raises(ValueError, match="--tracker.settings: camera has no later frames"):
+        check_source(live, settings(tmp_path, tracker=TrackerChoice("offline")))
+    check_source(live, settings(tmp_path, tracker=TrackerChoice("online")))
+
+
+def test_a_camera_is_predicted_frame_by_frame(tmp_path):
+    live = Video("camera", str(write_video(tmp_path / "clip.avi", 5)), is_live=True)
+    assert live.num_frames is None
+    walkers = Walkers()
+    summary = predict_source(live, walkers, COCO17, settings(tmp_path))
+    assert summary.num_frames == 5
+    assert [len(batch) for batch in walkers.batches] == [1] * 5
+
+
+def test_live_video_plays_at_the_speed_of_what_was_seen(tmp_path):
+    """Frames at 0, 0.1, 0.5 and 0.6 seconds, at ten frames per second: the second stands for what was missed."""
+    image = np.zeros((48, 64, 3), np.uint8)
+    with VideoSink(tmp_path / "live.avi", 10, is_live=True) as sink:
+        for index, seconds in enumerate([0, 0.1, 0.5, 0.6]):
+            sink.write(SourceFrame(index, "", image, seconds), image + 60 * index)
+    frames, _ = read_video(tmp_path / "live.avi")
+    levels = [round(frame.mean() / 60) for frame in frames]
+    assert levels == [0, 1, 2, 2, 2, 2, 3]
+
+
+def test_heads_are_blurred_on_request(tmp_path):
+    style = DrawingStyle(joint_threshold=2.0, trail_frames=0, should_blur_heads=True)
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "one.png"), noise)
+    (source,) = open_sources([str(tmp_path / "one.png")])
+    chosen = settings(tmp_path, tracker=None, style=style)
+    predict_source(source, lambda images: [people([(40, 30)])], COCO17, chosen)
+    drawn = cv2.imread(str(tmp_path / "out" / "pictures" / "one.png"))
+    changed = (drawn != noise).any(axis=2)
+    assert changed[30:36, 42:50].mean() > 0.9
+    assert not changed[60:].any()
+
+
+def test_outputs_that_cannot_be_written_are_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"--output=.*file: should be a folder, found a file"):
+        check_output(tmp_path / "file")
+    with pytest.raises(OSError, match=r"--output=.*cannot be written: Not a directory"):
+        check_output(tmp_path / "file" / "below")
+    check_output(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+
+
+def test_every_source_has_its_own_identities(tmp_path):
+    for name in ("a", "b"):
+        source = Video(name, str(write_video(tmp_path / f"{name}.avi", 3)))
+        predict_source(source, Walkers(), COCO17, settings(tmp_path))
+        sequence, _, _ = read_results(tmp_path, name)
+        assert sequence.frames[0].track_ids.tolist() == [0, 1]
+
+
+def test_a_summary_is_one_line(tmp_path):
+    summary = predict_source(clip(tmp_path), Walkers(), COCO17, settings(tmp_path))
+    assert str(dataclasses.replace(summary, frames_per_second=31.25)) == (
+        "clip: 10 frames, 20 people, 2 tracks, 31.2 frames/s"
+    )

@@ -1,0 +1,91 @@
+"""Crops of given people for evaluation, cut by the very operations that SavedModels cut with.
+
+OpenCV's crops, which training sees, differ from these by a grey level at most. That moves a joint only where two peaks
+of its map are as good as equal, but then by far; with the same pixels evaluation tells what a SavedModel will find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tfpose.data.picture_tensors import cut_crops_tensor, picture_size
+from tfpose.data.records import RecordTable
+from tfpose.data.step_batches import dataset_of_arrays
+from tfpose.processes import num_cores
+
+
+def crop_batches(
+    table: RecordTable,
+    images: np.ndarray,
+    crop_from_image: np.ndarray,
+    crop_size: tuple[int, int],
+    batch_size: int,
+) -> Iterator[tf.Tensor]:
+    """Crops of people in their order: batches [B, H, W, 3] uint8, the last one shorter.
+
+    Args:
+        table: the records.
+        images: [N] the image of each person; a picture is decoded once for people that follow each other.
+        crop_from_image: [N, 2, 3] float64 from image to crop pixels.
+        crop_size: (height, width).
+        batch_size: B.
+
+    Raises:
+        ValueError: naming a picture that cannot be decoded or has another size than its record says.
+    """
+    firsts = np.flatnonzero(np.diff(images, prepend=-1))
+    lasts = np.append(firsts[1:], len(images))
+
+    def load(group: int) -> dict[str, np.ndarray]:
+        image = images[firsts[group]]
+        return {
+            "picture": np.array(table.read_image_bytes(image), object),
+            "matrices": crop_from_image[firsts[group] : lasts[group]],
+            "size": _recorded_size(table, image),
+        }
+
+    shapes = {"picture": ((), tf.string), "matrices": ((None, 2, 3), tf.float64), "size": ((2,), tf.int64)}
+    pictures = dataset_of_arrays(load, shapes, tf.data.Dataset.range(len(firsts)))
+
+    def cut(example: dict[str, tf.Tensor]) -> tf.Tensor:
+        check = tf.debugging.assert_equal(picture_size(example["picture"]), example["size"])
+        with tf.control_dependencies([check]):
+            return cut_crops_tensor(example["picture"], example["matrices"], crop_size)
+
+    crops = pictures.map(cut, num_parallel_calls=num_cores(), deterministic=True)
+    return _name_broken_pictures(crops.unbatch().batch(batch_size).prefetch(2), table, images)
+
+
+def _recorded_size(table: RecordTable, image: int) -> np.ndarray:
+    return np.array([table.images["height"][image], table.images["width"][image]], np.int64)
+
+
+def _name_broken_pictures(batches: Iterable[tf.Tensor], table: RecordTable, images: np.ndarray) -> Iterator[tf.Tensor]:
+    """The batches; an error of decoding as a ValueError with the picture's name."""
+    num_done = 0
+    try:
+        for batch in batches:
+            yield batch
+            num_done += len(batch)
+    except tf.errors.InvalidArgumentError as error:
+        # The error does not say whose it is.
+        for image in dict.fromkeys(images[num_done:].tolist()):
+            _check_picture(table, image)
+        raise ValueError(error.message.splitlines()[0]) from error
+
+
+def _check_picture(table: RecordTable, image: int) -> None:
+    size = _recorded_size(table, image)
+    try:
+        picture = tf.io.decode_image(table.read_image_bytes(image), channels=3, expand_animations=False)
+        reason = "" if picture.shape[:2] == size.tolist() else f"it is of {picture.shape[1]}x{picture.shape[0]} pixels"
+    except tf.errors.InvalidArgumentError as error:
+        reason = error.message.splitlines()[0]
+    if reason:
+        raise ValueError(
+            f"{table.describe(image)}: cannot decode the picture (truncated, corrupt, or not of {size[1]}x{size[0]} "
+            f"pixels as its record says): {reason}"
+        )

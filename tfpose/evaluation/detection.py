@@ -1,0 +1,86 @@
+"""Evaluates a person detector alone: its boxes against the annotated ones, and its keypoints if it has them."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from tfpose import __version__
+from tfpose.coco import write_detections
+from tfpose.data.records import RecordTable
+from tfpose.evaluation.detected_boxes import DETECTIONS_FILE
+from tfpose.evaluation.metrics_file import write_metrics
+from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
+from tfpose.inference.person_scores import score_poses
+from tfpose.inference.table_people import build_find_function, find_table_people, poses_by_image, score_boxes
+from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
+from tfpose.skeletons import Skeleton
+from tfpose.training.checkpoints import load_for_inference
+
+
+def evaluate_detector(
+    table: RecordTable,
+    split: str,
+    skeleton: Skeleton,
+    workdir: pathlib.Path,
+    weights: str,
+    output_dir: pathlib.Path,
+    batch_size: int = 1,
+) -> pathlib.Path:
+    """Finds the people of every image of a table, and writes and prints what is found.
+
+    Args:
+        table: the records.
+        split: its name.
+        skeleton: of the network's keypoints, if it has any.
+        workdir: of the training run or the imported checkpoint.
+        weights: 'best' or 'last'.
+        output_dir: for `DETECTIONS_FILE` and metrics.json.
+        batch_size: images of one size at a time.
+
+    Returns:
+        The path of metrics.json.
+
+    Raises:
+        FileNotFoundError, ValueError: the run or a picture is missing or damaged.
+    """
+    settings = read_keypoint_rcnn_settings(workdir)
+    if settings.has_keypoint_head and settings.num_joints != skeleton.num_joints:
+        raise ValueError(
+            f"{workdir}: the network has {settings.num_joints} joints, skeleton {skeleton.name} has "
+            f"{skeleton.num_joints}; name its skeleton with --config.skeleton"
+        )
+    network = build_keypoint_rcnn(settings)
+    loaded = load_for_inference(network, workdir, weights)
+    print(f"{loaded}: {table.num_images} images")
+    people = find_table_people(build_find_function(network), table, batch_size, show_progress=True)
+    write_detections(output_dir / DETECTIONS_FILE, table.images["image_id"][people.images], people.boxes, people.scores)
+    metrics: dict[str, Any] = {"boxes": score_boxes(table, people)}
+    if people.has_keypoints:
+        metrics["coco"] = score_poses(table, poses_by_image(table, people), skeleton)
+    metrics["provenance"] = {
+        "labels": f"{table.shards[0].parent} split {split}",
+        "frames": table.num_images,
+        "detections": len(people),
+        "thresholds": dataclasses.asdict(settings.detections),
+        "weights": str(loaded),
+        "version": __version__,
+    }
+    path = write_metrics(output_dir, metrics)
+    print(format_metrics(metrics))
+    print(f"written: {output_dir / DETECTIONS_FILE}, {path}")
+    return path
+
+
+def format_metrics(metrics: dict[str, Any]) -> str:
+    """The figures as lines for a terminal."""
+    titles = {
+        "boxes": "COCO boxes of people (overlap), percent",
+        "coco": "COCO keypoints (object keypoint similarity), percent",
+    }
+    return "\n".join(
+        f"{title}\n  " + "  ".join(f"{figure} {value:.1f}" for figure, value in metrics[name].items())
+        for name, title in titles.items()
+        if name in metrics
+    )

@@ -1,0 +1,149 @@
+"""The whole two-stage system as a SavedModel: encoded images in, poses out.
+
+Beside the signatures of `tfpose.exporting.two_stage`:
+
+- `serving_default`: `image_bytes` string [batch] (JPEG or PNG, of any sizes) -> `keypoints` float32 [batch, persons,
+  joints, 3] (x, y, score in pixels of each image), `boxes` [batch, persons, 4] (x1, y1, x2, y2, the detector's, without
+  the margin of crops), `scores` [batch, persons], `num_persons` int32 [batch]. People come best first, near copies are
+  suppressed, rows are padded with zeros to the most persons of the batch.
+- `from_frames`: `frames` uint8 [batch, height, width, 3], decoded pictures of one size (RGB) -> the same. Where a JPEG
+  would be decoded smaller for a crop, pictures are shrunk by means of pixels.
+
+Images go through one after another and their people some at a time, so that memory does not grow with the batch.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from tfpose.boxes import areas
+from tfpose.data.picture_tensors import cut_crops_from_frame, cut_crops_tensor, decode_picture
+from tfpose.exporting.saved_model import write_saved_model
+from tfpose.exporting.two_stage import KeypointModule, bare_networks, describe_keypoints, trace
+from tfpose.inference.keypoint_system import KeypointSystem
+from tfpose.inference.person_detector import PersonDetector, detect_in_graph
+from tfpose.inference.two_stage import rescore_poses
+from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.oks import object_keypoint_similarity
+
+# Columns of a person's row before the joints: box, score.
+_BOX_COLUMNS, _SCORE_COLUMN = 4, 4
+
+
+class TwoStageModule(KeypointModule):
+    """The exported functions of both stages, around the inference functions of evaluation and prediction."""
+
+    def __init__(self, network: keras.Model, system: KeypointSystem, detector: PersonDetector) -> None:
+        super().__init__(network, system)
+        self.detector_network = detector.network
+        self.detector_settings = detector.settings
+
+    def signatures(self) -> dict[str, Callable]:
+        """Concrete functions by signature name."""
+        image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
+        frames = tf.TensorSpec([None, None, None, 3], tf.uint8, name="frames")
+        return {
+            "serving_default": trace(self.find_poses, image_bytes),
+            "from_frames": trace(self.find_poses_in_frames, frames),
+            **super().signatures(),
+        }
+
+    def find_poses(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The signature `serving_default`."""
+
+        def find(data: tf.Tensor) -> tf.Tensor:
+            return self._find_poses_in_image(decode_picture(data), functools.partial(cut_crops_tensor, data))
+
+        return self._map_images(find, image_bytes)
+
+    def find_poses_in_frames(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The signature `from_frames`."""
+
+        def find(frame: tf.Tensor) -> tf.Tensor:
+            return self._find_poses_in_image(frame, functools.partial(cut_crops_from_frame, frame))
+
+        return self._map_images(find, frames)
+
+    def _map_images(self, find: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The outputs of a signature from a function from one image to the rows of its people."""
+        joints = self.system.skeleton.num_joints
+        columns = _BOX_COLUMNS + 1 + 3 * joints
+        rows = tf.map_fn(
+            lambda image: tf.RaggedTensor.from_tensor(find(image)),
+            images,
+            fn_output_signature=tf.RaggedTensorSpec([None, columns], tf.float32, ragged_rank=1),
+            parallel_iterations=1,
+        )
+        # Without people the columns would be lost.
+        padded = rows.to_tensor(shape=[None, None, columns])
+        return {
+            "keypoints": tf.reshape(padded[..., _BOX_COLUMNS + 1 :], [*tf.unstack(tf.shape(padded)[:2]), joints, 3]),
+            "boxes": padded[..., :_BOX_COLUMNS],
+            "scores": padded[..., _SCORE_COLUMN],
+            "num_persons": tf.cast(rows.row_lengths(), tf.int32),
+        }
+
+    def _find_poses_in_image(self, image: tf.Tensor, cut_crops: Callable[..., tf.Tensor]) -> tf.Tensor:
+        """The people of an image [H, W, 3] uint8, whose crops come from `cut_crops(matrices, crop_size)`.
+
+        Returns:
+            [P, 5 + 3 J] box, score, and x, y, score of each joint.
+        """
+        boxes, box_scores = detect_in_graph(self.detector_network, self.detector_settings, image)
+        matrices = self.system.crop.matrices(tf.cast(boxes, tf.float64))
+        crops = cut_crops(matrices, self.system.crop.crop_size)
+        keypoints, joint_scores = self.predict(crops, matrices)
+        kept, scores = self._select_poses(keypoints, joint_scores, boxes, box_scores)
+        people = tf.concat([tf.cast(keypoints, tf.float32), joint_scores[..., None]], axis=-1)
+        columns = 3 * self.system.skeleton.num_joints
+        rows = tf.concat([boxes, scores[:, None], tf.reshape(people, [-1, columns])], axis=1)
+        return tf.gather(rows, kept)
+
+    def _select_poses(
+        self, keypoints: tf.Tensor, joint_scores: tf.Tensor, boxes: tf.Tensor, box_scores: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `inference.two_stage.select_poses`: positions [K] of the poses that stay, and scores [P] of all."""
+        selection = self.system.selection
+        scores = rescore_poses(box_scores, joint_scores, selection.joint_threshold)
+        sizes = areas(tf.cast(boxes, tf.float64), ops)
+        sigmas = self.system.skeleton.sigmas
+        similarities = object_keypoint_similarity(keypoints, keypoints, sizes, sizes, sigmas, xp=ops)
+        # The operation compares in float32; whether a similarity is too large is decided before.
+        is_too_alike = tf.cast(similarities > selection.oks_threshold, tf.float32)
+        kept = tf.image.non_max_suppression_overlaps(is_too_alike, scores, tf.shape(scores)[0], overlap_threshold=0.5)
+        return kept, scores
+
+
+def export_two_stage(
+    network: keras.Model,
+    system: KeypointSystem,
+    detector: PersonDetector,
+    output: str | pathlib.Path,
+    formats: Sequence[str] = (),
+) -> list[str]:
+    """Writes the SavedModel of both stages; an existing one is replaced when the new one is whole.
+
+    Args:
+        network: of the keypoints, as trained, under any precision; the export computes in float32, batch normalisation
+            folded in.
+        system: what belongs to it.
+        detector: of people; its thresholds become those of the SavedModel.
+        output: folder of the SavedModel.
+        formats: as in `export_keypoint_network`.
+
+    Returns:
+        What was written, in words.
+
+    Raises:
+        OSError: if it cannot be written, or `output` holds something that is not a SavedModel.
+        ValueError: the network cannot be written in one of the formats.
+    """
+    module = TwoStageModule(fold_batch_norm(network), system, detector)
+    networks = bare_networks(module.network)
+    return write_saved_model(module, module.signatures, output, networks, formats, describe_keypoints(system))

@@ -1,0 +1,171 @@
+"""What a Keypoint R-CNN finds in the images of a record table, and how good it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfpose.boxes import areas
+from tfpose.coco import PersonAnnotations, build_person_annotations
+from tfpose.data.detection_images import read_picture
+from tfpose.data.records import RecordTable
+from tfpose.data.step_batches import dataset_of_arrays
+from tfpose.inference.person_scores import score_poses
+from tfpose.metrics.coco import coco_box_average_precision
+from tfpose.models.keypoint_rcnn.detection import People, find_people
+from tfpose.models.keypoint_rcnn.network import KeypointRcnn
+from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET, KeypointRcnnSettings
+from tfpose.poses import Poses
+from tfpose.skeletons import Skeleton
+
+FindPeople = Callable[[np.ndarray], People]
+
+
+@dataclasses.dataclass(frozen=True)
+class TablePeople:
+    """The people of all images, sorted by image, those of an image best first.
+
+    Attributes:
+        images: [N] int64 rows of the table's images, not decreasing.
+        boxes: [N, 4] float64 xyxy, in the frame of the table's boxes.
+        scores: [N] float64.
+        keypoints: [N, J, 2] float64 in the table's pixels; J is 0 for a network for boxes only.
+        joint_scores: [N, J] float64.
+    """
+
+    images: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    keypoints: np.ndarray
+    joint_scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def has_keypoints(self) -> bool:
+        return self.keypoints.shape[1] > 0
+
+
+def build_find_function(network: KeypointRcnn, settings: KeypointRcnnSettings | None = None) -> FindPeople:
+    """A compiled function from images [B, H, W, 3] uint8 of any number and size to people, see `find_people`."""
+    signature = [tf.TensorSpec((None, None, None, 3), tf.uint8)]
+    return tf.function(lambda images: find_people(network, images, settings), signature)
+
+
+def find_table_people(
+    find: FindPeople, table: RecordTable, batch_size: int = 1, show_progress: bool = False
+) -> TablePeople:
+    """Finds the people of every image of a table.
+
+    Args:
+        find: from `build_find_function`.
+        table: the records.
+        batch_size: images of one size that go through the network at once.
+        show_progress: draw a progress bar.
+
+    Raises:
+        ValueError: naming a picture that cannot be decoded.
+    """
+    start, parts = 0, []
+    with tqdm(total=table.num_images, unit=" images", desc="people", disable=not show_progress) as bar:
+        for images in _batches(table, batch_size):
+            people = find(images)
+            parts.append([values.numpy() for values in people._replace(image_indices=people.image_indices + start)])
+            start += len(images)
+            bar.update(len(images))
+    boxes, scores, rows, keypoints = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return TablePeople(
+        images=rows.astype(np.int64),
+        boxes=boxes.astype(np.float64),
+        scores=scores.astype(np.float64),
+        keypoints=keypoints[..., :2].astype(np.float64) - KEYPOINT_OFFSET,
+        joint_scores=keypoints[..., 3].astype(np.float64),
+    )
+
+
+def _batches(table: RecordTable, batch_size: int) -> Iterator[np.ndarray]:
+    """[B, H, W, 3] uint8, images in the order of the table; a new size begins a new batch."""
+    sizes = np.stack([table.images["height"], table.images["width"]], axis=1)
+    starts = np.flatnonzero(np.append(True, np.any(np.diff(sizes, axis=0), axis=1)))
+    bounds = [
+        (first, min(first + batch_size, end))
+        for start, end in zip(starts, [*starts[1:], len(sizes)], strict=True)
+        for first in range(start, end, batch_size)
+    ]
+
+    def load(index: int) -> dict[str, np.ndarray]:
+        return {"images": np.stack([read_picture(table, row) for row in range(*bounds[index])])}
+
+    shapes = {"images": ((None, None, None, 3), tf.uint8)}
+    for batch in dataset_of_arrays(load, shapes, tf.data.Dataset.range(len(bounds))):
+        yield batch["images"]
+
+
+def score_table_people(table: RecordTable, people: TablePeople, skeleton: Skeleton | None) -> dict[str, float]:
+    """COCO's figures in percent: those of boxes as `box_AP` and so on, those of keypoints as `AP` and so on.
+
+    Args:
+        table: the records, of which images without annotations are passed over.
+        people: as found.
+        skeleton: of their keypoints; None for boxes only.
+    """
+    metrics = {f"box_{name}": value for name, value in score_boxes(table, people).items()}
+    if skeleton is not None and people.has_keypoints:
+        metrics |= score_poses(table, poses_by_image(table, people), skeleton)
+    return metrics
+
+
+def score_boxes(table: RecordTable, people: TablePeople) -> dict[str, float]:
+    """COCO's figures of boxes in percent; what is found in ignore regions and crowds counts neither way."""
+    is_labeled = table.images["is_labeled"] > 0
+    is_counted = is_labeled[people.images]
+    image_ids = table.images["image_id"][people.images[is_counted]]
+    return coco_box_average_precision(
+        box_annotations(table), image_ids, people.boxes[is_counted], people.scores[is_counted]
+    )
+
+
+def box_annotations(table: RecordTable) -> PersonAnnotations:
+    """The boxes of a table as COCO ground truth; an ignore region is a crowd, of which COCO compares the box."""
+    regions = [
+        (image, np.concatenate([region.min(axis=0), region.max(axis=0)]))
+        for image, of_image in enumerate(table.images["ignore_regions"])
+        for region in of_image
+        if len(region)
+    ]
+    boxes = np.concatenate([table.people["box"], np.reshape([box for _, box in regions], (-1, 4))]).astype(np.float64)
+    images = np.concatenate([table.image_of_person, np.array([image for image, _ in regions], np.int64)])
+    is_crowd = np.append(table.people["is_crowd"] > 0, np.ones(len(regions), bool))
+    box_areas = np.append(table.people["area"], areas(boxes[len(boxes) - len(regions) :]))
+    order = np.argsort(images, kind="stable")
+    joints = table.skeleton.num_joints
+    return build_person_annotations(
+        table.skeleton,
+        table.images["image_id"],
+        table.images["file_name"],
+        np.stack([table.images["height"], table.images["width"]], axis=1),
+        images[order],
+        # COCO's evaluation of boxes does not look at them.
+        np.zeros((len(boxes), joints, 2)),
+        np.zeros((len(boxes), joints), np.int64),
+        boxes=boxes[order],
+        areas=box_areas[order],
+        is_crowd=is_crowd[order],
+    )
+
+
+def poses_by_image(table: RecordTable, people: TablePeople) -> list[Poses]:
+    """The poses of every image of the table; a person's score is that of the box."""
+    bounds = np.searchsorted(people.images, np.arange(table.num_images + 1))
+    track_ids = np.full(len(people), -1)
+    return [
+        Poses(
+            people.keypoints[part], people.joint_scores[part], people.scores[part], people.boxes[part], track_ids[part]
+        )
+        for part in (slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True))
+    ]

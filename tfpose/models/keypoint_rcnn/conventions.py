@@ -1,0 +1,57 @@
+"""Where the original Detectron and Detectron2 place boxes, anchors and samples differently.
+
+Girshick et al., Detectron, 2018; Wu et al., Detectron2, 2019. Weights belong to the conventions that they were trained
+with: with the other ones they load without complaint and find people somewhat worse.
+
+Boxes of the original Detectron name their first and last pixel, and are x2 - x1 + 1 wide. Here such a box is kept as
+(x1, y1, x2 + 1, y2 + 1), up to the far edge of the last pixel: its width, area, overlaps and offsets are then computed
+as those of any other box, and it goes into a COCO file as it is. What is left is in `Conventions`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Conventions:
+    """One of the two sets of conventions.
+
+    Attributes:
+        last_pixel: distance of a box's far edge from the corner that is meant by it, 1 where boxes name pixels.
+            Features and keypoints are looked for up to that corner, and a clipped box is at least as long.
+        has_rounded_anchors: anchors are made of whole numbers around the middle of a cell, else around its corner.
+        level_epsilon: added to the relative size of a box that chooses its level.
+        is_aligned: see `RoiAlignSettings`.
+        samples_per_bin: see `RoiAlignSettings`.
+        has_filtered_images: images are resized with a filter that widens where it shrinks, and rounded; else by plain
+            bilinear interpolation, and both axes by one factor.
+        has_clamped_maps: the last doubling of the keypoint maps repeats their border, else there are zeros behind it.
+        sums_enlarged_map: a keypoint's score is its share of the enlarged map, else of the small one.
+    """
+
+    last_pixel: float = 0.0
+    has_rounded_anchors: bool = False
+    level_epsilon: float = 1e-8
+    is_aligned: bool = True
+    samples_per_bin: int = 0
+    has_filtered_images: bool = True
+    has_clamped_maps: bool = True
+    sums_enlarged_map: bool = False
+
+
+CONVENTIONS: Mapping[str, Conventions] = {
+    "detectron2": Conventions(),
+    "detectron": Conventions(
+        last_pixel=1.0,
+        has_rounded_anchors=True,
+        level_epsilon=1e-6,
+        is_aligned=False,
+        samples_per_bin=2,
+        has_filtered_images=False,
+        has_clamped_maps=False,
+        sums_enlarged_map=True,
+    ),
+}
+DETECTRON2 = CONVENTIONS["detectron2"]

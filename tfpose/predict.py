@@ -1,0 +1,188 @@
+"""Finds the poses in pictures and video, tracks them, and draws them.
+
+    python -m tfpose.predict clip.mp4 --model=exported --output=results
+    python -m tfpose.predict photos --model=runs/single --output=results --outputs=coco,csv,video
+    python -m tfpose.predict 0 --model=exported --output=results
+
+INPUT is a picture, a folder of pictures or a pattern such as 'frames/*.jpg', a video in any format that OpenCV opens,
+the address of a stream, or the number of a camera. Several inputs may be given. --model is a SavedModel (of
+`tfpose.export`, or any with its signature `serving_default`) or the work folder of a training run. Results:
+
+- OUTPUT/predictions/NAME.json: PoseTrack, which `eval_main.py` scores and tracks anew;
+- OUTPUT/videos/NAME.mp4, or OUTPUT/pictures/: poses, ids and trails drawn over the frames;
+- OUTPUT/coco/NAME.json (COCO results) and OUTPUT/csv/NAME.csv, on request (--outputs).
+
+Ctrl-C ends a run early: what was done until then is whole, and the exit code is 130.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from absl import app, flags
+
+from tfpose.command_line import EXPECTED_ERRORS, describe_error
+from tfpose.evaluation.box_flags import BOX_FLAGS, define_box_flags
+from tfpose.evaluation.tracker_flags import NAME_FLAG, PREFIX, define_tracker_flags, tracker_from_flags
+from tfpose.tracking.settings import setting_types
+from tfpose.training.interruption import SignalWatch
+
+if TYPE_CHECKING:
+    from tfpose.prediction.model import ModelChoice
+    from tfpose.prediction.run import PredictionSettings, PredictionSummary
+    from tfpose.prediction.sources import Source
+
+FLAGS = flags.FLAGS
+OUTPUTS = ("posetrack", "coco", "csv", "video")
+
+
+def define_flags() -> None:
+    """Defines the flags of the program."""
+    flags.DEFINE_string("model", None, "A SavedModel, or the work folder of a training run.")
+    flags.DEFINE_string("output", None, "Folder for the results.")
+    flags.DEFINE_list(
+        "outputs",
+        ["posetrack", "video"],
+        f"What to write: {', '.join(OUTPUTS)}. For pictures 'video' writes annotated pictures.",
+    )
+    flags.DEFINE_enum("format", "2018", ["2017", "2018"], "Of PoseTrack files.")
+    flags.DEFINE_integer("batch_size", 4, "Frames that the network sees at once, at most.", lower_bound=1)
+    flags.DEFINE_integer("start", 0, "The first frame, or picture, counted from 0.")
+    flags.DEFINE_integer("end", None, "The frame after the last one.")
+    flags.DEFINE_integer("every", 1, "2 takes every other frame.")
+    flags.DEFINE_bool("tracking", None, "Give people identities; default: in videos, not in pictures.")
+    flags.DEFINE_float("joint_threshold", None, "Joints with a lower score are not drawn; default: the model's.")
+    flags.DEFINE_integer("trail_frames", 30, "For how many frames the way of each person is shown; 0: not at all.")
+    flags.DEFINE_bool("blur_heads", False, "Make the heads of all people who are found unrecognisable.")
+    flags.DEFINE_enum(
+        "video_format",
+        "mp4",
+        ["mp4", "webm", "avi"],
+        "Of the annotated video: mp4 (MPEG-4) is written seven times as fast as webm (VP8), which browsers play.",
+    )
+    flags.DEFINE_float("video_rate", None, "Frames per second of it; default: those of the input.", lower_bound=0.1)
+    flags.DEFINE_bool("sound", True, "Keep the sound of a video, where an ffmpeg executable is installed.")
+    flags.DEFINE_enum("weights", "best", ["best", "last"], "Which weights of a work folder.")
+    flags.DEFINE_string("tuned", None, "A tuning.json for the work folder of a single network.")
+    flags.DEFINE_string("skeleton", "", "Joints of a SavedModel that does not name them: coco17, posetrack15, ...")
+    define_box_flags()
+    define_tracker_flags()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Predicts all inputs; returns the exit code."""
+    try:
+        return _run(argv[1:])
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    except EXPECTED_ERRORS as error:
+        print(f"error: {describe_error(error)}", file=sys.stderr)
+        return 1
+
+
+def _run(inputs: Sequence[str]) -> int:
+    _check_flags(inputs)
+    # Here and not above: wrong flags and files should not wait for TensorFlow.
+    from tfpose.prediction.outputs import check_output
+    from tfpose.prediction.run import check_source, predict_source
+    from tfpose.prediction.sources import FrameSpan, open_sources, silence_opencv
+
+    silence_opencv()
+    settings = _settings()
+    sources = open_sources(inputs, FrameSpan(FLAGS.start, FLAGS.end, FLAGS.every))
+    for source in sources:
+        check_source(source, _settings_of(settings, source))
+    check_output(settings.directory)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from tfpose.prediction.model import load_pose_model
+
+    model = load_pose_model(_model_choice())
+    if FLAGS.joint_threshold is None:
+        style = dataclasses.replace(settings.style, joint_threshold=model.joint_threshold)
+        settings = dataclasses.replace(settings, style=style)
+    has_problems = False
+    # Also around what is written at the end.
+    with SignalWatch() as watch:
+        for source in sources:
+            settings_here = _settings_of(settings, source)
+            summary = predict_source(
+                source, model.predict, model.skeleton, settings_here, lambda: watch.stop_requested, show_progress=True
+            )
+            _report(summary, watch.stop_requested)
+            has_problems |= bool(source.problems)
+            if watch.stop_requested:
+                return watch.exit_code
+    return 1 if has_problems else 0
+
+
+def _check_flags(inputs: Sequence[str]) -> None:
+    if not inputs:
+        raise ValueError("INPUT must be given: a picture, a folder of pictures, a video or the number of a camera")
+    for name in ("model", "output"):
+        if not FLAGS[name].value:
+            raise ValueError(f"--{name} must be given, got nothing")
+    unknown = [kind for kind in FLAGS.outputs if kind not in OUTPUTS]
+    if unknown or not FLAGS.outputs:
+        raise ValueError(f"--outputs must be some of {', '.join(OUTPUTS)}, got {unknown[0] if unknown else 'nothing'}")
+    lonely = [name for name in BOX_FLAGS if FLAGS[name].present]
+    if lonely and not FLAGS.detector:
+        raise ValueError(f"--{lonely[0]} has no meaning without --detector")
+    if FLAGS.tracking is False:
+        surplus = [name for name in (NAME_FLAG, *(PREFIX + name for name in setting_types())) if FLAGS[name].present]
+        if surplus:
+            raise ValueError(f"--{surplus[0]} has no meaning with --notracking; leave one of them out")
+
+
+def _model_choice() -> ModelChoice:
+    from tfpose.evaluation.detected_boxes import DETECTOR, BoxSettings
+    from tfpose.prediction.model import ModelChoice
+
+    boxes = None
+    if FLAGS.detector:
+        thresholds = FLAGS.box_score_threshold, FLAGS.box_nms, FLAGS.box_extension_pixels
+        boxes = BoxSettings(DETECTOR, FLAGS.detector, FLAGS.detector_weights, *thresholds)
+    return ModelChoice(pathlib.Path(FLAGS.model), FLAGS.weights, FLAGS.skeleton, FLAGS.tuned, boxes)
+
+
+def _settings() -> PredictionSettings:
+    from tfpose.prediction.drawing import DrawingStyle
+    from tfpose.prediction.run import PredictionSettings
+
+    return PredictionSettings(
+        directory=pathlib.Path(FLAGS.output),
+        outputs=tuple(FLAGS.outputs),
+        posetrack_format=FLAGS.format,
+        batch_size=FLAGS.batch_size,
+        tracker=tracker_from_flags(FLAGS),
+        style=DrawingStyle(FLAGS.joint_threshold or 0.0, FLAGS.trail_frames, FLAGS.blur_heads),
+        video_suffix=f".{FLAGS.video_format}",
+        video_rate=FLAGS.video_rate,
+        should_keep_sound=FLAGS.sound,
+    )
+
+
+def _settings_of(settings: PredictionSettings, source: Source) -> PredictionSettings:
+    """With a tracker only where one is wanted."""
+    is_tracked = source.is_video if FLAGS.tracking is None else FLAGS.tracking
+    return settings if is_tracked else dataclasses.replace(settings, tracker=None)
+
+
+def _report(summary: PredictionSummary, is_interrupted: bool) -> None:
+    print(f"{summary}{' until it was interrupted' if is_interrupted else ''}")
+    for path in summary.written:
+        print(f"written: {path}")
+    for note in summary.notes:
+        print(f"note: {note}")
+    for problem in summary.problems:
+        print(f"error: {problem}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

@@ -1,0 +1,1 @@
+"""What `tfpose.predict` does: pictures and video in, poses and drawings out."""

@@ -1,0 +1,187 @@
+"""Poses over frames, fast enough for video: only the pixels around each limb are touched. Pictures are uint8 RGB."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+
+import cv2
+import numpy as np
+
+from tfpose.poses import Poses
+from tfpose.prediction.head_blur import blur_heads
+from tfpose.skeletons import Skeleton, side_of
+from tfpose.visualization import SIDE_COLORS, draw_identities, identity_color
+
+# OpenCV draws at fractions of a pixel given as whole numbers with this many binary places.
+_SHIFT = 4
+# A joint that is barely found is still seen; one that is found for certain covers what is below it.
+_LEAST_OPACITY, _CERTAIN = 0.25, 0.95
+_OUTLINE = (20, 20, 20)
+# Of the longer side of a picture, and of a person's extent: lines are as wide as the smaller of the two allows.
+_PICTURE_PER_THICKNESS, _PERSON_PER_THICKNESS = 360, 45
+# Pieces of a trail, each thinner than the next.
+_TRAIL_PIECES = 3
+_TORSO_WORDS = ("hip", "shoulder")
+
+Color = tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawingStyle:
+    """What is drawn.
+
+    Attributes:
+        joint_threshold: joints with a lower score are not drawn.
+        trail_frames: for how long the way that people have come is shown; 0 for not at all.
+        should_blur_heads: make faces unrecognisable.
+
+    Raises:
+        ValueError: naming the flag, its rule and the value.
+    """
+
+    joint_threshold: float = 0.2
+    trail_frames: int = 30
+    should_blur_heads: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.joint_threshold >= 0:
+            raise ValueError(f"--joint_threshold must be at least 0, got {self.joint_threshold}")
+        if self.trail_frames < 0:
+            raise ValueError(f"--trail_frames must be at least 0, got {self.trail_frames}")
+
+
+class PoseArtist:
+    """Draws the people of successive frames: skeletons in the colour of their identity, ids, and trails.
+
+    Limbs are as opaque as the less certain of their two joints. People without identity are coloured by the sides of
+    the body.
+    """
+
+    def __init__(self, skeleton: Skeleton, style: DrawingStyle | None = None) -> None:
+        """Begins without trails.
+
+        Args:
+            skeleton: of the poses.
+            style: what to draw.
+        """
+        self._skeleton, self._style = skeleton, style or DrawingStyle()
+        self._limb_sides = [side_of(skeleton.joints[a]) or side_of(skeleton.joints[b]) for a, b in skeleton.limbs]
+        self._joint_colors = [SIDE_COLORS[side_of(joint)] for joint in skeleton.joints]
+        self._torso = np.array([any(word in joint for word in _TORSO_WORDS) for joint in skeleton.joints])
+        # Frame number and place of each track, oldest first.
+        self._trails: dict[int, collections.deque[tuple[int, float, float]]] = {}
+        self._frame_number = 0
+
+    def draw(self, image: np.ndarray, poses: Poses, found: Poses | None = None) -> np.ndarray:
+        """Draws a frame.
+
+        Args:
+            image: [H, W, 3]; left alone.
+            poses: who is drawn.
+            found: who else has a head to blur.
+
+        Returns:
+            A new picture.
+        """
+        image = image.copy()
+        if self._style.should_blur_heads:
+            for people in (poses, found):
+                if people is not None:
+                    blur_heads(image, people, self._skeleton)
+        thickness = max(2, round(max(image.shape[:2]) / _PICTURE_PER_THICKNESS))
+        self._draw_trails(image, poses, thickness)
+        for person in range(len(poses)):
+            track_id = int(poses.track_ids[person])
+            color = identity_color(track_id) if track_id >= 0 else None
+            self._draw_person(image, poses.keypoints[person], poses.joint_scores[person], color, thickness)
+        return draw_identities(image, poses, self._drawn_from) if (poses.track_ids >= 0).any() else image
+
+    @property
+    def _drawn_from(self) -> float:
+        """The lowest score that is drawn; 0 means that a joint is not there."""
+        return max(self._style.joint_threshold, float(np.finfo(np.float32).tiny))
+
+    def _draw_person(
+        self, image: np.ndarray, keypoints: np.ndarray, scores: np.ndarray, color: Color | None, thickness: int
+    ) -> None:
+        height, width = image.shape[:2]
+        # Further out nothing is seen, and OpenCV's whole numbers end.
+        is_near = (np.abs(keypoints - (width / 2, height / 2)) < (2 * width, 2 * height)).all(axis=1)
+        is_drawn = (scores >= self._drawn_from) & is_near
+        if not is_drawn.any():
+            return
+        extent = np.ptp(keypoints[is_drawn], axis=0).max()
+        thickness = int(np.clip(round(extent / _PERSON_PER_THICKNESS), 1, thickness))
+        is_drawn = is_drawn.tolist()
+        opacities = np.clip(_LEAST_OPACITY + (1 - _LEAST_OPACITY) * scores, 0, 1).tolist()
+        points = [(float(x), float(y)) for x, y in keypoints]
+        for (a, b), side in zip(self._skeleton.limbs, self._limb_sides, strict=True):
+            if is_drawn[a] and is_drawn[b]:
+                opacity = min(opacities[a], opacities[b])
+                _draw_limb(image, points[a], points[b], color or SIDE_COLORS[side], thickness, opacity)
+        radius = thickness / 2 + 1
+        for joint, (x, y) in enumerate(points):
+            if is_drawn[joint]:
+                center = _fixed(x, y)
+                cv2.circle(image, center, round((radius + 1) * 2**_SHIFT), _OUTLINE, -1, cv2.LINE_AA, _SHIFT)
+                color_here = self._joint_colors[joint]
+                cv2.circle(image, center, round(radius * 2**_SHIFT), color_here, -1, cv2.LINE_AA, _SHIFT)
+
+    def _draw_trails(self, image: np.ndarray, poses: Poses, thickness: int) -> None:
+        if not self._style.trail_frames:
+            return
+        self._extend_trails(poses)
+        for track_id, trail in self._trails.items():
+            points = np.round(np.array([(x, y) for _, x, y in trail]) * 2**_SHIFT).astype(np.int32)
+            bounds = np.linspace(0, len(points) - 1, _TRAIL_PIECES + 1).round().astype(int).tolist()
+            for piece, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+                if stop > start:
+                    part = [points[start : stop + 1]]
+                    width = max(1, thickness * (piece + 1) // (_TRAIL_PIECES + 1))
+                    cv2.polylines(image, part, False, identity_color(track_id), width, cv2.LINE_AA, _SHIFT)
+
+    def _extend_trails(self, poses: Poses) -> None:
+        """Adds where everybody is now, and forgets what was too long ago."""
+        self._frame_number += 1
+        for trail in self._trails.values():
+            while trail and trail[0][0] <= self._frame_number - self._style.trail_frames:
+                trail.popleft()
+        for person in np.flatnonzero(poses.track_ids >= 0):
+            is_seen = poses.joint_scores[person] >= self._drawn_from
+            # The torso sways less than the limbs.
+            chosen = is_seen & self._torso if (is_seen & self._torso).any() else is_seen
+            if chosen.any():
+                x, y = poses.keypoints[person][chosen].mean(axis=0).tolist()
+                self._trails.setdefault(int(poses.track_ids[person]), collections.deque()).append(
+                    (self._frame_number, x, y)
+                )
+        self._trails = {track_id: trail for track_id, trail in self._trails.items() if trail}
+
+
+def _draw_limb(
+    image: np.ndarray,
+    start: tuple[float, float],
+    stop: tuple[float, float],
+    color: Color,
+    thickness: int,
+    opacity: float,
+) -> None:
+    """A line, mixed with what is below it within the rectangle around it."""
+    if opacity >= _CERTAIN:
+        cv2.line(image, _fixed(*start), _fixed(*stop), color, thickness, cv2.LINE_AA, _SHIFT)
+        return
+    margin = thickness + 1
+    left, top = (max(0, int(min(start[axis], stop[axis])) - margin) for axis in (0, 1))
+    right, bottom = (int(max(start[axis], stop[axis])) + margin + 1 for axis in (0, 1))
+    region = image[top : max(bottom, 0), left : max(right, 0)]
+    if not region.size:
+        return
+    below = region.copy()
+    ends = (_fixed(x - left, y - top) for x, y in (start, stop))
+    cv2.line(region, *ends, color, thickness, cv2.LINE_AA, _SHIFT)
+    cv2.addWeighted(region, opacity, below, 1 - opacity, 0, dst=region)
+
+
+def _fixed(x: float, y: float) -> tuple[int, int]:
+    return round(x * 2**_SHIFT), round(y * 2**_SHIFT)

@@ -1,0 +1,82 @@
+"""Makes the faces of people who were found unrecognisable."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from tfpose.poses import Poses
+from tfpose.skeletons import Skeleton
+
+_HEAD_WORDS = {"head", "face", "nose", "eye", "ear", "neck", "chin", "mouth"}
+_SHOULDER_WORDS = {"shoulder"}
+# As shares of the person's size, the square root of the area of the joints' extent: a standing person's head is
+# about a seventh of the height. Joints of the head may lie close together, as in profile.
+_LEAST_RADIUS = 0.13
+_RADIUS_OF_EXTENT = 0.75
+_RADIUS_OF_SHOULDERS = 0.55
+_LEAST_PIXELS = 6
+# Cells that a head is reduced to; eyes and mouth are gone.
+_CELLS = 4
+
+
+def blur_heads(image: np.ndarray, poses: Poses, skeleton: Skeleton) -> None:
+    """Blurs the head of everybody, in place; also where the network is not sure of a joint.
+
+    Args:
+        image: [H, W, 3] uint8.
+        poses: in its pixels.
+        skeleton: of the poses. Without joints of head and shoulders nothing is blurred.
+    """
+    is_head, is_shoulder = (
+        np.array([bool(words & set(joint.lower().split("_"))) for joint in skeleton.joints])
+        for words in (_HEAD_WORDS, _SHOULDER_WORDS)
+    )
+    for keypoints, scores in zip(poses.keypoints, poses.joint_scores, strict=True):
+        circle = head_circle(keypoints, scores > 0, is_head, is_shoulder)
+        if circle is not None:
+            _blur_circle(image, *circle)
+
+
+def head_circle(
+    keypoints: np.ndarray, is_present: np.ndarray, is_head: np.ndarray, is_shoulder: np.ndarray
+) -> tuple[float, float, float] | None:
+    """A circle around a person's head, generous.
+
+    Args:
+        keypoints: [J, 2] in pixels.
+        is_present: [J].
+        is_head: [J] joints of the head.
+        is_shoulder: [J] the shoulders.
+
+    Returns:
+        x, y and radius in pixels; None where neither head nor shoulders are known.
+    """
+    head, shoulders = keypoints[is_present & is_head], keypoints[is_present & is_shoulder]
+    extent = np.ptp(keypoints[is_present], axis=0) if is_present.any() else np.zeros(2)
+    radius = max(_LEAST_PIXELS, _LEAST_RADIUS * float(np.sqrt(extent.prod())))
+    if len(shoulders) == 2:
+        radius = max(radius, _RADIUS_OF_SHOULDERS * float(np.linalg.norm(shoulders[0] - shoulders[1])))
+    if len(head):
+        radius = max(radius, _RADIUS_OF_EXTENT * float(np.ptp(head, axis=0).max()))
+        x, y = ((head.min(axis=0) + head.max(axis=0)) / 2).tolist()
+        return x, y, radius
+    if len(shoulders):
+        x, y = shoulders.mean(axis=0).tolist()
+        return x, y - radius, 1.3 * radius
+    return None
+
+
+def _blur_circle(image: np.ndarray, x: float, y: float, radius: float) -> None:
+    height, width = image.shape[:2]
+    if not (-radius < x < width + radius and -radius < y < height + radius):
+        return
+    left, top = max(0, int(x - radius)), max(0, int(y - radius))
+    region = image[top : max(0, int(y + radius) + 1), left : max(0, int(x + radius) + 1)]
+    if not region.size:
+        return
+    cells = cv2.resize(region, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
+    blurred = cv2.resize(cells, region.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    mask = np.zeros(region.shape[:2], np.uint8)
+    cv2.circle(mask, (round(x) - left, round(y) - top), round(radius), 255, -1)
+    cv2.copyTo(blurred, mask, region)

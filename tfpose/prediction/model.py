@@ -1,0 +1,247 @@
+"""Any pose SavedModel, or the work folder of a training run, as one function from frames to poses."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from tfpose.evaluation.detected_boxes import BoxSettings
+from tfpose.exporting.system_file import SystemDescription, read_system_description
+from tfpose.inference import keypoint_system, single_network_system
+from tfpose.poses import Poses
+from tfpose.skeletons import KNOWN_SKELETONS, Skeleton
+
+Arrays = Mapping[str, np.ndarray]
+FindPeople = Callable[[np.ndarray], Arrays]
+OUTPUTS = ("keypoints", "boxes", "scores", "num_persons")
+# Where nobody says when a joint counts as found.
+_JOINT_THRESHOLD = 0.2
+# Deflating a frame takes longer than a network needs for it.
+_PNG_WITHOUT_COMPRESSION = (cv2.IMWRITE_PNG_COMPRESSION, 0)
+
+
+class PoseModel:
+    """Finds the people in frames.
+
+    Attributes:
+        skeleton: of the poses.
+        joint_threshold: joints with a lower score count as not found.
+    """
+
+    def __init__(self, find_people: FindPeople, skeleton: Skeleton, joint_threshold: float, source: str) -> None:
+        """Wraps a function.
+
+        Args:
+            find_people: from frames of one size [B, H, W, 3] uint8 RGB to what the signature `from_frames` gives.
+            skeleton: of the keypoints.
+            joint_threshold: see the class.
+            source: what the function comes from, for messages.
+        """
+        self.skeleton, self.joint_threshold = skeleton, joint_threshold
+        self._find_people, self._source = find_people, source
+
+    def predict(self, images: Sequence[np.ndarray]) -> list[Poses]:
+        """The people in frames of one size, each [H, W, 3] uint8 RGB.
+
+        Raises:
+            ValueError: the network fails, or gives something else than poses.
+        """
+        try:
+            found = self._find_people(np.stack(images))
+        except tf.errors.OpError as error:
+            reason = str(error.message).strip().splitlines() or [type(error).__name__]
+            raise ValueError(f"{self._source}: the network failed: {reason[0]}") from error
+        self._check(found)
+        return [poses_from_outputs(found, row) for row in range(len(images))]
+
+    def _check(self, found: Arrays) -> None:
+        missing = [name for name in OUTPUTS if name not in found]
+        if missing:
+            raise ValueError(f"{self._source}: should give {', '.join(OUTPUTS)}, lacks {', '.join(missing)}")
+        shape = found["keypoints"].shape
+        if len(shape) != 4 or shape[2:] != (self.skeleton.num_joints, 3):
+            raise ValueError(
+                f"{self._source}: keypoints should be [frames, people, {self.skeleton.num_joints} joints of "
+                f"{self.skeleton.name}, 3], found {list(shape)}"
+            )
+
+
+def poses_from_outputs(found: Arrays, row: int) -> Poses:
+    """The people of one frame of a batch; joints whose place is no number are not there."""
+    people = slice(int(found["num_persons"][row]))
+    keypoints = found["keypoints"][row, people].astype(np.float64)
+    is_place = np.isfinite(keypoints).all(axis=-1)
+    keypoints[~is_place] = 0
+    return Poses(
+        keypoints=keypoints[..., :2],
+        joint_scores=keypoints[..., 2],
+        scores=np.nan_to_num(found["scores"][row, people].astype(np.float64)),
+        boxes=np.nan_to_num(found["boxes"][row, people].astype(np.float64)),
+        track_ids=np.full(len(keypoints), -1),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelChoice:
+    """What the command line says of the model.
+
+    Attributes:
+        directory: a SavedModel, or the work folder of a training run.
+        weights: 'best' or 'last', of a work folder.
+        skeleton: name of a known skeleton, where a SavedModel does not say; empty for none.
+        tuned: a tuning.json with the thresholds of a single network's work folder.
+        boxes: the person detector, for the work folder of a keypoint network.
+    """
+
+    directory: pathlib.Path
+    weights: str = "best"
+    skeleton: str = ""
+    tuned: str | None = None
+    boxes: BoxSettings | None = None
+
+
+def load_pose_model(choice: ModelChoice) -> PoseModel:
+    """Loads a SavedModel or the weights of a work folder.
+
+    Raises:
+        FileNotFoundError, ValueError: there is neither, or one that cannot find people in pictures; says what to do.
+    """
+    directory = choice.directory
+    is_saved_model = (directory / "saved_model.pb").is_file()
+    is_single = (directory / single_network_system.SYSTEM_FILE).is_file()
+    is_keypoints = (directory / keypoint_system.SYSTEM_FILE).is_file()
+    if not (is_saved_model or is_single or is_keypoints):
+        raise FileNotFoundError(
+            f"--model={directory}: should be a SavedModel (saved_model.pb) or the work folder of a training run "
+            f"({single_network_system.SYSTEM_FILE} or {keypoint_system.SYSTEM_FILE}), found neither"
+        )
+    if choice.tuned and (is_saved_model or not is_single):
+        raise ValueError(f"--tuned: {directory} is not the work folder of a single network")
+    if choice.boxes and (is_saved_model or not is_keypoints):
+        raise ValueError(f"--detector: {directory} is not the work folder of a keypoint network")
+    if is_saved_model:
+        return load_saved_model(directory, choice.skeleton)
+    return _load_single_network(choice) if is_single else _load_two_stage(choice)
+
+
+def load_saved_model(directory: pathlib.Path, skeleton: str = "") -> PoseModel:
+    """Loads a SavedModel with `from_frames` or `serving_default`.
+
+    Args:
+        directory: of the SavedModel.
+        skeleton: name of a known one, where `SYSTEM_FILE` is not there.
+
+    Raises:
+        ValueError: it has neither signature, or nobody knows its joints.
+    """
+    description = _describe(directory, skeleton)
+    try:
+        loaded = tf.saved_model.load(str(directory))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ValueError(f"{directory}: cannot be loaded as a SavedModel: {error}") from error
+    find_people = _choose_signature(loaded, directory)
+    return PoseModel(find_people, description.skeleton, description.joint_threshold, str(directory))
+
+
+def _describe(directory: pathlib.Path, skeleton: str) -> SystemDescription:
+    description = read_system_description(directory)
+    if description is None and not skeleton:
+        raise ValueError(f"{directory}: does not name its joints; give --skeleton={'|'.join(_skeletons())}")
+    if not skeleton:
+        return description
+    if skeleton not in _skeletons():
+        raise ValueError(f"--skeleton must be one of {', '.join(_skeletons())}, got {skeleton!r}")
+    return SystemDescription("", _skeletons()[skeleton], description.joint_threshold if description else 0.0)
+
+
+def _skeletons() -> dict[str, Skeleton]:
+    return {skeleton.name: skeleton for skeleton in KNOWN_SKELETONS.values()}
+
+
+def _choose_signature(loaded: Any, directory: pathlib.Path) -> FindPeople:
+    # The functions below hold `loaded`, without which the variables of its signatures are gone.
+    signatures = loaded.signatures
+    if "from_frames" in signatures:
+        return lambda frames: _as_arrays(loaded.signatures["from_frames"](frames=tf.constant(frames)))
+    if "serving_default" in signatures and _input_names(signatures["serving_default"]) == ["image_bytes"]:
+        return lambda frames: _as_arrays(loaded.signatures["serving_default"](image_bytes=tf.constant(_encode(frames))))
+    if "from_boxes" in signatures:
+        raise ValueError(
+            f"{directory}: finds the joints of people in given boxes, not the people; export it once more together "
+            "with a detector: python -m tfpose.export --workdir=RUN --detector=DETECTOR --output=DIR"
+        )
+    raise ValueError(
+        f"{directory}: should have the signature serving_default with the input image_bytes, or from_frames; found "
+        f"{', '.join(signatures) or 'none'}"
+    )
+
+
+def _input_names(signature: Callable) -> list[str]:
+    return list(signature.structured_input_signature[1])
+
+
+def _as_arrays(outputs: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
+    return {name: values.numpy() for name, values in outputs.items()}
+
+
+def _encode(frames: np.ndarray) -> list[bytes]:
+    """Each frame as a PNG, without loss."""
+    encoded = (cv2.imencode(".png", cv2.cvtColor(f, cv2.COLOR_RGB2BGR), _PNG_WITHOUT_COMPRESSION)[1] for f in frames)
+    return [picture.tobytes() for picture in encoded]
+
+
+def _load_single_network(choice: ModelChoice) -> PoseModel:
+    from tfpose.export import read_tuned_system
+    from tfpose.exporting.single_network import SingleNetworkModule
+    from tfpose.training.checkpoints import load_for_inference
+
+    system = read_tuned_system(choice.directory, choice.tuned)
+    network = system.build_network()
+    load_for_inference(network, choice.directory, choice.weights)
+    module = SingleNetworkModule(network, system)
+    threshold, source = system.inference.joint_threshold, str(choice.directory)
+    return PoseModel(_from_frames(module.find_people_in_frames), system.skeleton, threshold, source)
+
+
+def _load_two_stage(choice: ModelChoice) -> PoseModel:
+    from tfpose.exporting.two_stage_detector import TwoStageModule
+    from tfpose.inference.keras_hub_detector import PRESET_PREFIX
+    from tfpose.inference.person_detector import load_person_detector
+    from tfpose.models.batch_norm import fold_batch_norm
+    from tfpose.training.checkpoints import load_for_inference
+
+    boxes = choice.boxes
+    if boxes is None:
+        raise ValueError(
+            f"--model={choice.directory}: finds the joints of people in given boxes; give --detector=WORKDIR, the "
+            "work folder of a person detector, too"
+        )
+    if boxes.detector.startswith(PRESET_PREFIX):
+        raise ValueError(f"--detector={boxes.detector}: must be the work folder of a Keypoint R-CNN here")
+    system = keypoint_system.read_keypoint_system(choice.directory)
+    if boxes.margin_pixels is not None:
+        system = keypoint_system.with_margin(system, boxes.margin_pixels)
+    network = system.build_network()
+    load_for_inference(network, choice.directory, choice.weights)
+    detector = load_person_detector(
+        boxes.detector,
+        boxes.detector_weights,
+        score_threshold=boxes.score_threshold,
+        iou_threshold=boxes.iou_threshold,
+    )
+    module = TwoStageModule(fold_batch_norm(network), system, detector)
+    threshold, source = system.selection.joint_threshold, str(choice.directory)
+    return PoseModel(_from_frames(module.find_poses_in_frames), system.skeleton, threshold, source)
+
+
+def _from_frames(function: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> FindPeople:
+    """A function of an export's module as one graph for frames of any number and size."""
+    # There is no Python control flow to convert, and looking for it takes most of the time.
+    find_people = tf.function(function, [tf.TensorSpec([None, None, None, 3], tf.uint8)], autograph=False)
+    return lambda frames: _as_arrays(find_people(frames))

@@ -1,0 +1,223 @@
+"""What is written of a source: files of poses, and the frames with the poses drawn over them."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+
+from tfpose.coco import write_keypoint_results
+from tfpose.inference.posetrack_joints import posetrack_poses
+from tfpose.json_files import write_text
+from tfpose.posetrack import (
+    Frame,
+    PoseSequence,
+    frame_from_poses,
+    write_posetrack17,
+    write_posetrack18,
+)
+from tfpose.prediction.pipeline import FrameResult
+from tfpose.prediction.sources import SourceFrame
+from tfpose.skeletons import POSETRACK15, Skeleton
+from tfpose.video_files import VideoFileWriter
+
+OUTPUTS = ("posetrack", "coco", "csv", "video")
+_POSETRACK_WRITERS = {"2017": write_posetrack17, "2018": write_posetrack18}
+
+
+class OutputPaths:
+    """Where the results of a source go: a folder for each kind, so that those of several sources lie side by side."""
+
+    def __init__(self, directory: pathlib.Path, name: str) -> None:
+        """Names the files.
+
+        Args:
+            directory: the output folder.
+            name: of the source.
+        """
+        self.posetrack = directory / "predictions" / f"{name}.json"
+        self.coco = directory / "coco" / f"{name}.json"
+        self.csv = directory / "csv" / f"{name}.csv"
+        self.pictures = directory / "pictures"
+        self._videos, self._name = directory / "videos", name
+
+    def video(self, suffix: str) -> pathlib.Path:
+        """The annotated video, with a suffix such as '.mp4'."""
+        return self._videos / f"{self._name}{suffix}"
+
+
+def check_output(directory: pathlib.Path) -> None:
+    """Makes the folder, and finds out whether files can be written there before anything slow begins.
+
+    Raises:
+        OSError: naming it.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(f"--output={directory}: should be a folder, found a file")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise OSError(f"--output={directory}: cannot be written: {error.strerror or error}") from error
+
+
+def write_files(
+    kinds: Sequence[str],
+    paths: OutputPaths,
+    name: str,
+    results: Sequence[FrameResult],
+    skeleton: Skeleton,
+    posetrack_format: str,
+) -> list[pathlib.Path]:
+    """Writes the poses of all frames in each of the formats; a file is replaced when the new one is whole.
+
+    Args:
+        kinds: of `OUTPUTS`; 'video' is not looked at.
+        paths: of the files.
+        name: of the source.
+        results: in the order of the frames.
+        skeleton: of the poses.
+        posetrack_format: '2017' or '2018'.
+
+    Returns:
+        The files written.
+    """
+    written = []
+    if "posetrack" in kinds:
+        sequence = build_sequence(name, results, skeleton)
+        _POSETRACK_WRITERS[posetrack_format](paths.posetrack, sequence)
+        written.append(paths.posetrack)
+    if "coco" in kinds:
+        write_coco(paths.coco, results, skeleton)
+        written.append(paths.coco)
+    if "csv" in kinds:
+        write_csv(paths.csv, results, skeleton)
+        written.append(paths.csv)
+    return written
+
+
+def build_sequence(name: str, results: Iterable[FrameResult], skeleton: Skeleton) -> PoseSequence:
+    """The poses as a PoseTrack sequence: its 15 joints, by name; joints that the skeleton lacks are absent."""
+    return PoseSequence(
+        name=name,
+        skeleton=POSETRACK15,
+        frames=tuple(_build_frame(result, skeleton) for result in results),
+        path=pathlib.Path(f"{name}.json"),
+    )
+
+
+def _build_frame(result: FrameResult, skeleton: Skeleton) -> Frame:
+    poses = posetrack_poses(result.poses, skeleton)
+    return frame_from_poses(
+        f"images/{result.name}",
+        result.index,
+        poses,
+        image_size=result.image_size,
+    )
+
+
+def write_coco(path: pathlib.Path, results: Sequence[FrameResult], skeleton: Skeleton) -> None:
+    """COCO keypoint results with all joints, under the ids of `coco_image_ids`."""
+    image_ids = np.repeat(coco_image_ids(results), [len(result.poses) for result in results])
+    joints = skeleton.num_joints
+    columns = {"keypoints": (0, joints, 2), "joint_scores": (0, joints), "scores": (0,)}
+    arrays = (
+        np.concatenate([np.zeros(shape), *(getattr(result.poses, column) for result in results)])
+        for column, shape in columns.items()
+    )
+    write_keypoint_results(path, image_ids.astype(np.int64), *arrays)
+
+
+def coco_image_ids(results: Sequence[FrameResult]) -> list[int]:
+    """The numbers that COCO's pictures are called by; if the names of some frames are no numbers, their indices."""
+    stems = [pathlib.PurePosixPath(result.name).stem for result in results]
+    if all(stem.isdecimal() for stem in stems) and len({int(stem) for stem in stems}) == len(stems):
+        return [int(stem) for stem in stems]
+    return [result.index for result in results]
+
+
+def write_csv(path: pathlib.Path, results: Iterable[FrameResult], skeleton: Skeleton) -> None:
+    """A table with a line per person; the cells of joints that were not found are empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    joints = [f"{joint}_{what}" for joint in skeleton.joints for what in ("x", "y", "score")]
+    writer.writerow(["frame", "file", "seconds", "track_id", "score", "x1", "y1", "x2", "y2", *joints])
+    for result in results:
+        poses = result.poses
+        for person in range(len(poses)):
+            track_id = int(poses.track_ids[person])
+            row = [result.index, result.name, f"{result.seconds:.3f}", track_id if track_id >= 0 else ""]
+            row += [f"{poses.scores[person]:.4f}", *(f"{side:.2f}" for side in poses.boxes[person])]
+            for (x, y), score in zip(poses.keypoints[person], poses.joint_scores[person], strict=True):
+                row += [f"{x:.2f}", f"{y:.2f}", f"{score:.4f}"] if score > 0 else ["", "", ""]
+            writer.writerow(row)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text.getvalue())
+
+
+class VideoSink(contextlib.AbstractContextManager):
+    """Writes annotated frames as a video; those of a camera as often as it takes to play at their own speed."""
+
+    def __init__(self, path: pathlib.Path, frames_per_second: float, is_live: bool) -> None:
+        """The file is made at the first frame.
+
+        Args:
+            path: of the video.
+            frames_per_second: of it.
+            is_live: the frames come as their `seconds` say.
+        """
+        self.path = path
+        self._rate, self._is_live = frames_per_second, is_live
+        self._writer = VideoFileWriter(path, frames_per_second)
+        self._num_written = 0
+
+    def write(self, frame: SourceFrame, image: np.ndarray) -> None:
+        """Adds a frame, [H, W, 3] uint8 RGB."""
+        times = max(1, round(frame.seconds * self._rate) + 1 - self._num_written) if self._is_live else 1
+        for _ in range(times):
+            self._writer.write(image)
+        self._num_written += times
+
+    def __exit__(self, *exception: object) -> None:
+        self._writer.__exit__(*exception)
+
+
+class PictureSink(contextlib.AbstractContextManager):
+    """Writes annotated pictures under the names of the originals into another folder."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        """The folder is made with the first picture.
+
+        Args:
+            directory: for the pictures.
+        """
+        self.path = directory
+
+    def write(self, frame: SourceFrame, image: np.ndarray) -> None:
+        """Adds a picture, [H, W, 3] uint8 RGB.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self.path / frame.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{os.getpid()}.{path.name}")
+        is_encoded, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        if not is_encoded:
+            raise OSError(f"{path}: cannot encode the picture")
+        try:
+            temporary.write_bytes(data.tobytes())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def __exit__(self, *exception: object) -> None:
+        pass

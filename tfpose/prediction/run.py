@@ -1,0 +1,286 @@
+"""One source from its first frame to the files of its results."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import pathlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from tfpose.evaluation.tracker_flags import TrackerChoice
+from tfpose.poses import Poses
+from tfpose.prediction.background import Background
+from tfpose.prediction.drawing import DrawingStyle, PoseArtist
+from tfpose.prediction.outputs import OutputPaths, PictureSink, VideoSink, write_files
+from tfpose.prediction.pipeline import (
+    FrameResult,
+    PredictedFrame,
+    PredictPoses,
+    predicted_frames,
+    replayed_frames,
+)
+from tfpose.prediction.sound import copy_sound
+from tfpose.prediction.sources import Source
+from tfpose.skeletons import Skeleton
+from tfpose.tracking.settings import NO_SMOOTHING
+from tfpose.tracking.smoothing import smooth_video
+from tfpose.tracking.tracker import Tracker
+
+_WAITING = 4
+Sink = VideoSink | PictureSink
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictionSettings:
+    """What is done with a source.
+
+    Attributes:
+        directory: for the results.
+        outputs: of `outputs.OUTPUTS`.
+        posetrack_format: '2017' or '2018'.
+        batch_size: frames that the network is given at once, at most.
+        tracker: gives people identities; None leaves them out.
+        style: of the drawings.
+        video_suffix: '.mp4', '.webm' or '.avi'.
+        video_rate: frames per second; None takes those of the source.
+        should_keep_sound: copy the sound of a video file to the annotated one.
+    """
+
+    directory: pathlib.Path
+    outputs: Sequence[str] = ("posetrack", "video")
+    posetrack_format: str = "2018"
+    batch_size: int = 4
+    tracker: TrackerChoice | None = None
+    style: DrawingStyle = dataclasses.field(default_factory=DrawingStyle)
+    video_suffix: str = ".mp4"
+    video_rate: float | None = None
+    should_keep_sound: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictionSummary:
+    """What became of a source.
+
+    Attributes:
+        name: of the source.
+        num_frames: that are in the results.
+        num_people: in all of them.
+        num_tracks: identities.
+        frames_per_second: from the first frame on; 0 for a single one.
+        written: files and folders.
+        notes: what the user should know, in lines.
+        problems: what could not be read, in lines.
+    """
+
+    name: str
+    num_frames: int
+    num_people: int
+    num_tracks: int
+    frames_per_second: float
+    written: Sequence[pathlib.Path]
+    notes: Sequence[str]
+    problems: Sequence[str]
+
+    def __str__(self) -> str:
+        tracks = f", {self.num_tracks} tracks" if self.num_tracks else ""
+        speed = f", {self.frames_per_second:.1f} frames/s" if self.frames_per_second else ""
+        return f"{self.name}: {self.num_frames} frames, {self.num_people} people{tracks}{speed}"
+
+
+def predict_source(
+    source: Source,
+    predict: PredictPoses,
+    skeleton: Skeleton,
+    settings: PredictionSettings,
+    should_stop: Callable[[], bool] = lambda: False,
+    show_progress: bool = False,
+) -> PredictionSummary:
+    """Finds the people in all frames, gives them identities, and writes the results.
+
+    Where `should_stop` becomes true, or anything fails on the way, the results of the frames until then are written.
+
+    Args:
+        source: of the frames.
+        predict: from frames of one size to the people of each.
+        skeleton: of the poses.
+        settings: what to do.
+        should_stop: asked often.
+        show_progress: on the terminal.
+
+    Raises:
+        OSError: a file cannot be written.
+        ValueError: the source has no frame that can be decoded, results would replace it, or `predict` fails.
+    """
+    run = _Run(source, predict, skeleton, settings, should_stop, show_progress)
+    return run.repair_and_draw() if run.needs_all_frames else run.draw_at_once()
+
+
+def check_source(source: Source, settings: PredictionSettings) -> None:
+    """Finds out what is known to go wrong before anything slow begins.
+
+    Raises:
+        ValueError: the results would replace the input, or tracks of a camera should be repaired with later frames.
+    """
+    paths = OutputPaths(settings.directory, source.name)
+    inputs = {path.resolve() for path in source.paths}
+    results = {paths.video(settings.video_suffix)} if source.is_video else {paths.pictures / p.name for p in inputs}
+    replaced = inputs & {path.resolve() for path in results}
+    if "video" in settings.outputs and replaced:
+        raise ValueError(f"{min(replaced)}: the results would replace the input; choose another --output")
+    if source.is_live and settings.tracker and settings.tracker.settings()[1] != NO_SMOOTHING:
+        raise ValueError(
+            f"--tracker.settings: {source.name} has no later frames to repair tracks with; choose "
+            "--tracker.settings=online"
+        )
+
+
+class _Run:
+    """The state of `predict_source`."""
+
+    def __init__(
+        self,
+        source: Source,
+        predict: PredictPoses,
+        skeleton: Skeleton,
+        settings: PredictionSettings,
+        should_stop: Callable[[], bool],
+        show_progress: bool,
+    ) -> None:
+        self._source, self._predict, self._skeleton, self._settings = source, predict, skeleton, settings
+        self._should_stop, self._show_progress = should_stop, show_progress
+        self._paths = OutputPaths(settings.directory, source.name)
+        tracker, self._smoothing = settings.tracker.settings() if settings.tracker else (None, NO_SMOOTHING)
+        self._update = Tracker(tracker, skeleton).update if tracker else _unchanged
+        self._batch_size = 1 if source.is_live else settings.batch_size
+        self._times: list[float] = []
+
+    @property
+    def needs_all_frames(self) -> bool:
+        """Whether tracks are repaired with later frames."""
+        return self._smoothing != NO_SMOOTHING
+
+    def draw_at_once(self) -> PredictionSummary:
+        """Draws each frame as soon as its people are known."""
+        results: list[FrameResult] = []
+        try:
+            with (
+                self._predicted_frames() as frames,
+                self._progress("frames") as bar,
+                contextlib.closing(self._draw_and_write(frames)) as drawn,
+            ):
+                for item in drawn:
+                    results.append(item.result)
+                    self._note_frame(bar)
+        finally:
+            written = self._write_files(results)
+        return self._summarize(results, written)
+
+    def repair_and_draw(self) -> PredictionSummary:
+        """Finds everybody, repairs the tracks, then decodes the frames once more to draw them."""
+        found: list[Poses] = []
+        tracked: list[FrameResult] = []
+        try:
+            with self._predicted_frames() as frames, self._progress("poses") as bar:
+                for item in frames:
+                    found.append(item.found)
+                    tracked.append(item.result)
+                    self._note_frame(bar)
+        finally:
+            smoothed = smooth_video([result.poses for result in tracked], self._smoothing)
+            shown = [dataclasses.replace(a, poses=poses) for a, poses in zip(tracked, smoothed, strict=True)]
+            written = self._write_files(shown)
+        if "video" in self._settings.outputs:
+            problems = self._source.problems
+            # After Ctrl-C what was found is still drawn; a second one ends that too.
+            with (
+                replayed_frames(self._source, found, smoothed) as frames,
+                self._progress("drawing", len(shown)) as bar,
+                contextlib.closing(self._draw_and_write(frames)) as drawn,
+            ):
+                for _ in drawn:
+                    bar.update()
+            self._source.problems = problems
+        return self._summarize(shown, written)
+
+    def _note_frame(self, bar: tqdm) -> None:
+        bar.update()
+        self._times.append(time.monotonic())
+
+    def _predicted_frames(self) -> contextlib.AbstractContextManager[Iterable[PredictedFrame]]:
+        return predicted_frames(self._source, self._predict, self._update, self._batch_size, self._should_stop)
+
+    def _draw_and_write(self, frames: Iterable[PredictedFrame]) -> Iterator[PredictedFrame]:
+        """The frames, each drawn in the background and written here before it is given, if pictures are wanted."""
+        if "video" not in self._settings.outputs:
+            yield from frames
+            return
+        artist = PoseArtist(self._skeleton, self._settings.style)
+        with self._open_sink() as sink, Background(_draw(frames, artist), _WAITING) as drawn:
+            for item, image in drawn:
+                sink.write(item.frame, image)
+                yield item
+
+    def _open_sink(self) -> Sink:
+        if not self._source.is_video:
+            return PictureSink(self._paths.pictures)
+        rate = self._settings.video_rate or self._source.frames_per_second
+        return VideoSink(self._paths.video(self._settings.video_suffix), rate, self._source.is_live)
+
+    def _write_files(self, results: Sequence[FrameResult]) -> list[pathlib.Path]:
+        if not results:
+            return []
+        kinds, name = self._settings.outputs, self._source.name
+        return write_files(kinds, self._paths, name, results, self._skeleton, self._settings.posetrack_format)
+
+    def _summarize(self, results: Sequence[FrameResult], written: list[pathlib.Path]) -> PredictionSummary:
+        if not results and not self._should_stop():
+            problem = next(iter(self._source.problems), "no frame could be decoded")
+            raise ValueError(f"{self._source.name}: nothing to predict: {problem}")
+        # From the first frame on: before it the network is compiled.
+        seconds = self._times[-1] - self._times[0] if len(self._times) > 1 else math.inf
+        notes = []
+        if "video" in self._settings.outputs and results:
+            written.append(self._drawn_path)
+            notes += self._copy_sound(results)
+        return PredictionSummary(
+            name=self._source.name,
+            num_frames=len(results),
+            num_people=sum(len(result.poses) for result in results),
+            num_tracks=len({i for result in results for i in result.poses.track_ids.tolist() if i >= 0}),
+            frames_per_second=(len(self._times) - 1) / max(seconds, 1e-9),
+            written=written,
+            notes=notes,
+            problems=list(self._source.problems),
+        )
+
+    @property
+    def _drawn_path(self) -> pathlib.Path:
+        return self._paths.video(self._settings.video_suffix) if self._source.is_video else self._paths.pictures
+
+    def _copy_sound(self, results: Sequence[FrameResult]) -> list[str]:
+        source = self._source
+        is_wanted = self._settings.should_keep_sound and not self._settings.video_rate
+        if not is_wanted or not source.is_video or source.is_live:
+            return []
+        seconds = len(results) / source.frames_per_second
+        note = copy_sound(source.paths[0], self._drawn_path, source.start_seconds, seconds)
+        return [note] if note else []
+
+    def _progress(self, what: str, total: int | None = None) -> tqdm:
+        total = total or self._source.num_frames
+        name = f"{self._source.name}: {what}"
+        return tqdm(total=total, desc=name, unit=" frames", disable=not self._show_progress, smoothing=0.1)
+
+
+def _unchanged(poses: Poses) -> Poses:
+    return poses
+
+
+def _draw(frames: Iterable[PredictedFrame], artist: PoseArtist) -> Iterator[tuple[PredictedFrame, np.ndarray]]:
+    for item in frames:
+        yield item, artist.draw(item.frame.image, item.shown, item.found)

@@ -1,0 +1,55 @@
+"""The sound of a video, copied to its annotated version by an ffmpeg executable, where there is one."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+_SOUND_STREAM = re.compile(r"Stream #\S+.*: Audio:")
+
+
+def copy_sound(source: pathlib.Path, video: pathlib.Path, start_seconds: float, seconds: float) -> str:
+    """Adds the sound of one video to another, without encoding anything anew; on failure `video` stays as it is.
+
+    Args:
+        source: with the sound.
+        video: the file to add it to.
+        start_seconds: where in `source` the video begins.
+        seconds: its length.
+
+    Returns:
+        What became of the sound, in words; empty if there is none.
+    """
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        return "no sound is kept: that needs the program ffmpeg, which is not installed here"
+    if not _has_sound(ffmpeg, source):
+        return ""
+    temporary = video.with_name(f".{os.getpid()}.{video.name}")
+    of_source = ["-ss", f"{start_seconds:.3f}", "-t", f"{seconds:.3f}", "-i", _as_argument(source)]
+    command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", _as_argument(video), *of_source]
+    command += ["-map", "0:v:0", "-map", "1:a", "-c", "copy", _as_argument(temporary)]
+    try:
+        finished = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if finished.returncode == 0:
+            os.replace(temporary, video)
+            return "the sound is kept"
+        reason = finished.stderr.strip().splitlines() or [f"ffmpeg ended with {finished.returncode}"]
+        return f"no sound is kept: {video.suffix} cannot take it as it is: {reason[0]}"
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _has_sound(ffmpeg: str, path: pathlib.Path) -> bool:
+    # Without an output ffmpeg describes its input and ends with an error.
+    command = [ffmpeg, "-nostdin", "-hide_banner", "-i", _as_argument(path)]
+    described = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    return bool(_SOUND_STREAM.search(described.stderr))
+
+
+def _as_argument(path: pathlib.Path) -> str:
+    """A path that ffmpeg takes neither for an option nor for another protocol."""
+    return f"file:{path.resolve()}"
