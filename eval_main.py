@@ -24,8 +24,8 @@ from ml_collections import config_flags
 
 from tfpose.command_line import run_program
 from tfpose.evaluation.box_flags import BOX_FLAGS, box_settings, define_box_flags
-from tfpose.evaluation.tracker_flags import NAME_FLAG, PREFIX, define_tracker_flags, parse_choices, tracker_from_flags
-from tfpose.tracking.settings import setting_types
+from tfpose.evaluation.flag_modes import OPTIONAL, choose_mode
+from tfpose.evaluation.tracker_flags import define_tracker_flags, parse_choices, tracker_from_flags
 
 if TYPE_CHECKING:
     from tfpose.data.records import RecordTable
@@ -95,77 +95,12 @@ flags.DEFINE_string("tuned", None, "A tuning.json that --tune wrote, whose best 
 flags.DEFINE_enum("tune_objective", "mota", ["mota", "ap", "hota"], "What the best settings are best at.")
 define_tracker_flags()
 
-_TRACKER = (NAME_FLAG, *(PREFIX + name for name in setting_types()))
-_SCORING = ("metrics", "per_sequence", "clean_figures", "table", "report")
-_FILE_REPORT = ("images", "video_rate")
-# What each mode must and may be given beside --output_dir, by the flag that asks for it.
-_REQUIRED = {
-    "tune": ("ground_truth", "predictions"),
-    "tune and --config": ("workdir",),
-    "track": ("predictions",),
-    "config": ("workdir",),
-    "predictions": ("ground_truth",),
-    "ground_truth": ("predictions",),
-}
-_OPTIONAL = {
-    "tune": ("tune_objective", "num_processes", *_TRACKER),
-    "tune and --config": (
-        *("tune", "config", "tune_objective", "tune_method", "num_processes", "weights", "split"),
-        *_TRACKER,
-    ),
-    "track": ("tuned", "ground_truth", "format", "num_processes", *_FILE_REPORT, *_SCORING, *_TRACKER),
-    "config": (
-        *("weights", "split", "boxes", "infer_head_joints", "tracking", "num_pictures", "num_videos", "video_rate"),
-        *("format", "tuned"),
-        *BOX_FLAGS,
-        *(*_SCORING, *_TRACKER),
-    ),
-    "predictions": ("compare", "num_processes", *_FILE_REPORT, *_SCORING),
-    "ground_truth": ("compare", "num_processes", *_FILE_REPORT, *_SCORING),
-}
-_ALL = {"output_dir", *(name for flags_of_mode in _OPTIONAL.values() for name in flags_of_mode)}
-_ALL |= {name for names in _REQUIRED.values() for name in names}
-
 
 def main(argv: Sequence[str]) -> None:
     """Does what the flags ask for."""
     del argv
-    mode = choose_mode()
+    mode = choose_mode(FLAGS)
     {"tune": tune, "tune and --config": tune_network, "track": track, "config": predict}.get(mode, score)()
-
-
-def choose_mode() -> str:
-    """The flag that says what is asked for.
-
-    Raises:
-        ValueError: a flag is missing, or has no place beside the others; names it.
-    """
-    asking = [name for name in _REQUIRED if name in FLAGS and FLAGS[name].value not in (None, False, [])]
-    mode = "tune and --config" if {"tune", "config"} <= set(asking) else next(iter(asking), None)
-    if mode is None:
-        raise ValueError(
-            "nothing to do: give --config and --workdir to predict, --ground_truth and --predictions to score files, "
-            "--track and --predictions to track, or --tune with --config and --workdir or with --predictions and "
-            "--ground_truth"
-        )
-    for name in (*_REQUIRED[mode], "output_dir"):
-        if not FLAGS[name].value:
-            raise ValueError(f"--{name} must be given with --{mode}, got nothing")
-    allowed = {mode, "output_dir", *_REQUIRED[mode], *_OPTIONAL[mode]}
-    surplus = [name for name in sorted(_ALL - allowed) if FLAGS[name].present]
-    if surplus:
-        raise ValueError(f"--{surplus[0]} has no meaning with --{mode}; leave one of them out")
-    if mode == "track" and not FLAGS.ground_truth:
-        lonely = [name for name in _SCORING if FLAGS[name].present]
-        if lonely:
-            raise ValueError(f"--{lonely[0]} needs --ground_truth, got nothing")
-    if FLAGS.images and not FLAGS.report:
-        raise ValueError("--images needs --report, got nothing")
-    if FLAGS.tuned:
-        doubled = [name for name in _TRACKER if FLAGS[name].present]
-        if doubled:
-            raise ValueError(f"--{doubled[0]} has no meaning with --tuned; leave one of them out")
-    return mode
 
 
 def scoring_settings() -> ScoringSettings:
@@ -317,7 +252,7 @@ def choose_settings() -> tuple[TrackerChoice, dict[str, Any]]:
 
 def detect() -> None:
     """Finds people with the detector alone and scores their boxes."""
-    surplus = [name for name in _OPTIONAL["config"] if name not in ("weights", "split") and FLAGS[name].present]
+    surplus = [name for name in OPTIONAL["config"] if name not in ("weights", "split") and FLAGS[name].present]
     if surplus:
         raise ValueError(f"--{surplus[0]} has no meaning with a config of the person detector alone")
     from tfpose.data.records import read_table

@@ -64,7 +64,7 @@ def get_config() -> ml_collections.ConfigDict:
             "optimization": {
                 "learning_rate": 4e-3,
                 "learning_rate_drops": (),
-                "cosine_steps": 1200,
+                "cosine_steps": 1400,
                 "warmup_steps": 30,
                 "gradient_clip_norm": placeholder(float),
                 "ema_decay": 0.99,
@@ -73,13 +73,13 @@ def get_config() -> ml_collections.ConfigDict:
                 "jit_compile": False,
             },
             "run": {
-                "total_steps": 1200,
+                "total_steps": 1400,
                 "log_every": 50,
-                "checkpoint_every": 600,
+                "checkpoint_every": 700,
                 "max_to_keep": 2,
-                "evaluate_every": 1200,
+                "evaluate_every": 1400,
                 "best_metric": "AP",
-                "pictures_every": 1200,
+                "pictures_every": 1400,
             },
             "inference": {
                 "head_threshold": 0.2,

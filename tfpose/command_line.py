@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 
@@ -23,6 +24,8 @@ def run_program(main: Callable[[Sequence[str]], None]) -> None:
         except EXPECTED_ERRORS as error:
             _fail(describe_error(error))
 
+    # TensorFlow tells of each sum over several devices; warnings stay.
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
     try:
         app.run(guarded_main)
     except (AttributeError, KeyError, TypeError, *EXPECTED_ERRORS) as error:
