@@ -55,7 +55,6 @@ def dataset(tmp_path_factory):
     return directory
 
 
-@pytest.mark.slow
 def test_train_and_evaluate(dataset, tmp_path):
     arguments = (f"--workdir={tmp_path / 'run'}", f"--config.data.directory={dataset}")
     result = run("train_main.py", CONFIG, *arguments, *SMALL)

@@ -18,7 +18,7 @@ from tfpose.inference.single_network_system import write_single_network_system
 from tfpose.skeletons import POSETRACK15
 from tfpose.training.checkpoints import BEST_WEIGHTS_NAME, write_weights
 
-CONFIG = "--config=configs/single_network_synthetic.py"
+CONFIG = "--config=configs/single_network_posetrack18_mini.py"
 BROKEN, ALONE, IGNORED = "000001_mpii_test", "000002_mpii_test", "000003_mpii_test"
 NUM_FRAMES = {BROKEN: 5, ALONE: 1, IGNORED: 3}
 BROKEN_FRAME = 2
@@ -62,7 +62,8 @@ def flags(dataset, workdir):
     network = {"num_levels": 3, "width": 8, "person_width": 8, "width_growth": 1.0}
     network |= {"stem_widths": "(8,8)", "stem_downsampling": "pool"}
     changes = {f"network.{name}": value for name, value in network.items()}
-    changes |= {"network.input_size": "({},{})".format(*NETWORK["input_size"]), "data.directory": dataset}
+    changes |= {"network.input_size": "({},{})".format(*NETWORK["input_size"])}
+    changes |= {"data.directory": dataset, "data.validation_split": "val"}
     changes |= {f"inference.{name}": value for name, value in INFERENCE.items()} | {"evaluation.batch_size": 2}
     return [CONFIG, f"--workdir={workdir}", *(f"--config.{name}={value}" for name, value in changes.items())]
 

@@ -379,4 +379,4 @@ def test_an_unknown_system_is_named_in_one_line(tmp_path):
         [sys.executable, "train_main.py", *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert "config.system must be one of two_stage, single_network, got 'other'" in result.stderr
+    assert "config.system must be one of two_stage, single_network, keypoint_rcnn, got 'other'" in result.stderr
