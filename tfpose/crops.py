@@ -137,14 +137,14 @@ def image_from_reduced(reductions: Array) -> Array:
 
 
 def source_windows(
-    crop_from_source: np.ndarray, crop_size: tuple[int, int], source_size: tuple[int, int]
+    crop_from_source: np.ndarray, crop_size: tuple[int, int], source_size: tuple[int, int] | np.ndarray
 ) -> np.ndarray:
     """The smallest rectangles of pixels from which crops can be interpolated.
 
     Args:
         crop_from_source: [P, 2, 3].
         crop_size: (height, width) of the crops.
-        source_size: (height, width) of the picture.
+        source_size: (height, width) of the picture, or [P, 2] of each crop's.
 
     Returns:
         [P, 4] int64 (top, left, height, width), inside the picture, at least one pixel each.
@@ -153,7 +153,7 @@ def source_windows(
     corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]])
     offsets = corners.T - crop_from_source[:, :, 2:]
     points = np.linalg.solve(crop_from_source[:, :, :2], offsets).swapaxes(1, 2)
-    limits = np.array([source_size[1] - 1, source_size[0] - 1])
+    limits = np.asarray(source_size)[..., ::-1] - 1
     low = np.clip(np.floor(points.min(axis=1)) - 1, 0, limits).astype(np.int64)
     high = np.clip(np.ceil(points.max(axis=1)) + 1, 0, limits).astype(np.int64)
     return np.stack([low[:, 1], low[:, 0], *(high - low + 1).T[::-1]], axis=-1)

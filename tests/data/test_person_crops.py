@@ -54,6 +54,10 @@ def test_dataset_starts_at_any_step_without_the_ones_before(table):
     assert_same_batch(resumed, people.batch(5, 4, WHOLE))
 
 
+def test_dataset_has_no_thread_that_its_end_could_wait_for(table):
+    assert PersonCrops(table, COCO17, CROP).dataset(0, 2).options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("replicas_of_workers", [[range(0, 2)], [range(0, 1), range(1, 2)]])
 def test_replicas_share_the_batch_of_one_device(table, replicas_of_workers):
     people = PersonCrops(table, COCO17, CROP, STRONG)

@@ -12,6 +12,7 @@ import tensorflow as tf
 import toy_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tfpose.data.step_batches import without_autotuning
 from tfpose.training import checkpoints, step
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, build_strategy, train
 from tfpose.training.optimization import build_optimizer
@@ -59,7 +60,8 @@ def compute_masked_error(model: keras.Model, batch: dict[str, tf.Tensor]) -> tup
 
 
 def repeat_batch(batch: dict[str, object], _: int, __: object) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensors({k: tf.constant(v, tf.float32) for k, v in batch.items()}).repeat()
+    tensors = {k: tf.constant(v, tf.float32) for k, v in batch.items()}
+    return without_autotuning(tf.data.Dataset.from_tensors(tensors).repeat())
 
 
 def test_one_update_by_hand(tmp_path: pathlib.Path) -> None:

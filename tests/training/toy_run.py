@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import tensorflow as tf
 
+from tfpose.data.step_batches import without_autotuning
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, build_strategy, train
 
 GLOBAL_BATCH = 8
@@ -77,7 +78,7 @@ def make_dataset(
         return tf.ensure_shape(tf.py_function(lambda i: (time.sleep(pause_seconds), i)[1], (index,), tf.int64), ())
 
     indices = tf.data.Dataset.range(start_step * num_local, 10**9)
-    return (indices.map(wait) if pause_seconds else indices).map(make_replica_batch)
+    return without_autotuning((indices.map(wait) if pause_seconds else indices).map(make_replica_batch))
 
 
 def main() -> None:

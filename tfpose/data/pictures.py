@@ -22,8 +22,8 @@ JPEG_START = b"\xff\xd8\xff"
 JPEG_OPTIONS = {"channels": 3, "dct_method": "INTEGER_ACCURATE", "fancy_upscaling": True}
 
 
-def reduced_size(size: tuple[int, int], reduction: int) -> tuple[int, int]:
-    """(height, width) of a JPEG decoded at 1 / reduction."""
+def reduced_size(size: Sequence, reduction: int | np.ndarray) -> tuple:
+    """(height, width) of a JPEG decoded at 1 / reduction: numbers, or arrays of one shape."""
     return -(-size[0] // reduction), -(-size[1] // reduction)
 
 
@@ -42,7 +42,7 @@ def decode_window(data: bytes, window: Sequence[int], reduction: int = 1) -> np.
         tf.errors.InvalidArgumentError: if the data are corrupt or smaller than the window.
     """
     if data.startswith(JPEG_START):
-        return tf.io.decode_and_crop_jpeg(data, [int(side) for side in window], ratio=reduction, **JPEG_OPTIONS).numpy()
+        return tf.io.decode_and_crop_jpeg(data, np.asarray(window, np.int32), ratio=reduction, **JPEG_OPTIONS).numpy()
     image = tf.io.decode_image(data, channels=3, expand_animations=False).numpy()
     top, left, height, width = window
     part = image[top : top + height, left : left + width]
@@ -78,43 +78,46 @@ def cut_crops(
         ValueError: naming a picture that cannot be decoded or has another size than its record says.
     """
     result = np.empty((len(picture_of_crop), *crop_size, 3), np.uint8)
-    reductions = np.asarray(crops.decode_reduction(crop_from_image))
-    for picture in np.unique(picture_of_crop):
-        rows = np.flatnonzero(picture_of_crop == picture)
-        data = read_picture(picture)
-        is_jpeg = data.startswith(JPEG_START)
-        scale = reductions[rows] if is_jpeg else np.ones_like(rows)
-        size = tuple(picture_sizes[rows[0]])
-        for reduction in np.unique(scale):
-            chosen = rows[scale == reduction]
-            try:
-                _cut_at_scale(result, chosen, data, size, int(reduction), crop_from_image)
-            except tf.errors.InvalidArgumentError as error:
-                raise ValueError(
-                    f"{describe(picture)}: cannot decode the picture (truncated, corrupt, or not of "
-                    f"{size[1]}x{size[0]} pixels as its record says): {error.message.splitlines()[0]}"
-                ) from error
+    pictures, place = np.unique(picture_of_crop, return_inverse=True)
+    data = [read_picture(picture) for picture in pictures]
+    is_jpeg = np.array([one.startswith(JPEG_START) for one in data], bool)
+    reductions = np.where(is_jpeg[place], np.asarray(crops.decode_reduction(crop_from_image)), 1)
+    sources = _crop_from_reduced(crop_from_image, reductions)
+    sizes = np.stack(reduced_size(np.asarray(picture_sizes).T, reductions), axis=1)
+    windows = crops.source_windows(sources, crop_size, sizes)
+    groups: dict[tuple[int, int], list[int]] = {}
+    for row, key in enumerate(zip(place.tolist(), reductions.tolist(), strict=True)):
+        groups.setdefault(key, []).append(row)
+    for (number, reduction), rows in groups.items():
+        window = _enclosing_window(windows[rows])
+        try:
+            picture = decode_window(data[number], window, reduction)
+        except tf.errors.InvalidArgumentError as error:
+            height, width = picture_sizes[rows[0]]
+            raise ValueError(
+                f"{describe(pictures[number])}: cannot decode the picture (truncated, corrupt, or not of "
+                f"{width}x{height} pixels as its record says): {error.message.splitlines()[0]}"
+            ) from error
+        corner = np.array([window[1], window[0]], np.float64)
+        for row in rows:
+            matrix = sources[row]
+            matrix[:, 2] += matrix[:, :2] @ corner
+            result[row] = geometry.warp_image(picture, matrix, crop_size)
     return result
 
 
-def _cut_at_scale(
-    result: np.ndarray,
-    rows: np.ndarray,
-    data: bytes,
-    size: tuple[int, int],
-    reduction: int,
-    crop_from_image: np.ndarray,
-) -> None:
-    crop_size = result.shape[1:3]
-    source = np.array(crop_from_image[rows], np.float64)
-    if reduction > 1:
-        to_full = np.asarray(crops.image_from_reduced(np.array([reduction])), np.float64)
-        source = np.array(geometry.compose(source, to_full))
-    windows = crops.source_windows(source, crop_size, reduced_size(size, reduction))
-    top_left = windows[:, :2].min(axis=0)
-    bottom_right = (windows[:, :2] + windows[:, 2:]).max(axis=0)
-    picture = decode_window(data, (*top_left, *(bottom_right - top_left)), reduction)
-    shift = source[:, :, :2] @ np.array([top_left[1], top_left[0]], np.float64)
-    source[:, :, 2] += shift
-    for row, matrix in zip(rows, source, strict=True):
-        result[row] = geometry.warp_image(picture, matrix, crop_size)
+def _crop_from_reduced(crop_from_image: np.ndarray, reductions: np.ndarray) -> np.ndarray:
+    """The matrices [N, 2, 3] float64 from pictures decoded at 1 / reductions [N] to crops."""
+    sources = np.array(crop_from_image, np.float64)
+    is_reduced = reductions > 1
+    if is_reduced.any():
+        to_full = np.asarray(crops.image_from_reduced(reductions[is_reduced]), np.float64)
+        sources[is_reduced] = geometry.compose(sources[is_reduced], to_full)
+    return sources
+
+
+def _enclosing_window(windows: np.ndarray) -> tuple[int, int, int, int]:
+    """The smallest window (top, left, height, width) around windows [N, 4]."""
+    top, left = windows[:, :2].min(axis=0).tolist()
+    bottom, right = (windows[:, :2] + windows[:, 2:]).max(axis=0).tolist()
+    return top, left, bottom - top, right - left

@@ -55,4 +55,15 @@ def dataset_of_arrays(
 
     # tf.data's own choice of the number of calls starts with one and is slow to learn that more is faster.
     num_calls = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return indices.map(call, num_parallel_calls=num_calls, deterministic=True).prefetch(2)
+    return without_autotuning(indices.map(call, num_parallel_calls=num_calls, deterministic=True).prefetch(2))
+
+
+def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same dataset without the thread that chooses the numbers of calls and buffers left to tf.data.
+
+    Where nothing is left to choose it only costs: it can miss that the iterator ends, whose end then waits for minutes
+    until the thread looks again (TensorFlow 2.21, `Model::OptimizeLoop`).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

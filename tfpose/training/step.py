@@ -15,7 +15,7 @@ from typing import TypeVar
 import keras
 import tensorflow as tf
 
-from tfpose.training.optimization import LossScale, MovingAverage, OptimizationSettings
+from tfpose.training.optimization import LossScale, MovingAverage, OptimizationSettings, update_variables
 
 Batch = dict[str, tf.Tensor]
 Nest = TypeVar("Nest")
@@ -199,11 +199,8 @@ class TrainStep:
         return scalars | {"gradient_norm": norm, "num_updates": num_updates}
 
     def _move_variables(self, gradients: list[tf.Tensor]) -> tf.Tensor:
-        # Not optimizer.apply: it would sum the gradients over the replicas a second time, and its
-        # merge call may stand neither in a condition nor in a compiled function.
         optimizer = self._state.optimizer
-        for gradient, variable in zip(gradients, self._variables, strict=True):
-            optimizer.update_step(gradient, variable, optimizer.learning_rate)
+        update_variables(optimizer, gradients, self._variables)
         if self._state.average is not None:
             self._state.average.update(optimizer.iterations.value)
         return tf.constant(1)
