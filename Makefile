@@ -18,6 +18,8 @@ DEMO_SEARCH := --tune_method=coordinates --tune=head_threshold=0.1,0.15,0.2,0.3,
 DEMO_PICTURES := --num_pictures=8 --num_videos=3 --video_rate=8 --report
 DEMO_REPORT := --results=$(DEMO)/results --output=$(DEMO)/report.html --title='tfpose on synthetic videos'
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Modules are compiled when they are first imported, not all at installation, which would take as long as the rest of it.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo demo_data demo_two_stage demo_single_network test lint format install clean
 
@@ -25,7 +27,7 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]' --constraint constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[test]' --constraint constraints.txt
 	touch $@
 
 # Every step is a command of the README; each continues or leaves alone what an earlier call finished.

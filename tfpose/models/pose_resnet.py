@@ -15,6 +15,7 @@ import keras
 from keras import KerasTensor, layers
 
 from tfpose.models.batch_norm import FusedBatchNormalization
+from tfpose.models.pointwise import PointwiseConvolution
 
 INPUT_STRIDE = 32
 HEATMAP_STRIDE = 4
@@ -79,9 +80,8 @@ def build_pose_resnet(
     output_dtype = "float64" if policy.variable_dtype == "float64" else "float32"
     images = keras.Input((*input_size, 3), dtype=output_dtype, name="images")
     x = apply_encoder_decoder(images, depth, stride_in, base_width, deconv_filters, skip_connections, policy)
-    heatmaps = layers.Conv2D(
+    heatmaps = PointwiseConvolution(
         num_joints,
-        1,
         kernel_initializer=_new_layer_initializer(),
         dtype=output_dtype,
         name=HEATMAP_LAYER,

@@ -10,6 +10,7 @@ import keras
 from keras import layers
 
 from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
+from tfpose.models.pointwise import PointwiseConvolution
 
 BOX_POOLED_SIZE = 7
 KEYPOINT_POOLED_SIZE = 14
@@ -33,7 +34,7 @@ def build_proposal_head(settings: KeypointRcnnSettings, name: str = "rpn") -> ke
         settings.pyramid_width, 3, padding="same", activation="relu", kernel_initializer=normal, name="conv"
     )(features)
     outputs = [
-        layers.Conv2D(filters, 1, kernel_initializer=normal, dtype=_output_dtype(), name=layer)(x)
+        PointwiseConvolution(filters, kernel_initializer=normal, dtype=_output_dtype(), name=layer)(x)
         for layer, filters in (("objectness_logits", num_anchors), ("anchor_deltas", 4 * num_anchors))
     ]
     return keras.Model(features, outputs, name=name)
