@@ -135,17 +135,31 @@ class PersonCrops:
         return np.random.default_rng([self.seed, epoch, 0]).permutation(len(self))
 
 
-def crop_matrices(crop: CropSettings, boxes: np.ndarray, **augmentation: np.ndarray) -> np.ndarray:
+def crop_matrices(
+    crop: CropSettings,
+    boxes: np.ndarray,
+    *,
+    scales: np.ndarray | float = 1.0,
+    rotations_degrees: np.ndarray | float = 0.0,
+    is_mirrored: np.ndarray | bool = False,
+) -> np.ndarray:
     """`CropSettings.matrices` as NumPy float64 [P, 2, 3], computed on the host whatever device there is."""
-    values = {name: np.asarray(value) for name, value in augmentation.items()}
+    augmentation = (
+        np.broadcast_to(np.asarray(value, dtype), len(boxes))
+        for value, dtype in ((scales, np.float64), (rotations_degrees, np.float64), (is_mirrored, bool))
+    )
     with tf.device("CPU"):
-        return _compiled_matrices(crop)(np.asarray(boxes, np.float64), **values).numpy()
+        return _compiled_matrices(crop)(np.asarray(boxes, np.float64), *augmentation).numpy()
 
 
 @functools.lru_cache(maxsize=16)
 def _compiled_matrices(crop: CropSettings) -> Callable[..., tf.Tensor]:
     # Its forty small operations, one by one from Python, took a quarter of a training crop's time.
-    return tf.function(crop.matrices, reduce_retracing=True, autograph=False)
+    def compute(boxes: tf.Tensor, scales: tf.Tensor, rotations_degrees: tf.Tensor, is_mirrored: tf.Tensor) -> tf.Tensor:
+        return crop.matrices(boxes, scales=scales, rotations_degrees=rotations_degrees, is_mirrored=is_mirrored)
+
+    signature = [tf.TensorSpec([None, 4], tf.float64), *[tf.TensorSpec([None], tf.float64)] * 2]
+    return tf.function(compute, input_signature=[*signature, tf.TensorSpec([None], tf.bool)], autograph=False)
 
 
 def cut_record_crops(
