@@ -159,18 +159,45 @@ def _check_same_step(strategy: tf.distribute.Strategy, step: int) -> None:
 def _iterate_batches(
     strategy: tf.distribute.Strategy, make_dataset: MakeDataset, start_step: int, total_steps: int
 ) -> Iterator[Batch]:
+    """The batches of this worker's replicas, on their devices.
+
+    Not `strategy.distribute_datasets_from_function`: its iterators have threads that tune them, which nothing can turn
+    off, and whose end took up to a minute for each device (TensorFlow 2.21).
+    """
     if start_step >= total_steps:
         return
-    dataset = strategy.distribute_datasets_from_function(lambda context: make_dataset(start_step, context))
-    batches = iter(dataset)
+    devices = strategy.extended.worker_devices
+    batches = iter(make_dataset(start_step, _input_context(strategy)))
     try:
         for step in range(start_step, total_steps):
             try:
-                batch = next(batches)
+                parts = [_copy_to_device(next(batches), device) for device in devices]
             except (StopIteration, tf.errors.OutOfRangeError) as error:
                 reason = f"the dataset must last for {total_steps} steps; it ended after step {step}"
                 raise ValueError(reason) from error
-            yield batch
+            yield _distribute(strategy, parts)
     finally:
         # An iterator that outlives an error, in its traceback, can keep the process from ending.
         del batches
+
+
+def _input_context(strategy: tf.distribute.Strategy) -> tf.distribute.InputContext:
+    num_local, num_replicas = len(strategy.extended.worker_devices), strategy.num_replicas_in_sync
+    ids = strategy.experimental_distribute_values_from_function(lambda context: context.replica_id_in_sync_group)
+    first = int(strategy.experimental_local_results(ids)[0])
+    return tf.distribute.InputContext(num_replicas // num_local, first // num_local, num_replicas)
+
+
+def _copy_to_device(batch: Batch, device: str) -> Batch:
+    with tf.device(device):
+        return {name: tf.identity(values) for name, values in batch.items()}
+
+
+def _distribute(strategy: tf.distribute.Strategy, parts: list[Batch]) -> Batch:
+    """A batch whose values have a part on each local replica."""
+
+    def distribute(name: str) -> tf.Tensor:
+        values = iter(parts)
+        return strategy.experimental_distribute_values_from_function(lambda _: next(values)[name])
+
+    return {name: distribute(name) for name in parts[0]}
