@@ -21,7 +21,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Modules are compiled when they are first imported, not all at installation, which would take as long as the rest of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo_data demo_two_stage demo_single_network test lint format install clean
+DEMO_STEPS := demo_data demo_two_stage demo_two_stage_scores demo_two_stage_model demo_single_network \
+	demo_single_network_scores demo_single_network_model
+.PHONY: demo $(DEMO_STEPS) test lint format install clean
 
 install: $(VENV)/.installed
 
@@ -38,16 +40,26 @@ demo: demo_two_stage demo_single_network
 
 demo_two_stage: demo_data
 	$(BIN)/python train_main.py $(TWO_STAGE)
+	$(MAKE) --no-print-directory -j2 demo_two_stage_scores demo_two_stage_model
+
+demo_two_stage_scores:
 	$(BIN)/python eval_main.py $(TWO_STAGE) --output_dir=$(DEMO)/results/two_stage --split=test $(DEMO_PICTURES) \
 		--tracker.settings=online --tracker.min_joint_score=0.4
+
+demo_two_stage_model:
 	$(BIN)/python -m tfpose.export --workdir=$(DEMO)/two_stage --output=$(DEMO)/saved_models/two_stage
 
 # Starts from the weights of the other system. Thresholds are found on videos that are not scored.
 demo_single_network: demo_two_stage
 	$(BIN)/python train_main.py $(SINGLE)
 	$(BIN)/python eval_main.py $(SINGLE) --output_dir=$(DEMO)/tuned $(DEMO_SEARCH)
+	$(MAKE) --no-print-directory -j2 demo_single_network_scores demo_single_network_model
+
+demo_single_network_scores:
 	$(BIN)/python eval_main.py $(SINGLE) --output_dir=$(DEMO)/results/single_network --split=test $(DEMO_PICTURES) \
 		--tuned=$(DEMO)/tuned/tuning.json
+
+demo_single_network_model:
 	$(BIN)/python -m tfpose.export --workdir=$(DEMO)/single_network --output=$(DEMO)/saved_models/single_network \
 		--tuned=$(DEMO)/tuned/tuning.json
 

@@ -69,7 +69,7 @@ def get_config() -> ml_collections.ConfigDict:
             "optimization": {
                 "learning_rate": 4e-3,
                 "learning_rate_drops": (),
-                "cosine_steps": 1400,
+                "cosine_steps": 1700,
                 "warmup_steps": 30,
                 "gradient_clip_norm": placeholder(float),
                 "ema_decay": 0.99,
@@ -78,13 +78,13 @@ def get_config() -> ml_collections.ConfigDict:
                 "jit_compile": False,
             },
             "run": {
-                "total_steps": 1400,
+                "total_steps": 1700,
                 "log_every": 50,
                 "checkpoint_every": 700,
                 "max_to_keep": 2,
-                "evaluate_every": 1400,
+                "evaluate_every": 1700,
                 "best_metric": "AP",
-                "pictures_every": 1400,
+                "pictures_every": 1700,
             },
             "inference": {
                 "head_threshold": 0.2,

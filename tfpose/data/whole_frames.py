@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tfpose import geometry
 from tfpose.data.frame_augmentation import (
     NO_FRAME_AUGMENTATION,
     FrameAugmentation,
@@ -232,9 +231,11 @@ class WholeFrames:
 
 
 def compose_on_host(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """`geometry.compose` as NumPy float64 [B, 2, 3], computed on the host whatever device there is."""
-    with tf.device("CPU"):
-        return np.asarray(geometry.compose(np.asarray(outer, np.float64), np.asarray(inner, np.float64)))
+    """`geometry.compose` in NumPy's float64, [B, 2, 3] or [2, 3] each: the host's small matrices, at any device."""
+    outer, inner = np.asarray(outer, np.float64), np.asarray(inner, np.float64)
+    linear = outer[..., :2] @ inner[..., :2]
+    offset = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
+    return np.concatenate([linear, offset], axis=-1)
 
 
 def _transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
