@@ -26,6 +26,7 @@ from tfpose.command_line import run_program
 from tfpose.evaluation.box_flags import BOX_FLAGS, box_settings, define_box_flags
 from tfpose.evaluation.flag_modes import OPTIONAL, choose_mode
 from tfpose.evaluation.tracker_flags import define_tracker_flags, parse_choices, tracker_from_flags
+from tfpose.startup_messages import start_tensorflow
 
 if TYPE_CHECKING:
     from tfpose.data.records import RecordTable
@@ -164,6 +165,7 @@ def tune_network() -> None:
     tracker, config = tracker_from_flags(FLAGS), FLAGS.config
     if choose_system() != "single_network":
         raise ValueError("--tune with --config searches the thresholds of the single network, got a two-stage config")
+    start_tensorflow()
     from tfpose.data.records import read_table
     from tfpose.evaluation.single_network import tune_split
     from tfpose.evaluation.single_network_search import SearchSystem, parse_search_choices
@@ -193,6 +195,7 @@ def predict() -> None:
     settings = scoring_settings()
     predict_split = {"two_stage": predict_two_stage, "single_network": predict_single_network}[choose_system()]
     tracker, inference = choose_settings()
+    start_tensorflow()
     from tfpose.data.records import read_table
     from tfpose.evaluation.splits import SplitOutput, evaluate_split
 
@@ -255,6 +258,7 @@ def detect() -> None:
     surplus = [name for name in OPTIONAL["config"] if name not in ("weights", "split") and FLAGS[name].present]
     if surplus:
         raise ValueError(f"--{surplus[0]} has no meaning with a config of the person detector alone")
+    start_tensorflow()
     from tfpose.data.records import read_table
     from tfpose.evaluation.detection import evaluate_detector
     from tfpose.inference.keypoint_system import choose_skeleton

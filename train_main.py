@@ -14,6 +14,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from tfpose.command_line import run_program
+from tfpose.startup_messages import start_tensorflow
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment; see configs/.", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and logs; a run in it is continued.")
@@ -26,6 +27,7 @@ def main(argv: Sequence[str]) -> None:
     """Composes data, network, loss and loop from the config."""
     del argv
     # After the flags are parsed: TensorFlow takes seconds to import, --help should not.
+    start_tensorflow()
     from tfpose.data.records import read_table
     from tfpose.training.loop import RunSettings, build_strategy, train
     from tfpose.training.optimization import OptimizationSettings

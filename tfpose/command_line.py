@@ -6,7 +6,8 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app
+from absl import app, flags
+from absl import logging as absl_logging
 
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
 
@@ -15,6 +16,8 @@ def run_program(main: Callable[[Sequence[str]], None]) -> None:
     """Runs an absl program; an error that its user can mend is one line on stderr and exit code 1."""
 
     def guarded_main(argv: Sequence[str]) -> None:
+        if not flags.FLAGS["verbosity"].present:
+            absl_logging.set_verbosity(absl_logging.WARNING)
         if len(argv) > 1:
             _fail(f"unexpected argument {argv[1]!r}; flags have the form --name=value")
         try:
@@ -24,7 +27,7 @@ def run_program(main: Callable[[Sequence[str]], None]) -> None:
         except EXPECTED_ERRORS as error:
             _fail(describe_error(error))
 
-    # TensorFlow tells of each sum over several devices; warnings stay.
+    # TensorFlow tells of each sum over several devices and of each file of a SavedModel; warnings stay.
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
     try:
         app.run(guarded_main)

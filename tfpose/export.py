@@ -11,26 +11,31 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 from absl import flags
 
 from tfpose.command_line import run_program
 from tfpose.evaluation.box_flags import BOX_FLAGS, define_box_flags
 from tfpose.evaluation.tuned_settings import read_tuned_settings
-from tfpose.exporting.single_network import export_single_network
-from tfpose.exporting.two_stage import export_keypoint_network
-from tfpose.exporting.two_stage_detector import export_two_stage
-from tfpose.inference import keypoint_system, single_network_system
-from tfpose.inference.keras_hub_detector import PRESET_PREFIX
-from tfpose.inference.person_detector import load_person_detector
-from tfpose.training.checkpoints import load_for_inference
+from tfpose.startup_messages import start_tensorflow
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfpose.inference.keypoint_system import KeypointSystem
+    from tfpose.inference.single_network_system import SingleNetworkSystem
 
 
 def main(argv: Sequence[str]) -> None:
     """Exports the weights of a work folder."""
     del argv
+    # Here and not above: TensorFlow takes seconds to import, --help should not.
+    start_tensorflow()
+    from tfpose.exporting.single_network import export_single_network
+    from tfpose.inference import single_network_system
+    from tfpose.training.checkpoints import load_for_inference
+
     workdir = pathlib.Path(_WORKDIR.value)
     if (workdir / single_network_system.SYSTEM_FILE).is_file():
         check_flags(BOX_FLAGS, f"with the single network in {workdir}, which finds people by itself")
@@ -52,8 +57,14 @@ def check_flags(names: Sequence[str], place: str) -> None:
         raise ValueError(f"--{surplus[0]} has no meaning {place}")
 
 
-def read_two_stage(workdir: pathlib.Path) -> tuple[keypoint_system.KeypointSystem, Callable[..., list[str]]]:
+def read_two_stage(workdir: pathlib.Path) -> tuple[KeypointSystem, Callable[..., list[str]]]:
     """The keypoint network of a work folder, and what exports it: alone, or behind the detector of the flags."""
+    from tfpose.exporting.two_stage import export_keypoint_network
+    from tfpose.exporting.two_stage_detector import export_two_stage
+    from tfpose.inference import keypoint_system
+    from tfpose.inference.keras_hub_detector import PRESET_PREFIX
+    from tfpose.inference.person_detector import load_person_detector
+
     values = flags.FLAGS
     system = keypoint_system.read_keypoint_system(workdir)
     if values.box_extension_pixels is not None:
@@ -70,14 +81,16 @@ def read_two_stage(workdir: pathlib.Path) -> tuple[keypoint_system.KeypointSyste
         iou_threshold=values.box_nms,
     )
 
-    def export(network: keras.Model, system: keypoint_system.KeypointSystem, *arguments: Any) -> list[str]:
+    def export(network: keras.Model, system: KeypointSystem, *arguments: Any) -> list[str]:
         return export_two_stage(network, system, detector, *arguments)
 
     return system, export
 
 
-def read_tuned_system(workdir: pathlib.Path, tuned: str | None = None) -> single_network_system.SingleNetworkSystem:
+def read_tuned_system(workdir: pathlib.Path, tuned: str | None = None) -> SingleNetworkSystem:
     """The single network of a work folder, with the thresholds of a tuning.json where there is one."""
+    from tfpose.inference import single_network_system
+
     system = single_network_system.read_single_network_system(workdir)
     if not tuned:
         return system

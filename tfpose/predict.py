@@ -29,6 +29,7 @@ from absl import app, flags
 from tfpose.command_line import EXPECTED_ERRORS, describe_error
 from tfpose.evaluation.box_flags import BOX_FLAGS, define_box_flags
 from tfpose.evaluation.tracker_flags import NAME_FLAG, PREFIX, define_tracker_flags, tracker_from_flags
+from tfpose.startup_messages import start_tensorflow
 from tfpose.tracking.settings import setting_types
 from tfpose.training.interruption import SignalWatch
 
@@ -100,6 +101,7 @@ def _run(inputs: Sequence[str]) -> int:
         check_source(source, _settings_of(settings, source))
     check_output(settings.directory)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    start_tensorflow()
     from tfpose.prediction.model import load_pose_model
 
     model = load_pose_model(_model_choice())

@@ -9,6 +9,8 @@ import types
 import cv2
 import numpy as np
 
+from tfpose.startup_messages import held_back
+
 # What OpenCV's wheels can encode. VP8 is what browsers play.
 _CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
 
@@ -60,7 +62,8 @@ class VideoFileWriter:
         # Codecs store colours for two by two pixels.
         self._size = (max(2, width // 2 * 2), max(2, height // 2 * 2))
         codec = cv2.VideoWriter_fourcc(*_CODECS[self._temporary.suffix])
-        self._writer = cv2.VideoWriter(str(self._temporary), codec, self._frames_per_second, self._size)
+        with held_back():
+            self._writer = cv2.VideoWriter(str(self._temporary), codec, self._frames_per_second, self._size)
         if not self._writer.isOpened():
             self._temporary.unlink(missing_ok=True)
             raise OSError(f"{self._path}: cannot write the video")

@@ -1,0 +1,32 @@
+"""What TensorFlow writes on every start is not shown; anything else is."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tfpose.startup_messages import held_back
+
+EXPECTED = (
+    "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
+    "I0000 00:00:1.5    1 port.cc:153] oneDNN custom operations are on.",
+    "E0000 00:00:1.5    1 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error",
+    "OpenCV: FFMPEG: tag 0x30385056/'VP80' is not supported with codec id 139 and format 'webm / WebM'",
+)
+
+
+def test_only_expected_lines_are_dropped(capfd):
+    with held_back():
+        for line in (*EXPECTED, "E0000 00:00:1.5    1 loader.cc:9] cannot read the library", "error: 7"):
+            os.write(2, f"{line}\n".encode())
+    os.write(2, b"after\n")
+    written = capfd.readouterr().err.splitlines()
+    assert written == ["E0000 00:00:1.5    1 loader.cc:9] cannot read the library", "error: 7", "after"]
+
+
+def test_nothing_is_lost_in_an_error(capfd):
+    with pytest.raises(RuntimeError), held_back():
+        os.write(2, b"the reason\n")
+        raise RuntimeError
+    assert capfd.readouterr().err == "the reason\n"

@@ -1,0 +1,48 @@
+"""Keeps back what TensorFlow and OpenCV write at every use, so that a program's own lines are seen."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+
+# Written by the C++ side, whatever the log level: hints on CPU instructions, that there is no GPU, and that a codec is
+# not in a list of OpenCV's.
+_EXPECTED_LINES = re.compile(
+    rb"WARNING: All log messages before absl::InitializeLog|To enable the following instructions:"
+    rb"|[IWE]\d{4} .*\b(port|cudart_stub|cuda_platform|cpu_feature_guard|util)\.cc:\d+\]"
+    rb"|OpenCV: FFMPEG: (tag .* is not supported with codec id|fallback to use tag)"
+)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Within, what libraries write to stderr is held back; at the end all but the expected lines are passed on."""
+    sys.stderr.flush()
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(tempfile.TemporaryFile())
+        own = os.dup(2)
+        stack.callback(os.close, own)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(own, 2)
+            held.seek(0)
+            for line in held:
+                if not _EXPECTED_LINES.match(line):
+                    os.write(2, line)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and looks for its devices, without its usual messages."""
+    if "tensorflow" in sys.modules:
+        return
+    with held_back():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
