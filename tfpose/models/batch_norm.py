@@ -14,8 +14,8 @@ if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
 _FUSED_DTYPES = ("float16", "bfloat16", "float32")
-# From here on a transposed convolution's kernel costs more to bring into oneDNN's layout than to multiply by one crop.
-_LARGE_KERNEL = 2**22
+# A transposed convolution's kernel is brought into oneDNN's layout at every call. From this size on that is felt.
+_LARGE_KERNEL = 2**20
 
 
 @keras.saving.register_keras_serializable(package="tfpose")
@@ -174,7 +174,11 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 
 def _is_large_subpixel(layer: keras.layers.Layer) -> bool:
-    return is_subpixel(layer) and np.prod(layer.kernel.shape) >= _LARGE_KERNEL
+    """Whether its kernel costs more to rearrange at every call than a crop's output to interleave."""
+    if not is_subpixel(layer) or np.prod(layer.kernel.shape) < _LARGE_KERNEL:
+        return False
+    size = layer.output.shape[1:]
+    return None in size or np.prod(layer.kernel.shape) >= np.prod(size)
 
 
 def _renew_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
