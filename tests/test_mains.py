@@ -143,7 +143,8 @@ def test_preview_draws_people(dataset, tmp_path):
         (("--config.initialize.from_scratch=False",), ["initialize needs exactly one of"]),
         (("--config.network.depth=99",), ["depth must be one of", "99"]),
         (("--config.optimization.precision=float8",), ["precision must be one of", "float8"]),
-        (("--config.batch_sise=8",), ["batch_sise"]),
+        (("--config.batch_sise=8",), ["the config has no value 'batch_sise'. Did you mean"]),
+        (("--config.network.widht=8",), ["the config has no value 'widht'."]),
         (("--config.batch_size=many",), ["batch_size", "many"]),
         (("--config.augmentation.mirror_probability=2.0",), ["mirror_probability must lie in [0, 1], got 2.0"]),
     ],
@@ -161,9 +162,7 @@ def test_unknown_flag_is_named(tmp_path):
 
 def test_missing_config_file_is_named(tmp_path):
     result = run("train_main.py", "--config=configs/none.py", f"--workdir={tmp_path}")
-    assert result.returncode in (1, 2)
-    assert "Traceback" not in result.stderr
-    assert "configs/none.py" in result.stderr
+    assert_one_line(result, "--config=configs/none.py: there is no such file")
 
 
 def test_checkpoint_of_another_architecture_is_named(dataset, finished_run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -35,12 +36,25 @@ def run_program(main: Callable[[Sequence[str]], None]) -> None:
         # config_flags raises these while it applies --config.key=value; inside main they are defects.
         if _comes_from_main(error, guarded_main):
             raise
-        _fail(describe_error(error))
+        _fail(_describe_flag_error(error))
 
 
 def describe_error(error: Exception) -> str:
     """An exception as one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    # config_flags tells of a config file that it cannot load only when the config is asked for.
+    missing = re.match(r"Configuration is not available .*No such file or directory: '([^']*)'", text)
+    return f"--config={missing[1]}: there is no such file" if missing else text
+
+
+def _describe_flag_error(error: Exception) -> str:
+    """The error of a flag --config.key=value."""
+    text = describe_error(error)
+    if not isinstance(error, (AttributeError, KeyError)):
+        return text
+    # The text is that of a KeyError of a KeyError: a literal of a literal of the name, and a suggestion behind it.
+    name, *suggestion = text.replace("\\n", " ").replace("\\", "").strip("\"'").split(" ", 1)
+    return " ".join([f"the config has no value {name.strip(chr(39))!r}.", *suggestion])
 
 
 def _comes_from_main(error: BaseException, main: Callable) -> bool:
