@@ -8,7 +8,7 @@ resolution: its maps only choose among the joints. Batch normalisation bears a h
 open, and the joint maps are trained on all people by themselves as well, not through the product alone. Little
 augmentation: in so few steps more of it costs points (2.7 of validation AP after 800).
 
-Measured by `make demo` on 120 unseen videos, thresholds found on 40 others: PoseTrack mAP 76.0, MOTA 60.6. With 16,000
+Measured by `make demo` on 120 unseen videos, thresholds found on 40 others: PoseTrack mAP 72.7, MOTA 60.8. With 16,000
 training videos, batches of 16, 6,500 steps, `ema_decay` 0.998, shifts of 20 pixels, turns of 10 degrees and scales of
 0.85 to 1.2: mAP 86.9, MOTA 77.4.
 
