@@ -199,7 +199,7 @@ def test_saved_model_runs_where_there_is_only_tensorflow(exported, table, tmp_pa
     (tmp_path / "image.jpg").write_bytes(table.read_image_bytes(0))
     program = """
         import pathlib, sys, zlib
-        sys.path = [path for path in sys.path if "tfpose" not in path]
+        sys.path = [path for path in sys.path if not pathlib.Path(path or ".", "tfpose").is_dir()]
         sys.modules["tfpose"] = None
         import tensorflow as tf
         model = tf.saved_model.load(sys.argv[1])
