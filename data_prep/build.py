@@ -29,6 +29,7 @@ from data_prep.annotations import count_split
 from data_prep.source import Source
 from data_prep.synthetic.scenes import SceneOptions
 from tfpose.command_line import describe_error
+from tfpose.startup_messages import start_tensorflow
 
 DATASETS = ("coco_keypoints", "posetrack17", "posetrack18", "posetrack21", "synthetic")
 
@@ -128,6 +129,7 @@ def _build(dataset: str) -> None:
     beam_options = _BEAM_OPTIONS.value if _BEAM.value else None
     source = _read_source(dataset, output)
     _print_source(source)
+    start_tensorflow()
     builder = importlib.import_module(f"data_prep.{dataset}.builder").Builder
     directory = write_dataset(builder, source, output, _OVERWRITE.value, beam_options)
     print(count_table({name: count_split(split) for name, split in source.splits.items()}))
