@@ -22,6 +22,14 @@ def test_inverse_composed_with_the_map_is_the_identity(seed):
     np.testing.assert_allclose(identity, [[1, 0, 0], [0, 1, 0]], atol=1e-9)
 
 
+@pytest.mark.parametrize("outer_shape", [(2, 3), (5, 2, 3)])
+def test_compose_is_the_same_in_numpy(outer_shape):
+    rng = np.random.default_rng(0)
+    outer, inner = rng.normal(size=outer_shape), rng.normal(size=(5, 2, 3))
+    expected = np.asarray(geometry.compose(outer, inner))
+    np.testing.assert_allclose(geometry.compose_arrays(outer, inner), expected, rtol=0, atol=1e-14)
+
+
 def test_compose_applies_the_inner_map_first():
     double = np.array([[2.0, 0, 0], [0, 2, 0]])
     move = np.array([[1.0, 0, 5], [0, 1, 0]])

@@ -2,19 +2,17 @@
 
 import csv
 import json
-import os
-import pathlib
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from program_runs import ENVIRONMENT, PROJECT, assert_one_line, run
 from record_writing import synthetic_image, write_dataset
 
 from tfpose.skeletons import COCO17, POSETRACK15
 
-PROJECT = pathlib.Path(__file__).resolve().parents[1]
 CONFIG = "--config=configs/two_stage_resnet18_synthetic.py"
 SMALL = (
     "--config.network.input_size=(64,64)",
@@ -29,14 +27,6 @@ SMALL = (
     "--config.run.pictures_every=3",
     "--config.evaluation.batch_size=4",
 )
-ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(PROJECT)}
-
-
-def run(*arguments, timeout=300):
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout, check=False
-    )
 
 
 def train(dataset, workdir, *changes):
@@ -65,17 +55,6 @@ def finished_run(dataset, tmp_path_factory):
     result = train(dataset, workdir)
     assert result.returncode == 0, result.stderr[-3000:]
     return workdir
-
-
-def assert_one_line(result, *words):
-    """Exit code 1 or 2 and one line of error, no traceback."""
-    assert result.returncode in (1, 2), result.stderr[-3000:]
-    assert "Traceback" not in result.stderr
-    # absl begins its own lines with FATAL.
-    lines = [line for line in result.stderr.splitlines() if line.startswith(("error:", "FATAL"))]
-    assert len(lines) == 1, result.stderr[-3000:]
-    for word in words:
-        assert word in lines[0]
 
 
 def test_training_leaves_checkpoints_tables_and_weights(finished_run):

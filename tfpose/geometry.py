@@ -36,6 +36,14 @@ def compose(outer: Array, inner: Array) -> Array:
     return ops.concatenate([linear, offset], axis=-1)
 
 
+def compose_arrays(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """`compose` in NumPy's float64: for the small matrices of the host's pipeline, which no device should see."""
+    outer, inner = np.asarray(outer, np.float64), np.asarray(inner, np.float64)
+    linear = outer[..., :2] @ inner[..., :2]
+    offset = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
+    return np.concatenate([linear, offset], axis=-1)
+
+
 def invert(matrices: Array) -> Array:
     """The inverse affine maps. [..., 2, 3] -> [..., 2, 3]"""
     a, b, c = (matrices[..., 0, i] for i in range(3))

@@ -111,8 +111,8 @@ def _crop_from_reduced(crop_from_image: np.ndarray, reductions: np.ndarray) -> n
     sources = np.array(crop_from_image, np.float64)
     is_reduced = reductions > 1
     if is_reduced.any():
-        to_full = np.asarray(crops.image_from_reduced(reductions[is_reduced]), np.float64)
-        sources[is_reduced] = geometry.compose(sources[is_reduced], to_full)
+        to_full = np.asarray(crops.image_from_reduced(reductions[is_reduced]))
+        sources[is_reduced] = geometry.compose_arrays(sources[is_reduced], to_full)
     return sources
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from tfpose import geometry
 from tfpose.data.frame_augmentation import (
     NO_FRAME_AUGMENTATION,
     FrameAugmentation,
@@ -110,7 +111,7 @@ class WholeFrames:
             region_masks [B, h, w], 1 where the head map counts; image [B] the rows again. All others float32.
         """
         input_from_image = self._input_from_image(images, drawn)
-        heatmap_from_image = compose_on_host(self.fit.heatmap_from_input, input_from_image)
+        heatmap_from_image = geometry.compose_arrays(self.fit.heatmap_from_input, input_from_image)
         rows = zip(images, heatmap_from_image, drawn["is_mirrored"], drawn["priorities"], strict=True)
         people = [self._people(*row) for row in rows]
         masks = [self._region_mask(image, matrix) for image, matrix in zip(images, heatmap_from_image, strict=True)]
@@ -156,7 +157,7 @@ class WholeFrames:
         sizes = np.stack([self.table.images["height"][images], self.table.images["width"][images]], axis=1)
         with tf.device("CPU"):
             fitted = np.asarray(self.fit.matrices(sizes))
-        return compose_on_host(augmented_from_input(drawn, self.fit.input_size), fitted)
+        return geometry.compose_arrays(augmented_from_input(drawn, self.fit.input_size), fitted)
 
     def _people(
         self, image: int, heatmap_from_image: np.ndarray, is_mirrored: bool, priorities: np.ndarray
@@ -228,14 +229,6 @@ class WholeFrames:
 
     def _shuffle(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch, 0]).permutation(len(self))
-
-
-def compose_on_host(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """`geometry.compose` in NumPy's float64, [B, 2, 3] or [2, 3] each: the host's small matrices, at any device."""
-    outer, inner = np.asarray(outer, np.float64), np.asarray(inner, np.float64)
-    linear = outer[..., :2] @ inner[..., :2]
-    offset = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
-    return np.concatenate([linear, offset], axis=-1)
 
 
 def _transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
