@@ -102,7 +102,11 @@ def compose_single_network(config: ConfigDict, records: Records) -> dict[str, An
     from tfpose.inference.keypoint_system import choose_skeleton
     from tfpose.inference.person_scores import score_poses
     from tfpose.inference.single_network import predict_frames
-    from tfpose.inference.single_network_system import build_single_network_system, write_single_network_system
+    from tfpose.inference.single_network_system import (
+        build_inference_parts,
+        build_single_network_system,
+        write_single_network_system,
+    )
     from tfpose.training import single_network
     from tfpose.training.loop import Hooks
     from tfpose.training.single_network_start import build_initializer
@@ -116,7 +120,7 @@ def compose_single_network(config: ConfigDict, records: Records) -> dict[str, An
     build_targets = single_network.build_target_function(system.fit.heatmap_size, target)
 
     def score(model: Any) -> dict[str, float]:
-        networks, table = (model.find_joints, model.filter_joints), records["validation"]
+        networks, table = build_inference_parts(model, system), records["validation"]
         poses = predict_frames(*networks, table, system.fit, system.inference, skeleton, config.evaluation.batch_size)
         return score_poses(table, poses, skeleton)
 

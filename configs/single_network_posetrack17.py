@@ -78,6 +78,7 @@ def get_config() -> ml_collections.ConfigDict:
                 "joint_threshold": 0.3,
                 "person_threshold": 3.0,
                 "refine": "none",
+                "use_flip_test": False,
                 "max_people": 0,
                 "people_per_chunk": 8,
             },

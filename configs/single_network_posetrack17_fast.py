@@ -88,6 +88,7 @@ def get_config() -> ml_collections.ConfigDict:
                 "joint_threshold": 0.3,
                 "person_threshold": 3.0,
                 "refine": "quadratic",
+                "use_flip_test": False,
                 "max_people": 0,
                 "people_per_chunk": 32,
             },

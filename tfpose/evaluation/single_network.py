@@ -36,6 +36,7 @@ from tfpose.inference.single_network import (
 from tfpose.inference.single_network_system import (
     SingleNetworkSystem,
     build_inference_network,
+    build_inference_parts,
     check_network,
     read_single_network_system,
     with_inference,
@@ -70,7 +71,7 @@ class TrainedNetwork:
     @property
     def parts(self) -> tuple[FrameNetwork, PersonNetwork]:
         """As `inference.single_network` calls them."""
-        return self.network.find_joints, self.network.filter_joints
+        return build_inference_parts(self.network, self.system)
 
 
 def load_trained_network(

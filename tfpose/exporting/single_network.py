@@ -21,7 +21,11 @@ from tfpose.data.picture_tensors import fit_frames, read_frame
 from tfpose.exporting.saved_model import write_saved_model
 from tfpose.exporting.system_file import describe_system
 from tfpose.inference.single_network import predict_people
-from tfpose.inference.single_network_system import SingleNetworkSystem, build_inference_network
+from tfpose.inference.single_network_system import (
+    SingleNetworkSystem,
+    build_inference_network,
+    build_inference_parts,
+)
 from tfpose.models.pose_unet import PoseUnet
 
 
@@ -32,6 +36,7 @@ class SingleNetworkModule(tf.Module):
         super().__init__(name="single_network")
         self.network = build_inference_network(network, system)
         self.system = system
+        self._parts = build_inference_parts(self.network, system)
 
     def signatures(self) -> dict[str, Callable]:
         """Concrete functions by signature name."""
@@ -71,8 +76,7 @@ class SingleNetworkModule(tf.Module):
         is_empty = tf.cast(tf.equal(num_frames, 0), tf.int32)
         frames = tf.pad(frames, [[0, is_empty], [0, 0], [0, 0], [0, 0]])
         matrices = self.system.fit.image_from_heatmap(tf.pad(sizes, [[0, is_empty], [0, 0]], constant_values=1))
-        networks = self.network.find_joints, self.network.filter_joints
-        found = predict_people(*networks, frames, matrices, self.system.inference)
+        found = predict_people(*self._parts, frames, matrices, self.system.inference)
         return {name: values[:num_frames] for name, values in found.items()}
 
 

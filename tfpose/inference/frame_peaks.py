@@ -32,6 +32,7 @@ class SingleNetworkSettings:
             So are people without any joint.
         refine: 'none' takes the highest cell for the joint, 'quadratic' the top of a parabola through it and its
             neighbours on each axis.
+        use_flip_test: average all maps with those of the mirrored frame, for twice the time; Payer has none.
         max_people: the strongest heads of a frame that are looked at; 0 for all.
         people_per_chunk: heads that go through the second network at once; bounds the memory of crowded frames.
         head_mask_sigma_cells: of the Gaussian around the head of the person of interest, as in training.
@@ -45,6 +46,7 @@ class SingleNetworkSettings:
     joint_threshold: float = 0.3
     person_threshold: float = 3.0
     refine: Refinement = "none"
+    use_flip_test: bool = False
     max_people: int = 0
     people_per_chunk: int = 16
     head_mask_sigma_cells: float = 4.0
@@ -108,7 +110,8 @@ def select_people(peaks: Peaks, settings: SingleNetworkSettings) -> Poses:
     """The people of a frame under these thresholds.
 
     Peaks found with a lower `head_threshold`, `head_distance_cells` 0 and `max_people` 0 give exactly what the network
-    gives when run with `settings`; `refine` and the head mask are those of the peaks. Peaks found with `settings`
+    gives when run with `settings`; `refine`, the flip test and the head mask are those of
+    the peaks. Peaks found with `settings`
     themselves stay.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ import keras
 from tfpose import skeletons
 from tfpose.frame_fit import FrameFit
 from tfpose.inference.frame_peaks import SingleNetworkSettings
+from tfpose.inference.mirrored_networks import MirroredNetworks
 from tfpose.json_files import read_json, write_json
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings, build_pose_unet
@@ -133,6 +134,12 @@ def build_inference_network(network: PoseUnet, system: SingleNetworkSystem) -> P
     plain = _build_in_float32(system)
     plain.set_weights(network.get_weights())
     return PoseUnet(fold_batch_norm(plain.frame), fold_batch_norm(plain.person), system.network.head_mask_sigma_cells)
+
+
+def build_inference_parts(network: PoseUnet, system: SingleNetworkSystem) -> tuple[Callable, Callable]:
+    """The frame network and the person network as `inference.single_network` calls them, with the flip test or not."""
+    parts = MirroredNetworks(network, system.skeleton.flip_order) if system.inference.use_flip_test else network
+    return parts.find_joints, parts.filter_joints
 
 
 def _build_in_float32(system: SingleNetworkSystem) -> PoseUnet:

@@ -11,9 +11,11 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
+from tfpose.training.adam import update_by_adam
+from tfpose.training.muon import Muon
 from tfpose.training.precision import choose_precision
 
-OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = ("adam", "sgd", "muon")
 
 # The first updates would otherwise weigh the random initial weights for 1 / (1 - decay) steps.
 # Same ramp as tf.train.ExponentialMovingAverage with `num_updates`.
@@ -33,8 +35,8 @@ class OptimizationSettings:
             5), drops apart; None lets it stay.
         warmup_steps: Steps over which the rate rises linearly to the base rate.
         warmup_factor: Fraction of the base rate at which the warm-up begins.
-        optimizer: "adam" (Kingma and Ba, 2014) or "sgd", see `MomentumDescent`.
-        momentum: Of "sgd".
+        optimizer: "adam" (Kingma and Ba, 2014), "sgd", see `MomentumDescent`, or "muon", see `Muon`.
+        momentum: Of "sgd" and "muon".
         weight_decay: Of "sgd": this times the weight is added to its gradient, after clipping; not to that of
             normalisations.
         build_optimizer: Makes another optimizer from the schedule, e.g.
@@ -196,6 +198,8 @@ def build_optimizer(settings: OptimizationSettings, variables: Sequence[keras.Va
         optimizer = settings.build_optimizer(schedule)
     elif settings.optimizer == "sgd":
         optimizer = MomentumDescent(schedule, settings.momentum, settings.weight_decay)
+    elif settings.optimizer == "muon":
+        optimizer = Muon(schedule, settings.momentum)
     else:
         optimizer = keras.optimizers.Adam(schedule)
     for option in (
@@ -218,9 +222,7 @@ def update_variables(
 ) -> None:
     """Moves this replica's copies of the variables by one update, without counting it in `optimizer.iterations`.
 
-    Adam is one kernel for each variable here, where `keras.optimizers.Adam` takes some fifteen operations: their start
-    alone was a fifth of a small network's training step. The formula is the same (Kingma and Ba, 2014, section 2, the
-    efficient form).
+    Adam is one kernel for each variable here, see `update_by_adam`.
 
     Args:
         optimizer: From `build_optimizer`.
@@ -229,34 +231,20 @@ def update_variables(
     """
     rate = optimizer.learning_rate
     if type(optimizer) is keras.optimizers.Adam and not optimizer.amsgrad:
-        _update_by_adam(optimizer, gradients, variables, rate)
-        return
-    # Not optimizer.apply: it would sum the gradients over the replicas a second time, and its merge call may stand
-    # neither in a condition nor in a compiled function.
-    for gradient, variable in zip(gradients, variables, strict=True):
-        optimizer.update_step(gradient, variable, rate)
-
-
-def _update_by_adam(
-    adam: keras.optimizers.Adam, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable], rate: tf.Tensor
-) -> None:
-    update = tf.convert_to_tensor(adam.iterations.value) + 1
-    scalars: dict[tf.DType, dict[str, tf.Tensor]] = {}
-    for gradient, variable in zip(gradients, variables, strict=True):
-        index = adam._get_variable_index(variable)
-        dtype = tf.as_dtype(variable.dtype)
-        if dtype not in scalars:
-            values = {"lr": rate, "beta1": adam.beta_1, "beta2": adam.beta_2, "epsilon": adam.epsilon}
-            scalars[dtype] = {name: tf.cast(value, dtype) for name, value in values.items()}
-            for name in ("beta1", "beta2"):
-                scalars[dtype][f"{name}_power"] = tf.pow(scalars[dtype][name], tf.cast(update, dtype))
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.value.handle,
-            m=adam._momentums[index].value.handle,
-            v=adam._velocities[index].value.handle,
-            grad=tf.cast(gradient, dtype),
-            **scalars[dtype],
+        slots = [optimizer._get_variable_index(variable) for variable in variables]
+        moved = (
+            (gradient, variable, optimizer._momentums[slot], optimizer._velocities[slot])
+            for gradient, variable, slot in zip(gradients, variables, slots, strict=True)
         )
+        betas = (optimizer.beta_1, optimizer.beta_2)
+        update_by_adam(moved, rate, optimizer.iterations, betas, optimizer.epsilon)
+    elif isinstance(optimizer, Muon):
+        optimizer.update_all(gradients, variables, rate)
+    else:
+        # Not optimizer.apply: it would sum the gradients over the replicas a second time, and its merge call may stand
+        # neither in a condition nor in a compiled function.
+        for gradient, variable in zip(gradients, variables, strict=True):
+            optimizer.update_step(gradient, variable, rate)
 
 
 class LossScale:
