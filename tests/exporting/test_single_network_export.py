@@ -19,7 +19,7 @@ from tfpose.data.records import read_table
 from tfpose.exporting import conversion
 from tfpose.exporting.single_network import export_single_network
 from tfpose.inference.single_network import predict_frames
-from tfpose.inference.single_network_system import build_inference_network
+from tfpose.inference.single_network_system import build_inference_network, build_inference_parts
 from tfpose.skeletons import POSETRACK15
 
 SIZES = [(120, 160), (50, 90), (300, 200), (64, 96), (131, 77)]
@@ -58,8 +58,7 @@ def pictures(table):
 
 
 def predict(system, network, table, batch_size=2):
-    network = build_inference_network(network, system)
-    parts = network.find_joints, network.filter_joints
+    parts = build_inference_parts(build_inference_network(network, system), system)
     return predict_frames(*parts, table, system.fit, system.inference, system.skeleton, batch_size)
 
 
@@ -80,6 +79,19 @@ def test_saved_model_gives_the_poses_of_evaluation(exported, table):
         np.testing.assert_allclose(found["scores"][row, people], poses.scores, atol=1e-5)
         for values in (found["keypoints"], found["boxes"], found["scores"]):
             assert not values[row, len(poses) :].any()
+
+
+def test_saved_model_makes_the_flip_test(table, tmp_path):
+    system = small_single_network(use_flip_test=True)
+    network = random_pose_unet(system)
+    export_single_network(network, system, tmp_path / "model")
+    expected, plain = (predict(s, network, table) for s in (system, small_single_network()))
+    found = call(tmp_path / "model", pictures(table))
+    assert found["num_persons"].tolist() == [len(poses) for poses in expected]
+    for row, poses in enumerate(expected):
+        np.testing.assert_allclose(found["keypoints"][row, : len(poses), :, :2], poses.keypoints, atol=1e-3)
+        np.testing.assert_allclose(found["keypoints"][row, : len(poses), :, 2], poses.joint_scores, atol=1e-5)
+    assert not np.allclose(expected[0].joint_scores[0], plain[0].joint_scores[0], atol=1e-3)
 
 
 def test_merged_normalisation_gives_the_maps_of_training(exported):

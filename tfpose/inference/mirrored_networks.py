@@ -54,7 +54,7 @@ class MirroredNetworks:
 def _mirror_images(images: Tensor) -> Tensor:
     """Mirror images whose pixel x shows pixel W - 4 - x: cell i lies over pixel 4 i, and should over cell w - 1 - i.
 
-    The first three columns of the picture leave it; three copies of the last one come in at the other side.
+    The last three columns of the picture leave it; the first three come in at the other side once more.
     """
     mirrored = ops.flip(images, axis=2)
     return ops.concatenate([mirrored[:, :, HEATMAP_STRIDE - 1 :], mirrored[:, :, 1 - HEATMAP_STRIDE :]], axis=2)
