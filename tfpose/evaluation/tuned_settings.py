@@ -19,6 +19,7 @@ TUNED_INFERENCE = (
     "joint_threshold",
     "person_threshold",
     "refine",
+    "use_flip_test",
     "max_people",
 )
 
