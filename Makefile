@@ -21,8 +21,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Modules are compiled when they are first imported, not all at installation, which would take as long as the rest of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-DEMO_STEPS := demo_data demo_two_stage demo_two_stage_scores demo_two_stage_model demo_single_network \
-	demo_single_network_scores demo_single_network_model
+DEMO_STEPS := demo_data demo_two_stage_training demo_two_stage_scores demo_two_stage_model \
+	demo_single_network_training demo_single_network_scores demo_single_network_model demo_scores_and_models
 .PHONY: demo $(DEMO_STEPS) test lint format install clean
 
 # uv installs in a third of the time of pip, which does it where uv cannot, e.g. behind an index that only pip is told of.
@@ -37,34 +37,36 @@ $(VENV)/.installed: setup.py constraints.txt
 		|| $(PIP) install --quiet --no-compile $(PACKAGES)
 	touch $@
 
-# Every step is a command of the README; each continues or leaves alone what an earlier call finished.
-demo: demo_two_stage demo_single_network
+# Every step is a command of the README; each continues or leaves alone what an earlier call finished. What keeps one
+# core busy only, as scores, an export and the start of a training, is done at the same time.
+demo:
+	$(MAKE) --no-print-directory -j3 demo_scores_and_models
 	$(BIN)/python -m tfpose.report $(DEMO_REPORT)
 	@echo "Report: $(DEMO)/report.html"
 	@echo "Pictures, videos with ids, PoseTrack JSON: $(DEMO)/results   SavedModels: $(DEMO)/saved_models"
 
-demo_two_stage: demo_data
-	$(BIN)/python train_main.py $(TWO_STAGE)
-	$(MAKE) --no-print-directory -j2 demo_two_stage_scores demo_two_stage_model
+demo_scores_and_models: demo_two_stage_scores demo_two_stage_model demo_single_network_scores demo_single_network_model
 
-demo_two_stage_scores:
+demo_two_stage_training: demo_data
+	$(BIN)/python train_main.py $(TWO_STAGE)
+
+demo_two_stage_scores: demo_two_stage_training
 	$(BIN)/python eval_main.py $(TWO_STAGE) --output_dir=$(DEMO)/results/two_stage --split=test $(DEMO_PICTURES) \
 		--tracker.settings=online --tracker.min_joint_score=0.4
 
-demo_two_stage_model:
+demo_two_stage_model: demo_two_stage_training
 	$(BIN)/python -m tfpose.export --workdir=$(DEMO)/two_stage --output=$(DEMO)/saved_models/two_stage
 
 # Starts from the weights of the other system. Thresholds are found on videos that are not scored.
-demo_single_network: demo_two_stage
+demo_single_network_training: demo_two_stage_training
 	$(BIN)/python train_main.py $(SINGLE)
 	$(BIN)/python eval_main.py $(SINGLE) --output_dir=$(DEMO)/tuned $(DEMO_SEARCH)
-	$(MAKE) --no-print-directory -j2 demo_single_network_scores demo_single_network_model
 
-demo_single_network_scores:
+demo_single_network_scores: demo_single_network_training
 	$(BIN)/python eval_main.py $(SINGLE) --output_dir=$(DEMO)/results/single_network --split=test $(DEMO_PICTURES) \
 		--tuned=$(DEMO)/tuned/tuning.json
 
-demo_single_network_model:
+demo_single_network_model: demo_single_network_training
 	$(BIN)/python -m tfpose.export --workdir=$(DEMO)/single_network --output=$(DEMO)/saved_models/single_network \
 		--tuned=$(DEMO)/tuned/tuning.json
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import os
 import pathlib
@@ -57,7 +58,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     for name, settings in toy_run.VARIANTS.items():
         train(
             strategy=build_strategy("one_device"),
-            build_model=toy_run.build_model,
+            build_model=functools.partial(toy_run.build_model_of, name),
             compute_loss=toy_run.compute_loss,
             make_dataset=toy_run.make_dataset,
             workdir=folder / name,
@@ -83,7 +84,7 @@ def test_compiling_and_accumulating_keep_the_losses(single: pathlib.Path, varian
 
 
 def test_two_devices_train_like_one(single: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    names = ["clipped", "compiled", "accumulated"]
+    names = ["clipped", "compiled", "accumulated", "muon"]
     finish(start_program("--workdir", tmp_path, "--strategy", "mirrored", "--cpus", 2, "--variants", *names))
     for name in names:
         for column in ("loss", "loss/sizes", "small_errors", "gradient_norm"):

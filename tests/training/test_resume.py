@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 import toy_run
 
 from tfpose.training import checkpoints
@@ -16,7 +17,7 @@ from tfpose.training import checkpoints
 PROGRAM = pathlib.Path(toy_run.__file__)
 STEPS = 120
 # Rows and checkpoints fall on different steps, so that a checkpoint also holds an unfinished row.
-ARGUMENTS = ("--steps", STEPS, "--log-every", 7, "--checkpoint-every", 10, "--batch-norm", "--variants", "clipped")
+ARGUMENTS = ("--steps", STEPS, "--log-every", 7, "--checkpoint-every", 10, "--batch-norm", "--variants")
 
 
 def start(workdir: pathlib.Path, *arguments: object) -> subprocess.Popen:
@@ -40,40 +41,41 @@ def signal_after(process: subprocess.Popen, step: int, number: signal.Signals) -
     return process.returncode, rest
 
 
-def read_rows(workdir: pathlib.Path) -> list[list[str]]:
+def read_rows(run: pathlib.Path) -> list[list[str]]:
     """The table without the column of speeds."""
-    lines = (workdir / "clipped" / "train.csv").read_text().splitlines()
+    lines = (run / "train.csv").read_text().splitlines()
     speed = lines[0].split(",").index("images_per_second")
     return [[field for i, field in enumerate(line.split(",")) if i != speed] for line in lines]
 
 
-def test_killed_and_stopped_runs_continue_to_the_bit(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("variant", ["clipped", "muon"])
+def test_killed_and_stopped_runs_continue_to_the_bit(tmp_path: pathlib.Path, variant: str) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    reference = start(whole)
+    reference = start(whole, variant)
 
-    code, _ = signal_after(start(stopped, "--pause", 0.03), 28, signal.SIGKILL)
+    code, _ = signal_after(start(stopped, variant, "--pause", 0.03), 28, signal.SIGKILL)
     assert code == -signal.SIGKILL
-    killed_at = [checkpoints.parse_step(p) for p in checkpoints.list_checkpoints(stopped / "clipped")]
+    killed_at = [checkpoints.parse_step(p) for p in checkpoints.list_checkpoints(stopped / variant)]
     assert killed_at and max(killed_at) < STEPS
 
-    code, said = signal_after(start(stopped, "--pause", 0.03), 63, signal.SIGTERM)
+    code, said = signal_after(start(stopped, variant, "--pause", 0.03), 63, signal.SIGTERM)
     assert code == 143, said
     stopped_at = int(re.search(r"stopped by a signal after step (\d+); the state is saved", said)[1])
-    assert checkpoints.parse_step(checkpoints.list_checkpoints(stopped / "clipped")[-1]) == stopped_at
+    assert checkpoints.parse_step(checkpoints.list_checkpoints(stopped / variant)[-1]) == stopped_at
     assert 63 <= stopped_at < STEPS
 
-    final = start(stopped)
+    final = start(stopped, variant)
     said = final.communicate(timeout=120)[1]
     assert final.returncode == 0, said
     assert f"continuing after step {stopped_at}" in said
     assert reference.wait(timeout=120) == 0
     reference.stderr.close()
 
-    assert read_rows(stopped) == read_rows(whole)
-    assert len(read_rows(whole)) == 1 + -(-STEPS // 7)
-    assert (stopped / "clipped" / "eval.csv").read_text() == (whole / "clipped" / "eval.csv").read_text()
-    values, metadata = checkpoints.read_checkpoint(checkpoints.list_checkpoints(stopped / "clipped")[-1])
-    expected, _ = checkpoints.read_checkpoint(checkpoints.list_checkpoints(whole / "clipped")[-1])
+    assert read_rows(stopped / variant) == read_rows(whole / variant)
+    assert len(read_rows(whole / variant)) == 1 + -(-STEPS // 7)
+    assert (stopped / variant / "eval.csv").read_text() == (whole / variant / "eval.csv").read_text()
+    values, metadata = checkpoints.read_checkpoint(checkpoints.list_checkpoints(stopped / variant)[-1])
+    expected, _ = checkpoints.read_checkpoint(checkpoints.list_checkpoints(whole / variant)[-1])
     assert metadata.step == STEPS
     assert values.keys() == expected.keys()
     assert all(values[name].tobytes() == expected[name].tobytes() for name in values)

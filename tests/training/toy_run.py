@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import time
 from pathlib import Path
@@ -22,18 +23,27 @@ VARIANTS = {
     "compiled": {"jit_compile": True},
     "accumulated": {"accumulation_steps": 2},
     "clipped": {"gradient_clip_norm": 0.05, "ema_decay": 0.9},
+    "muon": {"optimizer": "muon"},
 }
 
 
-def build_model(*, batch_norm: bool = False, filters: int = 4) -> keras.Model:
-    """Two convolutions on 8 x 8 pictures."""
+def build_model(*, batch_norm: bool = False, filters: int = 4, hidden_filters: int = 0) -> keras.Model:
+    """Two or three convolutions on 8 x 8 pictures."""
     images = inputs = keras.Input((8, 8, 3), name="image")
     features = keras.layers.Conv2D(filters, 3, padding="same", name="features")(images)
     if batch_norm:
         features = keras.layers.BatchNormalization(name="norm")(features)
     features = keras.layers.ReLU(name="activation")(features)
+    if hidden_filters:
+        features = keras.layers.Conv2D(hidden_filters, 3, padding="same", activation="relu", name="hidden")(features)
     outputs = keras.layers.Conv2D(NUM_JOINTS, 1, dtype="float32", name="heatmaps")(features)
     return keras.Model(inputs, outputs)
+
+
+def build_model_of(variant: str, *, batch_norm: bool = False) -> keras.Model:
+    """The model of a variant: Muon only moves kernels between layers of many filters."""
+    filters = {"filters": 16, "hidden_filters": 16} if variant == "muon" else {}
+    return build_model(batch_norm=batch_norm, **filters)
 
 
 def compute_loss(model: keras.Model, batch: dict[str, tf.Tensor]) -> tuple[dict, dict]:
@@ -99,7 +109,7 @@ def main() -> None:
     for variant in arguments.variants:
         train(
             strategy=strategy,
-            build_model=lambda: build_model(batch_norm=arguments.batch_norm),
+            build_model=functools.partial(build_model_of, variant, batch_norm=arguments.batch_norm),
             compute_loss=compute_loss,
             make_dataset=lambda step, context: make_dataset(step, context, pause_seconds=arguments.pause),
             workdir=arguments.workdir / variant,
