@@ -13,7 +13,7 @@ TWO_STAGE := --config=configs/two_stage_resnet18_synthetic.py --workdir=$(DEMO)/
 SINGLE := --config=configs/single_network_synthetic.py --workdir=$(DEMO)/single_network $(DEMO_DATA) \
 	--config.initialize.keypoint_workdir=$(DEMO)/two_stage
 DEMO_SEARCH := --tune_method=coordinates --tune=head_threshold=0.2,0.3,0.4,0.5,0.6 --tune=head_distance_cells=2,3,4,6 \
-	--tune=joint_threshold=0.2,0.3,0.4,0.5,0.6 --tune=person_threshold=1,2,3,5 \
+	--tune=joint_threshold=0.2,0.3,0.4,0.5,0.6 --tune=person_threshold=1,2,3,5,7 \
 	--tune=max_joint_distance_pixels=20,40,80,160 --tune=max_age_frames=2,5,10
 DEMO_PICTURES := --num_pictures=8 --num_videos=3 --video_rate=8 --report
 DEMO_REPORT := --results=$(DEMO)/results --output=$(DEMO)/report.html --title='tfpose on synthetic videos'
