@@ -21,7 +21,7 @@ def random_matrix(singular_values: np.ndarray, shape: tuple[int, int], seed: int
 def test_orthogonal_matrices_keep_their_directions(shape: tuple[int, int]) -> None:
     matrix, left, right = random_matrix(np.geomspace(1.0, 0.02, 16), shape, seed=1)
     # The size of the matrix does not matter, however small or large the gradient is.
-    for scale in (1e-4, 1.0, 1e4):
+    for scale in (1e-8, 1.0, 1e4):
         (result,) = orthogonalize([tf.constant(matrix * scale, tf.float32)])
         in_directions = left.T @ result.numpy() @ right.T
         values = np.diag(in_directions)
@@ -105,5 +105,5 @@ def test_it_learns_a_linear_map_in_a_fit() -> None:
 
 
 def test_it_survives_its_config() -> None:
-    copy = keras.optimizers.deserialize(keras.optimizers.serialize(Muon(0.3, momentum=0.7)), {"Muon": Muon})
+    copy = keras.optimizers.deserialize(keras.optimizers.serialize(Muon(0.3, momentum=0.7)))
     assert (float(copy.learning_rate), copy.momentum) == (pytest.approx(0.3), 0.7)

@@ -22,8 +22,11 @@ _NUM_ITERATIONS = 5
 _ENTRY_SIZE = 0.2
 _ADAM_BETAS = (0.9, 0.999)
 _ADAM_EPSILON = 1e-7
+# Of a gradient of nothing; far below any other, so that the scale of the loss does not matter.
+_SMALLEST_NORM = 1e-12
 
 
+@keras.saving.register_keras_serializable("tfpose")
 class Muon(keras.optimizers.Optimizer):
     """Moves the kernels between hidden layers by their momentum made orthogonal, everything else by Adam.
 
@@ -114,22 +117,17 @@ def orthogonalize(matrices: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     results: list[tf.Tensor | None] = [None] * len(matrices)
     for indices in by_side.values():
         chosen = [matrices[index] for index in indices]
-        grams = [tf.matmul(m, m, transpose_a=is_tall(m), transpose_b=not is_tall(m)) for m in chosen]
+        grams = [tf.matmul(m, m, transpose_a=_is_tall(m), transpose_b=not _is_tall(m)) for m in chosen]
         factors = tf.unstack(_orthogonal_factors(tf.stack(grams)), num=len(chosen))
         for index, matrix, factor in zip(indices, chosen, factors, strict=True):
-            results[index] = tf.matmul(matrix, factor) if is_tall(matrix) else tf.matmul(factor, matrix)
+            results[index] = tf.matmul(matrix, factor) if _is_tall(matrix) else tf.matmul(factor, matrix)
     return results
-
-
-def is_tall(matrix: tf.Tensor) -> bool:
-    """Whether a matrix has at least as many rows as columns."""
-    return matrix.shape[0] >= matrix.shape[1]
 
 
 def _orthogonal_factors(grams: tf.Tensor) -> tf.Tensor:
     """What makes matrices with the Gram matrices [K, n, n] nearly orthogonal when multiplied by it, [K, n, n]."""
     a, b, c = _POLYNOMIAL
-    norms = tf.sqrt(tf.linalg.trace(grams))[:, None, None] + _ADAM_EPSILON
+    norms = tf.sqrt(tf.linalg.trace(grams))[:, None, None] + _SMALLEST_NORM
     grams = grams / tf.square(norms)
     identity = tf.eye(grams.shape[-1], dtype=grams.dtype)
     factors = tf.zeros_like(grams)
@@ -139,3 +137,7 @@ def _orthogonal_factors(grams: tf.Tensor) -> tf.Tensor:
         if iteration < _NUM_ITERATIONS - 1:
             grams = tf.matmul(tf.matmul(polynomial, grams), polynomial)
     return factors
+
+
+def _is_tall(matrix: tf.Tensor) -> bool:
+    return matrix.shape[0] >= matrix.shape[1]
