@@ -4,8 +4,8 @@ What differs from the published networks, and why. From scratch: batch normalisa
 are shown at 320x180, anchors are small and as slim as people. A narrow trunk of few bottlenecks.
 
 Measured on the 120 unseen videos of the demo's data: box AP50 95.2, AP 60.8, after 20 minutes of processor time (19 by
-a busy clock). With its boxes (--box_score_threshold=0.5) the demo's keypoint network has a PoseTrack mAP of 83.3 and a
-MOTA of 67.3, with the annotated boxes 91.1 and 79.2.
+a busy clock). With its boxes (--box_score_threshold=0.5) the demo's keypoint network has a PoseTrack mAP of 84.5 and a
+MOTA of 68.7, with the annotated boxes 91.6 and 80.1.
 
     python -m data_prep.build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
     python train_main.py --config=configs/keypoint_rcnn_synthetic.py --workdir=runs/keypoint_rcnn_synthetic

@@ -2,8 +2,11 @@
 
 What differs from the paper, and why. Skip connections, 16 instead of 64 channels and a cosine schedule: each scored
 better after the same few minutes (skip connections by 3 points of AP). Targets of 1.5 cells: 2 are too wide for maps of
-32x24. Training videos of a single frame: what generalises is the number of different people. Measured by `make demo`
-on 120 unseen videos with the annotated boxes: 85.6 COCO AP, 96.0 PCK@0.2, PoseTrack mAP 91.1.
+32x24. Training videos of a single frame: what generalises is the number of different people. Muon in place of Adam: a
+validation AP of 86.3 instead of 82.3 after 1,600 steps.
+
+Measured by `make demo` on 120 unseen videos with the annotated boxes: 86.2 COCO AP, 96.0 PCK@0.2, PoseTrack mAP 91.6,
+MOTA 80.1.
 
     python -m data_prep.build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
     python train_main.py --config=configs/two_stage_resnet18_synthetic.py --workdir=runs/synthetic
