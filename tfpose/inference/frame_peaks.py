@@ -32,7 +32,7 @@ class SingleNetworkSettings:
             So are people without any joint.
         refine: 'none' takes the highest cell for the joint, 'quadratic' the top of a parabola through it and its
             neighbours on each axis.
-        use_flip_test: average all maps with those of the mirrored frame, for twice the time; Payer has none.
+        use_flip_test: average all maps with those of the mirrored frame, for twice the time and memory; Payer has none.
         max_people: the strongest heads of a frame that are looked at; 0 for all.
         people_per_chunk: heads that go through the second network at once; bounds the memory of crowded frames.
         head_mask_sigma_cells: of the Gaussian around the head of the person of interest, as in training.
@@ -110,9 +110,8 @@ def select_people(peaks: Peaks, settings: SingleNetworkSettings) -> Poses:
     """The people of a frame under these thresholds.
 
     Peaks found with a lower `head_threshold`, `head_distance_cells` 0 and `max_people` 0 give exactly what the network
-    gives when run with `settings`; `refine`, the flip test and the head mask are those of
-    the peaks. Peaks found with `settings`
-    themselves stay.
+    gives when run with `settings`; `refine`, the flip test and the head mask are those of the peaks. Peaks found with
+    `settings` themselves stay.
 
     Args:
         peaks: of the frame.

@@ -1,4 +1,4 @@
-"""Muon: momentum made orthogonal, layer by layer; a small network learns in about half as many steps as with Adam."""
+"""Muon: momentum made orthogonal, layer by layer; the demo's networks need about two thirds of the steps of Adam."""
 
 from __future__ import annotations
 
@@ -130,12 +130,12 @@ def _orthogonal_factors(grams: tf.Tensor) -> tf.Tensor:
     norms = tf.sqrt(tf.linalg.trace(grams))[:, None, None] + _SMALLEST_NORM
     grams = grams / tf.square(norms)
     identity = tf.eye(grams.shape[-1], dtype=grams.dtype)
-    factors = tf.zeros_like(grams)
-    for iteration in range(_NUM_ITERATIONS):
+    polynomial = a * identity + b * grams + c * tf.matmul(grams, grams)
+    factors = polynomial / norms
+    for _ in range(_NUM_ITERATIONS - 1):
+        grams = tf.matmul(tf.matmul(polynomial, grams), polynomial)
         polynomial = a * identity + b * grams + c * tf.matmul(grams, grams)
-        factors = polynomial / norms if iteration == 0 else tf.matmul(polynomial, factors)
-        if iteration < _NUM_ITERATIONS - 1:
-            grams = tf.matmul(tf.matmul(polynomial, grams), polynomial)
+        factors = tf.matmul(polynomial, factors)
     return factors
 
 
