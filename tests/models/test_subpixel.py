@@ -8,7 +8,7 @@ import pytest
 
 from tfpose.models import batch_norm
 from tfpose.models.batch_norm import FusedBatchNormalization, fold_batch_norm
-from tfpose.models.subpixel import SubpixelConvolution, is_subpixel, subpixel_kernel
+from tfpose.models.subpixel import SubpixelConvolution, is_subpixel, subpixel_kernels
 
 
 def random_images(*shape: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def test_the_numbers_of_the_transposed_convolution(size, use_bias):
     layer = SubpixelConvolution(6, use_bias)
     network = keras.Model(inputs, layer(inputs))
     kernel, *bias = transposed.get_weights()
-    layer.set_weights([subpixel_kernel(kernel), *bias])
+    layer.set_weights([*subpixel_kernels(kernel), *bias])
     assert network.output_shape == expected.output_shape
     images = random_images(2, *(length or 4 for length in size), 7)
     np.testing.assert_allclose(network(images), expected(images), atol=1e-6)

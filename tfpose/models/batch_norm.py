@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfpose.models.subpixel import SubpixelConvolution, is_subpixel, subpixel_kernel
+from tfpose.models.subpixel import SubpixelConvolution, is_subpixel, subpixel_kernels
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -168,17 +168,13 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         else:
             weights = original.get_weights()
         if isinstance(layer, SubpixelConvolution):
-            weights[0] = subpixel_kernel(weights[0])
+            weights[:1] = subpixel_kernels(weights[0])
         layer.set_weights(weights)
     return folded
 
 
 def _is_large_subpixel(layer: keras.layers.Layer) -> bool:
-    """Whether its kernel costs more to rearrange at every call than a crop's output to interleave."""
-    if not is_subpixel(layer) or np.prod(layer.kernel.shape) < _LARGE_KERNEL:
-        return False
-    size = layer.output.shape[1:]
-    return None in size or np.prod(layer.kernel.shape) >= np.prod(size)
+    return is_subpixel(layer) and np.prod(layer.kernel.shape) >= _LARGE_KERNEL
 
 
 def _renew_input(tensor: keras.KerasTensor) -> keras.KerasTensor:

@@ -1,7 +1,8 @@
-"""A transposed convolution that doubles the size, written as a convolution."""
+"""A transposed convolution that doubles the size, written as convolutions."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import keras
@@ -10,16 +11,17 @@ from keras import layers, ops
 
 KERNEL_SIZE = 4
 STRIDE = 2
+PHASES = tuple(itertools.product(range(STRIDE), repeat=2))
 
 
 @keras.saving.register_keras_serializable(package="tfpose")
 class SubpixelConvolution(layers.Layer):
-    """`Conv2DTranspose(filters, 4, strides=2, padding="same")` as a 2x2 convolution of four phases.
+    """`Conv2DTranspose(filters, 4, strides=2, padding="same")` as four 2x2 convolutions, one per phase.
 
-    Every second row and column of the output sees two taps of the kernel on each axis: one 2x2 convolution gives all
-    four phases, which are then interleaved. Same numbers to rounding. TensorFlow brings the kernel of a transposed
-    convolution into oneDNN's layout at every call, which took a third of ResNet-50's time for one crop; that of a
-    convolution it keeps. Only for inference: the gradients of the transposed form are faster.
+    Every second row and column of the output sees two taps of the kernel on each axis; the four convolutions' outputs
+    are interleaved. Same numbers to rounding. TensorFlow brings the kernel of a transposed convolution into oneDNN's
+    layout at every call, which took a third of ResNet-50's time for one crop; that of a convolution it keeps, and adds
+    its bias on the way. Only for inference: the gradients of the transposed form are faster.
 
     Shi et al., "Is the deconvolution layer the same as a convolutional layer?", 2016.
 
@@ -35,28 +37,23 @@ class SubpixelConvolution(layers.Layer):
         self.use_bias = use_bias
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Creates the kernel [2, 2, C, 4 * F] and the bias [F]."""
+        """Creates the kernels [2, 2, C, F] of the phases, as `subpixel_kernels` orders them, and the bias [F]."""
         taps = KERNEL_SIZE // STRIDE
-        shape = (taps, taps, input_shape[-1], STRIDE**2 * self.filters)
-        self.kernel = self.add_weight(name="kernel", shape=shape)
+        shape = (taps, taps, input_shape[-1], self.filters)
+        self.kernels = [self.add_weight(name=f"kernel{row}{column}", shape=shape) for row, column in PHASES]
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros") if self.use_bias else None
 
     def call(self, inputs: Any) -> Any:
         """[B, H, W, C] -> [B, 2 * H, 2 * W, F]"""
         _, height, width, _ = ops.shape(inputs)
-        padded = ops.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]])
-        phases = ops.conv(padded, self.kernel, padding="valid")
-        # Row y of phase a sees the rows y + a - 1 and y + a of the input.
-        rows = []
-        for row in range(STRIDE):
-            part = phases[:, row : row + height]
-            columns = []
-            for column in range(STRIDE):
-                first = (STRIDE * row + column) * self.filters
-                columns.append(part[:, :, column : column + width, first : first + self.filters])
-            rows.append(ops.stack(columns, axis=3))
-        outputs = ops.reshape(ops.stack(rows, axis=2), (-1, STRIDE * height, STRIDE * width, self.filters))
-        return outputs if self.bias is None else outputs + self.bias
+        phases = []
+        for (row, column), kernel in zip(PHASES, self.kernels, strict=True):
+            # Row y of phase 0 sees the rows y - 1 and y of the input, of phase 1 the rows y and y + 1.
+            padded = ops.pad(inputs, [[0, 0], [1 - row, row], [1 - column, column], [0, 0]])
+            phase = ops.conv(padded, kernel, padding="valid")
+            phases.append(phase if self.bias is None else ops.add(phase, ops.reshape(self.bias, (1, 1, 1, -1))))
+        rows = [ops.stack(phases[first : first + STRIDE], axis=3) for first in (0, STRIDE)]
+        return ops.reshape(ops.stack(rows, axis=2), (-1, STRIDE * height, STRIDE * width, self.filters))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """[B, H, W, C] -> [B, 2 * H, 2 * W, F]"""
@@ -81,12 +78,10 @@ def is_subpixel(layer: layers.Layer) -> bool:
     )
 
 
-def subpixel_kernel(kernel: np.ndarray) -> np.ndarray:
-    """The kernel of a transposed convolution [4, 4, F, C] as that of a `SubpixelConvolution` [2, 2, C, 4 * F].
+def subpixel_kernels(kernel: np.ndarray) -> list[np.ndarray]:
+    """The kernel of a transposed convolution [4, 4, F, C] as those of a `SubpixelConvolution`, each [2, 2, C, F].
 
     Output 2 y + a takes row y + t + a - 1 of the input, t = 0 or 1, times row 3 - a - 2 t of the kernel.
     """
-    taps = KERNEL_SIZE // STRIDE
-    filters, channels = kernel.shape[2:]
-    split = kernel[::-1, ::-1].reshape(taps, STRIDE, taps, STRIDE, filters, channels)
-    return split.transpose(0, 2, 5, 1, 3, 4).reshape(taps, taps, channels, STRIDE**2 * filters)
+    flipped = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+    return [np.ascontiguousarray(flipped[row::STRIDE, column::STRIDE]) for row, column in PHASES]
