@@ -1,5 +1,9 @@
 """A small keypoint network on LSPET: 9,000 sports photos with 14 joints of their own, on CPUs, from scratch.
 
+Its steps take 48 minutes on two cores at 75 to 90 images/s. PCK@0.2 on the 500 photos of `val` after 1,500, 3,000,
+4,500, 6,000 and 7,500 steps: 52.4, 57.2, 59.6, 60.9, 60.9 %. With Adam, without skip connections and with maps of
+2 cells, a narrower network had 52.1 % after 55 minutes.
+
 Johnson and Everingham, "Learning Effective Human Pose Estimation from Inaccurate Annotation", 2011 (data).
 
     python -m data_prep.build coco_keypoints --source LSPET_DIR --output data/lspet
@@ -21,8 +25,9 @@ def get_config() -> ml_collections.ConfigDict:
                 "depth": 18,
                 "input_size": (128, 128),
                 "stride_in": "3x3",
-                "base_width": 32,
+                "base_width": 40,
                 "deconv_filters": 96,
+                "skip_connections": True,
             },
             "crop": {"margin_pixels": 0.0, "margin_scale": 1.15, "keep_aspect": True, "convention": "stride"},
             "normalization": {
@@ -38,29 +43,32 @@ def get_config() -> ml_collections.ConfigDict:
                 "shift": 0.05,
                 "color_gain": 0.2,
             },
-            "target": {"sigma_cells": 2.0, "centers": "subcell", "cutoff_sigmas": placeholder(float)},
+            "target": {"sigma_cells": 1.5, "centers": "subcell", "cutoff_sigmas": placeholder(float)},
             "loss": {"num_hard_joints": placeholder(int)},
             "initialize": {"encoder": "", "source_workdir": "", "from_scratch": True},
             "batch_size": 32,
-            "strategy": "auto",
+            "strategy": "cpu_cores",
             "optimization": {
-                "learning_rate": 1e-3,
-                "learning_rate_drops": ((7000, 0.2), (8400, 0.2)),
+                "learning_rate": 0.012,
+                "optimizer": "muon",
+                "momentum": 0.9,
+                "learning_rate_drops": (),
+                "cosine_steps": 7500,
                 "warmup_steps": 200,
                 "gradient_clip_norm": placeholder(float),
-                "ema_decay": placeholder(float),
+                "ema_decay": 0.998,
                 "accumulation_steps": 1,
-                "precision": "float32",
+                "precision": "auto",
                 "jit_compile": False,
             },
             "run": {
-                "total_steps": 9000,
+                "total_steps": 7500,
                 "log_every": 50,
                 "checkpoint_every": 500,
                 "max_to_keep": 2,
-                "evaluate_every": 1000,
+                "evaluate_every": 1500,
                 "best_metric": "PCK",
-                "pictures_every": 1000,
+                "pictures_every": 3000,
             },
             "inference": {"use_flip_test": True, "shift_one_cell": True, "decoding": "quarter", "blur_kernel": 11},
             "selection": {"joint_threshold": 0.2, "oks_threshold": 0.9},
