@@ -84,4 +84,4 @@ def subpixel_kernels(kernel: np.ndarray) -> list[np.ndarray]:
     Output 2 y + a takes row y + t + a - 1 of the input, t = 0 or 1, times row 3 - a - 2 t of the kernel.
     """
     flipped = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    return [np.ascontiguousarray(flipped[row::STRIDE, column::STRIDE]) for row, column in PHASES]
+    return [flipped[row::STRIDE, column::STRIDE] for row, column in PHASES]
