@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 from ml_collections import config_flags
 
-from tfpose.command_line import run_program
-from tfpose.evaluation.box_flags import BOX_FLAGS, box_settings, define_box_flags
 from tfpose.evaluation.flag_modes import OPTIONAL, choose_mode
-from tfpose.evaluation.tracker_flags import define_tracker_flags, parse_choices, tracker_from_flags
-from tfpose.startup_messages import start_tensorflow
+from tfpose.flags.box_flags import BOX_FLAGS, box_settings, define_box_flags
+from tfpose.flags.command_line import run_program
+from tfpose.flags.startup_messages import start_tensorflow
+from tfpose.flags.tracker_flags import define_tracker_flags, parse_choices, tracker_from_flags
 
 if TYPE_CHECKING:
     from tfpose.data.records import RecordTable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tfpose.evaluation.scoring import ScoringSettings
     from tfpose.evaluation.single_network import TrainedNetwork
     from tfpose.evaluation.splits import SplitPrediction
-    from tfpose.evaluation.tracker_flags import TrackerChoice
+    from tfpose.tracking.choice import TrackerChoice
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
@@ -261,7 +261,7 @@ def detect() -> None:
     start_tensorflow()
     from tfpose.data.records import read_table
     from tfpose.evaluation.detection import evaluate_detector
-    from tfpose.inference.keypoint_system import choose_skeleton
+    from tfpose.skeletons import choose_skeleton
 
     config = FLAGS.config
     split = FLAGS.split or config.data.validation_split

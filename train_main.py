@@ -13,8 +13,8 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from tfpose.command_line import run_program
-from tfpose.startup_messages import start_tensorflow
+from tfpose.flags.command_line import run_program
+from tfpose.flags.startup_messages import start_tensorflow
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment; see configs/.", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and logs; a run in it is continued.")
@@ -65,8 +65,10 @@ def compose_two_stage(config: ConfigDict, records: Records) -> dict[str, Any]:
     """Model, loss, data and hooks of the keypoint network on crops of people."""
     from tfpose.data.augmentation import Augmentation
     from tfpose.data.person_crops import PersonCrops
-    from tfpose.inference.keypoint_system import build_keypoint_system, choose_skeleton, write_keypoint_system
+    from tfpose.inference.keypoint_system import build_keypoint_system, write_keypoint_system
+    from tfpose.skeletons import choose_skeleton
     from tfpose.training import two_stage
+    from tfpose.training.batches import make_dataset
     from tfpose.training.loop import Hooks
 
     skeleton = choose_skeleton(config.skeleton, records["train"].skeleton)
@@ -80,7 +82,7 @@ def compose_two_stage(config: ConfigDict, records: Records) -> dict[str, Any]:
     return {
         "build_model": system.build_network,
         "compute_loss": two_stage.build_loss(build_targets, system.normalization, **config.loss),
-        "make_dataset": functools.partial(two_stage.make_dataset, people, config.batch_size),
+        "make_dataset": functools.partial(make_dataset, people, config.batch_size),
         "hooks": Hooks(
             describe=functools.partial(write_keypoint_system, system=system),
             initialize=initialize,
@@ -99,18 +101,18 @@ def compose_single_network(config: ConfigDict, records: Records) -> dict[str, An
     """Model, loss, data and hooks of the single heatmap network on whole frames."""
     from tfpose.data.frame_augmentation import FrameAugmentation
     from tfpose.data.whole_frames import WholeFrames
-    from tfpose.inference.keypoint_system import choose_skeleton
-    from tfpose.inference.person_scores import score_poses
+    from tfpose.evaluation.person_scores import score_poses
     from tfpose.inference.single_network import predict_frames
     from tfpose.inference.single_network_system import (
         build_inference_parts,
         build_single_network_system,
         write_single_network_system,
     )
+    from tfpose.skeletons import choose_skeleton
     from tfpose.training import single_network
+    from tfpose.training.batches import make_dataset
     from tfpose.training.loop import Hooks
     from tfpose.training.single_network_start import build_initializer
-    from tfpose.training.two_stage import make_dataset
 
     skeleton = choose_skeleton(config.skeleton, records["train"].skeleton)
     system = build_single_network_system(skeleton, config.network.to_dict(), config.inference.to_dict())
@@ -143,12 +145,12 @@ def compose_keypoint_rcnn(config: ConfigDict, records: Records) -> dict[str, Any
     """Model, loss, data and hooks of the person detector on whole images."""
     from tfpose.data.detection_images import DetectionImages, DetectionInput
     from tfpose.inference.keypoint_rcnn_system import keypoint_rcnn_settings, write_keypoint_rcnn_settings
-    from tfpose.inference.keypoint_system import choose_skeleton
     from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
     from tfpose.models.keypoint_rcnn.sampling import SamplingSettings
+    from tfpose.skeletons import choose_skeleton
     from tfpose.training import keypoint_rcnn
+    from tfpose.training.batches import make_dataset
     from tfpose.training.loop import Hooks
-    from tfpose.training.two_stage import make_dataset
 
     skeleton = choose_skeleton(config.skeleton, records["train"].skeleton)
     settings = keypoint_rcnn_settings({**config.network.to_dict(), "num_joints": skeleton.num_joints})

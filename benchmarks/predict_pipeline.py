@@ -26,12 +26,12 @@ import cv2
 import numpy as np
 
 from tfpose.boxes import around_keypoints
-from tfpose.evaluation.tracker_flags import TrackerChoice
 from tfpose.poses import Poses
 from tfpose.prediction.background import Background
 from tfpose.prediction.run import PredictionSettings, predict_source
 from tfpose.prediction.sources import Video
 from tfpose.skeletons import COCO17
+from tfpose.tracking.choice import TrackerChoice
 
 GOAL_FRAMES_PER_SECOND = 100
 SIZE = (720, 1280)

@@ -28,8 +28,8 @@ from absl import app, flags, logging
 from data_prep.annotations import count_split
 from data_prep.source import Source
 from data_prep.synthetic.scenes import SceneOptions
-from tfpose.command_line import describe_error
-from tfpose.startup_messages import start_tensorflow
+from tfpose.flags.command_line import describe_error
+from tfpose.flags.startup_messages import start_tensorflow
 
 DATASETS = ("coco_keypoints", "posetrack17", "posetrack18", "posetrack21", "synthetic")
 

@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from tfpose.command_line import run_program
+from tfpose.flags.command_line import run_program
 
 _DATA = flags.DEFINE_string("data", None, "Folder of a dataset made by data_prep.build.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the pictures.")
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
     from tfpose.data.augmentation import NO_AUGMENTATION, Augmentation
     from tfpose.data.person_crops import PersonCrops
     from tfpose.data.records import read_table
-    from tfpose.inference.keypoint_system import choose_skeleton
+    from tfpose.skeletons import choose_skeleton
     from tfpose.training.two_stage import TargetSettings, build_target_function
 
     config = _CONFIG.value

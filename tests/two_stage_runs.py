@@ -10,11 +10,11 @@ import numpy as np
 from record_writing import synthetic_image, write_dataset
 from small_system import random_network, small_system
 
+from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
 from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
 from tfpose.inference.keypoint_system import KeypointSystem, write_keypoint_system
 from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
 from tfpose.skeletons import POSETRACK15
-from tfpose.training.checkpoints import BEST_WEIGHTS_NAME, write_weights
 
 SIZES = [(120, 160), (50, 90), (300, 200), (64, 96), (131, 77)]
 SEQUENCE = "000001_mpii_test"

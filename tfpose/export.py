@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from tfpose.command_line import run_program
-from tfpose.evaluation.box_flags import BOX_FLAGS, define_box_flags
 from tfpose.evaluation.tuned_settings import read_tuned_settings
-from tfpose.startup_messages import start_tensorflow
+from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
+from tfpose.flags.command_line import run_program
+from tfpose.flags.startup_messages import start_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -32,9 +32,9 @@ def main(argv: Sequence[str]) -> None:
     del argv
     # Here and not above: TensorFlow takes seconds to import, --help should not.
     start_tensorflow()
+    from tfpose.checkpoints import load_for_inference
     from tfpose.exporting.single_network import export_single_network
     from tfpose.inference import single_network_system
-    from tfpose.training.checkpoints import load_for_inference
 
     workdir = pathlib.Path(_WORKDIR.value)
     if (workdir / single_network_system.SYSTEM_FILE).is_file():

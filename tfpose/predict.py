@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-from tfpose.command_line import EXPECTED_ERRORS, describe_error
-from tfpose.evaluation.box_flags import BOX_FLAGS, define_box_flags
-from tfpose.evaluation.tracker_flags import NAME_FLAG, PREFIX, define_tracker_flags, tracker_from_flags
-from tfpose.startup_messages import start_tensorflow
+from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
+from tfpose.flags.command_line import EXPECTED_ERRORS, describe_error
+from tfpose.flags.startup_messages import start_tensorflow
+from tfpose.flags.tracker_flags import NAME_FLAG, PREFIX, define_tracker_flags, tracker_from_flags
+from tfpose.interruption import SignalWatch
 from tfpose.tracking.settings import setting_types
-from tfpose.training.interruption import SignalWatch
 
 if TYPE_CHECKING:
     from tfpose.prediction.model import ModelChoice
@@ -142,7 +142,7 @@ def _check_flags(inputs: Sequence[str]) -> None:
 
 
 def _model_choice() -> ModelChoice:
-    from tfpose.evaluation.detected_boxes import DETECTOR, BoxSettings
+    from tfpose.inference.detected_boxes import DETECTOR, BoxSettings
     from tfpose.prediction.model import ModelChoice
 
     boxes = None

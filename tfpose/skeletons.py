@@ -273,3 +273,13 @@ POSETRACK18 = skeleton_from_names(
     (*_BODY_LIMBS, *_POSETRACK_HEAD_LIMBS),
 )
 KNOWN_SKELETONS = {skeleton.joints: skeleton for skeleton in (COCO17, POSETRACK15, POSETRACK18)}
+SKELETONS_BY_NAME = {skeleton.name: skeleton for skeleton in KNOWN_SKELETONS.values()}
+
+
+def choose_skeleton(name: str, of_data: Skeleton) -> Skeleton:
+    """The skeleton called `name`; an empty name takes that of the data."""
+    if not name:
+        return of_data
+    if name not in SKELETONS_BY_NAME:
+        raise ValueError(f"skeleton must be '' (that of the data) or one of {sorted(SKELETONS_BY_NAME)}, got {name!r}")
+    return SKELETONS_BY_NAME[name]

@@ -9,7 +9,7 @@ import types
 import cv2
 import numpy as np
 
-from tfpose.startup_messages import held_back
+from tfpose.stderr_filter import held_back
 
 # What OpenCV's wheels can encode. VP8 is what browsers play.
 _CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}

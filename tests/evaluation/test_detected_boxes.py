@@ -15,7 +15,7 @@ from record_writing import synthetic_image, write_dataset
 
 from tfpose.coco import read_detections, write_detections
 from tfpose.data.records import read_table
-from tfpose.evaluation.detected_boxes import BoxSettings, detect_split, find_boxes, load_detector, suppress_people
+from tfpose.inference.detected_boxes import BoxSettings, detect_split, find_boxes, load_detector, suppress_people
 from tfpose.inference.person_keypoints import PersonBoxes
 from tfpose.skeletons import POSETRACK15, POSETRACK18
 

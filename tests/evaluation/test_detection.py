@@ -11,16 +11,17 @@ from keypoint_rcnn_cases import small_network
 from record_writing import synthetic_image, write_dataset
 from small_detector import SETTINGS, small_table
 
+from tfpose.checkpoints import write_weights
 from tfpose.coco import read_detections
 from tfpose.data.detection_images import read_picture
 from tfpose.data.records import read_table
+from tfpose.evaluation.box_scores import score_boxes
 from tfpose.evaluation.detection import evaluate_detector
 from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
 from tfpose.inference.person_detector import load_person_detector
-from tfpose.inference.table_people import TablePeople, build_find_function, find_table_people, score_boxes
+from tfpose.inference.table_people import TablePeople, build_find_function, find_table_people
 from tfpose.models.keypoint_rcnn.settings import DetectionSettings
 from tfpose.skeletons import COCO17, POSETRACK15
-from tfpose.training.checkpoints import write_weights
 
 PERMISSIVE = dataclasses.replace(SETTINGS, detections=DetectionSettings(score_threshold=0.02))
 

@@ -11,9 +11,9 @@ import pytest
 from posetrack_cases import mutate
 
 from tfpose.evaluation.retracking import track_file
-from tfpose.evaluation.tracker_flags import TrackerChoice
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack
 from tfpose.posetrack import read_posetrack
+from tfpose.tracking.choice import TrackerChoice
 
 NUM_MUTATIONS = 1000
 TRACKER = TrackerChoice("offline")

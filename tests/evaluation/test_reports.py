@@ -18,11 +18,11 @@ from tfpose.evaluation.report_splits import TrainingRun
 from tfpose.evaluation.report_videos import read_picture_below
 from tfpose.evaluation.scoring import ScoringSettings, score_folders
 from tfpose.evaluation.splits import SplitOutput, SplitPrediction, evaluate_split
-from tfpose.evaluation.tracker_flags import TrackerChoice
 from tfpose.poses import Poses, no_poses
 from tfpose.posetrack import write_posetrack18
 from tfpose.report.evaluation_file import read_evaluation
 from tfpose.skeletons import POSETRACK15
+from tfpose.tracking.choice import TrackerChoice
 
 
 def make_table(directory, is_video=True):

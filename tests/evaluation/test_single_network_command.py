@@ -14,9 +14,9 @@ import pytest
 from record_writing import synthetic_image, write_dataset
 from small_single_network import INFERENCE, NETWORK, random_pose_unet, small_single_network
 
+from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
 from tfpose.inference.single_network_system import write_single_network_system
 from tfpose.skeletons import POSETRACK15
-from tfpose.training.checkpoints import BEST_WEIGHTS_NAME, write_weights
 
 CONFIG = "--config=configs/single_network_posetrack18_mini.py"
 BROKEN, ALONE, IGNORED = "000001_mpii_test", "000002_mpii_test", "000003_mpii_test"

@@ -20,14 +20,14 @@ from tfpose.evaluation.single_network_search import (
     search_by_coordinates,
     search_thresholds,
 )
-from tfpose.evaluation.tracker_flags import TrackerChoice
 from tfpose.evaluation.tracker_search import describe_trials
 from tfpose.evaluation.tuned_settings import read_tuned_settings
+from tfpose.evaluation.video_sequences import ground_truth_sequences, sequences_from_poses
 from tfpose.inference.frame_peaks import Peaks, SingleNetworkSettings, select_people
-from tfpose.inference.results import ground_truth_sequences, sequences_from_poses
 from tfpose.json_files import write_json
 from tfpose.metrics.posetrack import evaluate_posetrack
 from tfpose.skeletons import POSETRACK15
+from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.tuning import Trial, expand_grid
 
 NUM_FRAMES = 6

@@ -12,12 +12,12 @@ from record_writing import synthetic_image, write_dataset
 from tfpose.data.records import read_table
 from tfpose.evaluation.scoring import ScoringSettings
 from tfpose.evaluation.splits import SplitOutput, SplitPrediction, evaluate_split
-from tfpose.evaluation.tracker_flags import TrackerChoice
-from tfpose.inference.results import ground_truth_sequences
+from tfpose.evaluation.video_sequences import ground_truth_sequences
 from tfpose.metrics.posetrack import PoseTrackOptions
 from tfpose.poses import Poses
 from tfpose.posetrack import NO_TRACK_ID, read_posetrack
 from tfpose.skeletons import COCO17, POSETRACK15
+from tfpose.tracking.choice import TrackerChoice
 
 NUM_FRAMES = 4
 

@@ -16,16 +16,16 @@ import tensorflow as tf
 import two_stage_runs
 from keypoint_rcnn_cases import SMALL
 
+from tfpose.checkpoints import load_for_inference
 from tfpose.data.picture_tensors import decode_picture
 from tfpose.data.records import read_table
-from tfpose.evaluation.detected_boxes import BoxSettings
 from tfpose.evaluation.two_stage import predict_split
 from tfpose.exporting.two_stage import trace
 from tfpose.exporting.two_stage_detector import TwoStageModule, export_two_stage
+from tfpose.inference.detected_boxes import BoxSettings
 from tfpose.inference.keypoint_system import read_keypoint_system, with_margin
 from tfpose.inference.person_detector import load_person_detector
 from tfpose.models.batch_norm import fold_batch_norm
-from tfpose.training.checkpoints import load_for_inference
 
 MARGIN = 7.0
 

@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 from keypoint_rcnn_cases import SMALL, random_images, small_network
 
+from tfpose.checkpoints import write_weights
 from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
 from tfpose.inference.person_detector import PersonDetector, detect_in_graph, load_person_detector
 from tfpose.models.keypoint_rcnn.detection import find_people
 from tfpose.models.keypoint_rcnn.settings import DetectionSettings
-from tfpose.training.checkpoints import write_weights
 
 SIZES = [(60, 90), (60, 90), (90, 60), (60, 90), (130, 70)]
 

@@ -6,9 +6,14 @@ from small_system import random_network, small_system, small_table
 
 from tfpose import coco
 from tfpose.data.person_crops import crop_matrices
+from tfpose.evaluation import person_scores
 from tfpose.evaluation.metrics_file import write_metrics
-from tfpose.inference import person_keypoints, person_scores, results
+from tfpose.evaluation.pose_drawings import write_pose_pictures
+from tfpose.evaluation.splits import write_coco_predictions
+from tfpose.evaluation.video_sequences import sequences_from_poses
+from tfpose.inference import person_keypoints
 from tfpose.inference.keypoint_system import read_keypoint_system, with_settings, write_keypoint_system
+from tfpose.inference.posetrack_joints import infer_head_joints
 from tfpose.inference.two_stage import predict_keypoints
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.poses import Poses
@@ -178,7 +183,7 @@ def test_udp_decoding_needs_udp_crops():
 def test_posetrack_files_hold_every_frame_and_person(table, system, tmp_path, file_format):
     people = person_keypoints.ground_truth_boxes(table)
     poses = person_keypoints.poses_by_image(table, people, *true_poses(table, people), system)
-    (sequence,) = results.sequences_from_poses(table, poses, POSETRACK15)
+    (sequence,) = sequences_from_poses(table, poses, POSETRACK15)
     assert sequence.name == "000001_mpii_test"
     write = {"2017": write_posetrack17, "2018": write_posetrack18}[file_format]
     write(tmp_path / "000001_mpii_test.json", sequence)
@@ -190,7 +195,7 @@ def test_posetrack_files_hold_every_frame_and_person(table, system, tmp_path, fi
 def test_coco_results_hold_every_person(table, system, tmp_path):
     people = person_keypoints.ground_truth_boxes(table)
     poses = person_keypoints.poses_by_image(table, people, *true_poses(table, people), system)
-    results.write_coco_predictions(tmp_path / "predictions.json", table, poses)
+    write_coco_predictions(tmp_path / "predictions.json", table, poses)
     entries = json.loads((tmp_path / "predictions.json").read_text())
     assert [entry["image_id"] for entry in entries] == [2, 3, 3, 4, 4, 4]
     assert len(entries[0]["keypoints"]) == 3 * 15
@@ -203,7 +208,7 @@ def test_head_joints_are_guessed_between_shoulders_and_face():
     for joint in ("left_eye", "right_eye", "left_ear", "right_ear"):
         keypoints[0, COCO17.index(joint)] = [50, 70]
     poses = Poses(keypoints, np.ones((1, 17)), np.ones(1), np.zeros((1, 4)), np.zeros(1, int))
-    guessed = results.infer_head_joints(poses, COCO17)
+    guessed = infer_head_joints(poses, COCO17)
     np.testing.assert_allclose(guessed.keypoints[0, POSETRACK15.index("head_bottom")], [50, 91])
     np.testing.assert_allclose(guessed.keypoints[0, POSETRACK15.index("head_top")], [50, 49])
 
@@ -211,7 +216,7 @@ def test_head_joints_are_guessed_between_shoulders_and_face():
 def test_pictures_are_drawn_for_evenly_spread_images(table, system, tmp_path):
     people = person_keypoints.ground_truth_boxes(table)
     poses = person_keypoints.poses_by_image(table, people, *true_poses(table, people), system)
-    results.write_pictures(tmp_path / "pictures", table, poses, POSETRACK15, 2, 0.2)
+    write_pose_pictures(tmp_path / "pictures", table, poses, POSETRACK15, 2, 0.2)
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["000000.jpg", "000003.jpg"]
 
 

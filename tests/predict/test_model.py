@@ -11,18 +11,18 @@ import two_stage_runs
 from small_single_network import random_pose_unet, small_single_network
 
 from tfpose import crops
+from tfpose.checkpoints import BEST_WEIGHTS_NAME, load_for_inference, write_weights
 from tfpose.data.picture_tensors import cut_crops_from_frame, cut_crops_tensor
-from tfpose.evaluation.detected_boxes import BoxSettings
 from tfpose.exporting.single_network import export_single_network
 from tfpose.exporting.system_file import EXTRA_FOLDER, SYSTEM_FILE, read_system_description
 from tfpose.exporting.two_stage import export_keypoint_network
 from tfpose.exporting.two_stage_detector import export_two_stage
+from tfpose.inference.detected_boxes import BoxSettings
 from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.inference.person_detector import load_person_detector
 from tfpose.inference.single_network_system import write_single_network_system
 from tfpose.prediction.model import ModelChoice, PoseModel, load_pose_model, load_saved_model
 from tfpose.skeletons import COCO17, POSETRACK15
-from tfpose.training.checkpoints import BEST_WEIGHTS_NAME, load_for_inference, write_weights
 
 SIZES = [(64, 96), (50, 90), (300, 200)]
 

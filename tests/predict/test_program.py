@@ -13,10 +13,10 @@ import pytest
 from small_single_network import random_pose_unet, small_single_network
 from video_cases import read_video, write_picture, write_video
 
+from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
 from tfpose.inference.single_network_system import write_single_network_system
 from tfpose.posetrack import read_posetrack
 from tfpose.prediction.sound import copy_sound
-from tfpose.training.checkpoints import BEST_WEIGHTS_NAME, write_weights
 
 
 @pytest.fixture(scope="module")

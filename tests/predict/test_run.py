@@ -10,13 +10,13 @@ import pytest
 from video_cases import HEIGHT, WIDTH, frame_color, people, read_video, write_picture, write_video
 
 from tfpose.coco import keypoint_results
-from tfpose.evaluation.tracker_flags import TrackerChoice
 from tfpose.posetrack import poses_from_frame, read_posetrack
 from tfpose.prediction.drawing import DrawingStyle
 from tfpose.prediction.outputs import VideoSink, check_output
 from tfpose.prediction.run import PredictionSettings, check_source, predict_source
 from tfpose.prediction.sources import FrameSpan, SourceFrame, Video, open_sources
 from tfpose.skeletons import COCO17, POSETRACK15, map_joints
+from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.video import track_video
 
 ALL = ("posetrack", "coco", "csv", "video")

@@ -18,17 +18,17 @@ import pytest
 from checkpoint_writers import WRITERS, Reduce, write_legacy, write_zip
 from record_writing import synthetic_image, write_dataset
 
+from tfpose.checkpoints import load_for_inference
+from tfpose.importing.conversion import convert_checkpoint
+from tfpose.importing.import_settings import ImportSettings, parse_size
+from tfpose.importing.pose_resnet_system import infer_system
 from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.models.pose_resnet import build_pose_resnet
 from tfpose.pretrained.checkpoint_files import read_checkpoint_file
-from tfpose.pretrained.conversion import convert_checkpoint
-from tfpose.pretrained.import_settings import ImportSettings, parse_size
 from tfpose.pretrained.pose_resnet import torch_names_of
-from tfpose.pretrained.pose_resnet_system import infer_system
 from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS, checkpoint_at, expected_scores
 from tfpose.pretrained.recognition import recognize
 from tfpose.skeletons import COCO17, POSETRACK15, POSETRACK18
-from tfpose.training.checkpoints import load_for_inference
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 # Of the maps' standard deviation; the mildest mistake moves them by 3e-2.

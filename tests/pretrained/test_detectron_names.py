@@ -11,10 +11,12 @@ import shutil
 import numpy as np
 import pytest
 
+from tfpose.checkpoints import load_for_inference
+from tfpose.importing.conversion import convert_checkpoint
+from tfpose.importing.import_settings import ImportSettings
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
 from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.settings import RESNET50
-from tfpose.pretrained.conversion import convert_checkpoint
 from tfpose.pretrained.detectron import (
     convert_blobs,
     detectron2_name,
@@ -22,11 +24,9 @@ from tfpose.pretrained.detectron import (
     select_blobs,
     select_weights,
 )
-from tfpose.pretrained.import_settings import ImportSettings
 from tfpose.pretrained.keypoint_rcnn import read_keypoint_rcnn
 from tfpose.pretrained.keypoint_rcnn_weights import detectron2_names_of
 from tfpose.pretrained.recognition import Recognized
-from tfpose.training.checkpoints import load_for_inference
 
 STATISTICS = ("running_mean", "running_var")
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keypoint_rcnn_cases import small_network
 from small_detector import INPUT, SAMPLING, SETTINGS, small_table
 
+from tfpose.checkpoints import write_weights
 from tfpose.data.detection_images import DetectionImages
 from tfpose.data.pictures import decode_window
 from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
@@ -24,9 +25,8 @@ from tfpose.models.keypoint_rcnn.objective import compute_losses
 from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET
 from tfpose.skeletons import POSETRACK15
 from tfpose.training import keypoint_rcnn
-from tfpose.training.checkpoints import write_weights
+from tfpose.training.batches import make_dataset
 from tfpose.training.loop import OptimizationSettings, RunSettings, build_strategy, train
-from tfpose.training.two_stage import make_dataset
 
 BOX_TERMS = ("anchor_classes", "anchor_boxes", "classes", "boxes")
 

@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 import toy_run
 
-from tfpose.training import checkpoints
+from tfpose import checkpoints
 from tfpose.training.distribution import build_strategy, is_chief
 from tfpose.training.loop import OptimizationSettings, RunSettings, train
 

@@ -12,8 +12,9 @@ import tensorflow as tf
 import toy_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tfpose import checkpoints
 from tfpose.data.step_batches import without_autotuning
-from tfpose.training import checkpoints, step
+from tfpose.training import step
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, build_strategy, train
 from tfpose.training.optimization import build_optimizer
 

@@ -12,7 +12,7 @@ import sys
 import pytest
 import toy_run
 
-from tfpose.training import checkpoints
+from tfpose import checkpoints
 
 PROGRAM = pathlib.Path(toy_run.__file__)
 STEPS = 120

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from small_system import random_network, small_system
 
+from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
 from tfpose.crops import Normalization
 from tfpose.inference.keypoint_system import write_keypoint_system
 from tfpose.inference.single_network_system import build_single_network_system
 from tfpose.models.pose_unet import normalize_images
 from tfpose.skeletons import COCO17, POSETRACK15
-from tfpose.training.checkpoints import BEST_WEIGHTS_NAME, write_weights
 from tfpose.training.single_network_start import adapt_to_normalization, build_initializer
 
 NETWORK = {

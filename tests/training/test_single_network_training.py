@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from record_writing import synthetic_image, write_dataset
 
+from tfpose.checkpoints import load_for_inference
 from tfpose.data.frame_augmentation import PAYER2017_AUGMENTATION, FrameAugmentation
 from tfpose.data.records import read_table
 from tfpose.data.whole_frames import WholeFrames
@@ -22,9 +23,8 @@ from tfpose.inference.single_network_system import build_single_network_system, 
 from tfpose.models.pose_unet import PoseUnetSettings, build_pose_unet
 from tfpose.skeletons import POSETRACK15
 from tfpose.training import single_network
-from tfpose.training.checkpoints import load_for_inference
+from tfpose.training.batches import make_dataset
 from tfpose.training.loop import OptimizationSettings, RunSettings, build_strategy, train
-from tfpose.training.two_stage import make_dataset
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 CONFIGS = (

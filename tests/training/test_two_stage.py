@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 from small_system import SETTINGS, random_network, small_system, small_table
 
+from tfpose.checkpoints import write_weights
 from tfpose.data.augmentation import Augmentation
 from tfpose.data.person_crops import PersonCrops
 from tfpose.inference.keypoint_system import write_keypoint_system
-from tfpose.training import two_stage
-from tfpose.training.checkpoints import write_weights
+from tfpose.training import batches, two_stage
 from tfpose.training.loop import OptimizationSettings, RunSettings, build_strategy, train
 
 GLOBAL_BATCH = 4
@@ -107,7 +107,7 @@ def test_batch_that_does_not_divide_among_replicas_is_an_error(table):
     people = PersonCrops(table, system.skeleton, system.crop)
     context = tf.distribute.InputContext(1, 0, 3)
     with pytest.raises(ValueError, match="batch_size must divide among 3 replicas, got 4"):
-        two_stage.make_dataset(people, GLOBAL_BATCH, 0, context)
+        batches.make_dataset(people, GLOBAL_BATCH, 0, context)
 
 
 def test_exactly_one_kind_of_first_weights_must_be_chosen():
@@ -136,7 +136,7 @@ def losses_by_step(directory, strategy, table, synchronize):
         strategy=strategy,
         build_model=system.build_network,
         compute_loss=two_stage.build_loss(build_targets(system), system.normalization),
-        make_dataset=functools.partial(two_stage.make_dataset, people, GLOBAL_BATCH),
+        make_dataset=functools.partial(batches.make_dataset, people, GLOBAL_BATCH),
         workdir=directory,
         # The rate of fine-tuning (Honda et al., 2018). Adam divides small gradients by their size, so at ten times the
         # rate it drives two runs apart that differ in the last bit of a sum.

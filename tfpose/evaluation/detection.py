@@ -7,16 +7,17 @@ import pathlib
 from typing import Any
 
 from tfpose import __version__
+from tfpose.checkpoints import load_for_inference
 from tfpose.coco import write_detections
 from tfpose.data.records import RecordTable
-from tfpose.evaluation.detected_boxes import DETECTIONS_FILE
+from tfpose.evaluation.box_scores import score_boxes
 from tfpose.evaluation.metrics_file import write_metrics
+from tfpose.evaluation.person_scores import score_poses
+from tfpose.inference.detected_boxes import DETECTIONS_FILE
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
-from tfpose.inference.person_scores import score_poses
-from tfpose.inference.table_people import build_find_function, find_table_people, poses_by_image, score_boxes
+from tfpose.inference.table_people import build_find_function, find_table_people, poses_by_image
 from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
 from tfpose.skeletons import Skeleton
-from tfpose.training.checkpoints import load_for_inference
 
 
 def evaluate_detector(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from absl import flags
 
-from tfpose.evaluation.box_flags import BOX_FLAGS
-from tfpose.evaluation.tracker_flags import NAME_FLAG, PREFIX
+from tfpose.flags.box_flags import BOX_FLAGS
+from tfpose.flags.tracker_flags import NAME_FLAG, PREFIX
 from tfpose.tracking.settings import setting_types
 
 _TRACKER = (NAME_FLAG, *(PREFIX + name for name in setting_types()))

@@ -1,4 +1,4 @@
-"""metrics.json: the figures of an evaluation, and what they are of. NumPy only."""
+"""metrics.json and the lines on a terminal: the metrics of an evaluation, and what they are of. NumPy only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfpose.json_files import write_json
+from tfpose.metrics.keypoints import CorrectKeypoints
+from tfpose.skeletons import Skeleton
 
 METRICS_FILE = "metrics.json"
+CORRECT_KEYPOINTS_TITLES = {"pck": "PCK@0.2 of the torso diagonal", "pckh": "PCKh@0.5 of the head's size"}
 
 
 def write_metrics(directory: str | pathlib.Path, metrics: Mapping[str, Any]) -> pathlib.Path:
@@ -28,3 +31,24 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def describe_correct_keypoints(counts: CorrectKeypoints, skeleton: Skeleton) -> dict[str, Any]:
+    """PCK as an entry of metrics.json, in percent."""
+    per_joint = {joint: 100 * float(share) for joint, share in zip(skeleton.joints, counts.per_joint, strict=True)}
+    return {
+        "total": 100 * counts.over_all_keypoints,
+        "mean_over_joints": 100 * counts.mean_over_joints,
+        "joints": per_joint,
+    }
+
+
+def format_metrics(metrics: Mapping[str, Any]) -> str:
+    """The figures as lines for a terminal."""
+    lines = ["COCO keypoints (object keypoint similarity), percent"]
+    lines.append("  " + "  ".join(f"{name} {value:.1f}" for name, value in metrics["coco"].items()))
+    for name, title in CORRECT_KEYPOINTS_TITLES.items():
+        if name in metrics:
+            lines.append(f"{title}: {metrics[name]['total']:.1f} over all keypoints")
+            lines.append("  " + "  ".join(f"{joint} {share:.1f}" for joint, share in metrics[name]["joints"].items()))
+    return "\n".join(lines)

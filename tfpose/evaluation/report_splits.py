@@ -14,7 +14,7 @@ from tfpose.data.pictures import decode_window
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.report_pictures import Candidate, DrawnPeople, write_gallery
 from tfpose.evaluation.report_videos import LOWEST_SCORE
-from tfpose.inference.results import rows_by_sequence
+from tfpose.evaluation.video_sequences import rows_by_sequence
 from tfpose.oks import object_keypoint_similarity
 from tfpose.poses import Poses
 from tfpose.report.evaluation_file import Evaluation

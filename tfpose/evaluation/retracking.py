@@ -7,7 +7,6 @@ import functools
 import pathlib
 
 from tfpose.evaluation.progress import LateProgress
-from tfpose.evaluation.tracker_flags import TrackerChoice
 from tfpose.json_files import read_json
 from tfpose.metrics.posetrack import find_sequence_files
 from tfpose.posetrack import (
@@ -22,6 +21,7 @@ from tfpose.posetrack import (
 from tfpose.posetrack.columns import TRACK_ID_LIMIT
 from tfpose.processes import choose_num_processes, map_forked
 from tfpose.skeletons import POSETRACK18
+from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.video import track_video
 
 # Below the output folder.

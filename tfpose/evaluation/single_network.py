@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.metrics_file import without_nan
 from tfpose.evaluation.progress import LateProgress
@@ -24,8 +25,8 @@ from tfpose.evaluation.single_network_search import (
 from tfpose.evaluation.splits import SplitPrediction
 from tfpose.evaluation.tracker_search import TUNING_FILE, describe_trials
 from tfpose.evaluation.tuned_settings import TUNED_INFERENCE
+from tfpose.evaluation.video_sequences import ground_truth_sequences, rows_by_sequence, sequences_from_poses
 from tfpose.inference.frame_peaks import Peaks
-from tfpose.inference.results import ground_truth_sequences, rows_by_sequence, sequences_from_poses
 from tfpose.inference.single_network import (
     FrameNetwork,
     PersonNetwork,
@@ -47,7 +48,6 @@ from tfpose.poses import no_poses
 from tfpose.posetrack import PoseSequence
 from tfpose.processes import num_cores
 from tfpose.tracking.tuning import Trial, expand_grid, format_trials
-from tfpose.training.checkpoints import load_for_inference
 
 BOXES = "around the joints that the single network found"
 # Fewer are done before another process has started.

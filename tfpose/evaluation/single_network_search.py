@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfpose.evaluation.tracker_flags import TrackerChoice, parse_choice, split_choices
+from tfpose.flags.tracker_flags import parse_choice, split_choices
 from tfpose.inference.frame_peaks import Peaks, SingleNetworkSettings, select_people
 from tfpose.inference.posetrack_joints import posetrack_poses
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
 from tfpose.poses import Poses
 from tfpose.posetrack import PoseSequence, frame_from_poses
 from tfpose.skeletons import Skeleton
+from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.settings import setting_types
 from tfpose.tracking.tuning import Trial, search_grid
 from tfpose.tracking.video import track_video

@@ -11,18 +11,24 @@ from typing import Any
 import numpy as np
 
 from tfpose import __version__
+from tfpose.coco import write_keypoint_results
 from tfpose.data.records import RecordTable
-from tfpose.evaluation.metrics_file import write_metrics
-from tfpose.evaluation.pose_videos import write_pose_videos
+from tfpose.evaluation.metrics_file import (
+    CORRECT_KEYPOINTS_TITLES,
+    describe_correct_keypoints,
+    format_metrics,
+    write_metrics,
+)
+from tfpose.evaluation.person_scores import score_poses
+from tfpose.evaluation.pose_drawings import write_pose_pictures, write_pose_videos
 from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.report_files import begin_evaluation, try_add_videos, write_report
 from tfpose.evaluation.report_splits import TrainingRun, add_photos, add_training, picture_reader
 from tfpose.evaluation.report_videos import ScoredVideos
 from tfpose.evaluation.retracking import PREDICTIONS_FOLDER, WRITERS, track_sequence
 from tfpose.evaluation.scoring import ScoringSettings, describe_scoring, print_report
-from tfpose.evaluation.tracker_flags import TrackerChoice
-from tfpose.inference import results
-from tfpose.inference.person_scores import score_poses
+from tfpose.evaluation.video_sequences import ground_truth_sequences, sequences_from_poses
+from tfpose.inference.posetrack_joints import infer_head_joints
 from tfpose.metrics.keypoints import CorrectKeypoints
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
 from tfpose.metrics.posetrack_figures import PoseTrackReport
@@ -30,6 +36,7 @@ from tfpose.poses import Poses
 from tfpose.posetrack import PoseSequence
 from tfpose.report.evaluation_file import Evaluation
 from tfpose.skeletons import POSETRACK15, Skeleton
+from tfpose.tracking.choice import TrackerChoice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,12 +118,12 @@ def evaluate_split(
     """
     metrics: dict[str, Any] = {"coco": score_poses(table, prediction.poses, prediction.skeleton)}
     for name, count in prediction.correct_keypoints.items():
-        metrics[name] = results.describe_correct_keypoints(count, prediction.skeleton)
+        metrics[name] = describe_correct_keypoints(count, prediction.skeleton)
     metrics["provenance"] = _describe(table, split, prediction) | ({} if run is None else run.describe())
     if output.infers_head_joints and any(table.images["sequence"]):
-        poses = [results.infer_head_joints(people, prediction.skeleton) for people in prediction.poses]
+        poses = [infer_head_joints(people, prediction.skeleton) for people in prediction.poses]
         prediction = dataclasses.replace(prediction, poses=poses, skeleton=POSETRACK15)
-    sequences = results.sequences_from_poses(table, prediction.poses, prediction.skeleton)
+    sequences = sequences_from_poses(table, prediction.poses, prediction.skeleton)
     scored = None
     if sequences:
         if tracker is not None:
@@ -129,11 +136,11 @@ def evaluate_split(
         if output.num_videos:
             _draw_videos(table, sequences, prediction.joint_threshold, output)
     else:
-        results.write_coco_predictions(output.directory / "predictions.json", table, prediction.poses)
+        write_coco_predictions(output.directory / "predictions.json", table, prediction.poses)
     if output.num_pictures:
         _draw(table, prediction, output)
     written = [write_metrics(output.directory, metrics)]
-    print(results.format_metrics(metrics))
+    print(format_metrics(metrics))
     if settings.has_page:
         evaluation = _begin_report(scored, output, metrics, run)
         written += write_report(_add_pictures(evaluation, table, prediction, scored, output, tracker))
@@ -150,7 +157,7 @@ def _begin_report(
     else:
         rule = scored.options.tie_rule
         evaluation = begin_evaluation(output.directory, scored.report, metrics["provenance"], rule)
-    measures = {name: metrics[name] for name in results.CORRECT_KEYPOINTS_TITLES if name in metrics}
+    measures = {name: metrics[name] for name in CORRECT_KEYPOINTS_TITLES if name in metrics}
     evaluation = dataclasses.replace(evaluation, coco=metrics["coco"], correct_keypoints=measures)
     return add_training(evaluation, run)
 
@@ -174,7 +181,7 @@ def _add_pictures(
 
 def _draw(table: RecordTable, prediction: SplitPrediction, output: SplitOutput) -> None:
     poses, skeleton, threshold = prediction.poses, prediction.skeleton, prediction.joint_threshold
-    results.write_pictures(output.directory / "pictures", table, poses, skeleton, output.num_pictures, threshold)
+    write_pose_pictures(output.directory / "pictures", table, poses, skeleton, output.num_pictures, threshold)
 
 
 def _draw_videos(
@@ -200,7 +207,7 @@ def _evaluate_videos(
         sequences = [_with_stand_in_ids(sequence) for sequence in sequences]
         options = dataclasses.replace(options, metrics=("ap",))
     try:
-        truth, needs_sequences = results.ground_truth_sequences(table), settings.per_sequence or settings.has_page
+        truth, needs_sequences = ground_truth_sequences(table), settings.per_sequence or settings.has_page
         report = evaluate_sequences(truth, sequences, options, needs_sequences)
     except ValueError as error:
         print(f"note: PoseTrack's figures are left out: {error}")
@@ -246,3 +253,12 @@ def track_sequences(sequences: Sequence[PoseSequence], tracker: TrackerChoice) -
 def _with_stand_in_ids(sequence: PoseSequence) -> PoseSequence:
     frames = (dataclasses.replace(frame, track_ids=np.arange(frame.num_people)) for frame in sequence.frames)
     return dataclasses.replace(sequence, frames=tuple(frames))
+
+
+def write_coco_predictions(path: str | pathlib.Path, table: RecordTable, poses: Sequence[Poses]) -> None:
+    """Writes the poses of all images as COCO keypoint"""
+    image_ids = np.repeat(table.images["image_id"], [len(people) for people in poses])
+    columns = [
+        np.concatenate([getattr(people, name) for people in poses]) for name in ("keypoints", "joint_scores", "scores")
+    ]
+    write_keypoint_results(path, image_ids, *columns)

@@ -12,11 +12,11 @@ from tfpose import __version__
 from tfpose.evaluation.metrics_file import without_nan
 from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.retracking import read_predictions, track_sequence
-from tfpose.evaluation.tracker_flags import TrackerChoice, json_setting
 from tfpose.json_files import write_json
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences, pair_files
 from tfpose.posetrack import PoseSequence, read_posetrack
 from tfpose.processes import num_cores
+from tfpose.tracking.choice import TrackerChoice, json_setting
 from tfpose.tracking.tuning import Trial, expand_grid, format_trials, search_grid
 
 TUNING_FILE = "tuning.json"

@@ -7,9 +7,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from tfpose.evaluation.tracker_flags import TrackerChoice
 from tfpose.inference.frame_peaks import SingleNetworkSettings
 from tfpose.json_files import read_json
+from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.settings import NAMED_SETTINGS, setting_types
 
 # What a search on the single network finds or takes for granted; the rest has no part in it.

@@ -7,14 +7,14 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
-from tfpose.evaluation.detected_boxes import BoxSettings, find_boxes
+from tfpose.evaluation.person_scores import count_correct_keypoints
 from tfpose.evaluation.splits import SplitPrediction
+from tfpose.inference.detected_boxes import BoxSettings, find_boxes
 from tfpose.inference.keypoint_system import read_keypoint_system, with_margin, with_settings
 from tfpose.inference.person_keypoints import build_keypoint_function, poses_by_image, predict_people
-from tfpose.inference.person_scores import count_correct_keypoints
 from tfpose.models.batch_norm import fold_batch_norm
-from tfpose.training.checkpoints import load_for_inference
 
 
 def predict_split(

@@ -146,13 +146,3 @@ def with_margin(system: KeypointSystem, margin_pixels: float) -> KeypointSystem:
     if margin_pixels < 0:
         raise ValueError(f"the margin of crops must be 0 pixels or more, got {margin_pixels}")
     return dataclasses.replace(system, crop=dataclasses.replace(system.crop, margin_pixels=margin_pixels))
-
-
-def choose_skeleton(name: str, of_data: Skeleton) -> Skeleton:
-    """The skeleton called `name`; an empty name takes that of the data."""
-    known = {skeleton.name: skeleton for skeleton in skeletons.KNOWN_SKELETONS.values()}
-    if not name:
-        return of_data
-    if name not in known:
-        raise ValueError(f"skeleton must be '' (that of the data) or one of {sorted(known)}, got {name!r}")
-    return known[name]

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfpose.checkpoints import load_for_inference
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
 from tfpose.models.keypoint_rcnn.detection import find_people
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
-from tfpose.training.checkpoints import load_for_inference
 
 BoxesAndScores = tuple[np.ndarray, np.ndarray]
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tfpose.poses import Poses
 from tfpose.skeletons import POSETRACK15, Skeleton, map_joints
+
+# The eyes lie about halfway between chin and crown, the shoulders' line about as far below the chin as the eyes above.
+_NECK_FROM_SHOULDERS = 0.3
+_CROWN_BEYOND_FACE = 0.7
+_FACE_JOINTS = ("left_eye", "right_eye", "left_ear", "right_ear")
 
 
 def posetrack_poses(poses: Poses, skeleton: Skeleton) -> Poses:
@@ -16,3 +23,28 @@ def posetrack_poses(poses: Poses, skeleton: Skeleton) -> Poses:
         boxes=poses.boxes,
         track_ids=poses.track_ids,
     )
+
+
+def infer_head_joints(poses: Poses, skeleton: Skeleton) -> Poses:
+    """Poses in PoseTrack's skeleton with head_bottom and head_top, guessed from shoulders, eyes and ears of COCO's.
+
+    Honda et al., 2018 report 27.8 AP for the head of a network that knows COCO's joints alone: these joints do not
+    exist there. The guess is a fixed share of the way from the shoulders' middle to the face, and beyond it.
+
+    Raises:
+        ValueError: if the skeleton lacks shoulders, eyes or ears.
+    """
+    face = np.mean([poses.keypoints[:, skeleton.index(joint)] for joint in _FACE_JOINTS], axis=0)
+    shoulders = [skeleton.index(f"{side}_shoulder") for side in ("left", "right")]
+    middle = poses.keypoints[:, shoulders].mean(axis=1)
+    guesses = {
+        "head_bottom": middle + _NECK_FROM_SHOULDERS * (face - middle),
+        "head_top": face + _CROWN_BEYOND_FACE * (face - middle),
+    }
+    sources = [*shoulders, *(skeleton.index(joint) for joint in _FACE_JOINTS)]
+    score = poses.joint_scores[:, sources].mean(axis=1)
+    mapped = posetrack_poses(poses, skeleton)
+    for joint, position in guesses.items():
+        mapped.keypoints[:, POSETRACK15.index(joint)] = position
+        mapped.joint_scores[:, POSETRACK15.index(joint)] = score
+    return mapped

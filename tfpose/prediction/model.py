@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from tfpose.evaluation.detected_boxes import BoxSettings
 from tfpose.exporting.system_file import SystemDescription, read_system_description
 from tfpose.inference import keypoint_system, single_network_system
+from tfpose.inference.detected_boxes import BoxSettings
 from tfpose.poses import Poses
-from tfpose.skeletons import KNOWN_SKELETONS, Skeleton
+from tfpose.skeletons import SKELETONS_BY_NAME, Skeleton
 
 Arrays = Mapping[str, np.ndarray]
 FindPeople = Callable[[np.ndarray], Arrays]
@@ -152,16 +152,12 @@ def load_saved_model(directory: pathlib.Path, skeleton: str = "") -> PoseModel:
 def _describe(directory: pathlib.Path, skeleton: str) -> SystemDescription:
     description = read_system_description(directory)
     if description is None and not skeleton:
-        raise ValueError(f"{directory}: does not name its joints; give --skeleton={'|'.join(_skeletons())}")
+        raise ValueError(f"{directory}: does not name its joints; give --skeleton={'|'.join(SKELETONS_BY_NAME)}")
     if not skeleton:
         return description
-    if skeleton not in _skeletons():
-        raise ValueError(f"--skeleton must be one of {', '.join(_skeletons())}, got {skeleton!r}")
-    return SystemDescription("", _skeletons()[skeleton], description.joint_threshold if description else 0.0)
-
-
-def _skeletons() -> dict[str, Skeleton]:
-    return {skeleton.name: skeleton for skeleton in KNOWN_SKELETONS.values()}
+    if skeleton not in SKELETONS_BY_NAME:
+        raise ValueError(f"--skeleton must be one of {', '.join(SKELETONS_BY_NAME)}, got {skeleton!r}")
+    return SystemDescription("", SKELETONS_BY_NAME[skeleton], description.joint_threshold if description else 0.0)
 
 
 def _choose_signature(loaded: Any, directory: pathlib.Path) -> FindPeople:
@@ -197,9 +193,9 @@ def _encode(frames: np.ndarray) -> list[bytes]:
 
 
 def _load_single_network(choice: ModelChoice) -> PoseModel:
+    from tfpose.checkpoints import load_for_inference
     from tfpose.export import read_tuned_system
     from tfpose.exporting.single_network import SingleNetworkModule
-    from tfpose.training.checkpoints import load_for_inference
 
     system = read_tuned_system(choice.directory, choice.tuned)
     network = system.build_network()
@@ -210,11 +206,11 @@ def _load_single_network(choice: ModelChoice) -> PoseModel:
 
 
 def _load_two_stage(choice: ModelChoice) -> PoseModel:
+    from tfpose.checkpoints import load_for_inference
     from tfpose.exporting.two_stage_detector import TwoStageModule
     from tfpose.inference.keras_hub_detector import PRESET_PREFIX
     from tfpose.inference.person_detector import load_person_detector
     from tfpose.models.batch_norm import fold_batch_norm
-    from tfpose.training.checkpoints import load_for_inference
 
     boxes = choice.boxes
     if boxes is None:

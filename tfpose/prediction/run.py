@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from tfpose.evaluation.tracker_flags import TrackerChoice
 from tfpose.poses import Poses
 from tfpose.prediction.background import Background
 from tfpose.prediction.drawing import DrawingStyle, PoseArtist
@@ -27,6 +26,7 @@ from tfpose.prediction.pipeline import (
 from tfpose.prediction.sound import copy_sound
 from tfpose.prediction.sources import Source
 from tfpose.skeletons import Skeleton
+from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.settings import NO_SMOOTHING
 from tfpose.tracking.smoothing import smooth_video
 from tfpose.tracking.tracker import Tracker

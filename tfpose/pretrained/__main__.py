@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-from tfpose.command_line import EXPECTED_ERRORS, describe_error
+from tfpose.flags.command_line import EXPECTED_ERRORS, describe_error
 
 if TYPE_CHECKING:
-    from tfpose.pretrained.import_settings import ImportSettings
+    from tfpose.importing.import_settings import ImportSettings
 
 _OUTPUT = flags.DEFINE_string(
     "output", None, "File to write, NAME.weights.h5; without it a public checkpoint is only fetched."
@@ -70,7 +70,7 @@ def _run(arguments: Sequence[str]) -> None:
         print(path)
         return
     # Here and not above: TensorFlow takes seconds to import, --help and downloads should not.
-    from tfpose.pretrained.conversion import convert_checkpoint
+    from tfpose.importing.conversion import convert_checkpoint
 
     convert_checkpoint(path, output, settings)
 
@@ -84,7 +84,7 @@ def _output_path() -> pathlib.Path | None:
 
 
 def _settings() -> ImportSettings:
-    from tfpose.pretrained.import_settings import ImportSettings, parse_size
+    from tfpose.importing.import_settings import ImportSettings, parse_size
 
     size = parse_size(_INPUT_SIZE.value) if _INPUT_SIZE.value else None
     return ImportSettings(size, _STRIDE_IN.value or "", _SKELETON.value or "", _DECODING.value or "")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tfpose.command_line import run_program
+from tfpose.flags.command_line import run_program
 from tfpose.report.evaluation_file import REPORT_DATA_FILE, Evaluation, read_evaluation
 from tfpose.report.overview import name_of_results, write_overview
 from tfpose.report.training import read_training_tables

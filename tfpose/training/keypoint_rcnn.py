@@ -13,9 +13,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
+from tfpose.evaluation.box_scores import score_table_people
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
-from tfpose.inference.table_people import build_find_function, find_table_people, score_table_people
+from tfpose.inference.table_people import build_find_function, find_table_people
 from tfpose.models.keypoint_rcnn.images import normalize_images
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.objective import compute_losses
@@ -23,7 +25,6 @@ from tfpose.models.keypoint_rcnn.sampling import SamplingSettings
 from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET, KeypointRcnnSettings
 from tfpose.pretrained.keypoint_rcnn_trunk import load_trunk
 from tfpose.skeletons import Skeleton
-from tfpose.training.checkpoints import load_for_inference
 from tfpose.visualization import draw_pose, tile_pictures
 
 Batch = Mapping[str, tf.Tensor]

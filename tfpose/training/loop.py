@@ -19,9 +19,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tfpose.training import checkpoints
+from tfpose import checkpoints
+from tfpose.interruption import SignalWatch
 from tfpose.training.distribution import build_strategy, count_processes, is_chief
-from tfpose.training.interruption import SignalWatch
 from tfpose.training.optimization import (
     LossScale,
     MovingAverage,

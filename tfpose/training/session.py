@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfpose.training import checkpoints
+from tfpose import checkpoints
+from tfpose.interruption import SignalWatch, TrainingInterrupted
 from tfpose.training.distribution import count_processes, is_chief
-from tfpose.training.interruption import SignalWatch, TrainingInterrupted
 from tfpose.training.progress import RunLog, ScalarWindow, Throughput
 from tfpose.training.step import Batch, TrainingState
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from tfpose.checkpoints import load_for_inference
 from tfpose.crops import Normalization
 from tfpose.inference.keypoint_system import SYSTEM_FILE, read_keypoint_system
 from tfpose.inference.single_network_system import SingleNetworkSystem
@@ -15,7 +16,6 @@ from tfpose.models.pose_resnet import HEATMAP_LAYER, build_pose_resnet
 from tfpose.models.pose_unet import JOINT_LAYER, PoseUnet, PoseUnetSettings, normalize_images
 from tfpose.pretrained.imagenet import load_imagenet_encoder
 from tfpose.pretrained.pose_resnet import transfer_weights
-from tfpose.training.checkpoints import load_for_inference
 
 _STEM_CONVOLUTION = "stem_conv"
 _STEM_NORMALIZATION = "stem_bn"

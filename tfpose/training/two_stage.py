@@ -12,18 +12,17 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose import geometry
+from tfpose.checkpoints import load_for_inference
 from tfpose.crops import CropSettings, Normalization
-from tfpose.data.person_crops import PersonCrops
 from tfpose.data.records import RecordTable
+from tfpose.evaluation.person_scores import score_people
 from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
 from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_system
 from tfpose.inference.person_keypoints import build_keypoint_function, ground_truth_boxes, predict_people
-from tfpose.inference.person_scores import score_people
 from tfpose.losses import hard_joint_weights, heatmap_mse
 from tfpose.pretrained.imagenet import load_imagenet_encoder
 from tfpose.pretrained.pose_resnet import transfer_weights
 from tfpose.skeletons import Skeleton
-from tfpose.training.checkpoints import load_for_inference
 from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
 
 Batch = dict[str, tf.Tensor]
@@ -39,23 +38,6 @@ class TargetSettings:
     sigma_cells: float = 3.0
     centers: str = "subcell"
     cutoff_sigmas: float | None = None
-
-
-def make_dataset(
-    people: PersonCrops, batch_size: int, start_step: int, context: tf.distribute.InputContext
-) -> tf.data.Dataset:
-    """Batches for the replicas of one worker, see `training.loop.train`; `batch_size` is that of all replicas.
-
-    Raises:
-        ValueError: if the batch does not divide among the replicas.
-    """
-    num_replicas = context.num_replicas_in_sync
-    if batch_size % num_replicas:
-        raise ValueError(f"batch_size must divide among {num_replicas} replicas, got {batch_size}")
-    per_worker = num_replicas // context.num_input_pipelines
-    first = context.input_pipeline_id * per_worker
-    replicas = range(first, first + per_worker)
-    return people.dataset(start_step, batch_size // num_replicas, num_replicas, replicas)
 
 
 def build_target_function(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from tfpose.data.pictures import decode_window
 from tfpose.data.records import RecordTable
-from tfpose.inference.results import rows_by_sequence
+from tfpose.evaluation.video_sequences import rows_by_sequence
+from tfpose.poses import Poses
 from tfpose.posetrack import PoseSequence, poses_from_frame
+from tfpose.skeletons import Skeleton
 from tfpose.video_files import VideoFileWriter
 from tfpose.visualization import draw_identities, draw_poses
 
@@ -53,3 +56,24 @@ def write_pose_videos(
                 picture = draw_poses(picture, poses, sequence.skeleton, joint_threshold)
                 writer.write(draw_identities(picture, poses, joint_threshold))
     return paths
+
+
+def write_pose_pictures(
+    directory: str | pathlib.Path,
+    table: RecordTable,
+    poses: Sequence[Poses],
+    skeleton: Skeleton,
+    count: int,
+    joint_threshold: float,
+) -> None:
+    """Draws the poses over `count` images, evenly spread over the table."""
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    chosen = np.unique(np.linspace(0, table.num_images - 1, min(count, table.num_images)).round().astype(int))
+    for row in chosen:
+        size = (0, 0, int(table.images["height"][row]), int(table.images["width"][row]))
+        picture = draw_poses(decode_window(table.read_image_bytes(row), size), poses[row], skeleton, joint_threshold)
+        name = pathlib.PurePosixPath(table.images["file_name"][row])
+        path = directory / "_".join(name.with_suffix(".jpg").parts[-2:])
+        if not cv2.imwrite(str(path), picture[..., ::-1]):
+            raise OSError(f"{path}: cannot write the picture")

@@ -9,19 +9,19 @@ import shutil
 
 import keras
 
+from tfpose.checkpoints import BEST_WEIGHTS_NAME, FINAL_WEIGHTS_NAME, list_checkpoints, write_weights
+from tfpose.importing.config_file import check_replaceable, format_config
+from tfpose.importing.import_settings import ImportSettings
+from tfpose.importing.pose_resnet_system import ImportedSystem, infer_system
 from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
 from tfpose.inference.keypoint_system import write_keypoint_system
 from tfpose.json_files import write_text
 from tfpose.pretrained.checkpoint_files import CheckpointFile, read_arrays, read_checkpoint_file
-from tfpose.pretrained.config_file import check_replaceable, format_config
 from tfpose.pretrained.download import sha256_of_file
-from tfpose.pretrained.import_settings import ImportSettings
 from tfpose.pretrained.keypoint_rcnn import read_keypoint_rcnn
 from tfpose.pretrained.pose_resnet import load_torch_arrays
-from tfpose.pretrained.pose_resnet_system import ImportedSystem, infer_system
 from tfpose.pretrained.public_checkpoints import expected_scores
 from tfpose.pretrained.recognition import DESCRIPTIONS, Recognized, recognize
-from tfpose.training.checkpoints import BEST_WEIGHTS_NAME, FINAL_WEIGHTS_NAME, list_checkpoints, write_weights
 
 WEIGHTS_SUFFIX = ".weights.h5"
 

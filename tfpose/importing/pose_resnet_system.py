@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD
+from tfpose.importing.import_settings import ImportSettings, checked_size
 from tfpose.inference.keypoint_system import KeypointSystem, build_keypoint_system
 from tfpose.json_files import read_json
 from tfpose.models.pose_resnet import BASIC_BLOCK_DEPTHS, BLOCKS_PER_STAGE, INPUT_STRIDE
-from tfpose.pretrained.import_settings import ImportSettings, checked_size
 from tfpose.pretrained.pose_resnet import canonical_torch_name
 from tfpose.pretrained.recognition import Recognized
 from tfpose.skeletons import (
@@ -24,6 +24,7 @@ from tfpose.skeletons import (
     KNOWN_SKELETONS,
     POSETRACK15,
     POSETRACK18,
+    SKELETONS_BY_NAME,
     Skeleton,
     skeleton_from_coco_category,
     skeleton_from_names,
@@ -217,7 +218,7 @@ def _can_flip(skeleton: Skeleton) -> bool:
 
 
 def _asked_skeleton(name: str, num_joints: int) -> Skeleton:
-    known = {skeleton.name: skeleton for skeleton in KNOWN_SKELETONS.values()}
+    known = SKELETONS_BY_NAME
     skeleton = known[name] if name in known else _read_skeleton(name, known)
     if skeleton.num_joints != num_joints:
         raise ValueError(

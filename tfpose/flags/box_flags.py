@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 if TYPE_CHECKING:
-    from tfpose.evaluation.detected_boxes import BoxSettings
+    from tfpose.inference.detected_boxes import BoxSettings
 
 BOX_FLAGS = ("detector", "detector_weights", "box_score_threshold", "box_nms", "box_extension_pixels")
 
@@ -52,7 +52,7 @@ def box_settings(values: flags.FlagValues) -> BoxSettings:
     Raises:
         ValueError: naming flags that do not go together.
     """
-    from tfpose.evaluation.detected_boxes import BoxSettings
+    from tfpose.inference.detected_boxes import BoxSettings
 
     return BoxSettings(
         values.boxes,

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tfpose.startup_messages import held_back
+from tfpose.stderr_filter import held_back
 
 EXPECTED = (
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",

@@ -1,4 +1,4 @@
-"""Keeps back what TensorFlow and OpenCV write at every use, so that a program's own lines are seen."""
+"""Keeps back what TensorFlow and OpenCV write to stderr at every use, so that a program's own lines are seen."""
 
 from __future__ import annotations
 
@@ -36,13 +36,3 @@ def held_back() -> Iterator[None]:
             for line in held:
                 if not _EXPECTED_LINES.match(line):
                     os.write(2, line)
-
-
-def start_tensorflow() -> None:
-    """Imports TensorFlow and looks for its devices, without its usual messages."""
-    if "tensorflow" in sys.modules:
-        return
-    with held_back():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()

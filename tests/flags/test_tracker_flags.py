@@ -7,8 +7,8 @@ import math
 import pytest
 from absl import flags
 
-from tfpose.evaluation import tracker_flags
-from tfpose.evaluation.tracker_flags import TrackerChoice, define_tracker_flags, parse_choices, tracker_from_flags
+from tfpose.flags import tracker_flags
+from tfpose.flags.tracker_flags import TrackerChoice, define_tracker_flags, parse_choices, tracker_from_flags
 from tfpose.tracking.settings import (
     NAMED_SETTINGS,
     NO_SMOOTHING,

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from tfpose.training import checkpoints
-from tfpose.training.checkpoints import Metadata
+from tfpose import checkpoints
+from tfpose.checkpoints import Metadata
 
 
 def build_model(filters: int = 2) -> keras.Model:

@@ -7,8 +7,8 @@ import signal
 import pytest
 import toy_run
 
-from tfpose.training import checkpoints
-from tfpose.training.interruption import SignalWatch, TrainingInterrupted
+from tfpose import checkpoints
+from tfpose.interruption import SignalWatch, TrainingInterrupted
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, build_strategy, train
 
 

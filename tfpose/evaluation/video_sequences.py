@@ -1,0 +1,91 @@
+"""The videos of a record table as PoseTrack sequences: what was predicted, and what is annotated."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfpose.data.records import RecordTable
+from tfpose.inference.posetrack_joints import posetrack_poses
+from tfpose.poses import Poses
+from tfpose.posetrack import Frame, PoseSequence, build_frame, frame_from_poses
+from tfpose.skeletons import POSETRACK15, Skeleton, map_joints
+
+
+def sequences_from_poses(table: RecordTable, poses: Sequence[Poses], skeleton: Skeleton) -> list[PoseSequence]:
+    """The poses of the videos of a table with the 15 joints of PoseTrack, every frame in it.
+
+    Args:
+        table: whose images the poses belong to.
+        poses: per image of the table.
+        skeleton: of the poses; joints go over by name.
+    """
+    return [
+        _build_sequence(name, [_predicted_frame(table, row, posetrack_poses(poses[row], skeleton)) for row in rows])
+        for name, rows in rows_by_sequence(table).items()
+    ]
+
+
+def rows_by_sequence(table: RecordTable) -> dict[str, list[int]]:
+    """The images of each video in the order of its frames; single photos are in none."""
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(table.images["sequence"]):
+        if name:
+            rows.setdefault(name, []).append(row)
+    return {name: sorted(members, key=lambda row: table.images["frame"][row]) for name, members in rows.items()}
+
+
+def _build_sequence(name: str, frames: Sequence[Frame]) -> PoseSequence:
+    return PoseSequence(name=name, skeleton=POSETRACK15, frames=tuple(frames), path=pathlib.Path(f"{name}.json"))
+
+
+def _predicted_frame(table: RecordTable, row: int, poses: Poses) -> Frame:
+    return frame_from_poses(
+        table.images["file_name"][row],
+        int(table.images["frame"][row]),
+        poses,
+        image_id=int(table.images["image_id"][row]),
+        image_size=(int(table.images["height"][row]), int(table.images["width"][row])),
+    )
+
+
+def ground_truth_sequences(table: RecordTable) -> list[PoseSequence]:
+    """The annotated videos of a table as ground truth for PoseTrack's figures; crowds are left out.
+
+    Raises:
+        ValueError: saying what the figures need and the annotations lack.
+    """
+    people = table.people
+    is_labeled = (people["visibility"] > 0).any(axis=1) & (people["is_crowd"] == 0)
+    lacks = {
+        "a head box": ~np.isfinite(people["head_box"]).all(axis=1),
+        "a track id": people["track_id"] < 0,
+    }
+    for what, is_lacking in lacks.items():
+        count = int((is_lacking & is_labeled).sum())
+        if count:
+            raise ValueError(f"{count} of {int(is_labeled.sum())} annotated people lack {what}")
+    return [
+        _build_sequence(name, [_annotated_frame(table, row, is_labeled) for row in rows])
+        for name, rows in rows_by_sequence(table).items()
+    ]
+
+
+def _annotated_frame(table: RecordTable, row: int, is_wanted: np.ndarray) -> Frame:
+    start, stop = table.first_person[row], table.first_person[row + 1]
+    rows = start + np.flatnonzero(is_wanted[start:stop])
+    people, joints = table.people, table.skeleton.joints
+    visibility = map_joints(people["visibility"][rows][..., None], joints, POSETRACK15.joints)[..., 0]
+    return build_frame(
+        table.images["file_name"][row],
+        int(table.images["frame"][row]),
+        keypoints=map_joints(people["keypoints"][rows], joints, POSETRACK15.joints),
+        visibility=visibility,
+        track_ids=people["track_id"][rows],
+        image_id=int(table.images["image_id"][row]),
+        is_labeled=bool(table.images["is_labeled"][row]),
+        head_boxes=people["head_box"][rows].astype(np.float64),
+        ignore_regions=tuple(region.astype(np.float64) for region in table.images["ignore_regions"][row]),
+    )

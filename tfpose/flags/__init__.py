@@ -1,0 +1,1 @@
+"""The command-line flags and habits that several programs share."""

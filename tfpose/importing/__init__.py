@@ -1,0 +1,1 @@
+"""Public checkpoints as work folders of this library: weights, description, config."""
