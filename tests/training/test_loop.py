@@ -282,7 +282,7 @@ def test_best_evaluation_is_kept(tmp_path: pathlib.Path, higher_is_better: bool,
 
 
 def test_unknown_best_metric_is_named(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match=r"best_metric must be one of the metrics \['ap'\]; found 'map'"):
+    with pytest.raises(ValueError, match=r"best_metric must be one of the metrics \['ap'\], got 'map'"):
         train_toy(tmp_path, hooks=Hooks(evaluate=lambda *_: {"ap": 1.0}), best_metric="map")
 
 
@@ -334,9 +334,9 @@ def test_batch_that_does_not_divide_is_an_error(tmp_path: pathlib.Path) -> None:
 
 
 def test_run_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match="total_steps must be at least 1; found 0"):
+    with pytest.raises(ValueError, match="total_steps must be at least 1, got 0"):
         RunSettings(total_steps=0)
-    with pytest.raises(ValueError, match="evaluate_every must be at least 1 or None; found 0"):
+    with pytest.raises(ValueError, match="evaluate_every must be at least 1 or None, got 0"):
         RunSettings(total_steps=1, evaluate_every=0)
 
 

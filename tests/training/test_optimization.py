@@ -14,6 +14,7 @@ from tfpose.training.optimization import (
     OptimizationSettings,
     StepwiseSchedule,
     build_optimizer,
+    update_variables,
 )
 
 
@@ -34,7 +35,7 @@ def test_cosine_falls_to_zero_and_stays_there() -> None:
     schedule = StepwiseSchedule(0.8, warmup_steps=2, cosine_steps=4)
     expected = [0.4, 0.8 * (1 + np.sqrt(0.5)) / 2, 0.4, 0.8 * (1 - np.sqrt(0.5)) / 2, 0.0, 0.0]
     np.testing.assert_allclose([float(schedule(s)) for s in range(6)], expected, rtol=1e-5, atol=1e-7)
-    with pytest.raises(ValueError, match="cosine_steps must be at least 1; found 0"):
+    with pytest.raises(ValueError, match="cosine_steps must be at least 1, got 0"):
         StepwiseSchedule(0.8, cosine_steps=0)
 
 
@@ -45,7 +46,7 @@ def test_schedule_survives_its_config() -> None:
 
 
 def test_negative_rates_are_refused() -> None:
-    with pytest.raises(ValueError, match="learning_rate, warmup_steps .* found -1"):
+    with pytest.raises(ValueError, match="learning_rate, warmup_steps .* got -1"):
         StepwiseSchedule(-1.0)
     with pytest.raises(ValueError, match="learning_rate_drops must not be negative"):
         StepwiseSchedule(1.0, ((-5, 0.1),))
@@ -61,18 +62,43 @@ def test_negative_rates_are_refused() -> None:
         ("optimizer", "sdg"),
         ("momentum", 1.0),
         ("weight_decay", -1.0),
-        # Of Adam, where a decay in the gradient would not be one.
-        ("weight_decay", 0.5),
     ],
 )
 def test_wrong_settings_are_named(setting: str, value: object) -> None:
-    with pytest.raises(ValueError, match=f"{setting} must be .*found .*{value}"):
+    with pytest.raises(ValueError, match=f"{setting} must be .*got .*{value}"):
         OptimizationSettings(0.1, **{setting: value})
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_weight_decay_requires_an_optimizer_that_decays(optimizer: str) -> None:
+    with pytest.raises(ValueError, match=f"weight_decay requires optimizer sgd or adamw, got '{optimizer}'"):
+        OptimizationSettings(0.1, optimizer=optimizer, weight_decay=0.5)
+
+
+def test_adamw_is_that_of_keras() -> None:
+    settings = OptimizationSettings(0.01, optimizer="adamw", weight_decay=0.3)
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(2, 5)).astype(np.float32)
+    gradients = rng.normal(size=(4, 2, 5)).astype(np.float32)
+    ours, theirs = (
+        [keras.Variable(value, name=name) for value, name in zip(start, ("kernel", "gamma"), strict=True)]
+        for _ in range(2)
+    )
+    optimizer = build_optimizer(settings, ours)
+    reference = keras.optimizers.AdamW(0.01, weight_decay=0.3)
+    reference.exclude_from_weight_decay(var_names=["gamma"])
+    for gradient in gradients:
+        update_variables(optimizer, [tf.constant(part) for part in gradient], ours)
+        optimizer.iterations.assign_add(1)
+        reference.apply([tf.constant(part) for part in gradient], theirs)
+    for variable, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(variable.numpy(), expected.numpy(), rtol=2e-6)
+    assert not np.allclose(ours[0].numpy(), start[0], atol=0.02)
 
 
 def test_options_that_the_update_would_ignore_are_refused() -> None:
     settings = OptimizationSettings(0.1, build_optimizer=functools.partial(keras.optimizers.Adam, global_clipnorm=1.0))
-    with pytest.raises(ValueError, match="must leave global_clipnorm off; found 1.0"):
+    with pytest.raises(ValueError, match="must leave global_clipnorm off, got 1.0"):
         build_optimizer(settings, [keras.Variable([1.0])])
 
 

@@ -24,7 +24,6 @@ def test_a_processor_that_multiplies_bfloat16_is_given_it(monkeypatch, tmp_path,
     monkeypatch.setattr(precision, "_CPU_INFO", path)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     assert choose_precision("auto") == expected
-    assert OptimizationSettings(0.1, precision="auto").precision == expected
 
 
 def test_single_precision_where_nothing_is_known(monkeypatch, tmp_path):
@@ -50,5 +49,5 @@ def test_a_graphics_card_decides_by_its_capability(monkeypatch, details, expecte
 
 def test_named_precisions_stay_and_others_are_refused():
     assert choose_precision("mixed_float16") == "mixed_float16"
-    with pytest.raises(ValueError, match="precision must be one of float32, .*auto; found 'half'"):
+    with pytest.raises(ValueError, match="precision must be one of float32, .*auto, got 'half'"):
         OptimizationSettings(0.1, precision="half")

@@ -1,4 +1,4 @@
-"""The keypoint network with all that must fit to it: skeleton, crop, normalisation, decoding."""
+"""The keypoint network with all that must fit it: skeleton, crop, normalization, decoding."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import keras
 
 from tfpose import skeletons
 from tfpose.crops import CropSettings, Normalization
+from tfpose.inference.keypoint_networks import DEFAULT_NETWORK, build_network, find_network
 from tfpose.inference.two_stage import KeypointSettings, SelectionSettings
 from tfpose.json_files import read_json, write_json
-from tfpose.models.pose_resnet import HEATMAP_STRIDE, build_pose_resnet
 from tfpose.skeletons import Skeleton
 
 SYSTEM_FILE = "keypoint_system.json"
@@ -21,15 +21,15 @@ SYSTEM_FILE = "keypoint_system.json"
 
 @dataclasses.dataclass(frozen=True)
 class KeypointSystem:
-    """Second stage of the two-stage system; training, evaluation and export are given the same one.
+    """Second stage of the two-stage system; training, evaluation and export share one.
 
     Attributes:
-        skeleton: of the network.
-        network: arguments of `build_pose_resnet` besides the number of joints.
-        crop: how boxes become crops; its size is the network's input size.
-        normalization: of crops.
-        keypoints: flip test and decoding.
-        selection: rescoring and suppression.
+        skeleton: Skeleton of the network.
+        network: Name and settings of the network, see `keypoint_networks`.
+        crop: How boxes become crops; the crop size is the network's input size.
+        normalization: How crops become the network's input.
+        keypoints: Flip test and decoding.
+        selection: Rescoring and suppression of poses.
     """
 
     skeleton: Skeleton
@@ -41,8 +41,10 @@ class KeypointSystem:
 
     @property
     def heatmap_size(self) -> tuple[int, int]:
+        """(height, width) of the heatmaps in cells."""
         height, width = self.crop.crop_size
-        return height // HEATMAP_STRIDE, width // HEATMAP_STRIDE
+        stride = find_network(self.network).heatmap_stride
+        return height // stride, width // stride
 
     def to_dict(self) -> dict:
         """A JSON-ready description; `keypoint_system_from_dict` reads it back."""
@@ -57,7 +59,7 @@ class KeypointSystem:
 
     def build_network(self) -> keras.Model:
         """A network with fresh weights."""
-        return build_pose_resnet(self.skeleton.num_joints, **self.network)
+        return build_network(self.skeleton.num_joints, self.network)
 
 
 def build_keypoint_system(
@@ -68,21 +70,22 @@ def build_keypoint_system(
     inference: Mapping[str, Any],
     selection: Mapping[str, Any],
 ) -> KeypointSystem:
-    """Builds the system from the sections of a config file.
+    """Builds the system from the sections of a config.
 
     Raises:
-        ValueError: if a decoding does not fit the crop's convention.
+        ValueError: A network or one of its settings is unknown, or the decoding does not fit the crop's convention.
     """
+    find_network(network)
     settings = KeypointSettings(**inference)
     crop_settings = CropSettings(crop_size=tuple(network["input_size"]), **crop)
     if settings.decoding == "udp" and crop_settings.convention != "udp":
         raise ValueError(
-            "inference.decoding=udp needs crop.convention=udp: the weights must have been trained with it, "
+            "inference.decoding=udp requires crop.convention=udp, with which the weights must have been trained, "
             f"got crop.convention={crop_settings.convention}"
         )
     return KeypointSystem(
         skeleton=skeleton,
-        network=dict(network),
+        network={"name": DEFAULT_NETWORK, **network},
         crop=crop_settings,
         normalization=Normalization(**normalization),
         keypoints=settings,
@@ -91,16 +94,16 @@ def build_keypoint_system(
 
 
 def write_keypoint_system(workdir: str | pathlib.Path, system: KeypointSystem) -> None:
-    """Leaves in a work folder what is needed to use its weights."""
+    """Writes the description of the system into a work folder, which makes its weights usable."""
     write_json(pathlib.Path(workdir) / SYSTEM_FILE, system.to_dict(), indent=2)
 
 
 def read_keypoint_system(workdir: str | pathlib.Path) -> KeypointSystem:
-    """The system that the weights in a work folder belong to.
+    """Reads the system that the weights in a work folder belong to.
 
     Raises:
-        FileNotFoundError: if the folder is not that of a run.
-        ValueError: if its description is damaged.
+        FileNotFoundError: The folder is not the work folder of a run.
+        ValueError: Its description is damaged.
     """
     path = pathlib.Path(workdir) / SYSTEM_FILE
     if not path.is_file():
@@ -109,7 +112,7 @@ def read_keypoint_system(workdir: str | pathlib.Path) -> KeypointSystem:
         values = read_json(path)
         return KeypointSystem(
             skeleton=skeletons.skeleton_from_dict(values["skeleton"]),
-            network={**values["network"], "input_size": tuple(values["network"]["input_size"])},
+            network={"name": DEFAULT_NETWORK, **_with_tuples(values["network"])},
             crop=_from_dict(CropSettings, values["crop"]),
             normalization=_from_dict(Normalization, values["normalization"]),
             keypoints=_from_dict(KeypointSettings, values["keypoints"]),
@@ -120,12 +123,16 @@ def read_keypoint_system(workdir: str | pathlib.Path) -> KeypointSystem:
 
 
 def _from_dict(kind: type, values: Mapping[str, Any]) -> Any:
-    # JSON has no tuples.
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    return kind(**_with_tuples(values))
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a JSON object, which has no tuples, as settings."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def with_settings(system: KeypointSystem, inference: Mapping[str, Any], selection: Mapping[str, Any]) -> KeypointSystem:
-    """The same network, its heatmaps read with other settings."""
+    """Returns the same network with other settings for reading its heatmaps."""
     values = system.to_dict()
     return build_keypoint_system(
         system.skeleton,
@@ -138,11 +145,11 @@ def with_settings(system: KeypointSystem, inference: Mapping[str, Any], selectio
 
 
 def with_margin(system: KeypointSystem, margin_pixels: float) -> KeypointSystem:
-    """The same network on crops that show so many image pixels more on every side of a box.
+    """Returns the same network with crops that reach `margin_pixels` image pixels beyond every side of a box.
 
     Raises:
-        ValueError: the margin is negative.
+        ValueError: The margin is negative.
     """
     if margin_pixels < 0:
-        raise ValueError(f"the margin of crops must be 0 pixels or more, got {margin_pixels}")
+        raise ValueError(f"the margin of crops must be at least 0 pixels, got {margin_pixels}")
     return dataclasses.replace(system, crop=dataclasses.replace(system.crop, margin_pixels=margin_pixels))

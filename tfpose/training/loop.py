@@ -28,6 +28,7 @@ from tfpose.training.optimization import (
     OptimizationSettings,
     build_optimizer,
 )
+from tfpose.training.precision import choose_precision
 from tfpose.training.session import Hooks, RunSettings, Session
 from tfpose.training.step import Batch, ComputeLoss, TrainingState, TrainStep
 
@@ -107,14 +108,15 @@ def _build_state(
     seed: int,
 ) -> TrainingState:
     keras.utils.set_random_seed(seed)
-    with strategy.scope(), _precision_policy(optimization.precision):
+    precision = choose_precision(optimization.precision)
+    with strategy.scope(), _precision_policy(precision):
         model = build_model()
         decay = optimization.ema_decay
         return TrainingState(
             model=model,
             optimizer=build_optimizer(optimization, model.trainable_variables),
             average=None if decay is None else MovingAverage(model.variables, decay),
-            loss_scale=LossScale() if optimization.precision == "mixed_float16" else None,
+            loss_scale=LossScale() if precision == "mixed_float16" else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""Optimisation: learning rate by step, loss scaling, averaged weights; and their settings."""
+"""How the weights move: optimizers, learning rate by step, loss scaling, averaged weights, and their settings."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import keras
 import tensorflow as tf
 
 from tfpose.training.adam import update_by_adam
 from tfpose.training.muon import Muon
-from tfpose.training.precision import choose_precision
-
-OPTIMIZERS = ("adam", "sgd", "muon")
+from tfpose.training.precision import PRECISIONS
 
 # The first updates would otherwise weigh the random initial weights for 1 / (1 - decay) steps.
 # Same ramp as tf.train.ExponentialMovingAverage with `num_updates`.
 _AVERAGE_RAMP_STEPS = 10
-# Scale and shift of a normalisation: towards 0 they would only make the layer after it work harder.
+# Scale and shift of a normalization layer: decay would only make the layer after it work harder.
 _NEVER_DECAYED = ("gamma", "beta")
 
 
@@ -29,28 +26,32 @@ class OptimizationSettings:
     """How the weights move.
 
     Attributes:
-        learning_rate: The base rate, reached after the warm-up.
-        learning_rate_drops: (step, factor) pairs: from that step on the rate is multiplied by factor.
-        cosine_steps: Steps over which the rate falls to 0 along half a cosine (Loshchilov and Hutter, 2016, equation
-            5), drops apart; None lets it stay.
-        warmup_steps: Steps over which the rate rises linearly to the base rate.
+        learning_rate: Base rate, reached after the warm-up.
+        learning_rate_drops: Pairs (step, factor): from that step on the rate is multiplied by the factor.
+        cosine_steps: Number of steps over which the rate falls to 0 along half a cosine (Loshchilov and Hutter, "SGDR",
+            2016, equation 5), besides the drops. None keeps the rate.
+        warmup_steps: Number of steps over which the rate rises linearly to the base rate.
         warmup_factor: Fraction of the base rate at which the warm-up begins.
-        optimizer: "adam" (Kingma and Ba, 2014), "sgd", see `MomentumDescent`, or "muon", see `Muon`.
-        momentum: Of "sgd" and "muon".
-        weight_decay: Of "sgd": this times the weight is added to its gradient, after clipping; not to that of
-            normalisations.
-        build_optimizer: Makes another optimizer from the schedule, e.g.
-            `functools.partial(keras.optimizers.Adam, beta_2=0.99)`, in place of the one that `optimizer` names.
-            Decay, clipping, averaging and accumulation are this library's own and must be left off in it.
-        gradient_clip_norm: Largest global norm of the gradient; None leaves gradients as they are.
-        ema_decay: Decay per step of the averaged weights, which evaluation and export then use;
-            None keeps no average.
-        accumulation_steps: Equal parts the batch of each replica is cut into, one in memory at a
-            time. Changes memory only: the gradient is that of the whole batch (except through batch
-            normalisation, whose statistics are those of a part).
-        precision: "float32", "mixed_float16" (with dynamic loss scaling), "mixed_bfloat16", or "auto", which becomes
-            the fastest of them here, see `choose_precision`.
+        optimizer: Name of the optimizer: "adam" (Kingma and Ba, 2014), "adamw" (Loshchilov and Hutter, "Decoupled
+            Weight Decay Regularization", 2017), "sgd", see `MomentumDescent`, or "muon", see `Muon`.
+        momentum: Momentum of "sgd" and "muon".
+        weight_decay: Decay of the weights, except for scales and shifts of normalization layers. "sgd" adds
+            weight_decay * weight to each gradient after clipping (L2 penalty). "adamw" subtracts rate * weight_decay *
+            weight from each weight (decoupled). The other optimizers require 0.
+        build_optimizer: Function from the schedule to another optimizer, for example
+            `functools.partial(keras.optimizers.Adam, beta_2=0.99)`; replaces `optimizer`. The optimizer must leave
+            decay, clipping, averaging and accumulation off, because the training loop does these.
+        gradient_clip_norm: Largest global norm of the gradient. None does not clip.
+        ema_decay: Decay per step of the averaged weights that evaluation and export then use. None keeps no average.
+        accumulation_steps: Number of equal parts into which the batch of each replica is cut. Only one part is in
+            memory at a time. The gradient is that of the whole batch, except that batch normalization takes its
+            statistics over one part.
+        precision: "float32", "mixed_float16" (with dynamic loss scaling), "mixed_bfloat16", or "auto" for the fastest
+            of them on this machine, see `choose_precision`.
         jit_compile: Whether XLA compiles the gradient and the update.
+
+    Raises:
+        ValueError: A setting is out of range.
     """
 
     learning_rate: float
@@ -58,7 +59,7 @@ class OptimizationSettings:
     cosine_steps: int | None = None
     warmup_steps: int = 0
     warmup_factor: float = 0.0
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimizer: str = "adam"
     momentum: float = 0.9
     weight_decay: float = 0.0
     build_optimizer: Callable[..., keras.optimizers.Optimizer] | None = None
@@ -69,21 +70,22 @@ class OptimizationSettings:
     jit_compile: bool = False
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; found {self.optimizer!r}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1); found {self.momentum}")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay must be at least 0; found {self.weight_decay}")
-        if self.weight_decay and (self.optimizer != "sgd" or self.build_optimizer is not None):
-            raise ValueError(f"weight_decay must be 0 but with optimizer sgd; found {self.weight_decay}")
-        object.__setattr__(self, "precision", choose_precision(self.precision))
-        if self.accumulation_steps < 1:
-            raise ValueError(f"accumulation_steps must be at least 1; found {self.accumulation_steps}")
-        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must be in [0, 1); found {self.ema_decay}")
-        if self.gradient_clip_norm is not None and not self.gradient_clip_norm > 0:
-            raise ValueError(f"gradient_clip_norm must be above 0; found {self.gradient_clip_norm}")
+        norm, average = self.gradient_clip_norm, self.ema_decay
+        rules = {
+            "optimizer": (self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
+            "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
+            "weight_decay": (self.weight_decay >= 0, "at least 0"),
+            "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+            "accumulation_steps": (self.accumulation_steps >= 1, "at least 1"),
+            "ema_decay": (average is None or 0 <= average < 1, "in [0, 1)"),
+            "gradient_clip_norm": (norm is None or norm > 0, "above 0"),
+        }
+        for name, (is_kept, rule) in rules.items():
+            if not is_kept:
+                raise ValueError(f"{name} must be {rule}, got {getattr(self, name)!r}")
+        if self.weight_decay and (self.build_optimizer or self.optimizer not in _DECAYING_OPTIMIZERS):
+            given = "build_optimizer" if self.build_optimizer else repr(self.optimizer)
+            raise ValueError(f"weight_decay requires optimizer {' or '.join(_DECAYING_OPTIMIZERS)}, got {given}")
 
 
 @keras.saving.register_keras_serializable("tfpose")
@@ -115,13 +117,13 @@ class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.cosine_steps = None if cosine_steps is None else int(cosine_steps)
         if min(self.base_rate, self.warmup_steps, self.warmup_factor) < 0:
             raise ValueError(
-                "learning_rate, warmup_steps and warmup_factor must not be negative; found "
+                "learning_rate, warmup_steps and warmup_factor must not be negative, got "
                 f"{base_rate}, {warmup_steps}, {warmup_factor}"
             )
         if any(step < 0 or factor < 0 for step, factor in self.drops):
-            raise ValueError(f"learning_rate_drops must not be negative; found {list(self.drops)}")
+            raise ValueError(f"learning_rate_drops must not be negative, got {list(self.drops)}")
         if self.cosine_steps is not None and self.cosine_steps < 1:
-            raise ValueError(f"cosine_steps must be at least 1; found {cosine_steps}")
+            raise ValueError(f"cosine_steps must be at least 1, got {cosine_steps}")
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
         """The rate (scalar float32) of the update with index `step`, counted from 0."""
@@ -196,12 +198,31 @@ def build_optimizer(settings: OptimizationSettings, variables: Sequence[keras.Va
     )
     if settings.build_optimizer is not None:
         optimizer = settings.build_optimizer(schedule)
-    elif settings.optimizer == "sgd":
-        optimizer = MomentumDescent(schedule, settings.momentum, settings.weight_decay)
-    elif settings.optimizer == "muon":
-        optimizer = Muon(schedule, settings.momentum)
+        _check_options(optimizer)
     else:
-        optimizer = keras.optimizers.Adam(schedule)
+        optimizer = OPTIMIZERS[settings.optimizer](settings, schedule)
+    optimizer.build(list(variables))
+    return optimizer
+
+
+def _build_adamw(settings: OptimizationSettings, schedule: StepwiseSchedule) -> keras.optimizers.Optimizer:
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=list(_NEVER_DECAYED))
+    return optimizer
+
+
+# A new optimizer is one entry here: from settings and schedule to the optimizer.
+OPTIMIZERS: dict[str, Callable[[OptimizationSettings, StepwiseSchedule], keras.optimizers.Optimizer]] = {
+    "adam": lambda _, schedule: keras.optimizers.Adam(schedule),
+    "adamw": _build_adamw,
+    "sgd": lambda settings, schedule: MomentumDescent(schedule, settings.momentum, settings.weight_decay),
+    "muon": lambda settings, schedule: Muon(schedule, settings.momentum),
+}
+_DECAYING_OPTIMIZERS = ("sgd", "adamw")
+
+
+def _check_options(optimizer: keras.optimizers.Optimizer) -> None:
+    """Raises a ValueError for options that the training loop does itself."""
     for option in (
         "weight_decay",
         "clipnorm",
@@ -212,9 +233,7 @@ def build_optimizer(settings: OptimizationSettings, variables: Sequence[keras.Va
         "gradient_accumulation_steps",
     ):
         if getattr(optimizer, option, None):
-            raise ValueError(f"build_optimizer must leave {option} off; found {getattr(optimizer, option)}")
-    optimizer.build(list(variables))
-    return optimizer
+            raise ValueError(f"build_optimizer must leave {option} off, got {getattr(optimizer, option)}")
 
 
 def update_variables(
@@ -230,7 +249,9 @@ def update_variables(
         variables: Those that the optimizer was built for.
     """
     rate = optimizer.learning_rate
-    if type(optimizer) is keras.optimizers.Adam and not optimizer.amsgrad:
+    if type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW) and not optimizer.amsgrad:
+        if optimizer.weight_decay:
+            _decay_weights(optimizer, variables, rate)
         slots = [optimizer._get_variable_index(variable) for variable in variables]
         moved = (
             (gradient, variable, optimizer._momentums[slot], optimizer._velocities[slot])
@@ -245,6 +266,14 @@ def update_variables(
         # neither in a condition nor in a compiled function.
         for gradient, variable in zip(gradients, variables, strict=True):
             optimizer.update_step(gradient, variable, rate)
+
+
+def _decay_weights(optimizer: keras.optimizers.AdamW, variables: Sequence[keras.Variable], rate: tf.Tensor) -> None:
+    """Moves each weight by rate * decay * weight towards 0 (Loshchilov and Hutter, 2017, Algorithm 2, line 12)."""
+    for variable in variables:
+        if variable.name not in _NEVER_DECAYED:
+            value = tf.convert_to_tensor(variable)
+            optimizer.assign_sub(variable, tf.cast(rate * optimizer.weight_decay, value.dtype) * value)
 
 
 class LossScale:

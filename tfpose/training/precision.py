@@ -23,7 +23,7 @@ def choose_precision(name: str) -> str:
         ValueError: `name` is unknown.
     """
     if name not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; found {name!r}")
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
     if name != "auto":
         return name
     gpus = tf.config.list_physical_devices("GPU")

@@ -1,0 +1,70 @@
+"""The networks that the two-stage system can use for its second stage, by name.
+
+A new network is a `build_<network>` function in a file of its own under `tfpose/models`, and an entry of `NETWORKS`.
+A config then names it as `network.name`; the other settings of the section `network` are the arguments of its function.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from tfpose.models.pose_resnet import HEATMAP_STRIDE, build_pose_resnet
+from tfpose.pretrained.imagenet import load_imagenet_encoder
+
+# Arguments of a build function that no config sets.
+NOT_SETTINGS = ("num_joints", "dtype", "name")
+DEFAULT_NETWORK = "pose_resnet"
+
+
+@dataclasses.dataclass(frozen=True)
+class KeypointNetwork:
+    """A kind of network from normalized crops to one heatmap per joint.
+
+    Attributes:
+        build: Function from the number of joints J and the settings, which include `input_size` (height, width) in
+            pixels, to a model from images [B, H, W, 3] to heatmaps [B, H/s, W/s, J]. Every layer is named, the last
+            one `heatmaps`.
+        heatmap_stride: Pixels of a crop per heatmap cell, s.
+        load_encoder: Function that loads public encoder weights into a model: from the model and 'imagenet' or the path
+            of a file. None for a network without such weights.
+    """
+
+    build: Callable[..., keras.Model]
+    heatmap_stride: int
+    load_encoder: Callable[[keras.Model, str], None] | None = None
+
+
+NETWORKS: dict[str, KeypointNetwork] = {
+    "pose_resnet": KeypointNetwork(build_pose_resnet, HEATMAP_STRIDE, load_imagenet_encoder),
+}
+
+
+def find_network(settings: Mapping[str, Any]) -> KeypointNetwork:
+    """Returns the kind of network that the section `network` of a config names; checks the names of its settings.
+
+    Args:
+        settings: Section `network`: `name`, and arguments of the network's function.
+
+    Raises:
+        ValueError: There is no such network, or it has no such setting.
+    """
+    name = settings.get("name", DEFAULT_NETWORK)
+    if name not in NETWORKS:
+        raise ValueError(f"network.name must be one of {', '.join(NETWORKS)}, got {name!r}")
+    kind = NETWORKS[name]
+    known = [parameter for parameter in inspect.signature(kind.build).parameters if parameter not in NOT_SETTINGS]
+    for setting in settings:
+        if setting != "name" and setting not in known:
+            raise ValueError(f"network: the settings of {name} must be some of {', '.join(known)}, got {setting!r}")
+    return kind
+
+
+def build_network(num_joints: int, settings: Mapping[str, Any]) -> keras.Model:
+    """Builds a network with fresh weights from the section `network` of a config."""
+    kind = find_network(settings)
+    return kind.build(num_joints, **{name: value for name, value in settings.items() if name != "name"})
