@@ -16,7 +16,7 @@ import pytest
 
 from tfpose.json_files import write_json
 from tfpose.metrics.posetrack import evaluate_posetrack
-from tfpose.metrics.posetrack_figures import JOINTS, JOINTS21
+from tfpose.metrics.posetrack_metrics import JOINTS, JOINTS21
 from tfpose.posetrack import NO_TRACK_ID, build_frame, read_posetrack, write_posetrack18
 
 AP_KEYS = {"ap", "precision", "recall"}

@@ -1,11 +1,11 @@
-"""HOTA's parts: cases worked by hand; the official figures are in test_posetrack_figures.py."""
+"""HOTA's parts: cases worked by hand; the official figures are in test_posetrack_metrics.py."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tfpose.metrics.hota import SIMILARITY_RADIUS, THRESHOLDS, hota_curves, hota_figures, hota_parts, join_parts
+from tfpose.metrics.hota import SIMILARITY_RADIUS, THRESHOLDS, hota_curves, hota_metrics, hota_parts, join_parts
 from tfpose.metrics.matching import People
 
 
@@ -24,7 +24,7 @@ def test_thresholds_are_nineteen_steps_of_a_twentieth():
 def test_a_track_split_in_halves_has_half_the_association():
     true = one_joint_people([(t, 1, 0) for t in range(4)])
     predicted = one_joint_people([(0, 7, 0), (1, 7, 0), (2, 8, 0), (3, 8, 0)])
-    figures = hota_figures(hota_parts(true, predicted, 4))
+    figures = hota_metrics(hota_parts(true, predicted, 4))
     assert figures["DetA"] == pytest.approx([100, 100])
     assert figures["AssA"] == pytest.approx([50, 50])
     assert figures["AssRe"] == pytest.approx([50, 50])

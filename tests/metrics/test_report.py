@@ -1,4 +1,4 @@
-"""Tables of figures; the official strings are compared in test_posetrack_figures.py."""
+"""Tables of figures; the official strings are compared in test_posetrack_metrics.py."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
-from tfpose.metrics.posetrack_figures import JOINTS
+from tfpose.metrics.posetrack_metrics import JOINTS
 from tfpose.metrics.report import (
     GROUP_NAMES,
     RENDERERS,
     Table,
     comparison_table,
-    group_figures,
+    group_means,
     render_csv,
     render_latex,
     render_markdown,
@@ -29,7 +29,7 @@ TABLE = Table("MOTA (%)", ("Head", "Total"), (("a_b", np.array([12.34, np.nan]))
 def test_groups_are_means_that_do_not_skip_nan():
     values = np.append(np.arange(15.0), 99)
     values[JOINTS.index("left_wrist")] = np.nan
-    groups = dict(zip(GROUP_NAMES, group_figures(values), strict=True))
+    groups = dict(zip(GROUP_NAMES, group_means(values), strict=True))
     assert groups["Head"] == (12 + 13 + 14) / 3
     assert groups["Hip"] == 2.5
     assert np.isnan(groups["Wri"])
@@ -64,7 +64,7 @@ def test_csv_keeps_all_digits_and_leaves_nan_empty():
 def test_a_report_has_a_table_per_measure_and_a_row_per_sequence(make_sequences):
     pairs = [make_sequences(seed, name=f"00000{seed}_mpii") for seed in (1, 2)]
     truth, predictions = zip(*pairs, strict=True)
-    options = PoseTrackOptions(("ap", "mot", "hota"), has_clean_figures=True)
+    options = PoseTrackOptions(("ap", "mot", "hota"), has_clean_metrics=True)
     report = evaluate_sequences(truth, predictions, options, per_sequence=True)
     tables = report_tables(report)
     measures = [table.title.split()[0].rstrip(",") for table in tables]

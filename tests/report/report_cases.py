@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
-from tfpose.metrics.posetrack_figures import PoseTrackReport
+from tfpose.metrics.posetrack_metrics import PoseTrackReport
 from tfpose.posetrack import PoseSequence, build_frame
 from tfpose.skeletons import POSETRACK15
 

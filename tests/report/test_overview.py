@@ -19,7 +19,7 @@ from report.report_cases import Page
 
 from tfpose.evaluation.report_videos import ScoredVideos
 from tfpose.metrics.frame_matches import SequenceMatches, TrackMatches
-from tfpose.metrics.report import figure_tables
+from tfpose.metrics.report import metric_tables
 from tfpose.posetrack import build_frame
 from tfpose.report.evaluation_file import Evaluation, read_evaluation, write_evaluation
 from tfpose.report.overview import write_overview
@@ -104,9 +104,9 @@ def test_joined_page_is_sound_and_has_every_part(joined):
     assert {"configs/small.py", "ground truth", "400", "1.2.3"} <= set(page.text("dd"))
 
 
-def test_tables_have_a_row_of_exact_figures_for_each_system(joined, evaluations):
+def test_tables_have_a_row_of_exact_numbers_for_each_system(joined, evaluations):
     page = check_sound(joined)
-    for table in figure_tables([(name, evaluation.report.total) for name, evaluation in evaluations.items()]):
+    for table in metric_tables([(name, evaluation.report.total) for name, evaluation in evaluations.items()]):
         shown = next(t for t in page.tables if t["title"] == table.title)
         rows = {row[0][0]: [float(exact) for _, exact, _ in row[1:]] for row in shown["rows"][1:]}
         assert rows == {name: values.tolist() for name, values in table.rows}
@@ -176,7 +176,7 @@ def test_evaluation_comes_back_from_its_file(evaluations, tmp_path):
     again = read_evaluation(tmp_path)
     assert write_evaluation(dataclasses.replace(again, directory=tmp_path / "b")).read_text() == path.read_text()
     assert again.provenance == PROVENANCE
-    tables = [figure_tables([*e.report.sequences.items(), ("total", e.report.total)]) for e in (evaluation, again)]
+    tables = [metric_tables([*e.report.sequences.items(), ("total", e.report.total)]) for e in (evaluation, again)]
     for first, second in zip(*tables, strict=True):
         assert [name for name, _ in first.rows] == [name for name, _ in second.rows]
         for (_, values), (_, read) in zip(first.rows, second.rows, strict=True):

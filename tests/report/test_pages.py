@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from report.report_cases import Page, make_report
 
-from tfpose.metrics.posetrack_figures import JOINTS, JOINTS21
+from tfpose.metrics.posetrack_metrics import JOINTS, JOINTS21
 from tfpose.metrics.report import Table, comparison_table, report_tables
 from tfpose.report import Card, Section, ShownTable, write_comparison, write_page, write_report
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tfpose.evaluation.report_videos import ScoredVideos, add_videos, read_scored_videos
 from tfpose.metrics.average_precision import TieRule
-from tfpose.metrics.posetrack_figures import PoseTrackReport
+from tfpose.metrics.posetrack_metrics import PoseTrackReport
 from tfpose.report.charts import precision_envelopes
 from tfpose.report.evaluation_file import Evaluation, write_evaluation
 from tfpose.report.overview import name_of_results, write_overview

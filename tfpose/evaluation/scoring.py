@@ -16,7 +16,7 @@ from tfpose.evaluation.progress import LateProgress
 from tfpose.metrics.hota import SIMILARITY_RADIUS
 from tfpose.metrics.matching import MATCH_RADIUS
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack
-from tfpose.metrics.posetrack_figures import PoseTrackReport
+from tfpose.metrics.posetrack_metrics import PoseTrackReport
 from tfpose.metrics.report import (
     RENDERERS,
     Table,

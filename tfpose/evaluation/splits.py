@@ -31,7 +31,7 @@ from tfpose.evaluation.video_sequences import ground_truth_sequences, sequences_
 from tfpose.inference.posetrack_joints import infer_head_joints
 from tfpose.metrics.keypoints import CorrectKeypoints
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
-from tfpose.metrics.posetrack_figures import PoseTrackReport
+from tfpose.metrics.posetrack_metrics import PoseTrackReport
 from tfpose.poses import Poses
 from tfpose.posetrack import PoseSequence
 from tfpose.report.evaluation_file import Evaluation

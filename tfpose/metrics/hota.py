@@ -226,6 +226,6 @@ def hota_curves(parts: HotaParts, is_single_sequence: bool = False) -> dict[str,
     return curves
 
 
-def hota_figures(parts: HotaParts, is_single_sequence: bool = False) -> dict[str, np.ndarray]:
+def hota_metrics(parts: HotaParts, is_single_sequence: bool = False) -> dict[str, np.ndarray]:
     """Each figure in percent [J + 1]: the mean over thresholds of `hota_curves`."""
     return {name: 100 * values.mean(axis=0) for name, values in hota_curves(parts, is_single_sequence).items()}

@@ -27,10 +27,10 @@ from tfpose.metrics.average_precision import (
     joint_average_precision,
 )
 from tfpose.metrics.matching import People, assign_poses, correct_joints, find_near_joints
-from tfpose.metrics.posetrack_figures import (
+from tfpose.metrics.posetrack_metrics import (
     FROM_JOINTS,
     NUM_JOINTS,
-    PoseTrackFigures,
+    PoseTrackMetrics,
     PoseTrackReport,
 )
 from tfpose.metrics.posetrack_selection import SelectedPeople, select_people, select_people21
@@ -38,10 +38,10 @@ from tfpose.metrics.tracking import (
     CLEAN_RULES,
     OFFICIAL_RULES,
     TrackingCounts,
-    TrackingFigures,
+    TrackingMetrics,
     count_tracking,
     join_counts,
-    tracking_figures,
+    tracking_metrics,
 )
 from tfpose.posetrack.columns import PersonColumns, columns_from_sequence
 from tfpose.posetrack.evaluated_columns import columns21_from_content, columns_from_content
@@ -61,7 +61,7 @@ class PoseTrackOptions:
 
     Attributes:
         metrics: any of "ap", "mot" and "hota" (PoseTrack21's HOTA and pose mAP; 2018-format files only).
-        has_clean_figures: compute, beside the official figures, those without poseval's dropped last frame and its
+        has_clean_metrics: compute, beside the official figures, those without poseval's dropped last frame and its
             stand-in for frames without true or predicted people, and without the repeated count of frames without
             predictions in PoseTrack21's HOTA. Labeled frames without true people, at which PoseTrack21's evaluator
             stops, are then taken.
@@ -69,7 +69,7 @@ class PoseTrackOptions:
     """
 
     metrics: Sequence[str] = ("ap", "mot")
-    has_clean_figures: bool = False
+    has_clean_metrics: bool = False
     tie_rule: TieRule = "stable"
 
     def __post_init__(self) -> None:
@@ -215,7 +215,7 @@ def _score_files(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], options: Po
                 selected.append(select_people(*columns))
             if "hota" in options.metrics:
                 columns = _read_pair(columns21_from_content, paths, contents)
-                selected21.append(select_people21(*columns, options.has_clean_figures))
+                selected21.append(select_people21(*columns, options.has_clean_metrics))
             del contents
     finally:
         if was_collecting:
@@ -244,7 +244,7 @@ def _score(
         samples21=[_samples(sequence.true, sequence.predicted) for sequence in selected21],
         hota=[hota.hota_parts(s.true, s.predicted, s.num_frames) for s in selected21],
         clean_hota=[hota.hota_parts(s.true, s.predicted, s.num_frames, repeats_empty_frames=False) for s in selected21]
-        if options.has_clean_figures
+        if options.has_clean_metrics
         else [],
     )
 
@@ -265,7 +265,7 @@ def _score_poseval(
         JointSamples(s.predicted.scores, s.predicted.has_joint, correct, s.true.has_joint.sum(axis=0))
         for s, correct in zip(selected, np.split(is_correct, ends[:-1]), strict=True)
     ]
-    rules = {"official": OFFICIAL_RULES} | ({"clean": CLEAN_RULES} if options.has_clean_figures else {})
+    rules = {"official": OFFICIAL_RULES} | ({"clean": CLEAN_RULES} if options.has_clean_metrics else {})
     counts = {
         name: count_tracking(true, predicted, near, frame_sequences, len(selected), rule)
         for name, rule in (rules if "mot" in options.metrics else {}).items()
@@ -323,31 +323,31 @@ def _join_if_any(counts: Sequence[TrackingCounts | None]) -> TrackingCounts | No
 
 def _figures(
     part: _Part, indices: Sequence[int], options: PoseTrackOptions, is_single_sequence: bool = False
-) -> PoseTrackFigures:
+) -> PoseTrackMetrics:
     """The figures of some of the sequences together."""
 
     def average_precision(samples: Sequence[JointSamples], **rules: bool) -> JointAveragePrecision | None:
         wanted = [samples[index] for index in indices] if samples else []
         return joint_average_precision(join_samples(wanted), options.tie_rule, **rules) if wanted else None
 
-    def tracking(counts: TrackingCounts | None) -> TrackingFigures | None:
-        return None if counts is None else tracking_figures(counts.select(np.asarray(indices)).sum())
+    def tracking(counts: TrackingCounts | None) -> TrackingMetrics | None:
+        return None if counts is None else tracking_metrics(counts.select(np.asarray(indices)).sum())
 
-    def hota_figures(parts: Sequence[hota.HotaParts]) -> dict[str, np.ndarray] | None:
+    def hota_metrics(parts: Sequence[hota.HotaParts]) -> dict[str, np.ndarray] | None:
         wanted = [parts[index] for index in indices] if parts else []
         if not wanted:
             return None
         joined = wanted[0] if is_single_sequence else hota.join_parts(wanted)
-        figures = hota.hota_figures(joined, is_single_sequence)
+        figures = hota.hota_metrics(joined, is_single_sequence)
         return {name: _in_order21(values) for name, values in figures.items()}
 
-    return PoseTrackFigures(
+    return PoseTrackMetrics(
         num_frames=int(sum(part.num_frames[index] for index in indices)),
         average_precision=average_precision(part.samples),
         tracking=tracking(part.tracking),
         clean_tracking=tracking(part.clean_tracking),
-        hota=hota_figures(part.hota),
-        clean_hota=hota_figures(part.clean_hota),
+        hota=hota_metrics(part.hota),
+        clean_hota=hota_metrics(part.clean_hota),
         pose_map=_pose_map_in_order(average_precision(part.samples21, counts_joints_without_truth=True)),
     )
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from tfpose.metrics.average_precision import JointAveragePrecision
-from tfpose.metrics.posetrack_figures import JOINTS, JOINTS21, PoseTrackFigures, PoseTrackReport
-from tfpose.metrics.tracking import TrackingFigures
+from tfpose.metrics.posetrack_metrics import JOINTS, JOINTS21, PoseTrackMetrics, PoseTrackReport
+from tfpose.metrics.tracking import TrackingMetrics
 
 # Columns of the papers' tables, each the mean of its joints.
 JOINT_GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -26,7 +26,7 @@ JOINT_GROUPS: Mapping[str, tuple[str, ...]] = {
 GROUP_NAMES = (*JOINT_GROUPS, "Total")
 
 
-def group_figures(values: np.ndarray, joints: Sequence[str] = JOINTS) -> np.ndarray:
+def group_means(values: np.ndarray, joints: Sequence[str] = JOINTS) -> np.ndarray:
     """[8] figures of `GROUP_NAMES` from those of 15 joints and their total.
 
     A group with a NaN joint is NaN. The total is taken over, so it is not the mean of the groups.
@@ -52,14 +52,14 @@ class OfficialTable:
 
 def official_ap_table(figures: JointAveragePrecision) -> OfficialTable:
     """poseval's table of AP."""
-    values = group_figures(figures.ap)
+    values = group_means(figures.ap)
     return OfficialTable(_official_line(f"{name:<4s} " for name in GROUP_NAMES[:-1]) + "& Total\\\\\n", *_row(values))
 
 
-def official_tracking_table(figures: TrackingFigures) -> OfficialTable:
+def official_tracking_table(figures: TrackingMetrics) -> OfficialTable:
     """poseval's table: MOTA of the groups, then MOTP, precision and recall of the total."""
     totals = [figures.motp[-1], figures.precision[-1], figures.recall[-1]]
-    values = np.concatenate([group_figures(figures.mota), totals])
+    values = np.concatenate([group_means(figures.mota), totals])
     measures = _official_line(f"{name:<4s} " for name in ["MOTA"] * 8 + ["MOTP", "Prec"]) + "& Rec  \\\\\n"
     groups = _official_line(f"{name:<4s} " for name in GROUP_NAMES[:-1]) + "& Total& Total& Total& Total\\\\\n"
     return OfficialTable(measures + groups, *_row(values))
@@ -90,22 +90,22 @@ class Table:
 
 def report_tables(report: PoseTrackReport) -> list[Table]:
     """The tables of all figures in a report; sequences, where it has them, are rows before the total."""
-    return figure_tables([*report.sequences.items(), ("total", report.total)])
+    return metric_tables([*report.sequences.items(), ("total", report.total)])
 
 
-def figure_tables(rows: Sequence[tuple[str, PoseTrackFigures]]) -> list[Table]:
+def metric_tables(rows: Sequence[tuple[str, PoseTrackMetrics]]) -> list[Table]:
     """The tables of the figures under these names, a row each; those that nobody has figures for are left out."""
     tables = (_ap_table(rows), _tracking_table(rows, is_clean=False), _tracking_table(rows, is_clean=True))
     tables21 = (_pose_map_table(rows), _hota_table(rows, is_clean=False), _hota_table(rows, is_clean=True))
     return [table for table in (*tables, *tables21) if table.rows]
 
 
-_Rows = Sequence[tuple[str, PoseTrackFigures]]
+_Rows = Sequence[tuple[str, PoseTrackMetrics]]
 
 
 def _ap_table(rows: _Rows) -> Table:
     known = [(name, figures.average_precision) for name, figures in rows if figures.average_precision is not None]
-    return Table("AP (%)", GROUP_NAMES, tuple((name, group_figures(figures.ap)) for name, figures in known))
+    return Table("AP (%)", GROUP_NAMES, tuple((name, group_means(figures.ap)) for name, figures in known))
 
 
 def _tracking_table(rows: _Rows, is_clean: bool) -> Table:
@@ -116,14 +116,14 @@ def _tracking_table(rows: _Rows, is_clean: bool) -> Table:
     return Table(title, columns, tuple((name, _tracking_row(figures)) for name, figures in known))
 
 
-def _tracking_row(figures: TrackingFigures) -> np.ndarray:
+def _tracking_row(figures: TrackingMetrics) -> np.ndarray:
     totals = (figures.motp, figures.motp_matched, figures.precision, figures.recall)
-    return np.concatenate([group_figures(figures.mota), [values[-1] for values in totals]])
+    return np.concatenate([group_means(figures.mota), [values[-1] for values in totals]])
 
 
 def _pose_map_table(rows: _Rows) -> Table:
     known = [(name, figures.pose_map) for name, figures in rows if figures.pose_map is not None]
-    values = tuple((name, group_figures(figures.ap, JOINTS21)) for name, figures in known)
+    values = tuple((name, group_means(figures.ap, JOINTS21)) for name, figures in known)
     return Table("PoseTrack21 mAP (%)", GROUP_NAMES, values)
 
 
@@ -155,13 +155,13 @@ def comparison_table(first: PoseTrackReport, second: PoseTrackReport, metric: st
     return Table(title, GROUP_NAMES, tuple(zip([*first.sequences, "total"], rows, strict=True)))
 
 
-def group_difference(first: PoseTrackFigures, second: PoseTrackFigures, metric: str) -> np.ndarray:
+def group_difference(first: PoseTrackMetrics, second: PoseTrackMetrics, metric: str) -> np.ndarray:
     """[8] second minus first, in percentage points, by joint group."""
     values, joints = zip(_metric_values(first, metric), _metric_values(second, metric), strict=True)
-    return group_figures(values[1], joints[0]) - group_figures(values[0], joints[0])
+    return group_means(values[1], joints[0]) - group_means(values[0], joints[0])
 
 
-def _metric_values(figures: PoseTrackFigures, metric: str) -> tuple[np.ndarray, Sequence[str]]:
+def _metric_values(figures: PoseTrackMetrics, metric: str) -> tuple[np.ndarray, Sequence[str]]:
     """[16] figures, and the names of the first 15."""
     if metric == "ap" and figures.average_precision is not None:
         return figures.average_precision.ap, JOINTS

@@ -78,7 +78,7 @@ def join_counts(parts: list[TrackingCounts]) -> TrackingCounts:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrackingFigures:
+class TrackingMetrics:
     """Figures in percent [J + 1], one per joint, then the total: the mean over joints that are not NaN.
 
     Attributes:
@@ -99,13 +99,13 @@ class TrackingFigures:
     counts: TrackingCounts
 
 
-def tracking_figures(counts: TrackingCounts) -> TrackingFigures:
+def tracking_metrics(counts: TrackingCounts) -> TrackingMetrics:
     """Divides counts [J]."""
     errors = counts.misses + counts.switches + counts.false_positives
     all_distances = counts.near_distances + counts.matched_distances + counts.side_distances
     detections = np.maximum(counts.detections, 1)
     is_detected = counts.detections > 0
-    return TrackingFigures(
+    return TrackingMetrics(
         mota=with_mean(100 * (1 - _divide(errors, counts.objects))),
         motp=with_mean(100 * np.where(is_detected, 1 - all_distances / detections, 0.0)),
         motp_matched=with_mean(100 * np.where(is_detected, 1 - counts.matched_distances / detections, 0.0)),

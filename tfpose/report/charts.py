@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfpose.metrics.average_precision import JointSamples, TieRule, joint_curves
-from tfpose.metrics.posetrack_figures import JOINTS
+from tfpose.metrics.posetrack_metrics import JOINTS
 from tfpose.metrics.report import JOINT_GROUPS
 from tfpose.report.svg import COLOURS, NARROW, Chart, new_figure, render_chart, shorten
 
@@ -102,7 +102,7 @@ def _draw_curves(
 ) -> None:
     for joint, colour in zip(group, _LINE_COLOURS, strict=False):
         index = JOINTS.index(joint)
-        label = f"{_short_joint(joint)} {' → '.join(format_figure(ap[index]) for ap in aps)}"
+        label = f"{_short_joint(joint)} {' → '.join(format_metric(ap[index]) for ap in aps)}"
         for (_, style), evaluation in zip(enumerate(_LINE_STYLES), curves, strict=False):
             precision, recall = evaluation[index]
             axes.plot(recall, precision, color=COLOURS[colour], linestyle=style, label=label)
@@ -140,16 +140,16 @@ def sequence_chart(metric: str, values: Mapping[str, float], total: float) -> Ch
         figure, all_axes = _bar_columns(width, len(shown))
         for axes, part in zip(all_axes, _split(shown, len(all_axes)), strict=True):
             colours = ["first" if value >= 0 else "worse" for _, value in part]
-            _draw_bars(axes, part, colours, format_figure, _label_columns(width))
+            _draw_bars(axes, part, colours, format_metric, _label_columns(width))
             axes.axvline(_bar_length(total), color=COLOURS["ink"], linestyle=(0, (4, 2)), linewidth=1, zorder=1)
         _set_limits(all_axes, [value for _, value in shown] + [total])
-        figure.suptitle(f"dashed line: all sequences together, {format_figure(total)}", fontsize=8.5, x=0.01, ha="left")
+        figure.suptitle(f"dashed line: all sequences together, {format_metric(total)}", fontsize=8.5, x=0.01, ha="left")
         return figure
 
     known = [(name, value) for name, value in shown if value == value]
-    description = f"Horizontal bars, best sequence first{left_out}; all together {format_figure(total)}."
+    description = f"Horizontal bars, best sequence first{left_out}; all together {format_metric(total)}."
     if known:
-        best, worst = ([f"{name} with {format_figure(value)}"] for name, value in (known[0], known[-1]))
+        best, worst = ([f"{name} with {format_metric(value)}"] for name, value in (known[0], known[-1]))
         description += f" Best: {best[0]}; worst: {worst[0]}."
     return render_chart(f"{metric.lower()}_by_sequence", title, description, draw)
 
@@ -177,7 +177,7 @@ def joint_chart(measures: Mapping[str, np.ndarray]) -> Chart:
         figure, all_axes = _panels(width, len(measures))
         for axes, (name, values), colour in zip(all_axes, measures.items(), _LINE_COLOURS * 2, strict=False):
             colours = [*[colour] * len(JOINTS), "muted"]
-            _draw_bars(axes, _by_joint(values), colours, format_figure, 16)
+            _draw_bars(axes, _by_joint(values), colours, format_metric, 16)
             _set_limits([axes], values, least_high=100)
             axes.set_title(f"{name} (%)")
         return figure
@@ -214,14 +214,14 @@ def joint_names() -> list[str]:
     return [*(joint.replace("_", " ") for joint in JOINTS), "total"]
 
 
-def format_figure(value: float) -> str:
+def format_metric(value: float) -> str:
     """One decimal, a true minus; a dash where there is no figure."""
     return "–" if math.isnan(value) else f"{value:.1f}".replace("-0.0", "0.0").replace("-", "−")
 
 
 def format_change(value: float) -> str:
-    """As `format_figure`, with a plus for gains."""
-    return ("+" if value >= 0.05 else "") + format_figure(value)
+    """As `format_metric`, with a plus for gains."""
+    return ("+" if value >= 0.05 else "") + format_metric(value)
 
 
 _Bars = Sequence[tuple[str, float]]

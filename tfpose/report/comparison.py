@@ -9,12 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfpose.metrics.average_precision import TieRule
-from tfpose.metrics.posetrack_figures import PoseTrackReport
+from tfpose.metrics.posetrack_metrics import PoseTrackReport
 from tfpose.metrics.report import Table, comparison_table
 from tfpose.report.charts import (
     Curves,
     count_changes,
-    format_figure,
+    format_metric,
     joint_change_chart,
     precision_envelopes,
     precision_recall_chart,
@@ -79,7 +79,7 @@ def _cards(first: PoseTrackReport, second: PoseTrackReport, names: tuple[str, st
     return [
         dataclasses.replace(
             card,
-            note=f"{names[0]}: {format_figure(earlier[card.label])}",
+            note=f"{names[0]}: {format_metric(earlier[card.label])}",
             change=card.value - earlier[card.label],
         )
         for card in summary_cards(second.total)

@@ -15,14 +15,14 @@ import numpy as np
 from tfpose.json_files import null_for_nan, read_json, write_json
 from tfpose.metrics.average_precision import JointAveragePrecision
 from tfpose.metrics.frame_matches import SequenceMatches, TrackMatches
-from tfpose.metrics.posetrack_figures import PoseTrackFigures, PoseTrackReport
-from tfpose.metrics.tracking import TrackingCounts, TrackingFigures
+from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport
+from tfpose.metrics.tracking import TrackingCounts, TrackingMetrics
 
 REPORT_DATA_FILE = "report_data.json"
 FORMAT_VERSION = 1
 
 Columns = Mapping[str, Sequence[float]]
-_Figures = TypeVar("_Figures", JointAveragePrecision, TrackingFigures, TrackingCounts)
+_Figures = TypeVar("_Figures", JointAveragePrecision, TrackingMetrics, TrackingCounts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,24 +181,24 @@ def _tables_to_dict(columns: Columns) -> dict[str, list]:
 
 def _report_to_dict(report: PoseTrackReport) -> dict[str, Any]:
     return {
-        "total": _figures_to_dict(report.total),
+        "total": _metrics_to_dict(report.total),
         "num_sequences": report.num_sequences,
-        "sequences": {name: _figures_to_dict(figures) for name, figures in report.sequences.items()},
+        "sequences": {name: _metrics_to_dict(figures) for name, figures in report.sequences.items()},
         "single_frame_sequences": list(report.single_frame_sequences),
     }
 
 
 def _report_from_dict(content: Mapping[str, Any]) -> PoseTrackReport:
     return PoseTrackReport(
-        total=_figures_from_dict(content["total"]),
+        total=_metrics_from_dict(content["total"]),
         num_sequences=int(content["num_sequences"]),
-        sequences={name: _figures_from_dict(figures) for name, figures in content["sequences"].items()},
+        sequences={name: _metrics_from_dict(figures) for name, figures in content["sequences"].items()},
         samples=None,
         single_frame_sequences=tuple(content["single_frame_sequences"]),
     )
 
 
-def _figures_to_dict(figures: PoseTrackFigures) -> dict[str, Any]:
+def _metrics_to_dict(figures: PoseTrackMetrics) -> dict[str, Any]:
     content: dict[str, Any] = {"num_frames": figures.num_frames}
     for name in ("average_precision", "tracking", "clean_tracking", "pose_map"):
         part = getattr(figures, name)
@@ -209,18 +209,18 @@ def _figures_to_dict(figures: PoseTrackFigures) -> dict[str, Any]:
     return content
 
 
-def _figures_from_dict(content: Mapping[str, Any]) -> PoseTrackFigures:
+def _metrics_from_dict(content: Mapping[str, Any]) -> PoseTrackMetrics:
     def read(cls: type[_Figures], name: str) -> _Figures | None:
         return None if content[name] is None else _arrays_from_dict(cls, content[name])
 
     def read_hota(name: str) -> dict[str, np.ndarray] | None:
         return None if content[name] is None else {key: _numbers(values) for key, values in content[name].items()}
 
-    return PoseTrackFigures(
+    return PoseTrackMetrics(
         num_frames=int(content["num_frames"]),
         average_precision=read(JointAveragePrecision, "average_precision"),
-        tracking=read(TrackingFigures, "tracking"),
-        clean_tracking=read(TrackingFigures, "clean_tracking"),
+        tracking=read(TrackingMetrics, "tracking"),
+        clean_tracking=read(TrackingMetrics, "clean_tracking"),
         hota=read_hota("hota"),
         clean_hota=read_hota("clean_hota"),
         pose_map=read(JointAveragePrecision, "pose_map"),

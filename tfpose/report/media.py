@@ -7,7 +7,7 @@ import html
 import pathlib
 from collections.abc import Sequence
 
-from tfpose.report.charts import format_figure
+from tfpose.report.charts import format_metric
 from tfpose.report.evaluation_file import Evaluation, GalleryFrame, VideoClip
 from tfpose.report.page import Section
 from tfpose.report.svg import printable
@@ -55,7 +55,7 @@ def gallery_section(evaluation: Evaluation) -> Section:
 def _pairs(directory: pathlib.Path, frames: Sequence[GalleryFrame]) -> str:
     return "".join(
         '<figure class="pair">\n'
-        f"<figcaption>{_escape(frame.name)}: {format_figure(frame.score)}&nbsp;%"
+        f"<figcaption>{_escape(frame.name)}: {format_metric(frame.score)}&nbsp;%"
         f'<span class="note">{_escape(frame.details)}</span></figcaption>\n'
         f"{_image(directory, frame.truth, f'{frame.name}, annotated people')}"
         f"{_image(directory, frame.prediction, f'{frame.name}, predicted people: {frame.details}')}"

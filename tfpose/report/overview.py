@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tfpose.metrics.posetrack_figures import PoseTrackReport
-from tfpose.metrics.report import Table, figure_tables
+from tfpose.metrics.posetrack_metrics import PoseTrackReport
+from tfpose.metrics.report import Table, metric_tables
 from tfpose.report.evaluation_file import Evaluation
 from tfpose.report.media import gallery_section, video_section
 from tfpose.report.page import Card, Section, ShownTable, write_page
@@ -118,7 +118,7 @@ def _picture_cards(evaluation: Evaluation) -> list[Card]:
 
 def _tables_sections(evaluations: Mapping[str, Evaluation]) -> list[Section]:
     rows = [(name, e.report.total) for name, e in evaluations.items() if e.report is not None]
-    tables = [*figure_tables(rows), *_coco_tables(evaluations)]
+    tables = [*metric_tables(rows), *_coco_tables(evaluations)]
     shown = [ShownTable(table, row_kind="system") for table in tables]
     text = TABLES_TEXT if rows else "COCO’s figures, by object keypoint similarity."
     if len({_scored_data(evaluation) for evaluation in evaluations.values()}) > 1:
@@ -173,7 +173,7 @@ def _sequence_section(evaluation: Evaluation) -> Section | None:
     if report is None or not report.sequences:
         return None
     section = sequence_section(report)
-    tables = figure_tables([*report.sequences.items(), ("total", report.total)])
+    tables = metric_tables([*report.sequences.items(), ("total", report.total)])
     return dataclasses.replace(section, tables=[ShownTable(table) for table in tables])
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfpose.json_files import write_text
 from tfpose.metrics.report import Table
-from tfpose.report.charts import format_change, format_figure
+from tfpose.report.charts import format_change, format_metric
 from tfpose.report.svg import Chart, printable
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    functions = (printable, format_figure, format_change, format_count, exact_figure, change_class)
+    functions = (printable, format_metric, format_change, format_count, exact_number, change_class)
     environment.filters |= {function.__name__: function for function in functions}
     return environment
 
@@ -174,7 +174,7 @@ def format_count(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.0f}"
 
 
-def exact_figure(value: float) -> str:
+def exact_number(value: float) -> str:
     """All digits, for sorting and for programs; empty where there is no figure."""
     return "" if math.isnan(value) else repr(value)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfpose.metrics.average_precision import TieRule
-from tfpose.metrics.posetrack_figures import JOINTS, JOINTS21, PoseTrackFigures, PoseTrackReport
+from tfpose.metrics.posetrack_metrics import JOINTS, JOINTS21, PoseTrackMetrics, PoseTrackReport
 from tfpose.metrics.report import Table, report_tables
 from tfpose.report.charts import (
     READING_ORDER,
@@ -75,13 +75,13 @@ def report_sections(
     return sections
 
 
-def curves_section(figures: PoseTrackFigures, curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Section:
+def curves_section(figures: PoseTrackMetrics, curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Section:
     """The precision-recall curves of all joints, from `precision_envelopes` and figures with AP."""
     chart = precision_recall_chart([Curves("", curves, figures.average_precision.ap)])
     return Section("curves", "Precision and recall", _CURVES_TEXT, charts=[chart])
 
 
-def summary_cards(figures: PoseTrackFigures) -> list[Card]:
+def summary_cards(figures: PoseTrackMetrics) -> list[Card]:
     """The totals that papers report."""
     cards = []
     ap, tracking = figures.average_precision, figures.tracking
@@ -105,7 +105,7 @@ def summary_cards(figures: PoseTrackFigures) -> list[Card]:
     return cards
 
 
-def main_measures(figures: PoseTrackFigures) -> dict[str, np.ndarray]:
+def main_measures(figures: PoseTrackMetrics) -> dict[str, np.ndarray]:
     """AP, MOTA and HOTA in percent, as far as there are; [16] in the order of `JOINTS`, then total."""
     measures = {}
     if figures.average_precision is not None:
@@ -117,7 +117,7 @@ def main_measures(figures: PoseTrackFigures) -> dict[str, np.ndarray]:
     return measures
 
 
-def joint_table(figures: PoseTrackFigures) -> Table:
+def joint_table(figures: PoseTrackMetrics) -> Table:
     """All that is known of each joint from head to feet, and in total."""
     columns: dict[str, np.ndarray] = {}
     if figures.average_precision is not None:
@@ -149,7 +149,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def joint_section(figures: PoseTrackFigures) -> Section:
+def joint_section(figures: PoseTrackMetrics) -> Section:
     """AP, MOTA and HOTA of each joint."""
     measures = main_measures(figures)
     table = ShownTable(joint_table(figures), row_kind="joint")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfpose.report.charts import format_figure
+from tfpose.report.charts import format_metric
 from tfpose.report.evaluation_file import Columns, TrainingTables
 from tfpose.report.page import Section
 from tfpose.report.svg import COLOURS, NARROW, Chart, new_figure, render_chart
@@ -139,5 +139,5 @@ def _describe(tables: TrainingTables) -> str:
         known = [pair for pair in values if math.isfinite(pair[0])]
         if known:
             best, step = max(known)
-            text += f" Best validation {name}: {format_figure(best)} after {step:.0f} steps."
+            text += f" Best validation {name}: {format_metric(best)} after {step:.0f} steps."
     return text

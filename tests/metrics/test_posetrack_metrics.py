@@ -18,8 +18,8 @@ from tfpose import processes
 from tfpose.metrics import posetrack as module
 from tfpose.metrics.average_precision import joint_average_precision
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack, evaluate_sequences
-from tfpose.metrics.posetrack_figures import JOINTS, JOINTS21
-from tfpose.metrics.report import GROUP_NAMES, group_figures, official_ap_table, official_tracking_table
+from tfpose.metrics.posetrack_metrics import JOINTS, JOINTS21
+from tfpose.metrics.report import GROUP_NAMES, group_means, official_ap_table, official_tracking_table
 from tfpose.posetrack import PoseSequence, build_frame, read_posetrack, write_posetrack17, write_posetrack18
 
 SYNTHETIC = (
@@ -88,7 +88,7 @@ def compare_average_precision(report: module.PoseTrackReport, expected: dict) ->
 
 
 def compare_tracking(report: module.PoseTrackReport, expected: dict) -> None:
-    compare_tracking_figures(report.total.tracking, expected["mot"], "total")
+    compare_tracking_metrics(report.total.tracking, expected["mot"], "total")
     compare_table(official_tracking_table(report.total.tracking), expected["mot_table"])
     counts, detail = report.total.tracking.counts, expected["mot_detail"]
     for name in ("misses", "switches", "false_positives", "objects", "detections"):
@@ -102,10 +102,10 @@ def compare_tracking(report: module.PoseTrackReport, expected: dict) -> None:
     assert_percent(report.total.tracking.motp_matched[: len(clean)], clean, "MOTP of matches")
     for name, wanted in expected["mot_per_sequence"].items():
         if "mota" in wanted:
-            compare_tracking_figures(report.sequences[name].tracking, wanted, name)
+            compare_tracking_metrics(report.sequences[name].tracking, wanted, name)
 
 
-def compare_tracking_figures(figures: module.TrackingFigures, expected: dict, what: str) -> None:
+def compare_tracking_metrics(figures: module.TrackingMetrics, expected: dict, what: str) -> None:
     names = {"mota": "mota", "motp": "motp", "precision": "pre", "recall": "rec"}
     for ours, official in names.items():
         assert_percent(getattr(figures, ours), expected[official], f"{ours} of {what}")
@@ -126,7 +126,7 @@ def compare_posetrack21(report: module.PoseTrackReport, expected: dict) -> None:
     pose_map = report.total.pose_map
     for name, values in (("map", pose_map.ap), ("precision", pose_map.precision), ("recall", pose_map.recall)):
         wanted = [expected["pose_map"][name][group] for group in GROUP_NAMES]
-        assert_percent(group_figures(values, JOINTS21), wanted, f"PoseTrack21 {name}")
+        assert_percent(group_means(values, JOINTS21), wanted, f"PoseTrack21 {name}")
 
 
 @pytest.mark.parametrize("case", SYNTHETIC)
@@ -188,7 +188,7 @@ def test_compressed_files_score_as_plain_ones(poseval_dir, tmp_path):
 
 def test_several_processes_give_the_same_report(poseval_dir, monkeypatch):
     case = poseval_dir / "pt18_hota"
-    options = PoseTrackOptions(ALL_METRICS, has_clean_figures=True)
+    options = PoseTrackOptions(ALL_METRICS, has_clean_metrics=True)
     expected = evaluate_posetrack(case / "gt", case / "pred", options, per_sequence=True, num_processes=1).to_dict()
     monkeypatch.setattr(module, "_SEQUENCES_PER_TASK", 1)
     monkeypatch.setattr(module, "_BYTES_PER_PROCESS", 1)
@@ -222,7 +222,7 @@ def test_clean_figures_count_every_frame_as_it_is(make_sequences):
     nobody = build_frame("x", 1, np.zeros((0, 15, 2)), np.zeros((0, 15)))
     frames = (_as_predictions(truth.frames[0]), nobody, _as_predictions(truth.frames[2]))
     predictions = dataclasses.replace(truth, frames=frames)
-    figures = evaluate_sequences([truth], [predictions], PoseTrackOptions(has_clean_figures=True)).total
+    figures = evaluate_sequences([truth], [predictions], PoseTrackOptions(has_clean_metrics=True)).total
     # Officially the third frame is dropped, and the three people of the second are one miss and one false positive.
     assert figures.tracking.counts.objects.tolist() == [4] * 15
     assert figures.tracking.counts.misses.tolist() == figures.tracking.counts.false_positives.tolist() == [1] * 15
@@ -241,7 +241,7 @@ def test_perfect_predictions_give_100(make_sequences, seed, num_people):
     truth, _ = make_sequences(seed, num_people=num_people)
     truth = dataclasses.replace(truth, frames=tuple(frame for frame in truth.frames if frame.num_people))
     predictions = dataclasses.replace(truth, frames=tuple(map(_as_predictions, truth.frames)))
-    options = PoseTrackOptions(ALL_METRICS, has_clean_figures=True)
+    options = PoseTrackOptions(ALL_METRICS, has_clean_metrics=True)
     figures = evaluate_sequences([truth], [predictions], options).total
     is_there = figures.average_precision.num_true > 0
     assert figures.average_precision.ap[:15][is_there] == pytest.approx(100)
@@ -288,7 +288,7 @@ def _select(frame: module.Any, people: np.ndarray) -> module.Any:
 
 def assert_same_figures(first: tuple, second: tuple, names: tuple[str, ...] = ()) -> None:
     """Of two pairs of ground truth and predictions: HOTA and all of poseval's, or those named."""
-    options = PoseTrackOptions(ALL_METRICS, has_clean_figures=True)
+    options = PoseTrackOptions(ALL_METRICS, has_clean_metrics=True)
     blocks = [evaluate_sequences([t], [p], options).to_dict() for t, p in (first, second)]
     for name in names or blocks[0]["posetrack"]:
         assert _close(blocks[0]["posetrack"][name], blocks[1]["posetrack"][name]), name
@@ -385,7 +385,7 @@ def test_without_rivals_removing_a_person_never_raises_recall(make_sequences, se
     frames[index] = _select(frames[index], np.arange(0))
     fewer = dataclasses.replace(predictions, frames=tuple(frames))
     before, after = (
-        evaluate_sequences([truth], [p], PoseTrackOptions(has_clean_figures=True)).total for p in (predictions, fewer)
+        evaluate_sequences([truth], [p], PoseTrackOptions(has_clean_metrics=True)).total for p in (predictions, fewer)
     )
     assert (after.average_precision.recall <= before.average_precision.recall + 1e-9).all()
     recalls = after.clean_tracking.recall, before.clean_tracking.recall
@@ -402,7 +402,7 @@ def test_posetrack21_takes_no_labeled_frame_without_people(poseval_dir, tmp_path
     folders = tmp_path / "case" / "gt", tmp_path / "case" / "pred"
     with pytest.raises(ValueError, match="is labeled but has no people"):
         evaluate_posetrack(*folders, PoseTrackOptions(("hota",)))
-    clean = evaluate_posetrack(*folders, PoseTrackOptions(("hota",), has_clean_figures=True)).total.clean_hota
+    clean = evaluate_posetrack(*folders, PoseTrackOptions(("hota",), has_clean_metrics=True)).total.clean_hota
     assert 0 < clean["HOTA"][-1] < 100
 
 

@@ -17,7 +17,7 @@ from tfpose.metrics.tracking import (
     TrackingCounts,
     TrackingRules,
     count_tracking,
-    tracking_figures,
+    tracking_metrics,
 )
 
 HEAD = 10.0
@@ -166,7 +166,7 @@ def test_figures_without_objects_are_nan_and_left_out_of_the_total():
         matched_distances=values(0.3, 0),
         side_distances=values(0.15, 0),
     )
-    figures = tracking_figures(counts)
+    figures = tracking_metrics(counts)
     assert figures.mota == pytest.approx([0.0, np.nan, 0.0], nan_ok=True)
     assert figures.motp == pytest.approx([75.0, 0.0, 37.5])
     assert figures.motp_matched == pytest.approx([90.0, 0.0, 45.0])

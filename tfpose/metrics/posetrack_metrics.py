@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfpose.metrics.average_precision import JointAveragePrecision, JointSamples
-from tfpose.metrics.tracking import TrackingFigures
+from tfpose.metrics.tracking import TrackingMetrics
 from tfpose.posetrack.sequences import JOINTS_BY_NUMBER
 from tfpose.skeletons import POSETRACK18
 
@@ -22,7 +22,7 @@ NUM_JOINTS = len(JOINTS)
 
 
 @dataclasses.dataclass(frozen=True)
-class PoseTrackFigures:
+class PoseTrackMetrics:
     """Figures of one sequence or of all; None for what was not asked for.
 
     Attributes:
@@ -37,8 +37,8 @@ class PoseTrackFigures:
 
     num_frames: int
     average_precision: JointAveragePrecision | None = None
-    tracking: TrackingFigures | None = None
-    clean_tracking: TrackingFigures | None = None
+    tracking: TrackingMetrics | None = None
+    clean_tracking: TrackingMetrics | None = None
     hota: dict[str, np.ndarray] | None = None
     clean_hota: dict[str, np.ndarray] | None = None
     pose_map: JointAveragePrecision | None = None
@@ -57,21 +57,21 @@ class PoseTrackReport:
             frame out; the official tool stops there (IndexError), here they contribute nothing.
     """
 
-    total: PoseTrackFigures
+    total: PoseTrackMetrics
     num_sequences: int
-    sequences: dict[str, PoseTrackFigures]
+    sequences: dict[str, PoseTrackMetrics]
     samples: JointSamples | None
     single_frame_sequences: tuple[str, ...]
 
     def to_dict(self) -> dict:
         """What metrics.json holds: blocks `posetrack` and `posetrack21`, per sequence too where asked for."""
-        blocks = figures_to_dict(self.total)
+        blocks = metrics_to_dict(self.total)
         if self.sequences:
-            blocks["sequences"] = {name: figures_to_dict(figures) for name, figures in self.sequences.items()}
+            blocks["sequences"] = {name: metrics_to_dict(figures) for name, figures in self.sequences.items()}
         return blocks
 
 
-def figures_to_dict(figures: PoseTrackFigures) -> dict[str, dict]:
+def metrics_to_dict(figures: PoseTrackMetrics) -> dict[str, dict]:
     """Blocks `posetrack` and `posetrack21` of metrics.json; NaN as null, what was not asked for is absent."""
     posetrack: dict[str, Any] = {}
     if figures.average_precision is not None:
