@@ -25,8 +25,9 @@ from ml_collections import config_flags
 from tfpose.evaluation.flag_modes import OPTIONAL, choose_mode
 from tfpose.flags.box_flags import BOX_FLAGS, box_settings, define_box_flags
 from tfpose.flags.command_line import run_program
+from tfpose.flags.search_flags import parse_search_choices, parse_tracker_choices
 from tfpose.flags.startup_messages import start_tensorflow
-from tfpose.flags.tracker_flags import define_tracker_flags, parse_choices, tracker_from_flags
+from tfpose.flags.tracker_flags import define_tracker_flags, tracker_from_flags
 
 if TYPE_CHECKING:
     from tfpose.data.records import RecordTable
@@ -155,7 +156,7 @@ def tune() -> None:
     from tfpose.evaluation.tracker_search import tune_tracker
 
     base = tracker_from_flags(FLAGS)
-    choices = parse_choices(FLAGS.tune, base)
+    choices = parse_tracker_choices(FLAGS.tune, base)
     folders = (pathlib.Path(path) for path in (FLAGS.ground_truth, FLAGS.predictions, FLAGS.output_dir))
     tune_tracker(*folders, choices, base, FLAGS.tune_objective, FLAGS.num_processes)
 
@@ -168,7 +169,7 @@ def tune_network() -> None:
     start_tensorflow()
     from tfpose.data.records import read_table
     from tfpose.evaluation.single_network import tune_split
-    from tfpose.evaluation.single_network_search import SearchSystem, parse_search_choices
+    from tfpose.evaluation.single_network_search import SearchSystem
 
     split = FLAGS.split or config.data.validation_split
     trained = load_single_network(config.inference.to_dict())

@@ -248,9 +248,12 @@ def test_files_need_no_tensorflow(project_dir, folders, tmp_path, mode):
         ((*MODES["track"][:2], "--output_dir={out}", "--tracker.max_age_frames=0"), ["at least 1, got 0"]),
         ((*MODES["track"][:2], "--output_dir={out}", "--tracker.max_age_frames=x"), ["max_age_frames=x"]),
         ((*MODES["track"][:2], "--output_dir={out}", "--tracker.settings=best"), ["payer2017", "best"]),
-        ((*MODES["score"][:2], "--output_dir={out}", "--tune=max_age_frames=x"), ["a whole number, found 'x'"]),
+        ((*MODES["score"][:2], "--output_dir={out}", "--tune=max_age_frames=x"), ["a whole number, got 'x'"]),
         ((*MODES["score"][:2], "--output_dir={out}", "--tune=max_jump=-1"), ["max_jump must be positive, got -1"]),
-        ((*MODES["score"][:2], "--output_dir={out}", "--tune=age=1"), ["--tune=age=1", "NAME among"]),
+        (
+            (*MODES["score"][:2], "--output_dir={out}", "--tune=age=1"),
+            ["--tune must be NAME=VALUE", "NAME among", "got 'age=1'"],
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(run_evaluation, folders, tmp_path, flags, words):

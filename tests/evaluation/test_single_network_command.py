@@ -196,7 +196,7 @@ def test_flags_without_meaning_here_are_named(run_evaluation, flags, tuned, tmp_
         ([*flags, f"--tuned={file}"], ["--config.inference.head_threshold has no meaning with", str(file)]),
         ([*plain, f"--tuned={file}", "--tracker.max_age_frames=3"], ["--tracker.max_age_frames has no meaning with"]),
         ([*plain, f"--tuned={tmp_path / 'none.json'}"], ["none.json", "not found"]),
-        ([*flags, "--tune=heads=0.1"], ["--tune=heads=0.1: should be NAME=VALUE"]),
+        ([*flags, "--tune=heads=0.1"], ["--tune must be NAME=VALUE", "got 'heads=0.1'"]),
         ([*flags, "--tune=head_threshold=0.1", "--num_pictures=1"], ["--num_pictures has no meaning with --tune and"]),
     ]
     for arguments, words in cases:

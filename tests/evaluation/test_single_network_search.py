@@ -15,7 +15,6 @@ from tfpose.evaluation.single_network import build_cases, describe_search
 from tfpose.evaluation.single_network_search import (
     SearchScore,
     SearchSystem,
-    parse_search_choices,
     peak_settings,
     search_by_coordinates,
     search_thresholds,
@@ -164,34 +163,6 @@ def test_the_network_runs_once_with_the_lowest_threshold():
     settings = peak_settings(dataclasses.replace(BASE.thresholds, max_people=3), {"head_threshold": [0.3, 0.1]})
     assert settings == dataclasses.replace(BASE.thresholds, head_threshold=0.1, head_distance_cells=0.0)
     assert peak_settings(BASE.thresholds, {}).head_threshold == BASE.thresholds.head_threshold
-
-
-def test_choices_are_parsed_by_the_type_of_their_setting():
-    texts = ["max_age_frames=5,10", "head_threshold=0.1,0.2", "max_people=0,9", "matching=greedy"]
-    assert parse_search_choices(texts, BASE) == {
-        "max_age_frames": [5, 10],
-        "head_threshold": [0.1, 0.2],
-        "max_people": [0, 9],
-        "matching": ["greedy"],
-    }
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("refine=none", "--tune=refine=none: should be NAME=VALUE,VALUE,... with a NAME among head_threshold, "),
-        ("head_threshold", "--tune=head_threshold: should be NAME=VALUE"),
-        ("head_threshold=0.1,low", "each value of head_threshold should be a number, found 'low'"),
-        ("max_people=1.5", "each value of max_people should be a whole number, found '1.5'"),
-        ("joint_threshold=-1", "--tune=joint_threshold=-1: inference: joint_threshold must be at least 0"),
-        ("max_age_frames=0", "--tune=max_age_frames=0: max_age_frames must be at least 1, got 0"),
-    ],
-)
-def test_choices_that_cannot_be_tried_are_named(text, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        parse_search_choices([text], BASE)
-    with pytest.raises(ValueError, match="head_threshold should be given once, found it twice"):
-        parse_search_choices(["head_threshold=0.1", "head_threshold=0.2"], BASE)
 
 
 def test_unknown_settings_are_named(cases):

@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 
 from tfpose.flags import tracker_flags
-from tfpose.flags.tracker_flags import TrackerChoice, define_tracker_flags, parse_choices, tracker_from_flags
+from tfpose.flags.tracker_flags import TrackerChoice, define_tracker_flags, tracker_from_flags
 from tfpose.tracking.settings import (
     NAMED_SETTINGS,
     NO_SMOOTHING,
@@ -84,35 +84,6 @@ def test_a_choice_as_json_names_every_setting_and_has_no_infinity():
 def test_a_value_against_its_rule_is_named_as_a_flag():
     with pytest.raises(ValueError, match=r"^--tracker\.max_age_frames must be at least 1, got 0$"):
         TrackerChoice(changes={"max_age_frames": 0})
-
-
-def test_choices_are_parsed_by_the_type_of_their_setting():
-    texts = ["max_age_frames=5,10", "min_joint_score=0.2,0.4", "remember_joints=true,false", "motion=velocity"]
-    assert parse_choices(texts, TrackerChoice()) == {
-        "max_age_frames": [5, 10],
-        "min_joint_score": [0.2, 0.4],
-        "remember_joints": [True, False],
-        "motion": ["velocity"],
-    }
-
-
-@pytest.mark.parametrize(
-    ("texts", "message"),
-    [
-        (["max_age=5"], r"--tune=max_age=5: should be NAME=VALUE,VALUE,\.\.\. with a NAME among similarity, "),
-        (["max_age_frames"], r"--tune=max_age_frames: should be NAME=VALUE"),
-        (["max_age_frames=5,many"], r"each value of max_age_frames should be a whole number, found 'many'"),
-        (["max_age_frames=5,"], r"each value of max_age_frames should be a whole number, found ''"),
-        (["max_age_frames=5,0"], r"--tune=max_age_frames=5,0: max_age_frames must be at least 1, got 0"),
-        (["min_joint_score=low"], r"each value of min_joint_score should be a number, found 'low'"),
-        (["remember_joints=maybe"], r"each value of remember_joints should be true or false, found 'maybe'"),
-        (["matching=best"], r"each value of matching should be one of greedy, optimal, found 'best'"),
-        (["min_oks=0.1", "min_oks=0.2"], r"--tune=min_oks=0\.2: min_oks should be given once, found it twice"),
-    ],
-)
-def test_choices_that_cannot_be_tried_are_named(texts, message):
-    with pytest.raises(ValueError, match=message):
-        parse_choices(texts, TrackerChoice())
 
 
 def test_named_settings_are_choices():

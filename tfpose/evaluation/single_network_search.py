@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfpose.flags.tracker_flags import parse_choice, split_choices
 from tfpose.inference.frame_peaks import Peaks, SingleNetworkSettings, select_people
 from tfpose.inference.posetrack_joints import posetrack_poses
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
@@ -31,7 +30,6 @@ THRESHOLDS: dict[str, type] = {
     "max_people": int,
 }
 OBJECTIVES = {"mota": "MOTA", "ap": "AP", "hota": "HOTA"}
-_RULES = {int: "a whole number", float: "a number"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,42 +94,6 @@ class SearchCase:
 def searchable_settings() -> tuple[str, ...]:
     """The names of what a search can change."""
     return (*THRESHOLDS, *setting_types())
-
-
-def parse_search_choices(texts: Sequence[str], base: SearchSystem) -> dict[str, list[Any]]:
-    """The values to try by setting, from texts such as `head_threshold=0.1,0.2`.
-
-    Args:
-        texts: one per setting, of the network or of the tracker.
-        base: the values are changes of.
-
-    Raises:
-        ValueError: naming the flag, its rule and what was found.
-    """
-    return {
-        name: [_parse_choice(text, name, value, base) for value in values]
-        for text, name, values in split_choices(texts, searchable_settings())
-    }
-
-
-def _parse_choice(text: str, name: str, value: str, base: SearchSystem) -> Any:
-    if name in THRESHOLDS:
-        return _parse_threshold(text, name, value, base)
-    return parse_choice(text, name, value, base.tracker)
-
-
-def _parse_threshold(text: str, name: str, value: str, base: SearchSystem) -> Any:
-    kind = THRESHOLDS[name]
-    try:
-        parsed = kind(value)
-    except ValueError as error:
-        rule = _RULES[kind]
-        raise ValueError(f"--tune={text}: each value of {name} should be {rule}, found {value!r}") from error
-    try:
-        base.with_changes({name: parsed})
-    except ValueError as error:
-        raise ValueError(f"--tune={text}: {error}") from error
-    return parsed
 
 
 def peak_settings(base: SingleNetworkSettings, choices: Mapping[str, Sequence[Any]]) -> SingleNetworkSettings:
