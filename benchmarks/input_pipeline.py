@@ -5,7 +5,7 @@
 Three programs take turns in one process on one thread, several rounds; the medians are compared:
 - ours: `PersonCrops.batch` with the paper's augmentation, and the target heatmaps of the batch;
 - the kind of loader that PyTorch code of this family has: one person at a time, cv2.imread, cv2.warpAffine, a float
-  picture normalised and transposed, each joint's Gaussian drawn into its map in a Python loop;
+  picture normalized and transposed, each joint's Gaussian drawn into its map in a Python loop;
 - cv2.imdecode of the picture of each person, whole.
 """
 
@@ -75,7 +75,7 @@ def build_customary(people: PersonCrops, files: Sequence[str]) -> Callable[[int]
 
 
 def customary_matrix(box: np.ndarray, scale: float, degrees: float) -> np.ndarray:
-    """The affine map through three points: centre, above it, beside it."""
+    """The affine map through three points: center, above it, beside it."""
     height, width = CROP_SIZE
     center = (box[:2] + box[2:]) / 2
     side = max(box[2] - box[0], (box[3] - box[1]) * width / height) * 1.25 * scale

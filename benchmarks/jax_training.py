@@ -151,7 +151,7 @@ class People:
     Attributes:
         squares: [N, S, S, 3] uint8 RGB.
         boxes: [N, 4] float32 xyxy.
-        keypoints: [N, J, 2] float32, 0 where not labelled.
+        keypoints: [N, J, 2] float32, 0 where not labeled.
         is_labeled: [N, J] bool.
         skeleton: of the keypoints.
     """
@@ -187,17 +187,17 @@ def load_people(data: pathlib.Path, split: str, crop: CropSettings, largest_scal
         split: 'train' or 'val'.
         crop: without margin_pixels, which would be pixels of the image.
         largest_scale: of the augmentation.
-        limit: number of people to take; None takes all that have a labelled joint.
+        limit: number of people to take; None takes all that have a labeled joint.
 
     Raises:
         FileNotFoundError: no such annotation file, or a photo that cannot be decoded.
-        ValueError: the annotations are not valid, or have no person with a labelled joint.
+        ValueError: the annotations are not valid, or have no person with a labeled joint.
     """
     annotations = read_person_annotations(data / "annotations" / f"person_keypoints_{split}.json")
     is_used = (annotations.visibility > 0).any(axis=1) & ~annotations.is_crowd
     rows = np.flatnonzero(is_used)[:limit]
     if not len(rows):
-        raise ValueError(f"{annotations.path}: no person has a labelled joint")
+        raise ValueError(f"{annotations.path}: no person has a labeled joint")
     matrices, side = _square_from_image(annotations.boxes[rows], crop, largest_scale)
     corners = annotations.boxes[rows].reshape(-1, 2, 2)
     return People(

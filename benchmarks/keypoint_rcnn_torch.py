@@ -24,7 +24,7 @@ NUM_WARMUP_RUNS = 2
 
 
 class Bottleneck(nn.Module):
-    """1x1, grouped 3x3, 1x1, each with a frozen normalisation, around a shortcut."""
+    """1x1, grouped 3x3, 1x1, each with a frozen normalization, around a shortcut."""
 
     def __init__(self, channels: int, inner: int, outer: int, stride: int, groups: int) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
     python benchmarks/network_speed.py --torch_python=.venv-torch/bin/python
 
-Ours: the training step as one graph; inference as export does it, with batch normalisation folded
+Ours: the training step as one graph; inference as export does it, with batch normalization folded
 and the variables frozen. PyTorch: the same network in eager mode, in both of its memory layouts.
 Both sides run in turn, so that other load on the machine meets both; the smallest of each one's
 times is compared, with the median beside it. On a machine that is shared, such times still say

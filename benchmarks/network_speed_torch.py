@@ -19,7 +19,7 @@ NUM_WARMUP_RUNS = 2
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride), 1x1, each with batch normalisation, around a shortcut."""
+    """1x1, 3x3 (with the stride), 1x1, each with batch normalization, around a shortcut."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()

@@ -46,7 +46,7 @@ _BOX_MARGIN = 0.15
 class SyntheticFrame:
     """A picture and everything known about it; P people, joints as in `POSETRACK15`.
 
-    Coordinates are (x, y) in pixels whose centres lie at whole numbers; boxes are (x1, y1, x2, y2).
+    Coordinates are (x, y) in pixels whose centers lie at whole numbers; boxes are (x1, y1, x2, y2).
 
     Attributes:
         image: [H, W, 3] uint8 RGB.
@@ -83,9 +83,9 @@ class Sighting:
         person: number in `Canvas.owners`.
         track_id: None for unlabeled people.
         image_points: name -> [2] in pixels.
-        depths: name -> metres from the camera.
-        pixels_per_metre: at the hips.
-        stature: metres.
+        depths: name -> meters from the camera.
+        pixels_per_meter: at the hips.
+        stature: meters.
         facing: cosine of the angle between the way the face looks and the way to the camera.
         area: pixels inside the image before others were drawn over it.
     """
@@ -94,7 +94,7 @@ class Sighting:
     track_id: int | None
     image_points: dict[str, np.ndarray]
     depths: dict[str, float]
-    pixels_per_metre: float
+    pixels_per_meter: float
     stature: float
     facing: float
     area: int
@@ -102,7 +102,7 @@ class Sighting:
     @property
     def size(self) -> float:
         """Stature in pixels."""
-        return self.stature * self.pixels_per_metre
+        return self.stature * self.pixels_per_meter
 
 
 def _split_side(joint: str) -> tuple[str, str]:
@@ -119,10 +119,10 @@ def _own_codes(person: int, joint: str) -> list[int]:
     return [owner_code(person, part) for part in parts]
 
 
-def _disc(owners: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
+def _disc(owners: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray:
     """Owners of the pixels in a square around a point, [n, n] or less at the border."""
     reach = max(1, round(radius))
-    x, y = round(float(centre[0])), round(float(centre[1]))
+    x, y = round(float(center[0])), round(float(center[1]))
     return owners[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
 
 
@@ -139,7 +139,7 @@ def _place_to_look(sighting: Sighting, joint: str) -> tuple[float, float]:
     """Where the surface at a joint is seen, (x, y) in pixels."""
     place = sighting.image_points[joint]
     if joint == "head_top":
-        down = sighting.image_points["head_centre"] - place
+        down = sighting.image_points["head_center"] - place
         place = place + _CROWN_DEPTH * sighting.size * down / max(float(np.hypot(*down)), 1e-6)
     return max(float(place[0]), 0.0), max(float(place[1]), 0.0)
 

@@ -24,22 +24,22 @@ _LEGWEAR = (*("trousers",) * 5, *("shorts",) * 2, "skirt", "long_skirt")
 
 @dataclass(frozen=True)
 class Appearance:
-    """Looks of one person; colours are float32 RGB [3], 0 to 255.
+    """Looks of one person; colors are float32 RGB [3], 0 to 255.
 
     Attributes:
         girth: thickness of trunk and limbs; 1 is usual.
-        skin: colour.
-        hair: colour.
+        skin: color.
+        hair: color.
         hair_style: 'short', 'long', 'bun', 'bald' (on top) or 'cap'.
-        has_beard: in the colour of the hair.
-        top: colour of shirt or jacket.
-        trim: second colour of the top.
+        has_beard: in the color of the hair.
+        top: color of shirt or jacket.
+        trim: second color of the top.
         pattern: of the top: 'plain', 'stripes', 'zip', 'buttons', 'print' or 'belt'.
         sleeve: share of the arm that is covered: 0.5 is a T-shirt, 2 reaches the wrist.
-        bottom: colour of the legwear.
+        bottom: color of the legwear.
         legwear: 'trousers', 'shorts', 'skirt' or 'long_skirt'.
-        shoes: colour.
-        bag: colour of a backpack, None without.
+        shoes: color.
+        bag: color of a backpack, None without.
     """
 
     girth: float
@@ -58,7 +58,7 @@ class Appearance:
 
 
 def sample_color(rng: np.random.Generator, saturation: tuple[float, float] = (0.1, 0.85)) -> np.ndarray:
-    """A colour of any hue, RGB [3]."""
+    """A color of any hue, RGB [3]."""
     hue, value = rng.random(), rng.uniform(0.22, 0.95)
     return _rgb(colorsys.hsv_to_rgb(hue, rng.uniform(*saturation), value))
 
@@ -73,7 +73,7 @@ def _pick(rng: np.random.Generator, colors: tuple[tuple[int, int, int], ...]) ->
 
 
 def _sample_cloth(rng: np.random.Generator, surroundings: np.ndarray) -> np.ndarray:
-    """A cloth colour: any hue, grey, or one that is hard to tell from the surroundings [N, 3]."""
+    """A cloth color: any hue, gray, or one that is hard to tell from the surroundings [N, 3]."""
     kind = rng.random()
     if kind < 0.15:
         nearby = surroundings[rng.integers(len(surroundings))] + rng.normal(0, 12, 3)
@@ -87,7 +87,7 @@ def sample_appearance(rng: np.random.Generator, surroundings: np.ndarray) -> App
     """Dresses a person.
 
     Args:
-        surroundings: [N, 3] colours of the background; some clothes take one of them.
+        surroundings: [N, 3] colors of the background; some clothes take one of them.
     """
     return Appearance(
         girth=float(np.clip(rng.normal(1.1, 0.1), 0.88, 1.4)),

@@ -24,7 +24,7 @@ class Backdrop:
     Attributes:
         pixels: [H, W, 3] float32 RGB.
         is_indoors: whether there is a back wall and no sun.
-        far_depth: metres to the back wall, or to where people are too small to matter.
+        far_depth: meters to the back wall, or to where people are too small to matter.
     """
 
     pixels: np.ndarray
@@ -45,10 +45,10 @@ def stroke(image: np.ndarray, start, end, thickness: float, color: np.ndarray) -
     cv2.line(image, first, last, _tuple(color), width, cv2.LINE_AA, _SHIFT)
 
 
-def disc(image: np.ndarray, centre, radii: tuple[float, float], color: np.ndarray) -> None:
+def disc(image: np.ndarray, center, radii: tuple[float, float], color: np.ndarray) -> None:
     """Fills an axis-parallel ellipse given in pixels with fractions, anti-aliased."""
     one = 1 << _SHIFT
-    middle = tuple(int(round(value * one)) for value in centre)
+    middle = tuple(int(round(value * one)) for value in center)
     axes = tuple(max(1, int(round(value * one))) for value in radii)
     cv2.ellipse(image, middle, axes, 0, 0, 360, _tuple(color), -1, cv2.LINE_AA, _SHIFT)
 
@@ -61,7 +61,7 @@ def panel(
     depth: float,
     color: np.ndarray,
 ) -> None:
-    """Fills an upright rectangle parallel to the image, given in metres."""
+    """Fills an upright rectangle parallel to the image, given in meters."""
     corners = np.array([(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])])
     world = np.concatenate([corners, np.full((4, 1), depth)], axis=1)
     fill(image, camera.project(world)[0], color)
@@ -85,13 +85,13 @@ Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class _WorldNoise:
-    """Noise that sticks to the ground: looked up by metres, repeats after 64 cells."""
+    """Noise that sticks to the ground: looked up by meters, repeats after 64 cells."""
 
     def __init__(self, rng: np.random.Generator):
         self._tile = rng.normal(0, 1, (64, 64)).astype(np.float32)
 
-    def __call__(self, x: np.ndarray, z: np.ndarray, cell_metres: float) -> np.ndarray:
-        columns, rows = (_repeat(np.asarray(metres / cell_metres, np.float32), 64) for metres in (x, z))
+    def __call__(self, x: np.ndarray, z: np.ndarray, cell_meters: float) -> np.ndarray:
+        columns, rows = (_repeat(np.asarray(meters / cell_meters, np.float32), 64) for meters in (x, z))
         return cv2.remap(self._tile, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
     def per_cell(self, column: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -132,14 +132,14 @@ def _grass(rng: np.random.Generator) -> Texture:
 def _asphalt(rng: np.random.Generator) -> Texture:
     noise = _WorldNoise(rng)
     color = np.full(3, rng.uniform(85, 140)) + rng.normal(0, 4, 3)
-    line_z, kerb_z = rng.uniform(5, 9), rng.uniform(10, 14)
+    line_z, curb_z = rng.uniform(5, 9), rng.uniform(10, 14)
 
     def texture(x: np.ndarray, z: np.ndarray) -> np.ndarray:
         ground = _tinted(color, 0.07 * noise(x, z, 0.04) + 0.06 * noise(x, z, 1.5))
         dash = (np.abs(z - line_z) < 0.09) & (np.mod(x, 3.0) < 1.6)
         pavement = _tinted(color + 40, 0.05 * noise(x, z, 0.1) - 0.15 * _lines(x, 1.2, 0.05))
-        ground = np.where((z > kerb_z)[..., None], pavement, ground)
-        ground = np.where((np.abs(z - kerb_z) < 0.12)[..., None], color + 70, ground)
+        ground = np.where((z > curb_z)[..., None], pavement, ground)
+        ground = np.where((np.abs(z - curb_z) < 0.12)[..., None], color + 70, ground)
         return np.where(dash[..., None], 225.0, ground)
 
     return texture
@@ -215,9 +215,9 @@ def _paint_ground(image: np.ndarray, camera: Camera, texture: Texture) -> None:
     if first >= height:
         return
     rows = np.arange(first, height, dtype=np.float32)[:, None]
-    z = camera.focal_length * camera.height_metres / np.maximum(rows - camera.horizon_y, 0.3)
+    z = camera.focal_length * camera.height_meters / np.maximum(rows - camera.horizon_y, 0.3)
     columns = np.arange(width, dtype=np.float32)[None]
-    x = (columns - camera.centre_x) * z / camera.focal_length
+    x = (columns - camera.center_x) * z / camera.focal_length
     z = np.broadcast_to(z, x.shape)
     ground = texture(x, z).astype(np.float32)
     smooth = cv2.GaussianBlur(ground, (0, 0), 2.0, sigmaY=1.0)
@@ -389,9 +389,9 @@ def _paint_car(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> N
         world = np.concatenate([roof, np.full((4, 1), depth)], axis=1)
         fill(image, camera.project(world)[0], tone)
     for wheel in (0.85, 3.3):
-        centre, scale = camera.project(np.array([x + wheel, 0.32, depth]))
-        disc(image, centre, (0.33 * scale, 0.33 * scale), np.full(3, 30))
-        disc(image, centre, (0.17 * scale, 0.17 * scale), np.full(3, 160))
+        center, scale = camera.project(np.array([x + wheel, 0.32, depth]))
+        disc(image, center, (0.33 * scale, 0.33 * scale), np.full(3, 30))
+        disc(image, center, (0.17 * scale, 0.17 * scale), np.full(3, 160))
 
 
 def build_backdrop(place: str, camera: Camera, image_size: tuple[int, int], rng: np.random.Generator) -> Backdrop:

@@ -1,4 +1,4 @@
-"""The camera of a synthetic video: metres in front of it to pixels."""
+"""The camera of a synthetic video: meters in front of it to pixels."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ _NEAREST_DEPTH_METRES = 0.5
 
 @dataclass(frozen=True)
 class Camera:
-    """A level pinhole camera at (0, height_metres, 0) that looks along z.
+    """A level pinhole camera at (0, height_meters, 0) that looks along z.
 
-    World axes: x to the right, y up from the ground, z away from the camera, in metres. The picture
-    may be shifted against the lens, so verticals stay vertical while the horizon is off centre.
+    World axes: x to the right, y up from the ground, z away from the camera, in meters. The picture
+    may be shifted against the lens, so verticals stay vertical while the horizon is off center.
 
     Attributes:
         focal_length: in pixels.
-        centre_x: column of the optical axis, in pixels.
+        center_x: column of the optical axis, in pixels.
         horizon_y: row of the horizon, in pixels.
-        height_metres: of the lens above the ground.
+        height_meters: of the lens above the ground.
     """
 
     focal_length: float
-    centre_x: float
+    center_x: float
     horizon_y: float
-    height_metres: float
+    height_meters: float
 
     def project(self, world_points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Projects world points.
 
         Args:
-            world_points: [..., 3] in metres.
+            world_points: [..., 3] in meters.
 
         Returns:
-            Image points [..., 2] as (x, y) in pixels, and pixels per metre [...] at their depth.
+            Image points [..., 2] as (x, y) in pixels, and pixels per meter [...] at their depth.
         """
         depth = np.maximum(world_points[..., 2], _NEAREST_DEPTH_METRES)
-        pixels_per_metre = self.focal_length / depth
-        x = self.centre_x + world_points[..., 0] * pixels_per_metre
-        y = self.horizon_y + (self.height_metres - world_points[..., 1]) * pixels_per_metre
-        return np.stack([x, y], axis=-1), pixels_per_metre
+        pixels_per_meter = self.focal_length / depth
+        x = self.center_x + world_points[..., 0] * pixels_per_meter
+        y = self.horizon_y + (self.height_meters - world_points[..., 1]) * pixels_per_meter
+        return np.stack([x, y], axis=-1), pixels_per_meter
 
-    def ground_row(self, depth_metres: float) -> float:
+    def ground_row(self, depth_meters: float) -> float:
         """Image row of the ground at a depth."""
-        return self.horizon_y + self.focal_length * self.height_metres / depth_metres
+        return self.horizon_y + self.focal_length * self.height_meters / depth_meters
 
-    def world_x(self, column: float, depth_metres: float) -> float:
-        """World x in metres that is seen in a column at a depth."""
-        return (column - self.centre_x) * depth_metres / self.focal_length
+    def world_x(self, column: float, depth_meters: float) -> float:
+        """World x in meters that is seen in a column at a depth."""
+        return (column - self.center_x) * depth_meters / self.focal_length
 
-    def depth_of_size(self, size_metres: float, size_pixels: float) -> float:
-        """Depth in metres at which an upright thing has the given size in pixels."""
-        return self.focal_length * size_metres / size_pixels
+    def depth_of_size(self, size_meters: float, size_pixels: float) -> float:
+        """Depth in meters at which an upright thing has the given size in pixels."""
+        return self.focal_length * size_meters / size_pixels
 
     def shifted(self, x: float, y: float) -> Camera:
         """The same camera for a picture whose origin lies at (x, y) of the present one."""
-        return replace(self, centre_x=self.centre_x - x, horizon_y=self.horizon_y - y)
+        return replace(self, center_x=self.center_x - x, horizon_y=self.horizon_y - y)

@@ -29,7 +29,7 @@ PARTS = (
     *(f"{side}_{part}" for part in ("upper_arm", "forearm", "hand", "thigh", "shin", "shoe") for side in SIDES),
 )
 _CODES_PER_PERSON = 32
-# Added to the depth (metres) by which body parts are sorted: the trunk hides the upper end of a leg
+# Added to the depth (meters) by which body parts are sorted: the trunk hides the upper end of a leg
 # in mid-stride, and the far leg hides the far arm.
 _THIGH_OFFSET = 0.16
 _FAR_ARM_OFFSET = 0.15
@@ -51,9 +51,9 @@ class Figure:
     """One person at one moment.
 
     Attributes:
-        world_points: name -> [3] in metres, see `motion.build_skeleton`.
-        speeds: name -> metres per frame.
-        heading: of the trunk in radians, 0 towards the camera.
+        world_points: name -> [3] in meters, see `motion.build_skeleton`.
+        speeds: name -> meters per frame.
+        heading: of the trunk in radians, 0 toward the camera.
         head_heading: of the head.
         body: bones.
         looks: appearance.
@@ -226,19 +226,19 @@ class _Artist:
         looks = self._figure.looks
         yaw = self._head_yaw
         up = self._image["head_top"] - self._image["head_bottom"]
-        unit = self._stature * self._scale["head_centre"]
+        unit = self._stature * self._scale["head_center"]
         half_width = unit * math.hypot(0.048 * math.cos(yaw), 0.060 * math.sin(yaw))
         ball = rendering.Ball(
-            self._image["head_centre"],
+            self._image["head_center"],
             up / max(float(np.hypot(*up)), 1e-6),
             half_width,
             0.069 * unit,
             yaw,
         )
-        yield self._limb("neck", ("shoulder_middle", "head_centre"), (0.03, 0.028), looks.skin, 0, 0.02)
-        stroke = self._stroke("head", "head_centre")
+        yield self._limb("neck", ("shoulder_middle", "head_center"), (0.03, 0.028), looks.skin, 0, 0.02)
+        stroke = self._stroke("head", "head_center")
         draw = partial(rendering.draw_ball, self._canvas, ball, paint_head(looks), self._light, stroke)
-        depth = self._depth["head_centre"] - 0.03
+        depth = self._depth["head_center"] - 0.03
         yield "head", _Part(depth, draw)
         nose_offset = depth - self._depth["nose"] - (0.02 if math.cos(yaw) > -0.2 else -0.02)
         yield self._limb("head", ("nose", "nose"), (0.010, 0.010), 0.93 * looks.skin, 0, nose_offset)
@@ -262,8 +262,8 @@ def _with_accessories(figure: Figure) -> Figure:
     """Adds the points that hair, cap and bag hang on."""
     points, stature = dict(figure.world_points), figure.body.stature
 
-    def ahead(heading: float, metres: float) -> np.ndarray:
-        return metres * np.array([math.sin(heading), 0.0, -math.cos(heading)])
+    def ahead(heading: float, meters: float) -> np.ndarray:
+        return meters * np.array([math.sin(heading), 0.0, -math.cos(heading)])
 
     def add(name: str, origin: str, offset: np.ndarray) -> None:
         points[name] = points[origin] + offset
@@ -274,8 +274,8 @@ def _with_accessories(figure: Figure) -> Figure:
     head, trunk = figure.head_heading, figure.heading
     add("hair_end", "head_bottom", ahead(head, -0.05 * stature) - 0.05 * up)
     add("bun", "head_top", ahead(head, -0.045 * stature) - 0.015 * up)
-    add("brim", "head_centre", ahead(head, 0.045 * stature) + 0.036 * up)
-    add("brim_end", "head_centre", ahead(head, 0.085 * stature) + 0.030 * up)
+    add("brim", "head_center", ahead(head, 0.045 * stature) + 0.036 * up)
+    add("brim_end", "head_center", ahead(head, 0.085 * stature) + 0.030 * up)
     add("bag_top", "shoulder_middle", ahead(trunk, -0.09 * stature) - 0.04 * up)
     middle = 0.5 * (points["hip_middle"] - points["shoulder_middle"])
     add("bag_bottom", "shoulder_middle", ahead(trunk, -0.1 * stature) + 1.2 * middle)

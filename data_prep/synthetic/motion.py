@@ -5,7 +5,7 @@ Segment lengths are fractions of stature after Drillis and Contini (1966), as ta
 stand-ins for the measured ones of the same book (chapter 4): the hip swings like a cosine, the knee
 bends mostly while the leg swings, the foot rolls from heel to toe.
 
-Body axes are (left, up, forward) in metres, with the origin on the ground below the pelvis. Arrays
+Body axes are (left, up, forward) in meters, with the origin on the ground below the pelvis. Arrays
 of a pair of limbs are [2, T]: left, then right.
 """
 
@@ -28,7 +28,7 @@ _SIDE_SIGN = np.array([[1.0], [-1.0]])
 
 @dataclass(frozen=True)
 class Body:
-    """Bone lengths in metres.
+    """Bone lengths in meters.
 
     Attributes:
         stature: standing height.
@@ -64,7 +64,7 @@ class Style:
 
     Attributes:
         phase: of all cycles, in radians.
-        vigour: scales the swing of legs and arms; 1 is usual.
+        vigor: scales the swing of legs and arms; 1 is usual.
         cycles_per_second: of gestures.
         active_side: 0 if the left arm acts, 1 if the right one does.
         lean: of the trunk forward, in radians.
@@ -74,7 +74,7 @@ class Style:
     """
 
     phase: float = 0.0
-    vigour: float = 1.0
+    vigor: float = 1.0
     cycles_per_second: float = 1.0
     active_side: int = 0
     lean: float = 0.03
@@ -101,7 +101,7 @@ class JointAngles:
         shoulder_twist: [T] shoulders against the pelvis, to the left.
         head_yaw: [T] to the left.
         head_pitch: [T] nodding forward.
-        lift: [T] metres of the lower foot above the ground.
+        lift: [T] meters of the lower foot above the ground.
     """
 
     shoulder_flexion: np.ndarray
@@ -123,9 +123,9 @@ LegAction = Callable[[Body, Style, np.ndarray, np.ndarray], JointAngles]
 ArmAction = Callable[[JointAngles, Style, np.ndarray], JointAngles]
 
 
-def _bump(phase: np.ndarray, centre: float, sharpness: float) -> np.ndarray:
-    """A periodic bump of height 1 at `centre`, narrower with growing sharpness."""
-    return ((1 + np.cos(phase - centre)) / 2) ** sharpness
+def _bump(phase: np.ndarray, center: float, sharpness: float) -> np.ndarray:
+    """A periodic bump of height 1 at `center`, narrower with growing sharpness."""
+    return ((1 + np.cos(phase - center)) / 2) ** sharpness
 
 
 def _leg_swing(phase: np.ndarray) -> np.ndarray:
@@ -156,40 +156,40 @@ def stand(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) 
     )
 
 
-def _stride_phase(distances: np.ndarray, style: Style, step_metres: float) -> np.ndarray:
+def _stride_phase(distances: np.ndarray, style: Style, step_meters: float) -> np.ndarray:
     """Phases [2, T] of both legs: 0 as the foot is foremost; one turn takes two steps."""
-    phase = style.phase + math.pi * distances / step_metres
+    phase = style.phase + math.pi * distances / step_meters
     return np.stack([phase, phase + math.pi])
 
 
 def walk(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
     """Walking; the steps follow the distance covered, so the standing foot does not slide."""
-    swing = 0.40 * style.vigour
+    swing = 0.40 * style.vigor
     phase = _stride_phase(distances, style, _STEP_PER_SWING * (body.thigh + body.shin) * math.sin(swing))
     still = stand(body, style, seconds, distances)
     arm = -np.cos(phase)
     return replace(
         still,
-        shoulder_flexion=0.45 * style.vigour * arm,
+        shoulder_flexion=0.45 * style.vigor * arm,
         elbow_flexion=0.35 + 0.2 * arm,
         hip_flexion=0.08 + swing * _leg_swing(phase),
         hip_abduction=np.full_like(phase, 0.01),
         knee_flexion=0.08 + 0.14 * _bump(phase, 0.45, 3) + 1.0 * _bump(phase, 1.42 * math.pi, 3),
         foot_pitch=0.75 * _bump(phase, 1.1 * math.pi, 4) - 0.3 * _bump(phase, 1.95 * math.pi, 5),
-        shoulder_twist=0.12 * style.vigour * np.cos(phase[0]),
+        shoulder_twist=0.12 * style.vigor * np.cos(phase[0]),
     )
 
 
 def run(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
     """Running: long steps, high heels, bent elbows and a moment in the air after each push."""
-    swing = 0.62 * style.vigour
+    swing = 0.62 * style.vigor
     step = 2.6 * (body.thigh + body.shin) * math.sin(swing)
     phase = _stride_phase(distances, style, step)
     still = stand(body, style, seconds, distances)
     arm = -np.cos(phase)
     return replace(
         still,
-        shoulder_flexion=-0.1 + 0.65 * style.vigour * arm,
+        shoulder_flexion=-0.1 + 0.65 * style.vigor * arm,
         elbow_flexion=1.5 + 0.25 * arm,
         elbow_swivel=np.full_like(phase, -0.25),
         hip_flexion=0.25 + swing * np.cos(phase),
@@ -223,7 +223,7 @@ def squat(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) 
     """Going down and up with the arms held forward."""
     still = stand(body, style, seconds, distances)
     cycle = math.pi * style.cycles_per_second * seconds + style.phase
-    depth = (1 - np.cos(cycle)) / 2 * min(style.vigour, 1.1)
+    depth = (1 - np.cos(cycle)) / 2 * min(style.vigor, 1.1)
     pair = np.stack([depth, depth])
     return replace(
         still,
@@ -472,7 +472,7 @@ def _build_head(body: Body, angles: JointAngles) -> dict[str, np.ndarray]:
 
     return {
         "head_bottom": head_point(0.052, 0.008),
-        "head_centre": head_point(0.116, 0.012),
+        "head_center": head_point(0.116, 0.012),
         "head_top": head_point(0.184, 0.008),
         "nose": head_point(0.108, 0.074),
         "head_back": head_point(0.110, -0.035),
@@ -484,7 +484,7 @@ def build_skeleton(body: Body, angles: JointAngles) -> dict[str, np.ndarray]:
 
     Returns:
         Points [T, 3] in body axes by name: the joints of PoseTrack, and hip_middle,
-        shoulder_middle, head_centre, head_back, and for each side heel, toe and fingers.
+        shoulder_middle, head_center, head_back, and for each side heel, toe and fingers.
     """
     points = {}
     for name, pair in _build_legs(body, angles).items():

@@ -14,9 +14,9 @@ class Course:
     """Places along a path.
 
     Attributes:
-        positions: [T, 2] as (x, z) on the ground, in metres.
+        positions: [T, 2] as (x, z) on the ground, in meters.
         headings: [T] in radians; 0 faces the camera, pi/2 faces the right of the image.
-        distances: [T] metres walked since the start.
+        distances: [T] meters walked since the start.
     """
 
     positions: np.ndarray
@@ -36,9 +36,9 @@ class Standing:
     """Stays at a place, turning at a constant rate.
 
     Attributes:
-        position: (x, z) in metres.
+        position: (x, z) in meters.
         heading: at time 0, in radians.
-        turn_rate: radians per second, positive towards the person's left.
+        turn_rate: radians per second, positive toward the person's left.
     """
 
     position: tuple[float, float]
@@ -56,9 +56,9 @@ class Line:
     """Walks straight on.
 
     Attributes:
-        start: (x, z) at time 0, in metres.
+        start: (x, z) at time 0, in meters.
         heading: in radians.
-        speed: metres per second.
+        speed: meters per second.
     """
 
     start: tuple[float, float]
@@ -78,16 +78,16 @@ class Loop:
     """Walks round a stadium: two straights parallel to the image joined by half circles.
 
     Attributes:
-        centre: (x, z) in metres.
-        straight: length of each straight in metres; 0 gives a circle.
-        radius: of the half circles in metres.
-        speed: metres per second.
-        start: metres along the loop at time 0. The loop begins at the left end of the nearer
+        center: (x, z) in meters.
+        straight: length of each straight in meters; 0 gives a circle.
+        radius: of the half circles in meters.
+        speed: meters per second.
+        start: meters along the loop at time 0. The loop begins at the left end of the nearer
             straight, goes right, turns away from the camera and comes back to the left.
         is_mirrored: exchange left and right.
     """
 
-    centre: tuple[float, float]
+    center: tuple[float, float]
     straight: float
     radius: float
     speed: float
@@ -109,4 +109,4 @@ class Loop:
         x, z = sign * x, sign * z
         if self.is_mirrored:
             x, headings = -x, -headings
-        return Course(np.stack([x, z], axis=1) + self.centre, headings, distances)
+        return Course(np.stack([x, z], axis=1) + self.center, headings, distances)

@@ -21,10 +21,10 @@ class Prop:
 
     Attributes:
         sprite: its picture.
-        depth: metres from the camera.
+        depth: meters from the camera.
         foot: [3] where it stands.
-        height: metres, for its shadow.
-        radius: metres, for its shadow.
+        height: meters, for its shadow.
+        radius: meters, for its shadow.
     """
 
     sprite: Sprite
@@ -84,17 +84,17 @@ def _draw_planter(image: np.ndarray, camera: Camera, foot: np.ndarray, rng: np.r
     leaf = np.array([rng.uniform(50, 110), rng.uniform(100, 150), rng.uniform(45, 80)])
     for _ in range(28):
         place = foot + [rng.normal(0, 0.45 * width), height + abs(rng.normal(0.1, 0.17)), 0]
-        centre, scale = camera.project(place)
+        center, scale = camera.project(place)
         radius = rng.uniform(0.06, 0.14) * float(scale)
-        disc(image, centre, (radius, 0.7 * radius), leaf * rng.uniform(0.7, 1.35))
+        disc(image, center, (radius, 0.7 * radius), leaf * rng.uniform(0.7, 1.35))
 
 
 def _draw_sign(image: np.ndarray, camera: Camera, foot: np.ndarray, rng: np.random.Generator):
     _cylinder(image, camera, foot, (0, 2.3), (0.035, 0.035), np.full(3, 150.0))
-    centre, scale = camera.project(foot + [0, 2.25, 0])
+    center, scale = camera.project(foot + [0, 2.25, 0])
     size = rng.uniform(0.25, 0.35) * float(scale)
-    disc(image, centre, (size, size), sample_color(rng, (0.6, 0.9)))
-    disc(image, centre, (0.75 * size, 0.75 * size), np.full(3, 235.0))
+    disc(image, center, (size, size), sample_color(rng, (0.6, 0.9)))
+    disc(image, center, (0.75 * size, 0.75 * size), np.full(3, 235.0))
 
 
 def _draw_column(image: np.ndarray, camera: Camera, foot: np.ndarray, rng: np.random.Generator):
@@ -127,12 +127,12 @@ def _draw_bench(image: np.ndarray, camera: Camera, foot: np.ndarray, rng: np.ran
 def _draw_stool(image: np.ndarray, camera: Camera, foot: np.ndarray, rng: np.random.Generator):
     color = sample_color(rng, (0.1, 0.5)) * 0.9
     _cylinder(image, camera, foot, (0, 0.42), (0.2, 0.24), color)
-    centre, scale = camera.project(foot + [0, 0.42, 0])
-    disc(image, centre, (0.24 * scale, 0.05 * scale), 1.15 * color)
+    center, scale = camera.project(foot + [0, 0.42, 0])
+    disc(image, center, (0.24 * scale, 0.05 * scale), 1.15 * color)
 
 
 _Drawer = Callable[[np.ndarray, Camera, np.ndarray, np.random.Generator], None]
-_DRAWERS: dict[str, tuple[_Drawer, float, float]] = {  # drawer, height and radius in metres
+_DRAWERS: dict[str, tuple[_Drawer, float, float]] = {  # drawer, height and radius in meters
     "post": (_draw_post, 4.0, 0.08),
     "tree": (_draw_tree, 2.5, 0.18),
     "bollard": (_draw_bollard, 0.9, 0.13),
@@ -152,9 +152,9 @@ def build_prop(kind: str, camera: Camera, foot: np.ndarray, image_size: tuple[in
 
     Args:
         kind: a name out of `OUTDOOR_PROPS` or `INDOOR_PROPS`.
-        foot: [3] where it stands, in metres.
+        foot: [3] where it stands, in meters.
         image_size: (height, width) of the picture it is drawn in.
-        seed: of its colours and sizes.
+        seed: of its colors and sizes.
 
     Returns:
         The object, None if it lies outside the picture.

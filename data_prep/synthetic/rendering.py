@@ -1,10 +1,10 @@
 """Shaded, anti-aliased shapes on a float picture that remembers who drew each pixel.
 
-Shapes are evaluated as distances to their outline at the pixel centres, which lie at whole numbers,
+Shapes are evaluated as distances to their outline at the pixel centers, which lie at whole numbers,
 so a shape at fractional coordinates lands exactly where its coordinates say. The surfaces are
-rounded towards the viewer and shaded by Lambert's law.
+rounded toward the viewer and shaded by Lambert's law.
 
-Image axes: x right, y down, and for normals a third axis towards the viewer.
+Image axes: x right, y down, and for normals a third axis toward the viewer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Light:
     """Light from far away plus light from everywhere.
 
     Attributes:
-        direction: unit vector (right, down, towards the viewer) that points to the light.
+        direction: unit vector (right, down, toward the viewer) that points to the light.
         ambient: share of the light that comes from everywhere, 0 to 1.
     """
 
@@ -167,7 +167,7 @@ class Trunk:
         places: [N] increasing places along the axis (0 top, 1 bottom); the shape ends at the first
             and the last.
         half_widths: [N] in pixels at these places.
-        yaw: where the front looks, in radians: 0 towards the viewer, pi/2 to the right.
+        yaw: where the front looks, in radians: 0 toward the viewer, pi/2 to the right.
     """
 
     top: np.ndarray
@@ -216,14 +216,14 @@ class Ball:
     """An ellipsoid such as a head.
 
     Attributes:
-        centre: [2] in pixels.
+        center: [2] in pixels.
         up: [2] unit vector of its long axis in the image.
         half_width: in pixels.
         half_height: in pixels.
         yaw: where the front looks, as for `Trunk`.
     """
 
-    centre: np.ndarray
+    center: np.ndarray
     up: np.ndarray
     half_width: float
     half_height: float
@@ -238,10 +238,10 @@ def draw_ball(canvas: Canvas, ball: Ball, paint: Paint, light: Light, stroke: St
             each), [h, w] each.
     """
     margin = max(ball.half_width, ball.half_height) + stroke.softness
-    window = _find_window(canvas, ball.centre[None], margin)
+    window = _find_window(canvas, ball.center[None], margin)
     if window is None:
         return
-    x, y = window.x - np.float32(ball.centre[0]), window.y - np.float32(ball.centre[1])
+    x, y = window.x - np.float32(ball.center[0]), window.y - np.float32(ball.center[1])
     ux, uy = (float(value) for value in ball.up)
     up = (x * ux + y * uy) / np.float32(ball.half_height)
     across = (y * ux - x * uy) / np.float32(ball.half_width)
@@ -272,7 +272,7 @@ class Sprite:
 def cut_sprite(draw: Callable[[np.ndarray], None], image_size: tuple[int, int]) -> Sprite | None:
     """Records what a function draws.
 
-    Drawing once over black and once over white tells colour and opacity of every pixel, whatever
+    Drawing once over black and once over white tells color and opacity of every pixel, whatever
     the function does at its edges.
 
     Args:

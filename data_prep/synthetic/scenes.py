@@ -92,7 +92,7 @@ class Sensor:
         flicker: amplitude of the slow change of brightness, as a fraction.
         flicker_seconds: its period.
         blur_sigma: in pixels.
-        noise_sigma: in grey levels.
+        noise_sigma: in gray levels.
         vignette: darkening of the corners, as a fraction.
     """
 
@@ -166,9 +166,9 @@ def _sample_camera(rng: np.random.Generator, image_size: tuple[int, int]) -> Cam
     highest = (0.98 - horizon) * _USUAL_STATURE_METRES / 0.6
     return Camera(
         focal_length=rng.uniform(1.7, 2.4) * height,
-        centre_x=width * rng.uniform(0.4, 0.6),
+        center_x=width * rng.uniform(0.4, 0.6),
         horizon_y=height * horizon,
-        height_metres=rng.uniform(1.25, highest),
+        height_meters=rng.uniform(1.25, highest),
     )
 
 
@@ -275,7 +275,7 @@ class _Casting:
         stature = rng.uniform(1.1, 1.4) if is_child else np.clip(rng.normal(1.72, 0.09), 1.5, 1.98)
         style = motion.Style(
             phase=rng.uniform(0, 2 * math.pi),
-            vigour=rng.uniform(0.75, 1.2),
+            vigor=rng.uniform(0.75, 1.2),
             cycles_per_second=rng.uniform(0.5, 1.3),
             active_side=int(rng.integers(2)),
             lean=rng.normal(0.03, 0.03),
@@ -332,9 +332,9 @@ class _Casting:
         outward = -1.0 if is_mirrored else 1.0
         edge = self._camera.world_x(self._image_size[1] - 1 if outward > 0 else 0, depth)
         straight, radius, turning = 6.0, 0.35, rng.uniform(0.1, 0.7)
-        centre = (edge + outward * (turning - straight / 2), depth)
+        center = (edge + outward * (turning - straight / 2), depth)
         start = straight - turning - rng.uniform(0.3, 0.9) * speed
-        path = paths.Loop(centre, straight, radius, speed, max(start, 0.0), is_mirrored)
+        path = paths.Loop(center, straight, radius, speed, max(start, 0.0), is_mirrored)
         return self._actor(track_id, path, legs, self._arms(0.2))
 
 

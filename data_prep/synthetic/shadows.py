@@ -16,7 +16,7 @@ _SHIFT = 4
 # name, name, radius as a fraction of stature
 _CASTING = (
     ("shoulder_middle", "hip_middle", 0.09),
-    ("head_centre", "head_centre", 0.065),
+    ("head_center", "head_center", 0.065),
     *(
         (f"{side}_{start}", f"{side}_{end}", radius)
         for side in SIDES
@@ -34,7 +34,7 @@ Segment = tuple[np.ndarray, np.ndarray, float]
 
 
 def person_segments(points: dict[str, np.ndarray], stature: float) -> list[Segment]:
-    """Segments (start [3], end [3], radius), in metres, that stand for a person."""
+    """Segments (start [3], end [3], radius), in meters, that stand for a person."""
     return [(points[a], points[b], radius * stature) for a, b, radius in _CASTING]
 
 
@@ -75,11 +75,11 @@ class ShadowMap:
             return
         ground = (start + end) / 2 * [1, 0, 1]
         image, scale = self._camera.project(ground)
-        flatness = self._camera.height_metres / max(float(ground[2]), 0.5)
+        flatness = self._camera.height_meters / max(float(ground[2]), 0.5)
         wide = (1.2 * radius + 0.06) * float(scale) / _REDUCTION
-        centre = tuple(np.round(image / _REDUCTION * (1 << _SHIFT)).astype(int).tolist())
+        center = tuple(np.round(image / _REDUCTION * (1 << _SHIFT)).astype(int).tolist())
         axes = (int(wide * (1 << _SHIFT)), int(max(wide * flatness, 0.7) * (1 << _SHIFT)))
-        cv2.ellipse(self._mask, centre, axes, 0, 0, 360, 255, -1, cv2.LINE_8, _SHIFT)
+        cv2.ellipse(self._mask, center, axes, 0, 0, 360, 255, -1, cv2.LINE_8, _SHIFT)
 
     def darken(self, pixels: np.ndarray, strength: float) -> None:
         """Darkens a float picture [H, W, 3] in place by up to `strength` (0 to 1)."""

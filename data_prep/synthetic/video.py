@@ -177,7 +177,7 @@ def _sight(figure: Figure, camera: Camera, person: int, track_id: int | None, ar
     world = np.stack([figure.world_points[name] for name in names])
     image, scale = camera.project(world)
     middle = names.index("hip_middle")
-    head = figure.world_points["head_centre"]
+    head = figure.world_points["head_center"]
     # Seen from the side the view of a head off the optical axis is turned by the angle of its ray.
     view = math.atan2(float(head[0]), float(head[2]))
     return Sighting(
@@ -185,7 +185,7 @@ def _sight(figure: Figure, camera: Camera, person: int, track_id: int | None, ar
         track_id=track_id,
         image_points=dict(zip(names, image, strict=True)),
         depths=dict(zip(names, world[:, 2].tolist(), strict=True)),
-        pixels_per_metre=float(scale[middle]),
+        pixels_per_meter=float(scale[middle]),
         stature=figure.body.stature,
         facing=math.cos(figure.head_heading + view),
         area=area,

@@ -87,7 +87,7 @@ def test_the_lower_foot_is_on_the_ground_or_as_high_as_the_jump(legs):
 def test_standing_person_has_its_stature_and_looks_forward():
     points = motion.build_skeleton(BODY, _angles("stand", np.zeros(1)))
     assert points["head_top"][0, 1] == pytest.approx(1.75, abs=0.03)
-    assert points["nose"][0, 2] > points["head_centre"][0, 2] + 0.05
+    assert points["nose"][0, 2] > points["head_center"][0, 2] + 0.05
     assert points["left_toe"][0, 2] > points["left_heel"][0, 2] + 0.1
     assert points["left_hip"][0, 0] > 0 > points["right_hip"][0, 0]
 
@@ -132,7 +132,7 @@ def test_people_move_where_they_look_at_the_speed_of_their_path(path):
 # ---------------------------------------------------------------------------------------- drawing
 
 
-def test_capsule_lies_centred_on_its_fractional_end_points():
+def test_capsule_lies_centered_on_its_fractional_end_points():
     canvas = rendering.Canvas.over(np.zeros((40, 60, 3)))
     flat = rendering.Light((0.0, 0.0, 0.0), 1.0)
     start, end = np.array([13.3, 20.8]), np.array([41.9, 11.1])
@@ -140,21 +140,21 @@ def test_capsule_lies_centred_on_its_fractional_end_points():
     rendering.draw_capsule(canvas, capsule, np.full(3, 200.0), flat, rendering.Stroke(owner=7))
     weight = canvas.pixels[..., 0]
     rows, columns = np.mgrid[:40, :60]
-    centre = np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
-    np.testing.assert_allclose(centre, (start + end) / 2, atol=0.03)
+    center = np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
+    np.testing.assert_allclose(center, (start + end) / 2, atol=0.03)
     area = np.count_nonzero(canvas.owners == 7)
     assert area == pytest.approx(8 * np.linalg.norm(end - start) + 16 * math.pi, rel=0.03)
 
 
-def test_ball_lies_centred_on_its_fractional_centre():
+def test_ball_lies_centered_on_its_fractional_center():
     canvas = rendering.Canvas.over(np.zeros((40, 40, 3)))
     ball = rendering.Ball(np.array([18.6, 21.3]), np.array([0.0, -1.0]), 6.0, 9.0, 0.0)
     flat = rendering.Light((0.0, 0.0, 0.0), 1.0)
     rendering.draw_ball(canvas, ball, np.full(3, 200.0), flat, rendering.Stroke())
     weight = canvas.pixels[..., 0]
     rows, columns = np.mgrid[:40, :40]
-    centre = [(weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()]
-    np.testing.assert_allclose(centre, ball.centre, atol=0.03)
+    center = [(weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()]
+    np.testing.assert_allclose(center, ball.center, atol=0.03)
 
 
 @pytest.mark.parametrize("heading", [0.0, 0.9, 2.5, -1.6])
@@ -189,7 +189,7 @@ def test_sprite_shows_what_was_drawn_and_lets_the_rest_through():
     rendering.draw_sprite(canvas, sprite, (0, 0), rendering.OBJECT)
     expected = background.copy()
     draw(expected)
-    # Colour and opacity are read from 8-bit pictures, each rounded to one grey level.
+    # Color and opacity are read from 8-bit pictures, each rounded to one gray level.
     np.testing.assert_allclose(canvas.pixels, expected, atol=3)
     assert canvas.owners[15, 20] == rendering.OBJECT
     assert canvas.owners[3, 3] == rendering.NOBODY
@@ -374,9 +374,9 @@ def test_people_and_background_move_together_when_the_camera_pans():
         if not all(len(f.track_ids) and f.is_labeled_joint[0, joints].all() for f in (first, last)):
             continue
         moved = (last.keypoints[0, joints] - first.keypoints[0, joints]).mean(axis=0)
-        grey = [cv2.cvtColor(f.image, cv2.COLOR_RGB2GRAY)[:40].astype(np.float32) for f in (first, last)]
-        window = cv2.createHanningWindow(grey[0].shape[::-1], cv2.CV_32F)
-        background, _ = cv2.phaseCorrelate(*grey, window)
+        gray = [cv2.cvtColor(f.image, cv2.COLOR_RGB2GRAY)[:40].astype(np.float32) for f in (first, last)]
+        window = cv2.createHanningWindow(gray[0].shape[::-1], cv2.CV_32F)
+        background, _ = cv2.phaseCorrelate(*gray, window)
         assert abs(moved[0] - background[0]) < 1.0
         compared += 1
         if compared == 2:
