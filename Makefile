@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 DEMO_STEPS := demo_data demo_two_stage_training demo_two_stage_scores demo_two_stage_model \
 	demo_single_network_training demo_single_network_scores demo_single_network_model demo_scores_and_models
-.PHONY: demo $(DEMO_STEPS) test lint format install clean
+.PHONY: demo $(DEMO_STEPS) test lint format install docs clean
 
 # uv installs in a third of the time of pip, which does it where uv cannot, e.g. behind an index that only pip is told of.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -85,6 +85,11 @@ format: install
 test: install lint
 	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal $(TEST_FLAGS)
+
+# The documentation site, in build/site. Broken links and missing docstrings are errors.
+docs: install
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[docs]' || $(PIP) install --quiet --editable '.[docs]'
+	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) $(DEMO) build *.egg-info
