@@ -47,7 +47,8 @@ def golden_folder(shared_dir: pathlib.Path) -> pathlib.Path:
     return shared_dir / "golden" / "keypoint_rcnn"
 
 
-@functools.cache
+# Only one at a time: the two networks take 0.7 GB.
+@functools.lru_cache(maxsize=1)
 def golden_network(folder: pathlib.Path, model: str) -> KeypointRcnn:
     """The network "R50" or "X101"; tests must not change it."""
     spec = importlib.util.spec_from_file_location("make_state_dict", folder / "make_state_dict.py")

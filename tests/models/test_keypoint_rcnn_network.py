@@ -66,10 +66,11 @@ class GoldenRun:
 
 @pytest.fixture(
     scope="module",
+    # Both images of a network one after the other, see `golden_network`.
     params=[
         ("small", "R50"),
-        ("small", "X101"),
         pytest.param(("full", "R50"), marks=pytest.mark.slow),
+        ("small", "X101"),
         pytest.param(("full", "X101"), marks=pytest.mark.slow),
     ],
     ids="_".join,
