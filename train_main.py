@@ -7,33 +7,37 @@ from __future__ import annotations
 
 import functools
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
-from tfpose.flags.command_line import run_program
+from tfpose.flags.command_line import Program, run_program
+from tfpose.flags.config_flag import define_config_flag
+from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
-
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment; see configs/.", lock_config=True)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and logs; a run in it is continued.")
-flags.mark_flags_as_required(["config", "workdir"])
 
 Records = Mapping[str, Any]
 
 
-def main(argv: Sequence[str]) -> None:
+def define_flags(values: ProgramFlags) -> None:
+    """Defines the flags of the program."""
+    define_config_flag(values, "The experiment.", required=True)
+    values.define_string("workdir", None, "Folder for checkpoints and logs; a run in it is continued.", required=True)
+
+
+def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Composes data, network, loss and loop from the config."""
-    del argv
+    del inputs
     # After the flags are parsed: TensorFlow takes seconds to import, --help should not.
     start_tensorflow()
     from tfpose.data.records import read_table
     from tfpose.training.loop import RunSettings, build_strategy, train
     from tfpose.training.optimization import OptimizationSettings
 
-    config = _CONFIG.value
-    workdir = pathlib.Path(_WORKDIR.value)
+    config = values.config
+    workdir = pathlib.Path(values.workdir)
     compose = choose_system(config.get("system", "two_stage"))
     # Several machines must build the strategy before any other operation.
     strategy = build_strategy(config.strategy, config.batch_size)
@@ -168,5 +172,13 @@ def compose_keypoint_rcnn(config: ConfigDict, records: Records) -> dict[str, Any
     }
 
 
+PROGRAM = Program(__doc__, define_flags, run)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    return run_program(PROGRAM, arguments)
+
+
 if __name__ == "__main__":
-    run_program(main)
+    sys.exit(main())

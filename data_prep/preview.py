@@ -9,26 +9,29 @@ how crops are cut and augmented; without one they are cut as in Xiao et al., 201
 from __future__ import annotations
 
 import pathlib
+import sys
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from absl import flags
-from ml_collections import config_flags
 
-from tfpose.flags.command_line import run_program
-
-_DATA = flags.DEFINE_string("data", None, "Folder of a dataset made by data_prep.build.")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder for the pictures.")
-_NUM = flags.DEFINE_integer("num", 20, "How many people to draw.", lower_bound=1)
-_SPLIT = flags.DEFINE_string("split", None, "Split of the data; default: the config's training split, or train.")
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment; see configs/.", lock_config=True)
-flags.mark_flags_as_required(["data", "output"])
+from tfpose.flags.command_line import Program, run_program
+from tfpose.flags.config_flag import define_config_flag
+from tfpose.flags.program_flags import ProgramFlags
 
 
-def main(argv: Sequence[str]) -> None:
+def define_flags(values: ProgramFlags) -> None:
+    """Defines the flags of the program."""
+    values.define_string("data", None, "Folder of a dataset made by data_prep.build.", required=True)
+    values.define_string("output", None, "Folder for the pictures.", required=True)
+    values.define_integer("num", 20, "How many people to draw.", lowest=1)
+    values.define_string("split", None, "Split of the data; default: the config's training split, or train.")
+    define_config_flag(values, "The experiment.")
+
+
+def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Draws people of a split."""
-    del argv
+    del inputs
     from tfpose.crops import CropSettings
     from tfpose.data.augmentation import NO_AUGMENTATION, Augmentation
     from tfpose.data.person_crops import PersonCrops
@@ -36,9 +39,9 @@ def main(argv: Sequence[str]) -> None:
     from tfpose.skeletons import choose_skeleton
     from tfpose.training.two_stage import TargetSettings, build_target_function
 
-    config = _CONFIG.value
-    split = _SPLIT.value or (config.data.train_split if config else "train")
-    table = read_table(_DATA.value, split)
+    config = values.config
+    split = values.split or (config.data.train_split if config else "train")
+    table = read_table(values.data, split)
     skeleton, crop = table.skeleton, CropSettings((256, 192), margin_scale=1.25)
     augmentation, target, seed = NO_AUGMENTATION, TargetSettings(sigma_cells=2.0), 0
     if config:
@@ -47,12 +50,12 @@ def main(argv: Sequence[str]) -> None:
         augmentation, seed = Augmentation(**config.augmentation), config.seed
         target = TargetSettings(**config.target)
     people = PersonCrops(table, skeleton, crop, augmentation, seed)
-    count = min(_NUM.value, len(people))
+    count = min(values.num, len(people))
     batch = people.batch(0, count, slice(0, count))
     height, width = crop.crop_size
     targets, weights = build_target_function(crop, (height // 4, width // 4), target)(batch)
-    paths = write_pictures(pathlib.Path(_OUTPUT.value), batch, np.asarray(targets), np.asarray(weights), skeleton)
-    print(f"{len(paths)} pictures of {len(people)} people in split {split}: {_OUTPUT.value}")
+    paths = write_pictures(pathlib.Path(values.output), batch, np.asarray(targets), np.asarray(weights), skeleton)
+    print(f"{len(paths)} pictures of {len(people)} people in split {split}: {values.output}")
 
 
 def write_pictures(
@@ -75,5 +78,13 @@ def write_pictures(
     return paths
 
 
+PROGRAM = Program(__doc__, define_flags, run)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    return run_program(PROGRAM, arguments)
+
+
 if __name__ == "__main__":
-    run_program(main)
+    sys.exit(main())

@@ -170,6 +170,6 @@ def test_evaluation_with_a_broken_box_file_is_one_line(dataset, finished_run, tm
 
 def test_help_needs_no_tensorflow_and_says_what_flags_do():
     for program in ("train_main.py", "eval_main.py"):
-        result = run(program, "--helpshort")
+        result = run(program, "--helpshort", separate_process=True)
         assert "--workdir" in result.stdout
         assert "TensorFlow" not in result.stderr

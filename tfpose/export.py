@@ -10,14 +10,14 @@ describe the signatures. `--convert=litert,onnx` writes the bare networks for ot
 from __future__ import annotations
 
 import pathlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from absl import flags
-
 from tfpose.evaluation.tuned_settings import read_tuned_settings
 from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
-from tfpose.flags.command_line import run_program
+from tfpose.flags.command_line import Program, run_program
+from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
 
 if TYPE_CHECKING:
@@ -27,37 +27,54 @@ if TYPE_CHECKING:
     from tfpose.inference.single_network_system import SingleNetworkSystem
 
 
-def main(argv: Sequence[str]) -> None:
+def define_flags(values: ProgramFlags) -> None:
+    """Defines the flags of the program."""
+    values.define_string("workdir", None, "Folder of a training run.", required=True)
+    values.define_string("output", None, "Folder of the SavedModel.", required=True)
+    values.define_enum("weights", "best", ["best", "last"], "Which weights of the run.")
+    values.define_string(
+        "tuned", None, "A tuning.json of the single network, whose thresholds are used; default: those of the training."
+    )
+    values.define_list(
+        "convert",
+        [],
+        "Write the bare networks too, into OUTPUT/assets.extra: any of litert, onnx (needs tfpose[onnx]).",
+    )
+    values.define_string("config", None, "Not needed: the work folder says what its weights are.")
+    define_box_flags(values)
+
+
+def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Exports the weights of a work folder."""
-    del argv
+    del inputs
     # Here and not above: TensorFlow takes seconds to import, --help should not.
     start_tensorflow()
     from tfpose.checkpoints import load_for_inference
     from tfpose.exporting.single_network import export_single_network
     from tfpose.inference import single_network_system
 
-    workdir = pathlib.Path(_WORKDIR.value)
+    workdir = pathlib.Path(values.workdir)
     if (workdir / single_network_system.SYSTEM_FILE).is_file():
-        check_flags(BOX_FLAGS, f"with the single network in {workdir}, which finds people by itself")
-        system, export = read_tuned_system(workdir, _TUNED.value), export_single_network
-    elif _TUNED.value:
+        check_flags(values, BOX_FLAGS, f"with the single network in {workdir}, which finds people by itself")
+        system, export = read_tuned_system(workdir, values.tuned), export_single_network
+    elif values.tuned:
         raise ValueError(f"--tuned: {workdir} is not the work folder of a single network")
     else:
-        system, export = read_two_stage(workdir)
+        system, export = read_two_stage(workdir, values)
     network = system.build_network()
-    weights = load_for_inference(network, workdir, _WEIGHTS.value)
-    written = export(network, system, _OUTPUT.value, _CONVERT.value)
-    print(f"{weights} -> {_OUTPUT.value}: {'; '.join(written)}")
+    weights = load_for_inference(network, workdir, values.weights)
+    written = export(network, system, values.output, values.convert)
+    print(f"{weights} -> {values.output}: {'; '.join(written)}")
 
 
-def check_flags(names: Sequence[str], place: str) -> None:
+def check_flags(values: ProgramFlags, names: Sequence[str], place: str) -> None:
     """Raises a ValueError if one of these flags was given."""
-    surplus = [name for name in names if flags.FLAGS[name].present]
+    surplus = [name for name in names if values[name].present]
     if surplus:
         raise ValueError(f"--{surplus[0]} has no meaning {place}")
 
 
-def read_two_stage(workdir: pathlib.Path) -> tuple[KeypointSystem, Callable[..., list[str]]]:
+def read_two_stage(workdir: pathlib.Path, values: ProgramFlags) -> tuple[KeypointSystem, Callable[..., list[str]]]:
     """The keypoint network of a work folder, and what exports it: alone, or behind the detector of the flags."""
     from tfpose.exporting.two_stage import export_keypoint_network
     from tfpose.exporting.two_stage_detector import export_two_stage
@@ -65,12 +82,11 @@ def read_two_stage(workdir: pathlib.Path) -> tuple[KeypointSystem, Callable[...,
     from tfpose.inference.keras_hub_detector import PRESET_PREFIX
     from tfpose.inference.person_detector import load_person_detector
 
-    values = flags.FLAGS
     system = keypoint_system.read_keypoint_system(workdir)
     if values.box_extension_pixels is not None:
         system = keypoint_system.with_margin(system, values.box_extension_pixels)
     if not values.detector:
-        check_flags(("detector_weights", "box_score_threshold", "box_nms"), "without --detector")
+        check_flags(values, ("detector_weights", "box_score_threshold", "box_nms"), "without --detector")
         return system, export_keypoint_network
     if values.detector.startswith(PRESET_PREFIX):
         raise ValueError(f"--detector={values.detector}: only a Keypoint R-CNN can be exported, use its work folder")
@@ -99,19 +115,13 @@ def read_tuned_system(workdir: pathlib.Path, tuned: str | None = None) -> Single
     )
 
 
+PROGRAM = Program(__doc__, define_flags, run)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    return run_program(PROGRAM, arguments)
+
+
 if __name__ == "__main__":
-    _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a training run.")
-    _OUTPUT = flags.DEFINE_string("output", None, "Folder of the SavedModel.")
-    _WEIGHTS = flags.DEFINE_enum("weights", "best", ["best", "last"], "Which weights of the run.")
-    _TUNED = flags.DEFINE_string(
-        "tuned", None, "A tuning.json of the single network, whose thresholds are used; default: those of the training."
-    )
-    _CONVERT = flags.DEFINE_list(
-        "convert",
-        [],
-        "Write the bare networks too, into OUTPUT/assets.extra: any of litert, onnx (needs tfpose[onnx]).",
-    )
-    define_box_flags()
-    _CONFIG = flags.DEFINE_string("config", None, "Not needed: the work folder says what its weights are.")
-    flags.mark_flags_as_required(["workdir", "output"])
-    run_program(main)
+    sys.exit(main())

@@ -24,10 +24,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from absl import app, flags
-
 from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
-from tfpose.flags.command_line import EXPECTED_ERRORS, describe_error
+from tfpose.flags.command_line import Program, run_program
+from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
 from tfpose.flags.tracker_flags import NAME_FLAG, PREFIX, define_tracker_flags, tracker_from_flags
 from tfpose.interruption import SignalWatch
@@ -38,81 +37,69 @@ if TYPE_CHECKING:
     from tfpose.prediction.run import PredictionSettings, PredictionSummary
     from tfpose.prediction.sources import Source
 
-FLAGS = flags.FLAGS
 OUTPUTS = ("posetrack", "coco", "csv", "video")
 
 
-def define_flags() -> None:
+def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    flags.DEFINE_string("model", None, "A SavedModel, or the work folder of a training run.")
-    flags.DEFINE_string("output", None, "Folder for the results.")
-    flags.DEFINE_list(
+    values.define_string("model", None, "A SavedModel, or the work folder of a training run.")
+    values.define_string("output", None, "Folder for the results.")
+    values.define_list(
         "outputs",
         ["posetrack", "video"],
         f"What to write: {', '.join(OUTPUTS)}. For pictures 'video' writes annotated pictures.",
     )
-    flags.DEFINE_enum("format", "2018", ["2017", "2018"], "Of PoseTrack files.")
-    flags.DEFINE_integer("batch_size", 4, "Frames that the network sees at once, at most.", lower_bound=1)
-    flags.DEFINE_integer("start", 0, "The first frame, or picture, counted from 0.")
-    flags.DEFINE_integer("end", None, "The frame after the last one.")
-    flags.DEFINE_integer("every", 1, "2 takes every other frame.")
-    flags.DEFINE_bool("tracking", None, "Give people identities; default: in videos, not in pictures.")
-    flags.DEFINE_float("joint_threshold", None, "Joints with a lower score are not drawn; default: the model's.")
-    flags.DEFINE_integer("trail_frames", 30, "For how many frames the way of each person is shown; 0: not at all.")
-    flags.DEFINE_bool("blur_heads", False, "Make the heads of all people who are found unrecognisable.")
-    flags.DEFINE_enum(
+    values.define_enum("format", "2018", ["2017", "2018"], "Of PoseTrack files.")
+    values.define_integer("batch_size", 4, "Frames that the network sees at once, at most.", lowest=1)
+    values.define_integer("start", 0, "The first frame, or picture, counted from 0.")
+    values.define_integer("end", None, "The frame after the last one.")
+    values.define_integer("every", 1, "2 takes every other frame.")
+    values.define_bool("tracking", None, "Give people identities; default: in videos, not in pictures.")
+    values.define_float("joint_threshold", None, "Joints with a lower score are not drawn; default: the model's.")
+    values.define_integer("trail_frames", 30, "For how many frames the way of each person is shown; 0: not at all.")
+    values.define_bool("blur_heads", False, "Make the heads of all people who are found unrecognisable.")
+    values.define_enum(
         "video_format",
         "mp4",
         ["mp4", "webm", "avi"],
         "Of the annotated video: mp4 (MPEG-4) is written seven times as fast as webm (VP8), which browsers play.",
     )
-    flags.DEFINE_float("video_rate", None, "Frames per second of it; default: those of the input.", lower_bound=0.1)
-    flags.DEFINE_bool("sound", True, "Keep the sound of a video, where an ffmpeg executable is installed.")
-    flags.DEFINE_enum("weights", "best", ["best", "last"], "Which weights of a work folder.")
-    flags.DEFINE_string("tuned", None, "A tuning.json for the work folder of a single network.")
-    flags.DEFINE_string("skeleton", "", "Joints of a SavedModel that does not name them: coco17, posetrack15, ...")
-    define_box_flags()
-    define_tracker_flags()
+    values.define_float("video_rate", None, "Frames per second of it; default: those of the input.", lowest=0.1)
+    values.define_bool("sound", True, "Keep the sound of a video, where an ffmpeg executable is installed.")
+    values.define_enum("weights", "best", ["best", "last"], "Which weights of a work folder.")
+    values.define_string("tuned", None, "A tuning.json for the work folder of a single network.")
+    values.define_string("skeleton", "", "Joints of a SavedModel that does not name them: coco17, posetrack15, ...")
+    define_box_flags(values)
+    define_tracker_flags(values)
 
 
-def main(argv: Sequence[str]) -> int:
+def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     """Predicts all inputs; returns the exit code."""
-    try:
-        return _run(argv[1:])
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return 130
-    except EXPECTED_ERRORS as error:
-        print(f"error: {describe_error(error)}", file=sys.stderr)
-        return 1
-
-
-def _run(inputs: Sequence[str]) -> int:
-    _check_flags(inputs)
+    _check_flags(values, inputs)
     # Here and not above: wrong flags and files should not wait for TensorFlow.
     from tfpose.prediction.outputs import check_output
     from tfpose.prediction.run import check_source, predict_source
     from tfpose.prediction.sources import FrameSpan, open_sources, silence_opencv
 
     silence_opencv()
-    settings = _settings()
-    sources = open_sources(inputs, FrameSpan(FLAGS.start, FLAGS.end, FLAGS.every))
+    settings = _settings(values)
+    sources = open_sources(inputs, FrameSpan(values.start, values.end, values.every))
     for source in sources:
-        check_source(source, _settings_of(settings, source))
+        check_source(source, _settings_of(settings, source, values))
     check_output(settings.directory)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     start_tensorflow()
     from tfpose.prediction.model import load_pose_model
 
-    model = load_pose_model(_model_choice())
-    if FLAGS.joint_threshold is None:
+    model = load_pose_model(_model_choice(values))
+    if values.joint_threshold is None:
         style = dataclasses.replace(settings.style, joint_threshold=model.joint_threshold)
         settings = dataclasses.replace(settings, style=style)
     has_problems = False
     # Also around what is written at the end.
     with SignalWatch() as watch:
         for source in sources:
-            settings_here = _settings_of(settings, source)
+            settings_here = _settings_of(settings, source, values)
             summary = predict_source(
                 source, model.predict, model.skeleton, settings_here, lambda: watch.stop_requested, show_progress=True
             )
@@ -123,55 +110,55 @@ def _run(inputs: Sequence[str]) -> int:
     return 1 if has_problems else 0
 
 
-def _check_flags(inputs: Sequence[str]) -> None:
+def _check_flags(values: ProgramFlags, inputs: Sequence[str]) -> None:
     if not inputs:
         raise ValueError("INPUT must be given: a picture, a folder of pictures, a video or the number of a camera")
     for name in ("model", "output"):
-        if not FLAGS[name].value:
+        if not values[name].value:
             raise ValueError(f"--{name} must be given, got nothing")
-    unknown = [kind for kind in FLAGS.outputs if kind not in OUTPUTS]
-    if unknown or not FLAGS.outputs:
+    unknown = [kind for kind in values.outputs if kind not in OUTPUTS]
+    if unknown or not values.outputs:
         raise ValueError(f"--outputs must be some of {', '.join(OUTPUTS)}, got {unknown[0] if unknown else 'nothing'}")
-    lonely = [name for name in BOX_FLAGS if FLAGS[name].present]
-    if lonely and not FLAGS.detector:
+    lonely = [name for name in BOX_FLAGS if values[name].present]
+    if lonely and not values.detector:
         raise ValueError(f"--{lonely[0]} has no meaning without --detector")
-    if FLAGS.tracking is False:
-        surplus = [name for name in (NAME_FLAG, *(PREFIX + name for name in setting_types())) if FLAGS[name].present]
+    if values.tracking is False:
+        surplus = [name for name in (NAME_FLAG, *(PREFIX + name for name in setting_types())) if values[name].present]
         if surplus:
             raise ValueError(f"--{surplus[0]} has no meaning with --notracking; leave one of them out")
 
 
-def _model_choice() -> ModelChoice:
+def _model_choice(values: ProgramFlags) -> ModelChoice:
     from tfpose.inference.detected_boxes import DETECTOR, BoxSettings
     from tfpose.prediction.model import ModelChoice
 
     boxes = None
-    if FLAGS.detector:
-        thresholds = FLAGS.box_score_threshold, FLAGS.box_nms, FLAGS.box_extension_pixels
-        boxes = BoxSettings(DETECTOR, FLAGS.detector, FLAGS.detector_weights, *thresholds)
-    return ModelChoice(pathlib.Path(FLAGS.model), FLAGS.weights, FLAGS.skeleton, FLAGS.tuned, boxes)
+    if values.detector:
+        thresholds = values.box_score_threshold, values.box_nms, values.box_extension_pixels
+        boxes = BoxSettings(DETECTOR, values.detector, values.detector_weights, *thresholds)
+    return ModelChoice(pathlib.Path(values.model), values.weights, values.skeleton, values.tuned, boxes)
 
 
-def _settings() -> PredictionSettings:
+def _settings(values: ProgramFlags) -> PredictionSettings:
     from tfpose.prediction.drawing import DrawingStyle
     from tfpose.prediction.run import PredictionSettings
 
     return PredictionSettings(
-        directory=pathlib.Path(FLAGS.output),
-        outputs=tuple(FLAGS.outputs),
-        posetrack_format=FLAGS.format,
-        batch_size=FLAGS.batch_size,
-        tracker=tracker_from_flags(FLAGS),
-        style=DrawingStyle(FLAGS.joint_threshold or 0.0, FLAGS.trail_frames, FLAGS.blur_heads),
-        video_suffix=f".{FLAGS.video_format}",
-        video_rate=FLAGS.video_rate,
-        should_keep_sound=FLAGS.sound,
+        directory=pathlib.Path(values.output),
+        outputs=tuple(values.outputs),
+        posetrack_format=values.format,
+        batch_size=values.batch_size,
+        tracker=tracker_from_flags(values),
+        style=DrawingStyle(values.joint_threshold or 0.0, values.trail_frames, values.blur_heads),
+        video_suffix=f".{values.video_format}",
+        video_rate=values.video_rate,
+        should_keep_sound=values.sound,
     )
 
 
-def _settings_of(settings: PredictionSettings, source: Source) -> PredictionSettings:
+def _settings_of(settings: PredictionSettings, source: Source, values: ProgramFlags) -> PredictionSettings:
     """With a tracker only where one is wanted."""
-    is_tracked = source.is_video if FLAGS.tracking is None else FLAGS.tracking
+    is_tracked = source.is_video if values.tracking is None else values.tracking
     return settings if is_tracked else dataclasses.replace(settings, tracker=None)
 
 
@@ -185,6 +172,13 @@ def _report(summary: PredictionSummary, is_interrupted: bool) -> None:
         print(f"error: {problem}", file=sys.stderr)
 
 
+PROGRAM = Program(__doc__, define_flags, run, takes_inputs=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    return run_program(PROGRAM, arguments)
+
+
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    sys.exit(main())

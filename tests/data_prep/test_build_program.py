@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import program_runs
 import pytest
 from source_folders import write_coco, write_posetrack18
 
@@ -19,13 +20,13 @@ def command(*arguments) -> list[str]:
     return [sys.executable, "-m", "data_prep.build", *map(str, arguments)]
 
 
-def run(project_dir, *arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*arguments), cwd=project_dir, capture_output=True, text=True, timeout=120)
+def run(*arguments, **options) -> subprocess.CompletedProcess:
+    return program_runs.run("-m", "data_prep.build", *arguments, **options)
 
 
-def test_a_dataset_is_converted_counted_and_named(project_dir, tmp_path):
+def test_a_dataset_is_converted_counted_and_named(tmp_path):
     source = write_coco(tmp_path / "source")
-    done = run(project_dir, "coco_keypoints", "--source", source, "--output", tmp_path / "out")
+    done = run("coco_keypoints", "--source", source, "--output", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "skeleton person: 3 joints: head, left_hand, right_hand"
@@ -43,61 +44,61 @@ def test_a_dataset_is_converted_counted_and_named(project_dir, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "DATASET should be one of coco_keypoints, posetrack17, .*, found nothing; see --help"),
-        (["coco"], "DATASET should be one of .*, found coco; see --help"),
-        (["coco_keypoints", "--source=/nowhere"], "--output should be a folder to write to, found nothing"),
+        ([], "DATASET must be one of coco_keypoints, posetrack17, .*, got nothing; see --help"),
+        (["coco"], "DATASET must be one of .*, got coco; see --help"),
+        (["coco_keypoints", "--source=/nowhere"], "--output must be a folder to write to, got nothing"),
         (
             ["coco_keypoints", "--output={tmp}/o"],
-            "--source should be the folder of the published dataset, found nothing",
+            "--source must be the folder of the published dataset, got nothing",
         ),
-        (["posetrack18", "--source=/nowhere", "--output={tmp}/o"], "--source should be a folder, found no such folder"),
+        (["posetrack18", "--source=/nowhere", "--output={tmp}/o"], "--source must be a folder, got no such folder"),
         (["posetrack18", "--source={tmp}", "--output={tmp}/o"], r"expected annotations/<split>/\*.json in it"),
-        (["coco_keypoints", "--source={tmp}", "--output={tmp}/o", "--sigmas=a"], "--sigmas should be numbers, found a"),
+        (["coco_keypoints", "--source={tmp}", "--output={tmp}/o", "--sigmas=a"], "--sigmas must be numbers, got a"),
         (
             ["coco_keypoints", "--source={tmp}", "--output={tmp}/o", "--left_right_pairs=a"],
-            "--left_right_pairs should be left:right,left:right, found a",
+            "--left_right_pairs must be left:right,left:right, got a",
         ),
     ],
 )
-def test_wrong_arguments_end_with_one_line(project_dir, tmp_path, arguments, message):
-    done = run(project_dir, *(argument.format(tmp=tmp_path) for argument in arguments))
+def test_wrong_arguments_end_with_one_line(tmp_path, arguments, message):
+    done = run(*(argument.format(tmp=tmp_path) for argument in arguments))
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("data_prep.build: ")
+    assert line.startswith("error: ")
     assert __import__("re").search(message, line), line
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wrong_flag_value_ends_without_a_traceback(project_dir):
-    done = run(project_dir, "synthetic", "--num_frames=0")
+def test_a_wrong_flag_value_ends_without_a_traceback():
+    done = run("synthetic", "--num_frames=0")
     assert done.returncode in (1, 2)
     assert "num_frames" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_synthetic_videos_of_three_splits(project_dir, tmp_path):
+def test_synthetic_videos_of_three_splits(tmp_path):
     sizes = ("--num_train_videos=2", "--num_val_videos=1", "--num_test_videos=1", "--height=68", "--width=120")
     frames = ("--num_frames=1", "--num_unseen_frames=2", "--num_processes=1")
-    done = run(project_dir, "synthetic", "--output", tmp_path, *sizes, *frames)
+    done = run("synthetic", "--output", tmp_path, *sizes, *frames)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
     images = next(number for number, row in enumerate(rows) if row[0] == "images")
     assert dict(zip(rows[images - 1], rows[images][1:], strict=True)) == {"train": "2", "val": "2", "test": "2"}
 
 
-def test_help_names_the_datasets_and_the_flags(project_dir):
-    done = run(project_dir, "--help")
+def test_help_names_the_datasets_and_the_flags():
+    done = run("--help")
     for word in ("coco_keypoints", "posetrack17", "synthetic", "--source", "--output", "--left_right_pairs", "--seed"):
         assert word in done.stdout
 
 
-def test_a_wrong_annotation_file_ends_with_one_line_and_without_tensorflow(project_dir, tmp_path):
+def test_a_wrong_annotation_file_ends_with_one_line_and_without_tensorflow(tmp_path):
     source = write_posetrack18(tmp_path / "source")
     path = source / "annotations" / "val" / "000001_mpii_test.json"
     path.write_text(path.read_text()[:-5])
-    done = run(project_dir, "posetrack18", "--source", source, "--output", tmp_path / "out")
+    done = run("posetrack18", "--source", source, "--output", tmp_path / "out", separate_process=True)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"data_prep.build: {path}: broken JSON at line 1, column ")
+    assert line.startswith(f"error: {path}: broken JSON at line 1, column ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -119,12 +120,12 @@ def test_a_stopped_program_leaves_nothing_and_can_be_run_again(project_dir, tmp_
     finally:
         process.kill()
     assert process.returncode == 130
-    assert errors.splitlines()[-1] == "data_prep.build: interrupted; the dataset was not written"
+    assert errors.splitlines()[-1] == "error: interrupted; the dataset was not written"
     assert "Traceback" not in errors
     assert list((tmp_path / "out").iterdir()) == []
     picture.unlink()
     picture.write_bytes(data)
-    assert run(project_dir, *arguments).returncode == 0
+    assert run(*arguments).returncode == 0
 
 
 def feed_if_read(pipe: pathlib.Path, data: bytes, process: subprocess.Popen) -> None:

@@ -1,15 +1,15 @@
-"""The evaluation program as users run it, and folders of files for it."""
+"""The evaluation program, and folders of files for it."""
 
 from __future__ import annotations
 
-import os
+import functools
 import pathlib
 import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 from posetrack_cases import random_sequences, unpack_cases
+from program_runs import run
 
 from tfpose.posetrack import write_posetrack17, write_posetrack18
 
@@ -21,17 +21,9 @@ def poseval_dir(golden_dir: pathlib.Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def run_evaluation(project_dir: pathlib.Path) -> Callable[..., subprocess.CompletedProcess]:
-    """Runs eval_main.py with these flags in a process of its own."""
-
-    def run(*arguments: object) -> subprocess.CompletedProcess:
-        command = [sys.executable, "eval_main.py", *map(str, arguments)]
-        environment = {**os.environ, "PYTHONPATH": str(project_dir)}
-        return subprocess.run(
-            command, cwd=project_dir, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-
-    return run
+def run_evaluation() -> Callable[..., subprocess.CompletedProcess]:
+    """Runs eval_main.py with these flags."""
+    return functools.partial(run, "eval_main.py")
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import pathlib
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
+from program_runs import assert_one_line, run
 from record_writing import synthetic_image, write_dataset
 from small_single_network import INFERENCE, NETWORK, random_pose_unet, small_single_network
 
@@ -75,14 +73,6 @@ def without(flags, part):
 def succeed(result):
     assert result.returncode == 0, result.stderr[-3000:]
     return result
-
-
-def assert_one_line(result, *words):
-    assert result.returncode in (1, 2), result.stderr[-3000:]
-    lines = [line for line in result.stderr.splitlines() if line.startswith(("error:", "FATAL"))]
-    assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr[-3000:]
-    for word in words:
-        assert word in lines[0]
 
 
 def read_frames(directory, sequence):
@@ -232,19 +222,17 @@ def test_weights_of_another_network_are_named(run_evaluation, flags, workdir, tm
     assert_one_line(result, "single_network_system.json: not found; expected the work folder of a training run")
 
 
-def export(project_dir: pathlib.Path, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "tfpose.export", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(project_dir)}
-    return subprocess.run(command, cwd=project_dir, env=environment, capture_output=True, text=True, timeout=300)
+def export(*arguments: object) -> subprocess.CompletedProcess:
+    return run("-m", "tfpose.export", *arguments)
 
 
-def test_exported_model_gives_the_poses_of_evaluation(project_dir, evaluated, workdir, dataset, tmp_path):
+def test_exported_model_gives_the_poses_of_evaluation(evaluated, workdir, dataset, tmp_path):
     """The work folder's thresholds are those of the flags."""
     import tensorflow as tf
 
     from tfpose.data.records import read_table
 
-    result = succeed(export(project_dir, f"--workdir={workdir}", f"--output={tmp_path / 'model'}"))
+    result = succeed(export(f"--workdir={workdir}", f"--output={tmp_path / 'model'}"))
     assert "signatures serving_default, from_frames, heatmaps" in result.stdout
     signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     table = read_table(dataset, "val")
@@ -266,7 +254,7 @@ def written_index(joint: str) -> int:
     return POSETRACK18.joints.index(joint)
 
 
-def test_export_takes_tuned_thresholds(project_dir, workdir, tuned, tmp_path):
+def test_export_takes_tuned_thresholds(workdir, tuned, tmp_path):
     import tensorflow as tf
 
     flags = (f"--workdir={workdir}", f"--output={tmp_path / 'model'}")
@@ -274,14 +262,14 @@ def test_export_takes_tuned_thresholds(project_dir, workdir, tuned, tmp_path):
     content = json.loads((tuned[0] / "tuning.json").read_text())
     content["best"]["inference"]["max_people"] = 1
     path.write_text(json.dumps(content))
-    succeed(export(project_dir, *flags, f"--tuned={path}"))
+    succeed(export(*flags, f"--tuned={path}"))
     picture = frame_of(ALONE, 0, 1)["image"]
     signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     assert signature(image_bytes=tf.constant([picture]))["num_persons"].numpy().tolist() == [1]
-    assert_one_line(export(project_dir, *flags, f"--tuned={tmp_path / 'none.json'}"), "none.json", "not found")
+    assert_one_line(export(*flags, f"--tuned={tmp_path / 'none.json'}"), "none.json", "not found")
 
 
-def test_export_of_a_folder_that_is_no_run_is_one_line(project_dir, tmp_path):
-    result = export(project_dir, f"--workdir={tmp_path}", f"--output={tmp_path / 'model'}")
+def test_export_of_a_folder_that_is_no_run_is_one_line(tmp_path):
+    result = export(f"--workdir={tmp_path}", f"--output={tmp_path / 'model'}")
     assert_one_line(result, "expected the work folder of a training run")
     assert not (tmp_path / "model").exists()

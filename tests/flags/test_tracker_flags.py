@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from absl import flags
 
-from tfpose.flags import tracker_flags
+from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.tracker_flags import TrackerChoice, define_tracker_flags, tracker_from_flags
 from tfpose.tracking.settings import (
     NAMED_SETTINGS,
@@ -21,30 +20,19 @@ from tfpose.tracking.settings import (
 )
 
 
-@pytest.fixture
-def parse(monkeypatch):
-    """Flags of a command line as the program would have them."""
-
-    def parse_flags(*arguments: str) -> flags.FlagValues:
-        values = flags.FlagValues()
-        for name in ("DEFINE", "DEFINE_enum", "DEFINE_bool"):
-            define = getattr(flags, name)
-            monkeypatch.setattr(
-                tracker_flags.flags, name, lambda *a, d=define, **k: d(*a, flag_values=values, **k), raising=True
-            )
-        define_tracker_flags()
-        monkeypatch.undo()
-        values(["program", *arguments])
-        return values
-
-    return parse_flags
+def parse(*arguments: str) -> ProgramFlags:
+    """Flags of a command line as a program would have them."""
+    values = ProgramFlags(arguments)
+    define_tracker_flags(values)
+    values(["program", *arguments])
+    return values
 
 
-def test_without_flags_the_tracker_is_payers(parse):
+def test_without_flags_the_tracker_is_payers():
     assert tracker_from_flags(parse()).settings() == (PAYER2017, NO_SMOOTHING)
 
 
-def test_flags_change_the_named_settings_each_by_its_type(parse):
+def test_flags_change_the_named_settings_each_by_its_type():
     values = parse(
         "--tracker.settings=offline",
         "--tracker.max_age_frames=3",
@@ -60,7 +48,7 @@ def test_flags_change_the_named_settings_each_by_its_type(parse):
     assert smoothing.max_jump == OFFLINE_SMOOTHING.max_jump
 
 
-def test_every_setting_has_a_flag_with_the_words_of_its_docstring(parse):
+def test_every_setting_has_a_flag_with_the_words_of_its_docstring():
     values = parse()
     for name in setting_types():
         text = values[f"tracker.{name}"].help
@@ -69,7 +57,7 @@ def test_every_setting_has_a_flag_with_the_words_of_its_docstring(parse):
         assert text in source
 
 
-def test_a_choice_as_flags_gives_the_same_choice_again(parse):
+def test_a_choice_as_flags_gives_the_same_choice_again():
     choice = TrackerChoice("online", {"max_age_frames": 7, "remember_joints": False, "max_jump": math.inf})
     assert tracker_from_flags(parse(*choice.to_flags().split())).settings() == choice.settings()
 

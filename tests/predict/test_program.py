@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import program_runs
 import pytest
 from small_single_network import random_pose_unet, small_single_network
 from video_cases import read_video, write_picture, write_video
@@ -33,12 +34,11 @@ def command(*arguments):
     return [sys.executable, "-m", "tfpose.predict", *map(str, arguments)]
 
 
-def run(project_dir, *arguments):
-    options = {"capture_output": True, "text": True, "timeout": 600, "check": False}
-    return subprocess.run(command(*arguments), cwd=project_dir, **options)
+def run(*arguments):
+    return program_runs.run("-m", "tfpose.predict", *arguments)
 
 
-def test_a_video_and_pictures_become_tracks_and_drawings(project_dir, workdir, tmp_path):
+def test_a_video_and_pictures_become_tracks_and_drawings(workdir, tmp_path):
     """One picture is broken, which is said, and shows in the exit code."""
     video = write_video(tmp_path / "clip.avi", 8)
     for index in range(3):
@@ -46,7 +46,7 @@ def test_a_video_and_pictures_become_tracks_and_drawings(project_dir, workdir, t
     (tmp_path / "photos" / "1.jpg").write_bytes(b"\xff\xd8\xff broken")
     out = tmp_path / "out"
     flags = [f"--model={workdir}", f"--output={out}", "--outputs=posetrack,coco,csv,video", "--tracker.settings=online"]
-    result = run(project_dir, video, tmp_path / "photos", *flags, "--video_format=webm", "--blur_heads")
+    result = run(video, tmp_path / "photos", *flags, "--video_format=webm", "--blur_heads")
     assert result.returncode == 1, result.stderr[-3000:]
     assert "Traceback" not in result.stderr
     assert re.search(r"^error: .*1.jpg: cannot be decoded as a picture", result.stderr, re.MULTILINE)
@@ -105,16 +105,16 @@ def test_ctrl_c_leaves_a_whole_video_and_whole_files(project_dir, workdir, tmp_p
         ),
     ],
 )
-def test_wrong_flags_are_one_line(project_dir, arguments, message):
-    result = run(project_dir, *arguments)
+def test_wrong_flags_are_one_line(arguments, message):
+    result = run(*arguments)
     assert result.returncode == 1
     (line,) = result.stderr.strip().splitlines()
     assert re.match(f"error: {message}", line)
 
 
-def test_a_missing_model_is_one_line(project_dir, tmp_path):
+def test_a_missing_model_is_one_line(tmp_path):
     picture = write_picture(tmp_path / "a.png")
-    result = run(project_dir, picture, f"--model={tmp_path / 'none'}", f"--output={tmp_path / 'out'}")
+    result = run(picture, f"--model={tmp_path / 'none'}", f"--output={tmp_path / 'out'}")
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert re.match(r"error: --model=.*none: should be a SavedModel", result.stderr.strip().splitlines()[-1])

@@ -9,11 +9,11 @@ import json
 import pathlib
 import re
 import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
+from program_runs import run
 from report.evaluation_cases import PROVENANCE, TRAINING, cut, make_evaluation, make_videos
 from report.report_cases import Page
 
@@ -308,8 +308,7 @@ def test_training_tables_are_read_with_half_rows_and_thinned(tmp_path):
 
 
 def run_program(*flags: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "tfpose.report", *map(str, flags)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run("-m", "tfpose.report", *flags)
 
 
 def test_program_joins_results(evaluations, tmp_path):

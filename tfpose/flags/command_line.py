@@ -1,71 +1,178 @@
-"""What the command-line programs share: bad input ends with one line, not with a traceback."""
+"""Runs the command-line programs: each parses flags of its own, and bad input ends with one line, not with a traceback.
+
+A program is a module with three functions, so that it can be called from a shell and from Python alike:
+
+    def define_flags(values: ProgramFlags) -> None: ...
+    def run(values: ProgramFlags, inputs: Sequence[str]) -> int | None: ...
+
+    PROGRAM = Program(__doc__, define_flags, run)
+
+    def main(arguments: Sequence[str] | None = None) -> int:
+        return run_program(PROGRAM, arguments)
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
-import re
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from absl import app, flags
+from absl import flags
 from absl import logging as absl_logging
 
+from tfpose.flags.flag_errors import FLAG_ERRORS, describe_flag_error
+from tfpose.flags.help_text import render_help
+from tfpose.flags.program_flags import ProgramFlags
+
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
+BROKEN_PIPE_CODE = 141
+INTERRUPTED_CODE = 130
+_HELP = {"--help", "-help", "-h", "--helpshort", "-helpshort", "-?", "--helpfull", "-helpfull"}
+_SHARED_FLAGS = ("verbosity", "only_check_args")
 
 
-def run_program(main: Callable[[Sequence[str]], None]) -> None:
-    """Runs an absl program; an error that its user can mend is one line on stderr and exit code 1."""
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A command-line program.
 
-    def guarded_main(argv: Sequence[str]) -> None:
-        if not flags.FLAGS["verbosity"].present:
-            absl_logging.set_verbosity(absl_logging.WARNING)
-        if len(argv) > 1:
-            _fail(f"unexpected argument {argv[1]!r}; flags have the form --name=value")
-        try:
-            main(argv)
-        except KeyboardInterrupt:
-            _fail("interrupted", code=130)
-        except EXPECTED_ERRORS as error:
-            _fail(describe_error(error))
+    Attributes:
+        description: The docstring of the module, which --help prints above the flags.
+        define_flags: Defines the flags of the program.
+        run: Does what the parsed flags and the other arguments ask for; its result is the exit code, None means 0.
+        takes_inputs: Whether there may be arguments that are not flags.
+        interruption: The message after Ctrl-C.
+    """
 
-    # TensorFlow tells of each sum over several devices and of each file of a SavedModel; warnings stay.
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    description: str | None
+    define_flags: Callable[[ProgramFlags], None]
+    run: Callable[[ProgramFlags, Sequence[str]], int | None]
+    takes_inputs: bool = False
+    interruption: str = "interrupted"
+
+
+def run_program(program: Program, arguments: Sequence[str] | None = None) -> int:
+    """Runs a program; an error that its user can fix is one line on stderr.
+
+    Neither the flags of absl nor those of an earlier call are read or changed.
+
+    Args:
+        program: The program.
+        arguments: The words of the command line, without the name of the program; None takes those of this process.
+
+    Returns:
+        The exit code: that of the program, 1 after an error, 130 after Ctrl-C, 141 if nobody reads stdout any more.
+    """
+    words = tuple(sys.argv[1:] if arguments is None else map(str, arguments))
     try:
-        app.run(guarded_main)
-    except (AttributeError, KeyError, TypeError, *EXPECTED_ERRORS) as error:
-        # config_flags raises these while it applies --config.key=value; inside main they are defects.
-        if _comes_from_main(error, guarded_main):
-            raise
-        _fail(_describe_flag_error(error))
+        code = _parse_and_run(program, words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_stdout()
+        return BROKEN_PIPE_CODE
+    return code
+
+
+def _parse_and_run(program: Program, words: Sequence[str]) -> int:
+    values = ProgramFlags(words)
+    try:
+        define_all_flags(program, values)
+    except flags.Error as error:
+        return _fail(describe_flag_error(error, values))
+    asked = _HELP.intersection(words[: words.index("--")] if "--" in words else words)
+    if asked:
+        is_full = any(word.endswith("helpfull") for word in asked)
+        print(render_help(program.description or "", values, () if is_full else _SHARED_FLAGS))
+        return 0
+    try:
+        inputs = parse_arguments(program, values)
+    except FLAG_ERRORS as error:
+        return _fail(describe_flag_error(error, values))
+    if values.only_check_args:
+        return 0
+    with _logging(values.verbosity):
+        return _run(program, values, inputs)
+
+
+def define_all_flags(program: Program, values: ProgramFlags) -> None:
+    """Defines the flags of a program and those that every program has.
+
+    Raises:
+        flags.Error: A file that --flagfile names cannot be read.
+    """
+    program.define_flags(values)
+    flags.DEFINE_integer(
+        "verbosity",
+        absl_logging.WARNING,
+        "Log messages to show: -2 shows errors, -1 warnings too, 0 information too, 1 everything.",
+        short_name="v",
+        flag_values=values,
+    )
+    values.define_bool("only_check_args", False, "Check the arguments, then stop.")
+    values.begin_section("Flags of every program (--flagfile=FILE reads further flags from a file)", "verbosity")
+
+
+def parse_arguments(program: Program, values: ProgramFlags) -> list[str]:
+    """Parses the arguments of `values`; returns those that are not flags.
+
+    Raises:
+        ValueError: An argument is not a flag though the program takes flags only. Or one of `FLAG_ERRORS`.
+    """
+    _, *inputs = values(["program", *values.arguments])
+    if inputs and not program.takes_inputs:
+        raise ValueError(f"unexpected argument {inputs[0]!r}; flags have the form --name=value")
+    return inputs
+
+
+def _run(program: Program, values: ProgramFlags, inputs: Sequence[str]) -> int:
+    try:
+        return program.run(values, inputs) or 0
+    except BrokenPipeError:
+        raise
+    except KeyboardInterrupt:
+        return _fail(program.interruption, INTERRUPTED_CODE)
+    except EXPECTED_ERRORS as error:
+        return _fail(describe_error(error))
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
 
 
 def describe_error(error: Exception) -> str:
-    """An exception as one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    # config_flags tells of a config file that it cannot load only when the config is asked for.
-    missing = re.match(r"Configuration is not available .*No such file or directory: '([^']*)'", text)
-    return f"--config={missing[1]}: there is no such file" if missing else text
+    """Writes an exception as one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
-def _describe_flag_error(error: Exception) -> str:
-    """The error of a flag --config.key=value."""
-    text = describe_error(error)
-    if not isinstance(error, (AttributeError, KeyError)):
-        return text
-    # The text is that of a KeyError of a KeyError: a literal of a literal of the name, and a suggestion behind it.
-    name, *suggestion = text.replace("\\n", " ").replace("\\", "").strip("\"'").split(" ", 1)
-    return " ".join([f"the config has no value {name.strip(chr(39))!r}.", *suggestion])
-
-
-def _comes_from_main(error: BaseException, main: Callable) -> bool:
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code is main.__code__:
-            return True
-        trace = trace.tb_next
-    return False
-
-
-def _fail(message: str, code: int = 1) -> None:
+def _fail(message: str, code: int = 1) -> int:
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(code)
+    return code
+
+
+def _discard_stdout() -> None:
+    """Sends what is still in the buffer of stdout nowhere; Python would complain about it when it ends."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _logging(verbosity: int) -> Iterator[None]:
+    """Within, messages of absl's logger from this level on go to stderr, in the format of absl."""
+    level = absl_logging.converter.absl_to_standard(verbosity)
+    root, absl_logger = logging.getLogger(), absl_logging.get_absl_logger()
+    # TensorFlow logs each sum over several devices and each file of a SavedModel; warnings stay.
+    loggers = {root: level, absl_logger: logging.NOTSET, logging.getLogger("tensorflow"): logging.WARNING}
+    before = {logger: logger.level for logger in loggers}
+    handler = logging.StreamHandler()
+    handler.setFormatter(absl_logging.PythonFormatter())
+    is_configured = root.hasHandlers()
+    if not is_configured:
+        root.addHandler(handler)
+    for logger, new_level in loggers.items():
+        logger.setLevel(new_level)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        for logger, old_level in before.items():
+            logger.setLevel(old_level)

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from absl import flags
 
+from tfpose.flags.program_flags import ProgramFlags
 from tfpose.tracking.choice import PREFIX, TrackerChoice
 from tfpose.tracking.settings import (
     NAMED_SETTINGS,
@@ -20,16 +21,17 @@ NAME_FLAG = f"{PREFIX}settings"
 _PARSERS = {bool: flags.BooleanParser, int: flags.IntegerParser, float: flags.FloatParser}
 
 
-def define_tracker_flags() -> None:
+def define_tracker_flags(values: ProgramFlags) -> None:
     """Defines one flag per setting, and one for the named settings to begin with."""
-    flags.DEFINE_enum(NAME_FLAG, "payer2017", list(NAMED_SETTINGS), "Named settings; the other flags change them.")
+    values.begin_section("Flags of the tracker", NAME_FLAG)
+    values.define_enum(NAME_FLAG, "payer2017", list(NAMED_SETTINGS), "Named settings; the other flags change them.")
     descriptions = _describe(TrackerSettings) | _describe(SmoothingSettings)
     for name, kind in setting_types().items():
         what = descriptions.get(name, name)
         if kind is bool:
-            flags.DEFINE_bool(PREFIX + name, None, what)
+            values.define_bool(PREFIX + name, None, what)
         else:
-            flags.DEFINE(setting_parser(kind), PREFIX + name, None, what)
+            flags.DEFINE(setting_parser(kind), PREFIX + name, None, what, flag_values=values)
 
 
 def _describe(settings: type) -> dict[str, str]:

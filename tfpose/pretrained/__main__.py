@@ -20,52 +20,42 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from absl import app, flags
-
-from tfpose.flags.command_line import EXPECTED_ERRORS, describe_error
+from tfpose.flags.command_line import Program, run_program
+from tfpose.flags.program_flags import ProgramFlags
 
 if TYPE_CHECKING:
     from tfpose.importing.import_settings import ImportSettings
 
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "File to write, NAME.weights.h5; without it a public checkpoint is only fetched."
-)
-_INPUT_SIZE = flags.DEFINE_string("input_size", None, "HEIGHTxWIDTH of the crops; default: as the file tells.")
-_STRIDE_IN = flags.DEFINE_enum(
-    "stride_in", None, ["1x1", "3x3"], "Where bottlenecks halve the size: 1x1 in networks of Caffe style."
-)
-_SKELETON = flags.DEFINE_string(
-    "skeleton", None, "The joints: coco17, posetrack15, posetrack18, or a COCO annotation file that names them."
-)
-_DECODING = flags.DEFINE_enum("decoding", None, ["quarter", "dark", "udp"], "How heatmaps become joints.")
-_CACHE = flags.DEFINE_string("cache", "~/.cache/tfpose", "Folder for downloaded checkpoints.")
+
+def define_flags(values: ProgramFlags) -> None:
+    """Defines the flags of the program."""
+    values.define_string(
+        "output", None, "File to write, NAME.weights.h5; without it a public checkpoint is only fetched."
+    )
+    values.define_string("input_size", None, "HEIGHTxWIDTH of the crops; default: as the file tells.")
+    values.define_enum(
+        "stride_in", None, ["1x1", "3x3"], "Where bottlenecks halve the size: 1x1 in networks of Caffe style."
+    )
+    values.define_string(
+        "skeleton", None, "The joints: coco17, posetrack15, posetrack18, or a COCO annotation file that names them."
+    )
+    values.define_enum("decoding", None, ["quarter", "dark", "udp"], "How heatmaps become joints.")
+    values.define_string("cache", "~/.cache/tfpose", "Folder for downloaded checkpoints.")
 
 
-def main(argv: Sequence[str]) -> int:
-    """Fetches, reads, recognises, converts; returns the exit code."""
-    try:
-        _run(argv[1:])
-    except KeyboardInterrupt:
-        print("error: interrupted; the same command continues", file=sys.stderr)
-        return 130
-    except EXPECTED_ERRORS as error:
-        print(f"error: {describe_error(error)}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _run(arguments: Sequence[str]) -> None:
-    if len(arguments) != 1:
+def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
+    """Fetches, reads, recognises, converts."""
+    if len(inputs) != 1:
         raise ValueError(
             "expected one argument, a checkpoint file or the name of a public one ('list' shows them), got "
-            f"{' '.join(arguments) or 'none'}"
+            f"{' '.join(inputs) or 'none'}"
         )
-    if arguments[0] == "list":
+    if inputs[0] == "list":
         _print_public()
         return
-    output = _output_path()
-    settings = _settings()
-    path = _find_checkpoint(arguments[0], needs_output=output is None)
+    output = _output_path(values)
+    settings = _settings(values)
+    path = _find_checkpoint(inputs[0], pathlib.Path(values.cache).expanduser(), needs_output=output is None)
     if output is None:
         print(path)
         return
@@ -75,22 +65,22 @@ def _run(arguments: Sequence[str]) -> None:
     convert_checkpoint(path, output, settings)
 
 
-def _output_path() -> pathlib.Path | None:
-    if _OUTPUT.value is None:
+def _output_path(values: ProgramFlags) -> pathlib.Path | None:
+    if values.output is None:
         return None
-    if not _OUTPUT.value.endswith(".weights.h5") or pathlib.Path(_OUTPUT.value).name == ".weights.h5":
-        raise ValueError(f"--output must end in .weights.h5, such as models/r50.weights.h5, got {_OUTPUT.value!r}")
-    return pathlib.Path(_OUTPUT.value).expanduser()
+    if not values.output.endswith(".weights.h5") or pathlib.Path(values.output).name == ".weights.h5":
+        raise ValueError(f"--output must end in .weights.h5, such as models/r50.weights.h5, got {values.output!r}")
+    return pathlib.Path(values.output).expanduser()
 
 
-def _settings() -> ImportSettings:
+def _settings(values: ProgramFlags) -> ImportSettings:
     from tfpose.importing.import_settings import ImportSettings, parse_size
 
-    size = parse_size(_INPUT_SIZE.value) if _INPUT_SIZE.value else None
-    return ImportSettings(size, _STRIDE_IN.value or "", _SKELETON.value or "", _DECODING.value or "")
+    size = parse_size(values.input_size) if values.input_size else None
+    return ImportSettings(size, values.stride_in or "", values.skeleton or "", values.decoding or "")
 
 
-def _find_checkpoint(argument: str, needs_output: bool) -> pathlib.Path:
+def _find_checkpoint(argument: str, cache: pathlib.Path, needs_output: bool) -> pathlib.Path:
     """The file of that path, or the download of that name or address."""
     from tfpose.pretrained.download import download_file
     from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS, checkpoint_at
@@ -112,7 +102,7 @@ def _find_checkpoint(argument: str, needs_output: bool) -> pathlib.Path:
             "give the file"
         )
     print(f"{argument}: {public.url} (published: {public.expected or 'no scores known'})")
-    target = pathlib.Path(_CACHE.value).expanduser() / name / public.file_name
+    target = cache / name / public.file_name
     return download_file(public.url, target, public.sha256_prefix)
 
 
@@ -124,5 +114,13 @@ def _print_public() -> None:
         print(f"{name:<26} {size:>7}  {public.expected}\n    {public.url}")
 
 
+PROGRAM = Program(__doc__, define_flags, run, takes_inputs=True, interruption="interrupted; the same command continues")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    return run_program(PROGRAM, arguments)
+
+
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

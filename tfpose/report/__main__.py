@@ -7,43 +7,49 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Sequence
 
-from absl import flags
-
-from tfpose.flags.command_line import run_program
+from tfpose.flags.command_line import Program, run_program
+from tfpose.flags.program_flags import ProgramFlags
 from tfpose.report.evaluation_file import REPORT_DATA_FILE, Evaluation, read_evaluation
 from tfpose.report.overview import name_of_results, write_overview
 from tfpose.report.training import read_training_tables
 
-FLAGS = flags.FLAGS
-flags.DEFINE_list(
-    "results", None, "Folders that `eval_main.py --report` wrote, or folders of such folders, in the order of the page."
-)
-flags.DEFINE_list("runs", [], "Their training runs, for curves; where none is given, what the results hold of them.")
-flags.DEFINE_list("names", [], "What readers shall call the systems; default: the names of the folders.")
-flags.DEFINE_string("output", "report.html", "The page.")
-flags.DEFINE_string("title", "Poses: what was found", "Of the page.")
+
+def define_flags(values: ProgramFlags) -> None:
+    """Defines the flags of the program."""
+    values.define_list(
+        "results",
+        None,
+        "Folders that `eval_main.py --report` wrote, or folders of such folders, in the order of the page.",
+    )
+    values.define_list(
+        "runs", [], "Their training runs, for curves; where none is given, what the results hold of them."
+    )
+    values.define_list("names", [], "What readers shall call the systems; default: the names of the folders.")
+    values.define_string("output", "report.html", "The page.")
+    values.define_string("title", "Poses: what was found", "Of the page.")
 
 
-def main(argv: Sequence[str]) -> None:
+def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Writes the page."""
-    del argv
-    if not FLAGS.results:
+    del inputs
+    if not values.results:
         raise ValueError("--results must name at least one folder that `eval_main.py --report` wrote, got none")
-    folders = [folder for name in FLAGS.results for folder in _find_results(pathlib.Path(name))]
+    folders = [folder for name in values.results for folder in _find_results(pathlib.Path(name))]
     for flag in ("runs", "names"):
-        given = len(FLAGS[flag].value)
+        given = len(values[flag].value)
         if given and given != len(folders):
             raise ValueError(f"--{flag} should have one entry for each of the {len(folders)} --results, found {given}")
-    names = FLAGS.names or [name_of_results(folder) for folder in folders]
+    names = values.names or [name_of_results(folder) for folder in folders]
     if len(set(names)) != len(names):
         raise ValueError(f"--names should be distinct, found {', '.join(names)}; give some")
-    runs = FLAGS.runs or [""] * len(folders)
+    runs = values.runs or [""] * len(folders)
     read = [_read(folder, run) for folder, run in zip(folders, runs, strict=True)]
-    output = pathlib.Path(FLAGS.output)
+    output = pathlib.Path(values.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_overview(output, FLAGS.title, dict(zip(names, read, strict=True)))
+    write_overview(output, values.title, dict(zip(names, read, strict=True)))
     print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -59,5 +65,13 @@ def _read(folder: pathlib.Path, run: str) -> Evaluation:
     return dataclasses.replace(evaluation, training=read_training_tables(run)) if run else evaluation
 
 
+PROGRAM = Program(__doc__, define_flags, run)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    return run_program(PROGRAM, arguments)
+
+
 if __name__ == "__main__":
-    run_program(main)
+    sys.exit(main())

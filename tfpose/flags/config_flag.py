@@ -1,0 +1,122 @@
+"""The flag --config: a config file by its path, or one of the configs of the library by its name."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import pathlib
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+import tfpose
+from tfpose.flags.program_flags import ProgramFlags
+
+_MODULE = "tfpose_config"
+
+
+def define_config_flag(values: ProgramFlags, help_text: str, *, required: bool = False) -> None:
+    """Defines --config and the flags --config.NAME=VALUE that change its values.
+
+    Args:
+        values: The flags of the program.
+        help_text: What the program does with the config.
+        required: Whether it must be given.
+    """
+    config_flags.DEFINE_config_file(
+        "config",
+        None,
+        f"{help_text} A file, or the name of one of the library's configs, such as two_stage_resnet50_coco. "
+        "--config.NAME=VALUE after it changes a value, such as --config.batch_size=16.",
+        flag_values=values,
+        lock_config=True,
+        sys_argv=["program", *values.arguments],
+    )
+    values["config"].parser = _ConfigParser()
+    if required:
+        flags.mark_flag_as_required("config", flag_values=values)
+
+
+def config_source(values: ProgramFlags) -> tuple[str, Mapping[str, Any]]:
+    """The config file as it was given, and the values that --config.NAME=VALUE changed, by name."""
+    flag = values["config"]
+    return config_flags.get_config_filename(flag), config_flags.get_override_values(flag)
+
+
+def configs_directory() -> pathlib.Path:
+    """The folder of the library's configs: in the installed package, or in the checkout of the sources."""
+    package = pathlib.Path(tfpose.__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def find_config(text: str) -> pathlib.Path:
+    """Finds the file of a config.
+
+    Args:
+        text: A path, or the name of a config of the library.
+
+    Raises:
+        ValueError: There is no such file, or no config of that name.
+    """
+    path = pathlib.Path(text).expanduser()
+    if path.is_file():
+        return path
+    is_name = path.name == text and path.suffix != ".py"
+    directory = configs_directory()
+    if is_name and (directory / f"{text}.py").is_file():
+        return directory / f"{text}.py"
+    names = sorted(file.stem for file in directory.glob("*.py") if file.stem != "__init__")
+    close = difflib.get_close_matches(path.name.removesuffix(".py"), names, n=3)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    if is_name and not close:
+        hint = f"; the names are {', '.join(names)}"
+    raise ValueError(f"there is no {'config of this name' if is_name else 'such file'}{hint}")
+
+
+class _ConfigParser(flags.ArgumentParser[ConfigDict]):
+    """Loads the config that a flag names."""
+
+    def parse(self, argument: str) -> ConfigDict:
+        """Calls `get_config` of the file; a text after a colon is its argument.
+
+        Raises:
+            ValueError: There is no such config, or it cannot be executed.
+        """
+        text, *parameters = argument.split(":", 1)
+        path = find_config(text)
+        try:
+            config = _load(path, parameters)
+        except Exception as error:
+            raise ValueError(_describe_defect(error, path)) from error
+        config.lock()
+        return config
+
+    def flag_type(self) -> str:
+        """The kind of value, for absl."""
+        return "config file"
+
+
+def _load(path: pathlib.Path, parameters: list[str]) -> ConfigDict:
+    spec = importlib.util.spec_from_file_location(_MODULE, path)
+    if spec is None or spec.loader is None:
+        raise ValueError("is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look up the module in which they are defined.
+    sys.modules[_MODULE] = module
+    spec.loader.exec_module(module)
+    config = module.get_config(*parameters)
+    if not isinstance(config, ConfigDict):
+        raise TypeError(f"get_config() must return a ConfigDict, got {type(config).__name__}")
+    return config
+
+
+def _describe_defect(error: Exception, path: pathlib.Path) -> str:
+    """The error and the line of the config that raised it."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    place = f" (line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {error}{place}"

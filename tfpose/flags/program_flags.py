@@ -1,0 +1,73 @@
+"""The flags of one call of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from absl import flags
+
+
+class ProgramFlags(flags.FlagValues):
+    """The flags of one call of a program, apart from the flags of every other call and of absl.
+
+    Attributes:
+        arguments: The words of the command line, without the name of the program.
+        sections: The title of each section of the help text, by the name of the first flag in it.
+    """
+
+    arguments: tuple[str, ...]
+    sections: dict[str, str]
+
+    def __init__(self, arguments: Sequence[str] = ()) -> None:
+        super().__init__()
+        # FlagValues takes every other attribute for the value of a flag.
+        self.__dict__["arguments"] = tuple(arguments)
+        self.__dict__["sections"] = {}
+
+    def begin_section(self, title: str, first_flag: str) -> None:
+        """Puts a title above `first_flag` in the help text.
+
+        Args:
+            title: The title, without a colon.
+            first_flag: The name of the flag below it.
+        """
+        self.sections[first_flag] = title
+
+    def define_string(self, name: str, default: str | None, help_text: str, *, required: bool = False) -> None:
+        """Defines a flag whose value is any text."""
+        flags.DEFINE_string(name, default, help_text, flag_values=self, required=required)
+
+    def define_enum(self, name: str, default: str | None, choices: Sequence[str], help_text: str) -> None:
+        """Defines a flag whose value is one of `choices`."""
+        flags.DEFINE_enum(name, default, choices, help_text, flag_values=self)
+
+    def define_list(self, name: str, default: Sequence[str] | None, help_text: str, *, required: bool = False) -> None:
+        """Defines a flag whose value is a list of texts with commas between them."""
+        flags.DEFINE_list(
+            name, None if default is None else list(default), help_text, flag_values=self, required=required
+        )
+
+    def define_texts(self, name: str, help_text: str) -> None:
+        """Defines a flag that may be given several times; its value is the list of texts, or None."""
+        flags.DEFINE_multi_string(name, None, help_text, flag_values=self)
+
+    def define_bool(self, name: str, default: bool | None, help_text: str) -> None:
+        """Defines a flag that is given as --name or as --noname."""
+        flags.DEFINE_bool(name, default, help_text, flag_values=self)
+
+    def define_integer(
+        self, name: str, default: int | None, help_text: str, lowest: int | None = None, highest: int | None = None
+    ) -> None:
+        """Defines a flag whose value is a whole number from `lowest` to `highest`."""
+        flags.DEFINE_integer(name, default, help_text, lowest, highest, flag_values=self)
+
+    def define_float(
+        self,
+        name: str,
+        default: float | None,
+        help_text: str,
+        lowest: float | None = None,
+        highest: float | None = None,
+    ) -> None:
+        """Defines a flag whose value is a number from `lowest` to `highest`."""
+        flags.DEFINE_float(name, default, help_text, lowest, highest, flag_values=self)
