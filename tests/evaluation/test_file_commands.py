@@ -16,8 +16,8 @@ import pytest
 from program_runs import assert_one_line
 
 from tfpose.json_files import write_json
+from tfpose.metrics.joints import JOINTS, JOINTS21
 from tfpose.metrics.posetrack import evaluate_posetrack
-from tfpose.metrics.posetrack_metrics import JOINTS, JOINTS21
 from tfpose.posetrack import NO_TRACK_ID, build_frame, read_posetrack, write_posetrack18
 
 AP_KEYS = {"ap", "precision", "recall"}

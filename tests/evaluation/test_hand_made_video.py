@@ -26,8 +26,8 @@ import pytest
 
 from tfpose.evaluation.single_network_search import SearchCase, SearchScore, SearchSystem
 from tfpose.inference.frame_peaks import Peaks, SingleNetworkSettings, no_peaks, select_people
+from tfpose.metrics.joints import JOINTS
 from tfpose.metrics.posetrack import evaluate_sequences
-from tfpose.metrics.posetrack_metrics import JOINTS
 from tfpose.posetrack import PoseSequence, build_frame, frame_from_poses
 from tfpose.skeletons import POSETRACK15
 from tfpose.tracking.choice import TrackerChoice

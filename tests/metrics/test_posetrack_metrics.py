@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tfpose import processes
 from tfpose.metrics import posetrack as module
 from tfpose.metrics.average_precision import joint_average_precision
+from tfpose.metrics.joints import JOINTS, JOINTS21
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack, evaluate_sequences
-from tfpose.metrics.posetrack_metrics import JOINTS, JOINTS21
 from tfpose.metrics.report import GROUP_NAMES, group_means, official_ap_table, official_tracking_table
 from tfpose.posetrack import PoseSequence, build_frame, read_posetrack, write_posetrack17, write_posetrack18
 

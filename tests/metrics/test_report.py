@@ -8,8 +8,8 @@ import io
 import numpy as np
 import pytest
 
+from tfpose.metrics.joints import JOINTS
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
-from tfpose.metrics.posetrack_metrics import JOINTS
 from tfpose.metrics.report import (
     GROUP_NAMES,
     RENDERERS,
@@ -88,9 +88,9 @@ def test_comparison_is_the_second_minus_the_first(make_sequences):
         assert table.rows[-1][1][-1] > 0
         backward = comparison_table(second, first, metric)
         np.testing.assert_array_equal(backward.rows[0][1], -table.rows[0][1])
-    with pytest.raises(ValueError, match="metric to compare should be"):
+    with pytest.raises(ValueError, match="metric to compare must be one of ap, mota, hota and computed, got 'motp'"):
         comparison_table(first, second, "motp")
     other, prediction = make_sequences(4, name="000009_mpii")
     third = evaluate_sequences([other], [prediction], options, per_sequence=True)
-    with pytest.raises(ValueError, match="should be about the same sequences"):
+    with pytest.raises(ValueError, match="must be about the same sequences"):
         comparison_table(first, third)

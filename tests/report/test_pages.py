@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from report.report_cases import Page, make_report
 
-from tfpose.metrics.posetrack_metrics import JOINTS, JOINTS21
+from tfpose.metrics.joints import JOINTS, JOINTS21
 from tfpose.metrics.report import Table, comparison_table, report_tables
 from tfpose.report import Card, Section, ShownTable, write_comparison, write_page, write_report
 
@@ -218,7 +218,7 @@ def test_comparison_shows_what_both_have(report, tmp_path):
 
 def test_comparison_without_anything_in_common_is_refused(tmp_path):
     first, second = make_report(metrics=("ap",)), make_report(metrics=("mot",))
-    with pytest.raises(ValueError, match="should share AP, MOTA or HOTA, found AP and MOTA"):
+    with pytest.raises(ValueError, match="must share AP or MOTA or HOTA, got AP and MOTA"):
         write_comparison(tmp_path / "c.html", first, second, names=("A", "B"), provenance={})
     assert list(tmp_path.iterdir()) == []
 

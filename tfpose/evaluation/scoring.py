@@ -13,7 +13,7 @@ import numpy as np
 from tfpose import __version__
 from tfpose.evaluation.metrics_file import write_metrics
 from tfpose.evaluation.progress import LateProgress
-from tfpose.metrics.hota import SIMILARITY_RADIUS
+from tfpose.metrics.catalog import METRICS
 from tfpose.metrics.matching import MATCH_RADIUS
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack
 from tfpose.metrics.posetrack_metrics import PoseTrackReport
@@ -27,8 +27,6 @@ from tfpose.metrics.report import (
 )
 
 COMPARISON_FILE = "comparison.html"
-# The measures that two folders are compared by, for each of the metrics that may be asked for.
-COMPARED = {"ap": "ap", "mot": "mota", "hota": "hota"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,8 +133,8 @@ def describe_files(
 def describe_scoring(report: PoseTrackReport, options: PoseTrackOptions) -> dict[str, Any]:
     """How much was scored, and by which rules."""
     thresholds = {"match_radius_head_sizes": MATCH_RADIUS, "tie_rule": options.tie_rule}
-    if "hota" in options.metrics:
-        thresholds["hota_radius_head_sizes"] = SIMILARITY_RADIUS
+    for name in options.metrics:
+        thresholds |= METRICS[name].thresholds
     return {
         "metrics": list(options.metrics),
         "sequences": report.num_sequences,
@@ -165,7 +163,7 @@ def official_lines(report: PoseTrackReport) -> str:
 def print_comparison(first: PoseTrackReport, second: PoseTrackReport, settings: ScoringSettings) -> None:
     """Prints by how much the second folder is better, and which sequences and joints changed most."""
     for metric in settings.options.metrics:
-        table = sort_by_total(comparison_table(first, second, COMPARED[metric]))
+        table = sort_by_total(comparison_table(first, second, METRICS[metric].main.label.lower()))
         for name in settings.table_formats:
             print(RENDERERS[name](table))
         print("\n".join(describe_extremes(table)) + "\n")

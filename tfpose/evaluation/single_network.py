@@ -15,7 +15,6 @@ from tfpose.data.records import RecordTable
 from tfpose.evaluation.metrics_file import without_nan
 from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.single_network_search import (
-    OBJECTIVES,
     SearchCase,
     SearchSystem,
     peak_settings,
@@ -43,6 +42,7 @@ from tfpose.inference.single_network_system import (
     with_inference,
 )
 from tfpose.json_files import write_json
+from tfpose.metrics.catalog import objectives
 from tfpose.models.pose_unet import PoseUnet
 from tfpose.poses import no_poses
 from tfpose.posetrack import PoseSequence
@@ -142,7 +142,7 @@ def tune_split(
         batch_size: frames at a time.
         base: what the values are changes of.
         choices: values to try by setting, from `parse_search_choices`.
-        objective: of `OBJECTIVES`.
+        objective: Metric to optimize, a key of `catalog.objectives`.
         output_dir: for tuning.json.
         method: 'grid' tries every combination, 'coordinates' changes one setting at a time.
         num_processes: of a grid; None takes as many as there are cores.
@@ -157,7 +157,7 @@ def tune_split(
     if not truth:
         raise ValueError(f"{table.shards[0].parent}: a search needs videos, found single photos only")
     cases = build_cases(table, truth, _find_peaks(table, trained, batch_size, choices))
-    trials = _search_with_progress(cases, base, choices, OBJECTIVES[objective], method, num_processes)
+    trials = _search_with_progress(cases, base, choices, objectives()[objective], method, num_processes)
     best = base.with_changes(trials[0].settings)
     labels = {
         "weights": str(trained.weights),
@@ -167,7 +167,7 @@ def tune_split(
     path = output_dir / TUNING_FILE
     write_json(path, without_nan(describe_search(trials, best, objective, base, labels)), indent=2)
     print(format_trials(trials))
-    print(f"best {OBJECTIVES[objective]}: {best.to_flags()}")
+    print(f"best {objectives()[objective]}: {best.to_flags()}")
     print(f"written: {path}")
     return best
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from tfpose.inference.frame_peaks import Peaks, SingleNetworkSettings, select_people
 from tfpose.inference.posetrack_joints import posetrack_poses
+from tfpose.metrics.catalog import DEFAULT_METRICS, METRICS, group_of
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
+from tfpose.metrics.posetrack_metrics import search_scores
 from tfpose.poses import Poses
 from tfpose.posetrack import PoseSequence, frame_from_poses
 from tfpose.skeletons import Skeleton
@@ -29,7 +31,6 @@ THRESHOLDS: dict[str, type] = {
     "person_threshold": float,
     "max_people": int,
 }
-OBJECTIVES = {"mota": "MOTA", "ap": "AP", "hota": "HOTA"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +118,7 @@ def search_thresholds(
         base: what the choices are changes of.
         choices: values to try by setting: `THRESHOLDS`, `max_joint_distance_pixels` (the paper's t_pose_dist),
             `max_age_frames` (t_max_age) and the tracker's others.
-        objective: 'MOTA', 'AP' or 'HOTA', each of all joints together, in percent.
+        objective: Label of the metric to optimize, a value of `catalog.objectives`: its total over all joints.
         num_processes: 1 runs in this one.
         on_trial: called after each combination.
 
@@ -129,8 +130,8 @@ def search_thresholds(
     """
     # The tracker's settings vary fastest: they share a selection of people.
     ordered = {name: choices[name] for name in sorted(choices, key=lambda name: name not in THRESHOLDS)}
-    score = SearchScore(cases, base, has_hota=objective == "HOTA")
-    return search_grid(score, ordered, objective, num_processes, on_trial)
+    score = SearchScore(cases, base, objective)
+    return search_grid(score, ordered, objective, num_processes, on_trial, score.higher_is_better)
 
 
 def search_by_coordinates(
@@ -151,7 +152,8 @@ def search_by_coordinates(
     Returns:
         The trials, best first; not one twice.
     """
-    score = SearchScore(cases, base, has_hota=objective == "HOTA")
+    score = SearchScore(cases, base, objective)
+    sign = 1 if score.higher_is_better else -1
     done: dict[tuple, Trial] = {}
 
     def try_settings(settings: dict[str, Any]) -> Trial:
@@ -167,8 +169,8 @@ def search_by_coordinates(
         before = best
         for name, values in choices.items():
             trials = [best, *(try_settings({**best.settings, name: value}) for value in values)]
-            best = max(trials, key=lambda trial: _comparable(trial.scores[objective]))
-    return sorted(done.values(), key=lambda trial: -_comparable(trial.scores[objective]))
+            best = max(trials, key=lambda trial: _comparable(sign * trial.scores[objective]))
+    return sorted(done.values(), key=lambda trial: -_comparable(sign * trial.scores[objective]))
 
 
 def _comparable(value: float) -> float:
@@ -181,26 +183,25 @@ class SearchScore:
     Args:
         cases: annotated videos, their peaks found under `peak_settings`.
         base: what the settings are changes of.
-        has_hota: give HOTA and AssA too.
+        objective: Label of the metric to optimize, which is scored beside the default metrics and given first.
     """
 
-    def __init__(self, cases: Sequence[SearchCase], base: SearchSystem, has_hota: bool = False) -> None:
+    def __init__(self, cases: Sequence[SearchCase], base: SearchSystem, objective: str = "MOTA") -> None:
         self.cases = cases
         self.base = base
-        self.has_hota = has_hota
+        self.objective = objective
+        group = group_of(objective)
+        self.higher_is_better = METRICS[group].main.higher_is_better
+        self.options = PoseTrackOptions(tuple(dict.fromkeys((*DEFAULT_METRICS, group))))
         self._selected: tuple[SingleNetworkSettings, list[list[Poses]]] | None = None
 
     def __call__(self, settings: Mapping[str, Any]) -> dict[str, float]:
-        """MOTA, AP and the like in percent, each total over joints, by name."""
+        """The totals of all videos and joints together, by label, the objective first."""
         system = self.base.with_changes(settings)
         pairs = zip(self.cases, self._select(system.thresholds), strict=True)
         tracked = [_track(case.frames, poses, system.tracker) for case, poses in pairs]
-        options = PoseTrackOptions(("ap", "mot", "hota") if self.has_hota else ("ap", "mot"))
-        figures = evaluate_sequences([case.truth for case in self.cases], tracked, options).total
-        scores = {"MOTA": float(figures.tracking.mota[-1]), "AP": float(figures.average_precision.ap[-1])}
-        if self.has_hota:
-            scores |= {name: float(figures.hota[name][-1]) for name in ("HOTA", "AssA")}
-        return scores
+        report = evaluate_sequences([case.truth for case in self.cases], tracked, self.options)
+        return search_scores(report.total, self.objective)
 
     def _select(self, thresholds: SingleNetworkSettings) -> list[list[Poses]]:
         """The people of each frame of each video."""

@@ -13,15 +13,15 @@ from tfpose.evaluation.metrics_file import without_nan
 from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.retracking import read_predictions, track_sequence
 from tfpose.json_files import write_json
+from tfpose.metrics.catalog import DEFAULT_OBJECTIVE, METRICS, group_of, objectives
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences, pair_files
+from tfpose.metrics.posetrack_metrics import search_scores
 from tfpose.posetrack import PoseSequence, read_posetrack
 from tfpose.processes import num_cores
 from tfpose.tracking.choice import TrackerChoice, json_setting
 from tfpose.tracking.tuning import Trial, expand_grid, format_trials, search_grid
 
 TUNING_FILE = "tuning.json"
-OBJECTIVES = {"mota": "MOTA", "ap": "AP", "hota": "HOTA"}
-_METRICS = ("ap", "mot", "hota")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ def tune_tracker(
     output_dir: pathlib.Path,
     choices: Mapping[str, Sequence[Any]],
     base: TrackerChoice,
-    objective: str = "mota",
+    objective: str = DEFAULT_OBJECTIVE,
     num_processes: int | None = None,
 ) -> TrackerChoice:
     """Tries every combination of settings, prints the table of all and writes tuning.json.
@@ -49,7 +49,7 @@ def tune_tracker(
         output_dir: for tuning.json.
         choices: values to try by setting.
         base: what the values are changes of.
-        objective: of `OBJECTIVES`.
+        objective: Metric to optimize, a key of `catalog.objectives`.
         num_processes: None takes as many as there are cores.
 
     Returns:
@@ -60,6 +60,8 @@ def tune_tracker(
     """
     pairs = pair_files(ground_truth, predictions)
     cases = [Case(read_posetrack(true, drop_unknown_images=True), read_predictions(found)) for true, found in pairs]
+    column = METRICS[group_of(objective)].main
+    label = column.label
     num_trials = len(expand_grid(choices))
     processes = min(num_processes or num_cores(), num_trials)
     done: list[Trial] = []
@@ -69,29 +71,26 @@ def tune_tracker(
             done.append(trial)
             progress(len(done), num_trials)
 
-        score = functools.partial(score_tracker, cases=cases, base=base)
-        trials = search_grid(score, choices, OBJECTIVES[objective], processes, show)
+        score = functools.partial(score_tracker, cases=cases, base=base, objective=label)
+        trials = search_grid(score, choices, label, processes, show, column.higher_is_better)
     best = base.with_changes(trials[0].settings)
     labels = {"predictions": str(predictions), "labels": str(ground_truth), "sequences": len(cases)}
     path = output_dir / TUNING_FILE
     write_json(path, without_nan(describe_trials(trials, best, objective, base, labels)), indent=2)
     print(format_trials(trials))
-    print(f"best {OBJECTIVES[objective]}: {best.to_flags()}")
+    print(f"best {label}: {best.to_flags()}")
     print(f"written: {path}")
     return best
 
 
-def score_tracker(settings: Mapping[str, Any], cases: Sequence[Case], base: TrackerChoice) -> dict[str, float]:
-    """AP, MOTA, HOTA and AssA in percent of all sequences together, each total over joints."""
+def score_tracker(
+    settings: Mapping[str, Any], cases: Sequence[Case], base: TrackerChoice, objective: str = "MOTA"
+) -> dict[str, float]:
+    """The totals of all sequences and joints together that a search reports, by label, the objective first."""
     tracker = base.with_changes(settings)
     tracked = [track_sequence(case.predictions, tracker) for case in cases]
-    figures = evaluate_sequences([case.truth for case in cases], tracked, PoseTrackOptions(_METRICS)).total
-    return {
-        "MOTA": float(figures.tracking.mota[-1]),
-        "AP": float(figures.average_precision.ap[-1]),
-        "HOTA": float(figures.hota["HOTA"][-1]),
-        "AssA": float(figures.hota["AssA"][-1]),
-    }
+    report = evaluate_sequences([case.truth for case in cases], tracked, PoseTrackOptions(tuple(METRICS)))
+    return search_scores(report.total, objective)
 
 
 def describe_trials(
@@ -103,8 +102,8 @@ def describe_trials(
         for trial in trials
     ]
     return {
-        "objective": OBJECTIVES[objective],
+        "objective": objectives()[objective],
         "best": rows[0] | {"flags": best.to_flags(), "tracker": best.to_dict()},
         "trials": rows,
-        "provenance": {**labels, "base": base.to_dict(), "metrics": list(_METRICS), "version": __version__},
+        "provenance": {**labels, "base": base.to_dict(), "metrics": list(METRICS), "version": __version__},
     }

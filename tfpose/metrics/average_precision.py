@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ class JointSamples:
     num_true: np.ndarray
 
 
-def join_samples(parts: list[JointSamples]) -> JointSamples:
+def join_samples(parts: Sequence[JointSamples]) -> JointSamples:
     """The samples of several sequences together; their order decides between equal scores."""
     return JointSamples(
         scores=np.concatenate([part.scores for part in parts]),

@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from tfpose.metrics.joints import NUM_JOINTS
 from tfpose.metrics.matching import People, assign_poses, correct_joints, find_near_joints
-from tfpose.metrics.posetrack_metrics import NUM_JOINTS
 from tfpose.metrics.posetrack_selection import select_people
 from tfpose.posetrack.columns import columns_from_sequence
 from tfpose.posetrack.sequences import PoseSequence

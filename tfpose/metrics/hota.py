@@ -8,6 +8,7 @@ CVPR 2022. Each joint of each sequence is a tracking problem of its own.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -177,7 +178,7 @@ def _sum_by_joint(joints: np.ndarray, values: np.ndarray, num_joints: int) -> np
     return np.bincount(joints, values, minlength=num_joints)
 
 
-def join_parts(parts: list[HotaParts]) -> HotaParts:
+def join_parts(parts: Sequence[HotaParts]) -> HotaParts:
     """The parts of several sequences together: counts are added, shares averaged by the pairs found.
 
     The total column weighs the sequences' means over joints by their pairs of all joints.

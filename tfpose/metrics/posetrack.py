@@ -12,43 +12,19 @@ import functools
 import gc
 import math
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from tfpose.json_files import read_json
-from tfpose.metrics import hota
-from tfpose.metrics.average_precision import (
-    JointAveragePrecision,
-    JointSamples,
-    TieRule,
-    join_samples,
-    joint_average_precision,
-)
-from tfpose.metrics.matching import People, assign_poses, correct_joints, find_near_joints
-from tfpose.metrics.posetrack_metrics import (
-    FROM_JOINTS,
-    NUM_JOINTS,
-    PoseTrackMetrics,
-    PoseTrackReport,
-)
-from tfpose.metrics.posetrack_selection import SelectedPeople, select_people, select_people21
-from tfpose.metrics.tracking import (
-    CLEAN_RULES,
-    OFFICIAL_RULES,
-    TrackingCounts,
-    TrackingMetrics,
-    count_tracking,
-    join_counts,
-    tracking_metrics,
-)
-from tfpose.posetrack.columns import PersonColumns, columns_from_sequence
-from tfpose.posetrack.evaluated_columns import columns21_from_content, columns_from_content
+from tfpose.metrics.average_precision import TieRule, join_samples
+from tfpose.metrics.batches import SequenceBatch
+from tfpose.metrics.catalog import DEFAULT_METRICS, METRICS, Block, Evaluator, MetricGroup
+from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport
+from tfpose.metrics.posetrack_selection import SelectedPeople, select_people
+from tfpose.posetrack.columns import columns_from_sequence
 from tfpose.posetrack.sequences import PoseSequence
 from tfpose.processes import choose_num_processes, map_forked
 
-METRICS = ("ap", "mot", "hota")
 # Sequences of one task at most: many share the work per frame, but all of their people are in memory.
 _SEQUENCES_PER_TASK = 32
 # A process per so many bytes of files; fewer are not worth starting one.
@@ -68,7 +44,7 @@ class PoseTrackOptions:
         tie_rule: order of equal scores for AP.
     """
 
-    metrics: Sequence[str] = ("ap", "mot")
+    metrics: Sequence[str] = DEFAULT_METRICS
     has_clean_metrics: bool = False
     tie_rule: TieRule = "stable"
 
@@ -139,7 +115,9 @@ def evaluate_sequences(
         select_people(columns_from_sequence(true, True), columns_from_sequence(predicted, False))
         for true, predicted in zip(ground_truth, predictions, strict=True)
     ]
-    return _report("sequences", [_score(selected, selected, options)], options, per_sequence)
+    batch = SequenceBatch(selected)
+    parts = [_count({evaluator.name: batch for evaluator in _evaluators(options)}, options)] if selected else []
+    return _report("sequences", parts, options, per_sequence)
 
 
 def pair_files(
@@ -190,176 +168,100 @@ def _num_processes(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], wanted: i
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What a group of sequences contributes, each at its place; lists are empty for what was not asked for."""
+    """What a group of sequences contributes.
+
+    Attributes:
+        names: Name of each sequence.
+        num_frames: Number of evaluated frames of each sequence.
+        counts: Counts of each sequence, by the name of the block.
+    """
 
     names: list[str]
     num_frames: list[int]
-    samples: list[JointSamples]
-    tracking: TrackingCounts | None
-    clean_tracking: TrackingCounts | None
-    samples21: list[JointSamples]
-    hota: list[hota.HotaParts]
-    clean_hota: list[hota.HotaParts]
+    counts: dict[str, list[Any]]
+
+
+def _groups(options: PoseTrackOptions) -> list[MetricGroup]:
+    return [group for name, group in METRICS.items() if name in options.metrics]
+
+
+def _evaluators(options: PoseTrackOptions) -> list[Evaluator]:
+    return list({group.evaluator.name: group.evaluator for group in _groups(options)}.values())
+
+
+def _blocks(group: MetricGroup, options: PoseTrackOptions) -> list[Block]:
+    return [block for block in group.blocks if options.has_clean_metrics or not block.is_clean]
 
 
 def _score_files(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], options: PoseTrackOptions) -> _Part:
-    selected, selected21 = [], []
+    evaluators = _evaluators(options)
+    selected: dict[str, list[SelectedPeople]] = {evaluator.name: [] for evaluator in evaluators}
     was_collecting = gc.isenabled()
     # JSON has no cycles to look for, and looking for them takes a third of the time of parsing.
     gc.disable()
     try:
         for paths in pairs:
-            contents = [read_json(path) for path in paths]
-            if "ap" in options.metrics or "mot" in options.metrics:
-                columns = _read_pair(columns_from_content, paths, contents)
-                selected.append(select_people(*columns))
-            if "hota" in options.metrics:
-                columns = _read_pair(columns21_from_content, paths, contents)
-                selected21.append(select_people21(*columns, options.has_clean_metrics))
-            del contents
+            true, predicted = (read_json(path) for path in paths)
+            for evaluator in evaluators:
+                columns = evaluator.read(paths[0], true, True), evaluator.read(paths[1], predicted, False)
+                selected[evaluator.name].append(evaluator.select(*columns, options.has_clean_metrics))
+            del true, predicted
     finally:
         if was_collecting:
             gc.enable()
-    return _score(selected, selected21, options)
+    return _count({name: SequenceBatch(sequences) for name, sequences in selected.items()}, options)
 
 
-def _read_pair(read: Callable[..., PersonColumns], paths: Sequence[pathlib.Path], contents: Sequence[Any]) -> tuple:
-    true, predicted = read(paths[0], contents[0], True), read(paths[1], contents[1], False)
-    return true, predicted
-
-
-def _score(
-    selected: Sequence[SelectedPeople], selected21: Sequence[SelectedPeople], options: PoseTrackOptions
-) -> _Part:
-    """Scores sequences together, and PoseTrack21's selection of the same sequences."""
-    selected21 = selected21 if "hota" in options.metrics else []
-    samples, counts = _score_poseval(selected, options) if selected else ([], {})
-    named = selected or selected21
+def _count(batches: Mapping[str, SequenceBatch], options: PoseTrackOptions) -> _Part:
+    """Counts the same sequences as each evaluator selects their people."""
+    sequences = next(iter(batches.values())).sequences
     return _Part(
-        names=[sequence.name for sequence in named],
-        num_frames=[sequence.num_frames for sequence in named],
-        samples=samples if "ap" in options.metrics else [],
-        tracking=counts.get("official"),
-        clean_tracking=counts.get("clean"),
-        samples21=[_samples(sequence.true, sequence.predicted) for sequence in selected21],
-        hota=[hota.hota_parts(s.true, s.predicted, s.num_frames) for s in selected21],
-        clean_hota=[hota.hota_parts(s.true, s.predicted, s.num_frames, repeats_empty_frames=False) for s in selected21]
-        if options.has_clean_metrics
-        else [],
+        names=[sequence.name for sequence in sequences],
+        num_frames=[sequence.num_frames for sequence in sequences],
+        counts={
+            block.name: list(block.count(batches[group.evaluator.name]))
+            for group in _groups(options)
+            for block in _blocks(group, options)
+        },
     )
-
-
-def _score_poseval(
-    selected: Sequence[SelectedPeople], options: PoseTrackOptions
-) -> tuple[list[JointSamples], dict[str, TrackingCounts]]:
-    num_frames = [sequence.num_frames for sequence in selected]
-    frame_sequences = np.repeat(np.arange(len(selected)), num_frames)
-    first_frames = np.cumsum(num_frames) - num_frames
-    true = _join_people([sequence.true for sequence in selected], first_frames)
-    predicted = _join_people([sequence.predicted for sequence in selected], first_frames)
-    near = find_near_joints(true, predicted)
-    assigned = assign_poses(near, len(true))
-    is_correct = correct_joints(near, assigned, NUM_JOINTS)
-    ends = np.cumsum([len(sequence.predicted) for sequence in selected])
-    samples = [
-        JointSamples(s.predicted.scores, s.predicted.has_joint, correct, s.true.has_joint.sum(axis=0))
-        for s, correct in zip(selected, np.split(is_correct, ends[:-1]), strict=True)
-    ]
-    rules = {"official": OFFICIAL_RULES} | ({"clean": CLEAN_RULES} if options.has_clean_metrics else {})
-    counts = {
-        name: count_tracking(true, predicted, near, frame_sequences, len(selected), rule)
-        for name, rule in (rules if "mot" in options.metrics else {}).items()
-    }
-    return samples, counts
-
-
-def _join_people(parts: Sequence[People], first_frames: np.ndarray) -> People:
-    columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(People)}
-    columns["frames"] = np.concatenate([p.frames + first for p, first in zip(parts, first_frames, strict=True)])
-    return People(**columns)
-
-
-def _samples(true: People, predicted: People) -> JointSamples:
-    near = find_near_joints(true, predicted)
-    is_correct = correct_joints(near, assign_poses(near, len(true)), NUM_JOINTS)
-    return JointSamples(predicted.scores, predicted.has_joint, is_correct, true.has_joint.sum(axis=0))
 
 
 def _report(
     source: str | pathlib.Path, parts: Sequence[_Part], options: PoseTrackOptions, per_sequence: bool
 ) -> PoseTrackReport:
-    names = [name for part in parts for name in part.names]
-    num_frames = [number for part in parts for number in part.num_frames]
+    everything = _Part(
+        names=[name for part in parts for name in part.names],
+        num_frames=[number for part in parts for number in part.num_frames],
+        counts={name: [c for part in parts for c in part.counts[name]] for name in (parts[0].counts if parts else ())},
+    )
+    names, num_frames = everything.names, everything.num_frames
     evaluated = [index for index, number in enumerate(num_frames) if number]
     if not evaluated:
-        rule = "is labeled" if tuple(options.metrics) == ("hota",) else "has people"
+        rule = _evaluators(options)[0].frame_rule
         raise ValueError(f"{source}: there is nothing to evaluate, since no frame of the ground truth {rule}")
-    everything = _Part(
-        names=names,
-        num_frames=num_frames,
-        samples=[s for part in parts for s in part.samples],
-        tracking=_join_if_any([part.tracking for part in parts]),
-        clean_tracking=_join_if_any([part.clean_tracking for part in parts]),
-        samples21=[s for part in parts for s in part.samples21],
-        hota=[h for part in parts for h in part.hota],
-        clean_hota=[h for part in parts for h in part.clean_hota],
-    )
     alone = evaluated if per_sequence else ()
+    samples = everything.counts.get("average_precision")
+    has_single_frames = any(group.says_nothing_of_single_frames for group in _groups(options))
     return PoseTrackReport(
-        total=_figures(everything, evaluated, options),
+        total=_summarize(everything, evaluated, options),
         num_sequences=len(evaluated),
-        sequences={names[index]: _figures(everything, [index], options, is_single_sequence=True) for index in alone},
-        samples=join_samples(everything.samples) if everything.samples else None,
+        sequences={names[index]: _summarize(everything, [index], options, is_single_sequence=True) for index in alone},
+        samples=None if samples is None else join_samples(samples),
         single_frame_sequences=tuple(name for name, number in zip(names, num_frames, strict=True) if number == 1)
-        if "mot" in options.metrics
+        if has_single_frames
         else (),
     )
 
 
-def _join_if_any(counts: Sequence[TrackingCounts | None]) -> TrackingCounts | None:
-    known = [count for count in counts if count is not None]
-    return join_counts(known) if known else None
-
-
-def _figures(
+def _summarize(
     part: _Part, indices: Sequence[int], options: PoseTrackOptions, is_single_sequence: bool = False
 ) -> PoseTrackMetrics:
-    """The figures of some of the sequences together."""
-
-    def average_precision(samples: Sequence[JointSamples], **rules: bool) -> JointAveragePrecision | None:
-        wanted = [samples[index] for index in indices] if samples else []
-        return joint_average_precision(join_samples(wanted), options.tie_rule, **rules) if wanted else None
-
-    def tracking(counts: TrackingCounts | None) -> TrackingMetrics | None:
-        return None if counts is None else tracking_metrics(counts.select(np.asarray(indices)).sum())
-
-    def hota_metrics(parts: Sequence[hota.HotaParts]) -> dict[str, np.ndarray] | None:
-        wanted = [parts[index] for index in indices] if parts else []
-        if not wanted:
-            return None
-        joined = wanted[0] if is_single_sequence else hota.join_parts(wanted)
-        figures = hota.hota_metrics(joined, is_single_sequence)
-        return {name: _in_order21(values) for name, values in figures.items()}
-
-    return PoseTrackMetrics(
-        num_frames=int(sum(part.num_frames[index] for index in indices)),
-        average_precision=average_precision(part.samples),
-        tracking=tracking(part.tracking),
-        clean_tracking=tracking(part.clean_tracking),
-        hota=hota_metrics(part.hota),
-        clean_hota=hota_metrics(part.clean_hota),
-        pose_map=_pose_map_in_order(average_precision(part.samples21, counts_joints_without_truth=True)),
-    )
-
-
-def _in_order21(values: np.ndarray) -> np.ndarray:
-    """[15] or [16] figures of `JOINTS` in the order of `JOINTS21`; a total stays last."""
-    return np.concatenate([values[FROM_JOINTS], values[NUM_JOINTS:]])
-
-
-def _pose_map_in_order(figures: JointAveragePrecision | None) -> JointAveragePrecision | None:
-    if figures is None:
-        return None
-    return JointAveragePrecision(
-        **{field.name: _in_order21(getattr(figures, field.name)) for field in dataclasses.fields(figures)}
-    )
+    """The metrics of some of the sequences together."""
+    blocks = {
+        block.name: block.summarize(
+            [part.counts[block.name][index] for index in indices], options.tie_rule, is_single_sequence
+        )
+        for group in _groups(options)
+        for block in _blocks(group, options)
+    }
+    return PoseTrackMetrics(int(sum(part.num_frames[index] for index in indices)), blocks)

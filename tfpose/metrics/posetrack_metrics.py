@@ -1,60 +1,74 @@
-"""The figures of PoseTrack 2017, 2018 and PoseTrack21, and what metrics.json holds of them. NumPy only."""
+"""The metrics of PoseTrack 2017, 2018 and PoseTrack21, and how metrics.json holds them. NumPy only."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from tfpose.json_files import null_for_nan
 from tfpose.metrics.average_precision import JointAveragePrecision, JointSamples
+from tfpose.metrics.catalog import METRICS, Column
+from tfpose.metrics.joints import JOINTS
 from tfpose.metrics.tracking import TrackingMetrics
-from tfpose.posetrack.sequences import JOINTS_BY_NUMBER
-from tfpose.skeletons import POSETRACK18
-
-# As in published figures, where the joint at the neck is called so.
-JOINTS = tuple("neck" if joint == "head_bottom" else joint for joint in JOINTS_BY_NUMBER)
-# The order of PoseTrack21's figures: that of its files without the ears.
-JOINTS21 = tuple(JOINTS[JOINTS_BY_NUMBER.index(joint)] for joint in POSETRACK18.joints if joint in JOINTS_BY_NUMBER)
-# Where the joints of `JOINTS21` are in `JOINTS`.
-FROM_JOINTS = [JOINTS.index(joint) for joint in JOINTS21]
-NUM_JOINTS = len(JOINTS)
 
 
 @dataclasses.dataclass(frozen=True)
 class PoseTrackMetrics:
-    """Figures of one sequence or of all; None for what was not asked for.
+    """Metrics of one sequence or of all sequences together.
 
     Attributes:
-        num_frames: evaluated by poseval: those with true people.
-        average_precision: per joint in the order of `JOINTS`, then total.
-        tracking: likewise.
-        clean_tracking: with the last frame and with what is in frames without true or predicted people.
-        hota: figures in percent by name, [16] each, in the order of `JOINTS21`, then total.
-        clean_hota: with frames without predicted people counted once.
-        pose_map: PoseTrack21's AP, in the order of `JOINTS21`, then total.
+        num_frames: Number of evaluated frames; poseval evaluates those with true people.
+        blocks: The result of each block of the catalog that was computed, by the block's name.
     """
 
     num_frames: int
-    average_precision: JointAveragePrecision | None = None
-    tracking: TrackingMetrics | None = None
-    clean_tracking: TrackingMetrics | None = None
-    hota: dict[str, np.ndarray] | None = None
-    clean_hota: dict[str, np.ndarray] | None = None
-    pose_map: JointAveragePrecision | None = None
+    blocks: Mapping[str, Any]
+
+    @property
+    def average_precision(self) -> JointAveragePrecision | None:
+        """AP by poseval's rules in the order of `JOINTS`, the total last; None if it was not computed."""
+        return self.blocks.get("average_precision")
+
+    @property
+    def tracking(self) -> TrackingMetrics | None:
+        """MOTA and the like in the order of `JOINTS`, the total last; None if they were not computed."""
+        return self.blocks.get("tracking")
+
+    @property
+    def clean_tracking(self) -> TrackingMetrics | None:
+        """As `tracking`, counting every frame with the people that are in it."""
+        return self.blocks.get("clean_tracking")
+
+    @property
+    def hota(self) -> dict[str, np.ndarray] | None:
+        """HOTA and its parts by name, in the order of `JOINTS21`, the total last; None if they were not computed."""
+        return self.blocks.get("hota")
+
+    @property
+    def clean_hota(self) -> dict[str, np.ndarray] | None:
+        """As `hota`, counting frames without true or predicted people once."""
+        return self.blocks.get("clean_hota")
+
+    @property
+    def pose_map(self) -> JointAveragePrecision | None:
+        """AP by PoseTrack21's rules in the order of `JOINTS21`, the total last; None if it was not computed."""
+        return self.blocks.get("pose_map")
 
 
 @dataclasses.dataclass(frozen=True)
 class PoseTrackReport:
-    """All figures of a comparison.
+    """All metrics of a folder of predictions.
 
     Attributes:
-        total: of all sequences together.
-        num_sequences: with at least one evaluated frame; the others vanish.
-        sequences: figures of each of those alone, by name, where asked for.
-        samples: of AP, for curves.
-        single_frame_sequences: names of those that tracking says nothing about, since it leaves the last evaluated
-            frame out; the official tool stops there (IndexError), here they contribute nothing.
+        total: Metrics of all sequences together.
+        num_sequences: Number of sequences with at least one evaluated frame; other sequences do not count.
+        sequences: Metrics of each of these sequences alone, by name; empty where they were not asked for.
+        samples: The ranked joints behind AP, for curves; None without AP.
+        single_frame_sequences: Names of the sequences that tracking says nothing about, since it leaves the last
+            evaluated frame out. The official tool stops there (IndexError); here they contribute nothing.
     """
 
     total: PoseTrackMetrics
@@ -63,38 +77,63 @@ class PoseTrackReport:
     samples: JointSamples | None
     single_frame_sequences: tuple[str, ...]
 
-    def to_dict(self) -> dict:
-        """What metrics.json holds: blocks `posetrack` and `posetrack21`, per sequence too where asked for."""
-        blocks = metrics_to_dict(self.total)
+    def to_dict(self) -> dict[str, Any]:
+        """The sections of metrics.json, one per evaluator, and the same for each sequence where asked for."""
+        sections: dict[str, Any] = metrics_to_dict(self.total)
         if self.sequences:
-            blocks["sequences"] = {name: metrics_to_dict(figures) for name, figures in self.sequences.items()}
-        return blocks
+            sections["sequences"] = {name: metrics_to_dict(metrics) for name, metrics in self.sequences.items()}
+        return sections
 
 
-def metrics_to_dict(figures: PoseTrackMetrics) -> dict[str, dict]:
-    """Blocks `posetrack` and `posetrack21` of metrics.json; NaN as null, what was not asked for is absent."""
-    posetrack: dict[str, Any] = {}
-    if figures.average_precision is not None:
-        posetrack |= _fields(figures.average_precision, {"ap": "ap", "precision": "precision", "recall": "recall"})
-    for prefix, tracking in (("", figures.tracking), ("clean_", figures.clean_tracking)):
-        if tracking is not None:
-            names = ("mota", "motp", "motp_matched")
-            renamed = {"precision": f"{prefix}mot_precision", "recall": f"{prefix}mot_recall"}
-            posetrack |= _fields(tracking, {name: prefix + name for name in names} | renamed)
-    posetrack21: dict[str, Any] = {}
-    for name, curves in (("hota", figures.hota), ("clean_hota", figures.clean_hota)):
-        if curves is not None:
-            posetrack21[name] = {key: _with_null(values) for key, values in curves.items()}
-    if figures.pose_map is not None:
-        names = {"ap": "map", "precision": "map_precision", "recall": "map_recall"}
-        posetrack21 |= _fields(figures.pose_map, names)
-    blocks = {"posetrack": (JOINTS, posetrack), "posetrack21": (JOINTS21, posetrack21)}
-    return {name: {"joints": [*joints, "total"]} | block for name, (joints, block) in blocks.items() if block}
+def metrics_to_dict(metrics: PoseTrackMetrics) -> dict[str, dict[str, Any]]:
+    """One section of metrics.json for each evaluator; NaN becomes null, and what was not computed is absent."""
+    sections: dict[str, dict[str, Any]] = {}
+    for group in METRICS.values():
+        for block in group.blocks:
+            if block.name in metrics.blocks:
+                section = sections.setdefault(group.evaluator.name, {"joints": [*group.evaluator.joints, "total"]})
+                result = metrics.blocks[block.name]
+                values = {column.name: null_for_nan(column.read(result)) for column in block.columns}
+                section |= {block.name: values} if block.is_nested else values
+    return sections
 
 
-def _fields(figures: Any, names: dict[str, str]) -> dict[str, list]:
-    return {key: _with_null(getattr(figures, field)) for field, key in names.items()}
+@dataclasses.dataclass(frozen=True)
+class ComputedColumn:
+    """A column of the catalog and its numbers.
+
+    Attributes:
+        group: Name of the column's group in `METRICS`.
+        column: Description of the column.
+        is_main: Whether the column stands for its group.
+        values: [16] numbers in the order of `JOINTS`, the total last.
+    """
+
+    group: str
+    column: Column
+    is_main: bool
+    values: np.ndarray
 
 
-def _with_null(values: np.ndarray) -> list:
-    return [None if value != value else value for value in values.tolist()]
+def computed_columns(metrics: PoseTrackMetrics) -> list[ComputedColumn]:
+    """All columns with official rules that were computed, in the order of the catalog."""
+    columns = []
+    for name, group in METRICS.items():
+        order = [*(group.evaluator.joints.index(joint) for joint in JOINTS), len(JOINTS)]
+        for block in group.blocks:
+            if block.name in metrics.blocks and not block.is_clean:
+                for column in block.columns:
+                    values = column.read(metrics.blocks[block.name])[order]
+                    columns.append(ComputedColumn(name, column, column is group.main, values))
+    return columns
+
+
+def main_columns(metrics: PoseTrackMetrics) -> dict[str, ComputedColumn]:
+    """The columns that stand for the computed groups, by label."""
+    return {found.column.label: found for found in computed_columns(metrics) if found.is_main}
+
+
+def search_scores(metrics: PoseTrackMetrics, objective: str) -> dict[str, float]:
+    """The totals that a search reports by label, the objective first."""
+    totals = {c.column.label: float(c.values[-1]) for c in computed_columns(metrics) if c.column.is_searched}
+    return {objective: totals[objective]} | totals

@@ -6,11 +6,14 @@ import csv
 import dataclasses
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from tfpose.metrics.average_precision import JointAveragePrecision
-from tfpose.metrics.posetrack_metrics import JOINTS, JOINTS21, PoseTrackMetrics, PoseTrackReport
+from tfpose.metrics.catalog import DEFAULT_OBJECTIVE, METRICS, Block, Evaluator, group_of, objectives
+from tfpose.metrics.joints import JOINTS
+from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport, main_columns
 from tfpose.metrics.tracking import TrackingMetrics
 
 # Columns of the papers' tables, each the mean of its joints.
@@ -94,82 +97,54 @@ def report_tables(report: PoseTrackReport) -> list[Table]:
 
 
 def metric_tables(rows: Sequence[tuple[str, PoseTrackMetrics]]) -> list[Table]:
-    """The tables of the figures under these names, a row each; those that nobody has figures for are left out."""
-    tables = (_ap_table(rows), _tracking_table(rows, is_clean=False), _tracking_table(rows, is_clean=True))
-    tables21 = (_pose_map_table(rows), _hota_table(rows, is_clean=False), _hota_table(rows, is_clean=True))
-    return [table for table in (*tables, *tables21) if table.rows]
+    """The tables of some metrics, a row each under their names; blocks that none of them has are left out."""
+    tables = (_block_table(block, group.evaluator, rows) for group in METRICS.values() for block in group.blocks)
+    return [table for table in tables if table.rows]
 
 
-_Rows = Sequence[tuple[str, PoseTrackMetrics]]
+def _block_table(block: Block, evaluator: Evaluator, rows: Sequence[tuple[str, PoseTrackMetrics]]) -> Table:
+    first, *others = (column for column in block.columns if column.label)
+    prefix = f"{first.label} " if others else ""
+    names = [f"{prefix}{name}" for name in GROUP_NAMES] if block.is_grouped else [first.label]
+
+    def numbers(result: Any) -> np.ndarray:
+        values = first.read(result)
+        shown = group_means(values, evaluator.joints) if block.is_grouped else values[-1:]
+        return np.concatenate([shown, [column.read(result)[-1] for column in others]])
+
+    known = ((name, metrics.blocks[block.name]) for name, metrics in rows if block.name in metrics.blocks)
+    columns = (*names, *(column.label for column in others))
+    return Table(block.title, columns, tuple((name, numbers(result)) for name, result in known))
 
 
-def _ap_table(rows: _Rows) -> Table:
-    known = [(name, figures.average_precision) for name, figures in rows if figures.average_precision is not None]
-    return Table("AP (%)", GROUP_NAMES, tuple((name, group_means(figures.ap)) for name, figures in known))
-
-
-def _tracking_table(rows: _Rows, is_clean: bool) -> Table:
-    both = [(name, figures.clean_tracking if is_clean else figures.tracking) for name, figures in rows]
-    known = [(name, figures) for name, figures in both if figures is not None]
-    columns = (*(f"MOTA {name}" for name in GROUP_NAMES), "MOTP", "MOTP matched", "Prec", "Rec")
-    title = "MOTA with all frames as they are (%)" if is_clean else "MOTA (%)"
-    return Table(title, columns, tuple((name, _tracking_row(figures)) for name, figures in known))
-
-
-def _tracking_row(figures: TrackingMetrics) -> np.ndarray:
-    totals = (figures.motp, figures.motp_matched, figures.precision, figures.recall)
-    return np.concatenate([group_means(figures.mota), [values[-1] for values in totals]])
-
-
-def _pose_map_table(rows: _Rows) -> Table:
-    known = [(name, figures.pose_map) for name, figures in rows if figures.pose_map is not None]
-    values = tuple((name, group_means(figures.ap, JOINTS21)) for name, figures in known)
-    return Table("PoseTrack21 mAP (%)", GROUP_NAMES, values)
-
-
-def _hota_table(rows: _Rows, is_clean: bool) -> Table:
-    both = [(name, figures.clean_hota if is_clean else figures.hota) for name, figures in rows]
-    known = [(name, figures) for name, figures in both if figures is not None]
-    columns = tuple(known[0][1]) if known else ()
-    title = "HOTA, total, with empty frames counted once (%)" if is_clean else "HOTA, total (%)"
-    return Table(title, columns, tuple((name, np.array([f[c][-1] for c in columns])) for name, f in known))
-
-
-def comparison_table(first: PoseTrackReport, second: PoseTrackReport, metric: str = "mota") -> Table:
+def comparison_table(first: PoseTrackReport, second: PoseTrackReport, metric: str = DEFAULT_OBJECTIVE) -> Table:
     """By how much the second of two reports on the same ground truth is better, per sequence and joint group.
 
     Args:
-        first: with figures per sequence.
-        second: likewise.
-        metric: "ap", "mota" or "hota".
+        first: Report with metrics per sequence.
+        second: Report with metrics per sequence.
+        metric: Key of `catalog.objectives`, such as "mota".
 
     Raises:
-        ValueError: a report lacks the metric, or the reports are about different sequences.
+        ValueError: A report lacks the metric, or the reports are about different sequences.
     """
     if list(first.sequences) != list(second.sequences):
         only = sorted(set(first.sequences) ^ set(second.sequences))
-        raise ValueError(f"reports to compare should be about the same sequences; only one of them has {only[:5]}")
+        raise ValueError(f"reports to compare must be about the same sequences, got {only[:5]} in only one of them")
     pairs = [*zip(first.sequences.values(), second.sequences.values(), strict=True), (first.total, second.total)]
-    rows = (group_difference(*pair, metric) for pair in pairs)
-    title = f"{metric.upper()}, second minus first (percentage points)"
-    return Table(title, GROUP_NAMES, tuple(zip([*first.sequences, "total"], rows, strict=True)))
+    rows = tuple(zip([*first.sequences, "total"], [_group_gains(*pair, metric) for pair in pairs], strict=True))
+    column = METRICS[group_of(metric)].main
+    order = "second minus first" if column.higher_is_better else "first minus second"
+    return Table(f"{column.label}, {order} (percentage points)", GROUP_NAMES, rows)
 
 
-def group_difference(first: PoseTrackMetrics, second: PoseTrackMetrics, metric: str) -> np.ndarray:
-    """[8] second minus first, in percentage points, by joint group."""
-    values, joints = zip(_metric_values(first, metric), _metric_values(second, metric), strict=True)
-    return group_means(values[1], joints[0]) - group_means(values[0], joints[0])
-
-
-def _metric_values(figures: PoseTrackMetrics, metric: str) -> tuple[np.ndarray, Sequence[str]]:
-    """[16] figures, and the names of the first 15."""
-    if metric == "ap" and figures.average_precision is not None:
-        return figures.average_precision.ap, JOINTS
-    if metric == "mota" and figures.tracking is not None:
-        return figures.tracking.mota, JOINTS
-    if metric == "hota" and figures.hota is not None:
-        return figures.hota["HOTA"], JOINTS21
-    raise ValueError(f"metric to compare should be 'ap', 'mota' or 'hota' and computed, got {metric!r}")
+def _group_gains(first: PoseTrackMetrics, second: PoseTrackMetrics, metric: str) -> np.ndarray:
+    """[8] by how much the second is better, in percentage points, by joint group."""
+    label = objectives().get(metric)
+    found = [main_columns(metrics).get(label or "") for metrics in (first, second)]
+    if found[0] is None or found[1] is None:
+        raise ValueError(f"metric to compare must be one of {', '.join(objectives())} and computed, got {metric!r}")
+    return found[0].column.gain(group_means(found[0].values), group_means(found[1].values))
 
 
 def render_text(table: Table) -> str:

@@ -8,6 +8,7 @@ problems advance together, frame by frame.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -70,10 +71,10 @@ class TrackingCounts:
         return TrackingCounts(**{f.name: getattr(self, f.name).sum(axis=0) for f in dataclasses.fields(self)})
 
 
-def join_counts(parts: list[TrackingCounts]) -> TrackingCounts:
-    """The counts [S, J] of several groups of sequences in one array each."""
+def stack_counts(parts: Sequence[TrackingCounts]) -> TrackingCounts:
+    """[S, J] counts from the counts [J] of S sequences."""
     return TrackingCounts(
-        **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(TrackingCounts)}
+        **{f.name: np.stack([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(TrackingCounts)}
     )
 
 

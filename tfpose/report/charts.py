@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfpose.metrics.average_precision import JointSamples, TieRule, joint_curves
-from tfpose.metrics.posetrack_metrics import JOINTS
+from tfpose.metrics.joints import JOINTS
 from tfpose.metrics.report import JOINT_GROUPS
 from tfpose.report.svg import COLOURS, NARROW, Chart, new_figure, render_chart, shorten
 
@@ -131,10 +132,10 @@ def _draw_line_key(axes: Axes, names: Sequence[str]) -> None:
         axes.legend(loc="upper left", fontsize=8.5, handlelength=2.2)
 
 
-def sequence_chart(metric: str, values: Mapping[str, float], total: float) -> Chart:
-    """Bars of one figure in percent by sequence, best first, and a line at that of all sequences together."""
+def sequence_chart(metric: str, values: Mapping[str, float], total: float, higher_is_better: bool = True) -> Chart:
+    """Bars of one metric in percent by sequence, best first, and a line at that of all sequences together."""
     title = f"{metric} by sequence (%)"
-    shown, left_out = _best_and_worst(values)
+    shown, left_out = _best_and_worst(values, higher_is_better)
 
     def draw(width: float) -> Figure:
         figure, all_axes = _bar_columns(width, len(shown))
@@ -175,7 +176,8 @@ def joint_chart(measures: Mapping[str, np.ndarray]) -> Chart:
 
     def draw(width: float) -> Figure:
         figure, all_axes = _panels(width, len(measures))
-        for axes, (name, values), colour in zip(all_axes, measures.items(), _LINE_COLOURS * 2, strict=False):
+        all_colours = itertools.cycle(_LINE_COLOURS)
+        for axes, (name, values), colour in zip(all_axes, measures.items(), all_colours, strict=False):
             colours = [*[colour] * len(JOINTS), "muted"]
             _draw_bars(axes, _by_joint(values), colours, format_metric, 16)
             _set_limits([axes], values, least_high=100)
@@ -227,9 +229,10 @@ def format_change(value: float) -> str:
 _Bars = Sequence[tuple[str, float]]
 
 
-def _best_and_worst(values: Mapping[str, float]) -> tuple[_Bars, str]:
-    """Names and values, best first and those without a figure last; and what was left out, in words."""
-    ordered = sorted(values.items(), key=lambda item: (math.isnan(item[1]), -item[1], item[0]))
+def _best_and_worst(values: Mapping[str, float], higher_is_better: bool = True) -> tuple[_Bars, str]:
+    """Names and values, best first and those without a number last; and what was left out, in words."""
+    sign = -1 if higher_is_better else 1
+    ordered = sorted(values.items(), key=lambda item: (math.isnan(item[1]), sign * item[1], item[0]))
     if len(ordered) <= _MOST_BARS:
         return ordered, ""
     left_out = f" (the {_MOST_BARS // 2} best and the {_MOST_BARS // 2} worst of {len(ordered)})"

@@ -9,19 +9,22 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfpose.metrics.average_precision import TieRule
-from tfpose.metrics.posetrack_metrics import PoseTrackReport
+from tfpose.metrics.catalog import objectives
+from tfpose.metrics.posetrack_metrics import PoseTrackReport, computed_columns, main_columns
 from tfpose.metrics.report import Table, comparison_table
 from tfpose.report.charts import (
+    READING_ORDER,
     Curves,
     count_changes,
     format_metric,
     joint_change_chart,
+    joint_names,
     precision_envelopes,
     precision_recall_chart,
     sequence_change_chart,
 )
 from tfpose.report.page import Card, Section, ShownTable, write_page
-from tfpose.report.scores import joint_table, main_measures, summary_cards
+from tfpose.report.scores import summary_cards
 
 
 def write_comparison(
@@ -55,14 +58,15 @@ def comparison_sections(
     first: PoseTrackReport, second: PoseTrackReport, names: tuple[str, str], tie_rule: TieRule = "stable"
 ) -> list[Section]:
     """The sections of `write_comparison`, for pages with more of them."""
-    measures = [main_measures(report.total) for report in (first, second)]
-    common = [metric for metric in measures[0] if metric in measures[1]]
+    main = [main_columns(report.total) for report in (first, second)]
+    common = [metric for metric in main[0] if metric in main[1]]
     if not common:
-        found = [", ".join(known) or "none" for known in measures]
-        raise ValueError(f"reports to compare should share AP, MOTA or HOTA, found {found[0]} and {found[1]}")
+        known = " or ".join(objectives().values())
+        found = [", ".join(labels) or "none" for labels in main]
+        raise ValueError(f"reports to compare must share {known}, got {found[0]} and {found[1]}")
     text = f"Changes from {names[0]} to {names[1]}, in percentage points. Positive, blue: {names[1]} is better; "
     text += f"negative, orange: {names[0]} is better. The darker, the greater the change."
-    changes = {metric: measures[1][metric] - measures[0][metric] for metric in common}
+    changes = {metric: main[0][metric].column.gain(main[0][metric].values, main[1][metric].values) for metric in common}
     sections = [
         Section("summary", "Summary", text, cards=_cards(first, second, names)),
         *(_change_section(first, second, metric) for metric in common),
@@ -76,11 +80,12 @@ def comparison_sections(
 
 def _cards(first: PoseTrackReport, second: PoseTrackReport, names: tuple[str, str]) -> list[Card]:
     earlier = {card.label: card.value for card in summary_cards(first.total)}
+    signs = {c.column.card_label: 1 if c.column.higher_is_better else -1 for c in computed_columns(second.total)}
     return [
         dataclasses.replace(
             card,
             note=f"{names[0]}: {format_metric(earlier[card.label])}",
-            change=card.value - earlier[card.label],
+            change=signs[card.label] * (card.value - earlier[card.label]),
         )
         for card in summary_cards(second.total)
         if card.label in earlier
@@ -102,15 +107,14 @@ def _change_section(first: PoseTrackReport, second: PoseTrackReport, metric: str
 
 
 def _joint_changes(first: PoseTrackReport, second: PoseTrackReport) -> ShownTable:
-    tables = [joint_table(report.total) for report in (first, second)]
-    columns = [column for column in tables[0].columns if column in tables[1].columns]
-    values = [
-        np.stack([row[[table.columns.index(column) for column in columns]] for _, row in table.rows])
-        for table in tables
-    ]
-    names = [name for name, _ in tables[0].rows]
-    rows = tuple(zip(names, values[1] - values[0], strict=True))
-    return ShownTable(Table("Change of each joint (percentage points)", tuple(columns), rows), "joint", is_change=True)
+    earlier, later = (
+        {c.column.joint_label: c for c in computed_columns(report.total) if c.column.joint_label}
+        for report in (first, second)
+    )
+    labels = tuple(label for label in earlier if label in later)
+    changes = np.stack([later[label].column.gain(earlier[label].values, later[label].values) for label in labels])
+    rows = tuple((joint_names()[index], changes[:, index]) for index in READING_ORDER)
+    return ShownTable(Table("Change of each joint (percentage points)", labels, rows), "joint", is_change=True)
 
 
 def _curves(report: PoseTrackReport, name: str, tie_rule: TieRule) -> Curves | None:

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from tfpose.json_files import null_for_nan, read_json, write_json
-from tfpose.metrics.average_precision import JointAveragePrecision
+from tfpose.metrics.catalog import METRICS
 from tfpose.metrics.frame_matches import SequenceMatches, TrackMatches
 from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport
-from tfpose.metrics.tracking import TrackingCounts, TrackingMetrics
+from tfpose.metrics.tracking import TrackingCounts
 
 REPORT_DATA_FILE = "report_data.json"
 FORMAT_VERSION = 1
 
 Columns = Mapping[str, Sequence[float]]
-_Figures = TypeVar("_Figures", JointAveragePrecision, TrackingMetrics, TrackingCounts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,46 +197,42 @@ def _report_from_dict(content: Mapping[str, Any]) -> PoseTrackReport:
     )
 
 
-def _metrics_to_dict(figures: PoseTrackMetrics) -> dict[str, Any]:
-    content: dict[str, Any] = {"num_frames": figures.num_frames}
-    for name in ("average_precision", "tracking", "clean_tracking", "pose_map"):
-        part = getattr(figures, name)
-        content[name] = None if part is None else _arrays_to_dict(part)
-    for name in ("hota", "clean_hota"):
-        part = getattr(figures, name)
-        content[name] = None if part is None else {key: _plain(values) for key, values in part.items()}
-    return content
+def _metrics_to_dict(metrics: PoseTrackMetrics) -> dict[str, Any]:
+    results = {name: metrics.blocks.get(name) for name in _result_types()}
+    return {"num_frames": metrics.num_frames} | {
+        name: None if result is None else _result_to_dict(result) for name, result in results.items()
+    }
 
 
 def _metrics_from_dict(content: Mapping[str, Any]) -> PoseTrackMetrics:
-    def read(cls: type[_Figures], name: str) -> _Figures | None:
-        return None if content[name] is None else _arrays_from_dict(cls, content[name])
-
-    def read_hota(name: str) -> dict[str, np.ndarray] | None:
-        return None if content[name] is None else {key: _numbers(values) for key, values in content[name].items()}
-
     return PoseTrackMetrics(
         num_frames=int(content["num_frames"]),
-        average_precision=read(JointAveragePrecision, "average_precision"),
-        tracking=read(TrackingMetrics, "tracking"),
-        clean_tracking=read(TrackingMetrics, "clean_tracking"),
-        hota=read_hota("hota"),
-        clean_hota=read_hota("clean_hota"),
-        pose_map=read(JointAveragePrecision, "pose_map"),
+        blocks={
+            name: _result_from_dict(make, content[name])
+            for name, make in _result_types().items()
+            if content[name] is not None
+        },
     )
 
 
-def _arrays_to_dict(figures: Any) -> dict[str, Any]:
-    values = {field.name: getattr(figures, field.name) for field in dataclasses.fields(figures)}
-    return {name: _plain(v) if isinstance(v, np.ndarray) else _arrays_to_dict(v) for name, v in values.items()}
+def _result_types() -> dict[str, Callable[..., Any]]:
+    """The type of the result of each block of the catalog, by name."""
+    return {block.name: block.result for group in METRICS.values() for block in group.blocks}
 
 
-def _arrays_from_dict(cls: type[_Figures], content: Mapping[str, Any]) -> _Figures:
-    values = {
-        name: _arrays_from_dict(TrackingCounts, v) if isinstance(v, Mapping) else _numbers(v)
-        for name, v in content.items()
+def _result_to_dict(result: Any) -> dict[str, Any]:
+    """A dictionary or dataclass of arrays, which a dataclass may hold too."""
+    if not isinstance(result, Mapping):
+        result = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    return {name: _plain(v) if isinstance(v, np.ndarray) else _result_to_dict(v) for name, v in result.items()}
+
+
+def _result_from_dict(make: Callable[..., Any], content: Mapping[str, Any]) -> Any:
+    fields = {
+        name: _result_from_dict(TrackingCounts, values) if isinstance(values, Mapping) else _numbers(values)
+        for name, values in content.items()
     }
-    return cls(**values)
+    return make(**fields)
 
 
 def _matches_to_dict(matches: SequenceMatches) -> dict[str, Any]:

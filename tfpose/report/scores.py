@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfpose.metrics.average_precision import TieRule
-from tfpose.metrics.posetrack_metrics import JOINTS, JOINTS21, PoseTrackMetrics, PoseTrackReport
+from tfpose.metrics.catalog import METRICS, SEQUENCE_CHART
+from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport, computed_columns, main_columns
 from tfpose.metrics.report import Table, report_tables
 from tfpose.report.charts import (
     READING_ORDER,
@@ -21,8 +22,6 @@ from tfpose.report.charts import (
 )
 from tfpose.report.page import Card, Section, ShownTable, write_page
 
-# Where a joint of `JOINTS`, or the total, is among the figures of PoseTrack21.
-_FROM_JOINTS21 = [*(JOINTS21.index(joint) for joint in JOINTS), len(JOINTS)]
 TABLES_TEXT = (
     "The columns of the published tables: joint groups are the mean of their joints, the total is that of all joints. "
     "Select the heading of a column to sort by it."
@@ -81,55 +80,20 @@ def curves_section(figures: PoseTrackMetrics, curves: Sequence[tuple[np.ndarray,
     return Section("curves", "Precision and recall", _CURVES_TEXT, charts=[chart])
 
 
-def summary_cards(figures: PoseTrackMetrics) -> list[Card]:
-    """The totals that papers report."""
-    cards = []
-    ap, tracking = figures.average_precision, figures.tracking
-    if ap is not None:
-        cards.append(Card("mAP", ap.ap[-1], note="mean of the joints’ average precision"))
-    if tracking is not None:
-        cards += [
-            Card("MOTA", tracking.mota[-1], note="tracking accuracy, all joints"),
-            Card("MOTP", tracking.motp[-1], note="how near the matched joints are"),
-        ]
-    source = tracking or ap
-    if source is not None:
-        cards += [
-            Card("Precision", source.precision[-1], note="correct among the predicted joints"),
-            Card("Recall", source.recall[-1], note="found among the true joints"),
-        ]
-    if figures.hota is not None:
-        cards.append(Card("HOTA", figures.hota["HOTA"][-1], note="PoseTrack21: detection and association"))
-    if figures.pose_map is not None:
-        cards.append(Card("PT21 mAP", figures.pose_map.ap[-1], note="mAP by PoseTrack21’s rules"))
-    return cards
+def summary_cards(metrics: PoseTrackMetrics) -> list[Card]:
+    """The totals that papers report; of cards with the same label the last one of the catalog."""
+    cards: dict[str, Card] = {}
+    for found in computed_columns(metrics):
+        label = found.column.card_label
+        if label:
+            cards.pop(label, None)
+            cards[label] = Card(label, float(found.values[-1]), note=found.column.card_note)
+    return list(cards.values())
 
 
-def main_measures(figures: PoseTrackMetrics) -> dict[str, np.ndarray]:
-    """AP, MOTA and HOTA in percent, as far as there are; [16] in the order of `JOINTS`, then total."""
-    measures = {}
-    if figures.average_precision is not None:
-        measures["AP"] = figures.average_precision.ap
-    if figures.tracking is not None:
-        measures["MOTA"] = figures.tracking.mota
-    if figures.hota is not None:
-        measures["HOTA"] = figures.hota["HOTA"][_FROM_JOINTS21]
-    return measures
-
-
-def joint_table(figures: PoseTrackMetrics) -> Table:
-    """All that is known of each joint from head to feet, and in total."""
-    columns: dict[str, np.ndarray] = {}
-    if figures.average_precision is not None:
-        ap = figures.average_precision
-        columns |= {"AP": ap.ap, "AP Prec": ap.precision, "AP Rec": ap.recall}
-    if figures.tracking is not None:
-        mot = figures.tracking
-        columns |= {"MOTA": mot.mota, "MOTP": mot.motp, "MOT Prec": mot.precision, "MOT Rec": mot.recall}
-    if figures.pose_map is not None:
-        columns["PoseTrack21 AP"] = figures.pose_map.ap[_FROM_JOINTS21]
-    if figures.hota is not None:
-        columns |= {name: figures.hota[name][_FROM_JOINTS21] for name in ("HOTA", "DetA", "AssA")}
+def joint_table(metrics: PoseTrackMetrics) -> Table:
+    """All metrics of each joint from head to feet, and in total."""
+    columns = {c.column.joint_label: c.values for c in computed_columns(metrics) if c.column.joint_label}
     names, values = joint_names(), np.stack(list(columns.values()), axis=-1)
     return Table("Each joint (%)", tuple(columns), tuple((names[index], values[index]) for index in READING_ORDER))
 
@@ -149,20 +113,20 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def joint_section(figures: PoseTrackMetrics) -> Section:
-    """AP, MOTA and HOTA of each joint."""
-    measures = main_measures(figures)
-    table = ShownTable(joint_table(figures), row_kind="joint")
-    return Section("joints", "Joints", charts=[joint_chart(measures)] if measures else (), tables=[table])
+def joint_section(metrics: PoseTrackMetrics) -> Section:
+    """The main metric of each group and all other metrics by joint."""
+    main = {label: found.values for label, found in main_columns(metrics).items()}
+    table = ShownTable(joint_table(metrics), row_kind="joint")
+    return Section("joints", "Joints", charts=[joint_chart(main)] if main else (), tables=[table])
 
 
 def sequence_section(report: PoseTrackReport) -> Section:
-    """MOTA by sequence, or the figure that was asked for instead."""
-    totals = main_measures(report.total)
-    metric = "MOTA" if "MOTA" in totals else next(iter(totals))
-    values = {name: float(main_measures(figures)[metric][-1]) for name, figures in report.sequences.items()}
-    text = f"{metric} of each sequence alone. The figures of all sequences are in the tables above."
-    if metric == "MOTA":
-        text += " MOTA is negative where wrong joints, misses and changes of identity outnumber the true joints."
-    chart = sequence_chart(metric, values, float(totals[metric][-1]))
-    return Section("sequences", "Sequences", text, charts=[chart])
+    """The main metric of one group by sequence: of `SEQUENCE_CHART`, or else of the first group that was computed."""
+    totals = main_columns(report.total)
+    total = next((found for found in totals.values() if found.group == SEQUENCE_CHART), next(iter(totals.values())))
+    label = total.column.label
+    values = {name: float(main_columns(metrics)[label].values[-1]) for name, metrics in report.sequences.items()}
+    text = f"{label} of each sequence alone. The metrics of all sequences together are in the tables above."
+    note = METRICS[total.group].sequence_note
+    chart = sequence_chart(label, values, float(total.values[-1]), total.column.higher_is_better)
+    return Section("sequences", "Sequences", f"{text} {note}".rstrip(), charts=[chart])

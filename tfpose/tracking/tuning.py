@@ -51,16 +51,18 @@ def search_grid(
     objective: str,
     num_processes: int = 1,
     on_trial: Callable[[Trial], None] | None = None,
+    higher_is_better: bool = True,
 ) -> list[Trial]:
     """Scores every combination.
 
     Args:
-        score: gives measures, larger is better, of a dictionary of settings. With several processes it must be
+        score: Function that returns metrics by name for a dictionary of settings. With several processes it must be
             picklable (a function of a module, or a partial of one); it travels to each process once.
-        choices: values to try by name.
-        objective: the measure to sort by.
-        num_processes: 1 runs in this one.
-        on_trial: called after each combination, in the order of the grid, such as for progress.
+        choices: Values to try for each setting.
+        objective: Name of the metric to sort by.
+        num_processes: Number of processes; 1 scores in this process.
+        on_trial: Function that is called after each combination, in the order of the grid, such as for progress.
+        higher_is_better: Whether a greater number of the objective is the better one.
 
     Returns:
         The trials, best first; of equal ones the first in the grid comes first, NaN comes last. Does not
@@ -78,7 +80,8 @@ def search_grid(
         trials.append(trial)
         if on_trial is not None:
             on_trial(trial)
-    return sorted(trials, key=lambda trial: _descending(trial.scores[objective]))
+    sign = -1 if higher_is_better else 1
+    return sorted(trials, key=lambda trial: _nan_last(sign * trial.scores[objective]))
 
 
 def format_trials(trials: Sequence[Trial], max_rows: int | None = None) -> str:
@@ -98,8 +101,8 @@ def format_trials(trials: Sequence[Trial], max_rows: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def _descending(value: float) -> float:
-    return math.inf if math.isnan(value) else -value
+def _nan_last(value: float) -> float:
+    return math.inf if math.isnan(value) else value
 
 
 def _run(score: Score, grid: Sequence[Settings], num_processes: int) -> Iterator[Trial]:
