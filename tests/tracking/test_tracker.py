@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import subprocess
 import sys
+from typing import get_args
 
 import hypothesis
 import hypothesis.strategies as st
@@ -15,7 +16,9 @@ from tracking_people import BODY, ids_over_time, people_at, poses_from_keypoints
 
 from tfpose.poses import no_poses
 from tfpose.skeletons import skeleton_from_names
-from tfpose.tracking.settings import PAYER2017, TrackerSettings
+from tfpose.tracking.choice import TrackerChoice
+from tfpose.tracking.settings import NAMED_SETTINGS, PAYER2017, TrackerSettings, setting_types
+from tfpose.tracking.similarity import SIMILARITIES, Similarity
 from tfpose.tracking.tracker import Tracker
 
 SQUARE = skeleton_from_names("square", ("a", "b", "c", "d", "e"), sigmas=[0.1] * 5)
@@ -378,3 +381,29 @@ def test_tracking_does_not_import_tensorflow(project_dir):
     )
     finished = subprocess.run([sys.executable, "-c", program], cwd=project_dir, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize("name", list(NAMED_SETTINGS))
+def test_a_tracker_takes_settings_by_name(name):
+    assert Tracker(name).settings == NAMED_SETTINGS[name][0]
+
+
+def test_an_unknown_name_of_settings_is_one_line():
+    with pytest.raises(ValueError, match=r"^settings must be one of payer2017, online, offline, got 'best'$"):
+        Tracker("best")
+    with pytest.raises(ValueError, match=r"^--tracker.settings must be one of payer2017, online, offline, got 'best'$"):
+        TrackerChoice("best")
+
+
+def test_an_added_similarity_takes_one_dict_entry(monkeypatch):
+    def compare_centers(tracks, people, skeleton):
+        del skeleton
+        centers = [(side.boxes[:, :2] + side.boxes[:, 2:]) / 2 for side in (tracks, people)]
+        return np.abs(centers[0][:, None] - centers[1][None]).max(axis=-1)
+
+    added = Similarity(compare_centers, "max_joint_distance_pixels", lambda pixels: 2 * pixels)
+    monkeypatch.setitem(SIMILARITIES, "centers", added)
+    assert "centers" in get_args(setting_types()["similarity"])
+    frames = [people_at([(0, 0)]), people_at([(19, 0)]), people_at([(40, 0)])]
+    choice = TrackerChoice("payer2017", {"similarity": "centers", "max_joint_distance_pixels": 10.0})
+    assert ids_over_time(Tracker(choice.settings()[0]), frames) == [[0], [0], [1]]

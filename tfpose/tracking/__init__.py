@@ -1,1 +1,1 @@
-"""Identities for the people of a video. NumPy and SciPy only."""
+"""Gives the people of a video identities. NumPy and SciPy only."""

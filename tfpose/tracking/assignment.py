@@ -6,13 +6,13 @@ import numpy as np
 
 
 def match_greedily(distances: np.ndarray, max_distance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Takes the closest pair, sets both aside, and goes on while a pair is close enough.
+    """Matches the closest pair, sets both aside, and goes on while a pair is close enough.
 
-    Payer et al. 2017, section 3. Of equal distances the first track, then the first person, is taken.
+    Payer et al. 2017, section 3. Among equal distances the first track comes first, then the first person.
 
     Args:
-        distances: [T, P] of every track to every person; infinity and NaN are never matched.
-        max_distance: a pair must be closer than this.
+        distances: [T, P] distance of every track to every person; infinity and NaN are never matched.
+        max_distance: Distance below which a match must be.
 
     Returns:
         [M] rows (tracks) and [M] columns (people), the closest pair first.
@@ -21,7 +21,7 @@ def match_greedily(distances: np.ndarray, max_distance: float) -> tuple[np.ndarr
         >>> match_greedily(np.array([[1.0, 2.0], [1.5, 9.0]]), 5.0)
         (array([0]), array([0]))
     """
-    # Sorting once and skipping what is taken gives the same pairs as repeated minima.
+    # Sorting once and skipping those taken gives the same pairs as repeated minima.
     rows, columns = np.nonzero(distances < max_distance)
     order = np.argsort(distances[rows, columns], kind="stable")
     taken_rows: set[int] = set()
@@ -37,14 +37,14 @@ def match_greedily(distances: np.ndarray, max_distance: float) -> tuple[np.ndarr
 
 
 def match_optimally(distances: np.ndarray, max_distance: float) -> tuple[np.ndarray, np.ndarray]:
-    """The one-to-one matching of least total cost, where leaving a pair unmatched costs `max_distance`.
+    """Finds the one-to-one matching of least total cost, where leaving a pair unmatched costs `max_distance`.
 
-    So a far pair is not forced on two tracks merely to match more people, and of two matchings with
-    equally many pairs the closer one is taken.
+    So two tracks need not take far people merely to match more of them, and of two matchings with equally many pairs
+    the closer one wins.
 
     Args:
-        distances: [T, P]; infinity and NaN are never matched.
-        max_distance: finite; a pair must be closer than this.
+        distances: [T, P] distance of every track to every person; infinity and NaN are never matched.
+        max_distance: Distance below which a match must be, finite.
 
     Returns:
         [M] rows (tracks) and [M] columns (people), by row.
@@ -53,7 +53,7 @@ def match_optimally(distances: np.ndarray, max_distance: float) -> tuple[np.ndar
         >>> match_optimally(np.array([[1.0, 2.0], [1.5, 9.0]]), 5.0)
         (array([0, 1]), array([1, 0]))
     """
-    # Importing it takes half a second, which programs that match greedily need not wait for.
+    # The import takes half a second, which programs that match greedily need not wait for.
     from scipy.optimize import linear_sum_assignment
 
     is_allowed = distances < max_distance

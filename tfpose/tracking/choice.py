@@ -1,4 +1,4 @@
-"""A named tracker and the settings that differ from it."""
+"""The choice of a tracker: named settings, and the settings that differ from them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tfpose.tracking.settings import NAMED_SETTINGS, SmoothingSettings, TrackerSettings, replace_settings
+from tfpose.tracking.settings import SmoothingSettings, TrackerSettings, find_named_settings, replace_settings
 
-# Its settings stand on a command line as --tracker.NAME=VALUE.
+# Settings of a tracker are written --tracker.NAME=VALUE on a command line.
 PREFIX = "tracker."
 
 
 @dataclasses.dataclass(frozen=True)
 class TrackerChoice:
-    """A named tracker and what differs from it.
+    """Named settings of a tracker, and the settings that differ from them.
 
     Attributes:
-        name: of `NAMED_SETTINGS`.
-        changes: settings by name.
+        name: A key of `NAMED_SETTINGS`.
+        changes: The settings that differ, by name.
 
     Raises:
-        ValueError: naming the flag, its rule and the value.
+        ValueError: The name is unknown or a setting breaks its rule; the message names the flag, the rule and the
+            value.
     """
 
     name: str = "payer2017"
@@ -35,26 +36,26 @@ class TrackerChoice:
             raise ValueError(f"--{PREFIX}{error}") from error
 
     def settings(self) -> tuple[TrackerSettings, SmoothingSettings]:
-        """What the tracker and the repairs after it are told."""
-        return replace_settings(*NAMED_SETTINGS[self.name], self.changes)
+        """Returns all settings of the tracker and of the repairs after it."""
+        return replace_settings(*find_named_settings(self.name), self.changes)
 
     def with_changes(self, changes: Mapping[str, Any]) -> TrackerChoice:
-        """The same with some more settings changed."""
+        """Returns the choice with more settings changed."""
         return TrackerChoice(self.name, {**self.changes, **changes})
 
     def to_flags(self) -> str:
-        """The choice as flags to paste."""
+        """Returns the choice as flags that can be pasted into a command."""
         pairs = {"settings": self.name, **self.changes}
         return " ".join(f"--{PREFIX}{name}={_as_text(value)}" for name, value in pairs.items())
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings, ready for JSON, which has no infinity."""
+        """Returns all settings by name, ready for JSON."""
         values = {name: value for part in self.settings() for name, value in dataclasses.asdict(part).items()}
         return {"name": self.name} | {name: json_setting(value) for name, value in values.items()}
 
 
 def json_setting(value: Any) -> Any:
-    """A setting as JSON can hold it: infinity becomes text."""
+    """Returns a setting as JSON can hold it: infinity becomes text."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,4 +1,4 @@
-"""What a tracker and the repairs after it can be told, and the settings that are known by a name. Plain Python."""
+"""Settings of the tracker and of the repairs after it, and the settings that are known by a name."""
 
 from __future__ import annotations
 
@@ -7,48 +7,50 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_type_hints
 
-Similarity = Literal["joint_distance", "oks", "iou"]
-Matching = Literal["greedy", "optimal"]
+from tfpose.tracking.assignment import MATCHERS
+from tfpose.tracking.similarity import SIMILARITIES
+
 Motion = Literal["none", "velocity"]
 
 
 @dataclasses.dataclass(frozen=True)
 class TrackerSettings:
-    """What decides which person of a frame continues which track. The defaults are Payer's.
+    """Settings that decide which person of a frame continues which track. The defaults are those of Payer et al. 2017.
 
     Attributes:
-        similarity: "joint_distance" is the median distance of joints (Payer et al. 2017, section 3), "oks" the
-            object keypoint similarity of the joints present in both poses, "iou" the overlap of the boxes.
-        max_joint_distance_pixels: a match by joint distance is closer than this, in original image pixels.
-        min_oks: a match by OKS is more alike than this, in [0, 1).
-        min_iou: a match by boxes overlaps more than this, in [0, 1).
-        matching: "greedy" takes the closest pair first (Payer), "optimal" minimises the total.
-        max_age_frames: a track can be continued by a person up to this many frames after its last one, so
-            1 allows no frame without it.
-        age_penalty_per_frame: share by which the distance of a track grows for each frame it was not seen, so that
-            of two tracks that are equally near the one seen later is taken; 0 treats them alike (Payer).
-        min_joint_score: joints with a score of at most this are removed, from the result too.
-        min_joints: people with fewer joints left are removed.
-        min_person_score: people with a lower score are removed.
-        min_new_track_score: people with a lower score may continue a track, but are removed where they would
-            start one.
-        remember_joints: a joint that is missing from the last pose of a track is taken from the pose that
-            showed it last, moved along with the person since.
-        motion: "none" compares with the last pose of a track (Payer), "velocity" with the pose moved on by the
-            person's constant velocity, the median over its joints.
-        velocity_memory: in [0, 1), share of the old velocity that stays at each match; 0 knows only the last
-            two poses.
-        max_prediction_frames: the velocity is applied for at most this many frames of a gap.
+        similarity: How near a person is to a track: "joint_distance" is the median distance of their joints (Payer et
+            al. 2017, section 3), "oks" the object keypoint similarity over the joints that both have, "iou" the
+            overlap of their boxes.
+        max_joint_distance_pixels: With similarity "joint_distance": a person must be closer to a track than this, in
+            original image pixels.
+        min_oks: With similarity "oks": the OKS of a person and a track must be greater than this, in [0, 1).
+        min_iou: With similarity "iou": the overlap of a person and a track must be greater than this, in [0, 1).
+        matching: "greedy" takes the closest pair first (Payer et al. 2017), "optimal" minimizes the total distance.
+        max_age_frames: A person can continue a track up to this many frames after its last person; 1 allows no gap.
+        age_penalty_per_frame: The distance to a track grows by this share for each frame without a person, so that the
+            tracker prefers, of two equally near tracks, the one seen later. 0 treats both alike (Payer et al. 2017).
+        min_joint_score: Joints with this score or a lower one are removed, also from the result.
+        min_joints: People with fewer joints are removed.
+        min_person_score: People with a lower score are removed.
+        min_new_track_score: People with a lower score can continue a track but cannot start one; they are removed
+            where they would.
+        remember_joints: Whether a joint that the last pose of a track lacks is taken from the pose that last had it,
+            moved along with the person since.
+        motion: "none" compares people with the last pose of a track (Payer et al. 2017), "velocity" with that pose
+            moved on by the person's velocity, the median over the joints.
+        velocity_memory: Share of the old velocity that a track keeps at each match, in [0, 1); 0 uses the last two
+            poses only.
+        max_prediction_frames: The velocity moves a pose during at most this many frames of a gap.
 
     Raises:
-        ValueError: naming the setting, its rule and the value.
+        ValueError: A setting breaks its rule; the message names the setting, the rule and the value.
     """
 
-    similarity: Similarity = "joint_distance"
+    similarity: str = "joint_distance"
     max_joint_distance_pixels: float = 200.0
     min_oks: float = 0.2
     min_iou: float = 0.2
-    matching: Matching = "greedy"
+    matching: str = "greedy"
     max_age_frames: int = 10
     age_penalty_per_frame: float = 0.0
     min_joint_score: float = 0.0
@@ -61,10 +63,10 @@ class TrackerSettings:
     max_prediction_frames: int = 10
 
     def __post_init__(self) -> None:
-        choices = {"similarity": Similarity, "matching": Matching, "motion": Motion}
-        for field, literal in choices.items():
-            if getattr(self, field) not in get_args(literal):
-                raise ValueError(f"{field} must be one of {get_args(literal)}, got {getattr(self, field)!r}")
+        choices = {"similarity": tuple(SIMILARITIES), "matching": tuple(MATCHERS), "motion": get_args(Motion)}
+        for field, words in choices.items():
+            if getattr(self, field) not in words:
+                raise ValueError(f"{field} must be one of {words}, got {getattr(self, field)!r}")
         rules = {
             "max_joint_distance_pixels": (0 < self.max_joint_distance_pixels < math.inf, "positive and finite"),
             "min_oks": (0 <= self.min_oks < 1, "in [0, 1)"),
@@ -85,25 +87,26 @@ class TrackerSettings:
 
 @dataclasses.dataclass(frozen=True)
 class SmoothingSettings:
-    """What is done to the tracks of a whole video, in this order. The defaults do nothing, as Payer's tracker.
+    """Settings of the repairs to the tracks of a whole video, in the order of the repairs. The defaults repair nothing.
 
-    Times are in frames: with fewer frames per second, take smaller ones.
+    Times are in frames; take smaller ones at lower frame rates.
 
     Attributes:
-        min_track_length_frames: tracks that were seen in fewer frames are removed.
-        min_track_score: tracks with a lower mean of their people's scores are removed.
-        max_jump: a joint is removed where it is further than this from the median of the same joint of the track
-            within `jump_window_frames` before and after, as a share of the square root of the person's box area;
-            infinity removes none.
-        jump_window_frames: see `max_jump`.
-        max_person_gap_frames: people that are missing for at most so many frames are put on the line between where
-            they were before and after, with the lower of the two scores.
-        max_joint_gap_frames: likewise single joints of people who are there. Annotations lack joints that are hidden,
-            so a filled joint is a find or a false alarm, as the source of the poses loses joints or omits hidden ones.
-        sigma_frames: width of the Gaussian by which each joint is smoothed over time.
+        min_track_length_frames: Tracks that were seen in fewer frames are removed.
+        min_track_score: Tracks whose people have a lower mean score are removed.
+        max_jump: A joint is removed where it is further than this from the median of the same joint of the track
+            within `jump_window_frames` before and after, as a share of the square root of the person's box area.
+            Infinity removes no joint.
+        jump_window_frames: Number of frames before and after that `max_jump` looks at.
+        max_person_gap_frames: A person who is missing for at most this many frames is put on the straight line between
+            the places before and after, with the lower of the two scores.
+        max_joint_gap_frames: A joint that a person lacks for at most this many frames is put on the straight line
+            between its places before and after, with the lower of the two scores. Annotations lack hidden joints, so
+            the filled joint may count as wrong.
+        sigma_frames: Width of the Gaussian that smooths each joint over time; 0 does not smooth.
 
     Raises:
-        ValueError: naming the setting, its rule and the value.
+        ValueError: A setting breaks its rule; the message names the setting, the rule and the value.
     """
 
     min_track_length_frames: int = 1
@@ -129,11 +132,11 @@ class SmoothingSettings:
                 raise ValueError(f"{field} must be {rule}, got {getattr(self, field)}")
 
 
-# Payer et al. 2017, section 4: t_pose_dist = 200, t_max_age = 10, found by grid search there.
+# Payer et al. 2017, section 4: t_pose_dist = 200, t_max_age = 10, which a grid search there found.
 PAYER2017 = TrackerSettings()
 NO_SMOOTHING = SmoothingSettings()
-# The best of a grid search in benchmarks/tracker_settings.py that use no later frames and no scores, whose scale
-# differs between sources of poses.
+# The best settings of a grid search in benchmarks/tracker_settings.py that use no later frames and no scores, whose
+# scale differs between sources of poses.
 ONLINE = dataclasses.replace(
     PAYER2017,
     max_joint_distance_pixels=100.0,
@@ -141,8 +144,9 @@ ONLINE = dataclasses.replace(
     remember_joints=True,
     motion="velocity",
 )
-# Likewise the best with later frames and with scores, for poses from a network at 25 frames per second. Of settings
-# within 0.1 of the best MOTA, the one with the best HOTA. Scores are taken to be in [0, 1]; search again for others.
+# The best settings of that search that use later frames and scores, for poses from a network at 25 frames per second.
+# Of the settings within 0.1 of the best MOTA, these have the best HOTA. Scores are taken to be in [0, 1]; search again
+# for scores on another scale.
 OFFLINE = dataclasses.replace(ONLINE, min_joint_score=0.45, min_joints=1, min_new_track_score=0.5)
 OFFLINE_SMOOTHING = SmoothingSettings(
     min_track_length_frames=6,
@@ -159,23 +163,38 @@ NAMED_SETTINGS: dict[str, tuple[TrackerSettings, SmoothingSettings]] = {
 }
 
 
+def find_named_settings(name: str) -> tuple[TrackerSettings, SmoothingSettings]:
+    """Returns the settings that are known by a name.
+
+    Raises:
+        ValueError: No settings have that name.
+    """
+    if name not in NAMED_SETTINGS:
+        raise ValueError(f"settings must be one of {', '.join(NAMED_SETTINGS)}, got {name!r}")
+    return NAMED_SETTINGS[name]
+
+
 def setting_types() -> dict[str, Any]:
-    """The type of every setting of trackers and smoothing by its name: bool, int, float or a Literal of words."""
-    return {
+    """Returns the type of every setting by name: bool, int, float or a Literal of words."""
+    hints = {
         name: kind
         for settings in (TrackerSettings, SmoothingSettings)
         for name, kind in get_type_hints(settings).items()
+    }
+    return hints | {
+        "similarity": Literal.__getitem__(tuple(SIMILARITIES)),
+        "matching": Literal.__getitem__(tuple(MATCHERS)),
     }
 
 
 def replace_settings(
     tracker: TrackerSettings, smoothing: SmoothingSettings, changes: Mapping[str, Any]
 ) -> tuple[TrackerSettings, SmoothingSettings]:
-    """The same with some settings changed, whichever of the two they belong to.
+    """Returns the settings with some of them changed, whichever of the two they belong to.
 
     Raises:
-        ValueError: naming the setting, its rule and the value.
-        TypeError: there is no setting of a name.
+        ValueError: A setting breaks its rule; the message names the setting, the rule and the value.
+        TypeError: There is no setting of a name.
     """
     of_tracker = {field.name for field in dataclasses.fields(TrackerSettings)}
     return (

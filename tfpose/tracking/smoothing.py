@@ -1,7 +1,7 @@
-"""Repairs the tracks of a whole video: short tracks out, gaps filled, joints smoothed.
+"""Repairs the tracks of a whole video: removes short tracks, fills gaps, smooths joints.
 
-All functions take and give the frames of one video, with identities that are distinct within each frame, and
-leave the frames they are given alone.
+All functions take and return the frames of one video, with identities that are distinct within each frame, and
+do not change the frames they are given.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from tfpose.tracking.similarity import masked_median
 
 
 def smooth_video(frames: Sequence[Poses], settings: SmoothingSettings = NO_SMOOTHING) -> list[Poses]:
-    """Applies the settings, and numbers the tracks that are left from 0 on in the order of their appearance.
+    """Repairs the tracks, and numbers the remaining ones from 0 in the order of their appearance.
 
     Args:
-        frames: the people of each frame, with `track_ids`.
-        settings: what to do.
+        frames: The people of each frame, with `track_ids`.
+        settings: Settings of the repairs.
 
     Returns:
-        The frames; people that a gap lost come after the others of their frame.
+        The repaired frames; people who fill a gap come after the others of their frame.
 
     Raises:
-        ValueError: naming the frame, if an identity is negative or occurs twice in it.
+        ValueError: An identity is negative or occurs twice in a frame; the message names the frame.
     """
     frames = keep_tracks(frames, settings.min_track_length_frames, settings.min_track_score)
     if math.isfinite(settings.max_jump):
@@ -41,7 +41,7 @@ def smooth_video(frames: Sequence[Poses], settings: SmoothingSettings = NO_SMOOT
 
 
 def keep_tracks(frames: Sequence[Poses], min_length_frames: int, min_score: float = -math.inf) -> list[Poses]:
-    """Removes tracks that were seen in too few frames, or with too low a mean score."""
+    """Removes the tracks that were seen in too few frames or have too low a mean score."""
     lengths: dict[int, int] = {}
     totals: dict[int, float] = {}
     _check_track_ids(frames)
@@ -57,7 +57,7 @@ def keep_tracks(frames: Sequence[Poses], min_length_frames: int, min_score: floa
 
 
 def renumber_tracks(frames: Sequence[Poses]) -> list[Poses]:
-    """Numbers the tracks from 0 on in the order of their first appearance."""
+    """Numbers the tracks from 0 in the order of their first appearance."""
     numbers: dict[int, int] = {}
     renumbered = []
     for poses in frames:
@@ -70,9 +70,9 @@ def drop_jumps(frames: Sequence[Poses], max_jump: float, window_frames: int) -> 
     """Removes joints that are far from where their track has them just before and after.
 
     Args:
-        frames: with `track_ids`.
-        max_jump: allowed distance to the median over the window, as a share of the square root of the box area.
-        window_frames: looked at before and after each frame.
+        frames: The people of each frame, with `track_ids`.
+        max_jump: Allowed distance to the median over the window, as a share of the square root of the box area.
+        window_frames: Number of frames before and after each frame that make the window.
     """
 
     def drop(track: _Track) -> _Track:
@@ -88,13 +88,13 @@ def drop_jumps(frames: Sequence[Poses], max_jump: float, window_frames: int) -> 
 
 
 def fill_gaps(frames: Sequence[Poses], max_person_gap_frames: int, max_joint_gap_frames: int) -> list[Poses]:
-    """Puts people and joints that are missing for a while on the line between where they were before and after.
+    """Puts people and joints that are missing for a while on the straight line between the places before and after.
 
     Args:
-        frames: with `track_ids`.
-        max_person_gap_frames: longest run of frames without a person that is filled. Of the joints, those are that
-            are missing no longer than that.
-        max_joint_gap_frames: longest run of frames without a joint that is filled where the person is there.
+        frames: The people of each frame, with `track_ids`.
+        max_person_gap_frames: Longest run of frames without a person that is filled, with the joints that are missing
+            no longer than that.
+        max_joint_gap_frames: Longest run of frames without a joint that is filled where the person is seen.
     """
 
     def fill(track: _Track) -> _Track:
@@ -118,9 +118,9 @@ class _Gaps:
     """M missing frames.
 
     Attributes:
-        frames: [M].
+        frames: [M] numbers of the missing frames.
         before: [M] the last frame before the gap.
-        after: [M] the first frame after it.
+        after: [M] the first frame after the gap.
     """
 
     frames: np.ndarray
@@ -128,17 +128,17 @@ class _Gaps:
     after: np.ndarray
 
     def between(self, values: np.ndarray) -> np.ndarray:
-        """[F, N] -> [M, N] on the lines between the ends of the gaps."""
+        """Returns [M, N] values on the straight lines between the ends of the gaps, from the values [F, N]."""
         share = ((self.frames - self.before) / (self.after - self.before))[:, None]
         return (1 - share) * values[self.before] + share * values[self.after]
 
     def lower(self, values: np.ndarray) -> np.ndarray:
-        """[F] -> [M]"""
+        """Returns [M] the lower of the values [F] at the two ends of each gap."""
         return np.minimum(values[self.before], values[self.after])
 
 
 def _find_gaps(is_seen: np.ndarray, max_gaps: np.ndarray) -> _Gaps:
-    """The missing frames [F] that lie between seen ones in a gap of at most `max_gaps` [F] frames."""
+    """Returns the missing frames that lie in a gap of at most `max_gaps` [F] frames between seen ones."""
     frames, seen = np.flatnonzero(~is_seen), np.flatnonzero(is_seen)
     place = np.searchsorted(seen, frames)
     is_between = (place > 0) & (place < len(seen))
@@ -151,13 +151,13 @@ def _find_gaps(is_seen: np.ndarray, max_gaps: np.ndarray) -> _Gaps:
 def smooth_joints(frames: Sequence[Poses], sigma_frames: float) -> list[Poses]:
     """Smooths each joint of each track over time, by a straight line fitted around each frame.
 
-    The line is weighted by a Gaussian in time, cut at three sigma, and by the joints' scores (Cleveland 1979,
-    "Robust Locally Weighted Regression and Smoothing Scatterplots"), so that constant motion stays as it is also
-    at the ends of a track and beside gaps.
+    The fit is weighted by a Gaussian in time, cut at three sigma, and by the joints' scores (Cleveland 1979,
+    "Robust Locally Weighted Regression and Smoothing Scatterplots"). So constant motion stays as it is, also at the
+    ends of a track and beside gaps.
 
     Args:
-        frames: with `track_ids`.
-        sigma_frames: of the Gaussian.
+        frames: The people of each frame, with `track_ids`.
+        sigma_frames: Width of the Gaussian.
     """
     radius = math.ceil(3 * sigma_frames)
 
@@ -172,7 +172,7 @@ def smooth_joints(frames: Sequence[Poses], sigma_frames: float) -> list[Poses]:
                 [weights[..., None] * keypoints[position], step * weights[..., None] * keypoints[position]]
             )
         spread = moments[0] * moments[2] - moments[1] ** 2
-        # With one sighting in reach there is no line, only the point itself.
+        # A single sighting in reach determines no line.
         is_line = spread > 1e-9 * np.square(moments[0])
         lines = (moments[2][..., None] * sums[0] - moments[1][..., None] * sums[1])[is_line] / spread[is_line][:, None]
         smoothed = track.keypoints.copy()
@@ -185,14 +185,14 @@ def smooth_joints(frames: Sequence[Poses], sigma_frames: float) -> list[Poses]:
 
 @dataclasses.dataclass(frozen=True)
 class _Track:
-    """One person from the first to the last frame with it, F frames.
+    """One person in the F frames from the first to the last sighting.
 
     Attributes:
-        keypoints: [F, J, 2] in original image pixels; anything where the score is 0.
-        joint_scores: [F, J].
-        scores: [F].
-        boxes: [F, 4] xyxy.
-        is_seen: [F] bool, frames that have this person; the rest of the row is 0 where not.
+        keypoints: [F, J, 2] in original image pixels; any value where the score is 0.
+        joint_scores: [F, J] scores of the joints.
+        scores: [F] scores of the person.
+        boxes: [F, 4] xyxy boxes of the person.
+        is_seen: [F] bool, whether the frame has the person; the other arrays are 0 where it does not.
     """
 
     keypoints: np.ndarray
@@ -203,7 +203,7 @@ class _Track:
 
 
 def _change_tracks(frames: Sequence[Poses], change: Callable[[_Track], _Track]) -> list[Poses]:
-    """Applies a function to each track and puts the people back, those that were there in their order."""
+    """Applies a function to each track and puts the people back, those who were there before in their order."""
     _check_track_ids(frames)
     people = {
         field.name: np.concatenate([getattr(poses, field.name) for poses in frames] or [np.zeros(0)])
@@ -234,7 +234,7 @@ def _change_tracks(frames: Sequence[Poses], change: Callable[[_Track], _Track]) 
 
 
 def _gather(people: dict[str, np.ndarray], rows: np.ndarray, frames: np.ndarray) -> _Track:
-    """The track whose people are in these rows, in these frames counted from its first."""
+    """Returns the track whose people are in these rows, in these frames counted from its first one."""
 
     def spread(values: np.ndarray) -> np.ndarray:
         spread_out = np.zeros((frames[-1] + 1, *values.shape[1:]), values.dtype)
@@ -254,7 +254,7 @@ def _gather(people: dict[str, np.ndarray], rows: np.ndarray, frames: np.ndarray)
 
 
 def _shifts(values: np.ndarray, radius: int) -> list[np.ndarray]:
-    """The rows that lie -radius ... radius after each row, zeros where there is none."""
+    """Returns the rows that lie -radius ... radius after each row, zeros where there is none."""
     padding = [(radius, radius)] + [(0, 0)] * (values.ndim - 1)
     padded = np.pad(values, padding)
     return [padded[start : start + len(values)] for start in range(2 * radius + 1)]

@@ -1,4 +1,4 @@
-"""Gives people identities, frame by frame."""
+"""Gives people identities, frame by frame. NumPy and SciPy only."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tfpose import boxes as box_math
 from tfpose.poses import Poses
 from tfpose.skeletons import Skeleton
 from tfpose.tracking.assignment import MATCHERS
-from tfpose.tracking.settings import PAYER2017, TrackerSettings
-from tfpose.tracking.similarity import iou_distances, masked_median, median_joint_distances, oks_distances
+from tfpose.tracking.settings import PAYER2017, TrackerSettings, find_named_settings
+from tfpose.tracking.similarity import SIMILARITIES, masked_median
 
 
 @dataclasses.dataclass
 class _Tracks:
-    """The tracks that can still be continued, N of them, oldest identity first.
+    """The N tracks that people can still continue, oldest identity first.
 
     Attributes:
         keypoints: [N, J, 2] in original image pixels, where the joints are expected in the current frame.
-        is_present: [N, J] bool.
-        boxes: [N, 4] xyxy, expected as well.
-        velocities: [N, 2] pixels per frame.
-        ids: [N].
+        is_present: [N, J] bool, whether the joint is known.
+        boxes: [N, 4] xyxy, where the people are expected in the current frame.
+        velocities: [N, 2] in pixels per frame.
+        ids: [N] identities.
         ages: [N] frames since the last pose.
     """
 
@@ -34,7 +34,7 @@ class _Tracks:
     ids: np.ndarray
     ages: np.ndarray
 
-    def select(self, is_kept: np.ndarray) -> _Tracks:
+    def select(self, is_kept: np.ndarray | slice) -> _Tracks:
         return _Tracks(*(getattr(self, field.name)[is_kept] for field in dataclasses.fields(self)))
 
     def append(self, others: _Tracks) -> _Tracks:
@@ -48,31 +48,34 @@ class _Tracks:
 
 
 class Tracker:
-    """Gives the people of successive frames of one video identities from 0 on.
+    """Gives the people of successive frames of one video identities, counted from 0.
 
-    The tracker of Payer et al. 2017, section 3, and options beside it. Everybody seen within the last
-    `max_age_frames` frames is a candidate with the last pose, each for at most one person of the frame;
-    a person who matches none gets a new identity. Identities belong to the instance and are never reused.
+    The tracker of Payer et al. 2017, section 3, with options. Everybody seen within the last `max_age_frames` frames is
+    a candidate with the last pose, for at most one person of the frame. A person who matches no candidate gets a new
+    identity. Identities belong to the instance and are never reused.
 
     Example:
         >>> from tfpose.poses import no_poses
-        >>> tracker = Tracker()
+        >>> tracker = Tracker("online")
         >>> len(tracker.update(no_poses(num_joints=17)))
         0
     """
 
-    def __init__(self, settings: TrackerSettings = PAYER2017, skeleton: Skeleton | None = None) -> None:
+    def __init__(self, settings: TrackerSettings | str = PAYER2017, skeleton: Skeleton | None = None) -> None:
         """Makes a tracker without tracks.
 
         Args:
-            settings: thresholds and options.
-            skeleton: of the poses; only needed for its OKS constants.
+            settings: Thresholds and options, or the name of such settings: "payer2017", "online" or "offline". The
+                repairs of "offline" need the whole video; `track_video` applies them.
+            skeleton: Skeleton of the poses. Only the similarity "oks" needs it, for the constants of the joints.
 
         Raises:
-            ValueError: if the similarity is OKS and there is no skeleton.
+            ValueError: The name is unknown, or the similarity needs a skeleton and there is none.
         """
-        if settings.similarity == "oks" and skeleton is None:
-            raise ValueError("skeleton must be given for the similarity 'oks', which needs its sigmas, got None")
+        if isinstance(settings, str):
+            settings, _ = find_named_settings(settings)
+        if SIMILARITIES[settings.similarity].needs_skeleton and skeleton is None:
+            raise ValueError(f"skeleton must be given for the similarity {settings.similarity!r}, got None")
         self.settings = settings
         self.skeleton = skeleton
         self.reset()
@@ -86,14 +89,14 @@ class Tracker:
         """Continues the tracks with the next frame.
 
         Args:
-            poses: the people of the frame; their `track_ids` are not looked at.
+            poses: The people of the frame; their `track_ids` are ignored.
 
         Returns:
-            The people with `track_ids`, in the order given, but for those that the settings remove (Payer's
-            remove nobody). Removed joints have a score of 0.
+            The people with `track_ids`, in the order given, without those whom the settings remove (the default
+            settings remove nobody). Removed joints have a score of 0.
 
         Raises:
-            ValueError: if the number of joints is not that of the frames before or of the skeleton.
+            ValueError: The number of joints is not that of the frames before or of the skeleton.
         """
         self._check_joints(poses)
         people = self._people_that_count(poses)
@@ -130,7 +133,7 @@ class Tracker:
         return poses.select(is_person)
 
     def _expected_tracks(self, tracks: _Tracks) -> _Tracks:
-        """The tracks that may still be continued, one frame on."""
+        """Returns the tracks that people can still continue, one frame on."""
         tracks.ages += 1
         tracks = tracks.select(tracks.ages <= self.settings.max_age_frames)
         if self.settings.motion == "velocity":
@@ -139,20 +142,12 @@ class Tracker:
         return tracks
 
     def _distances(self, tracks: _Tracks, sighted: _Tracks) -> tuple[np.ndarray, float]:
-        """[N, P] distances, and what a match must be below."""
-        distances, max_distance = self._pose_distances(tracks, sighted)
+        """Returns [N, P] distances, and the distance that a match must be below."""
+        similarity = SIMILARITIES[self.settings.similarity]
+        distances = similarity.distances(tracks, sighted, self.skeleton)
         if self.settings.age_penalty_per_frame:
             distances = distances * (1 + self.settings.age_penalty_per_frame * (tracks.ages[:, None] - 1))
-        return distances, max_distance
-
-    def _pose_distances(self, tracks: _Tracks, sighted: _Tracks) -> tuple[np.ndarray, float]:
-        settings = self.settings
-        if settings.similarity == "iou":
-            return iou_distances(tracks.boxes, sighted.boxes), 1 - settings.min_iou
-        poses = tracks.keypoints, sighted.keypoints, tracks.is_present[:, None] & sighted.is_present[None]
-        if settings.similarity == "oks":
-            return oks_distances(*poses, tracks.boxes, sighted.boxes, self.skeleton.sigmas), 1 - settings.min_oks
-        return median_joint_distances(*poses), settings.max_joint_distance_pixels
+        return distances, similarity.max_distance(getattr(self.settings, similarity.threshold))
 
     def _continue(self, tracks: _Tracks, rows: np.ndarray, sighted: _Tracks, columns: np.ndarray) -> None:
         """Puts the matched people into their tracks."""
@@ -170,7 +165,7 @@ class Tracker:
 
 
 def _tracks_from_poses(people: Poses) -> _Tracks:
-    """People as tracks that begin in this frame."""
+    """Returns people as tracks that begin in this frame."""
     is_present = people.joint_scores > 0
     keypoints = np.where(is_present[..., None], people.keypoints, 0.0).astype(np.float64)
     has_box = (box_math.areas(people.boxes) > 0)[:, None]
@@ -185,9 +180,9 @@ def _tracks_from_poses(people: Poses) -> _Tracks:
 
 
 def _displacements(tracks: _Tracks, rows: np.ndarray, sighted: _Tracks, columns: np.ndarray) -> np.ndarray:
-    """[M, 2] pixels from where each matched track was expected to where it is, the median over its joints.
+    """Returns [M, 2] pixels from where each matched track was expected to where it is: the median over its joints.
 
-    Poses without a common joint, which boxes can match, count as expected.
+    It is 0 for poses without a common joint, which boxes can match.
     """
     offsets = sighted.keypoints[columns] - tracks.keypoints[rows]  # [M, J, 2]
     is_common = tracks.is_present[rows] & sighted.is_present[columns]

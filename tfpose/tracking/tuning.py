@@ -1,4 +1,4 @@
-"""Grid search over settings, in parallel by processes, for any function that scores them."""
+"""Grid search over settings in several processes, for any function that scores settings."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Trial:
     """One point of the grid.
 
     Attributes:
-        settings: the values by name.
-        scores: what the scoring function said of them, by the name of the measure.
+        settings: The values of the settings by name.
+        scores: The metrics of these settings by name.
     """
 
     settings: Settings
@@ -30,10 +30,10 @@ class Trial:
 
 
 def expand_grid(choices: Mapping[str, Sequence[Any]]) -> list[Settings]:
-    """Every combination of the values to try; the last name varies fastest.
+    """Returns every combination of the values to try; the last name varies fastest.
 
     Raises:
-        ValueError: if there is nothing to try for a name.
+        ValueError: There is nothing to try for a name.
 
     Example:
         >>> expand_grid({"max_age_frames": [5, 10], "matching": ["greedy"]})
@@ -69,7 +69,7 @@ def search_grid(
         depend on `num_processes`.
 
     Raises:
-        ValueError: num_processes is not positive, a name has no values, or the scores lack the objective.
+        ValueError: `num_processes` is not positive, a name has no values, or the scores lack the objective.
     """
     if num_processes < 1:
         raise ValueError(f"num_processes must be at least 1, got {num_processes}")
@@ -85,18 +85,18 @@ def search_grid(
 
 
 def format_trials(trials: Sequence[Trial], max_rows: int | None = None) -> str:
-    """The trials as a table of plain text, in the order given."""
+    """Returns the trials as a table of plain text, in the order given."""
     if not trials:
         return "nothing was tried"
-    names, measures = list(trials[0].settings), list(trials[0].scores)
+    names, metrics = list(trials[0].settings), list(trials[0].scores)
     rows = [
-        [str(trial.settings[name]) for name in names] + [f"{trial.scores[measure]:.2f}" for measure in measures]
+        [str(trial.settings[name]) for name in names] + [f"{trial.scores[metric]:.2f}" for metric in metrics]
         for trial in trials[:max_rows]
     ]
-    widths = [max(map(len, column)) for column in zip(names + measures, *rows, strict=True)]
+    widths = [max(map(len, column)) for column in zip(names + metrics, *rows, strict=True)]
     lines = [
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in [names + measures, *rows]
+        for row in [names + metrics, *rows]
     ]
     return "\n".join(lines)
 

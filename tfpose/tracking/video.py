@@ -1,4 +1,4 @@
-"""Tracks a whole video that is at hand as a list of frames."""
+"""Tracks a whole video."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def track_video(
     """Gives everybody in a video an identity, then repairs the tracks.
 
     Args:
-        frames: the people of each frame; their `track_ids` are not looked at.
-        settings: of the tracker.
-        smoothing: what is done to whole tracks.
-        skeleton: of the poses; needed for OKS.
+        frames: The people of each frame; their `track_ids` are ignored.
+        settings: Settings of the tracker.
+        smoothing: Settings of the repairs to whole tracks.
+        skeleton: Skeleton of the poses; only the similarity "oks" needs it.
 
     Returns:
-        One entry per frame, with `track_ids` from 0 on in the order of appearance.
+        The people of each frame, with `track_ids` counted from 0 in the order of appearance.
 
     Raises:
-        ValueError: as `Tracker.update`.
+        ValueError: Poses do not fit the skeleton or each other; see `Tracker.update`.
     """
     tracker = Tracker(settings, skeleton)
     return smooth_video([tracker.update(poses) for poses in frames], smoothing)
