@@ -21,10 +21,6 @@ def test_overlap_by_hand():
     np.testing.assert_allclose(boxes.intersection_over_union(first, second), expected)
 
 
-def test_enlarge_moves_every_side():
-    np.testing.assert_allclose(boxes.enlarge(np.array([[1, 2, 3, 4]]), 60), [[-59, -58, 63, 64]])
-
-
 def test_posetrack_box_is_the_extent_grown_by_its_margin():
     keypoints = np.array([[[10.0, 20], [30, 60], [0, 0]]])
     labeled = np.array([[1, 1, 0]])
@@ -34,6 +30,25 @@ def test_posetrack_box_is_the_extent_grown_by_its_margin():
 
 def test_person_without_joints_has_an_empty_box():
     assert boxes.around_keypoints(np.ones((1, 3, 2)), np.zeros((1, 3))).tolist() == [[0, 0, 0, 0]]
+
+
+def test_boxes_around_tensors_are_those_around_arrays():
+    import tensorflow as tf
+    from keras import ops
+
+    rng = np.random.default_rng(0)
+    keypoints = rng.uniform(-5, 5, (4, 6, 2)).astype(np.float32)
+    scores = np.maximum(rng.uniform(-1, 1, (4, 6)), 0).astype(np.float32)
+    scores[1] = 0
+    expected = boxes.around_keypoints(keypoints, scores > 0, 0.15)
+    assert expected.dtype == np.float32 and expected[1].tolist() == [0, 0, 0, 0]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 6, 2)), tf.TensorSpec((None, 6))])
+    def in_graph(keypoints, scores):
+        return boxes.around_keypoints(keypoints, scores > 0, 0.15, xp=ops)
+
+    for people in (slice(None), slice(0)):
+        np.testing.assert_array_equal(in_graph(keypoints[people], scores[people]), expected[people])
 
 
 def test_clip_cuts_at_the_borders():

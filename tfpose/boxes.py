@@ -1,6 +1,6 @@
 """Boxes as [..., 4] arrays of (x1, y1, x2, y2).
 
-NumPy; `areas` and `intersection_over_union` also take tensors, with `keras.ops` as `xp`, whichever they belong to.
+NumPy. Functions with an argument `xp` also take tensors, with `keras.ops` as `xp`, in graphs too.
 """
 
 from __future__ import annotations
@@ -9,29 +9,32 @@ from typing import Any
 
 import numpy as np
 
+# An array of NumPy, or a tensor of whichever library `xp` belongs to.
+Array = Any
+
 
 def xyxy_from_xywh(boxes_xywh: np.ndarray) -> np.ndarray:
-    """[..., 4] (x, y, width, height) -> [..., 4] (x1, y1, x2, y2)."""
+    """Converts [..., 4] (x, y, width, height) to [..., 4] (x1, y1, x2, y2)."""
     boxes = np.array(boxes_xywh, np.float64, copy=True)
     boxes[..., 2:] += boxes[..., :2]
     return boxes
 
 
 def xywh_from_xyxy(boxes: np.ndarray) -> np.ndarray:
-    """[..., 4] (x1, y1, x2, y2) -> [..., 4] (x, y, width, height)."""
+    """Converts [..., 4] (x1, y1, x2, y2) to [..., 4] (x, y, width, height)."""
     boxes_xywh = np.array(boxes, np.float64, copy=True)
     boxes_xywh[..., 2:] -= boxes_xywh[..., :2]
     return boxes_xywh
 
 
-def areas(boxes: Any, xp: Any = np) -> Any:
-    """[..., 4] -> [...] areas; boxes turned inside out have none."""
+def areas(boxes: Array, xp: Any = np) -> Array:
+    """Returns the areas [...] of boxes [..., 4]; boxes with x2 < x1 or y2 < y1 have none."""
     sides = xp.maximum(boxes[..., 2:] - boxes[..., :2], 0)
     return sides[..., 0] * sides[..., 1]
 
 
-def intersection_over_union(boxes_a: Any, boxes_b: Any, xp: Any = np) -> Any:
-    """[N, 4], [M, 4] -> [N, M]; two empty boxes have an overlap of 0."""
+def intersection_over_union(boxes_a: Array, boxes_b: Array, xp: Any = np) -> Array:
+    """Returns the overlaps [N, M] of boxes [N, 4] and [M, 4]; that of two empty boxes is 0."""
     top_left = xp.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
     bottom_right = xp.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
     intersection = areas(xp.concatenate([top_left, bottom_right], axis=-1), xp)
@@ -40,34 +43,28 @@ def intersection_over_union(boxes_a: Any, boxes_b: Any, xp: Any = np) -> Any:
     return intersection / xp.where(union > 0, union, xp.ones_like(union))
 
 
-def enlarge(boxes: np.ndarray, margin: float | np.ndarray) -> np.ndarray:
-    """Moves every side outwards by `margin` pixels."""
-    return np.asarray(boxes, np.float64) + np.multiply.outer(margin, [-1.0, -1.0, 1.0, 1.0])
-
-
 def clip(boxes: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     """Cuts boxes at the borders of an image of (height, width)."""
     height, width = image_size
     return np.clip(boxes, 0, [width, height, width, height])
 
 
-def around_keypoints(keypoints: np.ndarray, is_labeled: np.ndarray, relative_margin: float = 0.0) -> np.ndarray:
-    """The extent of the labelled joints of each person, grown on every side.
-
-    PoseTrack 2018 boxes are this extent grown by 15 % (`relative_margin=0.15`) of each side's length.
+def around_keypoints(keypoints: Array, is_labeled: Array, relative_margin: float = 0.0, xp: Any = np) -> Array:
+    """Returns the extent of each person's labeled joints, grown on every side.
 
     Args:
-        keypoints: [P, J, 2] in pixels.
-        is_labeled: [P, J].
-        relative_margin: of the width and the height.
+        keypoints: [P, J, 2] keypoints in pixels.
+        is_labeled: [P, J] bool or numbers; 0 is not labeled.
+        relative_margin: Growth on each side, as a share of the width and of the height; PoseTrack 2018 uses 0.15.
+        xp: Module of functions for the arrays, `numpy` or `keras.ops`.
 
     Returns:
-        [P, 4]; zeros for a person with no labelled joint.
+        [P, 4] boxes; zeros for a person without a labeled joint.
     """
-    weight = np.asarray(is_labeled, bool)[..., None]
-    low = np.min(np.where(weight, keypoints, np.inf), axis=-2)
-    high = np.max(np.where(weight, keypoints, -np.inf), axis=-2)
-    has_joint = weight.any(axis=-2)
-    low, high = np.where(has_joint, low, 0.0), np.where(has_joint, high, 0.0)
+    counts = xp.not_equal(is_labeled, 0)[..., None]
+    low = xp.min(xp.where(counts, keypoints, np.inf), axis=-2)
+    high = xp.max(xp.where(counts, keypoints, -np.inf), axis=-2)
+    has_joint = xp.any(counts, axis=-2)
+    low, high = xp.where(has_joint, low, 0.0), xp.where(has_joint, high, 0.0)
     margin = relative_margin * (high - low)
-    return np.concatenate([low - margin, high + margin], axis=-1)
+    return xp.concatenate([low - margin, high + margin], axis=-1)

@@ -279,11 +279,6 @@ def build_person_annotations(
     )
 
 
-def write_person_annotations(path: str | pathlib.Path, annotations: PersonAnnotations) -> None:
-    """Writes a COCO keypoint annotation file."""
-    write_json(path, person_annotations_to_dict(annotations))
-
-
 def keypoint_results(
     image_ids: np.ndarray,
     keypoints: np.ndarray,
@@ -327,16 +322,6 @@ class Detections:
     image_ids: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
-
-    def by_image(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Per image id its boxes [n, 4] and scores [n], in the order of the file."""
-        order = np.argsort(self.image_ids, kind="stable")
-        ids, first = np.unique(self.image_ids[order], return_index=True)
-        groups = np.split(order, first[1:])
-        return {
-            int(image_id): (self.boxes[group], self.scores[group])
-            for image_id, group in zip(ids, groups if len(ids) else [], strict=True)
-        }
 
 
 def read_detections(path: str | pathlib.Path, category_id: int = 1) -> Detections:

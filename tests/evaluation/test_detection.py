@@ -115,7 +115,8 @@ def test_evaluation_writes_detections_and_metrics(run, tmp_path, capsys):
     detections = read_detections(tmp_path / "detections.json")
     assert len(detections.scores) == metrics["provenance"]["detections"]
     picture = table.images["image_id"][1]
-    boxes, scores = detections.by_image()[int(picture)]
+    is_of_picture = detections.image_ids == picture
+    boxes, scores = detections.boxes[is_of_picture], detections.scores[is_of_picture]
     ((expected_boxes, expected_scores),) = load_person_detector(workdir).detect([read_picture(table, 1)])
     np.testing.assert_allclose(boxes, expected_boxes, atol=1e-2)
     np.testing.assert_allclose(scores, expected_scores, atol=1e-4)

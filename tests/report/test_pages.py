@@ -170,9 +170,12 @@ def test_provenance_is_shown_flat(pages):
 
 def test_figures_that_are_not_there_are_dashes(report, tmp_path):
     tracking = dataclasses.replace(report.total.tracking, mota=np.full(16, np.nan), motp=np.full(16, np.nan))
-    total = dataclasses.replace(report.total, tracking=tracking)
-    alone = report.sequences | {"second": dataclasses.replace(report.sequences["second"], tracking=tracking)}
-    text = write(tmp_path, dataclasses.replace(report, total=total, sequences=alone))
+
+    def change(metrics):
+        return dataclasses.replace(metrics, blocks={**metrics.blocks, "tracking": tracking})
+
+    alone = report.sequences | {"second": change(report.sequences["second"])}
+    text = write(tmp_path, dataclasses.replace(report, total=change(report.total), sequences=alone))
     page = Page(text)
     assert page.table("MOTA (%)")["total"][0][:2] == ["–", ""]
     assert page.table("MOTA (%)")["second"][7][:2] == ["–", ""]

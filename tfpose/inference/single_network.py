@@ -21,6 +21,7 @@ from keras import ops
 from tqdm import tqdm
 
 from tfpose import geometry
+from tfpose.boxes import around_keypoints
 from tfpose.data.picture_tensors import read_frame
 from tfpose.data.records import RecordTable
 from tfpose.data.step_batches import dataset_of_arrays
@@ -105,7 +106,8 @@ def predict_people(
         tf.gather(values, rows) for values in (found["frame"], found["keypoints"], joint_scores, scores)
     )
     people = tf.concat([keypoints, joint_scores[..., None]], axis=-1)
-    columns = {"keypoints": people, "boxes": _boxes_around(keypoints, joint_scores > 0), "scores": scores}
+    boxes = around_keypoints(keypoints, joint_scores > 0, POSETRACK_BOX_MARGIN, xp=ops)
+    columns = {"keypoints": people, "boxes": boxes, "scores": scores}
     counts = tf.math.bincount(frames, minlength=tf.shape(images)[0], maxlength=tf.shape(images)[0])
     padded = {
         name: tf.RaggedTensor.from_row_lengths(tf.cast(values, tf.float32), counts).to_tensor()
@@ -273,12 +275,3 @@ def _predict_joints(
         parallel_iterations=1,
     )
     return cells, scores
-
-
-def _boxes_around(keypoints: tf.Tensor, is_joint: tf.Tensor) -> tf.Tensor:
-    """`boxes.around_keypoints` with PoseTrack's margin in a graph; everybody has a joint. [P, J, 2] -> [P, 4]"""
-    far = tf.constant(np.inf, keypoints.dtype)
-    low = tf.reduce_min(tf.where(is_joint[..., None], keypoints, far), axis=1)
-    high = tf.reduce_max(tf.where(is_joint[..., None], keypoints, -far), axis=1)
-    margin = tf.cast(POSETRACK_BOX_MARGIN, keypoints.dtype) * (high - low)
-    return tf.concat([low - margin, high + margin], axis=-1)

@@ -6,10 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from tfpose.metrics.matching import head_sizes
 from tfpose.skeletons import Skeleton
-
-# The MPII toolkit takes the head segment as this share of the head box's diagonal.
-_HEAD_SEGMENT_OF_DIAGONAL = 0.6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,9 +112,7 @@ def pckh(
     """
     if np.shape(head_boxes) != (len(true), 4):
         raise ValueError(f"head_boxes must be {(len(true), 4)}, got {np.shape(head_boxes)}")
-    boxes = np.asarray(head_boxes, np.float64)
-    diagonals = np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
-    return pck(predicted, true, is_visible, _HEAD_SEGMENT_OF_DIAGONAL * diagonals, threshold)
+    return pck(predicted, true, is_visible, head_sizes(np.asarray(head_boxes, np.float64)), threshold)
 
 
 def torso_diagonals(keypoints: np.ndarray, is_visible: np.ndarray, skeleton: Skeleton) -> np.ndarray:

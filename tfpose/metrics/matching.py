@@ -13,7 +13,7 @@ import numpy as np
 # PCKh@0.5: a joint is found within half the length of the head (Andriluka et al., 2014).
 MATCH_RADIUS = 0.5
 # The MPII toolkit takes the head segment as this share of the head box's diagonal.
-HEAD_SEGMENT_OF_DIAGONAL = 0.6
+_HEAD_SEGMENT_OF_DIAGONAL = 0.6
 # Pairs of people compared at a time; bounds memory on frames with very many people.
 _PAIRS_PER_BLOCK = 1 << 12
 # Distances closer than this may come out in either order after rounding inside the assignment.
@@ -73,7 +73,7 @@ class NearJoints:
 def head_sizes(head_boxes: np.ndarray) -> np.ndarray:
     """[N] length in pixels of the head segment: 0.6 of the diagonal of each head box [N, 4] xyxy, as for MPII."""
     width, height = head_boxes[:, 2] - head_boxes[:, 0], head_boxes[:, 3] - head_boxes[:, 1]
-    return HEAD_SEGMENT_OF_DIAGONAL * np.sqrt(width * width + height * height)
+    return _HEAD_SEGMENT_OF_DIAGONAL * np.sqrt(width * width + height * height)
 
 
 def find_near_joints(true: People, predicted: People, radius: float = MATCH_RADIUS) -> NearJoints:

@@ -106,12 +106,14 @@ class ComputedColumn:
         group: Name of the column's group in `METRICS`.
         column: Description of the column.
         is_main: Whether the column stands for its group.
+        is_in_main_block: Whether the column is in the block of the column that stands for the group.
         values: [16] numbers in the order of `JOINTS`, the total last.
     """
 
     group: str
     column: Column
     is_main: bool
+    is_in_main_block: bool
     values: np.ndarray
 
 
@@ -122,9 +124,11 @@ def computed_columns(metrics: PoseTrackMetrics) -> list[ComputedColumn]:
         order = [*(group.evaluator.joints.index(joint) for joint in JOINTS), len(JOINTS)]
         for block in group.blocks:
             if block.name in metrics.blocks and not block.is_clean:
+                is_main_block = block.name == group.main_block
                 for column in block.columns:
                     values = column.read(metrics.blocks[block.name])[order]
-                    columns.append(ComputedColumn(name, column, column is group.main, values))
+                    is_main = is_main_block and column is block.columns[0]
+                    columns.append(ComputedColumn(name, column, is_main, is_main_block, values))
     return columns
 
 

@@ -81,9 +81,11 @@ def curves_section(figures: PoseTrackMetrics, curves: Sequence[tuple[np.ndarray,
 
 
 def summary_cards(metrics: PoseTrackMetrics) -> list[Card]:
-    """The totals that papers report; of cards with the same label the last one of the catalog."""
+    """The totals that papers report, those of each group's main block first; of equal labels the last one."""
     cards: dict[str, Card] = {}
-    for found in computed_columns(metrics):
+    groups = list(METRICS)
+    columns = sorted(computed_columns(metrics), key=lambda c: (groups.index(c.group), not c.is_in_main_block))
+    for found in columns:
         label = found.column.card_label
         if label:
             cards.pop(label, None)
