@@ -28,6 +28,7 @@ from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.search_flags import parse_search_choices, parse_tracker_choices
 from tfpose.flags.startup_messages import start_tensorflow
 from tfpose.flags.tracker_flags import define_tracker_flags, tracker_from_flags
+from tfpose.metrics.catalog import DEFAULT_METRICS, DEFAULT_OBJECTIVE, describe_metrics, objectives
 
 if TYPE_CHECKING:
     from tfpose.data.records import RecordTable
@@ -64,7 +65,7 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string("predictions", None, "Folder of PoseTrack predictions of the same names.")
     values.define_string("compare", None, "A second folder of predictions: by how much it is better, and at what.")
     values.define_list(
-        "metrics", ["ap", "mot"], "What to compute: ap, mot (MOTA and the like), hota (and PoseTrack21's mAP)."
+        "metrics", list(DEFAULT_METRICS), f"Metrics to compute, separated by commas: {describe_metrics()}."
     )
     values.define_bool("per_sequence", False, "Figures of each sequence alone as well.")
     values.define_bool("clean_figures", False, "Beside the official figures those without the official tools' slips.")
@@ -97,7 +98,7 @@ def define_flags(values: ProgramFlags) -> None:
         "With a --config: every combination, or one setting at a time until nothing gets better.",
     )
     values.define_string("tuned", None, "A tuning.json that --tune wrote, whose best settings are used.")
-    values.define_enum("tune_objective", "mota", ["mota", "ap", "hota"], "What the best settings are best at.")
+    values.define_enum("tune_objective", DEFAULT_OBJECTIVE, list(objectives()), "Metric that --tune optimizes.")
     define_tracker_flags(values)
 
 

@@ -1,3 +1,27 @@
 """Multi-person pose estimation and tracking on TensorFlow 2 and Keras 3."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfpose.pose_exchange import poses_from_supervision
+    from tfpose.poses import Poses
+    from tfpose.tracking.tracker import Tracker
+
 __version__ = "0.1.0"
+__all__ = ["Poses", "Tracker", "__version__", "poses_from_supervision"]
+
+# The module of each public name; it is imported at the first use of the name, so that importing tfpose costs nothing.
+_HOMES = {
+    "Poses": "tfpose.poses",
+    "Tracker": "tfpose.tracking.tracker",
+    "poses_from_supervision": "tfpose.pose_exchange",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,25 +1,27 @@
-"""Poses: the people of one frame."""
+"""Poses: the people of one frame. NumPy only."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
 class Poses:
-    """The people of one frame as arrays, checked when made. NumPy only.
+    """The P people of one frame with J joints each, as arrays whose shapes are checked.
 
     Attributes:
         keypoints: [P, J, 2] float (x, y) in original image pixels.
-        joint_scores: [P, J] float confidence; 0 or less marks a joint that is not there.
+        joint_scores: [P, J] float confidence of each joint; 0 or less marks a joint that is not there.
         scores: [P] float confidence of each person.
         boxes: [P, 4] float xyxy in original image pixels.
-        track_ids: [P] int identities in one video; -1 where none is known.
+        track_ids: [P] int identity of each person in one video; -1 where none is known.
 
     Raises:
-        ValueError: naming the field whose shape does not fit `keypoints`, with both shapes.
+        ValueError: A shape does not fit `keypoints`; the message names the field and both shapes.
     """
 
     keypoints: np.ndarray
@@ -49,12 +51,65 @@ class Poses:
         return len(self.keypoints)
 
     def select(self, indices: np.ndarray) -> Poses:
-        """The people at these positions (or where this mask is true), in this order."""
+        """Returns the people at these positions, in this order, or those where this mask [P] is true."""
         return Poses(**{f.name: getattr(self, f.name)[indices] for f in dataclasses.fields(self)})
+
+    def to_dict(self, joints: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Returns columns with one row for each joint of each person: `pandas.DataFrame(poses.to_dict())` is a table.
+
+        Args:
+            joints: J names of the joints, such as `skeleton.joints`; None numbers the joints from 0.
+
+        Returns:
+            The columns `person` (position in the frame), `track_id`, `joint`, `x`, `y`, `score` (of the joint) and
+            `person_score`, [P * J] each. x and y are NaN where the joint is not there.
+
+        Raises:
+            ValueError: The number of names is not that of the joints.
+
+        Example:
+            >>> poses = Poses(np.ones((1, 2, 2)), np.array([[0.5, 0]]), np.ones(1), np.ones((1, 4)), np.array([7]))
+            >>> [column.tolist() for name, column in poses.to_dict(["nose", "neck"]).items() if name in ("joint", "x")]
+            [['nose', 'neck'], [1.0, nan]]
+        """
+        num_people, num_joints = self.joint_scores.shape
+        if joints is not None and len(joints) != num_joints:
+            raise ValueError(f"joints must be {num_joints} names, got {len(joints)}")
+        names = np.arange(num_joints) if joints is None else np.array(joints, object)
+        places = np.where(self.joint_scores[..., None] > 0, self.keypoints, np.nan)
+        return {
+            "person": np.repeat(np.arange(num_people), num_joints),
+            "track_id": np.repeat(self.track_ids, num_joints),
+            "joint": np.tile(names, num_people),
+            "x": places[..., 0].ravel(),
+            "y": places[..., 1].ravel(),
+            "score": np.ravel(self.joint_scores),
+            "person_score": np.repeat(self.scores, num_joints),
+        }
+
+    def to_supervision_arrays(self, confidence: str = "confidence") -> dict[str, Any]:
+        """Returns the arguments of `supervision.KeyPoints`: `KeyPoints(**poses.to_supervision_arrays())`.
+
+        Args:
+            confidence: Name of the argument for the scores of the joints: "confidence" in supervision before 0.29,
+                "keypoint_confidence" since.
+
+        Returns:
+            `xy` [P, J, 2] float32, zeros where the joint is not there, which supervision does not draw; the scores of
+            the joints [P, J] float32; `class_id` None; and `data` with `track_id` [P], `person_score` [P] and
+            `box` [P, 4]. `pose_exchange.poses_from_supervision` reads them back.
+        """
+        is_joint = self.joint_scores > 0
+        return {
+            "xy": np.where(is_joint[..., None], self.keypoints, 0.0).astype(np.float32),
+            confidence: np.where(is_joint, self.joint_scores, 0.0).astype(np.float32),
+            "class_id": None,
+            "data": {"track_id": self.track_ids, "person_score": self.scores, "box": self.boxes},
+        }
 
 
 def no_poses(num_joints: int) -> Poses:
-    """A frame without people."""
+    """Returns a frame without people."""
     return Poses(
         keypoints=np.zeros((0, num_joints, 2)),
         joint_scores=np.zeros((0, num_joints)),

@@ -374,6 +374,11 @@ SEQUENCE_CHART = "mot"
 DEFAULT_OBJECTIVE = "mota"
 
 
+def describe_metrics() -> str:
+    """The names of the groups and what each computes, for help texts."""
+    return ", ".join(f"{name} ({group.description})" for name, group in METRICS.items())
+
+
 def objectives() -> dict[str, str]:
     """The labels of the metrics that a search can optimize and two folders can be compared by, by lower-case name."""
     return {group.main.label.lower(): group.main.label for group in METRICS.values()}

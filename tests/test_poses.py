@@ -1,0 +1,100 @@
+"""Poses as columns and as arrays of other libraries, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from tfpose.pose_exchange import poses_from_supervision
+from tfpose.poses import Poses, no_poses
+
+
+@pytest.fixture
+def poses() -> Poses:
+    """Two people with three joints; the second one lacks the last joint."""
+    return Poses(
+        keypoints=np.array([[[1.0, 2], [3, 4], [5, 6]], [[7, 8], [9, 10], [11, 12]]]),
+        joint_scores=np.array([[0.5, 0.25, 1], [1, 0.75, 0]]),
+        scores=np.array([0.5, 0.125]),
+        boxes=np.array([[0.0, 0, 8, 8], [6, 6, 12, 12]]),
+        track_ids=np.array([4, -1]),
+    )
+
+
+def test_columns_have_a_row_for_each_joint(poses):
+    columns = poses.to_dict(["nose", "neck", "wrist"])
+    nan = float("nan")
+    expected = {
+        "person": [0, 0, 0, 1, 1, 1],
+        "track_id": [4, 4, 4, -1, -1, -1],
+        "joint": ["nose", "neck", "wrist"] * 2,
+        "x": [1, 3, 5, 7, 9, nan],
+        "y": [2, 4, 6, 8, 10, nan],
+        "score": [0.5, 0.25, 1, 1, 0.75, 0],
+        "person_score": [0.5] * 3 + [0.125] * 3,
+    }
+    assert list(columns) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(columns[name], values, err_msg=name)
+    assert poses.to_dict()["joint"].tolist() == [0, 1, 2] * 2
+    assert {column.shape for column in no_poses(3).to_dict().values()} == {(0,)}
+
+
+def test_names_of_other_joints_are_refused(poses):
+    with pytest.raises(ValueError, match="joints must be 3 names, got 2"):
+        poses.to_dict(["nose", "neck"])
+
+
+def test_poses_come_back_from_the_arrays_of_supervision(poses):
+    for confidence in ("confidence", "keypoint_confidence"):
+        arrays = poses.to_supervision_arrays(confidence)
+        assert set(arrays) == {"xy", confidence, "class_id", "data"} and arrays["class_id"] is None
+        assert arrays["xy"].dtype == arrays[confidence].dtype == np.float32
+        assert arrays["xy"][1, 2].tolist() == [0, 0]
+        back = poses_from_supervision(types.SimpleNamespace(**arrays))
+        np.testing.assert_array_equal(back.keypoints, arrays["xy"])
+        for field in ("joint_scores", "scores", "boxes", "track_ids"):
+            np.testing.assert_array_equal(getattr(back, field), getattr(poses, field), err_msg=field)
+
+
+def test_what_supervision_does_not_know_is_derived():
+    xy = np.array([[[1, 2], [3, 6]], [[0, 0], [5, 5]]], np.float32)
+    back = poses_from_supervision(types.SimpleNamespace(xy=xy, confidence=None, class_id=np.zeros(2, int), data={}))
+    assert back.joint_scores.tolist() == [[1, 1], [0, 1]]
+    assert back.scores.tolist() == [1, 1] and back.track_ids.tolist() == [-1, -1]
+    assert back.boxes.tolist() == [[1, 2, 3, 6], [5, 5, 5, 5]]
+    newer = types.SimpleNamespace(
+        xy=xy,
+        keypoint_confidence=np.array([[0.5, 1], [0.25, 0.75]], np.float32),
+        detection_confidence=np.array([0.9, 0.8]),
+        visible=np.array([[True, True], [False, True]]),
+    )
+    back = poses_from_supervision(newer)
+    assert back.joint_scores.tolist() == [[0.5, 1], [0, 0.75]] and back.scores.tolist() == [0.9, 0.8]
+    older = types.SimpleNamespace(xy=xy, confidence=newer.keypoint_confidence)
+    assert poses_from_supervision(older).scores.tolist() == [0.75, 0.5]
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"xy must be \[people, joints, 2\], got \(2, 3\)"):
+        poses_from_supervision(types.SimpleNamespace(xy=np.zeros((2, 3))))
+    wrong = types.SimpleNamespace(xy=np.ones((2, 3, 2)), confidence=np.ones(2))
+    with pytest.raises(ValueError, match=r"confidence must be \(2, 3\) beside xy \(2, 3, 2\), got \(2,\)"):
+        poses_from_supervision(wrong)
+
+
+def test_no_people_go_there_and_back():
+    back = poses_from_supervision(types.SimpleNamespace(**no_poses(5).to_supervision_arrays()))
+    for field in dataclasses.fields(Poses):
+        assert getattr(back, field.name).shape == getattr(no_poses(5), field.name).shape
+
+
+def test_poses_of_the_package_need_no_tensorflow():
+    program = "import sys, tfpose; tfpose.Poses; tfpose.Tracker('online'); print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
