@@ -1,4 +1,4 @@
-"""Installs tfpose, its configs, data_prep and the two mains."""
+"""Installs tfpose with its configs, data_prep, the two mains and the command `tfpose`."""
 
 import pathlib
 
@@ -19,9 +19,16 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
-    packages=find_packages(include=["tfpose*", "data_prep*", "configs*"]),
-    package_data={"data_prep": ["*/README.md", "*/CITATIONS.bib"], "tfpose.report": ["page.*"]},
+    packages=[*find_packages(include=["tfpose*", "data_prep*"]), "tfpose.configs"],
+    # A folder of its own beside the programs, part of the package where it is installed.
+    package_dir={"tfpose.configs": "configs"},
+    package_data={
+        "data_prep": ["*/README.md", "*/CITATIONS.bib"],
+        "tfpose": ["py.typed"],
+        "tfpose.report": ["page.*"],
+    },
     py_modules=["train_main", "eval_main"],
+    entry_points={"console_scripts": ["tfpose = tfpose.console:main"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",

@@ -172,7 +172,7 @@ def compose_keypoint_rcnn(config: ConfigDict, records: Records) -> dict[str, Any
     }
 
 
-PROGRAM = Program(__doc__, define_flags, run)
+PROGRAM = Program("train_main.py", __doc__, define_flags, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

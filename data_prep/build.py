@@ -217,7 +217,12 @@ def count_table(counts: Mapping[str, Mapping[str, int]]) -> str:
 
 
 PROGRAM = Program(
-    __doc__, define_flags, run, takes_inputs=True, interruption="interrupted; the dataset was not written"
+    "data_prep.build",
+    __doc__,
+    define_flags,
+    run,
+    takes_inputs=True,
+    interruption="interrupted; the dataset was not written",
 )
 
 

@@ -78,7 +78,7 @@ def write_pictures(
     return paths
 
 
-PROGRAM = Program(__doc__, define_flags, run)
+PROGRAM = Program("data_prep.preview", __doc__, define_flags, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -57,13 +58,26 @@ def assert_one_line(result, *words):
 
 def _call(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Calls the program; like a process it has a traceback on stderr and exit code 1 after a defect."""
-    with _kept_state(), _captured() as files:
+    with _kept_state(), _captured() as files, warnings.catch_warnings():
+        _show_warnings()
         try:
             code = importlib.import_module(module).main(arguments)
         except BaseException:
             traceback.print_exc()
             code = 1
     return subprocess.CompletedProcess([module, *arguments], code, *(_read(file) for file in files))
+
+
+def _show_warnings() -> None:
+    """Makes Python write warnings to stderr as in a new process, where pytest collects them otherwise."""
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr)
+
+    warnings.showwarning = show
+    warnings.simplefilter("default")
+    for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+        warnings.simplefilter("ignore", category)
 
 
 def _read(file: io.BufferedRandom) -> str:
@@ -107,6 +121,8 @@ def _kept_state() -> Iterator[None]:
     states, levels = (random.getstate(), np.random.get_state()), _levels()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     root_handlers = logging.root.handlers[:]
+    # The handlers of pytest would take what a program shows.
+    logging.root.handlers.clear()
     os.chdir(PROJECT)
     try:
         yield

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tfpose.poses import Poses
     from tfpose.tracking.tracker import Tracker
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Poses", "Tracker", "__version__", "poses_from_supervision"]
 
 # The module of each public name; it is imported at the first use of the name, so that importing tfpose costs nothing.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfpose.evaluation.tuned_settings import read_tuned_settings
 from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
+from tfpose.flags.combinations import forbid_flags, require_companion
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
@@ -41,6 +42,7 @@ def define_flags(values: ProgramFlags) -> None:
         "Write the bare networks too, into OUTPUT/assets.extra: any of litert, onnx (needs tfpose[onnx]).",
     )
     values.define_string("config", None, "Not needed: the work folder says what its weights are.")
+    values.begin_section("Flags of the boxes around people (two-stage system)", BOX_FLAGS[0])
     define_box_flags(values)
 
 
@@ -55,7 +57,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
 
     workdir = pathlib.Path(values.workdir)
     if (workdir / single_network_system.SYSTEM_FILE).is_file():
-        check_flags(values, BOX_FLAGS, f"with the single network in {workdir}, which finds people by itself")
+        forbid_flags(values, BOX_FLAGS, f"the single network in {workdir}, which finds people without boxes")
         system, export = read_tuned_system(workdir, values.tuned), export_single_network
     elif values.tuned:
         raise ValueError(f"--tuned: {workdir} is not the work folder of a single network")
@@ -65,13 +67,6 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     weights = load_for_inference(network, workdir, values.weights)
     written = export(network, system, values.output, values.convert)
     print(f"{weights} -> {values.output}: {'; '.join(written)}")
-
-
-def check_flags(values: ProgramFlags, names: Sequence[str], place: str) -> None:
-    """Raises a ValueError if one of these flags was given."""
-    surplus = [name for name in names if values[name].present]
-    if surplus:
-        raise ValueError(f"--{surplus[0]} has no meaning {place}")
 
 
 def read_two_stage(workdir: pathlib.Path, values: ProgramFlags) -> tuple[KeypointSystem, Callable[..., list[str]]]:
@@ -86,7 +81,7 @@ def read_two_stage(workdir: pathlib.Path, values: ProgramFlags) -> tuple[Keypoin
     if values.box_extension_pixels is not None:
         system = keypoint_system.with_margin(system, values.box_extension_pixels)
     if not values.detector:
-        check_flags(values, ("detector_weights", "box_score_threshold", "box_nms"), "without --detector")
+        require_companion(values, ("detector_weights", "box_score_threshold", "box_nms"), "detector")
         return system, export_keypoint_network
     if values.detector.startswith(PRESET_PREFIX):
         raise ValueError(f"--detector={values.detector}: only a Keypoint R-CNN can be exported, use its work folder")
@@ -115,7 +110,7 @@ def read_tuned_system(workdir: pathlib.Path, tuned: str | None = None) -> Single
     )
 
 
-PROGRAM = Program(__doc__, define_flags, run)
+PROGRAM = Program("tfpose.export", __doc__, define_flags, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,12 +25,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
+from tfpose.flags.combinations import forbid_flags, require_companion
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
-from tfpose.flags.tracker_flags import NAME_FLAG, PREFIX, define_tracker_flags, tracker_from_flags
+from tfpose.flags.tracker_flags import TRACKER_FLAGS, define_tracker_flags, tracker_from_flags
 from tfpose.interruption import SignalWatch
-from tfpose.tracking.settings import setting_types
 
 if TYPE_CHECKING:
     from tfpose.prediction.model import ModelChoice
@@ -69,6 +69,7 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_enum("weights", "best", ["best", "last"], "Which weights of a work folder.")
     values.define_string("tuned", None, "A tuning.json for the work folder of a single network.")
     values.define_string("skeleton", "", "Joints of a SavedModel that does not name them: coco17, posetrack15, ...")
+    values.begin_section("Flags of the boxes around people (two-stage system)", BOX_FLAGS[0])
     define_box_flags(values)
     define_tracker_flags(values)
 
@@ -119,13 +120,9 @@ def _check_flags(values: ProgramFlags, inputs: Sequence[str]) -> None:
     unknown = [kind for kind in values.outputs if kind not in OUTPUTS]
     if unknown or not values.outputs:
         raise ValueError(f"--outputs must be some of {', '.join(OUTPUTS)}, got {unknown[0] if unknown else 'nothing'}")
-    lonely = [name for name in BOX_FLAGS if values[name].present]
-    if lonely and not values.detector:
-        raise ValueError(f"--{lonely[0]} has no meaning without --detector")
+    require_companion(values, BOX_FLAGS, "detector")
     if values.tracking is False:
-        surplus = [name for name in (NAME_FLAG, *(PREFIX + name for name in setting_types())) if values[name].present]
-        if surplus:
-            raise ValueError(f"--{surplus[0]} has no meaning with --notracking; leave one of them out")
+        forbid_flags(values, TRACKER_FLAGS, "--notracking")
 
 
 def _model_choice(values: ProgramFlags) -> ModelChoice:
@@ -172,7 +169,7 @@ def _report(summary: PredictionSummary, is_interrupted: bool) -> None:
         print(f"error: {problem}", file=sys.stderr)
 
 
-PROGRAM = Program(__doc__, define_flags, run, takes_inputs=True)
+PROGRAM = Program("tfpose.predict", __doc__, define_flags, run, takes_inputs=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

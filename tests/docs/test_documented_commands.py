@@ -79,7 +79,7 @@ def check_flags(program: str, commands: list[list[str]]) -> list[str]:
             parse_arguments(module.PROGRAM, values)
             said.append("")
         except FLAG_ERRORS as error:
-            said.append(describe_flag_error(error, values))
+            said.append(describe_flag_error(error, program, values))
     return said
 
 

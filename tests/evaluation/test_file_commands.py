@@ -220,7 +220,7 @@ def test_files_need_no_tensorflow(project_dir, folders, tmp_path, mode):
     ("flags", "words"),
     [
         ((), ["nothing to do", "--ground_truth", "--track"]),
-        (("--ground_truth={gt18}", "--output_dir={out}"), ["--predictions must be given with --ground_truth"]),
+        (("--ground_truth={gt18}", "--output_dir={out}"), ["--predictions must be given, got nothing"]),
         (("--ground_truth={gt18}", "--predictions={pred18}"), ["--output_dir must be given"]),
         (("--workdir={gt18}", "--output_dir={out}"), ["nothing to do", "--config"]),
         (("--ground_truth={gt18}/none", "--predictions={pred18}", "--output_dir={out}"), ["gt18/none", "not there"]),
@@ -232,16 +232,19 @@ def test_files_need_no_tensorflow(project_dir, folders, tmp_path, mode):
         ),
         ((*MODES["score"][:2], "--output_dir={out}", "--metrics=mota"), ["--metrics must be some of", "mota"]),
         ((*MODES["score"][:2], "--output_dir={out}", "--table=html"), ["--table must be some of", "html"]),
-        ((*MODES["score"][:2], "--output_dir={out}", "--boxes=x"), ["--boxes has no meaning"]),
-        ((*MODES["score"][:2], "--output_dir={out}", "--tracker.motion=none"), ["--tracker.motion has no meaning"]),
+        ((*MODES["score"][:2], "--output_dir={out}", "--boxes=x"), ["tfpose.score has no flag --boxes"]),
+        (
+            (*MODES["score"][:2], "--output_dir={out}", "--tracker.motion=none"),
+            ["tfpose.score has no flag --tracker.motion"],
+        ),
         (
             (*MODES["score"][:2], "--output_dir={out}", "--num_processes=0"),
             ["--num_processes must be a positive integer, got '0'"],
         ),
-        ((*MODES["track"][:2], "--output_dir={out}", "--report"), ["--report needs --ground_truth"]),
+        ((*MODES["track"][:2], "--output_dir={out}", "--report"), ["--report requires --ground_truth"]),
         (
             (*MODES["track"][:2], "--output_dir={out}", "--tracker.max_age=5"),
-            ["unknown flag --tracker.max_age; did you mean --tracker.max_age_frames?"],
+            ["tfpose.track has no flag --tracker.max_age; did you mean --tracker.max_age_frames?"],
         ),
         ((*MODES["track"][:2], "--output_dir={out}", "--tracker.max_age_frames=0"), ["at least 1, got 0"]),
         (

@@ -182,12 +182,15 @@ def test_flags_without_meaning_here_are_named(run_evaluation, flags, tuned, tmp_
     output, file = f"--output_dir={tmp_path}", tuned[0] / "tuning.json"
     plain = without(flags, "config.inference")
     cases = [
-        ([*flags, "--boxes=boxes.json"], ["--boxes has no meaning with a config of the single network"]),
-        ([*flags, f"--tuned={file}"], ["--config.inference.head_threshold has no meaning with", str(file)]),
-        ([*plain, f"--tuned={file}", "--tracker.max_age_frames=3"], ["--tracker.max_age_frames has no meaning with"]),
+        ([*flags, "--boxes=boxes.json"], ["--boxes cannot be combined with a config of the single network"]),
+        ([*flags, f"--tuned={file}"], ["--config.inference.head_threshold cannot be combined with", str(file)]),
+        (
+            [*plain, f"--tuned={file}", "--tracker.max_age_frames=3"],
+            ["--tracker.max_age_frames cannot be combined with --tuned"],
+        ),
         ([*plain, f"--tuned={tmp_path / 'none.json'}"], ["none.json", "not found"]),
         ([*flags, "--tune=heads=0.1"], ["--tune must be NAME=VALUE", "got 'heads=0.1'"]),
-        ([*flags, "--tune=head_threshold=0.1", "--num_pictures=1"], ["--num_pictures has no meaning with --tune and"]),
+        ([*flags, "--tune=head_threshold=0.1", "--num_pictures=1"], ["tfpose.tune has no flag --num_pictures"]),
     ]
     for arguments, words in cases:
         assert_one_line(run_evaluation(*arguments, output), *words)
@@ -201,9 +204,9 @@ def test_thresholds_are_not_those_of_the_two_stage_system(run_evaluation, tuned,
         f"--output_dir={tmp_path}",
     )
     result = run_evaluation(*two_stage, "--tune=head_threshold=0.1")
-    assert_one_line(result, "--tune with --config searches the thresholds of the single network")
+    assert_one_line(result, "--config must be a config of the single network for a search")
     result = run_evaluation(*two_stage, f"--tuned={tuned[0] / 'tuning.json'}")
-    assert_one_line(result, "tuning.json: is of the single network, got a config of the two-stage system")
+    assert_one_line(result, "tuning.json: requires a config of the single network, got one of the two-stage system")
 
 
 def test_weights_of_another_network_are_named(run_evaluation, flags, workdir, tmp_path):

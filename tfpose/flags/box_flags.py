@@ -16,7 +16,6 @@ BOX_FLAGS = ("detector", "detector_weights", "box_score_threshold", "box_nms", "
 
 def define_box_flags(values: ProgramFlags) -> None:
     """Defines `BOX_FLAGS`."""
-    values.begin_section("Flags of the boxes around people (two-stage system)", BOX_FLAGS[0])
     values.define_string(
         "detector",
         None,

@@ -1,11 +1,11 @@
 """Runs the command-line programs: each parses flags of its own, and bad input ends with one line, not with a traceback.
 
-A program is a module with three functions, so that it can be called from a shell and from Python alike:
+A program is a module with these functions, so that it can be called from a shell and from Python alike:
 
     def define_flags(values: ProgramFlags) -> None: ...
     def run(values: ProgramFlags, inputs: Sequence[str]) -> int | None: ...
 
-    PROGRAM = Program(__doc__, define_flags, run)
+    PROGRAM = Program("tfpose.example", __doc__, define_flags, run)
 
     def main(arguments: Sequence[str] | None = None) -> int:
         return run_program(PROGRAM, arguments)
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import sys
@@ -39,6 +40,7 @@ class Program:
     """A command-line program.
 
     Attributes:
+        name: What messages call the program, such as "tfpose.score".
         description: The docstring of the module, which --help prints above the flags.
         define_flags: Defines the flags of the program.
         run: Does what the parsed flags and the other arguments ask for; its result is the exit code, None means 0.
@@ -46,6 +48,7 @@ class Program:
         interruption: The message after Ctrl-C.
     """
 
+    name: str
     description: str | None
     define_flags: Callable[[ProgramFlags], None]
     run: Callable[[ProgramFlags, Sequence[str]], int | None]
@@ -66,8 +69,20 @@ def run_program(program: Program, arguments: Sequence[str] | None = None) -> int
         The exit code: that of the program, 1 after an error, 130 after Ctrl-C, 141 if nobody reads stdout any more.
     """
     words = tuple(sys.argv[1:] if arguments is None else map(str, arguments))
+    return until_stdout_is_closed(functools.partial(_parse_and_run, program, words))
+
+
+def until_stdout_is_closed(action: Callable[[], int]) -> int:
+    """Runs what prints, and ends it without a traceback if nobody reads stdout any more, as after `| head`.
+
+    Args:
+        action: Prints, and returns an exit code.
+
+    Returns:
+        That exit code, or 141, which a shell reports for a program that ends at a closed pipe.
+    """
     try:
-        code = _parse_and_run(program, words)
+        code = action()
         sys.stdout.flush()
     except BrokenPipeError:
         _discard_stdout()
@@ -80,7 +95,7 @@ def _parse_and_run(program: Program, words: Sequence[str]) -> int:
     try:
         define_all_flags(program, values)
     except flags.Error as error:
-        return _fail(describe_flag_error(error, values))
+        return _fail(describe_flag_error(error, program.name, values))
     asked = _HELP.intersection(words[: words.index("--")] if "--" in words else words)
     if asked:
         is_full = any(word.endswith("helpfull") for word in asked)
@@ -89,7 +104,7 @@ def _parse_and_run(program: Program, words: Sequence[str]) -> int:
     try:
         inputs = parse_arguments(program, values)
     except FLAG_ERRORS as error:
-        return _fail(describe_flag_error(error, values))
+        return _fail(describe_flag_error(error, program.name, values))
     if values.only_check_args:
         return 0
     with _logging(values.verbosity):

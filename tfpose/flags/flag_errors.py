@@ -14,16 +14,17 @@ from tfpose.flags.program_flags import ProgramFlags
 FLAG_ERRORS = (flags.Error, ValueError, OSError, AttributeError, KeyError, TypeError)
 
 
-def describe_flag_error(error: Exception, values: ProgramFlags) -> str:
+def describe_flag_error(error: Exception, program: str, values: ProgramFlags) -> str:
     """Describes one of `FLAG_ERRORS`.
 
     Args:
         error: What the parsing of `values` raised.
+        program: The name of the program.
         values: The flags of the program.
     """
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, flags.UnrecognizedFlagError):
-        return f"unknown flag --{error.flagname}{_suggestion(error.flagname, values)}"
+        return f"{program} has no flag --{error.flagname}{_suggestion(error.flagname, values)}"
     if isinstance(error, flags.IllegalFlagValueError):
         match = re.match(r"flag --([^=]*)=(.*?): (.*)", text)
         return _describe_value(*match.groups(), values) if match else text

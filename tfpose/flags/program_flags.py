@@ -47,9 +47,11 @@ class ProgramFlags(flags.FlagValues):
             name, None if default is None else list(default), help_text, flag_values=self, required=required
         )
 
-    def define_texts(self, name: str, help_text: str) -> None:
+    def define_texts(self, name: str, help_text: str, *, required: bool = False) -> None:
         """Defines a flag that may be given several times; its value is the list of texts, or None."""
-        flags.DEFINE_multi_string(name, None, help_text, flag_values=self)
+        flags.DEFINE_multi_string(name, None, help_text, flag_values=self, required=required)
+        # absl adds a sentence of its own.
+        self[name].help = help_text
 
     def define_bool(self, name: str, default: bool | None, help_text: str) -> None:
         """Defines a flag that is given as --name or as --noname."""

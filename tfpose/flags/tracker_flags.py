@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 from typing import Any, get_args
 
 from absl import flags
@@ -12,34 +10,72 @@ from tfpose.flags.program_flags import ProgramFlags
 from tfpose.tracking.choice import PREFIX, TrackerChoice
 from tfpose.tracking.settings import (
     NAMED_SETTINGS,
-    SmoothingSettings,
-    TrackerSettings,
     setting_types,
 )
 
 NAME_FLAG = f"{PREFIX}settings"
+TRACKER_FLAGS = (NAME_FLAG, *(PREFIX + name for name in setting_types()))
+# What --help says about each setting.
+SETTING_HELP = {
+    "similarity": "Measure of how well a person fits a track: joint_distance is the median distance between equal "
+    "joints (Payer et al. 2017), oks the object keypoint similarity, iou the overlap of the bounding boxes.",
+    "max_joint_distance_pixels": "Largest joint distance, in pixels of the image, at which a person continues a track. "
+    "Only with the similarity joint_distance.",
+    "min_oks": "Smallest object keypoint similarity, from 0 to 1, at which a person continues a track. Only with the "
+    "similarity oks.",
+    "min_iou": "Smallest overlap (intersection over union, from 0 to 1) at which a person continues a track. Only with "
+    "the similarity iou.",
+    "matching": "Assignment of people to tracks: greedy takes the most similar pair first (Payer et al. 2017), optimal "
+    "maximizes the total similarity of the frame.",
+    "max_age_frames": "Number of frames after which a track that nobody continued ends. With 1, a person who is "
+    "missing in one frame starts a new track.",
+    "age_penalty_per_frame": "Share by which the distance to a track grows for each frame without its person, so that "
+    "of two equally near tracks the one seen later is continued. 0 treats both alike.",
+    "min_joint_score": "Joints with this score or a lower one are removed, from the tracked files too.",
+    "min_joints": "People with fewer remaining joints than this are removed.",
+    "min_person_score": "People with a lower score than this are removed.",
+    "min_new_track_score": "People with a lower score than this continue tracks but do not start one; those who fit no "
+    "track are removed.",
+    "remember_joints": "Compare a person also with joints that are missing in the last pose of a track: each is taken "
+    "from the latest pose that has it, and moved along with the person.",
+    "motion": "Pose of a track that people are compared with: none takes its last pose (Payer et al. 2017), velocity "
+    "moves that pose on by the constant velocity of the person.",
+    "velocity_memory": "Share, from 0 up to 1, of the old velocity that remains in the velocity of a track after each "
+    "new pose. 0 uses the last two poses only. Only with the motion velocity.",
+    "max_prediction_frames": "Largest number of frames without its person for which a track moves on by its velocity. "
+    "Only with the motion velocity.",
+    "min_track_length_frames": "Tracks that have a pose in fewer frames than this are removed.",
+    "min_track_score": "Tracks whose people have a lower mean score than this are removed.",
+    "max_jump": "A joint is removed if it is further than this from the median position of the joint in the "
+    "neighboring frames, as a share of the square root of the area of the person's bounding box. inf removes none.",
+    "jump_window_frames": "Number of neighboring frames before and after a joint that max_jump compares it with.",
+    "max_person_gap_frames": "Longest gap in a track, in frames, that is filled with poses on the straight line "
+    "between the poses before and after it. 0 fills none.",
+    "max_joint_gap_frames": "Longest gap of a single joint in a track, in frames, that is filled in the same way. 0 "
+    "fills none.",
+    "sigma_frames": "Standard deviation, in frames, of the Gaussian that smooths the path of each joint. 0 does not "
+    "smooth.",
+}
 _PARSERS = {bool: flags.BooleanParser, int: flags.IntegerParser, float: flags.FloatParser}
 
 
 def define_tracker_flags(values: ProgramFlags) -> None:
     """Defines one flag per setting, and one for the named settings to begin with."""
-    values.begin_section("Flags of the tracker", NAME_FLAG)
-    values.define_enum(NAME_FLAG, "payer2017", list(NAMED_SETTINGS), "Named settings; the other flags change them.")
-    descriptions = _describe(TrackerSettings) | _describe(SmoothingSettings)
+    values.begin_section(
+        "Flags of the tracker (the default of each setting is its value in --tracker.settings)", NAME_FLAG
+    )
+    values.define_enum(
+        NAME_FLAG,
+        "payer2017",
+        list(NAMED_SETTINGS),
+        "Named settings that the other --tracker flags change: payer2017 is the tracker of Payer et al. 2017; online "
+        "uses no later frames; offline also uses later frames and repairs whole tracks.",
+    )
     for name, kind in setting_types().items():
-        what = descriptions.get(name, name)
         if kind is bool:
-            values.define_bool(PREFIX + name, None, what)
+            values.define_bool(PREFIX + name, None, SETTING_HELP[name])
         else:
-            flags.DEFINE(setting_parser(kind), PREFIX + name, None, what, flag_values=values)
-
-
-def _describe(settings: type) -> dict[str, str]:
-    """The attributes of a class in the words of its docstring."""
-    _, _, attributes = textwrap.dedent(settings.__doc__ or "").partition("Attributes:\n")
-    attributes = attributes.partition("\n\n")[0]
-    entries = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", attributes, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in entries}
+            flags.DEFINE(setting_parser(kind), PREFIX + name, None, SETTING_HELP[name], flag_values=values)
 
 
 def setting_parser(kind: Any) -> flags.ArgumentParser:

@@ -114,7 +114,14 @@ def _print_public() -> None:
         print(f"{name:<26} {size:>7}  {public.expected}\n    {public.url}")
 
 
-PROGRAM = Program(__doc__, define_flags, run, takes_inputs=True, interruption="interrupted; the same command continues")
+PROGRAM = Program(
+    "tfpose.pretrained",
+    __doc__,
+    define_flags,
+    run,
+    takes_inputs=True,
+    interruption="interrupted; the same command continues",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

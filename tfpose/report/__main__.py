@@ -65,7 +65,7 @@ def _read(folder: pathlib.Path, run: str) -> Evaluation:
     return dataclasses.replace(evaluation, training=read_training_tables(run)) if run else evaluation
 
 
-PROGRAM = Program(__doc__, define_flags, run)
+PROGRAM = Program("tfpose.report", __doc__, define_flags, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

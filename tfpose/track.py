@@ -1,0 +1,84 @@
+"""Gives the people in files of poses identities, and scores the result if annotations are given. Needs no network.
+
+    python -m tfpose.track --predictions=poses --output_dir=tracked --tracker.settings=offline
+    python -m tfpose.track --predictions=poses --output_dir=tracked --ground_truth=annotations/val
+
+OUTPUT_DIR/predictions holds files of the same names.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from tfpose.flags.combinations import forbid_flags, require_companion
+from tfpose.flags.command_line import Program, run_program
+from tfpose.flags.program_flags import ProgramFlags
+from tfpose.flags.scoring_flags import SCORING_FLAGS, define_file_report_flags, define_scoring_flags, scoring_settings
+from tfpose.flags.tracker_flags import TRACKER_FLAGS, define_tracker_flags, tracker_from_flags
+
+
+def define_flags(values: ProgramFlags) -> None:
+    """Defines the flags of the program."""
+    values.define_string(
+        "predictions",
+        None,
+        "Folder of the poses to track, one PoseTrack file for each video. Identities in the files are replaced. "
+        "Required.",
+        required=True,
+    )
+    values.define_string("output_dir", None, "Folder for the results. Required.", required=True)
+    values.define_enum("format", "2018", ["2017", "2018"], "Year of the PoseTrack format of the tracked files.")
+    values.define_string(
+        "tuned",
+        None,
+        "File tuning.json that tfpose.tune wrote; its best tracker is used. Cannot be combined with --tracker flags.",
+    )
+    values.define_string(
+        "ground_truth",
+        None,
+        "Folder of PoseTrack annotations with the same names as the files of poses. With this folder, the tracked "
+        "poses are scored. By default they are not.",
+    )
+    values.define_integer(
+        "num_processes", None, "Number of processes that track files at the same time. By default one per core.", 1
+    )
+    define_tracker_flags(values)
+    define_scoring_flags(values, "Flags of the metrics and the report (require --ground_truth)")
+    define_file_report_flags(values)
+
+
+def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
+    """Tracks the files, and scores the result where there are annotations."""
+    del inputs
+    require_companion(values, SCORING_FLAGS, "ground_truth")
+    if values.tuned:
+        forbid_flags(values, TRACKER_FLAGS, "--tuned")
+    from tfpose.evaluation.retracking import PREDICTIONS_FOLDER, track_folder
+    from tfpose.evaluation.scoring import score_folders
+    from tfpose.evaluation.tuned_settings import read_tuned_settings
+    from tfpose.metrics.posetrack import pair_files
+
+    tracker = read_tuned_settings(values.tuned).tracker if values.tuned else tracker_from_flags(values)
+    predictions, output_dir = pathlib.Path(values.predictions), pathlib.Path(values.output_dir)
+    settings = scoring_settings(values)
+    if values.ground_truth:
+        pair_files(values.ground_truth, predictions)
+    tracked = output_dir / PREDICTIONS_FOLDER
+    print(track_folder(predictions, tracked, tracker, values.format, values.num_processes))
+    print(f"written: {tracked}")
+    if values.ground_truth:
+        score_folders(pathlib.Path(values.ground_truth), tracked, output_dir, settings, tracker=tracker.to_dict())
+
+
+PROGRAM = Program("tfpose.track", __doc__, define_flags, run)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    return run_program(PROGRAM, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

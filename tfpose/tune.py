@@ -1,0 +1,133 @@
+"""Searches the settings with the best metric: of the tracker on files of poses, or also of the single network.
+
+    python -m tfpose.tune --tune=max_age_frames=5,10,20 --predictions=poses --ground_truth=annotations/val \\
+        --output_dir=tuned
+    python -m tfpose.tune --tune=head_threshold=0.1,0.2,0.3 --config=single_network_posetrack17 \\
+        --workdir=runs/single_network --output_dir=tuned
+
+The trials are printed, the best first, and written to OUTPUT_DIR/tuning.json. The flag --tuned of tfpose.track,
+eval_main.py, tfpose.export and tfpose.predict takes this file.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from tfpose.flags.combinations import forbid_flags, require_companion, require_flags
+from tfpose.flags.command_line import Program, run_program
+from tfpose.flags.config_flag import define_config_flag
+from tfpose.flags.program_flags import ProgramFlags
+from tfpose.flags.search_flags import parse_search_choices, parse_tracker_choices
+from tfpose.flags.startup_messages import start_tensorflow
+from tfpose.flags.tracker_flags import define_tracker_flags, tracker_from_flags
+from tfpose.metrics.catalog import DEFAULT_OBJECTIVE, objectives
+
+_FILE_FLAGS = ("predictions", "ground_truth")
+_NETWORK_FLAGS = ("workdir", "weights", "split", "tune_method")
+
+
+def define_flags(values: ProgramFlags) -> None:
+    """Defines the flags of the program."""
+    values.define_texts(
+        "tune",
+        "Setting to search and the values to try, such as max_age_frames=5,10,20. Give this flag once for each "
+        "setting. Every setting of the tracker below can be searched, without 'tracker.' in front of its name; with "
+        "--config also every threshold in the section inference of the config, such as head_threshold. Required.",
+        required=True,
+    )
+    values.define_enum("tune_objective", DEFAULT_OBJECTIVE, list(objectives()), "Metric that the search optimizes.")
+    values.define_string("output_dir", None, "Folder for tuning.json. Required.", required=True)
+    values.define_integer(
+        "num_processes", None, "Number of processes that try settings at the same time. By default one per core.", 1
+    )
+    values.begin_section("Flags of a search on files of poses", "predictions")
+    values.define_string("predictions", None, "Folder of the poses, one PoseTrack file for each video.")
+    values.define_string(
+        "ground_truth", None, "Folder of the PoseTrack annotations, files with the same names as the predictions."
+    )
+    values.begin_section("Flags of a search with the single network", "config")
+    define_config_flag(values, "Config of the single network that predicts the poses.")
+    values.define_string("workdir", None, "Work folder of the training run whose weights predict. Requires --config.")
+    values.define_enum(
+        "weights", "best", ["best", "last"], "Weights of the best validation score, or of the last step of the run."
+    )
+    values.define_string(
+        "split", None, "Split of the dataset to predict. By default the validation split of the config."
+    )
+    values.define_enum(
+        "tune_method",
+        "grid",
+        ["grid", "coordinates"],
+        "grid tries every combination of the values. coordinates changes one setting at a time until no value is "
+        "better, which takes far fewer trials. Requires --config.",
+    )
+    define_tracker_flags(values)
+
+
+def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
+    """Searches on files, or with a network."""
+    del inputs
+    require_companion(values, _NETWORK_FLAGS, "config")
+    if values.config is None:
+        require_flags(values, _FILE_FLAGS, "without --config")
+        tune_on_files(values)
+    else:
+        require_flags(values, ["workdir"], "with --config")
+        forbid_flags(values, _FILE_FLAGS, "--config")
+        tune_network(values)
+
+
+def tune_on_files(values: ProgramFlags) -> None:
+    """Searches a grid of tracker settings."""
+    from tfpose.evaluation.tracker_search import tune_tracker
+
+    base = tracker_from_flags(values)
+    choices = parse_tracker_choices(values.tune, base)
+    folders = (pathlib.Path(path) for path in (values.ground_truth, values.predictions, values.output_dir))
+    tune_tracker(*folders, choices, base, values.tune_objective, values.num_processes)
+
+
+def tune_network(values: ProgramFlags) -> None:
+    """Runs the single network over a split, then searches its thresholds and the tracker's settings."""
+    tracker, config = tracker_from_flags(values), values.config
+    if config.get("system", "two_stage") != "single_network":
+        raise ValueError(
+            f"--config must be a config of the single network for a search of its thresholds, got one of the system "
+            f"{config.get('system', 'two_stage')}; search the tracker on files of poses with --predictions"
+        )
+    start_tensorflow()
+    from tfpose.data.records import read_table
+    from tfpose.evaluation.single_network import load_trained_network, tune_split
+    from tfpose.evaluation.single_network_search import SearchSystem
+
+    split = values.split or config.data.validation_split
+    trained = load_trained_network(
+        pathlib.Path(values.workdir), values.weights, config.network.to_dict(), config.inference.to_dict()
+    )
+    base = SearchSystem(trained.system.skeleton, trained.system.inference, tracker)
+    tune_split(
+        read_table(config.data.directory, split),
+        split,
+        trained,
+        config.evaluation.batch_size,
+        base,
+        parse_search_choices(values.tune, base),
+        values.tune_objective,
+        pathlib.Path(values.output_dir),
+        values.tune_method,
+        values.num_processes,
+    )
+
+
+PROGRAM = Program("tfpose.tune", __doc__, define_flags, run)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    return run_program(PROGRAM, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
