@@ -128,7 +128,7 @@ def test_other_architecture_is_named_with_both_shapes(tmp_path: pathlib.Path) ->
     with pytest.raises(ValueError) as caught:
         checkpoints.load_for_inference(model, tmp_path, "last")
     message = str(caught.value)
-    assert "features/kernel: expected (3, 3, 3, 5), found (3, 3, 3, 2)" in message
+    assert "features/kernel must be (3, 3, 3, 5), got (3, 3, 3, 2)" in message
     assert "step_00000001.npz" in message and "\n" not in message
     for value, expected in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(value, expected)
@@ -139,11 +139,11 @@ def test_missing_and_additional_variables_are_named(tmp_path: pathlib.Path) -> N
     values = values_of(model)
     del values["model/heatmaps/bias"]
     checkpoints.write_checkpoint(tmp_path, values, Metadata(1))
-    with pytest.raises(ValueError, match=r"heatmaps/bias: expected \(1,\), found no such variable"):
+    with pytest.raises(ValueError, match=r"heatmaps/bias must be \(1,\), got no such variable"):
         checkpoints.load_for_inference(model, tmp_path, "last")
     values = values_of(model) | {"model/extra": np.zeros(3)}
     checkpoints.write_checkpoint(tmp_path, values, Metadata(1))
-    with pytest.raises(ValueError, match=r"extra: expected no such variable, found \(3,\)"):
+    with pytest.raises(ValueError, match=r"extra must be absent, got \(3,\)"):
         checkpoints.load_for_inference(model, tmp_path, "last")
 
 
@@ -167,7 +167,7 @@ def test_inference_falls_back_to_exported_weights(tmp_path: pathlib.Path) -> Non
     np.testing.assert_array_equal(model.get_weights()[0], source.get_weights()[0])
     with pytest.raises(FileNotFoundError, match="no best checkpoint and no best.weights.h5"):
         checkpoints.load_for_inference(model, tmp_path, "best")
-    with pytest.raises(ValueError, match="which must be 'best' or 'last'; found 'newest'"):
+    with pytest.raises(ValueError, match="which must be 'best' or 'last', got 'newest'"):
         checkpoints.load_for_inference(model, tmp_path, "newest")
 
 

@@ -106,20 +106,20 @@ def repeated_image(content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (break_field("keypoints", [1, 2, 2]), "annotation 5: 'keypoints' should be 9 numbers.*3 joints, found 3"),
-        (break_field("keypoints", [1, 2, 2] * 2 + [1, 2, 3]), r"annotation 5: visibilities .* 0, 1 or 2, found \[3\]"),
-        (break_field("keypoints", ["x"] * 9), "annotation 5: 'keypoints' should be 9 numbers"),
-        (break_field("keypoints", [float("nan")] * 9), "annotation 5: 'keypoints' should be 9 numbers"),
-        (break_field("bbox", [1, 2, 3]), "annotation 5: 'bbox' should be 4 numbers: x, y, width, height, found 3"),
-        (break_field("bbox", None), "annotation 5: 'bbox' should be 4 numbers: x, y, width, height, found None"),
-        (break_field("image_id", 11), "annotation 5: 'image_id' should be one of the 3 ids in 'images', found 11"),
-        (break_field("id", 7), "annotation ids should be distinct, found 7 twice"),
-        (break_field("id", "five"), "'id' should be a whole number, found 'five'"),
-        (break_field("area", "big"), "annotation 5: 'area' should be a number"),
-        (without_images, "'images' should be a list of objects, found None"),
-        (two_skeletons, "'categories' should have exactly one entry with 'keypoints'.*found 2 among 2"),
+        (break_field("keypoints", [1, 2, 2]), "annotation 5: 'keypoints' must be 9 numbers.*3 joints, got 3"),
+        (break_field("keypoints", [1, 2, 2] * 2 + [1, 2, 3]), r"annotation 5: visibilities .* 0, 1 or 2, got \[3\]"),
+        (break_field("keypoints", ["x"] * 9), "annotation 5: 'keypoints' must be 9 numbers"),
+        (break_field("keypoints", [float("nan")] * 9), "annotation 5: 'keypoints' must be 9 numbers"),
+        (break_field("bbox", [1, 2, 3]), "annotation 5: 'bbox' must be 4 numbers: x, y, width, height, got 3"),
+        (break_field("bbox", None), "annotation 5: 'bbox' must be 4 numbers: x, y, width, height, got None"),
+        (break_field("image_id", 11), "annotation 5: 'image_id' must be one of the 3 ids in 'images', got 11"),
+        (break_field("id", 7), "annotation ids must be distinct, got 7 twice"),
+        (break_field("id", "five"), "'id' must be a whole number, got 'five'"),
+        (break_field("area", "big"), "annotation 5: 'area' must be a number"),
+        (without_images, "'images' must be a list of objects, got None"),
+        (two_skeletons, "'categories' must have exactly one entry with 'keypoints'.*got 2 among 2"),
         (repeated_joint, "'categories': .*distinct names"),
-        (repeated_image, "image ids should be distinct, found 10 twice"),
+        (repeated_image, "image ids must be distinct, got 10 twice"),
     ],
 )
 def test_a_wrong_field_is_one_line_with_the_file_and_the_entry(tmp_path, change, message):
@@ -139,9 +139,7 @@ def test_broken_json_is_named_with_line_and_column(tmp_path):
 
 
 def test_a_list_or_a_binary_file_is_no_annotation_file(tmp_path):
-    with pytest.raises(
-        ValueError, match="a.json: 'images' should be a list of objects, found a file that holds a list"
-    ):
+    with pytest.raises(ValueError, match="a.json: 'images' must be a list of objects, got a file that holds a list"):
         coco.read_person_annotations(write(tmp_path / "a.json", "[1, 2]"))
     (tmp_path / "b.json").write_bytes(b"\xff\xd8\xff\xe0")
     with pytest.raises(ValueError, match="b.json"):
@@ -235,9 +233,9 @@ def test_detections_of_people_are_in_the_order_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"image_id": 3, "bbox": [1, 2, 3], "score": 0.5}, "detection .*'bbox' should be 4 numbers"),
-        ({"image_id": 3, "bbox": [1, 2, 3, 4]}, "detection 0: should have .* number 'score'"),
-        ({"image_id": "3", "bbox": [1, 2, 3, 4], "score": 1}, "detection 0: should have a whole number 'image_id'"),
+        ({"image_id": 3, "bbox": [1, 2, 3], "score": 0.5}, "detection .*'bbox' must be 4 numbers"),
+        ({"image_id": 3, "bbox": [1, 2, 3, 4]}, "detection 0: must have .* number 'score'"),
+        ({"image_id": "3", "bbox": [1, 2, 3, 4], "score": 1}, "detection 0: must have a whole number 'image_id'"),
     ],
 )
 def test_a_wrong_detection_is_named(tmp_path, entry, message):

@@ -310,15 +310,15 @@ def drop_name(content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (change_annotation(keypoints=[1, 2, 3]), "annotation 1: 'keypoints' should be 51 numbers.*17 joints, found 3"),
-        (change_annotation(image_id=5), "annotation 1: 'image_id' should be one of the 2 ids in 'images', found 5"),
-        (change_annotation(track_id="a"), "annotation 1: 'track_id' should be a whole number, found 'a'"),
-        (change_annotation(scores=[1.0] * 3), "annotation 1: 'scores' should be 17 numbers or an empty list, found 3"),
-        (change_annotation(bbox=[1, 2]), "annotation 1: 'bbox' should be 4 numbers"),
-        (change_joint, r"'categories': 'keypoints' should name head_bottom, found \['neck'\] instead"),
-        (drop_joint, "'categories': 'keypoints' should be 15 or 17 joint names, found 16"),
-        (change_regions, "image 10003420000: 'ignore_regions_x' and 'ignore_regions_y' should be equally long"),
-        (drop_name, "image 10003420000: 'file_name' should be text, found None"),
+        (change_annotation(keypoints=[1, 2, 3]), "annotation 1: 'keypoints' must be 51 numbers.*17 joints, got 3"),
+        (change_annotation(image_id=5), "annotation 1: 'image_id' must be one of the 2 ids in 'images', got 5"),
+        (change_annotation(track_id="a"), "annotation 1: 'track_id' must be a whole number, got 'a'"),
+        (change_annotation(scores=[1.0] * 3), "annotation 1: 'scores' must be 17 numbers or an empty list, got 3"),
+        (change_annotation(bbox=[1, 2]), "annotation 1: 'bbox' must be 4 numbers"),
+        (change_joint, r"'categories': 'keypoints' must name head_bottom, got \['neck'\] instead"),
+        (drop_joint, "'categories': 'keypoints' must be 15 or 17 joint names, got 16"),
+        (change_regions, "image 10003420000: 'ignore_regions_x' and 'ignore_regions_y' must be equally long"),
+        (drop_name, "image 10003420000: 'file_name' must be text, got None"),
     ],
 )
 def test_a_wrong_field_of_a_2018_file_is_named(tmp_path, change, message):
@@ -340,12 +340,12 @@ def test_annotations_of_unlisted_images_can_be_left_out_as_poseval_does(tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda frame: frame.pop("annorect"), "frame 0: 'annorect' should be a list of people, found None"),
-        (lambda frame: frame.pop("image"), "frame 0: 'image' should have a 'name', found None"),
-        (lambda frame: frame["annorect"][0].update(track_id=["x"]), "frame 0: 'track_id' should be a whole number"),
+        (lambda frame: frame.pop("annorect"), "frame 0: 'annorect' must be a list of people, got None"),
+        (lambda frame: frame.pop("image"), "frame 0: 'image' must have a 'name', got None"),
+        (lambda frame: frame["annorect"][0].update(track_id=["x"]), "frame 0: 'track_id' must be a whole number"),
         (
             lambda frame: frame["annorect"][1]["annopoints"][0]["point"].append({"id": [1], "x": [2]}),
-            "frame 0: points should have a number each as 'id', 'x' and 'y'",
+            "frame 0: points must have a number each as 'id', 'x' and 'y'",
         ),
     ],
 )
@@ -357,9 +357,9 @@ def test_a_wrong_field_of_a_2017_file_is_named(tmp_path, change, message):
 
 
 def test_a_file_that_is_none_of_the_formats_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="'categories' should be a list of objects"):
+    with pytest.raises(ValueError, match="'categories' must be a list of objects"):
         posetrack.read_posetrack(write(tmp_path / "a.json", {"images": []}))
-    with pytest.raises(ValueError, match="found a file that holds a list"):
+    with pytest.raises(ValueError, match="got a file that holds a list"):
         posetrack.read_posetrack(write(tmp_path / "a.json", []))
 
 

@@ -131,55 +131,55 @@ def set_at(content: dict, keys: tuple, value: object) -> None:
 
 PERSON_17, POINT_17 = ("annolist", 1, "annorect", 1), ("annolist", 1, "annorect", 1, "annopoints", 0, "point", 0)
 WRONG_2017 = [
-    (("annolist",), 3, "'annolist' should be a list of objects, found 3"),
-    (("annolist", 0), None, "'annolist': entry 0 should be an object, found None"),
-    (("annolist", 0, "annorect"), KeyError, "frame 0: 'annorect' should be a list of people, found None"),
-    (("annolist", 0, "image"), [], "frame 0: 'image' should be a list of one object with 'name', found \\[\\]"),
-    (PERSON_17, 5, "person 1 should be an object, found 5"),
-    ((*PERSON_17, "annopoints"), [1], "person 1: 'annopoints' should be a list of one object .*, found \\[1\\]"),
-    (POINT_17, [], "person 1: 'point' should be a list of objects, found \\[\\]"),
-    ((*POINT_17, "x"), ["5"], "person 1: 'x' of a point should be a list of one number, found \\['5'\\]"),
-    ((*POINT_17, "x"), 5, "person 1: 'x' of a point should be a list of one number, found 5"),
-    ((*POINT_17, "y"), [float("nan")], "person 1: 'y' of a point should be a list of one number, found \\[nan\\]"),
-    ((*POINT_17, "id"), KeyError, "person 1: 'id' of a point should be a list of one number, found None"),
-    ((*POINT_17, "score"), ["a"], "person 1: 'score' of a point should be a list of one number, found \\['a'\\]"),
-    ((*PERSON_17, "track_id"), [1.5], "person 1: 'track_id' should be a whole number, found 1.5"),
-    ((*PERSON_17, "track_id"), [10000], "person 1: 'track_id' should be below 10000, found 10000"),
-    ((*PERSON_17, "track_id"), [10**30], "person 1: 'track_id' should be a whole number, found 1000"),
-    ((*PERSON_17, "x1"), [], "person 1: 'x1' should be a list of one number, found \\[\\]"),
-    (("annolist", 1, "ignore_regions"), 7, "frame 1: 'ignore_regions' should be polygons: .* found 7"),
-    (("annolist", 1, "ignore_regions", 0), {}, "frame 1: 'ignore_regions' should be polygons: .* found \\[{}\\]"),
+    (("annolist",), 3, "'annolist' must be a list of objects, got 3"),
+    (("annolist", 0), None, "'annolist': entry 0 must be an object, got None"),
+    (("annolist", 0, "annorect"), KeyError, "frame 0: 'annorect' must be a list of people, got None"),
+    (("annolist", 0, "image"), [], "frame 0: 'image' must be a list of one object with 'name', got \\[\\]"),
+    (PERSON_17, 5, "person 1 must be an object, got 5"),
+    ((*PERSON_17, "annopoints"), [1], "person 1: 'annopoints' must be a list of one object .*, got \\[1\\]"),
+    (POINT_17, [], "person 1: 'point' must be a list of objects, got \\[\\]"),
+    ((*POINT_17, "x"), ["5"], "person 1: 'x' of a point must be a list of one number, got \\['5'\\]"),
+    ((*POINT_17, "x"), 5, "person 1: 'x' of a point must be a list of one number, got 5"),
+    ((*POINT_17, "y"), [float("nan")], "person 1: 'y' of a point must be a list of one number, got \\[nan\\]"),
+    ((*POINT_17, "id"), KeyError, "person 1: 'id' of a point must be a list of one number, got None"),
+    ((*POINT_17, "score"), ["a"], "person 1: 'score' of a point must be a list of one number, got \\['a'\\]"),
+    ((*PERSON_17, "track_id"), [1.5], "person 1: 'track_id' must be a whole number, got 1.5"),
+    ((*PERSON_17, "track_id"), [10000], "person 1: 'track_id' must be below 10000, got 10000"),
+    ((*PERSON_17, "track_id"), [10**30], "person 1: 'track_id' must be a whole number, got 1000"),
+    ((*PERSON_17, "x1"), [], "person 1: 'x1' must be a list of one number, got \\[\\]"),
+    (("annolist", 1, "ignore_regions"), 7, "frame 1: 'ignore_regions' must be polygons: .* got 7"),
+    (("annolist", 1, "ignore_regions", 0), {}, "frame 1: 'ignore_regions' must be polygons: .* got \\[{}\\]"),
 ]
 PERSON_18 = ("annotations", 1)
 WRONG_2018 = [
-    (("images",), KeyError, "'images' should be a list of objects, found None"),
-    (("annotations", 0), 1, "'annotations': entry 0 should be an object, found 1"),
-    (("categories",), [], "'categories' should be one entry named 'person', found \\[\\]"),
-    (("categories", 0, "keypoints"), NAMES[:16], "'keypoints' should be 15 or 17 joint names, found 16"),
-    (("categories", 0, "keypoints", 0), "nase", "'keypoints' should name nose, found \\['nase'\\] instead"),
-    (("images", 1, "file_name"), "a.jpg", "frame 1: 'file_name' should end with .*, found 'a.jpg'"),
-    (("images", 1, "file_name"), "000001_mpii/10000.jpg", "frame 1: 'file_name' should end with .* below 10000"),
-    (("images", 1, "file_name"), None, "frame 1: 'file_name' should end with .*, found None"),
-    (("images", 1, "id"), 100, "image ids should be distinct, found 100 twice"),
-    (("images", 1, "id"), 10**30, "image number 1 in the list: 'id' should be a whole number, found 1000"),
-    ((*PERSON_18, "image_id"), KeyError, "annotation 9: 'image_id' should be a whole number, found None"),
-    ((*PERSON_18, "image_id"), [], "annotation 9: 'image_id' should be a whole number, found \\[\\]"),
-    ((*PERSON_18, "track_id"), KeyError, "person 1 .*: 'track_id' should be a whole number, found None"),
-    ((*PERSON_18, "keypoints"), [1, 2], "person 1 .*: 'keypoints' should be 51 numbers .*, found 2: \\[1, 2\\]"),
-    ((*PERSON_18, "keypoints", 4), "1", "person 1 .*: 'keypoints' should be 51 numbers .*, found 51: \\[5, 6.5"),
-    ((*PERSON_18, "keypoints", 4), [1], "person 1 .*: 'keypoints' should be 51 numbers .*, found 51: \\[5, 6.5"),
-    ((*PERSON_18, "scores"), [1.0], "person 1 .*: 'scores' should be 17 numbers or an empty list, found 1: \\[1.0\\]"),
-    ((*PERSON_18, "scores", 2), "x", "person 1 .*: 'scores' should be 17 numbers or an empty list, found 17"),
-    ((*PERSON_18, "scores"), None, "person 1 .*: 'scores' should be 17 numbers or an empty list, found None"),
+    (("images",), KeyError, "'images' must be a list of objects, got None"),
+    (("annotations", 0), 1, "'annotations': entry 0 must be an object, got 1"),
+    (("categories",), [], "'categories' must be one entry named 'person', got \\[\\]"),
+    (("categories", 0, "keypoints"), NAMES[:16], "'keypoints' must be 15 or 17 joint names, got 16"),
+    (("categories", 0, "keypoints", 0), "nase", "'keypoints' must name nose, got \\['nase'\\] instead"),
+    (("images", 1, "file_name"), "a.jpg", "frame 1: 'file_name' must end with .*, got 'a.jpg'"),
+    (("images", 1, "file_name"), "000001_mpii/10000.jpg", "frame 1: 'file_name' must end with .* below 10000"),
+    (("images", 1, "file_name"), None, "frame 1: 'file_name' must end with .*, got None"),
+    (("images", 1, "id"), 100, "image ids must be distinct, got 100 twice"),
+    (("images", 1, "id"), 10**30, "image number 1 in the list: 'id' must be a whole number, got 1000"),
+    ((*PERSON_18, "image_id"), KeyError, "annotation 9: 'image_id' must be a whole number, got None"),
+    ((*PERSON_18, "image_id"), [], "annotation 9: 'image_id' must be a whole number, got \\[\\]"),
+    ((*PERSON_18, "track_id"), KeyError, "person 1 .*: 'track_id' must be a whole number, got None"),
+    ((*PERSON_18, "keypoints"), [1, 2], "person 1 .*: 'keypoints' must be 51 numbers .*, got 2: \\[1, 2\\]"),
+    ((*PERSON_18, "keypoints", 4), "1", "person 1 .*: 'keypoints' must be 51 numbers .*, got 51: \\[5, 6.5"),
+    ((*PERSON_18, "keypoints", 4), [1], "person 1 .*: 'keypoints' must be 51 numbers .*, got 51: \\[5, 6.5"),
+    ((*PERSON_18, "scores"), [1.0], "person 1 .*: 'scores' must be 17 numbers or an empty list, got 1: \\[1.0\\]"),
+    ((*PERSON_18, "scores", 2), "x", "person 1 .*: 'scores' must be 17 numbers or an empty list, got 17"),
+    ((*PERSON_18, "scores"), None, "person 1 .*: 'scores' must be 17 numbers or an empty list, got None"),
     (
         (*PERSON_18, "bbox_head"),
         [1],
-        "person 1 .*: 'bbox_head' should be 4 numbers: x, y, width, height, found \\[1\\]",
+        "person 1 .*: 'bbox_head' must be 4 numbers: x, y, width, height, got \\[1\\]",
     ),
     (
         ("images", 1, "ignore_regions_x"),
         [[1, 2]],
-        "frame 1: 'ignore_regions_x' and 'ignore_regions_y' should be equally",
+        "frame 1: 'ignore_regions_x' and 'ignore_regions_y' must be equally",
     ),
 ]
 
@@ -201,15 +201,15 @@ def test_ground_truth_may_repeat_a_track_number_and_predictions_may_not():
     content = content_2017()
     content["annolist"][1]["annorect"][1]["track_id"] = [4]
     columns_from_content(PATH, content, is_ground_truth=True)
-    with pytest.raises(ValueError, match="person 1: 'track_id' should occur once in a frame, found 4 twice"):
+    with pytest.raises(ValueError, match="person 1: 'track_id' must occur once in a frame, got 4 twice"):
         columns_from_content(PATH, content, is_ground_truth=False)
 
 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        (("images", 0, "is_labeled"), "frame 0: 'is_labeled' should be true or false, found nothing"),
-        (("images", 0, "ignore_regions_x"), "frame 0: 'ignore_regions_x' and 'ignore_regions_y' should be there"),
+        (("images", 0, "is_labeled"), "frame 0: 'is_labeled' must be true or false, got nothing"),
+        (("images", 0, "ignore_regions_x"), "frame 0: 'ignore_regions_x' and 'ignore_regions_y' must be there"),
     ],
 )
 def test_posetrack21_wants_more_of_the_ground_truth(keys, message):
@@ -225,7 +225,7 @@ def test_posetrack21_refuses_annotations_of_unlisted_images():
     content = content_2018()
     content["annotations"][0]["image_id"] = 77
     assert columns_from_content(PATH, content, is_ground_truth=True).num_people == 1
-    with pytest.raises(ValueError, match="annotation 9: 'image_id' should be one of the 2 ids in 'images', found 77"):
+    with pytest.raises(ValueError, match="annotation 9: 'image_id' must be one of the 2 ids in 'images', got 77"):
         columns21_from_content(PATH, content, is_ground_truth=True)
 
 
@@ -241,7 +241,7 @@ def test_files_of_15_joints_are_read():
 def test_broken_files_are_one_line(tmp_path):
     cases = {
         "cut.json": (b'{"a": [1, 2', "broken JSON at line 1"),
-        "deep.json": (b"[" * 100000, "broken JSON: lists within lists"),
+        "deep.json": (b"[" * 100000, "broken JSON: nested too deeply"),
         "long.json": (b"1" * 6000, "broken JSON: "),
         "binary.json": (b'"\xff"', "not a text file in UTF-8"),
         "cut.json.gz": (gzip.compress(b"[1, 2, 3]" * 100)[:-12], "broken gzip file"),

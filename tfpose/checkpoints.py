@@ -1,8 +1,8 @@
-"""Checkpoints: the whole state of a run in one file, visible only when it is complete.
+"""Checkpoints: the whole state of a training run in one file, which appears only when it is complete.
 
 A checkpoint is a NumPy `.npz` archive `WORKDIR/checkpoints/step_00012000.npz`: one array for each
 variable, named `model/...`, `optimizer/...`, `ema/...` or `loss_scale/...`, and `metadata` (JSON as
-bytes). The archive carries a checksum of each array, so a damaged file is noticed when it is read.
+bytes). The archive holds a checksum of each array, so reading detects a damaged file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BEST_WEIGHTS_NAME = "best.weights.h5"
 _FILE_PATTERN = re.compile(r"step_(\d+)\.npz")
 _TEMPORARY_PREFIX = ".incomplete_"
 _METADATA_NAME = "metadata"
-# Room for the structure of a weights file around its numbers, generously.
+# A generous estimate of what a weights file holds besides its numbers.
 _HDF5_BYTES = 2**16
 _HDF5_BYTES_PER_VARIABLE = 2**12
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -42,12 +42,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a checkpoint says besides the variables.
+    """Contents of a checkpoint besides the variables.
 
     Attributes:
-        step: Steps done.
-        best: {"metric": name, "value": value} when this step had the best evaluation until then.
-        pending: Scalars of the steps since the last log row, by name, so that the next row is whole.
+        step: Number of finished steps.
+        best: {"metric": name, "value": value} if this step had the best evaluation until then.
+        pending: Scalars of the steps since the last log row, by name, so that the next row is complete.
     """
 
     step: int
@@ -56,10 +56,10 @@ class Metadata:
 
 
 def write_checkpoint(workdir: Path, values: Mapping[str, np.ndarray], metadata: Metadata) -> Path:
-    """Writes a checkpoint so that it is either whole and visible, or not there.
+    """Writes a checkpoint whole or not at all.
 
     Raises:
-        OSError: The file cannot be written (disk full, say); earlier checkpoints are as they were.
+        OSError: The file cannot be written, because the disk is full for example; earlier checkpoints stay intact.
     """
     directory = Path(workdir) / DIRECTORY_NAME
     path = directory / f"step_{metadata.step:08d}.npz"
@@ -76,7 +76,7 @@ def write_weights(model: keras.Model, path: Path) -> None:
     """Writes the plain Keras weights of `model` to `path` (`*.weights.h5`), whole or not at all.
 
     Raises:
-        OSError: The file cannot be written; an earlier file of that name is as it was.
+        OSError: The file cannot be written; an earlier file of that name stays intact.
     """
     num_bytes = sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in model.variables)
     num_bytes += _HDF5_BYTES + _HDF5_BYTES_PER_VARIABLE * len(model.variables)
@@ -104,7 +104,7 @@ def read_metadata(path: Path) -> Metadata:
 
 
 def list_checkpoints(workdir: Path) -> list[Path]:
-    """The checkpoints of a run, by step."""
+    """Returns the checkpoints of a run, ordered by step."""
     directory = Path(workdir) / DIRECTORY_NAME
     if not directory.is_dir():
         return []
@@ -113,18 +113,18 @@ def list_checkpoints(workdir: Path) -> list[Path]:
 
 
 def parse_step(path: Path) -> int:
-    """The step in the name of a checkpoint."""
+    """Returns the step in the name of a checkpoint."""
     match = _FILE_PATTERN.fullmatch(Path(path).name)
     if match is None:
-        raise ValueError(f"{path}: expected a checkpoint called step_<number>.npz")
+        raise ValueError(f"{path}: the name of a checkpoint must be step_<number>.npz")
     return int(match[1])
 
 
 def read_latest_checkpoint(workdir: Path) -> tuple[Path, dict[str, np.ndarray], Metadata] | None:
-    """Reads the newest whole checkpoint of a run, warning of damaged ones; None for a fresh run.
+    """Reads the newest undamaged checkpoint of a run and warns of damaged ones; returns None for a fresh run.
 
     Raises:
-        ValueError: There are checkpoints and none of them is whole.
+        ValueError: There are checkpoints but all of them are damaged.
     """
     paths = list_checkpoints(workdir)
     for path in reversed(paths):
@@ -138,7 +138,7 @@ def read_latest_checkpoint(workdir: Path) -> tuple[Path, dict[str, np.ndarray], 
 
 
 def find_best_checkpoint(workdir: Path) -> tuple[Path, Metadata] | None:
-    """Finds the checkpoint with the best evaluation; None when there was no evaluation."""
+    """Finds the checkpoint with the best evaluation; returns None if there was no evaluation."""
     # A checkpoint is marked when it beats all before it, so the newest mark is the best.
     for path in reversed(list_checkpoints(workdir)):
         with contextlib.suppress(ValueError):
@@ -149,7 +149,7 @@ def find_best_checkpoint(workdir: Path) -> tuple[Path, Metadata] | None:
 
 
 def prune_checkpoints(workdir: Path, max_to_keep: int) -> None:
-    """Deletes all but the newest `max_to_keep` checkpoints and the best; and unfinished files."""
+    """Deletes all checkpoints but the newest `max_to_keep` and the best one, and deletes unfinished files."""
     best = find_best_checkpoint(workdir)
     kept = set(list_checkpoints(workdir)[-max_to_keep:]) | ({best[0]} if best else set())
     for path in list_checkpoints(workdir):
@@ -163,7 +163,7 @@ def prune_checkpoints(workdir: Path, max_to_keep: int) -> None:
 def read_values(
     strategy: tf.distribute.Strategy, variables: Mapping[str, keras.Variable | tf.Variable]
 ) -> dict[str, np.ndarray]:
-    """Copies variables to the host: of mirrored ones the first copy of this process."""
+    """Copies variables to the host; of a mirrored variable it copies the first replica of this process."""
     values = {}
     for name, variable in variables.items():
         raw = variable.value if isinstance(variable, keras.Variable) else variable
@@ -176,41 +176,41 @@ def assign_values(
     values: Mapping[str, np.ndarray],
     path: Path,
 ) -> None:
-    """Sets `variables` to the `values` read from `path`; nothing is set unless all of them fit.
+    """Sets `variables` to the `values` read from `path`, or none of them if a name or shape differs.
 
     Raises:
         ValueError: A name or shape differs; the message names the first such variable.
     """
     for name in [*variables, *(name for name in values if name not in variables)]:
-        expected = tuple(variables[name].shape) if name in variables else "no such variable"
+        expected = tuple(variables[name].shape) if name in variables else "absent"
         found = values[name].shape if name in values else "no such variable"
         if expected != found:
             raise ValueError(
-                f"{path}: the checkpoint is of another model or other settings; first difference at "
-                f"{name}: expected {expected}, found {found}"
+                f"{path}: {name} must be {expected}, got {found}; the checkpoint was written by a different model or "
+                "configuration"
             )
     for name, variable in variables.items():
         variable.assign(values[name])
 
 
 def load_for_inference(model: keras.Model, workdir: Path, which: str = "best") -> Path:
-    """Loads the weights that a run left into `model`: the averaged ones when it kept an average.
+    """Loads the weights of a training run into `model`; the averaged weights if the run kept an average.
 
     Args:
         model: A network of the architecture that was trained; changed in place.
-        workdir: The folder of the run.
-        which: "best" (highest evaluation) or "last" (newest whole checkpoint). Without any checkpoint,
-            the weights file that the run exported, `best.weights.h5` or `model.weights.h5`.
+        workdir: Folder of the run.
+        which: "best" (best evaluation) or "last" (newest undamaged checkpoint). Without a checkpoint the weights come
+            from the file that the run exported, `best.weights.h5` or `model.weights.h5`.
 
     Returns:
-        The file that the weights came from.
+        The file with the weights.
 
     Raises:
-        FileNotFoundError: The run left no such weights.
-        ValueError: `which` is unknown, the file is damaged, or it is of another model.
+        FileNotFoundError: The run has no such weights.
+        ValueError: `which` is unknown, the file is damaged, or a different model wrote it.
     """
     if which not in ("best", "last"):
-        raise ValueError(f"which must be 'best' or 'last'; found {which!r}")
+        raise ValueError(f"which must be 'best' or 'last', got {which!r}")
     if which == "best":
         best = find_best_checkpoint(workdir)
         found = best and (best[0], *read_checkpoint(best[0]))
@@ -230,7 +230,7 @@ def _load_exported_weights(model: keras.Model, workdir: Path, which: str) -> Pat
     if not path.is_file():
         raise FileNotFoundError(f"{workdir}: no {which} checkpoint and no {path.name}")
     if not h5py.is_hdf5(path):
-        raise ValueError(f"{path}: expected a Keras weights file, found something else")
+        raise ValueError(f"{path}: must be a Keras weights file, got something else")
     try:
         model.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
@@ -278,7 +278,7 @@ def _replace_when_complete(path: Path, what: str) -> Iterator[Path]:
 
 
 def _check_space(temporary: Path, num_bytes: int) -> None:
-    """Fails if the disk cannot take a file of that size: HDF5 crashes the process when it finds out itself."""
+    """Raises an error if the disk has no room for a file of that size, because HDF5 would crash the process."""
     if not hasattr(os, "posix_fallocate"):  # macOS
         return
     with open(temporary, "wb") as file:
@@ -287,7 +287,7 @@ def _check_space(temporary: Path, num_bytes: int) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
-    # Without this a power cut may undo the renaming although the contents are on disk.
+    # Without this a power failure can undo the renaming although the contents are on disk.
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

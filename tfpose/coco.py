@@ -1,7 +1,7 @@
-"""Files in the layout of COCO: person keypoint annotations, results and detections. NumPy only.
+"""Reads and writes files in the layout of COCO: person keypoint annotations, results and detections. NumPy only.
 
-The format is described at cocodataset.org/#format-data and #format-results. COCO counts boxes as
-(x, y, width, height) and calls a labelled but hidden joint visibility 1, a visible one 2.
+The format is described at cocodataset.org/#format-data and #format-results. Boxes in these files are
+(x, y, width, height). The visibility of a labeled but hidden joint is 1, that of a visible joint 2.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ class PersonAnnotations:
     The people of image i are rows `first_person[i]:first_person[i + 1]`.
 
     Attributes:
-        path: of the file.
-        skeleton: of the category with keypoints.
-        category_id: of that category.
-        image_ids: [I] int64.
-        file_names: I names, relative to the image folder.
-        image_sizes: [I, 2] int64 (height, width), 0 where the file does not say.
-        keypoints: [P, J, 2] float64 in image pixels, 0 where not labelled.
-        visibility: [P, J] int64: 0 not labelled, 1 hidden, 2 visible.
+        path: Path of the file.
+        skeleton: Skeleton of the category with keypoints.
+        category_id: Identity of that category.
+        image_ids: [I] int64 identities of the images.
+        file_names: I file names, relative to the image folder.
+        image_sizes: [I, 2] int64 (height, width), 0 where the file lacks it.
+        keypoints: [P, J, 2] float64 in image pixels, 0 where not labeled.
+        visibility: [P, J] int64: 0 not labeled, 1 hidden, 2 visible.
         boxes: [P, 4] float64 xyxy as in the file, not clipped.
-        areas: [P] float64, of the segmentation.
-        is_crowd: [P] bool.
-        annotation_ids: [P] int64.
+        areas: [P] float64 areas of the segmentations, in square pixels.
+        is_crowd: [P] bool, whether the annotation covers a crowd.
+        annotation_ids: [P] int64 identities of the annotations.
         segmentations: P texts: the JSON of the segmentation (polygons or run lengths), empty where there is none.
-        first_person: [I + 1] int64.
+        first_person: [I + 1] int64 row of the first person of each image, then P.
     """
 
     path: pathlib.Path
@@ -59,10 +59,12 @@ class PersonAnnotations:
 
     @property
     def num_images(self) -> int:
+        """The number of images, I."""
         return len(self.image_ids)
 
     @property
     def num_people(self) -> int:
+        """The number of people, P."""
         return len(self.annotation_ids)
 
 
@@ -71,18 +73,18 @@ def read_person_annotations(
     left_right_pairs: Iterable[Sequence[str]] | None = None,
     sigmas: Sequence[float] | None = None,
 ) -> PersonAnnotations:
-    """Reads a COCO keypoint annotation file with any one skeleton.
+    """Reads a COCO keypoint annotation file, with any skeleton.
 
-    Annotations of other categories are passed over; images without people stay.
+    It skips annotations of other categories and keeps images without people.
 
     Args:
-        path: of the JSON file.
-        left_right_pairs: pairs of joint names for skeletons whose names do not say the side.
-        sigmas: object-keypoint-similarity constants, one per joint.
+        path: Path of the JSON file.
+        left_right_pairs: Pairs (left, right) of joint names, for skeletons whose names do not tell the side.
+        sigmas: J constants of the object keypoint similarity.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: names the file, the entry, the field, what was expected and what was found.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file breaks a rule; the message names the file, the entry, the field, the rule and the value.
     """
     path = pathlib.Path(path)
     content = read_json(path)
@@ -122,18 +124,18 @@ def _keypoint_category(path: pathlib.Path, categories: list) -> Mapping:
     with_keypoints = [c for c in categories if c.get("keypoints")]
     if len(with_keypoints) != 1:
         raise ValueError(
-            f"{path}: 'categories' should have exactly one entry with 'keypoints' (joint names), "
-            f"found {len(with_keypoints)} among {len(categories)}"
+            f"{path}: 'categories' must have exactly one entry with 'keypoints' (joint names), "
+            f"got {len(with_keypoints)} among {len(categories)}"
         )
     if not isinstance(with_keypoints[0].get("id"), int):
-        raise ValueError(f"{path}: 'categories': 'id' should be a whole number, found {with_keypoints[0].get('id')!r}")
+        raise ValueError(f"{path}: 'categories': 'id' must be a whole number, got {with_keypoints[0].get('id')!r}")
     return with_keypoints[0]
 
 
 def _text(path: pathlib.Path, kind: str, entry: Mapping, field: str) -> str:
     value = entry.get(field)
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{path}: {kind} {entry.get('id')}: {field!r} should be text, found {value!r}")
+        raise ValueError(f"{path}: {kind} {entry.get('id')}: {field!r} must be text, got {value!r}")
     return value
 
 
@@ -141,12 +143,12 @@ def _image_sizes(path: pathlib.Path, images: list) -> np.ndarray:
     sizes = [(image.get("height", 0), image.get("width", 0)) for image in images]
     for image, size in zip(images, sizes, strict=True):
         if not all(isinstance(side, int) and side >= 0 for side in size):
-            raise ValueError(f"{path}: image {image['id']}: 'height' and 'width' should be whole numbers, found {size}")
+            raise ValueError(f"{path}: image {image['id']}: 'height' and 'width' must be whole numbers, got {size}")
     return np.array(sizes, np.int64).reshape(-1, 2)
 
 
 def _keypoint_array(path: pathlib.Path, people: list, skeleton: Skeleton) -> np.ndarray:
-    """[P, J, 3] (x, y, visibility); zeros for an annotation without `keypoints`."""
+    """Returns [P, J, 3] (x, y, visibility); zeros for an annotation without `keypoints`."""
     size = 3 * skeleton.num_joints
     rows = [person.get("keypoints", [0] * size) for person in people]
     expected = f"{size} numbers: x, y, visibility of {skeleton.num_joints} joints"
@@ -157,19 +159,19 @@ def _keypoint_array(path: pathlib.Path, people: list, skeleton: Skeleton) -> np.
         person = people[int(np.argmax(is_wrong))]
         found = sorted(set(person["keypoints"][2::3]) - {0, 1, 2})
         raise ValueError(
-            f"{path}: annotation {person['id']}: visibilities in 'keypoints' should be 0, 1 or 2, found {found}"
+            f"{path}: annotation {person['id']}: visibilities in 'keypoints' must be 0, 1 or 2, got {found}"
         )
     return keypoints
 
 
 def _box_array(path: pathlib.Path, kind: str, entries: list) -> np.ndarray:
-    """[N, 4] (x, y, width, height)"""
+    """Returns [N, 4] (x, y, width, height)."""
     rows = [entry.get("bbox") for entry in entries]
     return number_array(path, kind, entries, "bbox", rows, "4 numbers: x, y, width, height", 4)
 
 
 def _areas(path: pathlib.Path, people: list) -> np.ndarray:
-    """[P] as in the file; width times height of the box where it does not say."""
+    """Returns [P] areas as in the file; width times height of the box where the file has none."""
     areas = [[person.get("area", person["bbox"][2] * person["bbox"][3])] for person in people]
     return number_array(path, "annotation", people, "area", areas, "a number", 1)[:, 0]
 
@@ -180,7 +182,7 @@ def _segmentation(person: Mapping) -> str:
 
 
 def person_annotations_to_dict(annotations: PersonAnnotations) -> dict:
-    """A COCO keypoint file as a dictionary: what `read_person_annotations` reads, and pycocotools takes."""
+    """Returns the content of a COCO keypoint file, which `read_person_annotations` and pycocotools read."""
     boxes_xywh = box_math.xywh_from_xyxy(annotations.boxes).tolist()
     flat = np.concatenate([annotations.keypoints, annotations.visibility[..., None]], axis=-1)
     num_keypoints = (annotations.visibility > 0).sum(axis=1).tolist()
@@ -217,7 +219,7 @@ def _segmentation_entry(segmentation: str) -> dict:
 
 
 def category_from_skeleton(skeleton: Skeleton, category_id: int = 1) -> dict:
-    """An entry of `categories`; the reverse of `skeletons.skeleton_from_coco_category`."""
+    """Returns an entry of `categories`; the inverse of `skeletons.skeleton_from_coco_category`."""
     return {
         "id": category_id,
         "name": "person",
@@ -237,18 +239,22 @@ def build_person_annotations(
     visibility: np.ndarray,
     **columns: Any,
 ) -> PersonAnnotations:
-    """Collects arrays into annotations: ground truth for COCO's evaluation from any source.
+    """Builds annotations from arrays: ground truth for COCO's evaluation from any source.
 
     Args:
-        skeleton: of the keypoints.
-        image_ids: [I].
-        file_names: I names.
-        image_sizes: [I, 2] (height, width).
-        image_of_person: [P] position of the image in `image_ids`, not decreasing.
-        keypoints: [P, J, 2] in image pixels.
-        visibility: [P, J].
-        **columns: any of `boxes` [P, 4] (extent of the joints if absent), `areas` [P] (of the boxes), `is_crowd`
-            [P] (nobody), `annotation_ids` [P] (counted from 1), `segmentations` (none).
+        skeleton: Skeleton of the keypoints.
+        image_ids: [I] identities of the images.
+        file_names: I file names.
+        image_sizes: [I, 2] (height, width) of the images.
+        image_of_person: [P] position of each person's image in `image_ids`, not decreasing.
+        keypoints: [P, J, 2] keypoints in image pixels.
+        visibility: [P, J] visibility of the joints: 0 not labeled, 1 hidden, 2 visible.
+        **columns: Any of `boxes` [P, 4] (default: the extent of the joints), `areas` [P] (default: those of the boxes),
+            `is_crowd` [P] (default: nobody), `annotation_ids` [P] (default: counted from 1) and `segmentations`
+            (default: none).
+
+    Raises:
+        ValueError: The people are not sorted by image.
     """
     num_people = len(keypoints)
     image_of_person = np.asarray(image_of_person, np.int64)
@@ -260,7 +266,7 @@ def build_person_annotations(
     defaults = {
         "areas": box_math.areas(np.asarray(boxes)),
         "is_crowd": np.zeros(num_people, bool),
-        # COCO's evaluation takes the id 0 for "not matched".
+        # COCO's evaluation reads the id 0 as "not matched".
         "annotation_ids": np.arange(1, num_people + 1),
         "segmentations": [""] * num_people,
     }
@@ -286,17 +292,17 @@ def keypoint_results(
     scores: np.ndarray,
     category_id: int = 1,
 ) -> list[dict]:
-    """Predicted people as COCO results, as pycocotools' `loadRes` takes them.
+    """Returns predicted people as COCO results, which pycocotools' `loadRes` reads.
 
     Args:
-        image_ids: [P] ids of the images they are in.
-        keypoints: [P, J, 2] in image pixels.
-        joint_scores: [P, J]; COCO's evaluation does not use them.
-        scores: [P].
-        category_id: of people.
+        image_ids: [P] identities of the people's images.
+        keypoints: [P, J, 2] keypoints in image pixels.
+        joint_scores: [P, J] scores of the joints; COCO's evaluation ignores them.
+        scores: [P] scores of the people.
+        category_id: Identity of the category of people.
     """
-    flat = np.concatenate([keypoints, np.asarray(joint_scores)[..., None]], axis=-1)
-    flat = flat.astype(np.float64).reshape(len(flat), 3 * flat.shape[1]).tolist()
+    triples = np.concatenate([keypoints, np.asarray(joint_scores)[..., None]], axis=-1)
+    flat = triples.astype(np.float64).reshape(len(triples), 3 * triples.shape[1]).tolist()
     rows = zip(np.asarray(image_ids).tolist(), flat, np.asarray(scores).tolist(), strict=True)
     return [
         {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": score}
@@ -305,7 +311,7 @@ def keypoint_results(
 
 
 def write_keypoint_results(path: str | pathlib.Path, *args: Any, **kwargs: Any) -> None:
-    """Writes `keypoint_results(*args, **kwargs)` to a file."""
+    """Writes the result of `keypoint_results(*args, **kwargs)` to a file."""
     write_json(path, keypoint_results(*args, **kwargs))
 
 
@@ -314,9 +320,9 @@ class Detections:
     """Detected boxes, in the order of the file.
 
     Attributes:
-        image_ids: [N] int64.
+        image_ids: [N] int64 identities of the images.
         boxes: [N, 4] float64 xyxy in image pixels, not clipped.
-        scores: [N] float64.
+        scores: [N] float64 scores of the boxes.
     """
 
     image_ids: np.ndarray
@@ -325,28 +331,28 @@ class Detections:
 
 
 def read_detections(path: str | pathlib.Path, category_id: int = 1) -> Detections:
-    """Reads detector boxes: a COCO results file, which is also how those for PoseTrack are published.
+    """Reads the boxes of a detector from a COCO results file, the format of PoseTrack's published detections too.
 
     Args:
-        path: of a JSON list of {image_id, category_id, bbox, score}.
-        category_id: of people; boxes of other categories are passed over.
+        path: Path of a JSON list of {image_id, category_id, bbox, score}.
+        category_id: Identity of the category of people; boxes of other categories are skipped.
 
     Raises:
-        ValueError: names the file, the entry, the field, what was expected and what was found.
+        ValueError: The file breaks a rule; the message names the file, the entry, the field, the rule and the value.
     """
     path = pathlib.Path(path)
     content = read_json(path)
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise ValueError(
-            f"{path}: should be a list of detections with image_id, category_id, bbox and score, "
-            f"found a {type(content).__name__}"
+            f"{path}: must be a list of detections with image_id, category_id, bbox and score, "
+            f"got a {type(content).__name__}"
         )
     entries = [entry for entry in content if entry.get("category_id", category_id) == category_id]
     for position, entry in enumerate(entries):
         if not isinstance(entry.get("image_id"), int) or not is_number(entry.get("score")):
             raise ValueError(
-                f"{path}: detection {position}: should have a whole number 'image_id' and a number "
-                f"'score', found {entry.get('image_id')!r} and {entry.get('score')!r}"
+                f"{path}: detection {position}: must have a whole number 'image_id' and a number "
+                f"'score', got {entry.get('image_id')!r} and {entry.get('score')!r}"
             )
     boxes_xywh = _box_array(path, "detection", entries)
     return Detections(
@@ -357,19 +363,19 @@ def read_detections(path: str | pathlib.Path, category_id: int = 1) -> Detection
 
 
 def detection_results(image_ids: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> list[dict]:
-    """Boxes as COCO results, as pycocotools' `loadRes` takes them; arguments as of `write_detections`."""
+    """Returns boxes as COCO results, which pycocotools' `loadRes` reads; for the arguments see `write_detections`."""
     boxes_xywh = box_math.xywh_from_xyxy(boxes).tolist()
     columns = zip(np.asarray(image_ids).tolist(), boxes_xywh, np.asarray(scores).tolist(), strict=True)
     return [{"image_id": i, "category_id": 1, "bbox": box, "score": score} for i, box, score in columns]
 
 
 def write_detections(path: str | pathlib.Path, image_ids: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> None:
-    """Writes a COCO results file of people's boxes; `read_detections` gives float32 boxes back to the bit.
+    """Writes a COCO results file of people's boxes; `read_detections` returns float32 boxes unchanged.
 
     Args:
-        path: of the file, written whole or not at all.
-        image_ids: [N].
-        boxes: [N, 4] xyxy in image pixels.
-        scores: [N].
+        path: Path of the file, which is written whole or not at all.
+        image_ids: [N] identities of the images.
+        boxes: [N, 4] xyxy boxes in image pixels.
+        scores: [N] scores of the boxes.
     """
     write_json(path, detection_results(image_ids, boxes, scores))

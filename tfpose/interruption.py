@@ -1,40 +1,43 @@
-"""Stopping a run politely: SIGTERM and Ctrl-C are noted, and the loop stops after the step."""
+"""Stops a run after the current step when SIGTERM or Ctrl-C arrives."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import Any
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 
 class TrainingInterrupted(SystemExit):
-    """A run stopped by a signal after it saved its state; the exit code is 128 + the signal's number.
+    """Ends a run that a signal stopped, after the run saved its state.
 
-    That is 143 for SIGTERM and 130 for Ctrl-C.
+    The exit code is 128 + the signal's number: 143 for SIGTERM, 130 for Ctrl-C.
     """
 
 
 class SignalWatch:
-    """Notes SIGTERM and SIGINT inside a `with` block instead of dying of them.
+    """Records SIGTERM and SIGINT inside a `with` block, instead of letting them end the process.
 
-    A second signal acts as it did before the block, so that a run which hangs can be ended. Outside
-    the main thread, where Python allows no handlers, nothing is watched.
+    A second signal acts as it did before the block, so that a user can end a run that hangs. Outside
+    the main thread, where Python allows no handlers, signals are not recorded.
     """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, _Handler] = {}
 
     @property
     def stop_requested(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal arrived."""
         return self.signal_number is not None
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number; where another worker got the signal, that of SIGTERM."""
+        """128 + the signal's number; that of SIGTERM where another worker received the signal."""
         return 128 + (signal.SIGTERM if self.signal_number is None else self.signal_number)
 
     def __enter__(self) -> SignalWatch:

@@ -1,4 +1,4 @@
-"""JSON files: readers that say where and how a file is wrong, writers that never leave half a file."""
+"""Reads JSON files, with errors that name the place of a mistake, and writes them whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MOST_BYTES = 1 << 28
 
 
 def read_json(path: str | pathlib.Path) -> Any:
-    """The content of a JSON file, which may be compressed (`.gz`).
+    """Returns the content of a JSON file, which may be compressed (`.gz`).
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not JSON in UTF-8; names the file, line and column.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not JSON in UTF-8; the message names the file, line and column.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -32,7 +32,7 @@ def read_json(path: str | pathlib.Path) -> Any:
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
     except RecursionError as error:
-        raise ValueError(f"{path}: broken JSON: lists within lists without end") from error
+        raise ValueError(f"{path}: broken JSON: nested too deeply") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text file in UTF-8 (byte {error.start})") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -53,7 +53,11 @@ def _content(path: pathlib.Path) -> bytes:
 
 
 def write_json(path: str | pathlib.Path, content: Any, indent: int | None = None) -> None:
-    """Writes a JSON file whole or not at all; not-a-number and infinity are errors."""
+    """Writes a JSON file whole or not at all.
+
+    Raises:
+        ValueError: The content holds NaN or infinity.
+    """
     path = pathlib.Path(path)
     text = json.dumps(content, allow_nan=False, indent=indent)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,12 +65,12 @@ def write_json(path: str | pathlib.Path, content: Any, indent: int | None = None
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text file in UTF-8 whole or not at all, its lines ended alike on every system."""
+    """Writes a text file in UTF-8 whole or not at all, with the same line ends on every system."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        # mkstemp makes files that only their owner may read.
+        # mkstemp makes files that only their owner can read.
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
@@ -81,71 +85,72 @@ def _umask() -> int:
 
 
 def object_list(path: pathlib.Path, content: Any, field: str) -> list[dict]:
-    """The field of a JSON object that should be a list of objects.
+    """Returns the field of a JSON object that must be a list of objects.
 
     Raises:
-        ValueError: if it is absent or anything else.
+        ValueError: The field is absent or not a list of objects.
     """
     entries = content.get(field) if isinstance(content, dict) else None
     if not isinstance(entries, list):
         found = f"a file that holds a {type(content).__name__}" if not isinstance(content, dict) else repr(entries)
-        raise ValueError(f"{path}: {field!r} should be a list of objects, found {found[:60]}")
+        raise ValueError(f"{path}: {field!r} must be a list of objects, got {found[:60]}")
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            raise ValueError(f"{path}: {field!r}: entry {position} should be an object, found {entry!r}")
+            raise ValueError(f"{path}: {field!r}: entry {position} must be an object, got {entry!r}")
     return entries
 
 
 def distinct_ids(path: pathlib.Path, kind: str, entries: Sequence) -> np.ndarray:
-    """[N] int64: the field `id` of each entry.
+    """Returns [N] int64: the field `id` of each entry.
 
     Args:
-        path: of the file, for messages.
-        kind: what the entries are, for messages.
-        entries: objects of a JSON file.
+        path: Path of the file, for messages.
+        kind: What an entry is, for messages.
+        entries: Objects of a JSON file.
 
     Raises:
-        ValueError: if an id is not a whole number or occurs twice.
+        ValueError: An id is not a whole number or occurs twice.
     """
     ids = [entry.get("id") for entry in entries]
     for position, value in enumerate(ids):
         if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 1 << 62:
             raise ValueError(
-                f"{path}: {kind} number {position} in the list: 'id' should be a whole number, found {value!r:.60}"
+                f"{path}: {kind} number {position} in the list: 'id' must be a whole number, got {value!r:.60}"
             )
-    if len(set(ids)) != len(ids):
-        seen: set[int] = set()
-        repeated = next(value for value in ids if value in seen or seen.add(value))
-        raise ValueError(f"{path}: {kind} ids should be distinct, found {repeated} twice")
+    seen: set[int] = set()
+    for value in ids if len(set(ids)) != len(ids) else ():
+        if value in seen:
+            raise ValueError(f"{path}: {kind} ids must be distinct, got {value} twice")
+        seen.add(value)
     return np.array(ids, np.int64)
 
 
 def is_id(value: Any) -> bool:
-    """Whether a JSON value is a whole number that 64 bits hold."""
+    """Returns whether a JSON value is a whole number that fits into 64 bits."""
     return isinstance(value, int) and -(1 << 63) <= value < 1 << 63
 
 
 def number_array(
     path: pathlib.Path, kind: str, entries: Sequence, field: str, rows: Sequence, expected: str, size: int
 ) -> np.ndarray:
-    """[N, size] finite float64 numbers.
+    """Returns [N, size] finite float64 numbers.
 
     Args:
-        path: of the file, for messages.
-        kind: what the entries are, for messages.
-        entries: objects of a JSON file; their `id` is for messages.
-        field: of the entries that the rows come from.
-        rows: a list of `size` numbers for each entry.
-        expected: what a row should be, in words.
-        size: numbers in each row.
+        path: Path of the file, for messages.
+        kind: What an entry is, for messages.
+        entries: Objects of a JSON file; messages name their `id`.
+        field: Field of the entries that holds the rows.
+        rows: A list of `size` numbers for each entry.
+        expected: What a row must be, in words.
+        size: Number of numbers in each row.
 
     Raises:
-        ValueError: naming the first entry whose row is anything else.
+        ValueError: A row is not such a list; the message names the first such entry.
     """
     for entry, row in zip(entries, rows, strict=True):
         if not isinstance(row, list) or len(row) != size:
             found = f"{len(row)}" if isinstance(row, list) else repr(row)
-            raise ValueError(f"{path}: {kind} {entry.get('id', '')!r}: {field!r} should be {expected}, found {found}")
+            raise ValueError(f"{path}: {kind} {entry.get('id', '')!r}: {field!r} must be {expected}, got {found}")
     try:
         array = np.array(rows, np.float64).reshape(-1, size)
         is_wrong = ~np.isfinite(array).all(axis=1)
@@ -154,24 +159,24 @@ def number_array(
     if is_wrong.any():
         wrong = int(np.argmax(is_wrong))
         raise ValueError(
-            f"{path}: {kind} {entries[wrong].get('id', '')!r}: {field!r} should be {expected}, found {rows[wrong]}"
+            f"{path}: {kind} {entries[wrong].get('id', '')!r}: {field!r} must be {expected}, got {rows[wrong]}"
         )
     return array
 
 
 def is_number(value: Any) -> bool:
-    """Whether a JSON value is a finite number of reasonable size."""
+    """Returns whether a JSON value is a finite number of reasonable size."""
     return isinstance(value, (int, float)) and -1e30 < value < 1e30
 
 
 def sort_by_image(path: pathlib.Path, annotations: Sequence, image_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorts annotations by the place of their image in the list of images, else by their place in the file.
+    """Sorts annotations by the position of their image in the list of images, then by their position in the file.
 
     Returns:
-        [A] the order, and [I + 1]: after sorting, those of image i are `first[i]:first[i + 1]`.
+        [A] the order, and `first` [I + 1]: after sorting, the annotations of image i are `first[i]:first[i + 1]`.
 
     Raises:
-        ValueError: naming an annotation whose `image_id` is not listed.
+        ValueError: An `image_id` is not listed; the message names the annotation.
     """
     position = {int(image_id): index for index, image_id in enumerate(image_ids)}
     image_of_person = np.empty(len(annotations), np.int64)
@@ -180,8 +185,8 @@ def sort_by_image(path: pathlib.Path, annotations: Sequence, image_ids: np.ndarr
         image = position.get(image_id) if isinstance(image_id, int) else None
         if image is None:
             raise ValueError(
-                f"{path}: annotation {annotation.get('id', '')!r}: 'image_id' should be one of the "
-                f"{len(image_ids)} ids in 'images', found {image_id!r}"
+                f"{path}: annotation {annotation.get('id', '')!r}: 'image_id' must be one of the "
+                f"{len(image_ids)} ids in 'images', got {image_id!r}"
             )
         image_of_person[index] = image
     counts = np.bincount(image_of_person, minlength=len(image_ids))
@@ -190,15 +195,15 @@ def sort_by_image(path: pathlib.Path, annotations: Sequence, image_ids: np.ndarr
 
 
 def number_or_nan(value: Any) -> float:
-    """A JSON value as a number; NaN for anything else."""
+    """Returns a JSON value as a number; NaN for anything else."""
     return float(value) if is_number(value) else np.nan
 
 
 def null_for_nan(values: np.ndarray) -> list:
-    """[N] numbers as a JSON list, in which NaN has no other place than null."""
+    """Returns numbers [N] as a JSON list, with null for NaN."""
     return [None if value != value else value for value in values.tolist()]
 
 
 def optional_entry(field: str, value: Any, is_there: bool) -> dict:
-    """A dictionary with one entry, or none."""
+    """Returns a dictionary with one entry where `is_there`, and an empty one elsewhere."""
     return {field: value} if is_there else {}

@@ -1,6 +1,6 @@
 """Object keypoint similarity (OKS): how alike two poses are.
 
-NumPy; also takes tensors, with `keras.ops` as `xp`, whichever they belong to.
+NumPy; also takes tensors, with `keras.ops` as `xp`.
 """
 
 from __future__ import annotations
@@ -19,23 +19,22 @@ def object_keypoint_similarity(
     is_counted: Any | None = None,
     xp: Any = np,
 ) -> Any:
-    """Similarity of every pose of one set to every pose of another, in [0, 1].
+    """Returns the similarity of every pose of one set to every pose of another set, in [0, 1].
 
-    The mean over joints of exp(-d^2 / (2 s^2 k^2)) with k = 2 sigma, from the COCO keypoint
-    evaluation (cocodataset.org/#keypoints-eval), with the mean of the two people's areas as s^2.
+    It is the mean over joints of exp(-d^2 / (2 s^2 k^2)) with k = 2 sigma, from the COCO keypoint evaluation
+    (cocodataset.org/#keypoints-eval), with the mean of the two people's areas as s^2.
 
     Args:
-        keypoints_a: [A, J, 2] in image pixels.
-        keypoints_b: [B, J, 2] in image pixels.
-        areas_a: [A] in square pixels.
-        areas_b: [B] in square pixels.
+        keypoints_a: [A, J, 2] keypoints in image pixels.
+        keypoints_b: [B, J, 2] keypoints in image pixels.
+        areas_a: [A] areas of the people in square pixels.
+        areas_b: [B] areas of the people in square pixels.
         sigmas: [J] constants of the skeleton (`Skeleton.sigmas`).
-        is_counted: broadcasts to [A, B, J]: the joints that the mean is taken over; None counts
-            all.
-        xp: the functions for the arrays' kind.
+        is_counted: Bool, broadcasts to [A, B, J]: which joints the mean includes; None includes all.
+        xp: Module of functions for the arrays, `numpy` or `keras.ops`.
 
     Returns:
-        [A, B]; 0 where no joint is counted.
+        [A, B] similarities; 0 where no joint is counted.
 
     Example:
         >>> pose = np.zeros((1, 17, 2))

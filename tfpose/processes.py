@@ -1,4 +1,4 @@
-"""Work in several processes: how many, whether copies of this one work, and what Ctrl-C does to them."""
+"""Runs work in several processes, which are copies of this one, and ends them on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,15 +22,19 @@ _MOST_ITEMS = (1 << 16) // _NUMBER.size
 
 
 def num_cores() -> int:
-    """Cores that this process may run on."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_num_processes(wanted: int | None, most_useful: int) -> int:
-    """As many as wanted (None: as there are cores), as far as they are of use and copies of this process work.
+    """Returns how many processes to start: at most as many as are useful, and 1 where this process cannot be copied.
+
+    Args:
+        wanted: Number of processes that the user asked for; None asks for one per core.
+        most_useful: Number of processes beyond which more would not help.
 
     Raises:
-        ValueError: wanted is not positive.
+        ValueError: `wanted` is not positive.
     """
     if wanted is not None and wanted < 1:
         raise ValueError(f"num_processes must be at least 1, got {wanted}")
@@ -38,25 +42,25 @@ def choose_num_processes(wanted: int | None, most_useful: int) -> int:
 
 
 def may_fork() -> bool:
-    """Whether a copy of this process works: other threads' locks would stay locked in it."""
+    """Returns whether a copy of this process works. With other threads, their locks would stay locked in the copy."""
     is_alone = "tensorflow" not in sys.modules and threading.active_count() == 1
     return is_alone and hasattr(os, "fork")
 
 
 def map_forked(function: Callable[[Item], Result], items: Sequence[Item], num_processes: int) -> Iterator[Result]:
-    """Applies a function to each item in copies of this process, in order; in this one where one is enough.
+    """Applies a function to each item in copies of this process, and yields the results in the order of the items.
 
-    Not with `concurrent.futures`, which Ctrl-C can leave waiting for ever for the rest of a result. Here the copies
-    are born deaf to Ctrl-C, and end when this process, or whoever goes through the results, does not go on.
+    It does not use `concurrent.futures`, which Ctrl-C can leave waiting forever for the rest of a result. The copies
+    ignore Ctrl-C, and end when this process ends or the results are no longer consumed.
 
     Args:
-        function: of an item; results and errors must be picklable.
-        items: up to 2^14.
-        num_processes: 1 makes no copy; for more `may_fork` must hold.
+        function: Function of an item; its results and errors must be picklable.
+        items: At most 2^14 items.
+        num_processes: Number of copies; 1 makes no copy but works in this process. More require `may_fork()`.
 
     Raises:
-        OSError: a process was stopped from outside.
-        Exception: the first error of the function, in the order of the items.
+        OSError: A copy was stopped from outside.
+        Exception: The first error of the function, in the order of the items.
     """
     if num_processes == 1:
         yield from map(function, items)
@@ -77,7 +81,7 @@ def map_forked(function: Callable[[Item], Result], items: Sequence[Item], num_pr
 
 
 def _queue_positions(count: int) -> int:
-    """A pipe that holds the numbers below `count`, each of which one of its readers gets."""
+    """Makes a pipe that holds the numbers below `count`; each number goes to one of its readers."""
     if count > _MOST_ITEMS:
         raise ValueError(f"items must be at most {_MOST_ITEMS}, got {count}")
     reader, writer = os.pipe()
@@ -88,13 +92,18 @@ def _queue_positions(count: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class _Worker:
-    """A copy of this process, and the end of the pipe that its results come out of."""
+    """A copy of this process.
+
+    Attributes:
+        process_id: Identity of the process.
+        results: End of the pipe from which its results are read.
+    """
 
     process_id: int
     results: Connection
 
     def stop(self) -> None:
-        """Ends the process, which may have ended by itself, and closes the pipe."""
+        """Ends the process, which may already have ended, and closes the pipe."""
         os.kill(self.process_id, signal.SIGTERM)
         self.results.close()
         os.waitpid(self.process_id, 0)
@@ -111,20 +120,21 @@ def _start_worker(
         writer.close()
         return _Worker(process_id, reader)
     try:
-        # Nobody but the first process may hold this end of a pipe, so that writing fails when that one is no more.
+        # Only the first process may hold this end of a pipe, so that writing fails once that process has ended.
         for pipe in (reader, *(other.results for other in others)):
             pipe.close()
-        # An exception rather than sudden death: functions remove their temporary files on the way out.
+        # An exception rather than a sudden end, so that functions can remove their temporary files.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         _work(function, items, tasks, writer)
     finally:
-        # Nothing of what the first process does at its end, such as writing what is in its buffers.
+        # The copy must not do what the first process does at its end, such as writing the contents of its buffers.
         os._exit(0)
 
 
 def _work(function: Callable[[Item], Any], items: Sequence[Item], tasks: int, results: Connection) -> None:
     while number := os.read(tasks, _NUMBER.size):
         (position,) = _NUMBER.unpack(number)
+        outcome: tuple[int, Any, Exception | None]
         try:
             outcome = position, function(items[position]), None
         except Exception as error:
@@ -141,10 +151,11 @@ def _results_in_order(workers: Sequence[_Worker], count: int) -> Iterator[Any]:
         while position not in waiting:
             if not pipes:
                 raise OSError("a working process was stopped from outside, perhaps for lack of memory")
-            for pipe in wait(pipes):
+            ready = wait(pipes)
+            for pipe in [pipe for pipe in pipes if pipe in ready]:
                 try:
-                    found, *outcome = pipe.recv()
-                    waiting[found] = tuple(outcome)
+                    found, result, error = pipe.recv()
+                    waiting[found] = result, error
                 except (EOFError, OSError):
                     pipes.remove(pipe)
         result, error = waiting.pop(position)
@@ -154,5 +165,5 @@ def _results_in_order(workers: Sequence[_Worker], count: int) -> Iterator[Any]:
 
 
 def end_quietly_on_interrupt() -> None:
-    """For processes of a pool: Ctrl-C goes to them too, and only the first process should say something about it."""
+    """Makes a process of a pool end silently on Ctrl-C, about which only the first process reports."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(1))

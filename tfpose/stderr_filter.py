@@ -1,4 +1,4 @@
-"""Keeps back what TensorFlow and OpenCV write to stderr at every use, so that a program's own lines are seen."""
+"""Removes the lines that TensorFlow and OpenCV always write to stderr, so that a program's own lines are seen."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-# Written by the C++ side, whatever the log level: hints on CPU instructions, that there is no GPU, and that a codec is
-# not in a list of OpenCV's.
+# C++ code writes these lines at every log level: hints on CPU instructions, and messages that there is no GPU and that
+# a codec is missing in a list of OpenCV.
 _EXPECTED_LINES = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|To enable the following instructions:"
     rb"|[IWE]\d{4} .*\b(port|cudart_stub|cuda_platform|cpu_feature_guard|util)\.cc:\d+\]"
@@ -20,7 +20,7 @@ _EXPECTED_LINES = re.compile(
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Within, what libraries write to stderr is held back; at the end all but the expected lines are passed on."""
+    """Holds back what is written to stderr inside the `with` block, then writes all but the expected lines."""
     sys.stderr.flush()
     with contextlib.ExitStack() as stack:
         held = stack.enter_context(tempfile.TemporaryFile())

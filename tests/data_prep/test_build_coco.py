@@ -114,7 +114,7 @@ def test_a_person_in_an_unknown_image_is_named(tmp_path):
     def add_person(content):
         content["annotations"].append(coco_person(99, 555))
 
-    with pytest.raises(ValueError, match="annotation 99: 'image_id' should be one of the 5 ids in 'images', found 555"):
+    with pytest.raises(ValueError, match="annotation 99: 'image_id' must be one of the 5 ids in 'images', got 555"):
         read_source(write_coco(tmp_path / "source", change=add_person))
 
 

@@ -29,14 +29,14 @@ SYNTHETIC = (
 )
 REAL = ("pt18_real_animated", "pt18_real_single")
 ERRORS = {
-    "duplicate_track_id": r"pred/000100_mpii\.json: frame 2 \(.*\): person 1: 'track_id' .* found 0 twice$",
-    "frame_count_mismatch": r"pred/000100_mpii\.json: should have 8 frames as the ground truth, found 7$",
-    "gt_without_head_box": r"gt/000100_mpii_test\.json: frame 0 \(.*\): person 0: should have a head box .* none$",
-    "ignore_region_of_two_points": r"gt/000100_mpii\.json: frame 0 \(.*\): ignore regions .* 3 corners, found 2$",
+    "duplicate_track_id": r"pred/000100_mpii\.json: frame 2 \(.*\): person 1: 'track_id' .* got 0 twice$",
+    "frame_count_mismatch": r"pred/000100_mpii\.json: must have 8 frames as the ground truth, got 7$",
+    "gt_without_head_box": r"gt/000100_mpii_test\.json: frame 0 \(.*\): person 0: must have a head box .* none$",
+    "ignore_region_of_two_points": r"gt/000100_mpii\.json: frame 0 \(.*\): ignore regions .* 3 corners, got 2$",
     "missing_prediction_file": r"pred/000107_mpii\.json: prediction file not found; expected one",
-    "prediction_without_track_id": r"pred/000100_mpii\.json: frame 0 \(.*\): person 0: 'track_id' .* found nothing$",
-    "track_id_too_large": r"pred/000100_mpii\.json: frame 2 \(.*\): person 0: 'track_id' .* below 10000, found 10000$",
-    "unknown_keypoint_name": r"pred/000100_mpii_test\.json: 'categories': 'keypoints' .* head_bottom, found \['neck'\]",
+    "prediction_without_track_id": r"pred/000100_mpii\.json: frame 0 \(.*\): person 0: 'track_id' .* got nothing$",
+    "track_id_too_large": r"pred/000100_mpii\.json: frame 2 \(.*\): person 0: 'track_id' .* below 10000, got 10000$",
+    "unknown_keypoint_name": r"pred/000100_mpii_test\.json: 'categories': 'keypoints' .* head_bottom, got \['neck'\]",
 }
 ALL_METRICS = ("ap", "mot", "hota")
 few_examples = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -414,7 +414,7 @@ def test_posetrack21_refuses_other_images_and_2017_files(poseval_dir, tmp_path):
     content = json.loads(text)
     content["images"][1]["id"] += 5000
     path.write_text(json.dumps(content | {"annotations": []}))
-    with pytest.raises(ValueError, match=r"frame 1: image 'id' should be that of the ground truth"):
+    with pytest.raises(ValueError, match=r"frame 1: image 'id' must be that of the ground truth"):
         evaluate_posetrack(*folders, PoseTrackOptions(("hota",)))
     case = poseval_dir / "pt17_basic"
     with pytest.raises(ValueError, match="need files of the 2018 or 2021 format"):
@@ -448,7 +448,7 @@ def test_sequences_without_evaluated_frames_vanish(poseval_dir, tmp_path):
 def test_folders_that_are_not_there_or_empty_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="the folder of the ground truth is not there"):
         evaluate_posetrack(tmp_path / "no", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"should hold the ground truth, one \*.json file per sequence"):
+    with pytest.raises(FileNotFoundError, match=r"must hold the ground truth, one \*.json file per sequence"):
         evaluate_posetrack(tmp_path, tmp_path)
 
 

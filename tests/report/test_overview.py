@@ -271,7 +271,7 @@ def test_pictures_elsewhere_or_missing_are_refused(evaluations, tmp_path):
     with pytest.raises(FileNotFoundError, match="best_0_truth.webp: file not found; the evaluation's"):
         write_one(tmp_path, evaluation)
     outside = dataclasses.replace(evaluation, gallery=[dataclasses.replace(frame, truth="../secret.webp")])
-    with pytest.raises(ValueError, match="expected a file below"):
+    with pytest.raises(ValueError, match="must be a file below"):
         write_one(tmp_path, outside)
     assert not (tmp_path / "page.html").exists()
 
@@ -279,10 +279,10 @@ def test_pictures_elsewhere_or_missing_are_refused(evaluations, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format_version": 99}, "'format_version' should be 1, found 99"),
+        ({"format_version": 99}, "'format_version' must be 1, got 99"),
         ({"matches": [{"name": "x"}]}, "there is no 'frames'"),
-        ({"gallery": [{"surplus": 1}]}, "found something else"),
-        ({"posetrack": 5}, "found something else"),
+        ({"gallery": [{"surplus": 1}]}, "got something else"),
+        ({"posetrack": 5}, "got something else"),
     ],
 )
 def test_another_file_is_refused_with_one_line(evaluations, tmp_path, change, words):
@@ -301,7 +301,7 @@ def test_training_tables_are_read_with_half_rows_and_thinned(tmp_path):
     assert np.isnan(tables.training["note"]).all()
     assert tables.evaluation == {}
     (tmp_path / "train.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="expected a column 'step', found a, b"):
+    with pytest.raises(ValueError, match="must have a column 'step', got a, b"):
         read_training_tables(tmp_path)
     with pytest.raises(FileNotFoundError, match="expected the table of a training run"):
         read_training_tables(tmp_path / "none")

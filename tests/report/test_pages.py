@@ -291,14 +291,14 @@ def test_sections_can_be_put_together(tmp_path):
 
 @pytest.mark.parametrize("ids", [("a", "a"), ("main",), ("Not lower",), ("",)])
 def test_section_ids_that_would_clash_are_refused(ids, tmp_path):
-    with pytest.raises(ValueError, match="each section id of a page should match .* be its only one, got"):
+    with pytest.raises(ValueError, match="each section id of a page must match .* be its only one, got"):
         write_page(tmp_path / "p.html", "Page", [Section(name, "x") for name in ids], {})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_folder_gives_one_clear_line(report, tmp_path):
     path = tmp_path / "absent" / "page.html"
-    with pytest.raises(FileNotFoundError, match="expected an existing folder to write the page in") as caught:
+    with pytest.raises(FileNotFoundError, match="the folder of the page must exist, got none") as caught:
         write_report(path, report, title="x", provenance={})
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     assert not path.parent.exists()

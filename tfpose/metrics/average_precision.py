@@ -1,4 +1,4 @@
-"""Average precision of joints, as PoseTrack counts it. NumPy only."""
+"""Average precision (AP) of joints, as PoseTrack counts it. NumPy only."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ TieRule = Literal["stable", "best", "worst"]
 
 @dataclasses.dataclass(frozen=True)
 class JointSamples:
-    """The predicted joints of some frames, to be put together over sequences and ranked at the end.
+    """The predicted joints of some frames, which are joined over sequences and ranked at the end.
 
     Attributes:
-        scores: [P, J] float64; NaN ranks before everything.
-        is_joint: [P, J] bool, which of them are there.
-        is_correct: [P, J] bool, only where there is a joint.
-        num_true: [J] true joints.
+        scores: [P, J] float64 scores; NaN ranks first.
+        is_joint: [P, J] bool, whether the joint is there.
+        is_correct: [P, J] bool, whether the joint is there and correct.
+        num_true: [J] number of true joints.
     """
 
     scores: np.ndarray
@@ -29,7 +29,7 @@ class JointSamples:
 
 
 def join_samples(parts: Sequence[JointSamples]) -> JointSamples:
-    """The samples of several sequences together; their order decides between equal scores."""
+    """Joins the samples of several sequences; their order decides between equal scores."""
     return JointSamples(
         scores=np.concatenate([part.scores for part in parts]),
         is_joint=np.concatenate([part.is_joint for part in parts]),
@@ -40,16 +40,16 @@ def join_samples(parts: Sequence[JointSamples]) -> JointSamples:
 
 @dataclasses.dataclass(frozen=True)
 class JointAveragePrecision:
-    """Figures in percent, one per joint, then the total: the mean over joints that are not NaN.
+    """Metrics in percent, one for each joint and then the total: the mean over joints that are not NaN.
 
     Attributes:
         ap: [J + 1] area under the precision-recall curve.
-        precision: [J + 1] of all samples, whatever their score.
-        recall: [J + 1] likewise.
-        num_true: [J] true joints.
-        num_predicted: [J] samples.
-        num_correct: [J] correct ones among them.
-        num_tied: [J] samples that share their score with another one, so that AP depends on the tie rule.
+        precision: [J + 1] precision of all samples, at any score.
+        recall: [J + 1] recall of all samples, at any score.
+        num_true: [J] number of true joints.
+        num_predicted: [J] number of samples.
+        num_correct: [J] number of correct samples.
+        num_tied: [J] number of samples that share their score with another sample, so that AP depends on the tie rule.
     """
 
     ap: np.ndarray
@@ -64,16 +64,17 @@ class JointAveragePrecision:
 def joint_average_precision(
     samples: JointSamples, tie_rule: TieRule = "stable", counts_joints_without_truth: bool = False
 ) -> JointAveragePrecision:
-    """AP, precision and recall per joint, after poseval (`evaluateAP.py`).
+    """Returns AP, precision and recall of each joint, after poseval (`evaluateAP.py`).
 
-    A joint without samples has 0 in all three; with samples but nothing to find, AP and recall are NaN and the
-    precision 0.
+    A joint without samples has 0 in all three. A joint with samples but without true joints has a precision of 0, and
+    its AP and recall are NaN.
 
     Args:
-        samples: of all sequences.
-        tie_rule: order of equal scores: "stable" puts the later sample first (a stable ascending sort, reversed; the
-            official sort is not reproducible), "best" the correct ones, "worst" the wrong ones.
-        counts_joints_without_truth: PoseTrack21's rule; recall is a share of at least one joint, so nothing is NaN.
+        samples: The samples of all sequences.
+        tie_rule: Order of equal scores: "stable" puts the later sample first (a stable ascending sort, reversed; the
+            official sort is not reproducible), "best" puts the correct samples first, "worst" the wrong ones.
+        counts_joints_without_truth: Whether to take recall as a share of at least one joint, as PoseTrack21 does, so
+            that no metric is NaN.
     """
     num_joints = samples.scores.shape[1]
     least_true = 1 if counts_joints_without_truth else 0
@@ -83,7 +84,7 @@ def joint_average_precision(
         scores, is_correct = samples.scores[is_joint, joint], samples.is_correct[is_joint, joint]
         num_true = max(int(samples.num_true[joint]), least_true)
         ranked = is_correct[rank_samples(scores, is_correct, tie_rule)]
-        rows.append((*_figures(ranked, num_true), len(scores), is_correct.sum(), _num_tied(scores)))
+        rows.append((*_summarize(ranked, num_true), len(scores), is_correct.sum(), _num_tied(scores)))
     ap, precision, recall, num_predicted, num_correct, num_tied = np.array(rows, np.float64).reshape(-1, 6).T
     return JointAveragePrecision(
         ap=with_mean(100 * ap),
@@ -97,7 +98,7 @@ def joint_average_precision(
 
 
 def rank_samples(scores: np.ndarray, is_correct: np.ndarray, tie_rule: TieRule = "stable") -> np.ndarray:
-    """[N] positions of the samples, best score first."""
+    """Returns [N] the positions of the samples, best score first."""
     if tie_rule == "stable":
         return np.argsort(scores, kind="stable")[::-1]
     if tie_rule not in ("best", "worst"):
@@ -106,11 +107,11 @@ def rank_samples(scores: np.ndarray, is_correct: np.ndarray, tie_rule: TieRule =
 
 
 def precision_recall_curve(is_correct: np.ndarray, num_true: int) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall in [0, 1] after each sample, [N] each.
+    """Returns precision and recall in [0, 1] after each sample, [N] each.
 
     Args:
-        is_correct: [N] bool, best score first.
-        num_true: how many there are to find; recall is NaN if none.
+        is_correct: [N] bool, whether the sample is correct, best score first.
+        num_true: Number of true joints; recall is NaN if it is 0.
     """
     found = np.cumsum(is_correct)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -119,7 +120,7 @@ def precision_recall_curve(is_correct: np.ndarray, num_true: int) -> tuple[np.nd
 
 
 def area_under_curve(precision: np.ndarray, recall: np.ndarray) -> float:
-    """Area under the full curve, with precision made non-increasing; no interpolation points.
+    """Returns the area under the full curve, with precision made non-increasing and without interpolation points.
 
     Example:
         >>> area_under_curve(np.array([1.0, 0.5, 2 / 3]), np.array([0.5, 0.5, 1.0]))
@@ -130,7 +131,7 @@ def area_under_curve(precision: np.ndarray, recall: np.ndarray) -> float:
 
 
 def joint_curves(samples: JointSamples, tie_rule: TieRule = "stable") -> list[tuple[np.ndarray, np.ndarray]]:
-    """Precision and recall [N] of each joint, in [0, 1], for pictures."""
+    """Returns precision and recall [N] of each joint, in [0, 1], for charts."""
     curves = []
     for joint in range(samples.scores.shape[1]):
         is_joint = samples.is_joint[:, joint]
@@ -141,7 +142,7 @@ def joint_curves(samples: JointSamples, tie_rule: TieRule = "stable") -> list[tu
 
 
 def with_mean(values: np.ndarray) -> np.ndarray:
-    """[..., J + 1] the values [..., J] and the mean of those that are not NaN; NaN if all are."""
+    """Returns [..., J + 1]: the values [..., J], then the mean of those that are not NaN (NaN if all are)."""
     is_known = ~np.isnan(values)
     counts = is_known.sum(axis=-1)
     sums = np.where(is_known, values, 0.0).sum(axis=-1)
@@ -149,8 +150,8 @@ def with_mean(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values, means[..., None]], axis=-1)
 
 
-def _figures(ranked: np.ndarray, num_true: int) -> tuple[float, float, float]:
-    """AP, precision and recall in [0, 1]."""
+def _summarize(ranked: np.ndarray, num_true: int) -> tuple[float, float, float]:
+    """Returns AP, precision and recall in [0, 1]."""
     if not len(ranked):
         return 0.0, 0.0, 0.0
     if not num_true:

@@ -1,7 +1,7 @@
-"""Higher-order tracking accuracy of joints, as PoseTrack21's evaluator counts it. NumPy only.
+"""Higher-order tracking accuracy (HOTA) of joints, as PoseTrack21's evaluator counts it. NumPy only.
 
-Luiten et al., "HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking", IJCV 2021; FragA and the figures made
-of it: Valmadre et al., "Local Metrics for Multi-Object Tracking", 2021; for joints: Doering et al., "PoseTrack21",
+Luiten et al., "HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking", IJCV 2021. FragA and the metrics made
+of it: Valmadre et al., "Local Metrics for Multi-Object Tracking", 2021. For joints: Doering et al., "PoseTrack21",
 CVPR 2022. Each joint of each sequence is a tracking problem of its own.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from tfpose.metrics.matching import NearJoints, People, choose_pairs, find_near_joints, minimum_cost_assignment
 
-# Similarities from which a pair counts as found.
+# A pair counts as found from each of these similarities on.
 THRESHOLDS = np.arange(0.05, 0.99, 0.05)
 # Distance in head sizes at which the similarity of two joints becomes 0.
 SIMILARITY_RADIUS = 0.5001
@@ -24,17 +24,17 @@ _TINY = 1e-10
 
 @dataclasses.dataclass(frozen=True)
 class HotaParts:
-    """What HOTA is made of, of one sequence or of all: [T, J + 1], T thresholds, J joints and then the total.
+    """The parts of HOTA for one sequence or for all, [T, J + 1] each: T thresholds, J joints and then the total.
 
     Attributes:
-        true_positives: pairs found.
-        false_negatives: true joints not found.
-        false_positives: predicted joints that are in no pair.
+        true_positives: Number of pairs found.
+        false_negatives: Number of true joints not found.
+        false_positives: Number of predicted joints in no pair.
         association_accuracy: AssA, in [0, 1].
-        association_recall: AssRe.
-        association_precision: AssPr.
-        unfragmented_association: FragA.
-        localization_accuracy: LocA.
+        association_recall: AssRe, in [0, 1].
+        association_precision: AssPr, in [0, 1].
+        unfragmented_association: FragA, in [0, 1].
+        localization_accuracy: LocA, in [0, 1].
     """
 
     true_positives: np.ndarray
@@ -52,15 +52,15 @@ _ASSOCIATIONS = ("association_accuracy", "association_recall", "association_prec
 
 
 def hota_parts(true: People, predicted: People, num_frames: int, repeats_empty_frames: bool = True) -> HotaParts:
-    """HOTA's parts of one sequence.
+    """Counts the parts of HOTA for one sequence.
 
     Args:
-        true: people of the labeled frames.
-        predicted: predictions in them; in both, track ids are distinct in a frame.
-        num_frames: labeled frames; those of the people count from 0.
-        repeats_empty_frames: as the official evaluator (a defect), a frame without predicted people counts the joints
-            of the whole sequence as not found, and one without true people likewise as false; otherwise those that
-            are in it.
+        true: True people of the labeled frames; track ids are distinct in a frame.
+        predicted: Predicted people of these frames; track ids are distinct in a frame.
+        num_frames: Number of labeled frames; the frames of the people count from 0.
+        repeats_empty_frames: Whether to repeat a known bug of the official evaluator: a frame without predicted people
+            counts all true joints of the sequence as not found, and a frame without true people counts all predicted
+            joints of the sequence as false. Without the bug only the joints of the frame count.
     """
     near = find_similar(true, predicted)
     is_matched = _match(true, predicted, near)
@@ -81,7 +81,7 @@ def hota_parts(true: People, predicted: People, num_frames: int, repeats_empty_f
 
 
 def find_similar(true: People, predicted: People) -> NearJoints:
-    """Pairs with a similarity above 0."""
+    """Finds the pairs with a similarity above 0."""
     near = find_near_joints(true, predicted, radius=SIMILARITY_RADIUS)
     is_similar = near.distances < SIMILARITY_RADIUS
     pairs = {name: getattr(near, name)[is_similar] for name in ("true", "predicted", "joints", "distances")}
@@ -97,7 +97,7 @@ def _similarities(distances: np.ndarray) -> np.ndarray:
 
 
 def _match(true: People, predicted: People, near: NearJoints) -> np.ndarray:
-    """[E] bool: per frame and joint, the assignment of true to predicted people of greatest total similarity."""
+    """Returns [E] bool: the pairs of the assignment with the greatest total similarity, for each frame and joint."""
     num_joints = true.keypoints.shape[1]
     groups = true.frames[near.true] * num_joints + near.joints
 
@@ -117,14 +117,14 @@ def _match(true: People, predicted: People, near: NearJoints) -> np.ndarray:
 
 
 def _surplus_of_one_sided_frames(people: People, others: People, num_frames: int) -> np.ndarray:
-    """[J] what the official evaluator counts too much in frames without `others`."""
+    """Returns [J] the surplus that the official evaluator counts in frames without `others`."""
     is_empty = np.bincount(others.frames, minlength=num_frames) == 0
     joints = people.has_joint
     return is_empty.sum() * joints.sum(axis=0) - joints[is_empty[people.frames]].sum(axis=0)
 
 
 def _associations(true: People, predicted: People, near: NearJoints) -> dict[str, np.ndarray]:
-    """The parts [T, J] that follow from the matched pairs."""
+    """Returns the parts [T, J] that follow from the matched pairs."""
     num_joints = true.keypoints.shape[1]
     true_tracks, true_lengths = _tracks(true)
     predicted_tracks, predicted_lengths = _tracks(predicted)
@@ -157,7 +157,7 @@ def _associations(true: People, predicted: People, near: NearJoints) -> dict[str
 
 
 def _tracks(people: People) -> tuple[np.ndarray, np.ndarray]:
-    """[N] number of each person's track, from 0, and [tracks, J] the frames in which each has each joint."""
+    """Returns [N] the number of each person's track, from 0, and [tracks, J] in how many frames it has each joint."""
     ids, tracks = np.unique(people.track_ids, return_inverse=True)
     lengths = np.zeros((len(ids), people.keypoints.shape[1]), np.int64)
     np.add.at(lengths, tracks, people.has_joint)
@@ -165,9 +165,9 @@ def _tracks(people: People) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _runs(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Splits the pairs found, sorted by object and time, where an object's partner changes: pair and length of runs.
+    """Splits the pairs found, sorted by object and time, into runs with one partner; returns pair and length of each.
 
-    An object is a true track's joint. Two pairs of different objects are different, so a change of pair is enough.
+    An object is a true track's joint. Different objects never share a pair, so a run ends where the pair changes.
     """
     is_start = np.diff(pairs, prepend=-1) != 0
     starts = np.flatnonzero(is_start)
@@ -179,7 +179,7 @@ def _sum_by_joint(joints: np.ndarray, values: np.ndarray, num_joints: int) -> np
 
 
 def join_parts(parts: Sequence[HotaParts]) -> HotaParts:
-    """The parts of several sequences together: counts are added, shares averaged by the pairs found.
+    """Joins the parts of several sequences: adds the counts, and averages the shares, weighted by the pairs found.
 
     The total column weighs the sequences' means over joints by their pairs of all joints.
     """
@@ -195,12 +195,12 @@ def join_parts(parts: Sequence[HotaParts]) -> HotaParts:
 
 
 def hota_curves(parts: HotaParts, is_single_sequence: bool = False) -> dict[str, np.ndarray]:
-    """Each figure at each threshold, [T, J + 1] in [0, 1], under the names of the papers.
+    """Returns each metric at each threshold, [T, J + 1] in [0, 1], under the names of the papers.
 
     Args:
-        parts: of one or all sequences.
-        is_single_sequence: the total column is the mean over joints of every figure, as the official evaluator reports
-            single sequences; otherwise its detection figures follow from added counts.
+        parts: Parts of one sequence or of all.
+        is_single_sequence: Whether the total of every metric is the mean over joints, as the official evaluator
+            reports single sequences. Otherwise the totals of the detection metrics follow from added counts.
     """
     found, missed, wrong = parts.true_positives, parts.false_negatives, parts.false_positives
     recall = found / np.maximum(1, found + missed)
@@ -228,5 +228,5 @@ def hota_curves(parts: HotaParts, is_single_sequence: bool = False) -> dict[str,
 
 
 def hota_metrics(parts: HotaParts, is_single_sequence: bool = False) -> dict[str, np.ndarray]:
-    """Each figure in percent [J + 1]: the mean over thresholds of `hota_curves`."""
+    """Returns each metric in percent, [J + 1]: the mean over thresholds of `hota_curves`."""
     return {name: 100 * values.mean(axis=0) for name, values in hota_curves(parts, is_single_sequence).items()}

@@ -1,4 +1,4 @@
-"""Which points lie inside polygons, exactly. NumPy only."""
+"""Tells exactly which points lie inside polygons. NumPy only."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _UNSAFE_SHARE = 1e-12
 def points_inside(
     points: np.ndarray, point_frames: np.ndarray, polygons: Sequence[np.ndarray], polygon_frames: np.ndarray
 ) -> np.ndarray:
-    """[K] bool: whether each point is strictly inside a polygon of its frame.
+    """Returns [K] bool: whether each point is strictly inside a polygon of its frame.
 
-    Inside is even-odd (crossing number), each polygon by itself; a point on the outline is outside. Polygons close by
-    themselves; one without points has no inside.
+    The inside of each polygon follows the even-odd rule (crossing number); a point on the outline is outside. The last
+    corner is joined to the first; a polygon without corners has no inside.
 
     Args:
-        points: [K, 2] (x, y).
-        point_frames: [K] not decreasing.
-        polygons: N arrays [n, 2].
-        polygon_frames: [N].
+        points: [K, 2] points (x, y).
+        point_frames: [K] frame of each point, not decreasing.
+        polygons: N polygons, [n, 2] corners each.
+        polygon_frames: [N] frame of each polygon.
     """
     is_inside = np.zeros(len(points), bool)
     sizes = np.array([len(polygon) for polygon in polygons], np.int64)
     wanted = np.flatnonzero(sizes > 0)
     if not len(wanted) or not len(points):
         return is_inside
-    corners = np.concatenate([polygons[index] for index in wanted])
+    corners = np.concatenate([polygons[index] for index in wanted.tolist()])
     first_corners = np.cumsum(sizes[wanted]) - sizes[wanted]
     low = np.minimum.reduceat(corners, first_corners)
     high = np.maximum.reduceat(corners, first_corners)
@@ -53,7 +53,7 @@ def points_inside(
 
 
 def _blocks(sizes: np.ndarray) -> list[np.ndarray]:
-    """Positions in blocks whose sizes add up to little more than the limit."""
+    """Returns the positions in blocks whose sizes add up to little more than the limit."""
     if not len(sizes):
         return []
     number = np.cumsum(sizes) // _TESTS_PER_BLOCK
@@ -61,13 +61,13 @@ def _blocks(sizes: np.ndarray) -> list[np.ndarray]:
 
 
 def _expand(labels: np.ndarray, firsts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each label `count` times, beside first, first + 1, ..."""
+    """Returns each label as often as its count says, and beside it first, first + 1, ..."""
     offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.repeat(labels, counts), np.repeat(firsts, counts) + offsets
 
 
 def _are_inside(points: np.ndarray, corners: np.ndarray, firsts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """[M] bool: point m is inside the polygon `corners[firsts[m]:firsts[m] + sizes[m]]`."""
+    """Returns [M] bool: whether point m is inside the polygon `corners[firsts[m]:firsts[m] + sizes[m]]`."""
     pair, start = _expand(np.arange(len(points)), firsts, sizes)
     is_last = start == (firsts + sizes - 1)[pair]
     a, b, p = corners[start], corners[np.where(is_last, firsts[pair], start + 1)], points[pair]
@@ -82,7 +82,7 @@ def _are_inside(points: np.ndarray, corners: np.ndarray, firsts: np.ndarray, siz
 
 
 def _side_of_line(a: np.ndarray, b: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """[M] sign: on which side of the line from a to b each point p is, 0 on it; free of rounding."""
+    """Returns [M] signs: the side of the line from a to b on which point p lies, 0 on the line; free of rounding."""
     left = (b[:, 0] - a[:, 0]) * (p[:, 1] - a[:, 1])
     right = (b[:, 1] - a[:, 1]) * (p[:, 0] - a[:, 0])
     sign = np.sign(left - right)

@@ -1,6 +1,6 @@
-"""Which predicted joints are near which true ones, and one-to-one choices among them. NumPy only.
+"""Finds which predicted joints are near which true joints, and chooses one-to-one pairs among them. NumPy only.
 
-The order of joints is that of the arrays given; people are sorted by frame, and in a frame by their place in the file.
+Joints are in the order of the given arrays; people are sorted by frame, and within a frame as in the file.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 MATCH_RADIUS = 0.5
 # The MPII toolkit takes the head segment as this share of the head box's diagonal.
 _HEAD_SEGMENT_OF_DIAGONAL = 0.6
-# Pairs of people compared at a time; bounds memory on frames with very many people.
+# Number of pairs of people compared at a time; it bounds the memory for frames with very many people.
 _PAIRS_PER_BLOCK = 1 << 12
-# Distances closer than this may come out in either order after rounding inside the assignment.
+# Distances that differ by less may be ordered either way after rounding inside the assignment.
 _NEARLY_EQUAL = 1e-9
 
 
@@ -25,11 +25,11 @@ class People:
     """N true or predicted people of some frames, J joints each.
 
     Attributes:
-        frames: [N] int64, not decreasing.
-        track_ids: [N] int64.
+        frames: [N] int64 frame of each person, not decreasing.
+        track_ids: [N] int64 identity of each person.
         keypoints: [N, J, 2] float64 (x, y) in image pixels; NaN where there is no joint.
-        scores: [N, J] float64.
-        head_sizes: [N] float64, length of the head segment in pixels; NaN for predictions.
+        scores: [N, J] float64 score of each joint.
+        head_sizes: [N] float64 length of the head segment in pixels; NaN for predictions.
     """
 
     frames: np.ndarray
@@ -40,7 +40,7 @@ class People:
 
     @property
     def has_joint(self) -> np.ndarray:
-        """[N, J] bool"""
+        """[N, J] bool: whether the joint is there."""
         return ~np.isnan(self.keypoints[..., 0])
 
     def __len__(self) -> int:
@@ -49,17 +49,17 @@ class People:
 
 @dataclasses.dataclass(frozen=True)
 class NearJoints:
-    """E pairs of a true and a predicted joint that are near each other, and what each of P predictions picks.
+    """E pairs of a true and a predicted joint that are near each other, and the true person whom each prediction picks.
 
-    The pairs are sorted by predicted person, then true person, then joint.
+    The pairs are sorted by predicted person, then by true person, then by joint.
 
     Attributes:
         true: [E] position of the true person.
         predicted: [E] position of the predicted person.
-        joints: [E].
-        distances: [E] in head sizes of the true person.
-        picks: [P] position of the true person that the prediction shares most joints with; -1 for nobody.
-        shares: [P] how many of that person's joints are near, in [0, 1].
+        joints: [E] position of the joint.
+        distances: [E] distance in head sizes of the true person.
+        picks: [P] position of the true person with whom the prediction shares most joints; -1 for nobody.
+        shares: [P] share of that person's joints that are near, in [0, 1].
     """
 
     true: np.ndarray
@@ -71,7 +71,7 @@ class NearJoints:
 
 
 def head_sizes(head_boxes: np.ndarray) -> np.ndarray:
-    """[N] length in pixels of the head segment: 0.6 of the diagonal of each head box [N, 4] xyxy, as for MPII."""
+    """Returns [N] lengths of head segments in pixels: 0.6 times the diagonals of head boxes [N, 4] xyxy, as MPII."""
     width, height = head_boxes[:, 2] - head_boxes[:, 0], head_boxes[:, 3] - head_boxes[:, 1]
     return _HEAD_SEGMENT_OF_DIAGONAL * np.sqrt(width * width + height * height)
 
@@ -80,14 +80,14 @@ def find_near_joints(true: People, predicted: People, radius: float = MATCH_RADI
     """Compares every prediction with every true person of its frame.
 
     Args:
-        true: the people of the ground truth.
-        predicted: the predicted people.
-        radius: largest distance that is near, in head sizes; a head without extent has no near joints.
+        true: The people of the ground truth.
+        predicted: The predicted people.
+        radius: Largest distance that counts as near, in head sizes; a head without extent has no near joints.
     """
     joint_counts = true.has_joint.sum(axis=1)
-    near: list[tuple[np.ndarray, ...]] = []
+    near: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
     picks, shares = np.full(len(predicted), -1), np.zeros(len(predicted))
-    # Separate arrays of x and y: rows of them are copied in one go.
+    # Rows of separate arrays of x and y are copied faster.
     predicted_xy, true_xy = (np.moveaxis(people.keypoints, -1, 0).copy() for people in (predicted, true))
     for pred_index, true_index in _pairs_of_people(true.frames, predicted.frames):
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -100,17 +100,19 @@ def find_near_joints(true: People, predicted: People, radius: float = MATCH_RADI
         block = pred_index[starts]
         shares[block] = np.maximum.reduceat(pair_shares, starts)
         is_best = np.flatnonzero(pair_shares == shares[pred_index])
-        # Written backwards, so that the first of equals in the file stays.
+        # Written in reverse order, so that of equal shares the first in the file stays.
         picks[pred_index[is_best[::-1]]] = true_index[is_best[::-1]]
         pair, joint = np.nonzero(is_near)
         near.append((true_index[pair], pred_index[pair], joint, distances[pair, joint]))
     picks[shares == 0] = -1
-    empty = (np.zeros(0, np.int64),) * 3 + (np.zeros(0),)
-    return NearJoints(*(np.concatenate(columns) for columns in zip(empty, *near, strict=True)), picks, shares)
+    nothing = np.zeros(0, np.int64)
+    pairs = zip((nothing, nothing, nothing, np.zeros(0)), *near, strict=True)
+    true_index, pred_index, joint, distances = (np.concatenate(parts) for parts in pairs)
+    return NearJoints(true_index, pred_index, joint, distances, picks, shares)
 
 
 def _pairs_of_people(true_frames: np.ndarray, predicted_frames: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of pairs (predicted, true) in one frame; those of a prediction are in one block, true ones ascending."""
+    """Yields blocks of pairs (predicted, true) in one frame; a prediction's pairs are in one block, in order."""
     firsts = np.searchsorted(true_frames, predicted_frames, side="left")
     counts = np.searchsorted(true_frames, predicted_frames, side="right") - firsts
     ends = np.cumsum(counts)
@@ -127,10 +129,11 @@ def _pairs_of_people(true_frames: np.ndarray, predicted_frames: np.ndarray) -> I
 
 
 def assign_poses(near: NearJoints, num_true: int) -> np.ndarray:
-    """[P] the true person that each prediction is given to, -1 for none.
+    """Returns [P] the true person to whom each prediction is assigned, -1 for nobody.
 
-    One round, as poseval does it: a true person takes, of the predictions that picked it, the one that shares most
-    joints with it (of equals the first in the file). A prediction that loses does not get its second best.
+    There is one round, as in poseval: a true person takes, of the predictions that picked this person, the one with
+    the largest share of near joints (of equal shares the first in the file). A prediction that loses is assigned to
+    nobody.
     """
     order = np.argsort(-near.shares, kind="stable")
     order = order[near.picks[order] >= 0][::-1]
@@ -143,7 +146,7 @@ def assign_poses(near: NearJoints, num_true: int) -> np.ndarray:
 
 
 def correct_joints(near: NearJoints, assigned: np.ndarray, num_joints: int) -> np.ndarray:
-    """[P, J] bool: the joint is near that joint of the true person whom the prediction is given to."""
+    """Returns [P, J] bool: whether the joint is near the same joint of the true person of the prediction."""
     is_correct = np.zeros((len(assigned), num_joints), bool)
     counts = near.true == assigned[near.predicted]
     is_correct[near.predicted[counts], near.joints[counts]] = True
@@ -157,20 +160,20 @@ def choose_pairs(
     distances: np.ndarray,
     solve_group: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Picks one-to-one pairs: as many as possible in each group and, among those, of least total distance.
+    """Chooses one-to-one pairs: as many as possible in each group and, among such choices, of least total distance.
 
-    Most pairs have no rival, and most others compete for one row or one column, where the nearest wins. Only groups
-    with more entangled or (nearly) equal pairs are left to `solve_group`.
+    Most pairs have no rival, and most others compete for one row or one column, where the nearest pair wins. Only
+    groups with more entangled or (nearly) equal pairs are left to `solve_group`.
 
     Args:
-        rows: [E] a number per row of each allowed pair; a row belongs to one group.
-        columns: [E] likewise.
-        groups: [E] the assignment problem each pair belongs to.
-        distances: [E].
-        solve_group: takes the positions of a group's pairs and returns the positions of those chosen.
+        rows: [E] number of the row of each allowed pair; a row belongs to one group.
+        columns: [E] number of the column of each allowed pair; a column belongs to one group.
+        groups: [E] number of the assignment problem of each pair.
+        distances: [E] distance of each pair.
+        solve_group: Function of the positions of a group's pairs that returns the positions of the chosen ones.
 
     Returns:
-        [E] bool.
+        [E] bool, whether the pair is chosen.
     """
     row_degrees, column_degrees = _occurrences(rows), _occurrences(columns)
     is_chosen = (row_degrees == 1) & (column_degrees == 1)
@@ -185,7 +188,7 @@ def choose_pairs(
     is_chosen[sorted_rivals[is_first]] = True
     gaps = np.diff(distances[sorted_rivals])
     is_tied = np.flatnonzero(is_first[:-1] & ~is_first[1:] & (gaps < _NEARLY_EQUAL))
-    # Not numpy.unique: its first call imports numpy.ma, which takes as long as everything else here.
+    # The first call of numpy.unique would import numpy.ma, which takes as long as everything else here.
     hard = {*groups[rivals[is_entangled]].tolist(), *groups[sorted_rivals[is_tied]].tolist()}
     for group in sorted(hard):
         members = np.flatnonzero(groups == group)
@@ -195,27 +198,27 @@ def choose_pairs(
 
 
 def _occurrences(values: np.ndarray) -> np.ndarray:
-    """[E] how often each value occurs."""
+    """Returns [E] how often each value occurs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return counts[inverse]
 
 
 def minimum_cost_assignment(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of a one-to-one assignment of least total cost, as `scipy.optimize.linear_sum_assignment`.
+    """Finds the one-to-one assignment of least total cost, as `scipy.optimize.linear_sum_assignment` does.
 
-    Shortest augmenting paths, Crouse, "On implementing 2D rectangular assignment algorithms", IEEE Transactions on
-    Aerospace and Electronic Systems 52(4), 2016. Among equal totals it chooses as SciPy does (columns are scanned from
-    the last to the first, a free one is preferred), because the official PoseTrack figures depend on it. Importing
-    SciPy's optimizers takes longer than scoring a data set.
+    The algorithm is shortest augmenting paths: Crouse, "On implementing 2D rectangular assignment algorithms", IEEE
+    Transactions on Aerospace and Electronic Systems 52(4), 2016. Among equal totals it chooses as SciPy does (it scans
+    columns from the last to the first and prefers a free one), because the official PoseTrack metrics depend on the
+    choice. It does not call SciPy, whose import takes longer than scoring a data set.
 
     Args:
-        costs: [R, C] finite.
+        costs: [R, C] finite costs.
 
     Returns:
-        Rows in ascending order and the column of each; min(R, C) of them.
+        min(R, C) rows in ascending order, and the column of each.
 
     Raises:
-        ValueError: if a cost is not finite.
+        ValueError: A cost is not finite.
     """
     costs = np.asarray(costs, np.float64)
     if not np.isfinite(costs).all():
@@ -247,10 +250,10 @@ def _augment(
     column_of_row: list[int],
     row_of_column: list[int],
 ) -> tuple[int, list[int]]:
-    """Finds a cheapest path from a row to a free column and updates the prices.
+    """Finds a cheapest path from a row to a free column, and updates the prices.
 
     Returns:
-        The free column, and for every column on the path the row before it.
+        The free column, and the row before each column of the path.
     """
     num_columns = len(column_prices)
     path_costs, previous_row = [np.inf] * num_columns, [-1] * num_columns

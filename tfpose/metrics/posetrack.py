@@ -135,7 +135,7 @@ def pair_files(
             raise FileNotFoundError(f"{folder}: the folder of the {name} is not there")
     true_files, predicted_files = (find_sequence_files(folder) for folder in folders)
     if not true_files:
-        raise FileNotFoundError(f"{folders[0]}: should hold the ground truth, one *.json file per sequence; found none")
+        raise FileNotFoundError(f"{folders[0]}: must hold the ground truth, one *.json file per sequence; got none")
     missing = [name for name in true_files if name not in predicted_files]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -156,7 +156,7 @@ def find_sequence_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         name = path.name.removesuffix(".gz")
         if name.endswith(".json") and not name.startswith("."):
             if name in files:
-                raise ValueError(f"{path}: the same sequence is also in {files[name].name}; expected one of them")
+                raise ValueError(f"{path}: must be the only file of its sequence, got {files[name].name} as well")
             files[name] = path
     return files
 

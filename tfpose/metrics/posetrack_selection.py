@@ -62,8 +62,8 @@ def select_people21(
     if len(differs):
         frame = int(differs[0])
         raise ValueError(
-            f"{predicted.path}: frame {frame}: image 'id' should be that of the ground truth, "
-            f"{true.image_ids[frame]}, found {predicted.image_ids[frame]}"
+            f"{predicted.path}: frame {frame}: image 'id' must be that of the ground truth, "
+            f"{true.image_ids[frame]}, got {predicted.image_ids[frame]}"
         )
     selected = _select(true, predicted, true.is_labeled)
     _check_comparable(true, predicted, selected)
@@ -82,7 +82,7 @@ def select_people21(
 def _check_num_frames(true: PersonColumns, predicted: PersonColumns) -> None:
     if true.num_frames != predicted.num_frames:
         raise ValueError(
-            f"{predicted.path}: should have {true.num_frames} frames as the ground truth, found {predicted.num_frames}"
+            f"{predicted.path}: must have {true.num_frames} frames as the ground truth, got {predicted.num_frames}"
         )
 
 
@@ -99,8 +99,8 @@ def _select(true: PersonColumns, predicted: PersonColumns, is_evaluated: np.ndar
     for frame, polygon in regions:
         if 0 < len(polygon) < 3:
             raise ValueError(
-                f"{true.path}: frame {frame} ({true.frame_names[frame]!r}): ignore regions should have at least 3 "
-                f"corners, found {len(polygon)}"
+                f"{true.path}: frame {frame} ({true.frame_names[frame]!r}): ignore regions must have at least 3 "
+                f"corners, got {len(polygon)}"
             )
     return _select_of(true, is_evaluated, regions), _select_of(predicted, is_evaluated, regions)
 
@@ -127,13 +127,13 @@ def _check_comparable(true: PersonColumns, predicted: PersonColumns, selected: t
         people = kept.people[np.isin(own, others)]
         lacks_id = people[columns.track_ids[people] == NO_TRACK_ID]
         if len(lacks_id):
-            raise ValueError(f"{columns.where(int(lacks_id[0]))}: 'track_id' should be a whole number, found nothing")
+            raise ValueError(f"{columns.where(int(lacks_id[0]))}: 'track_id' must be a whole number, got nothing")
         if columns is true:
             lacks_head = people[np.isnan(columns.head_boxes[people]).any(axis=1)]
             if len(lacks_head):
                 raise ValueError(
-                    f"{columns.where(int(lacks_head[0]))}: should have a head box ('bbox_head', or 'x1' to 'y2' in "
-                    "2017 files), found none"
+                    f"{columns.where(int(lacks_head[0]))}: must have a head box ('bbox_head', or 'x1' to 'y2' in "
+                    "2017 files), got none"
                 )
 
 

@@ -1,7 +1,7 @@
-"""The people of all frames of a file in a few arrays: what scoring reads, at about the cost of parsing the JSON.
+"""The people of all frames of a file in a few arrays, which scoring reads at about the cost of parsing the JSON.
 
-`read_posetrack` makes objects per frame and keeps everything a file holds; scoring needs a few fields of many files,
-and must refuse exactly what the official evaluators refuse.
+`read_posetrack` makes an object for each frame and keeps everything in a file. Scoring needs a few fields of many
+files, and must refuse exactly the files that the official evaluators refuse.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from tfpose.posetrack.json_columns import PersonPlaces
 from tfpose.posetrack.sequences import JOINTS_BY_NUMBER, NO_TRACK_ID, Frame, PoseSequence
 from tfpose.skeletons import joint_mapping
 
-# poseval refuses track numbers from here on.
+# Poseval refuses this track number and greater ones.
 TRACK_ID_LIMIT = 10000
 
 
 @dataclasses.dataclass(frozen=True)
 class PersonColumns:
-    """N people of one file, by frame and within a frame in the order of the file, with K points.
+    """N people of one file with K points, sorted by frame and within a frame as in the file.
 
-    Joints are numbered as in `JOINTS_BY_NUMBER`. Points are sorted by person; a joint may have several, of which the
-    first counts.
+    Joints are numbered as in `JOINTS_BY_NUMBER`. Points are sorted by person. A joint may have several points, of which
+    the first counts.
 
     Attributes:
-        path: of the file, for messages.
-        name: of the sequence.
+        path: Path of the file, for messages.
+        name: Name of the sequence.
         frame_names: F image names.
-        image_ids: [F] int64; NO_IMAGE_ID in 2017 files.
-        is_labeled: [F] bool; false where the file does not say.
-        frames: [N] int64 position of the frame, not decreasing.
-        track_ids: [N] int64; NO_TRACK_ID where there is none.
+        image_ids: [F] int64 identities of the images; NO_IMAGE_ID in 2017 files.
+        is_labeled: [F] bool, whether the file says that the frame is labeled.
+        frames: [N] int64 position of each person's frame, not decreasing.
+        track_ids: [N] int64 identities of the people; NO_TRACK_ID where there is none.
         head_boxes: [N, 4] float64 xyxy in image pixels; NaN where there is none, and in predictions.
-        has_points: [N] bool: a list of points is there, be it empty.
-        point_people: [K] int64 position of the person, not decreasing.
-        point_joints: [K] int64; -1 for numbers that are no joint.
+        has_points: [N] bool, whether the file has a list of points, even an empty one.
+        point_people: [K] int64 position of each point's person, not decreasing.
+        point_joints: [K] int64 joint of each point; -1 for numbers that are no joint.
         points: [K, 2] float64 (x, y) in image pixels.
-        point_scores: [K] float64; NO_SCORE where there is none, NaN where the file says null.
-        regions: pairs of a frame's position and a polygon [n, 2] to be ignored there; none in predictions.
+        point_scores: [K] float64 scores; NO_SCORE where there is none, NaN where the file has null.
+        regions: Pairs of a frame's position and a polygon [n, 2] to ignore there; none in predictions.
     """
 
     path: pathlib.Path
@@ -61,22 +61,24 @@ class PersonColumns:
 
     @property
     def num_frames(self) -> int:
+        """The number of frames, F."""
         return len(self.frame_names)
 
     @property
     def num_people(self) -> int:
+        """The number of people, N."""
         return len(self.frames)
 
     def where(self, person: int) -> str:
-        """File, frame and person, for messages."""
+        """Returns file, frame and person, for messages."""
         return PersonPlaces(self.path, self.frame_names, self.frames)(person)
 
 
 def columns_from_sequence(sequence: PoseSequence, is_ground_truth: bool) -> PersonColumns:
-    """The columns of a sequence in memory, such as a tracker's result, as if it had been written and read.
+    """Returns the columns of a sequence in memory, such as a tracker's result, as if it had been written and read.
 
     Raises:
-        ValueError: where poseval would refuse the file.
+        ValueError: Poseval would refuse the file.
     """
     frames = sequence.frames
     numbers = joint_mapping(JOINTS_BY_NUMBER, sequence.skeleton.joints)
@@ -119,7 +121,7 @@ def _join(arrays: Sequence[np.ndarray], dtype: type) -> np.ndarray:
 
 
 def _points_of_frame(frame: Frame, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Person, joint number, (x, y) and score of each point of a frame; surplus ones after the first of each joint."""
+    """Returns person, joint number, (x, y) and score of each point of a frame, surplus points after the others."""
     surplus = frame.surplus
     people, joints = np.nonzero((frame.visibility > 0) & (numbers >= 0))
     surplus_joints = np.where(surplus.joints >= 0, numbers[np.maximum(surplus.joints, 0)], -1)
@@ -134,15 +136,17 @@ def _points_of_frame(frame: Frame, numbers: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def check_track_limit(columns: PersonColumns) -> None:
+    """Raises an error if a track number is too large for poseval."""
     is_wrong = columns.track_ids >= TRACK_ID_LIMIT
     if is_wrong.any():
         person = int(np.argmax(is_wrong))
         raise ValueError(
-            f"{columns.where(person)}: 'track_id' should be below {TRACK_ID_LIMIT}, found {columns.track_ids[person]}"
+            f"{columns.where(person)}: 'track_id' must be below {TRACK_ID_LIMIT}, got {columns.track_ids[person]}"
         )
 
 
 def check_track_ids_are_distinct(columns: PersonColumns) -> None:
+    """Raises an error if a track number occurs twice in a frame."""
     with_id = np.flatnonzero(columns.track_ids != NO_TRACK_ID)
     order = with_id[np.lexsort((columns.track_ids[with_id], columns.frames[with_id]))]
     frames, ids = columns.frames[order], columns.track_ids[order]
@@ -150,5 +154,5 @@ def check_track_ids_are_distinct(columns: PersonColumns) -> None:
     if is_repeated.any():
         first = int(np.argmax(is_repeated))
         raise ValueError(
-            f"{columns.where(int(order[first + 1]))}: 'track_id' should occur once in a frame, found {ids[first]} twice"
+            f"{columns.where(int(order[first + 1]))}: 'track_id' must occur once in a frame, got {ids[first]} twice"
         )

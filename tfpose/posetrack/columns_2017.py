@@ -1,4 +1,4 @@
-"""The columns of files of PoseTrack 2017."""
+"""Reads the columns of files of PoseTrack 2017."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tfpose.posetrack.sequences import JOINTS_BY_NUMBER, NO_IMAGE_ID, NO_SCORE, 
 
 
 def columns_from_2017(path: pathlib.Path, content: Mapping, is_ground_truth: bool) -> PersonColumns:
-    """Reads the content of a 2017 file; head boxes and ignore regions of the ground truth only.
+    """Reads the content of a 2017 file; head boxes and ignore regions are read from the ground truth only.
 
     Raises:
-        ValueError: names the file, frame, person and field.
+        ValueError: The content breaks a rule; the message names the file, frame, person and field.
     """
     annolist = object_list(path, content, "annolist")
     names = fast_or_explained(
@@ -34,7 +34,7 @@ def columns_from_2017(path: pathlib.Path, content: Mapping, is_ground_truth: boo
         lambda: [str(frame["image"][0]["name"]) for frame in annolist],
         lambda: _explain_frames_2017(path, annolist),
     )
-    people_of_frame = [frame.get("annorect") for frame in annolist]
+    people_of_frame: list[Any] = [frame.get("annorect") for frame in annolist]
     if not all(isinstance(people, list) for people in people_of_frame):
         _explain_frames_2017(path, annolist)
     frames = np.repeat(np.arange(len(annolist)), [len(people) for people in people_of_frame])
@@ -73,21 +73,21 @@ def _explain_frames_2017(path: pathlib.Path, annolist: Sequence[Mapping]) -> Non
         image = frame.get("image")
         if not (isinstance(image, list) and image and isinstance(image[0], dict) and "name" in image[0]):
             raise ValueError(
-                f"{path}: frame {index}: 'image' should be a list of one object with 'name', found {image!r:.60}"
+                f"{path}: frame {index}: 'image' must be a list of one object with 'name', got {image!r:.60}"
             )
         people = frame.get("annorect")
         if not isinstance(people, list):
-            raise ValueError(f"{path}: frame {index}: 'annorect' should be a list of people, found {people!r:.60}")
+            raise ValueError(f"{path}: frame {index}: 'annorect' must be a list of people, got {people!r:.60}")
 
 
 def _check_objects(people: Sequence, where: PersonPlaces) -> None:
     for index, person in enumerate(people):
         if not isinstance(person, dict):
-            raise ValueError(f"{where(index)} should be an object, found {person!r:.60}")
+            raise ValueError(f"{where(index)} must be an object, got {person!r:.60}")
 
 
 def _points_of_person(person: Mapping, where: PersonPlaces, index: int) -> list | None:
-    """The points of a person; None where there is no list of them."""
+    """Returns the points of a person; None where there is no list of points."""
     annopoints = person.get("annopoints")
     if annopoints is None or annopoints == []:
         return None
@@ -96,30 +96,30 @@ def _points_of_person(person: Mapping, where: PersonPlaces, index: int) -> list 
         if "point" not in annopoints[0] or isinstance(points, list):
             return points
     raise ValueError(
-        f"{where(index)}: 'annopoints' should be a list of one object with a list 'point', found {annopoints!r:.60}"
+        f"{where(index)}: 'annopoints' must be a list of one object with a list 'point', got {annopoints!r:.60}"
     )
 
 
 def _point_table(points: Sequence[Mapping]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers, x, y and scores, [K] float64 each."""
-    fields = (finite_numbers([point[field][0] for point in points]) for field in ("id", "x", "y"))
+    """Returns joint numbers, x, y and scores, [K] float64 each."""
+    numbers, x, y = (finite_numbers([point[field][0] for point in points]) for field in ("id", "x", "y"))
     scores = [point["score"][0] if point.get("score") else NO_SCORE for point in points]
-    return (*fields, scores_from_json(scores))
+    return numbers, x, y, scores_from_json(scores)
 
 
 def _explain_points(points: Sequence, where: Callable[[int], str]) -> None:
     for index, point in enumerate(points):
         if not isinstance(point, dict):
-            raise ValueError(f"{where(index)}: 'point' should be a list of objects, found {point!r:.60}")
+            raise ValueError(f"{where(index)}: 'point' must be a list of objects, got {point!r:.60}")
         for field in ("id", "x", "y"):
             value = point.get(field)
             if not (isinstance(value, list) and value and is_number(value[0])):
                 raise ValueError(
-                    f"{where(index)}: {field!r} of a point should be a list of one number, found {value!r:.60}"
+                    f"{where(index)}: {field!r} of a point must be a list of one number, got {value!r:.60}"
                 )
         score = point.get("score", [])
         if score and not (isinstance(score, list) and is_score(score[0])):
-            raise ValueError(f"{where(index)}: 'score' of a point should be a list of one number, found {score!r:.60}")
+            raise ValueError(f"{where(index)}: 'score' of a point must be a list of one number, got {score!r:.60}")
 
 
 def _track_id_2017(person: Mapping) -> Any:
@@ -131,14 +131,14 @@ def _head_boxes_2017(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarr
     sides = ("x1", "y1", "x2", "y2")
     has_box = [all(side in person for side in sides) for person in people]
     boxes = np.full((len(people), 4), np.nan)
-    holders = np.flatnonzero(has_box)
+    holders = np.flatnonzero(has_box).tolist()
 
     def explain() -> None:
         for index in holders:
             for side in sides:
                 value = people[index][side]
                 if not (isinstance(value, list) and value and is_number(value[0])):
-                    raise ValueError(f"{where(index)}: {side!r} should be a list of one number, found {value!r:.60}")
+                    raise ValueError(f"{where(index)}: {side!r} must be a list of one number, got {value!r:.60}")
 
     if len(holders):
         boxes[holders] = fast_or_explained(
@@ -158,7 +158,7 @@ def _regions_2017(path: pathlib.Path, annolist: Sequence[Mapping]) -> tuple[tupl
                 regions.append((index, finite_numbers(corners).reshape(-1, 2)))
         except MALFORMED as error:
             raise ValueError(
-                f"{path}: frame {index}: 'ignore_regions' should be polygons: lists 'point' of objects with x and y, "
-                f"found {frame['ignore_regions']!r:.60}"
+                f"{path}: frame {index}: 'ignore_regions' must be polygons: lists 'point' of objects with x and y, "
+                f"got {frame['ignore_regions']!r:.60}"
             ) from error
     return tuple(regions)

@@ -82,8 +82,8 @@ def _images_of_first_video(path: pathlib.Path, images: Sequence[Mapping]) -> lis
         match = _IMAGE_NAME.fullmatch(name) if isinstance(name, str) else None
         if match is None or len(match[1]) > 18 or len(match[2]) > 18 or int(match[2]) >= _FRAME_NUMBER_LIMIT:
             raise ValueError(
-                f"{path}: frame {index}: 'file_name' should end with <number>_<mpii, bonn or mpiinew>/"
-                f"<number below {_FRAME_NUMBER_LIMIT}>.jpg, found {name!r:.100}"
+                f"{path}: frame {index}: 'file_name' must end with <number>_<mpii, bonn or mpiinew>/"
+                f"<number below {_FRAME_NUMBER_LIMIT}>.jpg, got {name!r:.100}"
             )
         numbers.append(int(match[1]))
     return [image for image, number in zip(images, numbers, strict=True) if number == numbers[0]]
@@ -99,15 +99,15 @@ def _people_by_frame(
     except MALFORMED as error:
         wrong = next(a for a in annotations if not isinstance(a.get("image_id"), (int, float, str)))
         raise ValueError(
-            f"{path}: annotation {wrong.get('id', '')!r}: 'image_id' should be a whole number, "
-            f"found {wrong.get('image_id')!r:.60}"
+            f"{path}: annotation {wrong.get('id', '')!r}: 'image_id' must be a whole number, "
+            f"got {wrong.get('image_id')!r:.60}"
         ) from error
     frames = np.array(found, np.int64)
     if keeps_unknown and (frames < 0).any():
         wrong = annotations[int(np.argmax(frames < 0))]
         raise ValueError(
-            f"{path}: annotation {wrong.get('id', '')!r}: 'image_id' should be one of the {len(image_ids)} ids in "
-            f"'images', found {wrong['image_id']!r:.60}"
+            f"{path}: annotation {wrong.get('id', '')!r}: 'image_id' must be one of the {len(image_ids)} ids in "
+            f"'images', got {wrong['image_id']!r:.60}"
         )
     order = np.argsort(frames, kind="stable")
     order = order[np.count_nonzero(frames < 0) :]
@@ -127,7 +127,7 @@ def _keypoints_2018(people: Sequence[Mapping], num_joints: int, where: PersonPla
             if not isinstance(row, list) or len(row) != size or not all(is_number(value) for value in row):
                 found = f"{len(row)}: {row!r:.60}" if isinstance(row, list) else f"{row!r:.60}"
                 raise ValueError(
-                    f"{where(index)}: 'keypoints' should be {size} numbers (x, y, flag of each joint), found {found}"
+                    f"{where(index)}: 'keypoints' must be {size} numbers (x, y, flag of each joint), got {found}"
                 )
 
     return fast_or_explained(where.path, read, explain).reshape(-1, num_joints, 3)
@@ -148,9 +148,7 @@ def _scores_2018(people: Sequence[Mapping], num_joints: int, where: PersonPlaces
             row = lists[index]
             if not isinstance(row, list) or len(row) < num_joints or not all(map(is_score, row[:num_joints])):
                 found = f"{len(row)}: {row!r:.60}" if isinstance(row, list) else f"{row!r:.60}"
-                raise ValueError(
-                    f"{where(index)}: 'scores' should be {num_joints} numbers or an empty list, found {found}"
-                )
+                raise ValueError(f"{where(index)}: 'scores' must be {num_joints} numbers or an empty list, got {found}")
 
     if holders:
         scores[holders] = fast_or_explained(where.path, read, explain)
@@ -173,9 +171,7 @@ def _head_boxes_2018(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarr
         for index in holders:
             row = people[index]["bbox_head"]
             if not isinstance(row, list) or len(row) != 4 or not all(is_number(value) for value in row):
-                raise ValueError(
-                    f"{where(index)}: 'bbox_head' should be 4 numbers: x, y, width, height, found {row!r:.80}"
-                )
+                raise ValueError(f"{where(index)}: 'bbox_head' must be 4 numbers: x, y, width, height, got {row!r:.80}")
 
     if holders:
         boxes[holders] = box_math.xyxy_from_xywh(fast_or_explained(where.path, read, explain))
@@ -185,7 +181,7 @@ def _head_boxes_2018(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarr
 def _is_labeled(path: pathlib.Path, images: Iterable[Mapping], is_required: bool) -> np.ndarray:
     for index, image in enumerate(images) if is_required else ():
         if "is_labeled" not in image:
-            raise ValueError(f"{path}: frame {index}: 'is_labeled' should be true or false, found nothing")
+            raise ValueError(f"{path}: frame {index}: 'is_labeled' must be true or false, got nothing")
     return np.array([bool(image.get("is_labeled")) for image in images], bool)
 
 
@@ -198,7 +194,9 @@ def _regions_2018(
         if "ignore_regions_x" in image and "ignore_regions_y" in image:
             pairs += _polygons_of_frame(path, index, image)
         elif is_required:
-            raise ValueError(f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' should be there")
+            raise ValueError(
+                f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' must be there, got one or none"
+            )
     coordinates = fast_or_explained(
         path,
         lambda: finite_numbers([value for _, *lists in pairs for values in lists for value in values]),
@@ -221,8 +219,8 @@ def _polygons_of_frame(path: pathlib.Path, index: int, image: Mapping) -> list[t
     except MALFORMED:
         pass
     raise ValueError(
-        f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' should be equally long lists of "
-        f"equally long lists of numbers, found {columns!r:.60} and {rows!r:.60}"
+        f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' must be equally long lists of "
+        f"equally long lists of numbers, got {columns!r:.60} and {rows!r:.60}"
     )
 
 
@@ -231,5 +229,5 @@ def _explain_regions(path: pathlib.Path, pairs: Sequence[tuple[int, Sequence, Se
         for side, values in zip("xy", lists, strict=True):
             if not isinstance(values, list) or not all(is_number(value) for value in values):
                 raise ValueError(
-                    f"{path}: frame {index}: 'ignore_regions_{side}' should be lists of numbers, found {values!r:.60}"
+                    f"{path}: frame {index}: 'ignore_regions_{side}' must be lists of numbers, got {values!r:.60}"
                 )

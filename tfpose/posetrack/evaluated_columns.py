@@ -45,7 +45,7 @@ def columns21_from_content(path: pathlib.Path, content: Any, is_ground_truth: bo
     """
     if isinstance(content, dict) and "annolist" in content:
         raise ValueError(
-            f"{path}: PoseTrack21's figures need files of the 2018 or 2021 format, found 'annolist' (2017)"
+            f"{path}: PoseTrack21's metrics require files of the 2018 or 2021 format, got 'annolist' (2017)"
         )
     columns = columns_from_2018(path, content, POSETRACK18.joints, is_ground_truth, is_posetrack21=True)
     check_track_ids_are_distinct(columns)

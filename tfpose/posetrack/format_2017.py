@@ -44,7 +44,7 @@ def sequence_from_posetrack17(path: pathlib.Path, content: Mapping, skeleton: Sk
     for index, frame in enumerate(annolist):
         if not isinstance(frame.get("annorect"), (list, dict)):
             raise ValueError(
-                f"{path}: frame {index}: 'annorect' should be a list of people, found {frame.get('annorect')!r}"
+                f"{path}: frame {index}: 'annorect' must be a list of people, got {frame.get('annorect')!r}"
             )
     frames = tuple(_frame_2017(path, frame, index, skeleton) for index, frame in enumerate(annolist))
     return PoseSequence(sequence_name(path), skeleton, frames, path)
@@ -56,7 +56,7 @@ def _frame_2017(path: pathlib.Path, frame: Mapping, index: int, skeleton: Skelet
     image = _one(frame.get("image"))
     name = _one(image.get("name")) if isinstance(image, dict) else None
     if not isinstance(name, str) or not name:
-        raise ValueError(f"{where}: 'image' should have a 'name', found {frame.get('image')!r}")
+        raise ValueError(f"{where}: 'image' must have a 'name', got {frame.get('image')!r}")
     lists = [_point_list(person) for person in people]
     columns = _points_2017(where, lists, skeleton)
     return build_frame(
@@ -80,7 +80,7 @@ def _point_list(person: Mapping) -> list | None:
 def _points_2017(where: str, lists: Sequence[list | None], skeleton: Skeleton) -> dict[str, Any]:
     """Keypoints, visibility, joint scores and surplus points of a frame."""
     if not all(isinstance(point, dict) for points in lists for point in points or ()):
-        raise ValueError(f"{where}: 'point' should be a list of objects, found others")
+        raise ValueError(f"{where}: 'point' must be a list of objects, got others")
     rows = [
         (
             person,
@@ -98,7 +98,7 @@ def _points_2017(where: str, lists: Sequence[list | None], skeleton: Skeleton) -
     except (TypeError, ValueError, OverflowError):
         table = np.full((1, 6), np.nan)
     if not np.isfinite(table[:, :4]).all():
-        raise ValueError(f"{where}: points should have a number each as 'id', 'x' and 'y', found others")
+        raise ValueError(f"{where}: points must have a number each as 'id', 'x' and 'y', got others")
     return _scatter_points(table, len(lists), skeleton)
 
 
@@ -136,13 +136,13 @@ def _head_boxes_2017(where: str, people: Sequence[Mapping]) -> np.ndarray:
     try:
         return np.array(rows, np.float64).reshape(-1, 4)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{where}: 'x1', 'y1', 'x2', 'y2' should be numbers, found {rows}") from error
+        raise ValueError(f"{where}: 'x1', 'y1', 'x2', 'y2' must be numbers, got {rows}") from error
 
 
 def _track_ids_2017(where: str, people: Sequence[Mapping]) -> np.ndarray:
     ids = [_one(person.get("track_id"), NO_TRACK_ID) for person in people]
     if not all(is_id(track_id) for track_id in ids):
-        raise ValueError(f"{where}: 'track_id' should be a whole number, found {ids}")
+        raise ValueError(f"{where}: 'track_id' must be a whole number, got {ids}")
     return np.array(ids, np.int64)
 
 
@@ -154,7 +154,7 @@ def _ignore_regions_2017(where: str, frame: Mapping) -> tuple[np.ndarray, ...]:
             for region in regions
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{where}: 'ignore_regions' should be lists of points with x and y, found others") from error
+        raise ValueError(f"{where}: 'ignore_regions' must be lists of points with x and y, got others") from error
 
 
 def posetrack17_from_sequence(sequence: PoseSequence) -> dict:

@@ -43,19 +43,19 @@ def joint_names(path: pathlib.Path, categories: Sequence[Mapping]) -> tuple[str,
         ValueError: unless there is one category, of people, with the 15 joints among 15 or 17.
     """
     if len(categories) != 1 or categories[0].get("name") != "person":
-        names = [category.get("name") for category in categories]
-        raise ValueError(f"{path}: 'categories' should be one entry named 'person', found {names}")
-    names = categories[0].get("keypoints")
+        found = [category.get("name") for category in categories]
+        raise ValueError(f"{path}: 'categories' must be one entry named 'person', got {found}")
+    names: Any = categories[0].get("keypoints")
     if not isinstance(names, list) or len(names) not in (15, 17):
-        found = f"{len(names)}" if isinstance(names, list) else repr(names)
-        raise ValueError(f"{path}: 'categories': 'keypoints' should be 15 or 17 joint names, found {found}")
+        number = f"{len(names)}" if isinstance(names, list) else repr(names)
+        raise ValueError(f"{path}: 'categories': 'keypoints' must be 15 or 17 joint names, got {number}")
     if not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{path}: 'categories': 'keypoints' should be names, found {names!r:.200}")
+        raise ValueError(f"{path}: 'categories': 'keypoints' must be names, got {names!r:.200}")
     missing = [joint for joint in POSETRACK15.joints if joint not in names]
     if missing:
         unknown = [name for name in names if name not in POSETRACK18.joints]
         raise ValueError(
-            f"{path}: 'categories': 'keypoints' should name {', '.join(missing)}, found {unknown or 'nothing'} instead"
+            f"{path}: 'categories': 'keypoints' must name {', '.join(missing)}, got {unknown or 'nothing'} instead"
         )
     return tuple(names)
 
@@ -139,8 +139,8 @@ def _joint_scores_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints
         is_list = isinstance(row, list) and len(row) >= num_joints
         if not is_list or not all(value is None or isinstance(value, (int, float)) for value in row):
             raise ValueError(
-                f"{path}: annotation {person.get('id', '')!r}: 'scores' should be {num_joints} numbers or an empty "
-                f"list, found {f'{len(row)} entries' if isinstance(row, list) and not is_list else repr(row)[:200]}"
+                f"{path}: annotation {person.get('id', '')!r}: 'scores' must be {num_joints} numbers or an empty "
+                f"list, got {f'{len(row)} entries' if isinstance(row, list) and not is_list else repr(row)[:200]}"
             )
     return np.array([row[:num_joints] for row in rows], np.float64).reshape(-1, num_joints)
 
@@ -163,7 +163,7 @@ def _track_ids_2018(path: pathlib.Path, people: Sequence[Mapping]) -> np.ndarray
     for person, track_id in zip(people, ids, strict=True):
         if not is_id(track_id):
             raise ValueError(
-                f"{path}: annotation {person.get('id', '')!r}: 'track_id' should be a whole number, found {track_id!r}"
+                f"{path}: annotation {person.get('id', '')!r}: 'track_id' must be a whole number, got {track_id!r}"
             )
     return np.array(ids, np.int64)
 
@@ -176,7 +176,7 @@ def _annotation_id(person: Mapping) -> int:
 def _file_name(path: pathlib.Path, image: Mapping) -> str:
     name = image.get("file_name")
     if not isinstance(name, str) or not name:
-        raise ValueError(f"{path}: image {image['id']}: 'file_name' should be text, found {name!r}")
+        raise ValueError(f"{path}: image {image['id']}: 'file_name' must be text, got {name!r}")
     return name
 
 
@@ -189,8 +189,8 @@ def _ignore_regions_2018(path: pathlib.Path, image: Mapping) -> tuple[np.ndarray
         return tuple(np.array([x, y], np.float64).reshape(2, -1).T for x, y in zip(columns, rows, strict=True))
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{path}: image {image['id']}: 'ignore_regions_x' and 'ignore_regions_y' should be equally long lists of "
-            "equally long lists of numbers, found others"
+            f"{path}: image {image['id']}: 'ignore_regions_x' and 'ignore_regions_y' must be equally long lists of "
+            "equally long lists of numbers, got others"
         ) from error
 
 

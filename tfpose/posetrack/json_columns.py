@@ -1,4 +1,4 @@
-"""Columns of numbers from parsed JSON: fast where it is well-formed, with the place of the mistake where it is not."""
+"""Reads columns of numbers from parsed JSON: fast for valid content, with the place of the mistake otherwise."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LARGEST_NUMBER = 1e30
 
 @dataclasses.dataclass(frozen=True)
 class PersonPlaces:
-    """Where the people of a file are, for messages.
+    """Describes the places of N people in a file, for messages.
 
     Attributes:
-        path: of the file.
+        path: Path of the file.
         frame_names: F image names.
         frames: [N] frame of each person, not decreasing.
-        people: N objects of the file, whose `id` is named; empty where they have none.
+        people: N objects of the file, whose `id` messages name; empty where the objects have none.
     """
 
     path: pathlib.Path
@@ -35,7 +35,7 @@ class PersonPlaces:
     people: Sequence[Any] = ()
 
     def __call__(self, person: int) -> str:
-        """File, frame and person; people are counted from 0 in their frame."""
+        """Returns file, frame and person; people are counted from 0 in their frame."""
         frame = int(self.frames[person])
         number = person - int(np.searchsorted(self.frames, frame))
         annotation = f" (annotation {self.people[person].get('id', '')!r:.40})" if len(self.people) else ""
@@ -43,7 +43,7 @@ class PersonPlaces:
 
 
 def fast_or_explained(path: pathlib.Path, read: Callable[[], Any], explain: Callable[[], None]) -> Any:
-    """What `read` returns; where it fails on malformed input, `explain` finds the place and raises."""
+    """Returns the result of `read`; where it fails on malformed input, `explain` finds the place and raises."""
     try:
         return read()
     except MALFORMED as error:
@@ -52,34 +52,34 @@ def fast_or_explained(path: pathlib.Path, read: Callable[[], Any], explain: Call
 
 
 def numbers(values: Sequence) -> np.ndarray:
-    """[N] numbers of a JSON list as float64; raises on anything else, text that looks like a number included."""
-    # Several times as fast as np.array, which first looks for the type, and stricter.
+    """Returns the numbers of a JSON list as [N] float64; raises on anything else, such as text that holds a number."""
+    # This is stricter than np.array and several times as fast, since np.array first looks for the type.
     return np.frombuffer(struct.pack(f"{len(values)}d", *values))
 
 
 def finite_numbers(values: Sequence) -> np.ndarray:
-    """As `numbers`; raises on not-a-number, infinity and numbers beyond all pictures."""
+    """Returns the numbers as `numbers` does; raises on NaN, infinity and numbers beyond the size of any image."""
     array = numbers(values)
-    # False for not-a-number as well.
+    # The comparison is false for NaN too.
     if array.size and not (array.max() < LARGEST_NUMBER and array.min() > -LARGEST_NUMBER):
-        raise ValueError("expected finite numbers")
+        raise ValueError("numbers must be finite")
     return array
 
 
 def flatten_rows(rows: Sequence[Sequence], size: int) -> list:
-    """The values of lists of one length; raises on any other."""
+    """Returns the values of lists that must all have this length."""
     if not set(map(len, rows)) <= {size}:
-        raise ValueError(f"expected {size} values")
+        raise ValueError(f"lists must hold {size} values")
     return list(itertools.chain.from_iterable(rows))
 
 
 def is_score(value: Any) -> bool:
-    """Numbers, not-a-number and null: evaluators sort all of them."""
+    """Returns whether a value is a number, NaN or null, all of which evaluators sort."""
     return value is None or (isinstance(value, (int, float)) and (isinstance(value, float) or abs(value) < 1e300))
 
 
 def scores_from_json(values: Sequence) -> np.ndarray:
-    """As `numbers`, with NaN for null."""
+    """Returns the numbers as `numbers` does, with NaN for null."""
     try:
         return numbers(values)
     except MALFORMED:
@@ -89,15 +89,15 @@ def scores_from_json(values: Sequence) -> np.ndarray:
 
 
 def whole_numbers(values: Sequence, where: Callable[[int], str]) -> np.ndarray:
-    """[N] int64 track numbers; fractions, text and the like are errors that say where."""
+    """Returns [N] int64 track numbers; raises on fractions, text and the like, naming the place."""
     try:
         array = np.array(values)
     except MALFORMED:
         array = np.array([None])
-    if array.dtype.kind == "i" and array.ndim == 1 or not len(values):
+    if (array.dtype.kind == "i" and array.ndim == 1) or not len(values):
         return array.astype(np.int64)
     for index, value in enumerate(values):
         is_id = isinstance(value, int) and value == NO_TRACK_ID
         if not (is_id or (is_number(value) and value == int(value) and abs(value) < 2**62)):
-            raise ValueError(f"{where(index)}: 'track_id' should be a whole number, found {value!r:.60}")
+            raise ValueError(f"{where(index)}: 'track_id' must be a whole number, got {value!r:.60}")
     return np.array([int(value) for value in values], np.int64)

@@ -1,4 +1,4 @@
-"""The content of one PoseTrack file, whatever its format."""
+"""The content of one PoseTrack file of any format."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tfpose import boxes as box_math
 from tfpose.poses import Poses
 from tfpose.skeletons import Skeleton
 
-# Joint numbers of 2017 files, which are also the order of all published figures.
+# Joints in the order of their numbers in 2017 files, which is the order of all published metrics too.
 JOINTS_BY_NUMBER = (
     *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
     *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
     *("head_bottom", "nose", "head_top"),
 )
-# What poseval takes for a joint without a score.
+# The score that poseval gives a joint without a score.
 NO_SCORE = -9999.0
-# Files may use any other number, also negative ones.
+# Files may use any other number, negative ones included.
 NO_TRACK_ID = int(np.iinfo(np.int64).min)
 NO_IMAGE_ID = -1
-# Boxes of PoseTrack 2018 are the extent of the joints, grown on every side by this share of its length.
+# Boxes of PoseTrack 2018 are the extent of the joints, grown on each side by this share of its width or height.
 POSETRACK_BOX_MARGIN = 0.15
 
 
@@ -31,14 +31,14 @@ POSETRACK_BOX_MARGIN = 0.15
 class SurplusPoints:
     """Points of a 2017 file that are not the first of a known joint: repetitions, and numbers other than 0..14.
 
-    poseval counts them when it asks whether a person has points left, and a repetition takes the place of a first
-    one that an ignore region removes. Other formats have none.
+    Poseval counts them when it tests whether a person has points left, and a repetition replaces a first point that an
+    ignore region removes. Other formats have no such points.
 
     Attributes:
         people: [N] position of the person in the frame.
-        joints: [N] position in the skeleton, -1 for unknown numbers.
-        keypoints: [N, 2].
-        scores: [N].
+        joints: [N] position of the joint in the skeleton, -1 for unknown numbers.
+        keypoints: [N, 2] (x, y) in image pixels.
+        scores: [N] scores of the points.
     """
 
     people: np.ndarray
@@ -52,24 +52,24 @@ class Frame:
     """One frame with P people in the order of the file.
 
     Attributes:
-        file_name: of the image, as in the file.
-        index: position in the sequence, from 0.
-        image_id: NO_IMAGE_ID in 2017 files.
-        is_labeled: as the file says; where it does not, whether there are people.
-        image_size: (height, width), zeros where the file does not say.
+        file_name: Name of the image, as in the file.
+        index: Position of the frame in the sequence, from 0.
+        image_id: Identity of the image; NO_IMAGE_ID in 2017 files.
+        is_labeled: Whether the file says that the frame is labeled; where it does not say, whether there are people.
+        image_size: (height, width); zeros where the file lacks it.
         keypoints: [P, J, 2] float64 in image pixels, 0 where there is no joint.
-        visibility: [P, J] int64: 0 no joint, 1 hidden, 2 visible. The files know only 0 and 1; the joint is there
+        visibility: [P, J] int64: 0 no joint, 1 hidden, 2 visible. The files hold only 0 and 1; the joint is there
             unless x, y and the flag are all 0.
-        joint_scores: [P, J] float64; NO_SCORE where there is none, NaN where the file says null.
-        scores: [P] float64 of the person, NaN where there is none; evaluators do not use it.
-        boxes: [P, 4] float64 xyxy of the person, not clipped; NaN where there is none.
-        head_boxes: [P, 4] float64 xyxy; NaN where there is none.
-        areas: [P] float64 in square pixels, NaN where there is none (always so in PoseTrack's own files).
-        track_ids: [P] int64; NO_TRACK_ID where there is none.
-        annotation_ids: [P] int64; -1 where there is none.
-        has_points: [P] bool: a list of points is there, be it empty; always so in 2018 files.
-        surplus: further points.
-        ignore_regions: polygons, [N, 2] float64 each.
+        joint_scores: [P, J] float64 scores; NO_SCORE where there is none, NaN where the file has null.
+        scores: [P] float64 scores of the people, NaN where there is none; evaluators ignore them.
+        boxes: [P, 4] float64 xyxy boxes of the people, not clipped; NaN where there is none.
+        head_boxes: [P, 4] float64 xyxy boxes of the heads; NaN where there is none.
+        areas: [P] float64 areas in square pixels, NaN where there is none; PoseTrack's own files have none.
+        track_ids: [P] int64 identities of the people; NO_TRACK_ID where there is none.
+        annotation_ids: [P] int64 identities of the annotations; -1 where there is none.
+        has_points: [P] bool, whether the file has a list of points, even an empty one; always true for 2018 files.
+        surplus: Further points of a 2017 file.
+        ignore_regions: Polygons, [N, 2] float64 each, in which nothing is evaluated.
     """
 
     file_name: str
@@ -92,6 +92,7 @@ class Frame:
 
     @property
     def num_people(self) -> int:
+        """The number of people, P."""
         return len(self.keypoints)
 
 
@@ -100,10 +101,10 @@ class PoseSequence:
     """The frames of one file.
 
     Attributes:
-        name: the file name up to its first dot.
-        skeleton: of all keypoints.
-        frames: in the order of the file.
-        path: of the file, for messages.
+        name: Name of the file up to its first dot.
+        skeleton: Skeleton of all keypoints.
+        frames: The frames in the order of the file.
+        path: Path of the file, for messages.
     """
 
     name: str
@@ -120,19 +121,19 @@ def build_frame(
     track_ids: np.ndarray | None = None,
     **fields: Any,
 ) -> Frame:
-    """Makes a frame from arrays; what is not given is "none".
+    """Makes a frame from arrays; a field that is not given is the value for "none" in the description of `Frame`.
 
     Args:
-        file_name: of the image.
-        index: position in the sequence, from 0.
-        keypoints: [P, J, 2].
-        visibility: [P, J].
-        track_ids: [P].
-        **fields: any other field of `Frame`.
+        file_name: Name of the image.
+        index: Position of the frame in the sequence, from 0.
+        keypoints: [P, J, 2] keypoints in image pixels.
+        visibility: [P, J] visibility of the joints.
+        track_ids: [P] identities of the people.
+        **fields: Any other field of `Frame`.
     """
     num_people, num_joints = np.shape(visibility)
     no_box = np.full((num_people, 4), np.nan)
-    defaults = {
+    defaults: dict[str, Any] = {
         "image_id": NO_IMAGE_ID,
         "is_labeled": True,
         "image_size": (0, 0),
@@ -160,16 +161,16 @@ _NO_SURPLUS = SurplusPoints(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zer
 
 
 def sequence_name(path: pathlib.Path) -> str:
-    """What evaluators call the sequence of a file: its name up to the first dot."""
+    """Returns the name that evaluators give the sequence of a file: the file name up to its first dot."""
     return path.name.split(".")[0]
 
 
 def poses_from_frame(frame: Frame) -> Poses:
-    """The people of a frame, for trackers.
+    """Returns the people of a frame, for trackers.
 
-    A joint that is there but has no score, or one of 0 or less, gets the least positive score that `Poses` can tell
-    from absence; without any scores (ground truth) it is 1. A person's score is the mean over its joints and the box
-    their extent grown by 15 %, where the file gives none.
+    A joint that is there without a score, or with a score of 0 or less, gets the smallest positive float32 score, since
+    0 means an absent joint in `Poses`. In a frame without any scores, such as ground truth, each joint gets 1. Where
+    the file has none, a person's score is the mean over the joints and the box is their extent grown by 15 %.
     """
     is_joint = frame.visibility > 0
     has_score = np.isfinite(frame.joint_scores) & (frame.joint_scores != NO_SCORE)
@@ -189,7 +190,7 @@ def poses_from_frame(frame: Frame) -> Poses:
 
 
 def frame_from_poses(file_name: str, index: int, poses: Poses, **fields: Any) -> Frame:
-    """A frame of predictions; `fields` as for `build_frame`."""
+    """Returns a frame of predictions; for `fields` see `build_frame`."""
     return build_frame(
         file_name,
         index,

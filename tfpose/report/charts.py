@@ -1,4 +1,4 @@
-"""The charts of the reports: precision-recall curves, bars by sequence and by joint, and what changed in these."""
+"""The charts of the reports: precision-recall curves, bars by sequence and by joint, and their changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# From head to feet, as one reads; where they are in `JOINTS`, then the total.
+# Positions in `JOINTS` from head to feet, then that of the total.
 READING_ORDER = (*(JOINTS.index(joint) for group in JOINT_GROUPS.values() for joint in group), len(JOINTS))
 _PANEL_TITLES = ("Head", "Shoulders", "Elbows", "Wrists", "Hips", "Knees", "Ankles")
 _LINE_COLOURS = ("first", "second", "third")
 _LINE_STYLES = ("-", (0, (3, 1.5)))
-# Recall is sampled this finely: a pixel or two.
+# Number of samples of recall; one or two per pixel.
 _NUM_CURVE_POINTS = 201
 _BAR_INCHES = 0.195
-# More bars than this cannot be read anyway: then the best and the worst are shown.
+# More bars than this are not readable, so only the best and the worst are shown.
 _MOST_BARS = 200
 _BARS_PER_COLUMN = 20
-# MOTA has no lower bound; a sequence of phantoms should not squash the others. Longer bars are cut off here.
+# MOTA has no lower bound. Longer bars are cut off here, so that one bad sequence does not shrink all other bars.
 _LONGEST_BAR = 100.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """What the precision-recall curves of one evaluation need.
+    """The precision-recall curves of one evaluation.
 
     Attributes:
-        name: of the evaluation.
-        curves: precision and recall in percent of each joint of `JOINTS`, see `precision_envelopes`.
-        ap: [16] in percent.
+        name: Name of the evaluation.
+        curves: Precision and recall in percent of each joint of `JOINTS`, from `precision_envelopes`.
+        ap: [16] AP in percent of each joint of `JOINTS`, then the total.
     """
 
     name: str
@@ -51,21 +51,21 @@ class Curves:
 
 
 def precision_envelopes(samples: JointSamples, tie_rule: TieRule = "stable") -> list[tuple[np.ndarray, np.ndarray]]:
-    """The curve of each joint.
+    """Returns the curve of each joint.
 
     Args:
-        samples: of all sequences.
-        tie_rule: by which the AP was counted.
+        samples: The samples of all sequences.
+        tie_rule: Order of equal scores, as AP was counted.
     """
     return [precision_envelope(*curve) for curve in joint_curves(samples, tie_rule)]
 
 
 def precision_envelope(precision: np.ndarray, recall: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The curve whose area is AP, at even steps of recall up to the last: the best precision at that recall or more.
+    """Returns the curve whose area is AP: at even steps of recall, the best precision at that recall or a higher one.
 
     Args:
-        precision: [N] after each sample, in [0, 1].
-        recall: [N] likewise; NaN if there was nothing to find.
+        precision: [N] precision after each sample, in [0, 1].
+        recall: [N] recall after each sample, in [0, 1]; NaN if there are no true joints.
 
     Returns:
         Precision and recall [M] in percent; empty if there is no curve.
@@ -78,7 +78,7 @@ def precision_envelope(precision: np.ndarray, recall: np.ndarray) -> tuple[np.nd
 
 
 def precision_recall_chart(evaluations: Sequence[Curves]) -> Chart:
-    """A panel per joint group with the curve of each joint, for one evaluation or two side by side."""
+    """Draws a panel for each joint group with the curve of each joint, for one evaluation or two."""
     curves = [evaluation.curves for evaluation in evaluations]
 
     def draw(width: float) -> Figure:
@@ -103,28 +103,30 @@ def _draw_curves(
 ) -> None:
     for joint, colour in zip(group, _LINE_COLOURS, strict=False):
         index = JOINTS.index(joint)
-        label = f"{_short_joint(joint)} {' → '.join(format_metric(ap[index]) for ap in aps)}"
-        for (_, style), evaluation in zip(enumerate(_LINE_STYLES), curves, strict=False):
+        label: str | None = f"{_short_joint(joint)} {' → '.join(format_metric(ap[index]) for ap in aps)}"
+        for style, evaluation in zip(_LINE_STYLES, curves, strict=False):
             precision, recall = evaluation[index]
             axes.plot(recall, precision, color=COLOURS[colour], linestyle=style, label=label)
+            # Only the first curve of a joint has an entry in the legend.
             label = None
     axes.set_title(title)
     axes.set(xlim=(0, 101), ylim=(0, 103), xticks=range(0, 101, 50), yticks=range(0, 101, 25))
     axes.tick_params(labelbottom=True)
-    for place, label in zip(("left", "center", "right"), axes.get_xticklabels(), strict=True):
-        # So that the last of one panel does not meet the first of the next.
-        label.set_horizontalalignment(place)
-    axes.legend(loc="best", fontsize=8, borderaxespad=0.1, labelspacing=0.25, title="AP (%)", alignment="left")
-    axes.get_legend().get_title().set_fontsize(8)
+    alignments: tuple[Literal["left", "center", "right"], ...] = ("left", "center", "right")
+    for alignment, tick_label in zip(alignments, axes.get_xticklabels(), strict=True):
+        # The last label of a panel must not touch the first label of the next one.
+        tick_label.set_horizontalalignment(alignment)
+    legend = axes.legend(loc="best", fontsize=8, borderaxespad=0.1, labelspacing=0.25, title="AP (%)", alignment="left")
+    legend.get_title().set_fontsize(8)
 
 
 def _short_joint(joint: str) -> str:
-    """Within its group: "right", "left", or the name itself."""
+    """Returns the name of a joint within its group: "right", "left", or its full name."""
     return joint.split("_")[0] if joint.startswith(("right_", "left_")) else joint.replace("_", " ")
 
 
 def _draw_line_key(axes: Axes, names: Sequence[str]) -> None:
-    """In a panel of its own: which line style is which evaluation; nothing for one evaluation."""
+    """Explains in a panel of its own which line style is which evaluation; draws nothing for one evaluation."""
     axes.axis("off")
     if len(names) > 1:
         for name, style in zip(names, _LINE_STYLES, strict=True):
@@ -133,7 +135,7 @@ def _draw_line_key(axes: Axes, names: Sequence[str]) -> None:
 
 
 def sequence_chart(metric: str, values: Mapping[str, float], total: float, higher_is_better: bool = True) -> Chart:
-    """Bars of one metric in percent by sequence, best first, and a line at that of all sequences together."""
+    """Draws bars of one metric in percent by sequence, best first, and a line at the metric of all sequences."""
     title = f"{metric} by sequence (%)"
     shown, left_out = _best_and_worst(values, higher_is_better)
 
@@ -156,7 +158,7 @@ def sequence_chart(metric: str, values: Mapping[str, float], total: float, highe
 
 
 def sequence_change_chart(metric: str, values: Mapping[str, float]) -> Chart:
-    """Bars of the change of one figure in percentage points by sequence, greatest gain first."""
+    """Draws bars of the gain in one metric in percentage points by sequence, greatest gain first."""
     shown, left_out = _best_and_worst(values)
 
     def draw(width: float) -> Figure:
@@ -171,58 +173,58 @@ def sequence_change_chart(metric: str, values: Mapping[str, float]) -> Chart:
     return render_chart(f"{metric.lower()}_change_by_sequence", title, description, draw)
 
 
-def joint_chart(measures: Mapping[str, np.ndarray]) -> Chart:
-    """Bars of some measures in percent by joint; values [16] in the order of `JOINTS`, then total."""
+def joint_chart(metrics: Mapping[str, np.ndarray]) -> Chart:
+    """Draws bars of some metrics in percent by joint; values [16] are in the order of `JOINTS`, the total last."""
 
     def draw(width: float) -> Figure:
-        figure, all_axes = _panels(width, len(measures))
+        figure, all_axes = _panels(width, len(metrics))
         all_colours = itertools.cycle(_LINE_COLOURS)
-        for axes, (name, values), colour in zip(all_axes, measures.items(), all_colours, strict=False):
+        for axes, (name, values), colour in zip(all_axes, metrics.items(), all_colours, strict=False):
             colours = [*[colour] * len(JOINTS), "muted"]
             _draw_bars(axes, _by_joint(values), colours, format_metric, 16)
             _set_limits([axes], values, least_high=100)
             axes.set_title(f"{name} (%)")
         return figure
 
-    description = f"Horizontal bars of {', '.join(measures)} per joint and in total; the figures are in the table."
-    return render_chart("joints", f"{', '.join(measures)} by joint", description, draw)
+    description = f"Horizontal bars of {', '.join(metrics)} per joint and in total; the numbers are in the table."
+    return render_chart("joints", f"{', '.join(metrics)} by joint", description, draw)
 
 
-def joint_change_chart(measures: Mapping[str, np.ndarray]) -> Chart:
-    """Bars of the change of some measures in percentage points by joint; [16] in the order of `JOINTS`, then total."""
+def joint_change_chart(metrics: Mapping[str, np.ndarray]) -> Chart:
+    """Draws bars of the gains in some metrics in percentage points by joint; [16] as those of `joint_chart`."""
 
     def draw(width: float) -> Figure:
-        figure, all_axes = _panels(width, len(measures))
-        for axes, (name, values) in zip(all_axes, measures.items(), strict=True):
+        figure, all_axes = _panels(width, len(metrics))
+        for axes, (name, values) in zip(all_axes, metrics.items(), strict=True):
             bars = _by_joint(values)
             _draw_bars(axes, bars, _change_colours(bars), format_change, 16)
             _set_limits([axes], values)
             axes.set_title(f"{name} (points)")
         return figure
 
-    description = f"Horizontal bars of the change of {', '.join(measures)} per joint and in total."
+    description = f"Horizontal bars of the change of {', '.join(metrics)} per joint and in total."
     return render_chart("joint_changes", "Change by joint (percentage points)", description, draw)
 
 
 def count_changes(changes: Iterable[float]) -> str:
-    """A sentence: how many sequences got better or worse, as far as one decimal shows it."""
+    """Returns a sentence on how many sequences got better or worse by at least 0.05 percentage points."""
     rounded = [round(change, 1) for change in changes]
     better, worse = sum(change > 0 for change in rounded), sum(change < 0 for change in rounded)
     return f"Of {len(rounded)} sequences, {better} got better, {worse} worse, {len(rounded) - better - worse} neither."
 
 
 def joint_names() -> list[str]:
-    """Those of `JOINTS` in words, then the total."""
+    """Returns the names of `JOINTS` in words, then "total"."""
     return [*(joint.replace("_", " ") for joint in JOINTS), "total"]
 
 
 def format_metric(value: float) -> str:
-    """One decimal, a true minus; a dash where there is no figure."""
+    """Returns a number with one decimal and a true minus sign, and a dash for NaN."""
     return "–" if math.isnan(value) else f"{value:.1f}".replace("-0.0", "0.0").replace("-", "−")
 
 
 def format_change(value: float) -> str:
-    """As `format_metric`, with a plus for gains."""
+    """Returns a number as `format_metric` does, with a plus sign for gains."""
     return ("+" if value >= 0.05 else "") + format_metric(value)
 
 
@@ -230,7 +232,7 @@ _Bars = Sequence[tuple[str, float]]
 
 
 def _best_and_worst(values: Mapping[str, float], higher_is_better: bool = True) -> tuple[_Bars, str]:
-    """Names and values, best first and those without a number last; and what was left out, in words."""
+    """Returns names and values, best first and NaN last, and a phrase about the values that are left out."""
     sign = -1 if higher_is_better else 1
     ordered = sorted(values.items(), key=lambda item: (math.isnan(item[1]), sign * item[1], item[0]))
     if len(ordered) <= _MOST_BARS:
@@ -244,20 +246,20 @@ def _split(bars: _Bars, num_columns: int) -> list[_Bars]:
     return [bars[start : start + size] for start in range(0, max(1, len(bars)), max(1, size))]
 
 
-def _bar_columns(width: float, num_bars: int) -> tuple[Figure, Sequence[Axes]]:
+def _bar_columns(width: float, num_bars: int) -> tuple[Figure, list[Axes]]:
     num_columns = 2 if width > NARROW and num_bars > _BARS_PER_COLUMN else 1
     figure = new_figure(width, math.ceil(num_bars / num_columns) * _BAR_INCHES + 0.7)
-    return figure, figure.subplots(1, num_columns, squeeze=False)[0]
+    return figure, list(figure.subplots(1, num_columns, squeeze=False)[0])
 
 
-def _panels(width: float, number: int) -> tuple[Figure, Sequence[Axes]]:
-    """Side by side, or one below the other where there is no room."""
+def _panels(width: float, number: int) -> tuple[Figure, list[Axes]]:
+    """Makes panels side by side, or one below the other on narrow pages."""
     height = (len(JOINTS) + 1) * _BAR_INCHES + 0.6
     if width <= NARROW:
         figure = new_figure(width, number * height)
-        return figure, figure.subplots(number, 1, squeeze=False)[:, 0]
+        return figure, list(figure.subplots(number, 1, squeeze=False)[:, 0])
     figure = new_figure(width, height)
-    return figure, figure.subplots(1, number, squeeze=False)[0]
+    return figure, list(figure.subplots(1, number, squeeze=False)[0])
 
 
 def _label_columns(width: float) -> int:
@@ -275,7 +277,7 @@ def _change_colours(bars: _Bars) -> list[str]:
 def _draw_bars(
     axes: Axes, bars: _Bars, colours: Sequence[str], number: Callable[[float], str], label_columns: int
 ) -> None:
-    """Horizontal bars from top to bottom, each with its figure at the end."""
+    """Draws horizontal bars from top to bottom, each with its number at the end."""
     rows = range(len(bars))
     lengths = [_bar_length(value) for _, value in bars]
     axes.barh(rows, lengths, height=0.68, color=[COLOURS[colour] for colour in colours])
@@ -285,10 +287,10 @@ def _draw_bars(
     axes.spines["left"].set_visible(False)
     axes.axvline(0, color=COLOURS["muted"], linewidth=0.8)
     for row, (_, value) in enumerate(bars):
-        # Right of the bar, also where that is left of zero: on its left are the names.
+        # The number is right of the bar even if the bar is left of zero, since the names are on the left.
         place = (max(0.0, lengths[row]), row)
         label = f"{'◂ ' if value < -_LONGEST_BAR else ''}{number(value)}{' ▸' if value > _LONGEST_BAR else ''}"
-        # Over the lines behind it.
+        # The box hides the lines behind the number.
         box = {"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5}
         axes.annotate(label, place, xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, bbox=box)
 
@@ -297,9 +299,9 @@ def _bar_length(value: float) -> float:
     return 0.0 if math.isnan(value) else min(max(value, -_LONGEST_BAR), _LONGEST_BAR)
 
 
-def _set_limits(all_axes: Sequence[Axes], values: Sequence[float], least_high: float = 0.0) -> None:
-    """From the least to the greatest value and 0, with room for the figures at the ends of the bars."""
-    lengths = [_bar_length(value) for value in values]
+def _set_limits(all_axes: Iterable[Axes], values: Iterable[float], least_high: float = 0.0) -> None:
+    """Sets limits that include all values and 0, with room for the numbers at the ends of the bars."""
+    lengths = [_bar_length(float(value)) for value in values]
     low, high = min([0.0, *lengths]), max([0.0, *lengths])
     room = 0.17 * max(high - low, 1e-3)
     for axes in all_axes:

@@ -1,4 +1,4 @@
-"""The page of what is better and what is worse in a second set of PoseTrack figures."""
+"""The page of what is better and what is worse in a second set of PoseTrack metrics."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def write_comparison(
     """Writes what got better and worse from the first to the second of two reports on the same ground truth.
 
     Args:
-        path: of the page; its folder must be there. Charts go into `<stem>_pictures` beside it.
-        first: the one compared to.
-        second: the one that is better where figures are positive.
-        names: of the two, for readers.
-        provenance: see `write_page`.
-        tie_rule: by which both reports' AP was counted, for the curves.
+        path: Path of the page; its folder must exist. Charts go into `<stem>_pictures` beside it.
+        first: The report to compare with.
+        second: The report that is better where changes are positive.
+        names: Names of the two reports for readers.
+        provenance: Where the metrics come from; see `write_page`.
+        tie_rule: Order of equal scores, as AP was counted in both reports, for the curves.
 
     Raises:
-        OSError: the files cannot be written.
-        ValueError: the reports are about different sequences, or have no figures in common.
+        OSError: The files cannot be written.
+        ValueError: The reports are about different sequences, or have no metric in common.
     """
     sections = comparison_sections(first, second, names, tie_rule)
     write_page(path, f"{names[1]} compared to {names[0]}", sections, provenance)
@@ -57,13 +57,13 @@ def write_comparison(
 def comparison_sections(
     first: PoseTrackReport, second: PoseTrackReport, names: tuple[str, str], tie_rule: TieRule = "stable"
 ) -> list[Section]:
-    """The sections of `write_comparison`, for pages with more of them."""
+    """Returns the sections of `write_comparison`, for pages with more sections."""
     main = [main_columns(report.total) for report in (first, second)]
     common = [metric for metric in main[0] if metric in main[1]]
     if not common:
         known = " or ".join(objectives().values())
-        found = [", ".join(labels) or "none" for labels in main]
-        raise ValueError(f"reports to compare must share {known}, got {found[0]} and {found[1]}")
+        labels = [", ".join(columns) or "none" for columns in main]
+        raise ValueError(f"reports to compare must share {known}, got {labels[0]} and {labels[1]}")
     text = f"Changes from {names[0]} to {names[1]}, in percentage points. Positive, blue: {names[1]} is better; "
     text += f"negative, orange: {names[0]} is better. The darker, the greater the change."
     changes = {metric: main[0][metric].column.gain(main[0][metric].values, main[1][metric].values) for metric in common}
@@ -72,8 +72,9 @@ def comparison_sections(
         *(_change_section(first, second, metric) for metric in common),
         Section("joints", "Joints", charts=[joint_change_chart(changes)], tables=[_joint_changes(first, second)]),
     ]
-    evaluations = [_curves(report, name, tie_rule) for report, name in zip((first, second), names, strict=True)]
-    if None not in evaluations:
+    found = (_curves(report, name, tie_rule) for report, name in zip((first, second), names, strict=True))
+    evaluations = [curves for curves in found if curves is not None]
+    if len(evaluations) == 2:
         sections.append(_curves_section(evaluations))
     return sections
 
@@ -93,7 +94,7 @@ def _cards(first: PoseTrackReport, second: PoseTrackReport, names: tuple[str, st
 
 
 def _change_section(first: PoseTrackReport, second: PoseTrackReport, metric: str) -> Section:
-    """What changed in one metric, by sequence and joint group."""
+    """Builds the section of the changes in one metric, by sequence and joint group."""
     table = comparison_table(first, second, metric.lower())
     totals = {name: float(values[-1]) for name, values in table.rows if name != "total"}
     shown = Table(f"Change of {metric} (percentage points)", table.columns, table.rows)

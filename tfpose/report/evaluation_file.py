@@ -124,7 +124,7 @@ def read_evaluation(directory: str | pathlib.Path) -> Evaluation:
     content = read_json(path)
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
-        raise ValueError(f"{path}: 'format_version' should be {FORMAT_VERSION}, found {version!r}")
+        raise ValueError(f"{path}: 'format_version' must be {FORMAT_VERSION}, got {version!r}")
     try:
         return _evaluation_from_dict(path.parent, content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -278,7 +278,7 @@ def _numbers(values: Sequence[float | None]) -> np.ndarray:
     """Whole numbers stay whole, so that what is written again is the same."""
     array = np.array([np.nan if value is None else value for value in values])
     if array.ndim != 1 or array.dtype.kind not in "fi":
-        raise ValueError(f"a list of numbers should be here, found {str(values)[:60]}")
+        raise ValueError(f"a list of numbers must be here, got {str(values)[:60]}")
     return array
 
 

@@ -30,12 +30,12 @@ def data_url(directory: pathlib.Path, name: str) -> str:
     """
     path = directory / name
     if not path.resolve().is_relative_to(directory.resolve()) or path.suffix not in _TYPES:
-        raise ValueError(f"{path}: expected a file below {directory} that ends in one of {', '.join(_TYPES)}")
+        raise ValueError(f"{path}: must be a file below {directory} that ends in one of {', '.join(_TYPES)}")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: file not found; the evaluation's report_data.json names it")
     content = path.read_bytes()
     if len(content) > _MOST_BYTES:
-        raise ValueError(f"{path}: should have at most {_MOST_BYTES >> 20} MiB for a page, found {len(content) >> 20}")
+        raise ValueError(f"{path}: must have at most {_MOST_BYTES >> 20} MiB for a page, got {len(content) >> 20}")
     return f"data:{_TYPES[path.suffix]};base64,{base64.b64encode(content).decode()}"
 
 

@@ -1,4 +1,4 @@
-"""The page of one evaluation or several: figures, curves, tracks, frames and video, from files alone."""
+"""The page of one or several evaluations: metrics, curves, tracks, frames and video, all from files."""
 
 from __future__ import annotations
 
@@ -35,34 +35,35 @@ def write_overview(path: str | pathlib.Path, title: str, evaluations: Mapping[st
     """Writes the page of some evaluations, and its charts as SVG files into `<stem>_pictures` beside it.
 
     Args:
-        path: of the page; its folder must be there.
-        title: of the page.
-        evaluations: by name for readers; at least one.
+        path: Path of the page; its folder must exist.
+        title: Title of the page.
+        evaluations: The evaluations by their names for readers, at least one.
 
     Raises:
-        FileNotFoundError, ValueError: a picture or video is missing or unfit.
-        OSError: the files cannot be written.
+        FileNotFoundError: A picture or video is missing.
+        ValueError: A picture or video is of another kind or too large, or there is no evaluation.
+        OSError: The files cannot be written.
     """
     write_page(path, title, overview_sections(evaluations), _provenance(evaluations))
 
 
 def name_of_results(directory: pathlib.Path) -> str:
-    """What readers shall call the system whose results are in a folder: the folder's name in words."""
+    """Returns a name for the system whose results are in a folder: the folder's name in words."""
     return directory.resolve().name.replace("_", " ").strip() or "results"
 
 
 def overview_sections(evaluations: Mapping[str, Evaluation]) -> list[Section]:
-    """The sections of `write_overview`: those that no evaluation has anything for are left out.
+    """Returns the sections of `write_overview`, without those that have no content in any evaluation.
 
     Raises:
-        ValueError: there is no evaluation.
+        ValueError: There is no evaluation.
     """
     if not evaluations:
-        raise ValueError("a page should have at least one evaluation, got none")
-    sections = []
+        raise ValueError("a page must have at least one evaluation, got none")
+    sections: list[Section] = []
     for build in _TOPICS:
-        parts = {name: build(evaluation) for name, evaluation in evaluations.items()}
-        parts = {name: section for name, section in parts.items() if section is not None}
+        built = {name: build(evaluation) for name, evaluation in evaluations.items()}
+        parts = {name: section for name, section in built.items() if section is not None}
         if parts:
             sections += list(parts.values()) if len(evaluations) == 1 else _as_parts(parts)
         if build is _summary_section:
@@ -71,7 +72,7 @@ def overview_sections(evaluations: Mapping[str, Evaluation]) -> list[Section]:
 
 
 def _as_parts(parts: Mapping[str, Section]) -> list[Section]:
-    """One section with a part for each evaluation; what all say alike is said once."""
+    """Returns one section with a part for each evaluation; a text that all share is shown once."""
     first = next(iter(parts.values()))
     are_alike = len(parts) > 1 and len({section.text for section in parts.values()}) == 1
     head = Section(first.id, first.title, first.text if are_alike else "")
@@ -93,7 +94,7 @@ def _as_parts(parts: Mapping[str, Section]) -> list[Section]:
 
 
 def _slugs(names: list[str]) -> dict[str, str]:
-    """Distinct lower-case words for ids; numbered, since names may be of any script."""
+    """Returns distinct lower-case words for ids; they are numbered, since names can be in any script."""
     words = (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:24].strip("-") for name in names)
     return {name: f"s{number}-{word}".rstrip("-") for number, (name, word) in enumerate(zip(names, words, strict=True))}
 
@@ -106,7 +107,7 @@ def _summary_section(evaluation: Evaluation) -> Section:
 
 
 def _picture_cards(evaluation: Evaluation) -> list[Card]:
-    """COCO's AP and PCK, where they are known."""
+    """Returns cards of COCO's AP and of PCK, where they are known."""
     cards = [
         Card(f"COCO {n}", evaluation.coco[n], note=note) for n, note in _COCO_CARDS.items() if n in evaluation.coco
     ]
@@ -120,14 +121,14 @@ def _tables_sections(evaluations: Mapping[str, Evaluation]) -> list[Section]:
     rows = [(name, e.report.total) for name, e in evaluations.items() if e.report is not None]
     tables = [*metric_tables(rows), *_coco_tables(evaluations)]
     shown = [ShownTable(table, row_kind="system") for table in tables]
-    text = TABLES_TEXT if rows else "COCO’s figures, by object keypoint similarity."
+    text = TABLES_TEXT if rows else "COCO’s metrics, by object keypoint similarity."
     if len({_scored_data(evaluation) for evaluation in evaluations.values()}) > 1:
-        text += " The systems were scored on different data, so their figures do not compare."
+        text += " The systems were scored on different data, so their metrics are not comparable."
     return [Section("tables", "Tables", text, tables=shown)] if shown else []
 
 
 def _scored_data(evaluation: Evaluation) -> tuple:
-    """What the figures are of, as far as it is known."""
+    """Returns what identifies the scored data, as far as it is known."""
     report = evaluation.report
     if report is None:
         return (evaluation.provenance.get("labels"), evaluation.provenance.get("frames"))
@@ -149,7 +150,7 @@ def _curves_section(evaluation: Evaluation) -> Section | None:
     report = evaluation.report
     if report is None or report.total.average_precision is None or not evaluation.curves:
         return None
-    return curves_section(report.total, evaluation.curves)
+    return curves_section(report.total.average_precision, evaluation.curves)
 
 
 def _joint_section(evaluation: Evaluation) -> Section | None:
@@ -161,7 +162,7 @@ def _joint_section(evaluation: Evaluation) -> Section | None:
 
 
 def _keypoint_tables(evaluation: Evaluation) -> list[ShownTable]:
-    """PCK of each joint."""
+    """Returns a table of the PCK of each joint, if there is any."""
     measures = {_CORRECT_KEYPOINTS.get(name, name): m["joints"] for name, m in evaluation.correct_keypoints.items()}
     joints = tuple(dict.fromkeys(itertools.chain.from_iterable(measures.values())))
     rows = tuple((j.replace("_", " "), np.array([m.get(j, np.nan) for m in measures.values()])) for j in joints)

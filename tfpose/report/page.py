@@ -116,14 +116,14 @@ def write_page(path: str | pathlib.Path, title: str, sections: Sequence[Section]
     Raises:
         FileNotFoundError: the folder of `path` is not there.
         OSError: the files cannot be written.
-        ValueError: ids of sections or names of charts are not as they should be.
+        ValueError: ids of sections or names of charts are not as they must be.
     """
     path = pathlib.Path(path)
     _check_names("section id", [section.id for section in sections], r"[a-z][a-z0-9-]*", ("main", "provenance"))
     charts = [chart for section in sections for chart in section.charts]
     _check_names("chart name", [chart.name for chart in charts], r"[a-z][a-z0-9_]*")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: expected an existing folder to write the page in, found none")
+        raise FileNotFoundError(f"{path}: the folder of the page must exist, got none")
     page = render_page(title, sections, provenance)
     pictures = path.with_name(f"{path.stem}_pictures")
     try:
@@ -209,5 +209,5 @@ def _check_names(kind: str, names: Sequence[str], pattern: str, taken: Sequence[
     seen = set(taken)
     for name in names:
         if not re.fullmatch(pattern, name) or name in seen:
-            raise ValueError(f"each {kind} of a page should match {pattern} and be its only one, got {name!r}")
+            raise ValueError(f"each {kind} of a page must match {pattern} and be its only one, got {name!r}")
         seen.add(name)

@@ -1,4 +1,4 @@
-"""The page of one set of PoseTrack figures."""
+"""The page of one set of PoseTrack metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfpose.metrics.average_precision import TieRule
+from tfpose.metrics.average_precision import JointAveragePrecision, TieRule
 from tfpose.metrics.catalog import METRICS, SEQUENCE_CHART
 from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport, computed_columns, main_columns
 from tfpose.metrics.report import Table, report_tables
@@ -41,18 +41,18 @@ def write_report(
     tables: Sequence[Table] | None = None,
     tie_rule: TieRule = "stable",
 ) -> None:
-    """Writes one set of figures as a page, and its charts as SVG files into `<stem>_pictures` beside it.
+    """Writes one set of metrics as a page, and its charts as SVG files into `<stem>_pictures` beside it.
 
     Args:
-        path: of the page; its folder must be there.
-        report: what was measured; sections that it has no figures for are left out.
-        title: of the page.
-        provenance: see `write_page`.
-        tables: to show; None takes `report_tables`.
-        tie_rule: by which the report's AP was counted, for the curves.
+        path: Path of the page; its folder must exist.
+        report: The metrics; sections without metrics are left out.
+        title: Title of the page.
+        provenance: Where the metrics come from; see `write_page`.
+        tables: Tables to show; None shows those of `report_tables`.
+        tie_rule: Order of equal scores, as AP was counted, for the curves.
 
     Raises:
-        OSError: the files cannot be written.
+        OSError: The files cannot be written.
     """
     write_page(path, title, report_sections(report, tables, tie_rule), provenance)
 
@@ -60,28 +60,28 @@ def write_report(
 def report_sections(
     report: PoseTrackReport, tables: Sequence[Table] | None = None, tie_rule: TieRule = "stable"
 ) -> list[Section]:
-    """The sections of `write_report`, for pages with more of them."""
+    """Returns the sections of `write_report`, for pages with more sections."""
     tables = report_tables(report) if tables is None else tables
     sections = [
         Section("summary", "Summary", summary_text(report), cards=summary_cards(report.total)),
         Section("tables", "Tables", TABLES_TEXT, tables=[ShownTable(table) for table in tables]),
     ]
     if report.samples is not None and report.total.average_precision is not None:
-        sections.append(curves_section(report.total, precision_envelopes(report.samples, tie_rule)))
+        sections.append(curves_section(report.total.average_precision, precision_envelopes(report.samples, tie_rule)))
     sections.append(joint_section(report.total))
     if report.sequences:
         sections.append(sequence_section(report))
     return sections
 
 
-def curves_section(figures: PoseTrackMetrics, curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Section:
-    """The precision-recall curves of all joints, from `precision_envelopes` and figures with AP."""
-    chart = precision_recall_chart([Curves("", curves, figures.average_precision.ap)])
+def curves_section(metrics: JointAveragePrecision, curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Section:
+    """Builds the section of the precision-recall curves of all joints, which `precision_envelopes` returns."""
+    chart = precision_recall_chart([Curves("", curves, metrics.ap)])
     return Section("curves", "Precision and recall", _CURVES_TEXT, charts=[chart])
 
 
 def summary_cards(metrics: PoseTrackMetrics) -> list[Card]:
-    """The totals that papers report, those of each group's main block first; of equal labels the last one."""
+    """Returns cards with the totals that papers report, each group's main block first; of equal labels the last one."""
     cards: dict[str, Card] = {}
     groups = list(METRICS)
     columns = sorted(computed_columns(metrics), key=lambda c: (groups.index(c.group), not c.is_in_main_block))
@@ -94,20 +94,20 @@ def summary_cards(metrics: PoseTrackMetrics) -> list[Card]:
 
 
 def joint_table(metrics: PoseTrackMetrics) -> Table:
-    """All metrics of each joint from head to feet, and in total."""
+    """Returns all metrics of each joint from head to feet, and in total."""
     columns = {c.column.joint_label: c.values for c in computed_columns(metrics) if c.column.joint_label}
     names, values = joint_names(), np.stack(list(columns.values()), axis=-1)
     return Table("Each joint (%)", tuple(columns), tuple((names[index], values[index]) for index in READING_ORDER))
 
 
 def summary_text(report: PoseTrackReport) -> str:
-    """How much was scored."""
+    """Returns a text on how much was scored."""
     text = f"{_count(report.num_sequences, 'sequence')} with {_count(report.total.num_frames, 'evaluated frame')}."
     if report.single_frame_sequences:
         number = len(report.single_frame_sequences)
         verbs = ("says", "is") if number == 1 else ("say", "are")
         text += f" {_count(number, 'sequence')} of a single evaluated frame {verbs[0]} nothing about tracking and "
-        text += f"{verbs[1]} left out of its figures."
+        text += f"{verbs[1]} left out of its metrics."
     return text
 
 
@@ -116,14 +116,14 @@ def _count(number: int, noun: str) -> str:
 
 
 def joint_section(metrics: PoseTrackMetrics) -> Section:
-    """The main metric of each group and all other metrics by joint."""
+    """Builds the section of the metrics by joint: a chart of the main ones and a table of all."""
     main = {label: found.values for label, found in main_columns(metrics).items()}
     table = ShownTable(joint_table(metrics), row_kind="joint")
     return Section("joints", "Joints", charts=[joint_chart(main)] if main else (), tables=[table])
 
 
 def sequence_section(report: PoseTrackReport) -> Section:
-    """The main metric of one group by sequence: of `SEQUENCE_CHART`, or else of the first group that was computed."""
+    """Builds the section of one metric by sequence: that of `SEQUENCE_CHART`, or of the first computed group."""
     totals = main_columns(report.total)
     total = next((found for found in totals.values() if found.group == SEQUENCE_CHART), next(iter(totals.values())))
     label = total.column.label

@@ -53,10 +53,10 @@ def _read_table(path: pathlib.Path, needed: Sequence[str]) -> Columns:
         with open(path, encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"{path}: expected a table of numbers, found something else ({error})") from error
+        raise ValueError(f"{path}: must be a table of numbers, got something else ({error})") from error
     lacking = [name for name in needed if name not in header]
     if lacking:
-        raise ValueError(f"{path}: expected a column {lacking[0]!r}, found {', '.join(header)[:80]}")
+        raise ValueError(f"{path}: must have a column {lacking[0]!r}, got {', '.join(header)[:80]}")
     # A killed run may leave half a row.
     rows = [row for row in rows if len(row) == len(header)]
     every = max(1, math.ceil(len(rows) / _MOST_ROWS))
