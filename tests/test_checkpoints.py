@@ -173,5 +173,5 @@ def test_inference_falls_back_to_exported_weights(tmp_path: pathlib.Path) -> Non
 
 def test_foreign_weights_file_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / checkpoints.FINAL_WEIGHTS_NAME).write_bytes(b"not weights")
-    with pytest.raises(ValueError, match="model.weights.h5: expected a Keras weights file"):
+    with pytest.raises(ValueError, match="model.weights.h5: must be a Keras weights file"):
         checkpoints.load_for_inference(build_model(), tmp_path, "last")

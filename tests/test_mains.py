@@ -146,7 +146,7 @@ def test_missing_config_file_is_named(tmp_path):
 
 def test_checkpoint_of_another_architecture_is_named(dataset, finished_run):
     changes = ("--config.network.base_width=16", "--config.run.total_steps=7")
-    assert_one_line(train(dataset, finished_run, *changes), "of another model", "expected", "found")
+    assert_one_line(train(dataset, finished_run, *changes), "must be", "got", "written by a different model")
 
 
 def test_unreadable_checkpoints_are_named(dataset, finished_run, tmp_path):
