@@ -1,9 +1,9 @@
-"""Predicts the poses of a split with a trained network, tracks the people of its videos, and scores the result.
+r"""Predicts the poses of a split with a trained network, tracks the people of its videos, and scores the result.
 
     python eval_main.py --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco --output_dir=results
-    python eval_main.py --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco --output_dir=results \\
+    python eval_main.py --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco --output_dir=results \
         --boxes=detector --detector=runs/keypoint_rcnn
-    python eval_main.py --config=single_network_posetrack17 --workdir=runs/single_network --output_dir=results \\
+    python eval_main.py --config=single_network_posetrack17 --workdir=runs/single_network --output_dir=results \
         --split=test --tuned=tuned/tuning.json
 
 Programs of their own work on files of poses, without a network:
@@ -52,7 +52,10 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string("workdir", None, "Work folder of the training run whose weights predict. Required.")
     values.define_string("output_dir", None, "Folder for the predictions, metrics.json and the report. Required.")
     values.define_enum(
-        "weights", "best", ["best", "last"], "Weights of the best validation score, or of the last step of the run."
+        "weights",
+        "best",
+        ["best", "last"],
+        "Weights to use: best has the best validation score of the run, last is from its last step.",
     )
     values.define_string(
         "split", None, "Split of the dataset to predict. By default the validation split of the config."

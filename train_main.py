@@ -1,6 +1,7 @@
-"""Trains the network that a config file describes; continues what is in the work folder.
+"""Trains the network of a config, or continues the run in the work folder.
 
-python train_main.py --config=configs/two_stage_resnet50_coco.py --workdir=runs/resnet50_coco
+python train_main.py --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco
+python train_main.py --config=two_stage_resnet50_coco --workdir=runs/small --config.batch_size=16
 """
 
 from __future__ import annotations
@@ -23,8 +24,13 @@ Records = Mapping[str, Any]
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    define_config_flag(values, "The experiment.", required=True)
-    values.define_string("workdir", None, "Folder for checkpoints and logs; a run in it is continued.", required=True)
+    define_config_flag(values, "Config to train. Required.", required=True)
+    values.define_string(
+        "workdir",
+        None,
+        "Folder for checkpoints, weights and tables. A run that is already in the folder is continued. Required.",
+        required=True,
+    )
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:

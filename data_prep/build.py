@@ -1,6 +1,7 @@
-"""Converts a published dataset to TFRecord files.
+"""Converts a dataset to TFRecord files.
 
-    python -m data_prep.build DATASET --source DIR --output DIR
+    python -m data_prep.build DATASET --source=DIR --output=DIR
+    python -m data_prep.build synthetic --output=DIR
 
 DATASET is one of
   coco_keypoints  COCO, and any dataset in its layout with any skeleton
@@ -8,9 +9,9 @@ DATASET is one of
   posetrack18     PoseTrack 2018
   posetrack21     PoseTrack21
   synthetic       videos that this program draws itself; needs no --source
-The records go to OUTPUT/DATASET/VERSION in the layout of tensorflow-datasets. An interrupted run leaves nothing that
-looks whole; the same command starts it again. What each dataset's folder must contain is in
-data_prep/DATASET/README.md.
+The files go to OUTPUT/DATASET/VERSION in the layout of tensorflow-datasets. An interrupted run leaves no files that
+look complete; the same command starts again. data_prep/DATASET/README.md says what the folder of each dataset must
+contain.
 """
 
 from __future__ import annotations
@@ -37,58 +38,81 @@ DATASETS = ("coco_keypoints", "posetrack17", "posetrack18", "posetrack21", "synt
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    values.define_string("source", None, "Folder of the published dataset.")
-    values.define_string("output", None, "Folder to write DATASET/VERSION into.")
-    values.define_bool("overwrite", False, "Replace a dataset that is already there.")
+    values.define_string("source", None, "Folder of the published dataset. Required except for synthetic.")
+    values.define_string("output", None, "Folder for the result, which goes to OUTPUT/DATASET/VERSION. Required.")
+    values.define_bool("overwrite", False, "Replace a result that is already there. By default it is an error.")
+    values.define_bool("beam", False, "Write the files in parallel with Apache Beam. Requires the extra tfpose[beam].")
+    values.define_list(
+        "beam_options",
+        [
+            *("runner=DirectRunner", "direct_running_mode=multi_processing", "direct_num_workers=0"),
+            "default_sdk_harness_log_level=WARNING",
+        ],
+        "Options of the Beam pipeline, as NAME=VALUE; direct_num_workers=0 starts one process for each core. Only with "
+        "--beam.",
+    )
+    values.begin_section("Flags of coco_keypoints", "left_right_pairs")
     values.define_list(
         "left_right_pairs",
         None,
-        "coco_keypoints: joints that a mirror swaps, as left:right,left:right. Default: joints whose names differ "
+        "Pairs of joints that a mirrored image swaps, as LEFT:RIGHT,LEFT:RIGHT. By default, joints whose names differ "
         "only in the words left and right.",
     )
     values.define_list(
         "sigmas",
         None,
-        "coco_keypoints: constants of the object keypoint similarity, one per joint. Default: those of the COCO joints "
+        "Constants of the object keypoint similarity, one number for each joint. By default, those of the COCO joints "
         "with similar names.",
     )
-    values.define_bool("beam", False, "Write shards in parallel with Apache Beam; needs 'tfpose[beam]'.")
-    values.define_list(
-        "beam_options",
-        ["runner=DirectRunner", "direct_running_mode=multi_processing", "direct_num_workers=0"]
-        + ["default_sdk_harness_log_level=WARNING"],
-        "Options of the Beam pipeline as name=value; 0 workers are one per processor core.",
-    )
+    _define_synthetic_flags(values)
+
+
+def _define_synthetic_flags(values: ProgramFlags) -> None:
+    values.begin_section("Flags of synthetic", "videos")
     values.define_string(
         "videos",
         None,
-        "synthetic: folder for frames and annotation files, in the layout of PoseTrack 2018; finished videos in it are "
-        "used again. Default: OUTPUT/synthetic/videos.",
+        "Folder for the frames and the annotation files, in the layout of PoseTrack 2018. Finished videos in the "
+        "folder are used again. By default OUTPUT/synthetic/videos.",
     )
-    values.define_integer("num_train_videos", 40, "synthetic: training videos.", 1)
-    values.define_integer("num_val_videos", 10, "synthetic: validation videos.", 1)
-    values.define_integer("num_test_videos", 0, "synthetic: videos of a third split, 'test'.", 0)
-    values.define_integer("num_frames", 15, "synthetic: frames of each video.", 1, 9999)
+    values.define_integer("num_train_videos", 40, "Number of videos in the split train.", 1)
+    values.define_integer("num_val_videos", 10, "Number of videos in the split val.", 1)
+    values.define_integer("num_test_videos", 0, "Number of videos in the split test. With 0 there is no such split.", 0)
+    values.define_integer("num_frames", 15, "Number of frames in each video of the split train.", 1, 9999)
     values.define_integer(
         "num_unseen_frames",
         None,
-        "synthetic: frames of the videos not for training; default: those of --num_frames.",
+        "Number of frames in each video of the splits val and test. By default the same as --num_frames.",
         1,
         9999,
     )
-    values.define_integer("height", 270, "synthetic: height of the frames in pixels.", 16)
-    values.define_integer("width", 480, "synthetic: width of the frames in pixels.", 16)
-    values.define_integer("max_people", 5, "synthetic: most labeled people in a video.", 1)
-    values.define_float("frames_per_second", 10.0, "synthetic: fewer spread the frames over more of the motion.", 1.0)
-    values.define_float("mean_props", 1.0, "synthetic: mean number of objects to pass behind.", 0.0)
+    values.define_integer("height", 270, "Height of the frames, in pixels.", 16)
+    values.define_integer("width", 480, "Width of the frames, in pixels.", 16)
+    values.define_integer("max_people", 5, "Largest number of labeled people in a video.", 1)
+    values.define_float(
+        "frames_per_second",
+        10.0,
+        "Frame rate of the videos, in frames per second. People move at the same speed at every rate, so a lower rate "
+        "means larger motion between frames.",
+        1.0,
+    )
+    values.define_float("mean_props", 1.0, "Mean number of objects in a scene that can hide people.", 0.0)
     values.define_list(
-        "person_sizes", ["0.23", "0.8"], "synthetic: smallest and largest person, as fractions of the frame's height."
+        "person_sizes",
+        ["0.23", "0.8"],
+        "Smallest and largest height of a person, as shares of the height of the frame.",
     )
     values.define_integer(
-        "min_joints", 5, "synthetic: people with fewer annotated joints lie under an ignore region instead.", 1, 15
+        "min_joints",
+        5,
+        "Smallest number of annotated joints of a labeled person. People with fewer are covered by an ignore region.",
+        1,
+        15,
     )
-    values.define_integer("num_processes", None, "synthetic: processes that draw at once; default: one per core.", 1)
-    values.define_integer("seed", 0, "synthetic: equal seeds give equal videos.", 0, 200_000)
+    values.define_integer(
+        "num_processes", None, "Number of processes that draw videos at the same time. By default one per core.", 1
+    )
+    values.define_integer("seed", 0, "Seed of the random scenes. Equal seeds give equal videos.", 0, 200_000)
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
@@ -138,9 +162,10 @@ def _build(dataset: str, values: ProgramFlags) -> None:
 
 
 def _required(values: ProgramFlags, name: str, meaning: str) -> pathlib.Path:
-    if not values[name].value:
+    text = values.get_flag_value(name, "")
+    if not text:
         raise ValueError(f"--{name} must be {meaning}, got nothing")
-    return pathlib.Path(values[name].value).expanduser()
+    return pathlib.Path(text).expanduser()
 
 
 def _read_source(dataset: str, output: pathlib.Path, values: ProgramFlags) -> Source:

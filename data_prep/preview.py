@@ -1,4 +1,4 @@
-"""Pictures of what a network would see.
+"""Draws what a network sees of a dataset.
 
     python -m data_prep.preview --data DIR --output DIR --num 20 --config=configs/two_stage_resnet50_coco.py
 
@@ -22,11 +22,15 @@ from tfpose.flags.program_flags import ProgramFlags
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    values.define_string("data", None, "Folder of a dataset made by data_prep.build.", required=True)
-    values.define_string("output", None, "Folder for the pictures.", required=True)
-    values.define_integer("num", 20, "How many people to draw.", lowest=1)
-    values.define_string("split", None, "Split of the data; default: the config's training split, or train.")
-    define_config_flag(values, "The experiment.")
+    values.define_string("data", None, "Folder of a dataset that data_prep.build made. Required.", required=True)
+    values.define_string("output", None, "Folder for the pictures. Required.", required=True)
+    values.define_integer("num", 20, "Number of people or images to draw.", 1)
+    values.define_string(
+        "split",
+        None,
+        "Split of the dataset to draw. By default the training split of the config, or train without a config.",
+    )
+    define_config_flag(values, "Config whose network input is drawn.")
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:

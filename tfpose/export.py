@@ -1,10 +1,10 @@
-"""SavedModels that need nothing but TensorFlow: encoded images in, poses out.
+"""Writes a SavedModel that needs only TensorFlow: encoded images in, poses out.
 
     python -m tfpose.export --workdir=runs/demo --output=exported
     python -m tfpose.export --workdir=runs/demo --detector=runs/keypoint_rcnn --output=exported
 
-The work folder says which system it is of; `tfpose.exporting.two_stage`, `two_stage_detector` and `single_network`
-describe the signatures. `--convert=litert,onnx` writes the bare networks for other runtimes beside them.
+The signatures are those of the system in the work folder. The single network and the two-stage system with a
+detector find the people of an image (serving_default). The two-stage system also takes boxes (from_boxes).
 """
 
 from __future__ import annotations
@@ -30,19 +30,28 @@ if TYPE_CHECKING:
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    values.define_string("workdir", None, "Folder of a training run.", required=True)
-    values.define_string("output", None, "Folder of the SavedModel.", required=True)
-    values.define_enum("weights", "best", ["best", "last"], "Which weights of the run.")
+    values.define_string("workdir", None, "Work folder of the training run to export. Required.", required=True)
+    values.define_string("output", None, "Folder for the SavedModel. Required.", required=True)
+    values.define_enum(
+        "weights",
+        "best",
+        ["best", "last"],
+        "Weights to use: best has the best validation score of the run, last is from its last step.",
+    )
     values.define_string(
-        "tuned", None, "A tuning.json of the single network, whose thresholds are used; default: those of the training."
+        "tuned",
+        None,
+        "File tuning.json that tfpose.tune wrote for the single network; the SavedModel uses its thresholds. By "
+        "default it uses those of the training config.",
     )
     values.define_list(
         "convert",
         [],
-        "Write the bare networks too, into OUTPUT/assets.extra: any of litert, onnx (needs tfpose[onnx]).",
+        "Other formats to write the networks in, to OUTPUT/assets.extra, without detection and decoding: litert, onnx "
+        "(requires the extra tfpose[onnx]) or both.",
     )
-    values.define_string("config", None, "Not needed: the work folder says what its weights are.")
-    values.begin_section("Flags of the boxes around people (two-stage system)", BOX_FLAGS[0])
+    values.define_string("config", None, "Not used, since the work folder describes its network.")
+    values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
     define_box_flags(values)
 
 

@@ -1,18 +1,18 @@
-"""Finds the poses in pictures and video, tracks them, and draws them.
+"""Finds the poses in images and videos, tracks the people, and draws them.
 
     python -m tfpose.predict clip.mp4 --model=exported --output=results
     python -m tfpose.predict photos --model=runs/single --output=results --outputs=coco,csv,video
     python -m tfpose.predict 0 --model=exported --output=results
 
-INPUT is a picture, a folder of pictures or a pattern such as 'frames/*.jpg', a video in any format that OpenCV opens,
-the address of a stream, or the number of a camera. Several inputs may be given. --model is a SavedModel (of
-`tfpose.export`, or any with its signature `serving_default`) or the work folder of a training run. Results:
+INPUT is an image, a folder of images, a pattern such as 'frames/*.jpg', a video in any format that OpenCV opens, the
+address of a stream, or the number of a camera. Several inputs may be given. --model is a SavedModel (of tfpose.export,
+or any other with the same signature serving_default) or the work folder of a training run. Results:
 
-- OUTPUT/predictions/NAME.json: PoseTrack, which `eval_main.py` scores and tracks anew;
-- OUTPUT/videos/NAME.mp4, or OUTPUT/pictures/: poses, ids and trails drawn over the frames;
-- OUTPUT/coco/NAME.json (COCO results) and OUTPUT/csv/NAME.csv, on request (--outputs).
+- OUTPUT/predictions/NAME.json: a PoseTrack file, which tfpose.score scores and tfpose.track tracks again;
+- OUTPUT/videos/NAME.mp4, or OUTPUT/pictures/ for images: the frames with poses, identities and trails;
+- OUTPUT/coco/NAME.json and OUTPUT/csv/NAME.csv, if --outputs asks for them.
 
-Ctrl-C ends a run early: what was done until then is whole, and the exit code is 130.
+Ctrl-C ends a run early: the files hold the frames until then, and the exit code is 130.
 """
 
 from __future__ import annotations
@@ -42,34 +42,71 @@ OUTPUTS = ("posetrack", "coco", "csv", "video")
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    values.define_string("model", None, "A SavedModel, or the work folder of a training run.")
-    values.define_string("output", None, "Folder for the results.")
+    values.define_string("model", None, "SavedModel, or work folder of a training run. Required.")
+    values.define_string("output", None, "Folder for the results. Required.")
     values.define_list(
         "outputs",
         ["posetrack", "video"],
-        f"What to write: {', '.join(OUTPUTS)}. For pictures 'video' writes annotated pictures.",
+        "Results to write: posetrack (PoseTrack files), coco (COCO results), csv (one row for each joint), video "
+        "(drawn videos; for images, drawn images).",
     )
-    values.define_enum("format", "2018", ["2017", "2018"], "Of PoseTrack files.")
-    values.define_integer("batch_size", 4, "Frames that the network sees at once, at most.", lowest=1)
-    values.define_integer("start", 0, "The first frame, or picture, counted from 0.")
-    values.define_integer("end", None, "The frame after the last one.")
-    values.define_integer("every", 1, "2 takes every other frame.")
-    values.define_bool("tracking", None, "Give people identities; default: in videos, not in pictures.")
-    values.define_float("joint_threshold", None, "Joints with a lower score are not drawn; default: the model's.")
-    values.define_integer("trail_frames", 30, "For how many frames the way of each person is shown; 0: not at all.")
-    values.define_bool("blur_heads", False, "Make the heads of all people who are found unrecognisable.")
+    values.define_enum("format", "2018", ["2017", "2018"], "Year of the PoseTrack format of the files.")
+    values.define_integer("batch_size", 4, "Largest number of frames that the network processes at once.", 1)
+    values.define_integer("start", 0, "Number of the first frame, or image, to process, counted from 0.")
+    values.define_integer("end", None, "Number of the frame after the last one to process. By default all are.")
+    values.define_integer("every", 1, "Step between the frames to process: 2 takes every other frame.")
+    values.define_bool(
+        "tracking",
+        None,
+        "Give people identities. By default, people of videos get identities, people of images do not.",
+    )
+    values.define_enum(
+        "weights",
+        "best",
+        ["best", "last"],
+        "Only with a work folder. "
+        "Weights to use: best has the best validation score of the run, last is from its last step.",
+    )
+    values.define_string(
+        "tuned",
+        None,
+        "File tuning.json that tfpose.tune wrote for the single network; its thresholds are used. Only with the work "
+        "folder of a single network.",
+    )
+    values.define_string(
+        "skeleton",
+        "",
+        "Joints of a SavedModel of other software that does not name them, such as coco17 or posetrack15.",
+    )
+    values.begin_section("Flags of the drawings", "joint_threshold")
+    values.define_float(
+        "joint_threshold", None, "Smallest score of the joints that are drawn. By default the threshold of the model."
+    )
+    values.define_integer(
+        "trail_frames", 30, "Length, in frames, of the trail that shows the past path of a person. 0 draws no trails."
+    )
+    values.define_bool(
+        "blur_heads", False, "Blur the heads of all people who are found, so that nobody is recognizable."
+    )
     values.define_enum(
         "video_format",
         "mp4",
         ["mp4", "webm", "avi"],
-        "Of the annotated video: mp4 (MPEG-4) is written seven times as fast as webm (VP8), which browsers play.",
+        "Format of the drawn videos. webm (VP8) plays in every browser; mp4 (MPEG-4) is written seven times as fast.",
     )
-    values.define_float("video_rate", None, "Frames per second of it; default: those of the input.", lowest=0.1)
-    values.define_bool("sound", True, "Keep the sound of a video, where an ffmpeg executable is installed.")
-    values.define_enum("weights", "best", ["best", "last"], "Which weights of a work folder.")
-    values.define_string("tuned", None, "A tuning.json for the work folder of a single network.")
-    values.define_string("skeleton", "", "Joints of a SavedModel that does not name them: coco17, posetrack15, ...")
-    values.begin_section("Flags of the boxes around people (two-stage system)", BOX_FLAGS[0])
+    values.define_float(
+        "video_rate",
+        None,
+        "Frame rate, in frames per second, of the drawn videos. By default that of the input.",
+        0.1,
+    )
+    values.define_bool(
+        "sound",
+        True,
+        "Keep the sound of the input in the drawn videos. Requires the program ffmpeg; without it, the "
+        "videos are silent.",
+    )
+    values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
     define_box_flags(values)
     define_tracker_flags(values)
 

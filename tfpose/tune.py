@@ -1,8 +1,8 @@
-"""Searches the settings with the best metric: of the tracker on files of poses, or also of the single network.
+r"""Searches the settings with the best metric: of the tracker on files of poses, or also of the single network.
 
-    python -m tfpose.tune --tune=max_age_frames=5,10,20 --predictions=poses --ground_truth=annotations/val \\
+    python -m tfpose.tune --tune=max_age_frames=5,10,20 --predictions=poses --ground_truth=annotations/val \
         --output_dir=tuned
-    python -m tfpose.tune --tune=head_threshold=0.1,0.2,0.3 --config=single_network_posetrack17 \\
+    python -m tfpose.tune --tune=head_threshold=0.1,0.2,0.3 --config=single_network_posetrack17 \
         --workdir=runs/single_network --output_dir=tuned
 
 The trials are printed, the best first, and written to OUTPUT_DIR/tuning.json. The flag --tuned of tfpose.track,
@@ -51,7 +51,10 @@ def define_flags(values: ProgramFlags) -> None:
     define_config_flag(values, "Config of the single network that predicts the poses.")
     values.define_string("workdir", None, "Work folder of the training run whose weights predict. Requires --config.")
     values.define_enum(
-        "weights", "best", ["best", "last"], "Weights of the best validation score, or of the last step of the run."
+        "weights",
+        "best",
+        ["best", "last"],
+        "Weights to use: best has the best validation score of the run, last is from its last step.",
     )
     values.define_string(
         "split", None, "Split of the dataset to predict. By default the validation split of the config."
@@ -85,8 +88,15 @@ def tune_on_files(values: ProgramFlags) -> None:
 
     base = tracker_from_flags(values)
     choices = parse_tracker_choices(values.tune, base)
-    folders = (pathlib.Path(path) for path in (values.ground_truth, values.predictions, values.output_dir))
-    tune_tracker(*folders, choices, base, values.tune_objective, values.num_processes)
+    tune_tracker(
+        pathlib.Path(values.ground_truth),
+        pathlib.Path(values.predictions),
+        pathlib.Path(values.output_dir),
+        choices,
+        base,
+        values.tune_objective,
+        values.num_processes,
+    )
 
 
 def tune_network(values: ProgramFlags) -> None:

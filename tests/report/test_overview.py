@@ -324,8 +324,8 @@ def test_program_joins_results(evaluations, tmp_path):
     ("flags", "words"),
     [
         ((), "--results must name at least one folder"),
-        (("--results={0}", "--names=a,b"), "--names should have one entry for each of the 1 --results, found 2"),
-        (("--results={0},{0}",), "--names should be distinct, found good, good"),
+        (("--results={0}", "--names=a,b"), "--names must have one entry for each of the 1 --results, got 2"),
+        (("--results={0},{0}",), "--names must be distinct, got good, good"),
         (("--results={0}/none",), "report_data.json: file not found"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The flags that say where the two-stage system looks for people; of eval_main.py and the export program."""
+"""The flags of the person detector and its boxes, which the two-stage system needs."""
 
 from __future__ import annotations
 
@@ -19,40 +19,46 @@ def define_box_flags(values: ProgramFlags) -> None:
     values.define_string(
         "detector",
         None,
-        "Finds the people: work folder of a Keypoint R-CNN, as a training or python -m tfpose.pretrained leaves it; "
-        "or keras_hub:PRESET, such as keras_hub:dfine_medium_coco (needs tfpose[keras_hub]).",
+        "Person detector: the work folder of a Keypoint R-CNN, which a training run or tfpose.pretrained wrote, or "
+        "keras_hub:PRESET, such as keras_hub:dfine_medium_coco (requires the extra tfpose[keras_hub]).",
     )
-    values.define_enum("detector_weights", "best", ["best", "last"], "Which weights of the detector's run.")
+    values.define_enum(
+        "detector_weights",
+        "best",
+        ["best", "last"],
+        "Weights of --detector to use: best has the best validation score of its run, last is from its last step.",
+    )
     values.define_float(
         "box_score_threshold",
         None,
-        "Boxes with a lower score are left out; default: the detector's own threshold (0.05 in Detectron2), and "
-        "config.evaluation.box_score_threshold.",
-        lowest=0.0,
-        highest=1.0,
+        "Smallest score of the boxes that are used, from 0 to 1. By default, the threshold of the detector (0.05 for "
+        "Keypoint R-CNN); an evaluation also applies config.evaluation.box_score_threshold.",
+        0.0,
+        1.0,
     )
     values.define_float(
         "box_nms",
         None,
-        "A box goes if its overlap (IoU) with a better one of its image is larger; default: the detector's own "
-        "threshold (0.5 in Detectron2), all boxes of a file.",
-        lowest=0.0,
-        highest=1.0,
+        "Largest overlap (intersection over union, from 0 to 1) of a box with a box of the same image that has a "
+        "higher score; boxes that overlap more are removed. By default, the threshold of the detector (0.5 for "
+        "Keypoint R-CNN); the boxes of a file are all kept.",
+        0.0,
+        1.0,
     )
     values.define_float(
         "box_extension_pixels",
         None,
-        "Pixels of the image by which every side of a box moves outwards for the crop; default: as the network was "
-        "trained, crop.margin_pixels in its config (60 in Honda et al., 2018).",
-        lowest=0.0,
+        "Distance, in pixels of the image, by which each side of a box moves outward before the box is cropped. By "
+        "default, crop.margin_pixels of the config that the network was trained with.",
+        0.0,
     )
 
 
 def box_settings(values: flags.FlagValues) -> BoxSettings:
-    """What the flags say.
+    """Returns the settings of the boxes that the flags ask for.
 
     Raises:
-        ValueError: naming flags that do not go together.
+        ValueError: Flags cannot be combined; the message names them.
     """
     from tfpose.inference.detected_boxes import BoxSettings
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags
 from absl import logging as absl_logging
+from absl.logging import converter
 
 from tfpose.flags.flag_errors import FLAG_ERRORS, describe_flag_error
 from tfpose.flags.help_text import render_help
@@ -173,7 +174,7 @@ def _discard_stdout() -> None:
 @contextlib.contextmanager
 def _logging(verbosity: int) -> Iterator[None]:
     """Within, messages of absl's logger from this level on go to stderr, in the format of absl."""
-    level = absl_logging.converter.absl_to_standard(verbosity)
+    level = converter.absl_to_standard(verbosity)
     root, absl_logger = logging.getLogger(), absl_logging.get_absl_logger()
     # TensorFlow logs each sum over several devices and each file of a SavedModel; warnings stay.
     loggers = {root: level, absl_logger: logging.NOTSET, logging.getLogger("tensorflow"): logging.WARNING}

@@ -27,7 +27,7 @@ def describe_flag_error(error: Exception, program: str, values: ProgramFlags) ->
         return f"{program} has no flag --{error.flagname}{_suggestion(error.flagname, values)}"
     if isinstance(error, flags.IllegalFlagValueError):
         match = re.match(r"flag --([^=]*)=(.*?): (.*)", text)
-        return _describe_value(*match.groups(), values) if match else text
+        return _describe_value(match[1], match[2], match[3], values) if match else text
     if isinstance(error, FlagOrderError):
         return "--config must be given in front of --config.NAME=VALUE, and once"
     if isinstance(error, flags.CantOpenFlagFileError):

@@ -84,10 +84,11 @@ def setting_parser(kind: Any) -> flags.ArgumentParser:
 
 
 def tracker_from_flags(values: flags.FlagValues) -> TrackerChoice:
-    """The tracker that the flags ask for.
+    """Returns the tracker that the flags ask for.
 
     Raises:
-        ValueError: naming the flag, its rule and the value.
+        ValueError: A setting breaks its rule; the message names the flag, the rule and the value.
     """
     given = {name: values[PREFIX + name].value for name in setting_types()}
-    return TrackerChoice(values[NAME_FLAG].value, {name: value for name, value in given.items() if value is not None})
+    named = values.get_flag_value(NAME_FLAG, None)
+    return TrackerChoice(named, {name: value for name, value in given.items() if value is not None})

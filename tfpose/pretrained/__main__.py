@@ -1,14 +1,15 @@
-"""Public checkpoints of other frameworks into our weights, without those frameworks.
+"""Converts public checkpoints of other frameworks to weights of tfpose, without those frameworks.
 
     python -m tfpose.pretrained FILE --output=NAME.weights.h5
     python -m tfpose.pretrained PUBLIC_NAME [--output=NAME.weights.h5]
     python -m tfpose.pretrained list
 
-FILE is a .pth or .pth.tar of Microsoft's human-pose-estimation.pytorch or of MMPose's top-down ResNets, or a .pkl of
-Keypoint R-CNN of Detectron2 or Detectron. Nothing in it is executed. What it is gets recognised and said. A public
-checkpoint is downloaded by its name ('list' shows them) and, with --output, converted.
+FILE is a .pth or .pth.tar file of Microsoft's human-pose-estimation.pytorch or of the top-down ResNets of MMPose, or a
+.pkl file of the Keypoint R-CNN of Detectron2 or Detectron. No code in the file is executed. tfpose recognizes the
+network and prints what it is. PUBLIC_NAME is the name of a public checkpoint ('list' prints all names); tfpose
+downloads it and, with --output, converts it.
 
-Beside NAME.weights.h5 come NAME.py, a config, and NAME/, a work folder for it:
+Beside NAME.weights.h5, tfpose writes the config NAME.py and the work folder NAME/ for it:
 
     python eval_main.py --config=NAME.py --workdir=NAME --output_dir=results
 """
@@ -30,21 +31,42 @@ if TYPE_CHECKING:
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
     values.define_string(
-        "output", None, "File to write, NAME.weights.h5; without it a public checkpoint is only fetched."
-    )
-    values.define_string("input_size", None, "HEIGHTxWIDTH of the crops; default: as the file tells.")
-    values.define_enum(
-        "stride_in", None, ["1x1", "3x3"], "Where bottlenecks halve the size: 1x1 in networks of Caffe style."
+        "output",
+        None,
+        "File for the weights; its name must end in .weights.h5. Without it, a public checkpoint is downloaded but not "
+        "converted.",
     )
     values.define_string(
-        "skeleton", None, "The joints: coco17, posetrack15, posetrack18, or a COCO annotation file that names them."
+        "input_size",
+        None,
+        "Size of the crops, HEIGHTxWIDTH in pixels, such as 256x192. By default as the checkpoint says.",
     )
-    values.define_enum("decoding", None, ["quarter", "dark", "udp"], "How heatmaps become joints.")
+    values.define_enum(
+        "stride_in",
+        None,
+        ["1x1", "3x3"],
+        "Convolution of the bottlenecks that halves the resolution: 1x1 in networks that were trained in Caffe, 3x3 in "
+        "those of PyTorch. By default as the checkpoint says.",
+    )
+    values.define_string(
+        "skeleton",
+        None,
+        "Joints of the checkpoint: coco17, posetrack15, posetrack18, or a COCO annotation file that names them. By "
+        "default as the checkpoint says.",
+    )
+    values.define_enum(
+        "decoding",
+        None,
+        ["quarter", "dark", "udp"],
+        "Rule that turns a heatmap into a joint: quarter moves the peak by a quarter of a cell toward its "
+        "higher neighbor, dark is the Newton step of Zhang et al. 2020, udp its variant by Huang et al. 2020. By default "
+        "as the checkpoint says.",
+    )
     values.define_string("cache", "~/.cache/tfpose", "Folder for downloaded checkpoints.")
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
-    """Fetches, reads, recognises, converts."""
+    """Downloads, recognizes and converts a checkpoint."""
     if len(inputs) != 1:
         raise ValueError(
             "expected one argument, a checkpoint file or the name of a public one ('list' shows them), got "

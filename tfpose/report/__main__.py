@@ -1,4 +1,4 @@
-"""Joins the results of several evaluations into one HTML page that needs nothing else, not even a network.
+"""Joins the results of several evaluations into one HTML page, which needs no other file and no network.
 
 python -m tfpose.report --results=results/two_stage,results/single_network --output=report.html
 """
@@ -22,14 +22,18 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_list(
         "results",
         None,
-        "Folders that `eval_main.py --report` wrote, or folders of such folders, in the order of the page.",
+        "Folders that an evaluation with --report wrote, or folders that hold such folders, in the order of the page. "
+        "Required.",
     )
     values.define_list(
-        "runs", [], "Their training runs, for curves; where none is given, what the results hold of them."
+        "runs",
+        [],
+        "Work folders of the training runs, one for each folder of results, for the training curves. By default, the "
+        "curves that the results hold.",
     )
-    values.define_list("names", [], "What readers shall call the systems; default: the names of the folders.")
-    values.define_string("output", "report.html", "The page.")
-    values.define_string("title", "Poses: what was found", "Of the page.")
+    values.define_list("names", [], "Titles of the results, one for each folder. By default the names of the folders.")
+    values.define_string("output", "report.html", "HTML file to write.")
+    values.define_string("title", "Poses: what was found", "Title of the page.")
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
@@ -39,12 +43,12 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         raise ValueError("--results must name at least one folder that `eval_main.py --report` wrote, got none")
     folders = [folder for name in values.results for folder in _find_results(pathlib.Path(name))]
     for flag in ("runs", "names"):
-        given = len(values[flag].value)
+        given = len(values.get_flag_value(flag, []))
         if given and given != len(folders):
-            raise ValueError(f"--{flag} should have one entry for each of the {len(folders)} --results, found {given}")
+            raise ValueError(f"--{flag} must have one entry for each of the {len(folders)} --results, got {given}")
     names = values.names or [name_of_results(folder) for folder in folders]
     if len(set(names)) != len(names):
-        raise ValueError(f"--names should be distinct, found {', '.join(names)}; give some")
+        raise ValueError(f"--names must be distinct, got {', '.join(names)}")
     runs = values.runs or [""] * len(folders)
     read = [_read(folder, run) for folder, run in zip(folders, runs, strict=True)]
     output = pathlib.Path(values.output)
