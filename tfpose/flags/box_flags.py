@@ -32,7 +32,7 @@ def define_box_flags(values: ProgramFlags) -> None:
         "box_score_threshold",
         None,
         "Smallest score of the boxes that are used, from 0 to 1. By default, the threshold of the detector (0.05 for "
-        "Keypoint R-CNN); an evaluation also applies config.evaluation.box_score_threshold.",
+        "Keypoint R-CNN); an evaluation then also removes the boxes below config.evaluation.box_score_threshold.",
         0.0,
         1.0,
     )

@@ -59,8 +59,8 @@ def define_flags(values: ProgramFlags) -> None:
         None,
         ["quarter", "dark", "udp"],
         "Rule that turns a heatmap into a joint: quarter moves the peak by a quarter of a cell toward its "
-        "higher neighbor, dark is the Newton step of Zhang et al. 2020, udp its variant by Huang et al. 2020. By default "
-        "as the checkpoint says.",
+        "higher neighbor, dark is the Newton step of Zhang et al. 2020, udp its variant by Huang et al. 2020. By "
+        "default as the checkpoint says.",
     )
     values.define_string("cache", "~/.cache/tfpose", "Folder for downloaded checkpoints.")
 
