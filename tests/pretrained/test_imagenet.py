@@ -46,8 +46,8 @@ def weights_path(keras_network, tmp_path_factory):
     return path
 
 
-def build_network(stride_in="1x1", **kwargs):
-    return build_pose_resnet(2, 50, (None, None), stride_in=stride_in, **kwargs)
+def build_network(stride_in="1x1", depth=50, **kwargs):
+    return build_pose_resnet(2, depth, (None, None), stride_in=stride_in, **kwargs)
 
 
 def encoder_of(model, layer=FEATURES):
@@ -60,7 +60,7 @@ def random_pixels():
 
 def test_features_are_those_of_the_keras_network(keras_network, weights_path):
     model = build_network()
-    load_imagenet_encoder(model, 50, weights_path, input_normalization="caffe")
+    load_imagenet_encoder(model, weights_path, input_normalization="caffe")
     inputs = keras.applications.resnet.preprocess_input(random_pixels())
     expected = np.asarray(keras_network(inputs))
     found = np.asarray(encoder_of(model)(inputs))
@@ -70,7 +70,7 @@ def test_features_are_those_of_the_keras_network(keras_network, weights_path):
 
 def test_normalized_rgb_gives_the_same_features_but_at_the_border(keras_network, weights_path):
     model = build_network()
-    load_imagenet_encoder(model, 50, weights_path)
+    load_imagenet_encoder(model, weights_path)
     pixels = random_pixels()
     stem = keras.Model(keras_network.input, keras_network.get_layer("conv1_conv").output)
     stem_bn = keras.Model(keras_network.input, keras_network.get_layer("conv1_bn").output)
@@ -92,7 +92,7 @@ def test_weights_with_the_classifier_are_read_too(tmp_path, keras_network):
     network.set_weights(keras_network.get_weights() + network.get_weights()[-2:])
     network.save_weights(tmp_path / "top.weights.h5")
     model = build_network()
-    load_imagenet_encoder(model, 50, tmp_path / "top.weights.h5", "caffe")
+    load_imagenet_encoder(model, tmp_path / "top.weights.h5", "caffe")
     np.testing.assert_allclose(
         model.get_layer("stage1_block0_conv1").kernel,
         keras_network.get_layer("conv2_block1_1_conv").kernel,
@@ -103,7 +103,7 @@ def test_decoder_and_head_keep_their_weights(weights_path):
     model = build_network()
     names = ("deconv1_conv", "deconv3_bn", "heatmaps")
     before = [model.get_layer(name).get_weights() for name in names]
-    load_imagenet_encoder(model, 50, weights_path)
+    load_imagenet_encoder(model, weights_path)
     for name, weights in zip(names, before, strict=True):
         for old, new in zip(weights, model.get_layer(name).get_weights(), strict=True):
             np.testing.assert_array_equal(old, new)
@@ -111,14 +111,14 @@ def test_decoder_and_head_keep_their_weights(weights_path):
 
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent.weights.h5: no such file"):
-        load_imagenet_encoder(build_network(), 50, tmp_path / "absent.weights.h5")
+        load_imagenet_encoder(build_network(), tmp_path / "absent.weights.h5")
 
 
 def test_file_of_another_kind_says_what_was_tried(tmp_path):
     path = tmp_path / "text.weights.h5"
     path.write_text("not weights")
     with pytest.raises(ValueError, match="without the classifier: .*; with it: ") as error:
-        load_imagenet_encoder(build_network(), 50, path)
+        load_imagenet_encoder(build_network(), path)
     assert "text.weights.h5" in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -131,16 +131,24 @@ def test_failed_download_says_what_was_tried(tmp_path, monkeypatch):
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", fail)
     with pytest.raises(FileNotFoundError, match="download failed .URL fetch failure") as error:
-        load_imagenet_encoder(build_network(), 50)
+        load_imagenet_encoder(build_network())
     assert "\n" not in str(error.value)
 
 
 def test_networks_that_do_not_fit_are_errors(weights_path):
     with pytest.raises(ValueError, match='need stride_in="1x1"'):
-        load_imagenet_encoder(build_network("3x3"), 50, weights_path)
-    with pytest.raises(ValueError, match="must be a build_pose_resnet of depth 101"):
-        load_imagenet_encoder(build_network(), 101, weights_path)
-    with pytest.raises(ValueError, match="and base_width 64"):
-        load_imagenet_encoder(build_network(base_width=8), 50, weights_path)
-    with pytest.raises(ValueError, match=r"depth must be one of \[50, 101, 152\], got 18"):
-        load_imagenet_encoder(build_network(), 18, weights_path)
+        load_imagenet_encoder(build_network("3x3"), weights_path)
+    with pytest.raises(ValueError, match="must be a build_pose_resnet of depth 50, .* got one with 20 backbone"):
+        load_imagenet_encoder(build_network(depth=18), weights_path)
+    with pytest.raises(ValueError, match="and base_width 64, got .* and base_width 8"):
+        load_imagenet_encoder(build_network(base_width=8), weights_path)
+    other = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 3)], name="other")
+    with pytest.raises(ValueError, match="model other must be a build_pose_resnet .* got one with 0 backbone") as error:
+        load_imagenet_encoder(other, weights_path)
+    assert "\n" not in str(error.value)
+
+
+def test_depth_is_that_of_the_model(tmp_path):
+    for depth in (101, 152):
+        with pytest.raises(FileNotFoundError, match=f"ImageNet weights of ResNet-{depth}"):
+            load_imagenet_encoder(build_network(depth=depth), tmp_path / "absent.weights.h5")

@@ -17,8 +17,8 @@ from tfpose.pretrained.pose_resnet import (
     canonical_torch_name,
     load_torch_arrays,
     torch_names_of,
-    transfer_weights,
 )
+from tfpose.pretrained.transfer import transfer_weights
 from tfpose.skeletons import COCO17, POSETRACK15
 
 # Of the maps' standard deviation; float32 against float64 is 6e-6, the mildest mistake 3e-2.
@@ -316,32 +316,24 @@ def test_arrays_that_do_not_fit_are_named_and_change_nothing(change, message):
         np.testing.assert_array_equal(old, new)
 
 
-def test_an_imagenet_network_sets_only_the_encoder():
-    model = build_small()
-    arrays = {
-        name: array
-        for name, array in small_arrays(model).items()
-        if not name.startswith(("deconv_layers", "final_layer"))
-    }
-    with pytest.raises(ValueError, match="missing: deconv_layers.0.weight"):
-        load_torch_arrays(model, arrays)
-    head = model.get_layer("heatmaps").kernel.numpy()
-    load_torch_arrays(model, arrays | {"fc.bias": np.zeros(10)}, encoder_only=True)
-    np.testing.assert_array_equal(model.get_layer("heatmaps").kernel.numpy(), head)
-    np.testing.assert_array_equal(model.get_layer("stem_bn").gamma.numpy(), arrays["bn1.weight"])
+def test_a_model_with_other_layers_is_an_error():
+    model = build_small(skip_connections=True)
+    with pytest.raises(ValueError, match="layer skip1_conv has no counterpart in PyTorch"):
+        load_torch_arrays(model, small_arrays(build_small()))
 
 
-def test_final_layer_of_coco_reaches_posetrack_by_joint_name():
-    model = build_small(num_joints=15)
-    arrays = small_arrays(build_small(num_joints=17))
+def test_heatmaps_of_coco_reach_posetrack_by_joint_name():
+    source, model = build_small(num_joints=17), build_small(num_joints=15)
+    load_torch_arrays(source, small_arrays(source))
     fresh = model.get_layer("heatmaps").kernel.numpy()
-    load_torch_arrays(model, arrays, COCO17.joints, POSETRACK15.joints)
+    transfer_weights(source, model, COCO17.joints, POSETRACK15.joints)
+    source_kernel, source_bias = source.get_layer("heatmaps").get_weights()
     kernel, bias = model.get_layer("heatmaps").get_weights()
     for index, joint in enumerate(POSETRACK15.joints):
         if joint in COCO17.joints:
             row = COCO17.index(joint)
-            np.testing.assert_array_equal(kernel[0, 0, :, index], arrays["final_layer.weight"][row, :, 0, 0])
-            assert bias[index] == arrays["final_layer.bias"][row]
+            np.testing.assert_array_equal(kernel[..., index], source_kernel[..., row])
+            assert bias[index] == source_bias[row]
         else:
             np.testing.assert_array_equal(kernel[..., index], fresh[..., index])
             assert bias[index] == 0
@@ -349,14 +341,11 @@ def test_final_layer_of_coco_reaches_posetrack_by_joint_name():
 
 
 def test_wrong_joint_lists_are_errors():
-    model = build_small(num_joints=2)
-    arrays = small_arrays(model)
-    with pytest.raises(ValueError, match="given together"):
-        load_torch_arrays(model, arrays, source_joints=["a", "b"])
-    with pytest.raises(ValueError, match="different names"):
-        load_torch_arrays(model, arrays, ["a", "a"], ["a", "b"])
+    source, target = build_small(num_joints=2), build_small(num_joints=2)
+    with pytest.raises(ValueError, match="source_joints must be different names"):
+        transfer_weights(source, target, ["a", "a"], ["a", "b"])
     with pytest.raises(ValueError, match="it has 2 joints, but target_joints has 3"):
-        load_torch_arrays(model, arrays, ["a", "b"], ["a", "b", "c"])
+        transfer_weights(source, target, ["a", "b"], ["a", "b", "c"])
 
 
 def test_transfer_copies_everything_and_matches_heads_by_name():

@@ -32,34 +32,30 @@ InputNormalization = Literal["imagenet", "caffe"]
 
 def load_imagenet_encoder(
     model: keras.Model,
-    depth: int,
     weights: str | os.PathLike[str] = "imagenet",
     input_normalization: InputNormalization = "imagenet",
 ) -> None:
-    """Sets the backbone of a `build_pose_resnet(..., stride_in="1x1")` model; the rest stays.
+    """Sets the backbone of a `build_pose_resnet(..., stride_in="1x1")` model; the other layers keep their weights.
 
     Args:
-        model: The model; its bottlenecks must stride in the first 1x1.
-        depth: 50, 101 or 152, of both networks.
-        weights: `"imagenet"` downloads Keras' public file (or takes it from Keras' cache); else
-            the path of a file saved from that Keras network, with or without its classifier.
-        input_normalization: What the model will be fed. `"caffe"`: what Keras' network was
-            trained on (BGR, 0..255, minus `CAFFE_MEAN`), exact. `"imagenet"`: RGB minus
-            `crops.IMAGENET_MEAN` by `crops.IMAGENET_STD`; order and scale move into the first
-            kernel, the means' difference (half a grey level at most) into its normalisation,
-            which is exact except in the outermost rows and columns, where zeros are padded.
+        model: A model of depth 50, 101 or 152 whose bottlenecks stride in the first 1x1. Its layers tell its depth.
+        weights: `"imagenet"` downloads Keras' public file (or takes it from Keras' cache). Any other value is the path
+            of a file saved from the Keras network of the same depth, with or without its classifier.
+        input_normalization: Normalization of the images that the model will see. `"caffe"` is the one that Keras'
+            network was trained on (BGR, 0..255, minus `CAFFE_MEAN`), and is exact. `"imagenet"` is RGB minus
+            `crops.IMAGENET_MEAN`, divided by `crops.IMAGENET_STD`: channel order and scale move into the first kernel,
+            the difference of the means (half a gray level at most) into its normalization. This is exact except in
+            the outermost rows and columns, where zeros are padded.
 
     Raises:
-        ValueError: Depth or model do not fit, or no weights could be read; says what was tried.
-        FileNotFoundError: `weights` is a path without a file.
+        ValueError: The model is no such network, or the file does not hold weights of its depth.
+        FileNotFoundError: `weights` is a path without a file, or the download failed.
     """
-    if depth not in _NETWORKS:
-        raise ValueError(f"depth must be one of {sorted(_NETWORKS)}, got {depth!r}.")
     if input_normalization not in ("imagenet", "caffe"):
         raise ValueError(f"input_normalization must be 'imagenet' or 'caffe', got {input_normalization!r}.")
-    names = _encoder_convolutions(model, depth)
+    depth = _find_depth(model)
     source = read_imagenet_network(depth, weights)
-    for name, source_name in names.items():
+    for name, source_name in _encoder_convolutions(depth).items():
         kernel, bias = _float64(source.get_layer(source_name).weights)
         normalization = source.get_layer(_normalization_name(source_name))
         gamma, beta, mean, variance = _float64(normalization.weights)
@@ -74,8 +70,25 @@ def load_imagenet_encoder(
         own.set_weights([gamma, beta, mean, variance])
 
 
-def _encoder_convolutions(model: keras.Model, depth: int) -> dict[str, str]:
-    """Names of the backbone's convolutions in our network, with those in Keras' own."""
+def _find_depth(model: keras.Model) -> int:
+    """Returns the depth of a model whose backbone has the layers of one of Keras' networks."""
+    found = {layer.name: layer for layer in model.layers if _is_encoder_convolution(layer)}
+    depth = next((depth for depth in _NETWORKS if _encoder_convolutions(depth).keys() == found.keys()), None)
+    width = found[_STEM].filters if _STEM in found else None
+    if depth is None or width != _STEM_FILTERS:
+        raise ValueError(
+            f"model {model.name} must be a build_pose_resnet of depth 50, 101 or 152 and base_width {_STEM_FILTERS}, "
+            f"got one with {len(found)} backbone convolutions and base_width {width}."
+        )
+    if found["stage2_block0_conv1"].strides != (2, 2):
+        raise ValueError(
+            f'model {model.name} strides in the 3x3 convolutions; Keras\' ImageNet weights need stride_in="1x1".'
+        )
+    return depth
+
+
+def _encoder_convolutions(depth: int) -> dict[str, str]:
+    """Maps the names of the backbone's convolutions in our network to those in Keras' network."""
     names = {_STEM: "conv1_conv"}
     for stage, num_blocks in enumerate(BLOCKS_PER_STAGE[depth], start=1):
         for block in range(num_blocks):
@@ -83,16 +96,6 @@ def _encoder_convolutions(model: keras.Model, depth: int) -> dict[str, str]:
             names |= {f"{ours}_conv{i}": f"{theirs}_{i}_conv" for i in (1, 2, 3)}
             if block == 0:
                 names[f"{ours}_shortcut_conv"] = f"{theirs}_0_conv"
-    found = {layer.name for layer in model.layers if _is_encoder_convolution(layer)}
-    if found != set(names) or model.get_layer(_STEM).filters != _STEM_FILTERS:
-        raise ValueError(
-            f"model {model.name} must be a build_pose_resnet of depth {depth} and base_width "
-            f"{_STEM_FILTERS}; it has {len(found)} backbone convolutions, expected {len(names)}."
-        )
-    if model.get_layer("stage2_block0_conv1").strides != (2, 2):
-        raise ValueError(
-            f'model {model.name} strides in the 3x3 convolutions; Keras\' ImageNet weights need stride_in="1x1".'
-        )
     return names
 
 

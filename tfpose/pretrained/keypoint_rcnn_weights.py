@@ -11,7 +11,7 @@ import numpy as np
 from tfpose.models.keypoint_rcnn.convolution import TrunkConvolution
 from tfpose.models.keypoint_rcnn.heads import BOX_POOLED_SIZE
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn
-from tfpose.pretrained.pose_resnet import check_names
+from tfpose.pretrained.weight_names import check_names
 
 # Constants that files of the model zoo may hold.
 _IGNORED = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\.cell_anchors\.\d+")

@@ -15,7 +15,7 @@ from tfpose.inference.single_network_system import SingleNetworkSystem
 from tfpose.models.pose_resnet import HEATMAP_LAYER, build_pose_resnet
 from tfpose.models.pose_unet import JOINT_LAYER, PoseUnet, PoseUnetSettings, normalize_images
 from tfpose.pretrained.imagenet import load_imagenet_encoder
-from tfpose.pretrained.pose_resnet import transfer_weights
+from tfpose.pretrained.transfer import transfer_weights
 
 _STEM_CONVOLUTION = "stem_conv"
 _STEM_NORMALIZATION = "stem_bn"
@@ -47,7 +47,7 @@ def build_initializer(
 
     def initialize(model: PoseUnet) -> None:
         if encoder:
-            load_imagenet_encoder(model.frame, system.network.encoder_depth, encoder)
+            load_imagenet_encoder(model.frame, encoder)
             adapt_to_normalization(model.frame, Normalization())
         else:
             load_keypoint_network(model, system, pathlib.Path(keypoint_workdir))

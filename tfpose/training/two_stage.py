@@ -21,7 +21,7 @@ from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_syste
 from tfpose.inference.person_keypoints import build_keypoint_function, ground_truth_boxes, predict_people
 from tfpose.losses import hard_joint_weights, heatmap_mse
 from tfpose.pretrained.imagenet import load_imagenet_encoder
-from tfpose.pretrained.pose_resnet import transfer_weights
+from tfpose.pretrained.transfer import transfer_weights
 from tfpose.skeletons import Skeleton
 from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
 
@@ -133,7 +133,7 @@ def build_initializer(
 
     def initialize(model: keras.Model) -> None:
         if encoder:
-            load_imagenet_encoder(model, system.network["depth"], encoder)
+            load_imagenet_encoder(model, encoder)
         elif source_workdir:
             source = read_keypoint_system(source_workdir)
             network = source.build_network()

@@ -1,0 +1,71 @@
+"""Copies the weights of a heatmap network to a network with other joints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+
+from tfpose.models.pose_resnet import HEATMAP_LAYER
+from tfpose.pretrained.weight_names import check_names
+
+
+def transfer_weights(
+    source: keras.Model, target: keras.Model, source_joints: Sequence[str], target_joints: Sequence[str]
+) -> None:
+    """Copies all weights between two networks that differ in their joints only.
+
+    Both networks must have the same layer names, and a layer `HEATMAP_LAYER` whose last axis is the joints. Its weights
+    are matched by joint name: joints that only the target has keep their weights. An error changes nothing.
+
+    Args:
+        source: Model to copy from.
+        target: Model to copy to.
+        source_joints: Joint names of the source's heatmaps, in order.
+        target_joints: Joint names of the target's heatmaps, in order.
+
+    Raises:
+        ValueError: A weight has no counterpart of the same shape, or a list of joints does not fit its model; the
+            message names the weight.
+    """
+    rows = _joint_rows(source_joints, target_joints)
+    values = {variable.path: variable for variable in source.variables}
+    expected = {variable.path: variable for variable in target.variables}
+    check_names(expected, values)
+    assignments = []
+    for path, variable in expected.items():
+        value = keras.ops.convert_to_numpy(values[path])
+        if path.startswith(f"{HEATMAP_LAYER}/"):
+            _check_num_joints(path, value.shape[-1], "source_joints", source_joints)
+            _check_num_joints(path, variable.shape[-1], "target_joints", target_joints)
+            value = _matched_rows(path, value, variable, rows)
+        if value.shape != tuple(variable.shape):
+            raise ValueError(f"{path}: the target has shape {tuple(variable.shape)}, the source {value.shape}.")
+        assignments.append((variable, value))
+    for variable, value in assignments:
+        variable.assign(value)
+
+
+def _joint_rows(source_joints: Sequence[str], target_joints: Sequence[str]) -> dict[int, int]:
+    """Maps the target's index of each joint that both have to the source's index."""
+    for argument, joints in (("source_joints", source_joints), ("target_joints", target_joints)):
+        if len(set(joints)) != len(joints):
+            raise ValueError(f"{argument} must be different names, got {list(joints)}.")
+    positions = {joint: index for index, joint in enumerate(source_joints)}
+    return {index: positions[joint] for index, joint in enumerate(target_joints) if joint in positions}
+
+
+def _check_num_joints(path: str, num_joints: int, argument: str, joints: Sequence[str]) -> None:
+    if len(joints) != num_joints:
+        raise ValueError(f"{path}: it has {num_joints} joints, but {argument} has {len(joints)}.")
+
+
+def _matched_rows(path: str, value: np.ndarray, variable: keras.Variable, rows: Mapping[int, int]) -> np.ndarray:
+    """Returns the target's weights, joints last, with those of known joints taken from the source."""
+    if value.shape[:-1] != tuple(variable.shape[:-1]):
+        raise ValueError(f"{path}: expected {tuple(variable.shape[:-1])} before the joints, got {value.shape[:-1]}.")
+    merged = keras.ops.convert_to_numpy(variable).copy()
+    for target_index, source_index in rows.items():
+        merged[..., target_index] = value[..., source_index]
+    return merged
