@@ -1,9 +1,11 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Two commands do everything on a fresh machine: `make demo` and `make test`. `make check` is for every save.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TEST_WORKERS ?= 2
 TEST_FLAGS ?=
+# The core: no test here runs a program, unless it is marked as slow.
+QUICK_TESTS := tests/test_*.py tests/data tests/flags tests/metrics tests/tracking
 DEMO ?= demo
 # Many people seen once teach most; videos to score on need to be longer.
 DEMO_VIDEOS := --num_train_videos=4000 --num_val_videos=40 --num_test_videos=120 --num_frames=1 --num_unseen_frames=5 \
@@ -21,9 +23,13 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Modules are compiled when they are first imported, not all at installation, which would take as long as the rest of it.
 unexport PYTHONDONTWRITEBYTECODE
 
+# One thread per test process: two processes share the cores.
+PYTEST = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal
+
 DEMO_STEPS := demo_data demo_two_stage_training demo_two_stage_scores demo_two_stage_model \
 	demo_single_network_training demo_single_network_scores demo_single_network_model demo_scores_and_models
-.PHONY: demo $(DEMO_STEPS) test lint format install docs clean
+.PHONY: demo $(DEMO_STEPS) check test lint format install docs clean
 
 # uv installs in a third of the time of pip, which does it where uv cannot, e.g. behind an index that only pip is told of.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -76,15 +82,18 @@ demo_data: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# One thread per test process: two processes share the cores.
-test: install lint
-	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
-	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal $(TEST_FLAGS)
+# For every save, in under two minutes on two cores.
+check: lint
+	$(PYTEST) -m "not slow" $(QUICK_TESTS)
+
+test: lint
+	$(PYTEST) $(TEST_FLAGS)
 
 # The documentation site, in build/site. Broken links and missing docstrings are errors.
 docs: install

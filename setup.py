@@ -50,6 +50,13 @@ setup(
         "keras_hub": ["keras-hub>=0.32,<0.33"],
         "beam": ["apache-beam>=2.60"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1.0,<2", "ruff>=0.9"],
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "pytest-timeout>=2.3", "hypothesis>=6.100", "ruff>=0.9"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "pytest-timeout>=2.3",
+            "hypothesis>=6.100",
+            "mypy>=2.4",
+            "ruff>=0.9",
+        ],
     },
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
+from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -13,6 +15,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from freed_memory import free_memory  # noqa: E402
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
 GOLDEN = PROJECT / "tests" / "golden"
@@ -40,9 +43,21 @@ def shared_dir() -> pathlib.Path:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Gives TensorFlow two logical CPUs, which must happen before its first operation; lets Ctrl-C work."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # This process only hands out tests to others.
     import tensorflow as tf
 
     # A shell starts background jobs with Ctrl-C ignored, and the programs under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    # What is imported stays: the collections below, and Python's own, need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected_networks() -> Iterator[None]:
+    """Frees the networks of a module before the next module makes its own."""
+    yield
+    free_memory()

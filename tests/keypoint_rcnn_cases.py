@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import pathlib
 
 import keras
 import numpy as np
 import tensorflow as tf
+from freed_memory import free_memory
 
 from tfpose.models.keypoint_rcnn.images import normalize_images, pad_images
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
@@ -22,6 +22,7 @@ from tfpose.models.keypoint_rcnn.settings import (
 from tfpose.pretrained.keypoint_rcnn_weights import load_detectron2_state_dict
 
 SETTINGS = {"R50": RESNET50, "X101": RESNEXT101_32X8D}
+_golden_networks: dict[str, KeypointRcnn] = {}
 SMALL = KeypointRcnnSettings(
     blocks_per_stage=(1, 1, 1, 1),
     stem_width=8,
@@ -47,15 +48,23 @@ def golden_folder(shared_dir: pathlib.Path) -> pathlib.Path:
     return shared_dir / "golden" / "keypoint_rcnn"
 
 
-# Only one at a time: the two networks take 0.7 GB.
-@functools.lru_cache(maxsize=1)
 def golden_network(folder: pathlib.Path, model: str) -> KeypointRcnn:
     """The network "R50" or "X101"; tests must not change it."""
+    if model not in _golden_networks:
+        # One at a time, because both take 0.7 GB.
+        _golden_networks.clear()
+        free_memory()
+        _golden_networks[model] = _build_golden_network(folder, model)
+    return _golden_networks[model]
+
+
+def _build_golden_network(folder: pathlib.Path, model: str) -> KeypointRcnn:
     spec = importlib.util.spec_from_file_location("make_state_dict", folder / "make_state_dict.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     network = build_keypoint_rcnn(SETTINGS[model])
     load_detectron2_state_dict(network, module.make_state_dict(model))
+    free_memory()
     return network
 
 

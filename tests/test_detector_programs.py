@@ -19,6 +19,8 @@ from tfpose.models.keypoint_rcnn.settings import RESNET50, RESNEXT101_32X8D
 from tfpose.skeletons import POSETRACK15
 from tfpose.training.optimization import OptimizationSettings
 
+pytestmark = pytest.mark.slow
+
 CONFIG = "--config=configs/keypoint_rcnn_synthetic.py"
 SMALL = (
     "--config.network.shortest_edge=64",

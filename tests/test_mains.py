@@ -13,6 +13,8 @@ from record_writing import synthetic_image, write_dataset
 
 from tfpose.skeletons import COCO17, POSETRACK15
 
+pytestmark = pytest.mark.slow
+
 CONFIG = "--config=configs/two_stage_resnet18_synthetic.py"
 SMALL = (
     "--config.network.input_size=(64,64)",

@@ -10,6 +10,8 @@ import zipfile
 import pytest
 from program_runs import ENVIRONMENT, PROJECT
 
+pytestmark = pytest.mark.slow
+
 SOURCES = ("tfpose", "data_prep", "configs", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 MAINS = ("train_main.py", "eval_main.py")
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from freed_memory import free_memory
 from keypoint_rcnn_cases import SMALL, golden_folder, golden_input, golden_network, random_images, small_network
 
 from tfpose.models.keypoint_rcnn.convolution import TrunkConvolution, convolve
@@ -76,7 +77,8 @@ class GoldenRun:
     ids="_".join,
 )
 def run(request, shared_dir):
-    return GoldenRun(golden_folder(shared_dir), *request.param)
+    yield GoldenRun(golden_folder(shared_dir), *request.param)
+    free_memory()
 
 
 def assert_close(values, expected, tolerance):

@@ -212,8 +212,9 @@ def index_path(shards: Sequence[pathlib.Path], split: str) -> pathlib.Path:
 def _read_index(shards: Sequence[pathlib.Path], split: str) -> dict | None:
     """The columns of the table, or None where there is no index of these very shards."""
     try:
-        with np.load(index_path(shards, split), allow_pickle=False) as file:
-            arrays = dict(file)
+        # np.load leaves a damaged file open if it opens the file itself.
+        with open(index_path(shards, split), "rb") as file, np.load(file, allow_pickle=False) as columns:
+            arrays = dict(columns)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     if arrays["shard_sizes"].tolist() != [path.stat().st_size for path in shards]:
