@@ -19,11 +19,10 @@ eval_main.py also takes their flags and hands over to them: --ground_truth with 
 from __future__ import annotations
 
 import contextlib
-import functools
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -224,24 +223,23 @@ PROGRAM = Program("eval_main.py", __doc__, define_flags, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the program, or that of the files of poses which the flags are of; returns its exit code."""
-    words = sys.argv[1:] if arguments is None else [str(word) for word in arguments]
-    return choose_program(words)(words)
+    """Runs the program, or hands over to the program for files of poses; returns its exit code."""
+    return run_program(*choose_program(sys.argv[1:] if arguments is None else arguments))
 
 
-def choose_program(words: list[str]) -> Callable[[Sequence[str]], int]:
-    """Returns what runs these arguments; takes --track out of them."""
+def choose_program(arguments: Sequence[str]) -> tuple[Program, list[str]]:
+    """Returns the program that the arguments are for, and its arguments."""
+    words = [str(argument) for argument in arguments]
     with contextlib.suppress(flags.Error):
-        words[:] = flags.FlagValues().read_flags_from_files(words, force_gnu=False)
+        words = flags.FlagValues().read_flags_from_files(words, force_gnu=False)
     given = {match[1] for word in words if (match := re.match(r"--?(\w+)", word))}
     if "tune" in given:
-        return tune.main
+        return tune.PROGRAM, words
     if "track" in given:
-        words[:] = [word for word in words if not re.fullmatch(r"--?track(=true)?", word)]
-        return track.main
+        return track.PROGRAM, [word for word in words if not re.fullmatch(r"--?track(=true)?", word)]
     if "config" not in given and given & {"ground_truth", "predictions"}:
-        return score.main
-    return functools.partial(run_program, PROGRAM)
+        return score.PROGRAM, words
+    return PROGRAM, words
 
 
 if __name__ == "__main__":

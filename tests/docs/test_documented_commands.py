@@ -73,10 +73,11 @@ def check_flags(program: str, commands: list[list[str]]) -> list[str]:
     module = importlib.import_module(MODULES.get(program, program.removesuffix(".py")))
     said = []
     for arguments in commands:
-        values = ProgramFlags(arguments)
+        called, words = module.choose_program(arguments) if program == "eval_main.py" else (module.PROGRAM, arguments)
+        values = ProgramFlags(words)
         try:
-            define_all_flags(module.PROGRAM, values)
-            parse_arguments(module.PROGRAM, values)
+            define_all_flags(called, values)
+            parse_arguments(called, values)
             said.append("")
         except FLAG_ERRORS as error:
             said.append(describe_flag_error(error, program, values))
