@@ -345,7 +345,7 @@ def test_annotations_of_unlisted_images_can_be_left_out_as_poseval_does(tmp_path
         (lambda frame: frame["annorect"][0].update(track_id=["x"]), "frame 0: 'track_id' must be a whole number"),
         (
             lambda frame: frame["annorect"][1]["annopoints"][0]["point"].append({"id": [1], "x": [2]}),
-            "frame 0: points must have a number each as 'id', 'x' and 'y'",
+            "frame 0: the 'id', 'x' and 'y' of points must be numbers",
         ),
     ],
 )

@@ -113,7 +113,7 @@ def test_head_boxes_give_pckh_and_those_without_extent_count_nobody(system, tmp_
     for error, share in ((4.2, 1.0), (4.3, 0.0)):
         counts = person_scores.count_correct_keypoints(table, people, keypoints + [error, 0], POSETRACK15)["pckh"]
         assert counts.over_all_keypoints == share
-        assert counts.labelled.tolist() == [len(people) - 1] * 15
+        assert counts.labeled.tolist() == [len(people) - 1] * 15
 
 
 def test_wrong_predictions_score_0(table, system):

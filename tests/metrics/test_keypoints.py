@@ -37,7 +37,7 @@ def test_each_person_has_a_size_of_their_own():
     """Both are 10 pixels off, which is a tenth of the first person and half of the second."""
     predicted, true = np.full((2, 1, 2), [10.0, 0.0]), np.zeros((2, 1, 2))
     result = pck(predicted, true, np.ones((2, 1)), np.array([100.0, 20.0]))
-    assert (result.correct.tolist(), result.labelled.tolist()) == ([1], [2])
+    assert (result.correct.tolist(), result.labeled.tolist()) == ([1], [2])
 
 
 def test_mean_over_joints_and_share_of_all_keypoints_differ():
@@ -52,10 +52,10 @@ def test_mean_over_joints_and_share_of_all_keypoints_differ():
     assert result.over_all_keypoints == 0.5
 
 
-def test_joints_that_are_not_labelled_do_not_count_whatever_is_predicted():
+def test_joints_that_are_not_labeled_do_not_count_whatever_is_predicted():
     """The second joint has no label: a NaN there and a prediction far away change nothing."""
     result = pck(at((0, 0), (500, 0)), at((0, 0), (np.nan, 0)), [[1, 0]], np.array([10.0]))
-    assert result.labelled.tolist() == [1, 0]
+    assert result.labeled.tolist() == [1, 0]
     np.testing.assert_array_equal(result.per_joint, [1, np.nan])
     assert result.mean_over_joints == 1
 
@@ -63,12 +63,12 @@ def test_joints_that_are_not_labelled_do_not_count_whatever_is_predicted():
 def test_a_keypoint_that_was_not_found_is_wrong():
     """It counts, as a miss, and does not vanish from the share."""
     result = pck(at((np.nan, np.nan)), at((0, 0)), ONE, np.array([10.0]))
-    assert (result.correct.tolist(), result.labelled.tolist()) == ([0], [1])
+    assert (result.correct.tolist(), result.labeled.tolist()) == ([0], [1])
 
 
 def test_a_person_without_a_size_is_left_out():
     result = pck(at((0, 0)), at((0, 0)), ONE, np.array([np.nan]))
-    assert result.labelled.tolist() == [0]
+    assert result.labeled.tolist() == [0]
     assert np.isnan(result.mean_over_joints)
     assert np.isnan(result.over_all_keypoints)
 
@@ -81,9 +81,9 @@ def test_counts_of_parts_add_up_to_those_of_the_whole():
     parts = [pck(predicted[part], true[part], is_visible[part], sizes[part]) for part in (slice(0, 3), slice(3, 20))]
     added = parts[0] + parts[1]
     assert isinstance(added, CorrectKeypoints)
-    assert 0 < whole.correct.sum() < whole.labelled.sum()
+    assert 0 < whole.correct.sum() < whole.labeled.sum()
     np.testing.assert_array_equal(added.correct, whole.correct)
-    np.testing.assert_array_equal(added.labelled, whole.labelled)
+    np.testing.assert_array_equal(added.labeled, whole.labeled)
 
 
 def test_pckh_allows_half_of_six_tenths_of_the_head_boxs_diagonal():

@@ -110,7 +110,7 @@ def test_cards_show_the_totals(report, pages):
     assert [float(value) for value in shown] == [values[-1] for values in expected]
 
 
-def test_comparison_holds_the_changes_with_sign_and_colour(report, tmp_path):
+def test_comparison_holds_the_changes_with_sign_and_color(report, tmp_path):
     second = make_report(noise=12.0)
     write_comparison(tmp_path / "c.html", report, second, names=("A", "B"), provenance={})
     page = Page((tmp_path / "c.html").read_text())

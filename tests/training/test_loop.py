@@ -306,7 +306,7 @@ def test_evaluation_missed_by_a_killed_run_is_made_up(tmp_path: pathlib.Path) ->
 
 def test_other_network_does_not_continue(tmp_path: pathlib.Path) -> None:
     train_toy(tmp_path, steps=1)
-    with pytest.raises(ValueError, match=r"model/features/kernel: expected \(3, 3, 3, 6\), found \(3, 3, 3, 4\)"):
+    with pytest.raises(ValueError, match=r"model/features/kernel must be \(3, 3, 3, 6\), got \(3, 3, 3, 4\)"):
         train_toy(tmp_path, steps=2, build_model=functools.partial(toy_run.build_model, filters=6))
     with pytest.raises(ValueError, match=r"ema/features/kernel must be \(3, 3, 3, 4\), got no such variable"):
         train_toy(tmp_path, steps=2, optimization=OptimizationSettings(0.1, ema_decay=0.9))

@@ -1,1 +1,1 @@
-"""Evaluation measures. NumPy only."""
+"""Metrics of poses, tracks and boxes. NumPy only."""

@@ -24,14 +24,14 @@ BOX_STATISTICS = (
 
 
 def coco_average_precision(annotations: PersonAnnotations, poses: Sequence[Poses]) -> dict[str, float]:
-    """Average precision and recall over OKS 0.50:0.05:0.95 (Lin et al., cocodataset.org/#keypoints-eval).
+    """Returns average precision and recall over OKS 0.50:0.05:0.95 (Lin et al., cocodataset.org/#keypoints-eval).
 
     Args:
-        annotations: ground truth; its skeleton gives the OKS constants.
-        poses: one entry per image of the annotations, in their order and skeleton.
+        annotations: Ground truth, with the skeleton whose constants OKS uses.
+        poses: Poses of each image of the annotations, in the same order and skeleton.
 
     Returns:
-        Percent by the names of `STATISTICS`; NaN where there is no ground truth to find.
+        Metrics in percent by the names of `STATISTICS`; NaN where there is no ground truth.
     """
     results = [
         entry
@@ -46,16 +46,16 @@ def coco_average_precision(annotations: PersonAnnotations, poses: Sequence[Poses
 def coco_box_average_precision(
     annotations: PersonAnnotations, image_ids: np.ndarray, boxes: np.ndarray, scores: np.ndarray
 ) -> dict[str, float]:
-    """Average precision and recall of boxes over IoU 0.50:0.05:0.95 (cocodataset.org/#detection-eval).
+    """Returns average precision and recall of boxes over IoU 0.50:0.05:0.95 (cocodataset.org/#detection-eval).
 
     Args:
-        annotations: ground truth; what is found in crowds counts neither for nor against.
-        image_ids: [N] of the images of the boxes.
-        boxes: [N, 4] xyxy in image pixels.
-        scores: [N].
+        annotations: Ground truth; boxes in crowds count neither as right nor as wrong.
+        image_ids: [N] identities of the boxes' images.
+        boxes: [N, 4] xyxy boxes in image pixels.
+        scores: [N] scores of the boxes.
 
     Returns:
-        Percent by the names of `BOX_STATISTICS`; NaN where there is no ground truth to find.
+        Metrics in percent by the names of `BOX_STATISTICS`; NaN where there is no ground truth.
     """
     results = detection_results(image_ids, boxes, scores)
     return dict(zip(BOX_STATISTICS, _evaluate(annotations, results, "bbox"), strict=True))
@@ -71,7 +71,7 @@ def _evaluate(annotations: PersonAnnotations, results: list[dict], kind: Literal
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    # pycocotools says -1 for a mean over nothing.
+    # pycocotools returns -1 for a mean over nothing.
     return [float("nan") if value < 0 else 100 * float(value) for value in evaluation.stats]
 
 

@@ -1,4 +1,4 @@
-"""Who was found in which frame: what the figures of a video look like from near. NumPy only."""
+"""Finds which person was found in which frame of a video. NumPy only."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tfpose.posetrack.sequences import PoseSequence
 
 @dataclasses.dataclass(frozen=True)
 class TrackMatches:
-    """A true person through the evaluated frames of a video.
+    """A true person in the F evaluated frames of a video.
 
     Attributes:
-        track_id: of the ground truth.
-        is_present: [F] bool, annotated in the frame.
-        is_found: [F] bool, a prediction was given to the person.
-        predicted_ids: [F] int64, the track of that prediction; 0 where there is none.
+        track_id: Identity in the ground truth.
+        is_present: [F] bool, whether the person is annotated in the frame.
+        is_found: [F] bool, whether a prediction was assigned to the person.
+        predicted_ids: [F] int64 track of that prediction; 0 where there is none.
     """
 
     track_id: int
@@ -31,7 +31,7 @@ class TrackMatches:
 
     @property
     def is_switch(self) -> np.ndarray:
-        """[F] bool: found, and by another track than the last time."""
+        """[F] bool: whether the person is found by a different track than the last time."""
         found = np.flatnonzero(self.is_found)
         switches = np.zeros(len(self.is_found), bool)
         switches[found[1:]] = np.diff(self.predicted_ids[found]) != 0
@@ -40,16 +40,16 @@ class TrackMatches:
 
 @dataclasses.dataclass(frozen=True)
 class SequenceMatches:
-    """The evaluated frames of a video.
+    """The F evaluated frames of a video.
 
     Attributes:
-        name: of the sequence.
-        frames: [F] their positions in the sequence.
-        true_joints: [F] how many joints are annotated.
-        predicted_joints: [F] how many are predicted.
-        correct_joints: [F] how many of these are near the same joint of the true person they are given to.
-        extra_people: [F] predictions that are given to nobody.
-        tracks: the true people, in the order in which they appear.
+        name: Name of the sequence.
+        frames: [F] positions of the frames in the sequence.
+        true_joints: [F] number of annotated joints.
+        predicted_joints: [F] number of predicted joints.
+        correct_joints: [F] number of predicted joints near the same joint of the true person of the prediction.
+        extra_people: [F] number of predictions that are assigned to nobody.
+        tracks: The true people, in the order of their appearance.
     """
 
     name: str
@@ -62,11 +62,12 @@ class SequenceMatches:
 
     @property
     def frame_scores(self) -> np.ndarray:
-        """[F] in percent: twice the correct joints over the annotated and the predicted ones (their F1)."""
+        """[F] scores in percent: twice the correct joints over the sum of annotated and predicted joints (F1)."""
         return 200.0 * self.correct_joints / np.maximum(self.true_joints + self.predicted_joints, 1)
 
     @property
     def num_switches(self) -> int:
+        """How often a person was found by a different track than the last time."""
         return int(sum(track.is_switch.sum() for track in self.tracks))
 
     @property
@@ -81,13 +82,13 @@ class SequenceMatches:
 
 
 def match_sequence(true: PoseSequence, predicted: PoseSequence) -> SequenceMatches:
-    """Gives each prediction of a video to the true person whom poseval's AP gives it to.
+    """Assigns each prediction of a video to a true person, as poseval does for AP.
 
-    That is the person whom it shares most joints with (PCKh@0.5); of several such predictions, the one that shares
-    most. MOTA matches joint by joint instead, so its switches are others where people are close together.
+    A prediction goes to the person with whom it shares most joints (PCKh@0.5), and of several such predictions the one
+    with most shared joints wins. MOTA matches joint by joint instead, so its switches differ where people are close.
 
     Raises:
-        ValueError: as `tfpose.metrics.posetrack_selection.select_people`.
+        ValueError: The sequences do not fit; see `posetrack_selection.select_people`.
     """
     selected = select_people(columns_from_sequence(true, True), columns_from_sequence(predicted, False))
     num_frames, people = selected.num_frames, (selected.true, selected.predicted)
@@ -107,7 +108,7 @@ def match_sequence(true: PoseSequence, predicted: PoseSequence) -> SequenceMatch
 
 
 def _per_frame(people: People, counts: np.ndarray, num_frames: int) -> np.ndarray:
-    """[F] sums of the counts [N] of people."""
+    """Returns [F] the sums of the counts [N] of people."""
     return np.bincount(people.frames, counts, minlength=num_frames).astype(np.int64)
 
 

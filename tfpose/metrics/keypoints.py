@@ -12,35 +12,35 @@ from tfpose.skeletons import Skeleton
 
 @dataclasses.dataclass(frozen=True)
 class CorrectKeypoints:
-    """Counts of correct keypoints, to be added up over batches and divided at the end.
+    """Counts of correct keypoints, which are added over batches and divided at the end.
 
     Attributes:
-        correct: [J] int, keypoints close enough to their label.
-        labelled: [J] int, keypoints that count.
+        correct: [J] int number of keypoints close enough to their label.
+        labeled: [J] int number of keypoints that count.
     """
 
     correct: np.ndarray
-    labelled: np.ndarray
+    labeled: np.ndarray
 
     def __add__(self, other: CorrectKeypoints) -> CorrectKeypoints:
-        return CorrectKeypoints(self.correct + other.correct, self.labelled + other.labelled)
+        return CorrectKeypoints(self.correct + other.correct, self.labeled + other.labeled)
 
     @property
     def per_joint(self) -> np.ndarray:
-        """[J] shares in [0, 1]; NaN for a joint that was never labelled."""
-        shares = self.correct / np.maximum(self.labelled, 1)
-        return np.where(self.labelled > 0, shares, np.nan)
+        """[J] shares in [0, 1]; NaN for a joint that was never labeled."""
+        shares = self.correct / np.maximum(self.labeled, 1)
+        return np.where(self.labeled > 0, shares, np.nan)
 
     @property
     def mean_over_joints(self) -> float:
-        """Mean of the shares of the joints that were labelled at all; NaN if none was."""
-        shares = self.per_joint[self.labelled > 0]
+        """Mean of the shares of the joints that were labeled at all; NaN if none was."""
+        shares = self.per_joint[self.labeled > 0]
         return float(shares.mean()) if len(shares) else float("nan")
 
     @property
     def over_all_keypoints(self) -> float:
-        """Share of all labelled keypoints, whatever their joint; NaN if there is none."""
-        total = int(self.labelled.sum())
+        """Share of all labeled keypoints, whatever their joint; NaN if there is none."""
+        total = int(self.labeled.sum())
         return float(self.correct.sum() / total) if total else float("nan")
 
 
@@ -58,18 +58,17 @@ def pck(
     LSP and FLIC (`torso_diagonals`), the larger side of the person's box in the paper.
 
     Args:
-        predicted: [N, J, 2] in pixels; NaN for a keypoint that was not found, which is wrong.
-        true: [N, J, 2] in the same pixels, finite where visible.
-        is_visible: [N, J] bool, keypoints that are labelled and count.
+        predicted: [N, J, 2] predicted keypoints in pixels; NaN for a missing keypoint, which is wrong.
+        true: [N, J, 2] labels in the same pixels, finite where visible.
+        is_visible: [N, J] bool, whether the keypoint is labeled and counts.
         normalizers: [N] size of each person in pixels; NaN leaves the person out.
-        threshold: largest error that is correct, as a share of the size.
+        threshold: Largest error that is correct, as a share of the size.
 
     Returns:
-        The counts per joint, with shares per joint, averaged over joints, and over all keypoints.
+        The counts of each joint.
 
     Raises:
-        ValueError: shapes do not fit, a normalizer is not positive, or a visible label is not
-            finite.
+        ValueError: Shapes do not fit, a normalizer is not positive, or a visible label is not finite.
 
     Example:
         >>> origin = np.zeros((1, 1, 2))
@@ -98,14 +97,14 @@ def pckh(
     0.6 times the diagonal of the head box, as in the evaluation toolkit of that dataset (MPII).
 
     Args:
-        predicted: [N, J, 2] in pixels; NaN for a keypoint that was not found.
-        true: [N, J, 2] in the same pixels.
-        is_visible: [N, J] bool, keypoints that are labelled and count.
-        head_boxes: [N, 4] xyxy in pixels, around each labelled head; NaN leaves the person out.
-        threshold: largest error that is correct, as a share of the segment.
+        predicted: [N, J, 2] predicted keypoints in pixels; NaN for a missing keypoint.
+        true: [N, J, 2] labels in the same pixels.
+        is_visible: [N, J] bool, whether the keypoint is labeled and counts.
+        head_boxes: [N, 4] xyxy in pixels, around each labeled head; NaN leaves the person out.
+        threshold: Largest error that is correct, as a share of the segment.
 
     Returns:
-        As `pck`.
+        The counts of each joint.
 
     Raises:
         ValueError: as `pck`, or a head box without extent.
@@ -116,19 +115,19 @@ def pckh(
 
 
 def torso_diagonals(keypoints: np.ndarray, is_visible: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """Distance from a shoulder to the opposite hip, the size that PCK on LSP is relative to.
+    """Returns the distance from a shoulder to the opposite hip, the size that PCK on LSP is relative to.
 
     Args:
         keypoints: [N, J, 2] labels in pixels.
-        is_visible: [N, J] bool, which of them are labelled.
-        skeleton: of these keypoints; needs both shoulders and hips by name.
+        is_visible: [N, J] bool, whether the keypoint is labeled.
+        skeleton: Skeleton of the keypoints; it must have both shoulders and both hips.
 
     Returns:
-        [N] pixels: right shoulder to left hip, where one of them lacks left shoulder to right hip;
-        NaN where that fails too or the distance is 0.
+        [N] distances in pixels from the right shoulder to the left hip; where one of these is not labeled, from the
+        left shoulder to the right hip. NaN where that fails too or the distance is 0.
 
     Raises:
-        ValueError: the skeleton lacks one of the joints.
+        ValueError: The skeleton lacks one of the joints.
     """
     is_visible = np.asarray(is_visible, dtype=bool)
     sizes = np.full(len(keypoints), np.nan)

@@ -1,8 +1,8 @@
-"""The official figures of PoseTrack 2017, 2018 and PoseTrack21, from files or from sequences in memory. NumPy only.
+"""The official metrics of PoseTrack 2017, 2018 and PoseTrack21, from files or from sequences in memory. NumPy only.
 
-`evaluate_posetrack` reads two folders and returns every figure. AP and MOTA are those of poseval
-(github.com/leonid-pishchulin/poseval under py-motmetrics 1.4), HOTA and the pose mAP those of PoseTrack21's evaluator
-(github.com/anDoer/PoseTrack21); their oddities included, unless an option says otherwise.
+`evaluate_posetrack` scores a folder. AP and MOTA equal those of poseval (github.com/leonid-pishchulin/poseval under
+py-motmetrics 1.4), HOTA and the pose mAP those of PoseTrack21's evaluator (github.com/anDoer/PoseTrack21), known bugs
+included; an option adds the metrics without the bugs.
 """
 
 from __future__ import annotations
@@ -25,23 +25,25 @@ from tfpose.posetrack.columns import columns_from_sequence
 from tfpose.posetrack.sequences import PoseSequence
 from tfpose.processes import choose_num_processes, map_forked
 
-# Sequences of one task at most: many share the work per frame, but all of their people are in memory.
+# Most sequences of one task. Many sequences share the work per frame, but all of their people are in memory.
 _SEQUENCES_PER_TASK = 32
-# A process per so many bytes of files; fewer are not worth starting one.
+# Bytes of files for each process; fewer are not worth starting one.
 _BYTES_PER_PROCESS = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class PoseTrackOptions:
-    """What to compute; the defaults are the official figures.
+    """What to compute; the defaults are official metrics.
 
     Attributes:
-        metrics: any of "ap", "mot" and "hota" (PoseTrack21's HOTA and pose mAP; 2018-format files only).
-        has_clean_metrics: compute, beside the official figures, those without poseval's dropped last frame and its
-            stand-in for frames without true or predicted people, and without the repeated count of frames without
-            predictions in PoseTrack21's HOTA. Labeled frames without true people, at which PoseTrack21's evaluator
-            stops, are then taken.
-        tie_rule: order of equal scores for AP.
+        metrics: Names of metric groups, keys of `catalog.METRICS`; "hota" requires files of the 2018 format.
+        has_clean_metrics: Whether to compute also the metrics without the official tools' known bugs: with the last
+            frame and the people that are in one-sided frames in MOTA, and with one count of frames without predictions
+            in HOTA. Labeled frames without true people, at which PoseTrack21's evaluator stops, are then accepted.
+        tie_rule: Order of equal scores for AP.
+
+    Raises:
+        ValueError: A metric or the rule is unknown.
     """
 
     metrics: Sequence[str] = DEFAULT_METRICS
@@ -66,25 +68,25 @@ def evaluate_posetrack(
 ) -> PoseTrackReport:
     """Scores a folder of prediction files against a folder of ground truth.
 
-    Files are taken in the order of their names; each file of the ground truth needs one of the same name (either may
-    be compressed, `.json.gz`); others among the predictions are not looked at.
+    Files are read in the order of their names. Each file of the ground truth requires a prediction file of the same
+    name (either may be compressed, `.json.gz`); other prediction files are ignored.
 
     Args:
-        ground_truth: folder.
-        predictions: folder.
-        options: what to compute.
-        per_sequence: also compute the figures of each sequence alone.
-        num_processes: None takes as many as there are cores, as far as the files are worth it. Only one is used in
-            programs that run threads or TensorFlow, which must not be forked.
-        progress: called with the number of sequences done and their total.
+        ground_truth: Folder of the ground truth.
+        predictions: Folder of the predictions.
+        options: What to compute.
+        per_sequence: Whether to compute also the metrics of each sequence alone.
+        num_processes: Largest number of processes; None allows one per core. A program that runs threads or TensorFlow,
+            which must not be forked, uses one process.
+        progress: Function that is called with the number of finished sequences and the number of all.
 
     Raises:
-        FileNotFoundError: a folder or a prediction file is missing.
-        ValueError: a file is not as the official tools want it; names file, frame, person and field.
+        FileNotFoundError: A folder or a prediction file is missing.
+        ValueError: The official tools would refuse a file; the message names the file, frame, person and field.
     """
     pairs = pair_files(ground_truth, predictions)
     processes = _num_processes(pairs, num_processes)
-    # Two for each process, so that one slow sequence does not leave the others idle for long.
+    # Two tasks for each process, so that one slow sequence does not leave the other processes idle for long.
     size = min(_SEQUENCES_PER_TASK, math.ceil(len(pairs) / (2 * processes)))
     tasks = [pairs[start : start + size] for start in range(0, len(pairs), size)]
     score = functools.partial(_score_files, options=options)
@@ -103,13 +105,13 @@ def evaluate_sequences(
     options: PoseTrackOptions = PoseTrackOptions(),  # noqa: B008 (immutable)
     per_sequence: bool = False,
 ) -> PoseTrackReport:
-    """Scores sequences in memory, paired by place, by poseval's rules: what a search over trackers needs.
+    """Scores sequences in memory, paired by position, by poseval's rules, as a search over trackers does.
 
-    HOTA is computed on poseval's joints and frames, which are those of PoseTrack21 on files that both take, except for
-    joints with a coordinate of 0 or less.
+    HOTA is computed on poseval's joints and frames. These are also PoseTrack21's in files that both evaluators accept,
+    except for joints with a coordinate of 0 or less.
 
     Raises:
-        ValueError: as `evaluate_posetrack`.
+        ValueError: The official tools would refuse a sequence; see `evaluate_posetrack`.
     """
     selected = [
         select_people(columns_from_sequence(true, True), columns_from_sequence(predicted, False))
@@ -123,11 +125,11 @@ def evaluate_sequences(
 def pair_files(
     ground_truth: str | pathlib.Path, predictions: str | pathlib.Path
 ) -> list[tuple[pathlib.Path, pathlib.Path]]:
-    """The files of the ground truth in the order of their names, each with its prediction file.
+    """Returns the files of the ground truth in the order of their names, each with its prediction file.
 
     Raises:
-        FileNotFoundError: a folder has no JSON files or is none; a prediction file is missing.
-        ValueError: a sequence is there twice, compressed and not.
+        FileNotFoundError: A folder does not exist or has no JSON files, or a prediction file is missing.
+        ValueError: A sequence has two files, a compressed one and an uncompressed one.
     """
     folders = pathlib.Path(ground_truth), pathlib.Path(predictions)
     for name, folder in zip(("ground truth", "predictions"), folders, strict=True):
@@ -135,7 +137,7 @@ def pair_files(
             raise FileNotFoundError(f"{folder}: the folder of the {name} is not there")
     true_files, predicted_files = (find_sequence_files(folder) for folder in folders)
     if not true_files:
-        raise FileNotFoundError(f"{folders[0]}: must hold the ground truth, one *.json file per sequence; got none")
+        raise FileNotFoundError(f"{folders[0]}: must hold the ground truth, one *.json file per sequence, got none")
     missing = [name for name in true_files if name not in predicted_files]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -146,10 +148,10 @@ def pair_files(
 
 
 def find_sequence_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The JSON files of a folder by name without `.gz`, in the order of their names.
+    """Returns the JSON files of a folder by name without `.gz`, in the order of their names.
 
     Raises:
-        ValueError: a sequence is there twice, compressed and not.
+        ValueError: A sequence has two files, a compressed one and an uncompressed one.
     """
     files: dict[str, pathlib.Path] = {}
     for path in sorted(folder.iterdir()):
@@ -168,7 +170,7 @@ def _num_processes(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], wanted: i
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What a group of sequences contributes.
+    """The counts of some sequences.
 
     Attributes:
         names: Name of each sequence.

@@ -1,4 +1,4 @@
-"""Which frames, people and points of a pair of PoseTrack files the official evaluators look at. NumPy only."""
+"""Selects the frames, people and points of a pair of PoseTrack files that the official evaluators use. NumPy only."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tfpose.posetrack.sequences import JOINTS_BY_NUMBER, NO_TRACK_ID
 
 @dataclasses.dataclass(frozen=True)
 class SelectedPeople:
-    """What is evaluated of one sequence.
+    """The evaluated frames and people of one sequence.
 
     Attributes:
-        name: of the sequence.
-        num_frames: evaluated; those of the people count from 0.
-        true: people of the ground truth.
-        predicted: predictions.
+        name: Name of the sequence.
+        num_frames: Number of evaluated frames; the frames of the people count from 0.
+        true: The people of the ground truth.
+        predicted: The predicted people.
     """
 
     name: str
@@ -31,11 +31,11 @@ class SelectedPeople:
 
 
 def select_people(true: PersonColumns, predicted: PersonColumns) -> SelectedPeople:
-    """The people and points that poseval evaluates: frames with true people, outside of ignored regions.
+    """Selects the people and points that poseval evaluates: in frames with true people, outside of ignored regions.
 
     Raises:
-        ValueError: the numbers of frames differ, a region has one or two corners, or people that can be compared lack
-            a track id or (true ones) a head box.
+        ValueError: The numbers of frames differ, a region has one or two corners, or people in a frame with people on
+            both sides lack a track id or (true people) a head box.
     """
     _check_num_frames(true, predicted)
     is_evaluated = np.bincount(true.frames, minlength=true.num_frames) > 0
@@ -47,15 +47,16 @@ def select_people(true: PersonColumns, predicted: PersonColumns) -> SelectedPeop
 def select_people21(
     true: PersonColumns, predicted: PersonColumns, accepts_empty_frames: bool = False
 ) -> SelectedPeople:
-    """The people and points that PoseTrack21's evaluator takes: frames that are labeled, outside of ignored regions.
+    """Selects the people and points that PoseTrack21's evaluator evaluates: in labeled frames, outside ignored regions.
 
     Args:
-        true: ground truth.
-        predicted: predictions.
-        accepts_empty_frames: take labeled frames without true people; the official evaluator stops there.
+        true: The ground truth.
+        predicted: The predictions.
+        accepts_empty_frames: Whether to accept labeled frames without true people, at which the official evaluator
+            stops.
 
     Raises:
-        ValueError: frames differ, or as above.
+        ValueError: The frames differ, a labeled frame has no true people, or as in `select_people`.
     """
     _check_num_frames(true, predicted)
     differs = np.flatnonzero(true.image_ids != predicted.image_ids)
@@ -73,8 +74,8 @@ def select_people21(
     if len(empty) and not accepts_empty_frames:
         frame = int(empty[0])
         raise ValueError(
-            f"{true.path}: frame {frame} ({true.frame_names[frame]!r}): is labeled but has no people outside of "
-            "ignored regions, which PoseTrack21's evaluator does not take"
+            f"{true.path}: frame {frame} ({true.frame_names[frame]!r}): a labeled frame must have people outside of "
+            "ignored regions, got none; PoseTrack21's evaluator stops there"
         )
     return _build(true, predicted, selected, true.is_labeled)
 
@@ -88,7 +89,7 @@ def _check_num_frames(true: PersonColumns, predicted: PersonColumns) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Selected:
-    """Positions of the people and points of one file that are left."""
+    """Positions of the selected people and points of one file."""
 
     people: np.ndarray
     points: np.ndarray
@@ -121,7 +122,7 @@ def _select_of(
 
 
 def _check_comparable(true: PersonColumns, predicted: PersonColumns, selected: tuple[_Selected, _Selected]) -> None:
-    """Track ids and head boxes are needed in frames with people on both sides."""
+    """Raises an error where people lack track ids or head boxes in frames with people on both sides."""
     frames = true.frames[selected[0].people], predicted.frames[selected[1].people]
     for columns, kept, own, others in zip((true, predicted), selected, frames, frames[::-1], strict=True):
         people = kept.people[np.isin(own, others)]
@@ -153,7 +154,7 @@ def _people(columns: PersonColumns, selected: _Selected, frame_numbers: np.ndarr
     keypoints = np.full((columns.num_people, len(JOINTS_BY_NUMBER), 2), np.nan)
     scores = np.full((columns.num_people, len(JOINTS_BY_NUMBER)), np.nan)
     points = selected.points[columns.point_joints[selected.points] >= 0]
-    # Written backwards, so that the first of repeated joints stays.
+    # Written in reverse order, so that of repeated joints the first stays.
     points = points[::-1]
     place = columns.point_people[points], columns.point_joints[points]
     keypoints[place], scores[place] = columns.points[points], columns.point_scores[points]

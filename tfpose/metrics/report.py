@@ -1,4 +1,4 @@
-"""Tables of PoseTrack figures: as the official tool prints them, and as text, LaTeX, Markdown and CSV."""
+"""Tables of PoseTrack metrics: as the official tool prints them, and as text, LaTeX, Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfpose.metrics.joints import JOINTS
 from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport, main_columns
 from tfpose.metrics.tracking import TrackingMetrics
 
-# Columns of the papers' tables, each the mean of its joints.
+# Columns of the papers' tables; each is the mean of its joints.
 JOINT_GROUPS: Mapping[str, tuple[str, ...]] = {
     "Head": ("head_top", "neck", "nose"),
     "Shou": ("right_shoulder", "left_shoulder"),
@@ -30,9 +30,9 @@ GROUP_NAMES = (*JOINT_GROUPS, "Total")
 
 
 def group_means(values: np.ndarray, joints: Sequence[str] = JOINTS) -> np.ndarray:
-    """[8] figures of `GROUP_NAMES` from those of 15 joints and their total.
+    """Returns [8] the numbers of `GROUP_NAMES` from the numbers [16] of 15 joints and their total.
 
-    A group with a NaN joint is NaN. The total is taken over, so it is not the mean of the groups.
+    A group with a NaN joint is NaN. The total stays as it is; it is not the mean of the groups.
     """
     means = [np.mean([values[joints.index(joint)] for joint in group]) for group in JOINT_GROUPS.values()]
     return np.array([*means, values[len(joints)]])
@@ -40,12 +40,12 @@ def group_means(values: np.ndarray, joints: Sequence[str] = JOINTS) -> np.ndarra
 
 @dataclasses.dataclass(frozen=True)
 class OfficialTable:
-    """A table as poseval prints it, for pasting into LaTeX.
+    """A table as poseval prints it, which can be pasted into LaTeX.
 
     Attributes:
-        header: one line, or two.
-        row: one line.
-        values: the numbers of the row, unrounded.
+        header: One or two lines.
+        row: One line of numbers.
+        values: The numbers of the row, not rounded.
     """
 
     header: str
@@ -53,19 +53,19 @@ class OfficialTable:
     values: np.ndarray
 
 
-def official_ap_table(figures: JointAveragePrecision) -> OfficialTable:
-    """poseval's table of AP."""
-    values = group_means(figures.ap)
+def official_ap_table(metrics: JointAveragePrecision) -> OfficialTable:
+    """Returns poseval's table of AP."""
+    values = group_means(metrics.ap)
     return OfficialTable(_official_line(f"{name:<4s} " for name in GROUP_NAMES[:-1]) + "& Total\\\\\n", *_row(values))
 
 
-def official_tracking_table(figures: TrackingMetrics) -> OfficialTable:
-    """poseval's table: MOTA of the groups, then MOTP, precision and recall of the total."""
-    totals = [figures.motp[-1], figures.precision[-1], figures.recall[-1]]
-    values = np.concatenate([group_means(figures.mota), totals])
-    measures = _official_line(f"{name:<4s} " for name in ["MOTA"] * 8 + ["MOTP", "Prec"]) + "& Rec  \\\\\n"
+def official_tracking_table(metrics: TrackingMetrics) -> OfficialTable:
+    """Returns poseval's table of tracking: MOTA of the groups, then the totals of MOTP, precision and recall."""
+    totals = [metrics.motp[-1], metrics.precision[-1], metrics.recall[-1]]
+    values = np.concatenate([group_means(metrics.mota), totals])
+    names = _official_line(f"{name:<4s} " for name in ["MOTA"] * 8 + ["MOTP", "Prec"]) + "& Rec  \\\\\n"
     groups = _official_line(f"{name:<4s} " for name in GROUP_NAMES[:-1]) + "& Total& Total& Total& Total\\\\\n"
-    return OfficialTable(measures + groups, *_row(values))
+    return OfficialTable(names + groups, *_row(values))
 
 
 def _official_line(cells: Iterable[str]) -> str:
@@ -78,12 +78,12 @@ def _row(values: np.ndarray) -> tuple[str, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Figures with names.
+    """Numbers with names.
 
     Attributes:
-        title: what is measured, with unit.
-        columns: names.
-        rows: name of a row and its numbers, one per column; NaN where there is no figure.
+        title: The metric and its unit.
+        columns: Names of the columns.
+        rows: Name of each row and its numbers, one for each column; NaN where there is none.
     """
 
     title: str
@@ -92,12 +92,12 @@ class Table:
 
 
 def report_tables(report: PoseTrackReport) -> list[Table]:
-    """The tables of all figures in a report; sequences, where it has them, are rows before the total."""
+    """Returns the tables of all metrics in a report; its sequences, if it has any, are rows before the total."""
     return metric_tables([*report.sequences.items(), ("total", report.total)])
 
 
 def metric_tables(rows: Sequence[tuple[str, PoseTrackMetrics]]) -> list[Table]:
-    """The tables of some metrics, a row each under their names; blocks that none of them has are left out."""
+    """Returns the tables of some metrics, with a row for each name; blocks that none of them has are left out."""
     tables = (_block_table(block, group.evaluator, rows) for group in METRICS.values() for block in group.blocks)
     return [table for table in tables if table.rows]
 
@@ -118,7 +118,7 @@ def _block_table(block: Block, evaluator: Evaluator, rows: Sequence[tuple[str, P
 
 
 def comparison_table(first: PoseTrackReport, second: PoseTrackReport, metric: str = DEFAULT_OBJECTIVE) -> Table:
-    """By how much the second of two reports on the same ground truth is better, per sequence and joint group.
+    """Returns by how much the second of two reports is better, for each sequence and joint group.
 
     Args:
         first: Report with metrics per sequence.
@@ -139,7 +139,7 @@ def comparison_table(first: PoseTrackReport, second: PoseTrackReport, metric: st
 
 
 def _group_gains(first: PoseTrackMetrics, second: PoseTrackMetrics, metric: str) -> np.ndarray:
-    """[8] by how much the second is better, in percentage points, by joint group."""
+    """Returns [8] by how much the second is better, in percentage points, for each joint group."""
     label = objectives().get(metric)
     found = [main_columns(metrics).get(label or "") for metrics in (first, second)]
     if found[0] is None or found[1] is None:
@@ -148,7 +148,7 @@ def _group_gains(first: PoseTrackMetrics, second: PoseTrackMetrics, metric: str)
 
 
 def render_text(table: Table) -> str:
-    """For terminals: aligned columns, one decimal."""
+    """Returns the table as text for terminals, with aligned columns and one decimal."""
     cells = [["", *table.columns], *([name, *map(_number, values)] for name, values in table.rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     lines = ("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in cells)
@@ -156,14 +156,14 @@ def render_text(table: Table) -> str:
 
 
 def render_markdown(table: Table) -> str:
-    """With the title above; one decimal."""
+    """Returns the table in Markdown below its title, with one decimal."""
     head = ["| " + " | ".join(["", *table.columns]) + " |", "| --- |" + " ---: |" * len(table.columns)]
     rows = ["| " + " | ".join([name.replace("|", "\\|"), *map(_number, values)]) + " |" for name, values in table.rows]
     return "\n".join([f"**{table.title}**", "", *head, *rows]) + "\n"
 
 
 def render_latex(table: Table) -> str:
-    """A tabular; needs no packages."""
+    """Returns the table as a LaTeX tabular with one decimal, which requires no packages."""
     columns = "l" + "r" * len(table.columns)
     lines = [" & ".join(["", *map(_latex_text, table.columns)]) + " \\\\", "\\hline"]
     lines += [" & ".join([_latex_text(name), *map(_number, values)]) + " \\\\" for name, values in table.rows]
@@ -172,7 +172,7 @@ def render_latex(table: Table) -> str:
 
 
 def render_csv(table: Table) -> str:
-    """All digits; empty where there is no figure."""
+    """Returns the table as CSV with all digits; cells without a number are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([table.title, *table.columns])

@@ -1,4 +1,4 @@
-"""Multi-object tracking measures of joints (MOTA, MOTP, precision, recall), as PoseTrack counts them. NumPy only.
+"""Multi-object tracking metrics of joints (MOTA, MOTP, precision, recall), as PoseTrack counts them. NumPy only.
 
 Each joint of each sequence is a tracking problem of its own, after Bernardin and Stiefelhagen, "Evaluating Multiple
 Object Tracking Performance: The CLEAR MOT Metrics", 2008, as py-motmetrics 1.4 does it and poseval feeds it. All
@@ -18,12 +18,12 @@ from tfpose.metrics.matching import NearJoints, People, choose_pairs, minimum_co
 
 @dataclasses.dataclass(frozen=True)
 class TrackingRules:
-    """What poseval does besides counting; the defaults are official.
+    """Known bugs of poseval; the defaults repeat them, as the official metrics do.
 
     Attributes:
-        skips_last_frame: leaves the last evaluated frame of every sequence out (an off-by-one error).
-        stands_in_for_one_sided_frames: counts a frame without true or without predicted people as one missed object
-            and one false positive of every joint, whatever is in it.
+        skips_last_frame: Whether to leave out the last evaluated frame of every sequence (an off-by-one error).
+        stands_in_for_one_sided_frames: Whether to count a frame without true or without predicted people as one missed
+            object and one false positive of every joint, instead of the joints that are in it.
     """
 
     skips_last_frame: bool = True
@@ -37,17 +37,18 @@ CLEAN_RULES = TrackingRules(skips_last_frame=False, stands_in_for_one_sided_fram
 
 @dataclasses.dataclass(frozen=True)
 class TrackingCounts:
-    """Counts per sequence and joint, [S, J], or per joint, [J]; to be added up, then divided.
+    """Counts for each sequence and joint, [S, J], or for each joint, [J], which are added and then divided.
 
     Attributes:
-        objects: true joints.
-        switches: matched objects whose last match was another track.
-        false_positives: predicted joints that match nothing.
-        detections: matched objects, switches included.
-        near_distances: sum of the distances of all near pairs, matched or not, in head sizes.
-        matched_distances: sum over the matched pairs.
-        side_distances: what py-motmetrics logs besides: a track that changes its object counts the distance again,
-            and once more if the object was never matched; so does a switch to a track that was never matched.
+        objects: Number of true joints.
+        switches: Number of matched objects whose last match was a different track.
+        false_positives: Number of predicted joints that match nothing.
+        detections: Number of matched objects, switches included.
+        near_distances: Sum of the distances of all near pairs, matched or not, in head sizes.
+        matched_distances: Sum of the distances of the matched pairs, in head sizes.
+        side_distances: Sum of the distances that py-motmetrics counts in addition: a track that changes its object
+            counts the distance again, and once more if the object was never matched; so does a switch to a track that
+            was never matched.
     """
 
     objects: np.ndarray
@@ -60,19 +61,20 @@ class TrackingCounts:
 
     @property
     def misses(self) -> np.ndarray:
+        """The number of true joints that match nothing."""
         return self.objects - self.detections
 
     def select(self, sequence: int) -> TrackingCounts:
-        """[J] counts of one sequence."""
+        """Returns the counts [J] of one sequence."""
         return TrackingCounts(**{f.name: getattr(self, f.name)[sequence] for f in dataclasses.fields(self)})
 
     def sum(self) -> TrackingCounts:
-        """[J] counts of all sequences."""
+        """Returns the counts [J] of all sequences together."""
         return TrackingCounts(**{f.name: getattr(self, f.name).sum(axis=0) for f in dataclasses.fields(self)})
 
 
 def stack_counts(parts: Sequence[TrackingCounts]) -> TrackingCounts:
-    """[S, J] counts from the counts [J] of S sequences."""
+    """Returns counts [S, J] from the counts [J] of S sequences."""
     return TrackingCounts(
         **{f.name: np.stack([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(TrackingCounts)}
     )
@@ -80,16 +82,17 @@ def stack_counts(parts: Sequence[TrackingCounts]) -> TrackingCounts:
 
 @dataclasses.dataclass(frozen=True)
 class TrackingMetrics:
-    """Figures in percent [J + 1], one per joint, then the total: the mean over joints that are not NaN.
+    """Metrics in percent [J + 1], one for each joint and then the total: the mean over joints that are not NaN.
 
     Attributes:
         mota: 1 - (misses + switches + false positives) / objects; NaN without objects.
-        motp: 1 - distance / detections with the distances that poseval sums up under py-motmetrics >= 1.1: near,
+        motp: 1 - distance / detections, with the distances that poseval adds under py-motmetrics >= 1.1: near,
             matched and side distances together; 0 without detections.
-        motp_matched: the same with matched distances only: what MOTP means, and what papers of 2017-2019 report.
+        motp_matched: 1 - distance / detections with matched distances only, which is the definition of MOTP and what
+            papers of 2017-2019 report.
         precision: detections / (detections + false positives).
         recall: detections / objects.
-        counts: [J] per joint.
+        counts: The counts [J] of each joint.
     """
 
     mota: np.ndarray
@@ -101,7 +104,7 @@ class TrackingMetrics:
 
 
 def tracking_metrics(counts: TrackingCounts) -> TrackingMetrics:
-    """Divides counts [J]."""
+    """Computes the metrics from counts [J]."""
     errors = counts.misses + counts.switches + counts.false_positives
     all_distances = counts.near_distances + counts.matched_distances + counts.side_distances
     detections = np.maximum(counts.detections, 1)
@@ -131,12 +134,12 @@ def count_tracking(
     """Tracks each joint of each sequence and counts.
 
     Args:
-        true: the people of the evaluated frames.
-        predicted: predictions; track ids are distinct in a frame.
-        near: the allowed pairs among them.
+        true: The true people of the evaluated frames.
+        predicted: The predicted people of these frames; track ids are distinct in a frame.
+        near: The allowed pairs of joints.
         frame_sequences: [F] the sequence of each evaluated frame, not decreasing.
-        num_sequences: S.
-        rules: official or clean.
+        num_sequences: Number of sequences, S.
+        rules: Official or clean rules.
 
     Returns:
         Counts [S, J].
@@ -172,14 +175,14 @@ def count_tracking(
 
 
 def _holds_people(people: People, num_frames: int) -> np.ndarray:
-    """[F] bool"""
+    """Returns [F] bool, whether the frame has people."""
     return np.bincount(people.frames, minlength=num_frames) > 0
 
 
 def _count_joints(
     people: People, counts_frame: np.ndarray, frame_sequences: np.ndarray, num_sequences: int
 ) -> np.ndarray:
-    """[S, J] joints in the frames that count."""
+    """Returns [S, J] the number of joints in the frames that count."""
     num_joints = people.keypoints.shape[1]
     person, joint = np.nonzero(people.has_joint & counts_frame[people.frames][:, None])
     cells = frame_sequences[people.frames[person]] * num_joints + joint
@@ -193,7 +196,7 @@ def _select(near: NearJoints, is_wanted: np.ndarray) -> NearJoints:
 
 @dataclasses.dataclass(frozen=True)
 class _Events:
-    """What became of each near pair, [E] each."""
+    """The outcome of each near pair, [E] each."""
 
     sequences: np.ndarray
     joints: np.ndarray
@@ -204,11 +207,11 @@ class _Events:
 
 
 def _track(true: People, predicted: People, near: NearJoints, frame_sequences: np.ndarray) -> _Events:
-    """Runs all problems; pairs of the n-th frames of all sequences are handled at once."""
+    """Tracks the joints of all sequences; pairs of the n-th frames of all sequences are handled together."""
     frames = true.frames[near.true]
     first_frames = np.searchsorted(frame_sequences, frame_sequences)
     steps = (np.arange(len(frame_sequences)) - first_frames)[frames]
-    # 16-bit keys are sorted in linear time.
+    # NumPy sorts 16-bit keys in linear time.
     small = steps.astype(np.uint16) if len(frame_sequences) < 1 << 16 else steps
     near = _select(near, np.argsort(small, kind="stable"))
     steps = np.sort(small, kind="stable")
@@ -226,10 +229,10 @@ def _track(true: People, predicted: People, near: NearJoints, frame_sequences: n
 
 
 class _Tracker:
-    """State of all problems, and what became of the pairs so far.
+    """State of all tracking problems, and the outcome of the pairs so far.
 
-    An object is a true track's joint, a hypothesis a predicted track's; an entry is one of them in one frame. (A
-    ground truth that repeats a track number in a frame has several entries of one object.)
+    An object is a joint of a true track, and a hypothesis a joint of a predicted track; an entry is one of them in one
+    frame. (A ground truth that repeats a track number in a frame has several entries of one object.)
     """
 
     def __init__(self, true: People, predicted: People, near: NearJoints, frame_sequences: np.ndarray) -> None:
@@ -267,7 +270,7 @@ class _Tracker:
         self.is_used_hypothesis[self.hypothesis_entries[pairs]] = True
 
     def _carried_on(self, pairs: np.ndarray) -> np.ndarray:
-        """Pairs of an object and the hypothesis it was last matched with; the first object in the file has it."""
+        """Returns pairs of an object and its last hypothesis; of several objects the first in the file keeps it."""
         pairs = pairs[self.last_match[self.objects[pairs]] == self.hypotheses[pairs]]
         entries = self.hypothesis_entries[pairs]
         ordered = np.sort(entries)
@@ -277,7 +280,7 @@ class _Tracker:
         return pairs[np.unique(self.hypothesis_entries[pairs], return_index=True)[1]]
 
     def _assign(self, free: np.ndarray) -> np.ndarray:
-        """Matches what is left, and notes who is with whom."""
+        """Matches the remaining pairs, and records the matches."""
 
         def solve_group(members: np.ndarray) -> np.ndarray:
             return self._solve_exactly(free[members])
@@ -314,10 +317,10 @@ class _Tracker:
         self.was_matched[hypotheses] = True
 
     def _solve_exactly(self, pairs: np.ndarray) -> np.ndarray:
-        """The chosen ones of the free pairs of one problem.
+        """Chooses among the free pairs of one problem.
 
-        Equal totals are decided as py-motmetrics does: by the assignment of the full matrix of the frame, in which
-        all that is not allowed has one cost that no gain elsewhere outweighs.
+        Equal totals are decided as in py-motmetrics, by the assignment of the full matrix of the frame, in which all
+        pairs that are not allowed have one cost that no gain elsewhere outweighs.
         """
         frame, joint = self.true.frames[self.near.true[pairs[0]]], self.near.joints[pairs[0]]
         rows = _with_joint(self.true, self.true_has_joint, frame, joint)
@@ -332,13 +335,13 @@ class _Tracker:
 
 
 def _with_joint(people: People, has_joint: np.ndarray, frame: int, joint: int) -> np.ndarray:
-    """Positions of the people of a frame that have a joint."""
+    """Returns the positions of the people of a frame that have a joint."""
     first, end = np.searchsorted(people.frames, [frame, frame + 1])
     return first + np.flatnonzero(has_joint[first:end, joint])
 
 
 def _number_tracks(people: People, frame_sequences: np.ndarray) -> tuple[np.ndarray, int]:
-    """[N] a number per track of all sequences, from 0, and how many there are."""
+    """Returns [N] the number of each person's track among the tracks of all sequences, and the number of tracks."""
     sequences = frame_sequences[people.frames]
     order = np.lexsort((people.track_ids, sequences))
     keys = sequences[order], people.track_ids[order]

@@ -4,8 +4,8 @@
 - 2018: COCO-like with 17 joint names (the ears are never annotated), tracks, head boxes and ignore regions.
 - PoseTrack21: the 2018 layout in one fixed order of joints; predictions need no `categories`.
 
-One file is one sequence. The evaluators read further than these formats say; how exactly is described beside the
-fields. References: Andriluka et al., "PoseTrack: A Benchmark for Human Pose Estimation and Tracking", CVPR 2018;
+One file is one sequence. The evaluators accept more than these formats define; the descriptions of the fields say what
+exactly. References: Andriluka et al., "PoseTrack: A Benchmark for Human Pose Estimation and Tracking", CVPR 2018;
 Doering et al., "PoseTrack21: A Dataset for Person Search, Multi-Object Tracking and Multi-Person Pose Tracking",
 CVPR 2022; the evaluators leonid-pishchulin/poseval and anDoer/PoseTrack21.
 """

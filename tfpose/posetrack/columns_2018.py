@@ -1,4 +1,4 @@
-"""The columns of files of PoseTrack 2018 and PoseTrack21."""
+"""Reads the columns of files of PoseTrack 2018 and PoseTrack21."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tfpose.posetrack.json_columns import (
 )
 from tfpose.posetrack.sequences import JOINTS_BY_NUMBER, NO_SCORE, sequence_name
 
-# poseval refuses frame numbers from here on.
+# Poseval refuses this frame number and greater ones.
 _FRAME_NUMBER_LIMIT = 10000
 _IMAGE_NAME = re.compile(r"(?:.*/)?(\d+)_(?:mpii|bonn|mpiinew)(?:_[^/]*)?/(\d+)\.jpg", re.ASCII | re.DOTALL)
 
@@ -35,14 +35,14 @@ def columns_from_2018(
     """Reads the content of a 2018 or 2021 file.
 
     Args:
-        path: of the file, for messages and the sequence's name.
-        content: of the file.
-        joints: names in the order of the file's keypoints.
-        is_ground_truth: read head boxes and ignore regions.
-        is_posetrack21: read as PoseTrack21's evaluator does, else as poseval.
+        path: Path of the file, for messages and the name of the sequence.
+        content: Content of the file.
+        joints: Names of the joints in the order of the file's keypoints.
+        is_ground_truth: Whether to read head boxes and ignore regions.
+        is_posetrack21: Whether to read as PoseTrack21's evaluator does; otherwise as poseval does.
 
     Raises:
-        ValueError: names the file, frame, person and field.
+        ValueError: The content breaks a rule; the message names the file, frame, person and field.
     """
     all_images = object_list(path, content, "images")
     annotations = object_list(path, content, "annotations")
@@ -75,7 +75,7 @@ def columns_from_2018(
 
 
 def _images_of_first_video(path: pathlib.Path, images: Sequence[Mapping]) -> list[Mapping]:
-    """poseval keeps the images whose folder has the same leading number as the first one, without notice."""
+    """Returns the images that poseval silently keeps: those whose folder has the same leading number as the first."""
     numbers = []
     for index, image in enumerate(images):
         name = image.get("file_name")
@@ -92,7 +92,7 @@ def _images_of_first_video(path: pathlib.Path, images: Sequence[Mapping]) -> lis
 def _people_by_frame(
     path: pathlib.Path, annotations: Sequence[Mapping], image_ids: np.ndarray, keeps_unknown: bool
 ) -> tuple[list[Mapping], np.ndarray]:
-    """The annotations sorted by frame, and the frame of each [N]."""
+    """Returns the annotations sorted by frame, and the frame of each [N]."""
     position = {image_id: index for index, image_id in enumerate(image_ids.tolist())}
     try:
         found = [position.get(annotation["image_id"], -1) for annotation in annotations]
@@ -115,7 +115,7 @@ def _people_by_frame(
 
 
 def _keypoints_2018(people: Sequence[Mapping], num_joints: int, where: PersonPlaces) -> np.ndarray:
-    """[N, J, 3] (x, y, flag)"""
+    """Returns [N, J, 3] (x, y, flag)."""
     size = 3 * num_joints
 
     def read() -> np.ndarray:
@@ -134,7 +134,7 @@ def _keypoints_2018(people: Sequence[Mapping], num_joints: int, where: PersonPla
 
 
 def _scores_2018(people: Sequence[Mapping], num_joints: int, where: PersonPlaces) -> np.ndarray:
-    """[N, J]"""
+    """Returns [N, J] scores of the joints."""
     lists = [person.get("scores", ()) for person in people]
     holders = [index for index, row in enumerate(lists) if row or row is None]
     scores = np.full((len(people), num_joints), NO_SCORE)
@@ -160,7 +160,7 @@ def _track_ids_2018(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarra
 
 
 def _head_boxes_2018(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarray:
-    """[N, 4] xyxy; NaN where the field is absent or empty."""
+    """Returns [N, 4] xyxy; NaN where the field is absent or empty."""
     holders = [index for index, person in enumerate(people) if person.get("bbox_head", []) != []]
     boxes = np.full((len(people), 4), np.nan)
 
@@ -188,7 +188,7 @@ def _is_labeled(path: pathlib.Path, images: Iterable[Mapping], is_required: bool
 def _regions_2018(
     path: pathlib.Path, images: Sequence[Mapping], is_required: bool
 ) -> tuple[tuple[int, np.ndarray], ...]:
-    """Polygons; a frame has none unless both coordinates are there."""
+    """Returns the polygons; a frame has none unless both coordinates are there."""
     pairs: list[tuple[int, Sequence, Sequence]] = []
     for index, image in enumerate(images):
         if "ignore_regions_x" in image and "ignore_regions_y" in image:
@@ -210,7 +210,7 @@ def _regions_2018(
 
 
 def _polygons_of_frame(path: pathlib.Path, index: int, image: Mapping) -> list[tuple[int, Sequence, Sequence]]:
-    """Position of the frame, list of x and list of y of each polygon."""
+    """Returns the position of the frame, the list of x and the list of y of each polygon."""
     columns, rows = image["ignore_regions_x"], image["ignore_regions_y"]
     try:
         pairs = [(index, x, y) for x, y in zip(columns, rows, strict=True)]

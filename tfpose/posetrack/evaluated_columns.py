@@ -1,4 +1,4 @@
-"""The columns of a file as the official evaluators read it, whatever its format."""
+"""Reads the columns of a file of any format as the official evaluators read them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tfpose.skeletons import POSETRACK18
 
 
 def columns_from_content(path: pathlib.Path, content: Any, is_ground_truth: bool) -> PersonColumns:
-    """Reads what poseval reads of a file of PoseTrack 2017 or 2018; a key `annolist` means 2017.
+    """Reads from a file of PoseTrack 2017 or 2018 what poseval reads; a key `annolist` means 2017.
 
     Args:
-        path: of the file, for messages and the sequence's name.
-        content: of the file.
-        is_ground_truth: read head boxes and ignore regions, which evaluators take from the ground truth only.
+        path: Path of the file, for messages and the name of the sequence.
+        content: Content of the file.
+        is_ground_truth: Whether to read head boxes and ignore regions, which evaluators take from the ground truth.
 
     Raises:
-        ValueError: where poseval fails; names the file, frame, person and field.
+        ValueError: Poseval would fail; the message names the file, frame, person and field.
     """
     if isinstance(content, dict) and "annolist" in content:
         columns = columns_from_2017(path, content, is_ground_truth)
@@ -36,12 +36,12 @@ def columns_from_content(path: pathlib.Path, content: Any, is_ground_truth: bool
 
 
 def columns21_from_content(path: pathlib.Path, content: Any, is_ground_truth: bool) -> PersonColumns:
-    """Reads what PoseTrack21's evaluator reads: 2018 files with 17 joints in one fixed order.
+    """Reads from a file what PoseTrack21's evaluator reads: the 2018 format with 17 joints in one fixed order.
 
-    `categories` is not looked at, and a joint is there if x and y are both above 0.
+    It ignores `categories`, and a joint is there if x and y are both greater than 0.
 
     Raises:
-        ValueError: where that evaluator fails; names the file, frame, person and field.
+        ValueError: That evaluator would fail; the message names the file, frame, person and field.
     """
     if isinstance(content, dict) and "annolist" in content:
         raise ValueError(

@@ -20,13 +20,13 @@ def read_posetrack(
     """Reads a file of PoseTrack 2017 or 2018; a key `annolist` means 2017.
 
     Args:
-        path: of the file.
-        skeleton: joints wanted, by name; those that the format lacks are never there.
-        drop_unknown_images: leave out annotations of unlisted images, as poseval does, instead of failing.
+        path: Path of the file.
+        skeleton: Joints to read, by name; joints that the format lacks are never there.
+        drop_unknown_images: Whether to skip annotations of unlisted images, as poseval does, instead of failing.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: names the file, the entry, the field, what was expected and what was found.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file breaks a rule; the message names the file, the entry, the field, the rule and the value.
     """
     path = pathlib.Path(path)
     content = read_json(path)
@@ -37,11 +37,13 @@ def read_posetrack(
 
 
 def read_posetrack21(path: str | pathlib.Path, skeleton: Skeleton = POSETRACK15) -> PoseSequence:
-    """Reads a file of PoseTrack21 as its evaluator does: `categories` is not looked at, and a joint is there if x
-    and y are both above 0.
+    """Reads a file of PoseTrack21 as its evaluator does.
+
+    It ignores `categories`, and a joint is there if x and y are both greater than 0.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_posetrack`.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file breaks a rule; see `read_posetrack`.
     """
     path = pathlib.Path(path)
     content = read_json(path)

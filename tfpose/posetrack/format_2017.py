@@ -1,4 +1,4 @@
-"""The files of PoseTrack 2017."""
+"""Reads and writes files of PoseTrack 2017."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tfpose.skeletons import Skeleton, joint_mapping
 
 
 def _one(value: Any, default: Any = None) -> Any:
-    """The value in a one-element list; the default for an empty list or none."""
+    """Returns the value in a list of one element; the default for an empty list or None."""
     if isinstance(value, list):
         return value[0] if value else default
     return default if value is None else value
 
 
 def _many(value: Any) -> list:
-    """A list, also where the MATLAB conversion left a single object outside of one."""
+    """Returns a list, also where the conversion from MATLAB left a single object instead of a list."""
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
@@ -38,7 +38,7 @@ def sequence_from_posetrack17(path: pathlib.Path, content: Mapping, skeleton: Sk
     """Reads the content of a 2017 file.
 
     Raises:
-        ValueError: names the file, the frame, the field, what was expected and what was found.
+        ValueError: The content breaks a rule; the message names the file, the frame, the field, the rule and the value.
     """
     annolist = object_list(path, content, "annolist")
     for index, frame in enumerate(annolist):
@@ -78,7 +78,7 @@ def _point_list(person: Mapping) -> list | None:
 
 
 def _points_2017(where: str, lists: Sequence[list | None], skeleton: Skeleton) -> dict[str, Any]:
-    """Keypoints, visibility, joint scores and surplus points of a frame."""
+    """Returns keypoints, visibility, joint scores and surplus points of a frame."""
     if not all(isinstance(point, dict) for points in lists for point in points or ()):
         raise ValueError(f"{where}: 'point' must be a list of objects, got others")
     rows = [
@@ -98,12 +98,12 @@ def _points_2017(where: str, lists: Sequence[list | None], skeleton: Skeleton) -
     except (TypeError, ValueError, OverflowError):
         table = np.full((1, 6), np.nan)
     if not np.isfinite(table[:, :4]).all():
-        raise ValueError(f"{where}: points must have a number each as 'id', 'x' and 'y', got others")
+        raise ValueError(f"{where}: the 'id', 'x' and 'y' of points must be numbers, got others")
     return _scatter_points(table, len(lists), skeleton)
 
 
 def _score(point: Mapping) -> float | None:
-    """None, which becomes NaN, where the file says null."""
+    """Returns the score; None, which becomes NaN, where the file has null."""
     value = point.get("score", [])
     return value[0] if isinstance(value, list) and value else NO_SCORE if value == [] else value
 
@@ -115,7 +115,7 @@ def _scatter_points(table: np.ndarray, num_people: int, skeleton: Skeleton) -> d
     is_number_of_joint = (numbers >= 0) & (numbers < len(JOINTS_BY_NUMBER)) & (numbers == table[:, 1])
     joints = np.where(is_number_of_joint, joint_of_number[np.where(is_number_of_joint, numbers, 0)], -1)
     cells = people * skeleton.num_joints + joints
-    # The first of a repeated joint counts: np.unique gives first occurrences.
+    # np.unique returns first occurrences, and the first point of a joint counts.
     _, firsts = np.unique(np.where(joints >= 0, cells, -1 - np.arange(len(cells))), return_index=True)
     is_first = np.zeros(len(cells), bool)
     is_first[firsts] = True
@@ -158,7 +158,7 @@ def _ignore_regions_2017(where: str, frame: Mapping) -> tuple[np.ndarray, ...]:
 
 
 def posetrack17_from_sequence(sequence: PoseSequence) -> dict:
-    """A sequence as the content of a 2017 file; joints that this format has no number for are left out."""
+    """Returns a sequence as the content of a 2017 file, without the joints for which this format has no number."""
     frames = [
         {
             "image": [{"name": frame.file_name}],

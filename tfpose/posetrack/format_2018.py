@@ -1,4 +1,4 @@
-"""The files of PoseTrack 2018 and PoseTrack21."""
+"""Reads and writes files of PoseTrack 2018 and PoseTrack21."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _VIDEO_NUMBER = re.compile(r"(\d+)_[^/]*/[^/]*$")
 
 
 def joint_names(path: pathlib.Path, categories: Sequence[Mapping]) -> tuple[str, ...]:
-    """The order of joints of a 2018 file.
+    """Returns the names of the joints of a 2018 file, in their order.
 
     Raises:
-        ValueError: unless there is one category, of people, with the 15 joints among 15 or 17.
+        ValueError: The categories are not the one of people, or its 15 or 17 joints lack one of PoseTrack's 15.
     """
     if len(categories) != 1 or categories[0].get("name") != "person":
         found = [category.get("name") for category in categories]
@@ -70,21 +70,21 @@ def sequence_from_posetrack18(
     """Reads the content of a 2018 file.
 
     Args:
-        path: of the file, for messages and the name.
-        content: of the file.
-        joints: names in the order of the file's keypoints.
-        skeleton: joints wanted.
-        drop_unknown_images: leave out annotations of unlisted images.
+        path: Path of the file, for messages and the name of the sequence.
+        content: Content of the file.
+        joints: Names of the joints in the order of the file's keypoints.
+        skeleton: Joints to read, by name.
+        drop_unknown_images: Whether to skip annotations of unlisted images instead of failing.
 
     Raises:
-        ValueError: names the file, the entry, the field, what was expected and what was found.
+        ValueError: The content breaks a rule; the message names the file, the entry, the field, the rule and the value.
     """
     images = object_list(path, content, "images")
     annotations = object_list(path, content, "annotations")
     image_ids = distinct_ids(path, "image", images)
     if drop_unknown_images:
         known = set(image_ids.tolist())
-        # What is no number at all is an error all the same, below.
+        # An id that is no number is an error below in any case.
         annotations = [a for a in annotations if not is_id(a.get("image_id")) or a["image_id"] in known]
     order, first_person = sort_by_image(path, annotations, image_ids)
     columns = _people_2018(path, [annotations[position] for position in order], joints, skeleton)
@@ -106,9 +106,9 @@ def sequence_from_posetrack18(
 def _people_2018(
     path: pathlib.Path, people: Sequence[Mapping], joints: Sequence[str], skeleton: Skeleton
 ) -> dict[str, np.ndarray]:
-    """All fields of `Frame` with one row per person, for the people of all frames."""
+    """Returns the fields of `Frame` that have a row per person, for the people of all frames."""
     keypoints = _keypoints_2018(path, people, len(joints))
-    # poseval: a joint is absent exactly when all three numbers are 0.
+    # As in poseval, a joint is absent exactly when all three numbers are 0.
     visibility = np.where(keypoints[..., 2] > 0, 2, 1) * (keypoints != 0).any(axis=-1)
     scores = _joint_scores_2018(path, people, len(joints))
     return {
@@ -125,7 +125,7 @@ def _people_2018(
 
 
 def _keypoints_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints: int) -> np.ndarray:
-    """[P, J, 3] (x, y, flag)"""
+    """Returns [P, J, 3] (x, y, flag)."""
     size = 3 * num_joints
     expected = f"{size} numbers: x, y, flag of {num_joints} joints"
     rows = [person.get("keypoints") or [0] * size for person in people]
@@ -133,7 +133,7 @@ def _keypoints_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints: i
 
 
 def _joint_scores_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints: int) -> np.ndarray:
-    """[P, J]; a null becomes NaN."""
+    """Returns [P, J] scores; null becomes NaN."""
     rows = [person.get("scores") or [NO_SCORE] * num_joints for person in people]
     for person, row in zip(people, rows, strict=True):
         is_list = isinstance(row, list) and len(row) >= num_joints
@@ -146,7 +146,7 @@ def _joint_scores_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints
 
 
 def _boxes_2018(path: pathlib.Path, people: Sequence[Mapping], field: str) -> np.ndarray:
-    """[P, 4] xyxy; NaN where the field is absent or empty."""
+    """Returns [P, 4] xyxy; NaN where the field is absent or empty."""
     boxes = np.full((len(people), 4), np.nan)
     rows = [(row, person) for row, person in enumerate(people) if person.get(field)]
     if rows:
@@ -181,7 +181,7 @@ def _file_name(path: pathlib.Path, image: Mapping) -> str:
 
 
 def _ignore_regions_2018(path: pathlib.Path, image: Mapping) -> tuple[np.ndarray, ...]:
-    """Polygons; none unless both coordinates are there, as poseval has it."""
+    """Returns the polygons; none unless both coordinates are there, as in poseval."""
     columns, rows = image.get("ignore_regions_x"), image.get("ignore_regions_y")
     if columns is None or rows is None:
         return ()
@@ -201,10 +201,10 @@ def image_id_of(file_name: str, index: int) -> int:
 
 
 def posetrack18_from_sequence(sequence: PoseSequence) -> dict:
-    """A sequence as the content of a 2018 file: 17 joints, tracks, scores and boxes where there are any.
+    """Returns a sequence as the content of a 2018 file: 17 joints, and tracks, scores and boxes where there are any.
 
-    The flag is 1 for visible and 0 for hidden joints (which keeps both for evaluators), and 1 for every joint at the
-    origin, since three zeros mean that there is none. Surplus points have no place in this format.
+    The flag is 1 for visible and 0 for hidden joints; evaluators count both. It is 1 for every joint at the origin,
+    since three zeros mean that there is no joint. The format has no surplus points.
     """
     images, annotations = [], []
     for frame in sequence.frames:
@@ -258,6 +258,6 @@ def _annotations_2018(frame: Frame, image_id: int, skeleton: Skeleton) -> list[d
 
 
 def _known_id(frame: Frame, person: int, image_id: int) -> int:
-    """The id of the file, else as PoseTrack 2018 makes them: the image's with two digits more."""
+    """Returns the id in the file, or else one as in PoseTrack 2018: the id of the image with two more digits."""
     known = int(frame.annotation_ids[person])
     return known if known >= 0 else image_id * 100 + person

@@ -14,7 +14,7 @@ import numpy as np
 from tfpose.metrics.average_precision import JointSamples, TieRule, joint_curves
 from tfpose.metrics.joints import JOINTS
 from tfpose.metrics.report import JOINT_GROUPS
-from tfpose.report.svg import COLOURS, NARROW, Chart, new_figure, render_chart, shorten
+from tfpose.report.svg import COLORS, NARROW, Chart, new_figure, render_chart, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Positions in `JOINTS` from head to feet, then that of the total.
 READING_ORDER = (*(JOINTS.index(joint) for group in JOINT_GROUPS.values() for joint in group), len(JOINTS))
 _PANEL_TITLES = ("Head", "Shoulders", "Elbows", "Wrists", "Hips", "Knees", "Ankles")
-_LINE_COLOURS = ("first", "second", "third")
+_LINE_COLORS = ("first", "second", "third")
 _LINE_STYLES = ("-", (0, (3, 1.5)))
 # Number of samples of recall; one or two per pixel.
 _NUM_CURVE_POINTS = 201
@@ -101,12 +101,12 @@ def precision_recall_chart(evaluations: Sequence[Curves]) -> Chart:
 def _draw_curves(
     axes: Axes, title: str, group: Sequence[str], curves: Sequence[Sequence[tuple]], aps: Sequence[np.ndarray]
 ) -> None:
-    for joint, colour in zip(group, _LINE_COLOURS, strict=False):
+    for joint, color in zip(group, _LINE_COLORS, strict=False):
         index = JOINTS.index(joint)
         label: str | None = f"{_short_joint(joint)} {' → '.join(format_metric(ap[index]) for ap in aps)}"
         for style, evaluation in zip(_LINE_STYLES, curves, strict=False):
             precision, recall = evaluation[index]
-            axes.plot(recall, precision, color=COLOURS[colour], linestyle=style, label=label)
+            axes.plot(recall, precision, color=COLORS[color], linestyle=style, label=label)
             # Only the first curve of a joint has an entry in the legend.
             label = None
     axes.set_title(title)
@@ -130,7 +130,7 @@ def _draw_line_key(axes: Axes, names: Sequence[str]) -> None:
     axes.axis("off")
     if len(names) > 1:
         for name, style in zip(names, _LINE_STYLES, strict=True):
-            axes.plot([], [], color=COLOURS["ink"], linestyle=style, label=textwrap.fill(shorten(name, 48), 18))
+            axes.plot([], [], color=COLORS["ink"], linestyle=style, label=textwrap.fill(shorten(name, 48), 18))
         axes.legend(loc="upper left", fontsize=8.5, handlelength=2.2)
 
 
@@ -142,9 +142,9 @@ def sequence_chart(metric: str, values: Mapping[str, float], total: float, highe
     def draw(width: float) -> Figure:
         figure, all_axes = _bar_columns(width, len(shown))
         for axes, part in zip(all_axes, _split(shown, len(all_axes)), strict=True):
-            colours = ["first" if value >= 0 else "worse" for _, value in part]
-            _draw_bars(axes, part, colours, format_metric, _label_columns(width))
-            axes.axvline(_bar_length(total), color=COLOURS["ink"], linestyle=(0, (4, 2)), linewidth=1, zorder=1)
+            colors = ["first" if value >= 0 else "worse" for _, value in part]
+            _draw_bars(axes, part, colors, format_metric, _label_columns(width))
+            axes.axvline(_bar_length(total), color=COLORS["ink"], linestyle=(0, (4, 2)), linewidth=1, zorder=1)
         _set_limits(all_axes, [value for _, value in shown] + [total])
         figure.suptitle(f"dashed line: all sequences together, {format_metric(total)}", fontsize=8.5, x=0.01, ha="left")
         return figure
@@ -164,7 +164,7 @@ def sequence_change_chart(metric: str, values: Mapping[str, float]) -> Chart:
     def draw(width: float) -> Figure:
         figure, all_axes = _bar_columns(width, len(shown))
         for axes, part in zip(all_axes, _split(shown, len(all_axes)), strict=True):
-            _draw_bars(axes, part, _change_colours(part), format_change, _label_columns(width))
+            _draw_bars(axes, part, _change_colors(part), format_change, _label_columns(width))
         _set_limits(all_axes, [value for _, value in shown])
         return figure
 
@@ -178,10 +178,10 @@ def joint_chart(metrics: Mapping[str, np.ndarray]) -> Chart:
 
     def draw(width: float) -> Figure:
         figure, all_axes = _panels(width, len(metrics))
-        all_colours = itertools.cycle(_LINE_COLOURS)
-        for axes, (name, values), colour in zip(all_axes, metrics.items(), all_colours, strict=False):
-            colours = [*[colour] * len(JOINTS), "muted"]
-            _draw_bars(axes, _by_joint(values), colours, format_metric, 16)
+        all_colors = itertools.cycle(_LINE_COLORS)
+        for axes, (name, values), color in zip(all_axes, metrics.items(), all_colors, strict=False):
+            colors = [*[color] * len(JOINTS), "muted"]
+            _draw_bars(axes, _by_joint(values), colors, format_metric, 16)
             _set_limits([axes], values, least_high=100)
             axes.set_title(f"{name} (%)")
         return figure
@@ -197,7 +197,7 @@ def joint_change_chart(metrics: Mapping[str, np.ndarray]) -> Chart:
         figure, all_axes = _panels(width, len(metrics))
         for axes, (name, values) in zip(all_axes, metrics.items(), strict=True):
             bars = _by_joint(values)
-            _draw_bars(axes, bars, _change_colours(bars), format_change, 16)
+            _draw_bars(axes, bars, _change_colors(bars), format_change, 16)
             _set_limits([axes], values)
             axes.set_title(f"{name} (points)")
         return figure
@@ -270,28 +270,28 @@ def _by_joint(values: np.ndarray) -> _Bars:
     return [(joint_names()[index], float(values[index])) for index in READING_ORDER]
 
 
-def _change_colours(bars: _Bars) -> list[str]:
+def _change_colors(bars: _Bars) -> list[str]:
     return ["better" if value >= 0 else "worse" for _, value in bars]
 
 
 def _draw_bars(
-    axes: Axes, bars: _Bars, colours: Sequence[str], number: Callable[[float], str], label_columns: int
+    axes: Axes, bars: _Bars, colors: Sequence[str], number: Callable[[float], str], label_columns: int
 ) -> None:
     """Draws horizontal bars from top to bottom, each with its number at the end."""
     rows = range(len(bars))
     lengths = [_bar_length(value) for _, value in bars]
-    axes.barh(rows, lengths, height=0.68, color=[COLOURS[colour] for colour in colours])
-    axes.set_yticks(rows, [shorten(name, label_columns) for name, _ in bars], color=COLOURS["ink"])
+    axes.barh(rows, lengths, height=0.68, color=[COLORS[color] for color in colors])
+    axes.set_yticks(rows, [shorten(name, label_columns) for name, _ in bars], color=COLORS["ink"])
     axes.set_ylim(max(len(bars), 1) - 0.4, -0.6)
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
-    axes.axvline(0, color=COLOURS["muted"], linewidth=0.8)
+    axes.axvline(0, color=COLORS["muted"], linewidth=0.8)
     for row, (_, value) in enumerate(bars):
         # The number is right of the bar even if the bar is left of zero, since the names are on the left.
         place = (max(0.0, lengths[row]), row)
         label = f"{'◂ ' if value < -_LONGEST_BAR else ''}{number(value)}{' ▸' if value > _LONGEST_BAR else ''}"
         # The box hides the lines behind the number.
-        box = {"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5}
+        box = {"facecolor": COLORS["paper"], "edgecolor": "none", "pad": 1.5}
         axes.annotate(label, place, xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, bbox=box)
 
 

@@ -76,7 +76,7 @@ def video_section(directory: pathlib.Path, clip: VideoClip) -> Section:
         f'src="{source}" aria-label="{_escape(clip.description)}"></video>\n'
         f"<figcaption>{_escape(clip.description)}</figcaption></figure>"
     )
-    text = "Predicted people, coloured by track, with ids. A WebM video: a browser that cannot play it shows one frame."
+    text = "Predicted people, colored by track, with ids. A WebM video: a browser that cannot play it shows one frame."
     return Section("video", "Video", text, html=markup)
 
 

@@ -52,7 +52,7 @@ class ShownTable:
     Attributes:
         table: figures with names.
         row_kind: what a row is about: heading of the names.
-        is_change: show signs, and colours by sign.
+        is_change: show signs, and colors by sign.
         is_count: show whole numbers.
     """
 

@@ -1,4 +1,4 @@
-"""Charts as SVG: one look, two widths (for desks and phones), and colours that follow the page's light or dark theme.
+"""Charts as SVG: one look, two widths (for desks and phones), and colors that follow the page's light or dark theme.
 
 Text stays text, so that any script is shown with the reader's fonts, and the same figures give the same bytes.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Inches; charts are shown at no more than this size, so that a point is about as large as in the text around them.
 WIDE, NARROW = 10.0, 3.75
 # Light, as in the files; in a page each becomes the variable `--chart-<name>` of page.css, which has the dark ones too.
-COLOURS = {
+COLORS = {
     "ink": "#1d2530",
     "muted": "#5d6979",
     "grid": "#dde2e9",
@@ -54,8 +54,8 @@ _STYLE = {
     "legend.frameon": False,
     "legend.handlelength": 1.6,
 } | {
-    name: COLOURS[colour]
-    for colour, names in {
+    name: COLORS[color]
+    for color, names in {
         "ink": ("text.color", "axes.titlecolor", "axes.labelcolor", "legend.labelcolor"),
         "muted": ("xtick.color", "ytick.color", "axes.edgecolor"),
         "grid": ("grid.color",),
@@ -89,8 +89,8 @@ class Chart:
         return '<?xml version="1.0" encoding="utf-8"?>\n' + self.wide
 
     def inline(self, layout: str) -> str:
-        """The SVG element `wide` or `narrow` for a page, with colours and fonts as there."""
-        names = {colour: name for name, colour in COLOURS.items()}
+        """The SVG element `wide` or `narrow` for a page, with colors and fonts as there."""
+        names = {color: name for name, color in COLORS.items()}
         pattern = re.compile("|".join(names))
         themed = _in_tags(
             getattr(self, layout), lambda tag: pattern.sub(lambda m: f"var(--chart-{names[m.group()]})", tag)

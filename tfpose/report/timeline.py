@@ -11,14 +11,14 @@ import numpy as np
 from tfpose.metrics.frame_matches import SequenceMatches, TrackMatches
 from tfpose.metrics.report import Table
 from tfpose.report.page import Section, ShownTable
-from tfpose.report.svg import COLOURS, NARROW, Chart, new_figure, render_chart, shorten
+from tfpose.report.svg import COLORS, NARROW, Chart, new_figure, render_chart, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Under dark letters, legible in either theme; the id is written beside, so colours need not tell all tracks apart.
-_TRACK_COLOURS = ("#8db8f2", "#f2ab72", "#7fcdb4", "#e3a3cb", "#d4c65c", "#b7a8e6", "#a3cf85", "#f0968f")
+# Under dark letters, legible in either theme; the id is written beside, so colors need not tell all tracks apart.
+_TRACK_COLORS = ("#8db8f2", "#f2ab72", "#7fcdb4", "#e3a3cb", "#d4c65c", "#b7a8e6", "#a3cf85", "#f0968f")
 _TRACK_INK = "#12161c"
 _ROW_INCHES = 0.3
 # More people are not drawn, with a line that says so.
@@ -79,7 +79,7 @@ def _counts(sequence: SequenceMatches) -> list[int]:
 def timeline_chart(name: str, sequence: SequenceMatches) -> Chart:
     """The tracks of one video over its evaluated frames."""
     tracks = sequence.tracks[:_MOST_ROWS]
-    colours = _track_colours(sequence)
+    colors = _track_colors(sequence)
     has_extra = bool(sequence.extra_people.any())
 
     def draw(width: float) -> Figure:
@@ -88,7 +88,7 @@ def timeline_chart(name: str, sequence: SequenceMatches) -> Chart:
         axes = figure.subplots()
         frame_points = 72 * (width - 0.95) / max(len(sequence.frames), 1)
         for row, track in enumerate(tracks):
-            _draw_track(axes, row, track, colours, frame_points)
+            _draw_track(axes, row, track, colors, frame_points)
         if has_extra:
             _draw_extra_people(axes, len(tracks), sequence.extra_people)
         _set_axes(axes, sequence, [f"person {track.track_id}" for track in tracks], has_extra, width)
@@ -117,36 +117,36 @@ def track_runs(track: TrackMatches) -> Iterator[tuple[int, int, int | None]]:
             start = stop
 
 
-def _track_colours(sequence: SequenceMatches) -> dict[int, str]:
+def _track_colors(sequence: SequenceMatches) -> dict[int, str]:
     """By id, in the order of appearance."""
     seen = [found for track in sequence.tracks for _, _, found in track_runs(track) if found is not None]
-    return {found: _TRACK_COLOURS[i % len(_TRACK_COLOURS)] for i, found in enumerate(dict.fromkeys(seen))}
+    return {found: _TRACK_COLORS[i % len(_TRACK_COLORS)] for i, found in enumerate(dict.fromkeys(seen))}
 
 
-def _draw_track(axes: Axes, row: int, track: TrackMatches, colours: dict[int, str], frame_points: float) -> None:
+def _draw_track(axes: Axes, row: int, track: TrackMatches, colors: dict[int, str], frame_points: float) -> None:
     for start, stop, found in track_runs(track):
         length = stop - start
         if found is None:
-            axes.broken_barh([(start - 0.5, length)], (row - 0.05, 0.1), color=COLOURS["muted"])
+            axes.broken_barh([(start - 0.5, length)], (row - 0.05, 0.1), color=COLORS["muted"])
             continue
-        axes.broken_barh([(start - 0.5, length)], (row - 0.3, 0.6), facecolor=colours[found], edgecolor="none")
+        axes.broken_barh([(start - 0.5, length)], (row - 0.3, 0.6), facecolor=colors[found], edgecolor="none")
         # About five points a digit at this size.
         if length * frame_points > 5 * len(str(found)) + 3:
             place = ((start + stop - 1) / 2, row)
             axes.annotate(str(found), place, ha="center", va="center", fontsize=8, color=_TRACK_INK)
     for frame in np.flatnonzero(track.is_switch):
-        axes.plot([frame - 0.5], [row - 0.38], marker="v", markersize=5, color=COLOURS["worse"], clip_on=False)
+        axes.plot([frame - 0.5], [row - 0.38], marker="v", markersize=5, color=COLORS["worse"], clip_on=False)
 
 
 def _draw_extra_people(axes: Axes, row: int, counts: np.ndarray) -> None:
     heights = 0.7 * counts / counts.max()
-    axes.bar(np.arange(len(counts)), heights, width=1.0, bottom=row + 0.35 - heights, color=COLOURS["worse"])
+    axes.bar(np.arange(len(counts)), heights, width=1.0, bottom=row + 0.35 - heights, color=COLORS["worse"])
 
 
 def _set_axes(axes: Axes, sequence: SequenceMatches, names: Sequence[str], has_extra: bool, width: float) -> None:
     most = int(sequence.extra_people.max()) if has_extra else 0
     labels = [shorten(name, 14) for name in names] + ([f"nobody (≤ {most})"] if has_extra else [])
-    axes.set_yticks(range(len(labels)), labels, color=COLOURS["ink"])
+    axes.set_yticks(range(len(labels)), labels, color=COLORS["ink"])
     axes.set_ylim(max(len(labels), 1) - 0.45, -0.6)
     num_frames = len(sequence.frames)
     axes.set_xlim(-0.6, max(num_frames, 1) - 0.4)

@@ -13,7 +13,7 @@ import numpy as np
 from tfpose.report.charts import format_metric
 from tfpose.report.evaluation_file import Columns, TrainingTables
 from tfpose.report.page import Section
-from tfpose.report.svg import COLOURS, NARROW, Chart, new_figure, render_chart
+from tfpose.report.svg import COLORS, NARROW, Chart, new_figure, render_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ TRAINING_FILE, EVALUATION_FILE = "train.csv", "eval.csv"
 _MOST_ROWS = 1000
 # Of eval.csv, those shown, as far as they are there.
 _SHOWN_METRICS = ("AP", "PCK", "PCKh")
-_LINE_COLOURS = ("first", "second", "third")
+_LINE_COLORS = ("first", "second", "third")
 _LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 
 
@@ -100,14 +100,14 @@ def training_chart(tables: TrainingTables) -> Chart:
 def shown_metrics(evaluation: Columns) -> list[str]:
     """Names of the columns of eval.csv that are drawn: three at most."""
     known = [name for name in _SHOWN_METRICS if name in evaluation]
-    return known or [name for name in evaluation if name != "step"][: len(_LINE_COLOURS)]
+    return known or [name for name in evaluation if name != "step"][: len(_LINE_COLORS)]
 
 
 def _draw_lines(
     axes: Axes, title: str, steps: Sequence[float], lines: Mapping[str, Sequence[float]], marker: str = ""
 ) -> None:
-    for (name, values), colour, style in zip(lines.items(), _LINE_COLOURS, _LINE_STYLES, strict=False):
-        axes.plot(steps, values, color=COLOURS[colour], linestyle=style, marker=marker, markersize=3, label=name)
+    for (name, values), color, style in zip(lines.items(), _LINE_COLORS, _LINE_STYLES, strict=False):
+        axes.plot(steps, values, color=COLORS[color], linestyle=style, marker=marker, markersize=3, label=name)
     axes.set_title(title)
     axes.set_xlabel("step")
     axes.locator_params(axis="x", nbins=4)
