@@ -72,5 +72,5 @@ def test_of_two_predictions_of_one_person_the_better_counts():
 
 
 def test_different_numbers_of_frames_are_refused():
-    with pytest.raises(ValueError, match="should have 1 frames as the ground truth, found 2"):
+    with pytest.raises(ValueError, match="must have 1 frames as the ground truth, got 2"):
         match_sequence(video([{1: "A"}], True), video([{1: "A"}, {}], False))
