@@ -69,7 +69,10 @@ def test_train_and_evaluate(dataset, tmp_path):
         (("train_main.py", "--config.input.padded_size=(64,96)"), "padded_size must hold the largest image"),
         (("train_main.py", "--config.initialize.from_scratch=False"), "initialize needs exactly one of"),
         (("train_main.py", "--config.network.stride_in=5x5"), "stride_in must be one of"),
-        (("train_main.py", "--config.optimization.optimizer=sdg"), "optimizer must be one of adam, sgd"),
+        (
+            ("train_main.py", "--config.optimization.optimizer=sdg"),
+            "optimizer must be one of adam, adamw, sgd, muon, got 'sdg'",
+        ),
         (
             ("eval_main.py", "--output_dir=unused", "--boxes=ground_truth"),
             "--boxes cannot be combined with a config of the person detector",

@@ -48,8 +48,10 @@ def define_flags(values: ProgramFlags) -> None:
         "ground_truth", None, "Folder of the PoseTrack annotations, files with the same names as the predictions."
     )
     values.begin_section("Flags of a search with the single network", "config")
-    define_config_flag(values, "Config of the single network that predicts the poses.")
-    values.define_string("workdir", None, "Work folder of the training run whose weights predict. Requires --config.")
+    define_config_flag(
+        values, "Config of the single network that predicts the poses.", example="single_network_posetrack17"
+    )
+    values.define_string("workdir", None, "Work folder of the training run whose weights are used. Requires --config.")
     values.define_enum(
         "weights",
         "best",

@@ -19,19 +19,22 @@ from tfpose.flags.program_flags import ProgramFlags
 _MODULE = "tfpose_config"
 
 
-def define_config_flag(values: ProgramFlags, help_text: str, *, required: bool = False) -> None:
+def define_config_flag(
+    values: ProgramFlags, help_text: str, *, example: str = "two_stage_resnet50_coco", required: bool = False
+) -> None:
     """Defines --config and the flags --config.NAME=VALUE that change its values.
 
     Args:
         values: The flags of the program.
         help_text: What the program does with the config.
+        example: The name of a config that the program takes.
         required: Whether it must be given.
     """
     config_flags.DEFINE_config_file(
         "config",
         None,
-        f"{help_text} A file, or the name of one of the library's configs, such as two_stage_resnet50_coco. "
-        "--config.NAME=VALUE after it changes a value, such as --config.batch_size=16.",
+        f"{help_text} A Python file, or the name of a config of tfpose, such as {example}. Flags of the form "
+        "--config.NAME=VALUE after it change its values, such as --config.batch_size=16.",
         flag_values=values,
         lock_config=True,
         sys_argv=["program", *values.arguments],

@@ -53,7 +53,7 @@ def _usage(flag: flags.Flag) -> str:
 
 
 def _default(flag: flags.Flag) -> str:
-    if flag.default in (None, "", False) or flag.default == []:
+    if flag.default is None or flag.default is False or flag.default in ("", []):
         return ""
     if isinstance(flag.default, list):
         return ",".join(map(str, flag.default))

@@ -40,6 +40,8 @@ class ProgramFlags(flags.FlagValues):
     def define_enum(self, name: str, default: str | None, choices: Sequence[str], help_text: str) -> None:
         """Defines a flag whose value is one of `choices`."""
         flags.DEFINE_enum(name, default, choices, help_text, flag_values=self)
+        # absl puts the choices in front.
+        self[name].help = help_text
 
     def define_list(self, name: str, default: Sequence[str] | None, help_text: str, *, required: bool = False) -> None:
         """Defines a flag whose value is a list of texts with commas between them."""

@@ -42,7 +42,9 @@ def define_file_report_flags(values: ProgramFlags) -> None:
         "Root folder of the images that the annotations name; the report draws the poses over these images. By "
         "default it draws them on an empty background. Requires --report.",
     )
-    values.define_float("video_rate", 10.0, "Frame rate of the video in the report, in frames per second.", 0.1)
+    values.define_float(
+        "video_rate", 10.0, "Frame rate of the video in the report, in frames per second. Only with --report.", 0.1
+    )
 
 
 def scoring_settings(values: ProgramFlags) -> ScoringSettings:

@@ -19,12 +19,12 @@ TRACKER_FLAGS = (NAME_FLAG, *(PREFIX + name for name in setting_types()))
 SETTING_HELP = {
     "similarity": "Measure of how well a person fits a track: joint_distance is the median distance between equal "
     "joints (Payer et al. 2017), oks the object keypoint similarity, iou the overlap of the bounding boxes.",
-    "max_joint_distance_pixels": "Largest joint distance, in pixels of the image, at which a person continues a track. "
-    "Only with the similarity joint_distance.",
-    "min_oks": "Smallest object keypoint similarity, from 0 to 1, at which a person continues a track. Only with the "
+    "max_joint_distance_pixels": "Joint distance, in pixels of the image, below which a person can continue "
+    "a track. Only with the similarity joint_distance.",
+    "min_oks": "Object keypoint similarity, from 0 to 1, above which a person can continue a track. Only with the "
     "similarity oks.",
-    "min_iou": "Smallest overlap (intersection over union, from 0 to 1) at which a person continues a track. Only with "
-    "the similarity iou.",
+    "min_iou": "Overlap (intersection over union, from 0 to 1) above which a person can continue a track. Only with the "
+    "similarity iou.",
     "matching": "Assignment of people to tracks: greedy takes the most similar pair first (Payer et al. 2017), optimal "
     "maximizes the total similarity of the frame.",
     "max_age_frames": "Number of frames after which a track that nobody continued ends. With 1, a person who is "
@@ -51,8 +51,8 @@ SETTING_HELP = {
     "jump_window_frames": "Number of neighboring frames before and after a joint that max_jump compares it with.",
     "max_person_gap_frames": "Longest gap in a track, in frames, that is filled with poses on the straight line "
     "between the poses before and after it. 0 fills none.",
-    "max_joint_gap_frames": "Longest gap of a single joint in a track, in frames, that is filled in the same way. 0 "
-    "fills none.",
+    "max_joint_gap_frames": "Longest gap of a single joint in a track, in frames, that is filled with positions on the "
+    "straight line between those before and after it. 0 fills none.",
     "sigma_frames": "Standard deviation, in frames, of the Gaussian that smooths the path of each joint. 0 does not "
     "smooth.",
 }
@@ -61,9 +61,7 @@ _PARSERS = {bool: flags.BooleanParser, int: flags.IntegerParser, float: flags.Fl
 
 def define_tracker_flags(values: ProgramFlags) -> None:
     """Defines one flag per setting, and one for the named settings to begin with."""
-    values.begin_section(
-        "Flags of the tracker (the default of each setting is its value in --tracker.settings)", NAME_FLAG
-    )
+    values.begin_section("Flags of the tracker", NAME_FLAG)
     values.define_enum(
         NAME_FLAG,
         "payer2017",
@@ -72,10 +70,24 @@ def define_tracker_flags(values: ProgramFlags) -> None:
         "uses no later frames; offline also uses later frames and repairs whole tracks.",
     )
     for name, kind in setting_types().items():
+        help_text = f"{SETTING_HELP[name]} {_describe_default(name)}"
         if kind is bool:
-            values.define_bool(PREFIX + name, None, SETTING_HELP[name])
+            values.define_bool(PREFIX + name, None, help_text)
         else:
-            flags.DEFINE(setting_parser(kind), PREFIX + name, None, SETTING_HELP[name], flag_values=values)
+            flags.DEFINE(setting_parser(kind), PREFIX + name, None, help_text, flag_values=values)
+
+
+def _describe_default(setting: str) -> str:
+    """Returns a sentence about the value of a setting in each of the named settings."""
+    words: dict[str, list[str]] = {}
+    for name in NAMED_SETTINGS:
+        value = TrackerChoice(name).to_dict()[setting]
+        text = f"{value:g}" if isinstance(value, float) else str(value).lower()
+        words.setdefault(text, []).append(name)
+    if len(words) == 1:
+        return f"By default {next(iter(words))}."
+    parts = [f"{value} in {' and '.join(names)}" for value, names in words.items()]
+    return f"By default {', '.join(parts)}."
 
 
 def setting_parser(kind: Any) -> flags.ArgumentParser:

@@ -1,6 +1,8 @@
-"""Joins the results of several evaluations into one HTML page, which needs no other file and no network.
+"""Joins the results of several evaluations into one HTML page.
 
-python -m tfpose.report --results=results/two_stage,results/single_network --output=report.html
+    python -m tfpose.report --results=results/two_stage,results/single_network --output=report.html
+
+The page needs no other file and no network connection.
 """
 
 from __future__ import annotations
