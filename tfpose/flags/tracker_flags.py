@@ -19,12 +19,12 @@ TRACKER_FLAGS = (NAME_FLAG, *(PREFIX + name for name in setting_types()))
 SETTING_HELP = {
     "similarity": "Measure of how well a person fits a track: joint_distance is the median distance between equal "
     "joints (Payer et al. 2017), oks the object keypoint similarity, iou the overlap of the bounding boxes.",
-    "max_joint_distance_pixels": "Joint distance, in pixels of the image, below which a person can continue "
-    "a track. Only with the similarity joint_distance.",
-    "min_oks": "Object keypoint similarity, from 0 to 1, above which a person can continue a track. Only with the "
-    "similarity oks.",
-    "min_iou": "Overlap (intersection over union, from 0 to 1) above which a person can continue a track. Only with the "
-    "similarity iou.",
+    "max_joint_distance_pixels": "Joint distance, in pixels of the image, below which a person can "
+    "continue a track. Only with the similarity joint_distance.",
+    "min_oks": "Object keypoint similarity, from 0 to 1, above which a person can continue a track. Only with "
+    "the similarity oks.",
+    "min_iou": "Overlap (intersection over union, from 0 to 1) above which a person can continue a track. Only with "
+    "the similarity iou.",
     "matching": "Assignment of people to tracks: greedy takes the most similar pair first (Payer et al. 2017), optimal "
     "maximizes the total similarity of the frame.",
     "max_age_frames": "Number of frames after which a track that nobody continued ends. With 1, a person who is "
