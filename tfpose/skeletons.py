@@ -1,6 +1,6 @@
 """Skeletons: joint names, limbs, mirror order and OKS constants.
 
-This is the only module that lists joints. Everything else refers to them by name.
+This is the only module that lists joints. All other modules refer to joints by name.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class Skeleton:
     """Joints of one person, in the order of every keypoint array of a dataset.
 
     Attributes:
-        name: for messages and files.
-        joints: joint names, J of them.
-        limbs: pairs of joint indices to draw a line between.
-        left_right_pairs: pairs (left, right) of joint names that a mirror swaps.
-        sigmas: [J] object-keypoint-similarity constants.
-        flip_order: [J] int, derived; joint j of the mirrored person is joint flip_order[j].
+        name: Name for messages and files.
+        joints: The J joint names.
+        limbs: Pairs of joint indices that a line joins in drawings.
+        left_right_pairs: Pairs (left, right) of joint names that a mirror swaps.
+        sigmas: [J] constants of the object keypoint similarity (OKS).
+        flip_order: [J] int, derived from the pairs; joint j of the mirrored person is joint flip_order[j].
 
     Raises:
-        ValueError: names the rule that is broken and the value.
+        ValueError: A field breaks a rule; the message names the rule and the value.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Skeleton:
 
     @property
     def num_joints(self) -> int:
+        """The number of joints, J."""
         return len(self.joints)
 
     def __eq__(self, other: object) -> bool:
@@ -76,13 +77,17 @@ class Skeleton:
         return hash((self.name, self.joints))
 
     def index(self, joint: str) -> int:
-        """Position of a joint by name; an unknown name is an error that lists the known ones."""
+        """Returns the position of a joint by name.
+
+        Raises:
+            ValueError: There is no such joint; the message lists the joints.
+        """
         if joint not in self.joints:
             raise ValueError(f"skeleton {self.name}: unknown joint {joint!r}; it has {', '.join(self.joints)}")
         return self.joints.index(joint)
 
     def to_dict(self) -> dict:
-        """A JSON-ready description; `skeleton_from_dict` reads it back."""
+        """Returns a description that JSON can hold; `skeleton_from_dict` reads it back."""
         return {
             "name": self.name,
             "joints": list(self.joints),
@@ -113,7 +118,7 @@ class Skeleton:
 
 
 def side_of(joint: str) -> str | None:
-    """'left', 'right' or None, as the name of a joint says it."""
+    """Returns the side that the name of a joint tells: 'left', 'right' or None."""
     words = joint.lower().replace("-", "_").replace(" ", "_").split("_")
     sides = [side for side in _SIDES if side in words]
     return sides[0] if sides else None
@@ -132,7 +137,7 @@ def left_right_pairs_by_name(joints: Sequence[str]) -> tuple[tuple[str, str], ..
 
 
 def default_sigma(joint: str) -> float:
-    """The OKS constant of the COCO joint that a name contains, `DEFAULT_SIGMA` if there is none."""
+    """Returns the OKS constant of the COCO joint whose name is part of this name; `DEFAULT_SIGMA` if there is none."""
     for word in sorted(_SIGMAS, key=len, reverse=True):
         if word in joint.lower():
             return _SIGMAS[word]
@@ -146,7 +151,7 @@ def skeleton_from_names(
     left_right_pairs: Iterable[Sequence[str]] | None = None,
     sigmas: Sequence[float] | None = None,
 ) -> Skeleton:
-    """Builds a skeleton; pairs and sigmas that are not given follow from the joint names."""
+    """Builds a skeleton, with pairs and sigmas derived from the joint names where they are not given."""
     joints = tuple(joints)
     pairs = left_right_pairs_by_name(joints) if left_right_pairs is None else left_right_pairs
     constants = [default_sigma(joint) for joint in joints] if sigmas is None else sigmas
@@ -170,13 +175,13 @@ def skeleton_from_coco_category(
     """Reads an entry of `categories` of a COCO keypoint file.
 
     Args:
-        category: with `keypoints` (joint names) and optionally `skeleton` (limbs as pairs of positions counted
+        category: Entry with `keypoints` (joint names) and optionally `skeleton` (limbs as pairs of positions counted
             from 1) and `name`.
-        left_right_pairs: pairs of joint names; None pairs names that differ in 'left' and 'right'.
+        left_right_pairs: Pairs of joint names; None pairs names that differ in 'left' and 'right'.
         sigmas: OKS constants; None takes those of the COCO joints with similar names.
 
     Raises:
-        ValueError: if the entry has no joint names, or the skeleton is not valid.
+        ValueError: The entry has no joint names, or the skeleton is not valid.
     """
     name = str(category.get("name", "person"))
     joints = category.get("keypoints")
@@ -192,7 +197,7 @@ def skeleton_from_coco_category(
 
 
 def skeleton_from_dict(description: Mapping) -> Skeleton:
-    """Reads what `Skeleton.to_dict` wrote."""
+    """Builds a skeleton from the result of `Skeleton.to_dict`."""
     joints = description["joints"]
     return skeleton_from_names(
         description["name"],
@@ -204,13 +209,13 @@ def skeleton_from_dict(description: Mapping) -> Skeleton:
 
 
 def joint_mapping(source: Sequence[str], target: Sequence[str]) -> np.ndarray:
-    """For every target joint its position in the source by name, -1 where the source lacks it. [J_target]"""
+    """Returns [J_target] the position of every target joint in the source by name, -1 where the source lacks it."""
     position = {joint: index for index, joint in enumerate(source)}
     return np.array([position.get(joint, -1) for joint in target], np.int64)
 
 
 def map_joints(values: np.ndarray, source: Sequence[str], target: Sequence[str], fill: float = 0.0) -> np.ndarray:
-    """Reorders [..., J_source, C] by joint name to [..., J_target, C]; what the source lacks is `fill`."""
+    """Reorders [..., J_source, C] by joint name to [..., J_target, C]; joints that the source lacks are `fill`."""
     order = joint_mapping(source, target)
     mapped = np.asarray(values)[..., np.maximum(order, 0), :].copy()
     mapped[..., order < 0, :] = fill
@@ -266,7 +271,7 @@ POSETRACK15 = skeleton_from_names(
     ("nose", "head_bottom", "head_top", *_BODY_JOINTS),
     (*_BODY_LIMBS, *_POSETRACK_HEAD_LIMBS),
 )
-# The layout of PoseTrack 2018 and 2021 files; ears are there but never annotated.
+# The layout of PoseTrack 2018 and 2021 files; the ears are listed but never annotated.
 POSETRACK18 = skeleton_from_names(
     "posetrack18",
     ("nose", "head_bottom", "head_top", "left_ear", "right_ear", *_BODY_JOINTS),
@@ -277,7 +282,11 @@ SKELETONS_BY_NAME = {skeleton.name: skeleton for skeleton in KNOWN_SKELETONS.val
 
 
 def choose_skeleton(name: str, of_data: Skeleton) -> Skeleton:
-    """The skeleton called `name`; an empty name takes that of the data."""
+    """Returns the skeleton of this name; the skeleton of the data for an empty name.
+
+    Raises:
+        ValueError: There is no such skeleton.
+    """
     if not name:
         return of_data
     if name not in SKELETONS_BY_NAME:

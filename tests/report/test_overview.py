@@ -124,7 +124,7 @@ def test_timeline_says_who_was_found_by_whom(joined):
     total = dict(zip(columns, (text for text, _, _ in cells["total"]), strict=True))
     assert total == {
         **{"frames": "8", "people": "4", "tracks": "8", "switches": "4"},
-        **{"found": "16", "missed": "0", "nobody’s": "0"},
+        **{"found": "16", "missed": "0", "unassigned": "0"},
     }
 
 
@@ -280,7 +280,7 @@ def test_pictures_elsewhere_or_missing_are_refused(evaluations, tmp_path):
     ("change", "words"),
     [
         ({"format_version": 99}, "'format_version' must be 1, got 99"),
-        ({"matches": [{"name": "x"}]}, "there is no 'frames'"),
+        ({"matches": [{"name": "x"}]}, "got no 'frames'"),
         ({"gallery": [{"surplus": 1}]}, "got something else"),
         ({"posetrack": 5}, "got something else"),
     ],

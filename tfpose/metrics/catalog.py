@@ -219,7 +219,7 @@ _AVERAGE_PRECISION = Block(
             label="AP",
             joint_label="AP",
             card_label="mAP",
-            card_note="mean of the joints’ average precision",
+            card_note="mean average precision of the joints",
             is_searched=True,
         ),
         Column(
@@ -302,7 +302,7 @@ _POSE_MAP = Block(
             label="PoseTrack21 mAP",
             joint_label="PoseTrack21 AP",
             card_label="PT21 mAP",
-            card_note="mAP by PoseTrack21’s rules",
+            card_note="mAP by the rules of PoseTrack21",
         ),
         Column("map_precision", operator.attrgetter("precision")),
         Column("map_recall", operator.attrgetter("recall")),

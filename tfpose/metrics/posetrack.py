@@ -61,7 +61,7 @@ class PoseTrackOptions:
 def evaluate_posetrack(
     ground_truth: str | pathlib.Path,
     predictions: str | pathlib.Path,
-    options: PoseTrackOptions = PoseTrackOptions(),  # noqa: B008 (immutable)
+    options: PoseTrackOptions = PoseTrackOptions(),
     per_sequence: bool = False,
     num_processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -102,7 +102,7 @@ def evaluate_posetrack(
 def evaluate_sequences(
     ground_truth: Sequence[PoseSequence],
     predictions: Sequence[PoseSequence],
-    options: PoseTrackOptions = PoseTrackOptions(),  # noqa: B008 (immutable)
+    options: PoseTrackOptions = PoseTrackOptions(),
     per_sequence: bool = False,
 ) -> PoseTrackReport:
     """Scores sequences in memory, paired by position, by poseval's rules, as a search over trackers does.

@@ -1,8 +1,8 @@
-"""Reports of PoseTrack figures as HTML pages that need nothing else: no network, no server, no other files.
+"""Reports of PoseTrack metrics as HTML pages that need no network, no server and no other files.
 
-`write_report` shows one set of figures, `write_comparison` what got better and worse between two, and `write_page` any
-list of `Section`. Charts are drawn with matplotlib and pages filled in with Jinja; both are imported only when a page
-is written, so that scoring without one stays fast. No TensorFlow.
+`write_report` shows one set of metrics, `write_comparison` what got better and worse between two sets, and `write_page`
+any list of `Section`. Matplotlib draws the charts and Jinja fills in the pages; both are imported when a page is
+written, so that scoring without a page stays fast. No TensorFlow.
 """
 
 from tfpose.report.comparison import write_comparison

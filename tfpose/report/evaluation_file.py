@@ -1,4 +1,4 @@
-"""report_data.json: all that a page needs of one evaluation, so that pages can be written later and elsewhere.
+"""report_data.json: the content of a page of one evaluation, from which pages can be written later and elsewhere.
 
 docs/report.md describes its fields. NumPy only.
 """
@@ -26,11 +26,11 @@ Columns = Mapping[str, Sequence[float]]
 
 @dataclasses.dataclass(frozen=True)
 class TrainingTables:
-    """What a training run wrote about itself, by name of the column; NaN where a row has no number.
+    """The tables that a training run wrote, by name of the column; NaN where a row has no number.
 
     Attributes:
-        training: train.csv, `step` and `loss` at least.
-        evaluation: eval.csv, `step` at least; empty if nothing was evaluated.
+        training: Columns of train.csv, at least `step` and `loss`.
+        evaluation: Columns of eval.csv, at least `step`; empty if nothing was evaluated.
     """
 
     training: Columns
@@ -39,15 +39,15 @@ class TrainingTables:
 
 @dataclasses.dataclass(frozen=True)
 class GalleryFrame:
-    """A frame worth showing.
+    """One of the best or the worst frames, with pictures.
 
     Attributes:
-        is_best: rather than worst.
-        name: of the sequence and frame, or of the picture, for readers.
-        score: in percent, see `score_name`.
-        details: the figures behind the score, in words.
-        truth: path of the picture with the annotated people, below the folder of the file.
-        prediction: the same with the predicted people.
+        is_best: Whether the frame is one of the best; otherwise it is one of the worst.
+        name: Name of the sequence and frame, or of the picture, for readers.
+        score: Score in percent; see `Evaluation.score_name`.
+        details: The numbers behind the score, in words.
+        truth: Path of the picture with the annotated people, relative to the folder of the file.
+        prediction: Path of the picture with the predicted people, relative to the folder of the file.
     """
 
     is_best: bool
@@ -60,12 +60,12 @@ class GalleryFrame:
 
 @dataclasses.dataclass(frozen=True)
 class VideoClip:
-    """An annotated video.
+    """A video with people drawn over it.
 
     Attributes:
-        path: below the folder of the file.
-        poster: path of a picture of its first frame.
-        description: what can be seen in it.
+        path: Path of the video, relative to the folder of the file.
+        poster: Path of a picture of the first frame, relative to the folder of the file.
+        description: A description of the video.
     """
 
     path: str
@@ -78,17 +78,17 @@ class Evaluation:
     """One evaluation, as pages show it.
 
     Attributes:
-        directory: that the paths of pictures and videos are below of.
-        provenance: where the figures come from.
-        report: PoseTrack's figures, with those of each sequence and without samples; None for single photos.
-        curves: precision and recall in percent of each joint of `JOINTS`, see `precision_envelope`.
-        matches: of videos with identities.
-        coco: COCO's figures in percent by name.
-        correct_keypoints: PCK's figures: `total` and `joints` in percent, by name of the measure.
-        training: of the network, where known.
-        gallery: frames with the annotated beside the predicted people.
-        score_name: what the frames of the gallery are chosen by.
-        video: None if there is none.
+        directory: Folder of the file; paths of pictures and videos are relative to it.
+        provenance: Where the metrics come from.
+        report: PoseTrack's metrics, with those of each sequence and without samples; None for single photos.
+        curves: Precision and recall in percent of each joint of `JOINTS`, from `charts.precision_envelope`.
+        matches: The matches of videos with identities.
+        coco: COCO's metrics in percent by name.
+        correct_keypoints: `total` and `joints` in percent, by the name of the metric, such as "pck".
+        training: The tables of the training run, where known.
+        gallery: Frames with the annotated beside the predicted people.
+        score_name: Description of the score that chose the frames of the gallery.
+        video: A video of the predictions; None if there is none.
     """
 
     directory: pathlib.Path
@@ -115,8 +115,8 @@ def read_evaluation(directory: str | pathlib.Path) -> Evaluation:
     """Reads the report_data.json of a folder of results.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is something else; names the file.
+        FileNotFoundError: The folder has no such file.
+        ValueError: The file has other content; the message names the file.
     """
     path = pathlib.Path(directory) / REPORT_DATA_FILE
     if not path.is_file():
@@ -128,11 +128,11 @@ def read_evaluation(directory: str | pathlib.Path) -> Evaluation:
     try:
         return _evaluation_from_dict(path.parent, content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: expected what `eval_main.py --report` writes, but {_describe(error)}") from error
+        raise ValueError(f"{path}: must be a file that `eval_main.py --report` wrote, {_describe(error)}") from error
 
 
 def _describe(error: Exception) -> str:
-    return f"there is no {error}" if isinstance(error, KeyError) else f"found something else: {error}"
+    return f"got no {error}" if isinstance(error, KeyError) else f"got something else: {error}"
 
 
 def _evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
@@ -216,12 +216,12 @@ def _metrics_from_dict(content: Mapping[str, Any]) -> PoseTrackMetrics:
 
 
 def _result_types() -> dict[str, Callable[..., Any]]:
-    """The type of the result of each block of the catalog, by name."""
+    """Returns the type of the result of each block of the catalog, by name."""
     return {block.name: block.result for group in METRICS.values() for block in group.blocks}
 
 
 def _result_to_dict(result: Any) -> dict[str, Any]:
-    """A dictionary or dataclass of arrays, which a dataclass may hold too."""
+    """Returns a dictionary or dataclass of arrays as JSON; the dataclass may hold another one."""
     if not isinstance(result, Mapping):
         result = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     return {name: _plain(v) if isinstance(v, np.ndarray) else _result_to_dict(v) for name, v in result.items()}
@@ -275,7 +275,7 @@ def _plain(values: np.ndarray) -> list:
 
 
 def _numbers(values: Sequence[float | None]) -> np.ndarray:
-    """Whole numbers stay whole, so that what is written again is the same."""
+    """Returns an array; whole numbers stay whole, so that a file that is read and written stays the same."""
     array = np.array([np.nan if value is None else value for value in values])
     if array.ndim != 1 or array.dtype.kind not in "fi":
         raise ValueError(f"a list of numbers must be here, got {str(values)[:60]}")
@@ -283,7 +283,7 @@ def _numbers(values: Sequence[float | None]) -> np.ndarray:
 
 
 def _numbers_to_json(content: Any) -> Any:
-    """The same with null for numbers that are not finite."""
+    """Returns the content with null for numbers that are not finite."""
     if isinstance(content, Mapping):
         return {name: _numbers_to_json(value) for name, value in content.items()}
     if isinstance(content, (list, tuple)):
@@ -293,7 +293,7 @@ def _numbers_to_json(content: Any) -> Any:
 
 
 def _numbers_from_json(content: Any) -> Any:
-    """The same with NaN for null."""
+    """Returns the content with NaN for null."""
     if isinstance(content, Mapping):
         return {name: _numbers_from_json(value) for name, value in content.items()}
     return float("nan") if content is None else content

@@ -1,4 +1,4 @@
-"""Pictures and videos inside a page: `data:` URLs of files, and the markup around them."""
+"""Pictures and videos inside a page: `data:` URLs of files, and the HTML around them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tfpose.report.page import Section
 from tfpose.report.svg import printable
 
 _TYPES = {".webp": "image/webp", ".jpg": "image/jpeg", ".png": "image/png", ".webm": "video/webm"}
-# A page of more can hardly be sent or opened on a phone.
+# Larger pages are hard to send and to open on a phone.
 _MOST_BYTES = 12 << 20
 
 
 def data_url(directory: pathlib.Path, name: str) -> str:
-    """The content of a file as a URL.
+    """Returns the content of a file as a URL.
 
     Args:
-        directory: of the evaluation.
-        name: path of the file below it.
+        directory: Folder of the evaluation.
+        name: Path of the file, relative to the folder.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is elsewhere, of another kind, or too large for a page.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is outside the folder, of another kind, or too large for a page.
     """
     path = directory / name
     if not path.resolve().is_relative_to(directory.resolve()) or path.suffix not in _TYPES:
@@ -40,7 +40,7 @@ def data_url(directory: pathlib.Path, name: str) -> str:
 
 
 def gallery_section(evaluation: Evaluation) -> Section:
-    """The best and the worst frames; `evaluation.gallery` must not be empty."""
+    """Builds the section of the best and the worst frames; `evaluation.gallery` must not be empty."""
     groups = {"Best frames": True, "Worst frames": False}
     parts = []
     for title, is_best in groups.items():
@@ -69,7 +69,7 @@ def _image(directory: pathlib.Path, name: str, words: str) -> str:
 
 
 def video_section(directory: pathlib.Path, clip: VideoClip) -> Section:
-    """The annotated video, to be started by the reader."""
+    """Builds the section of the video, which the reader starts."""
     poster, source = (data_url(directory, name) for name in (clip.poster, clip.path))
     markup = (
         f'<figure class="video"><video controls muted loop playsinline preload="metadata" poster="{poster}" '

@@ -121,7 +121,7 @@ def _tables_sections(evaluations: Mapping[str, Evaluation]) -> list[Section]:
     rows = [(name, e.report.total) for name, e in evaluations.items() if e.report is not None]
     tables = [*metric_tables(rows), *_coco_tables(evaluations)]
     shown = [ShownTable(table, row_kind="system") for table in tables]
-    text = TABLES_TEXT if rows else "COCO’s metrics, by object keypoint similarity."
+    text = TABLES_TEXT if rows else "COCO metrics, by object keypoint similarity."
     if len({_scored_data(evaluation) for evaluation in evaluations.values()}) > 1:
         text += " The systems were scored on different data, so their metrics are not comparable."
     return [Section("tables", "Tables", text, tables=shown)] if shown else []

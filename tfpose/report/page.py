@@ -1,4 +1,4 @@
-"""An HTML page of sections with cards, charts and tables: one file that shows everything without a network."""
+"""An HTML page of sections with cards, charts and tables, in one file that needs no network."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from tfpose.report.svg import Chart, printable
 if TYPE_CHECKING:
     import jinja2
 
-# Longer tables are folded away, with their total left in sight.
+# Longer tables are folded; their total stays visible.
 _MOST_OPEN_ROWS = 15
-# Changes of up to so many percentage points get the paler backgrounds.
+# Changes of at least so many percentage points get the next darker background.
 _CHANGE_LEVELS = (0.05, 1.0, 3.0, 10.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """One figure, in large type.
+    """One number in large type.
 
     Attributes:
-        label: its name.
-        value: NaN where there is none.
-        unit: shown after it.
-        note: what it is, in a few words.
-        change: from an earlier value, in the same unit; None if there is none.
+        label: Name of the number.
+        value: The number; NaN where there is none.
+        unit: Unit that follows the number.
+        note: A few words that explain the number.
+        change: Gain over an earlier value, in the same unit; None if there is no earlier value.
     """
 
     label: str
@@ -47,13 +47,13 @@ class Card:
 
 @dataclasses.dataclass(frozen=True)
 class ShownTable:
-    """A table on a page. Rows named `total` stay below the others when these are sorted.
+    """A table on a page. Sorting leaves rows named `total` below the others.
 
     Attributes:
-        table: figures with names.
-        row_kind: what a row is about: heading of the names.
-        is_change: show signs, and colors by sign.
-        is_count: show whole numbers.
+        table: Numbers with names.
+        row_kind: What a row is, such as "sequence"; the heading of the names.
+        is_change: Whether to show signs, and colors by sign.
+        is_count: Whether to show whole numbers.
     """
 
     table: Table
@@ -63,17 +63,17 @@ class ShownTable:
 
     @property
     def rows(self) -> list[tuple[str, list[float]]]:
-        """Those that can be sorted."""
+        """The rows that can be sorted."""
         return [(name, values.tolist()) for name, values in self.table.rows if name != "total"]
 
     @property
     def totals(self) -> list[tuple[str, list[float]]]:
-        """Those that stay at the end."""
+        """The rows that stay at the end."""
         return [(name, values.tolist()) for name, values in self.table.rows if name == "total"]
 
     @property
     def is_long(self) -> bool:
-        """Whether to fold it away."""
+        """Whether the page folds the table."""
         return len(self.rows) > _MOST_OPEN_ROWS
 
 
@@ -82,15 +82,16 @@ class Section:
     """A part of a page, shown in this order: text, cards, charts, html, tables.
 
     Attributes:
-        id: for links, distinct within the page; lower case letters, digits and hyphens.
-        title: its heading, also in the list of contents.
-        text: a paragraph.
-        cards: figures in large type.
-        charts: names distinct within the page.
-        html: trusted, goes into the page as it is: escape what comes from files. Media as `data:` URLs; the page
-            refuses to load anything else.
-        tables: figures.
-        is_part: of the section before it that is not one; it has a smaller heading, and no entry in the contents.
+        id: Identity for links, distinct within the page: lower-case letters, digits and hyphens.
+        title: Heading of the section and its entry in the table of contents.
+        text: A paragraph of text.
+        cards: Numbers in large type.
+        charts: Charts whose names are distinct within the page.
+        html: Trusted HTML, which goes into the page as it is, so text from files must be escaped. Media must be
+            `data:` URLs; the page refuses to load anything else.
+        tables: Tables of numbers.
+        is_part: Whether this is a part of the last section that is no part; a part has a smaller heading and no entry
+            in the table of contents.
     """
 
     id: str
@@ -107,16 +108,16 @@ def write_page(path: str | pathlib.Path, title: str, sections: Sequence[Section]
     """Writes a page, whole or not at all, and its charts as SVG files into `<stem>_pictures` beside it.
 
     Args:
-        path: of the page, usually `*.html`; the folder must be there.
-        title: of the page.
-        sections: in this order.
-        provenance: where the figures come from; nested mappings and lists are shown flat. A section of its own at the
-            end of the page.
+        path: Path of the page, usually `*.html`; its folder must exist.
+        title: Title of the page.
+        sections: The sections in this order.
+        provenance: Where the metrics come from, for a section at the end of the page; nested mappings and lists are
+            shown flat.
 
     Raises:
-        FileNotFoundError: the folder of `path` is not there.
-        OSError: the files cannot be written.
-        ValueError: ids of sections or names of charts are not as they must be.
+        FileNotFoundError: The folder of `path` does not exist.
+        OSError: The files cannot be written.
+        ValueError: Ids of sections or names of charts are not distinct or have other characters.
     """
     path = pathlib.Path(path)
     _check_names("section id", [section.id for section in sections], r"[a-z][a-z0-9-]*", ("main", "provenance"))
@@ -131,14 +132,14 @@ def write_page(path: str | pathlib.Path, title: str, sections: Sequence[Section]
             pictures.mkdir(exist_ok=True)
         for chart in charts:
             write_text(pictures / f"{chart.name}.svg", chart.file_content())
-        # Last, so that a page never stands beside pictures that are still to come.
+        # The page comes last, so that it never stands beside missing pictures.
         write_text(path, page)
     except OSError as error:
         raise OSError(f"{path}: the page and its pictures could not be written: {error}") from error
 
 
 def render_page(title: str, sections: Sequence[Section], provenance: Mapping) -> str:
-    """The HTML of a page; arguments as those of `write_page`."""
+    """Returns the HTML of a page; for the arguments see `write_page`."""
     from tfpose import __version__
 
     script, style = (_read_asset(name) for name in ("page.js", "page.css"))
@@ -170,17 +171,17 @@ def _environment() -> jinja2.Environment:
 
 
 def format_count(value: float) -> str:
-    """A whole number; a dash where there is none."""
+    """Returns a whole number, and a dash for NaN."""
     return "–" if math.isnan(value) else f"{value:.0f}"
 
 
 def exact_number(value: float) -> str:
-    """All digits, for sorting and for programs; empty where there is no figure."""
+    """Returns all digits of a number, for sorting and for programs; empty for NaN."""
     return "" if math.isnan(value) else repr(value)
 
 
 def change_class(value: float) -> str:
-    """Class of page.css for a change: `better-1` to `better-4`, `worse-1` to `worse-4`; empty if it rounds to 0."""
+    """Returns the class of page.css for a change: `better-1` ... `better-4`, `worse-1` ... `worse-4`; empty near 0."""
     if math.isnan(value) or abs(value) < _CHANGE_LEVELS[0]:
         return ""
     level = sum(abs(value) >= least for least in _CHANGE_LEVELS)
@@ -192,7 +193,7 @@ def _read_asset(name: str) -> str:
 
 
 def _flat(content: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Names joined by dots, and values in words."""
+    """Yields names joined by dots, and values as text."""
     if isinstance(content, Mapping) and content:
         for key, value in content.items():
             yield from _flat(value, f"{name}.{key}" if name else str(key))

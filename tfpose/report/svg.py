@@ -1,6 +1,6 @@
-"""Charts as SVG: one look, two widths (for desks and phones), and colors that follow the page's light or dark theme.
+"""Charts as SVG: one style, two widths (desktop and phone), and colors that follow the page's light or dark theme.
 
-Text stays text, so that any script is shown with the reader's fonts, and the same figures give the same bytes.
+Text stays text, so that the reader's fonts show any script. The same numbers give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Inches; charts are shown at no more than this size, so that a point is about as large as in the text around them.
+# Widths in inches. Charts are shown at this size at most, so that their text is about as large as the text of the page.
 WIDE, NARROW = 10.0, 3.75
-# Light, as in the files; in a page each becomes the variable `--chart-<name>` of page.css, which has the dark ones too.
+# Colors of the light theme, as in the files. In a page each becomes the variable `--chart-<name>` of page.css.
 COLORS = {
     "ink": "#1d2530",
     "muted": "#5d6979",
@@ -35,7 +35,7 @@ COLORS = {
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tfpose",
-    # A dollar in the name of a sequence is no formula.
+    # A dollar sign in the name of a sequence does not begin a formula.
     "text.parse_math": False,
     "font.family": ["DejaVu Sans"],
     "font.size": 8.5,
@@ -71,10 +71,10 @@ class Chart:
     """A chart in two layouts.
 
     Attributes:
-        name: of its file, without ending; lower case letters, digits and underscores.
-        title: for readers.
-        description: what can be seen in it, for those who cannot see it.
-        wide: SVG element for screens, paper and the file.
+        name: Name of the file without its ending: lower-case letters, digits and underscores.
+        title: Title for readers.
+        description: Description for readers who cannot see the chart.
+        wide: SVG element for large screens, paper and the file.
         narrow: SVG element for phones.
     """
 
@@ -85,11 +85,11 @@ class Chart:
     narrow: str
 
     def file_content(self) -> str:
-        """The content of an SVG file."""
+        """Returns the content of an SVG file."""
         return '<?xml version="1.0" encoding="utf-8"?>\n' + self.wide
 
     def inline(self, layout: str) -> str:
-        """The SVG element `wide` or `narrow` for a page, with colors and fonts as there."""
+        """Returns the SVG element `wide` or `narrow` for a page, with the colors and fonts of the page."""
         names = {color: name for name, color in COLORS.items()}
         pattern = re.compile("|".join(names))
         themed = _in_tags(
@@ -98,7 +98,7 @@ class Chart:
         return themed.replace("<svg ", f'<svg class="{layout}" ', 1)
 
     def with_prefix(self, prefix: str) -> Chart:
-        """The same chart under a name that begins so, for pages with several of its kind."""
+        """Returns the chart under a name with this prefix, for pages with several charts of a kind."""
         layouts = {layout: _with_prefix(getattr(self, layout), prefix) for layout in ("wide", "narrow")}
         return dataclasses.replace(self, name=f"{prefix}_{self.name}", **layouts)
 
@@ -107,10 +107,10 @@ def render_chart(name: str, title: str, description: str, draw: Callable[[float]
     """Draws a chart in both layouts.
 
     Args:
-        name: see `Chart`.
-        title: likewise.
-        description: likewise.
-        draw: makes the figure, given its width in inches.
+        name: Name of the chart; see `Chart`.
+        title: Title of the chart; see `Chart`.
+        description: Description of the chart; see `Chart`.
+        draw: Function of the width in inches that returns the figure.
     """
     layouts = {layout: _svg(draw, width, f"{name}-{layout}") for layout, width in (("wide", WIDE), ("narrow", NARROW))}
     head = f"<title>{html.escape(printable(title))}</title>\n<desc>{html.escape(printable(description))}</desc>"
@@ -119,11 +119,11 @@ def render_chart(name: str, title: str, description: str, draw: Callable[[float]
 
 
 def printable(text: str) -> str:
-    """The text without characters that neither HTML nor XML can hold (control characters, half surrogates).
+    r"""Returns the text without the characters that HTML and XML cannot hold (control characters, half surrogates).
 
     Example:
-        >>> printable("a\\x00b")
-        'a\\ufffdb'
+        >>> printable("a\x00b")
+        'a\ufffdb'
     """
     return "".join(c if _is_printable(c) else "\ufffd" for c in text)
 
@@ -133,7 +133,7 @@ def _is_printable(character: str) -> bool:
 
 
 def shorten(text: str, num_columns: int) -> str:
-    """The text with its middle left out, as far as it needs more than so many columns of narrow characters."""
+    """Returns the text, without its middle where it needs more than so many columns of narrow characters."""
     text = printable(text)
     if _num_columns(text) <= num_columns:
         return text
@@ -151,7 +151,7 @@ def _num_columns(text: str) -> int:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches, to be drawn on by `render_chart` only."""
+    """Returns an empty figure of a size in inches, for the function `draw` of `render_chart`."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -159,11 +159,11 @@ def new_figure(width: float, height: float) -> Figure:
 
 @contextlib.contextmanager
 def _chart_style() -> Iterator[None]:
-    """matplotlib with our settings, whatever those of the user are."""
+    """Sets the style of the charts inside the `with` block, whatever the settings of the user are."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # The reader's browser has more fonts than the one that places the text.
+        # The reader's browser has more fonts than Matplotlib, which places the text.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -182,7 +182,7 @@ def _svg(draw: Callable[[float], Figure], width: float, prefix: str) -> str:
 
 
 def _with_prefix(svg: str, prefix: str) -> str:
-    """Makes the ids distinct from those of other charts; drops those that nothing refers to."""
+    """Makes ids distinct from those of other charts, and removes ids that nothing refers to."""
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
 
     def rename(tag: str) -> str:
@@ -193,5 +193,5 @@ def _with_prefix(svg: str, prefix: str) -> str:
 
 
 def _in_tags(svg: str, change: Callable[[str], str]) -> str:
-    """Changes tags only, since text may look like anything."""
+    """Applies a change to the tags alone, since text may look like a tag's content."""
     return re.sub(r"<[^>]*>", lambda match: change(match.group()), svg)

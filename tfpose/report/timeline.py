@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Under dark letters, legible in either theme; the id is written beside, so colors need not tell all tracks apart.
+# Dark text is legible on these colors in both themes. The ids tell tracks apart, so colors may repeat.
 _TRACK_COLORS = ("#8db8f2", "#f2ab72", "#7fcdb4", "#e3a3cb", "#d4c65c", "#b7a8e6", "#a3cf85", "#f0968f")
 _TRACK_INK = "#12161c"
 _ROW_INCHES = 0.3
-# More people are not drawn, with a line that says so.
+# More people are not drawn; the title says so.
 _MOST_ROWS = 24
-# Videos shown: those with most errors, and some with the fewest.
+# Numbers of videos shown: those with most errors, and some with the fewest.
 _NUM_WORST, _NUM_BEST = 4, 2
 _MOST_DESCRIBED_TRACKS = 8
 _TEXT = (
-    "A row is an annotated person, a bar the predicted track that was given to the person, with its id. ▾ marks a "
-    "switch: another track than the last time. A thin line: annotated, but not found. The row “nobody” counts the "
-    "predictions that are given to no person. A prediction is given to the person whom it shares most joints with; "
-    "MOTA counts switches joint by joint, so its numbers differ. Shown: {shown}."
+    "A row is an annotated person, a bar the predicted track that was assigned to the person, with its id. ▾ marks a "
+    "switch to a different track. A thin line: annotated, but not found. The row “nobody” counts the predictions that "
+    "are assigned to no person. A prediction is assigned to the person with whom it shares most joints. MOTA counts "
+    "switches joint by joint, so its numbers differ. Shown: {shown}."
 )
 
 
 def tracks_section(matches: Sequence[SequenceMatches]) -> Section:
-    """Timelines of some videos, and a table of all; `matches` must not be empty."""
+    """Builds the section of timelines of some videos and a table of all; `matches` must not be empty."""
     shown = choose_sequences(matches)
     charts = [timeline_chart(f"timeline_{number}", sequence) for number, sequence in enumerate(shown)]
     are_all = len(shown) == len(matches)
@@ -44,7 +44,7 @@ def tracks_section(matches: Sequence[SequenceMatches]) -> Section:
 
 
 def choose_sequences(matches: Sequence[SequenceMatches]) -> list[SequenceMatches]:
-    """Those with most switches, then misses; then some with the fewest, longest first."""
+    """Returns the videos with most switches, then misses; then some with the fewest, longest first."""
 
     def errors(sequence: SequenceMatches) -> tuple[int, float, int]:
         return sequence.num_switches, sequence.num_missed / max(sequence.num_present, 1), -len(sequence.frames)
@@ -56,8 +56,8 @@ def choose_sequences(matches: Sequence[SequenceMatches]) -> list[SequenceMatches
 
 
 def tracks_table(matches: Sequence[SequenceMatches]) -> ShownTable:
-    """People, tracks and errors by video, and in total."""
-    columns = ("frames", "people", "tracks", "switches", "found", "missed", "nobody’s")
+    """Returns a table of people, tracks and errors by video, and in total."""
+    columns = ("frames", "people", "tracks", "switches", "found", "missed", "unassigned")
     rows = [(sequence.name, np.array(_counts(sequence), np.float64)) for sequence in matches]
     total = np.sum([values for _, values in rows], axis=0)
     return ShownTable(Table("Tracks by video", columns, (*rows, ("total", total))), is_count=True)
@@ -77,7 +77,7 @@ def _counts(sequence: SequenceMatches) -> list[int]:
 
 
 def timeline_chart(name: str, sequence: SequenceMatches) -> Chart:
-    """The tracks of one video over its evaluated frames."""
+    """Draws the tracks of one video over its evaluated frames."""
     tracks = sequence.tracks[:_MOST_ROWS]
     colors = _track_colors(sequence)
     has_extra = bool(sequence.extra_people.any())
@@ -102,7 +102,7 @@ def timeline_chart(name: str, sequence: SequenceMatches) -> Chart:
 
 
 def track_runs(track: TrackMatches) -> Iterator[tuple[int, int, int | None]]:
-    """Runs of frames in which a person has the same track, None if missed: first frame, end, id."""
+    """Yields runs of frames in which a person has one track: first frame, end, and the track's id (None if missed)."""
     ids = [
         (predicted if is_found else None, is_present)
         for predicted, is_found, is_present in zip(
@@ -118,7 +118,7 @@ def track_runs(track: TrackMatches) -> Iterator[tuple[int, int, int | None]]:
 
 
 def _track_colors(sequence: SequenceMatches) -> dict[int, str]:
-    """By id, in the order of appearance."""
+    """Returns the color of each track by id, in the order of appearance."""
     seen = [found for track in sequence.tracks for _, _, found in track_runs(track) if found is not None]
     return {found: _TRACK_COLORS[i % len(_TRACK_COLORS)] for i, found in enumerate(dict.fromkeys(seen))}
 
@@ -130,7 +130,7 @@ def _draw_track(axes: Axes, row: int, track: TrackMatches, colors: dict[int, str
             axes.broken_barh([(start - 0.5, length)], (row - 0.05, 0.1), color=COLORS["muted"])
             continue
         axes.broken_barh([(start - 0.5, length)], (row - 0.3, 0.6), facecolor=colors[found], edgecolor="none")
-        # About five points a digit at this size.
+        # A digit is about five points wide at this size.
         if length * frame_points > 5 * len(str(found)) + 3:
             place = ((start + stop - 1) / 2, row)
             axes.annotate(str(found), place, ha="center", va="center", fontsize=8, color=_TRACK_INK)
@@ -160,12 +160,12 @@ def _set_axes(axes: Axes, sequence: SequenceMatches, names: Sequence[str], has_e
 
 
 def _round_numbers() -> Iterator[int]:
-    """1, 2, 5, 10, 20, 50, ..."""
+    """Yields 1, 2, 5, 10, 20, 50, ..."""
     return (digit * 10**power for power in itertools.count() for digit in (1, 2, 5))
 
 
 def _describe(sequence: SequenceMatches) -> str:
-    """The chart in words."""
+    """Describes the chart in words."""
     parts = []
     for track in sequence.tracks[:_MOST_DESCRIBED_TRACKS]:
         runs = ", ".join(
@@ -177,7 +177,7 @@ def _describe(sequence: SequenceMatches) -> str:
     if left_out > 0:
         parts.append(f"{_count(left_out, 'more person', 'more people')} not described.")
     if sequence.extra_people.any():
-        parts.append(f"{int(sequence.extra_people.sum())} predictions are nobody’s.")
+        parts.append(f"{int(sequence.extra_people.sum())} predictions are assigned to nobody.")
     return " ".join(parts) or "Nobody is annotated."
 
 

@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRAINING_FILE, EVALUATION_FILE = "train.csv", "eval.csv"
-# A line in a chart has no more pixels than this.
+# A line in a chart has no more pixels than this number of rows.
 _MOST_ROWS = 1000
-# Of eval.csv, those shown, as far as they are there.
+# Columns of eval.csv that are shown if they are there.
 _SHOWN_METRICS = ("AP", "PCK", "PCKh")
 _LINE_COLORS = ("first", "second", "third")
 _LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 
 
 def has_training_tables(workdir: str | pathlib.Path) -> bool:
-    """Whether a folder holds the tables of a training run; imported weights have none."""
+    """Returns whether a folder holds the tables of a training run; imported weights have none."""
     return (pathlib.Path(workdir) / TRAINING_FILE).is_file()
 
 
 def read_training_tables(workdir: str | pathlib.Path) -> TrainingTables:
-    """Reads train.csv and eval.csv of a run; of long tables every n-th row and the last.
+    """Reads train.csv and eval.csv of a run; of long tables every n-th row and the last row.
 
     Raises:
-        FileNotFoundError: there is no train.csv.
-        ValueError: a table is something else; names the file.
+        FileNotFoundError: There is no train.csv.
+        ValueError: A file is not such a table; the message names the file.
     """
     paths = [pathlib.Path(workdir) / name for name in (TRAINING_FILE, EVALUATION_FILE)]
     if not paths[0].is_file():
@@ -57,7 +57,7 @@ def _read_table(path: pathlib.Path, needed: Sequence[str]) -> Columns:
     lacking = [name for name in needed if name not in header]
     if lacking:
         raise ValueError(f"{path}: must have a column {lacking[0]!r}, got {', '.join(header)[:80]}")
-    # A killed run may leave half a row.
+    # A killed run can leave half a row.
     rows = [row for row in rows if len(row) == len(header)]
     every = max(1, math.ceil(len(rows) / _MOST_ROWS))
     rows = rows[::-every][::-1]
@@ -72,12 +72,12 @@ def _number(text: str) -> float:
 
 
 def training_section(tables: TrainingTables) -> Section:
-    """The loss and the figures on the validation split over the steps."""
+    """Builds the section of the loss and the metrics on the validation split."""
     return Section("training", "Training", _describe(tables), charts=[training_chart(tables)])
 
 
 def training_chart(tables: TrainingTables) -> Chart:
-    """The loss, the validation metrics where there are any, and the learning rate where it is known."""
+    """Draws the loss, the validation metrics and the learning rate, as far as the tables hold them."""
     metrics = {name: tables.evaluation[name] for name in shown_metrics(tables.evaluation)}
     panels = ["loss", *(["metrics"] if metrics else []), *(["rate"] if "learning_rate" in tables.training else [])]
 
@@ -98,7 +98,7 @@ def training_chart(tables: TrainingTables) -> Chart:
 
 
 def shown_metrics(evaluation: Columns) -> list[str]:
-    """Names of the columns of eval.csv that are drawn: three at most."""
+    """Returns the names of the columns of eval.csv that are drawn, at most three."""
     known = [name for name in _SHOWN_METRICS if name in evaluation]
     return known or [name for name in evaluation if name != "step"][: len(_LINE_COLORS)]
 
@@ -116,7 +116,7 @@ def _draw_lines(
 
 
 def _choose_scale(axes: Axes, values: Sequence[float], is_logarithmic: bool) -> None:
-    """Losses fall by orders of magnitude; rates begin and end near 0."""
+    """Sets a logarithmic scale for losses, which fall by orders of magnitude, and a linear one for rates."""
     known = [value for value in values if math.isfinite(value)]
     if is_logarithmic and known and min(known) > 0:
         axes.set_yscale("log")
@@ -131,7 +131,7 @@ def _choose_scale(axes: Axes, values: Sequence[float], is_logarithmic: bool) -> 
 
 def _describe(tables: TrainingTables) -> str:
     if not tables.training["step"]:
-        return "No step is on file."
+        return "The tables hold no step."
     losses = [f"{tables.training['loss'][place]:.3g}" for place in (0, -1)]
     text = f"{tables.training['step'][-1]:.0f} steps; the loss went from {losses[0]} to {losses[1]}."
     for name in shown_metrics(tables.evaluation)[:1]:
