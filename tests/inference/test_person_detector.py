@@ -25,6 +25,11 @@ def network():
 
 
 @pytest.fixture(scope="module")
+def detector(network):
+    return PersonDetector(network)
+
+
+@pytest.fixture(scope="module")
 def images():
     return [random_images(1, size, seed)[0] for seed, size in enumerate(SIZES)]
 
@@ -36,33 +41,38 @@ def assert_same(found, expected, atol=1e-3):
         np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
 
 
-def test_boxes_are_those_of_the_network(network, images):
-    found = PersonDetector(network).detect(images)
+@pytest.fixture(scope="module")
+def found(detector, images):
+    """What most tests compare with, computed once."""
+    return detector.detect(images)
+
+
+def test_boxes_are_those_of_the_network(network, images, found):
     expected = [find_people(network, tf.constant(image[None])) for image in images]
     assert sum(len(people.boxes) > 0 for people in expected) >= 3
     assert_same(found, [(people.boxes, people.scores) for people in expected])
 
 
-def test_batches_change_nothing(network, images):
-    assert_same(PersonDetector(network, batch_size=2).detect(images), PersonDetector(network).detect(images))
+def test_batches_change_nothing(network, images, found):
+    assert_same(PersonDetector(network, batch_size=2).detect(images), found)
 
 
-def test_boxes_lie_in_their_image_and_the_best_come_first(network, images):
-    for (height, width), (boxes, scores) in zip(SIZES, PersonDetector(network).detect(images), strict=True):
+def test_boxes_lie_in_their_image_and_the_best_come_first(found):
+    for (height, width), (boxes, scores) in zip(SIZES, found, strict=True):
         assert boxes.dtype == scores.dtype == np.float32
         assert np.all(boxes >= 0) and np.all(boxes[:, 2:] <= [width, height])
         assert np.all(boxes[:, 2:] > boxes[:, :2])
         assert np.all(np.diff(scores) <= 0)
 
 
-def test_an_image_without_people_has_no_boxes(network, images):
+def test_an_image_without_people_has_no_boxes(network, detector, images):
     settings = dataclasses.replace(SMALL, detections=dataclasses.replace(SMALL.detections, score_threshold=1.0))
     (boxes, scores), _ = PersonDetector(network, settings).detect(images[:2])
     assert boxes.shape == (0, 4) and scores.shape == (0,)
-    assert PersonDetector(network).detect([]) == []
+    assert detector.detect([]) == []
 
 
-def test_the_same_inside_a_saved_model(network, images, tmp_path):
+def test_the_same_inside_a_saved_model(network, images, found, tmp_path):
     class Module(tf.Module):
         def __init__(self):
             super().__init__()
@@ -74,27 +84,25 @@ def test_the_same_inside_a_saved_model(network, images, tmp_path):
 
     tf.saved_model.save(Module(), str(tmp_path / "model"))
     loaded = tf.saved_model.load(str(tmp_path / "model"))
-    found = [tuple(values.numpy() for values in loaded(image)) for image in images]
-    assert_same(found, PersonDetector(network).detect(images))
+    assert_same([tuple(values.numpy() for values in loaded(image)) for image in images], found)
 
 
-def test_work_folder_round_trip(network, images, tmp_path):
+def test_work_folder_round_trip(network, images, found, tmp_path):
     write_keypoint_rcnn_settings(tmp_path, network.settings)
     for name in ("best", "model"):
         write_weights(network, tmp_path / f"{name}.weights.h5")
     for weights in ("best", "last"):
-        detector = load_person_detector(tmp_path, weights)
-        assert_same(detector.detect(images[:1]), PersonDetector(network).detect(images[:1]))
-    (_, scores), *_ = PersonDetector(network).detect(images)
+        assert_same(load_person_detector(tmp_path, weights).detect(images[:1]), found[:1])
+    _, scores = found[0]
     threshold = float(np.median(scores))
-    (_, kept), *_ = load_person_detector(tmp_path, score_threshold=threshold).detect(images)
+    ((_, kept),) = load_person_detector(tmp_path, score_threshold=threshold).detect(images[:1])
     np.testing.assert_allclose(kept, scores[scores > threshold], atol=1e-5)
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])
-def test_other_arrays_are_refused(network, image):
+def test_other_arrays_are_refused(detector, image):
     with pytest.raises(ValueError, match=r"images must be \[height, width, 3\] uint8, got"):
-        PersonDetector(network).detect([image])
+        detector.detect([image])
 
 
 def test_missing_folder_is_named(tmp_path):

@@ -159,7 +159,7 @@ def test_the_score_of_a_keypoint_is_its_share_of_the_enlarged_map():
 def test_both_conventions_find_people_and_not_the_same_ones():
     images = tf.constant(random_images(1, (60, 90)))
     networks = [small_network(settings) for settings in (SMALL, SMALL_DETECTRON)]
-    found = [tf.function(find_people, autograph=False)(network, images) for network in networks]
+    found = [find_people(network, images) for network in networks]
     for people in found:
         assert len(people.boxes) > 0
         assert np.all(people.boxes >= 0) and np.all(people.boxes <= np.float32([90, 60, 90, 60]))

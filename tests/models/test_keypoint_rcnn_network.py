@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -40,6 +41,25 @@ SLICE_STEPS = {
 }
 
 
+@functools.lru_cache(maxsize=1)
+def trace_network(network):
+    """Functions for the trunk's stages and for people, traced once for both images."""
+    trunk, blocks = network.trunk, network.settings.blocks_per_stage
+    names = ["stem_pool", *(f"res{stage}_{count - 1}_relu" for stage, count in enumerate(blocks, start=2))]
+    stages = keras.Model(trunk.input, [*(trunk.get_layer(name).output for name in names), *trunk.outputs])
+    image, size = tf.TensorSpec([1, None, None, 3]), tf.TensorSpec([1, 2], tf.int32)
+
+    @tf.function(input_signature=[image])
+    def compute_stages(images):
+        return stages(images, training=False)
+
+    @tf.function(input_signature=[image, size, size])
+    def find(images, sizes, original_sizes):
+        return rescale_people(detect_people(network, images, sizes), sizes, original_sizes)
+
+    return compute_stages, find
+
+
 class GoldenRun:
     """The stages of one network on one image, computed once."""
 
@@ -49,15 +69,11 @@ class GoldenRun:
         self.case = case
         self.network = golden_network(folder, model)
         self.images, self.sizes = golden_input(folder, f"{case}_bgr", self.network.settings)
-        trunk = self.network.trunk
-        blocks = self.network.settings.blocks_per_stage
-        names = ["stem_pool", *(f"res{stage}_{count - 1}_relu" for stage, count in enumerate(blocks, start=2))]
-        stages = keras.Model(trunk.input, [*(trunk.get_layer(name).output for name in names), *trunk.outputs])
-        outputs = tf.function(stages)(self.images, training=False)
-        self.features = dict(
-            zip(["stem", "res2", "res3", "res4", "res5", *(f"p{i}" for i in range(2, 7))], outputs, strict=True)
-        )
-        self.pyramid = outputs[len(names) :]
+        self.compute_stages, self.find_people = trace_network(self.network)
+        outputs = self.compute_stages(self.images)
+        pyramid_names = [f"p{level}" for level in range(2, 7)]
+        self.features = dict(zip(["stem", *RESIDUAL_STAGES, *pyramid_names], outputs, strict=True))
+        self.pyramid = outputs[-len(pyramid_names) :]
         self.logits, self.deltas = self.network.score_anchors(self.pyramid)
 
     def stored(self, name):
@@ -183,13 +199,7 @@ def test_keypoint_head_on_stored_detections(run):
 
 def test_people(run):
     golden = run.golden
-
-    @tf.function
-    def find(images, sizes):
-        original = tf.constant(golden["original_hw"][None], tf.int32)
-        return rescale_people(detect_people(run.network, images, sizes), sizes, original)
-
-    people = find(run.images, run.sizes)
+    people = run.find_people(run.images, run.sizes, tf.constant(golden["original_hw"][None], tf.int32))
     distances = np.abs(people.boxes.numpy()[:, None] - golden["final_boxes"][None]).max(axis=-1)
     partners = distances.argmin(axis=1)
     assert sorted(partners) == list(range(len(golden["final_boxes"])))
