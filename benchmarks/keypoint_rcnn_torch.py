@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 from torch_answers import answer_requests
+import itertools
 
 IMAGE_SIZE = (800, 1216)
 BLOCKS = {"R50": (3, 4, 6, 3), "X101": (3, 4, 23, 3)}
@@ -96,7 +97,7 @@ class ProposalHead(nn.Module):
 
 def box_head() -> nn.Module:
     widths = (49 * WIDTH, 1024, 1024)
-    layers = [(nn.Linear(*pair), nn.ReLU(inplace=True)) for pair in zip(widths, widths[1:], strict=False)]
+    layers = [(nn.Linear(*pair), nn.ReLU(inplace=True)) for pair in itertools.pairwise(widths)]
     return nn.Sequential(*(layer for pair in layers for layer in pair), nn.Linear(1024, 6))
 
 

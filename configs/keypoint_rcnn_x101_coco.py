@@ -1,4 +1,4 @@
-"""The person detector of Honda et al., 2018: Keypoint R-CNN, ResNeXt-101-32x8d, on COCO.
+r"""The person detector of Honda et al., 2018: Keypoint R-CNN, ResNeXt-101-32x8d, on COCO.
 
 He et al., "Mask R-CNN", 2017, section 5; Xie et al., "Aggregated Residual Transformations for Deep Neural Networks",
 2017; numbers of Detectron2's `keypoint_rcnn_X_101_32x8d_FPN_3x`. Training starts from Detectron's ImageNet network

@@ -1,4 +1,4 @@
-"""The demo's single heatmap network: small, on synthetic videos, trained in minutes on two CPU cores.
+r"""The demo's single heatmap network: small, on synthetic videos, trained in minutes on two CPU cores.
 
 What differs from the paper, and why. A residual encoder-decoder, that of the two-stage system's keypoint network, is in
 the place of the stem and the first U-Net, so that the demo can start from the weights that it has just trained

@@ -1,4 +1,4 @@
-"""A small keypoint network on LSPET: 9,000 sports photos with 14 joints of their own, on CPUs, from scratch.
+r"""A small keypoint network on LSPET: 9,000 sports photos with 14 joints of their own, on CPUs, from scratch.
 
 Its steps take 48 minutes on two cores at 75 to 90 images/s. PCK@0.2 on the 500 photos of `val` after 1,500, 3,000,
 4,500, 6,000 and 7,500 steps: 52.4, 57.2, 59.6, 60.9, 60.9 %. With Adam, without skip connections and with maps of

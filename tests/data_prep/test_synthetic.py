@@ -28,6 +28,7 @@ from data_prep.synthetic.figures import Figure, draw_person, owner_code
 from data_prep.synthetic.scenes import build_scene
 from tfpose.posetrack import read_posetrack
 from tfpose.skeletons import POSETRACK15, POSETRACK18
+import itertools
 
 SMALL = {"height": 68, "width": 120}
 BODY = motion.Body(1.75)
@@ -337,7 +338,7 @@ def test_somebody_leaves_and_returns_with_the_same_track_id():
         seen = [set(frame.track_ids.tolist()) for frame in generate_video(seed, 20, height=34, width=60)]
         for track_id in set().union(*seen):
             present = [track_id in ids for ids in seen]
-            returned |= any(not now and before for before, now in zip(present, present[1:], strict=False)) and (
+            returned |= any(not now and before for before, now in itertools.pairwise(present)) and (
                 present[0] and present[-1]
             )
         if returned:
