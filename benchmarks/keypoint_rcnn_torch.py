@@ -8,12 +8,12 @@ runs that part once, and answers with {"seconds": ...}; the first run of a part 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch_answers import answer_requests
-import itertools
 
 IMAGE_SIZE = (800, 1216)
 BLOCKS = {"R50": (3, 4, 6, 3), "X101": (3, 4, 23, 3)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import subprocess
@@ -28,7 +29,6 @@ from data_prep.synthetic.figures import Figure, draw_person, owner_code
 from data_prep.synthetic.scenes import build_scene
 from tfpose.posetrack import read_posetrack
 from tfpose.skeletons import POSETRACK15, POSETRACK18
-import itertools
 
 SMALL = {"height": 68, "width": 120}
 BODY = motion.Body(1.75)
