@@ -1,37 +1,43 @@
-"""Annotations of one split in the columns of `tfpose.data.records`, and their counts."""
+"""The annotations of one split as columns of `tfpose.data.records`, and their counts."""
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tfpose.data.records import IMAGE_FIELDS, PERSON_FIELDS
 
-# The picture itself is read when its record is written.
+# The image itself is read when its record is written.
 IMAGE_COLUMNS = tuple(name for name in IMAGE_FIELDS if name != "image")
+
+# One value per row: an array, or a list of texts or of arrays of different lengths.
+Column: TypeAlias = np.ndarray | Sequence[Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitAnnotations:
-    """All records of a split but for the pictures.
+    """The records of a split without their images: I images with P people in all.
 
     The people of image i are rows `first_person[i]:first_person[i + 1]`.
 
     Attributes:
-        image_paths: I files.
-        images: I values of each of `IMAGE_COLUMNS`; height and width are 0 where only the picture knows them.
-        people: P values of each of `PERSON_FIELDS`.
-        first_person: [I + 1] int.
-        notes: lines to tell the user, such as frames that were left out.
+        image_paths: The I image files.
+        images: I values for each of `IMAGE_COLUMNS`; height and width are 0 where the annotations do not give them.
+        people: P values for each of `PERSON_FIELDS`.
+        first_person: [I + 1] int, row of the first person of each image, then P.
+        notes: Lines to print for the user, such as the number of frames left out.
+
+    Raises:
+        ValueError: A column is missing, unknown, or of another length.
     """
 
     image_paths: Sequence[pathlib.Path]
-    images: Mapping[str, Sequence]
-    people: Mapping[str, Sequence]
+    images: Mapping[str, Column]
+    people: Mapping[str, Column]
     first_person: np.ndarray
     notes: tuple[str, ...] = ()
 
@@ -41,14 +47,15 @@ class SplitAnnotations:
 
     @property
     def num_images(self) -> int:
+        """Number of images I."""
         return len(self.image_paths)
 
     def size_of(self, image: int) -> tuple[int, int]:
-        """(height, width) that the annotations give, zeros if they do not."""
+        """(height, width) of an image by its annotations; zeros where they do not give it."""
         return int(self.images["height"][image]), int(self.images["width"][image])
 
     def select(self, images: range) -> SplitAnnotations:
-        """The part of a run of consecutive images."""
+        """The records of consecutive images."""
         first, last = self.first_person[[images.start, images.stop]]
         return dataclasses.replace(
             self,
@@ -58,25 +65,31 @@ class SplitAnnotations:
             first_person=self.first_person[images.start : images.stop + 1] - first,
         )
 
-    def example(self, image: int, picture: bytes, size: tuple[int, int]) -> dict[str, Any]:
-        """The record of an image as tensorflow-datasets encodes it."""
+    def example(self, image: int, encoded: bytes, size: tuple[int, int]) -> dict[str, Any]:
+        """The record of an image, in the form that tensorflow-datasets encodes.
+
+        Args:
+            image: Position of the image in the split.
+            encoded: Content of the image file.
+            size: (height, width) of the image.
+        """
         people = slice(*self.first_person[image : image + 2])
-        example = {name: column[image] for name, column in self.images.items()}
-        example |= {"image": picture, "height": size[0], "width": size[1]}
+        example: dict[str, Any] = {name: column[image] for name, column in self.images.items()}
+        example |= {"image": encoded, "height": size[0], "width": size[1]}
         example["people"] = {name: column[people] for name, column in self.people.items()}
         return example
 
 
-def _check_columns(table: str, columns: Mapping[str, Sequence], names: Sequence[str], num_rows: int) -> None:
+def _check_columns(table: str, columns: Mapping[str, Column], names: Iterable[str], num_rows: int) -> None:
     if set(columns) != set(names):
         raise ValueError(f"{table} must have the columns {sorted(names)}, got {sorted(columns)}")
     lengths = {name: len(column) for name, column in columns.items() if len(column) != num_rows}
     if lengths:
-        raise ValueError(f"{table}: columns must have {num_rows} rows, got {lengths}")
+        raise ValueError(f"{table}: columns must have {num_rows} rows each, got {lengths}")
 
 
-def photo_columns(num_images: int) -> dict[str, Sequence]:
-    """The image columns that single photos do not need, filled: no sequence, no ignore regions."""
+def photo_columns(num_images: int) -> dict[str, Column]:
+    """The image columns that only videos need, filled for single photos: no sequence, no ignore regions."""
     return {
         "sequence": [""] * num_images,
         "frame": np.zeros(num_images, np.int64),
@@ -87,7 +100,7 @@ def photo_columns(num_images: int) -> dict[str, Sequence]:
 
 
 def count_split(split: SplitAnnotations) -> dict[str, int]:
-    """What a split holds, to print and to keep in the dataset's metadata."""
+    """Counts of images, people and keypoints in a split, to print and to keep in the metadata of the dataset."""
     labeled_joints = np.asarray(split.people["visibility"]) > 0
     return {
         "images": split.num_images,
@@ -114,12 +127,12 @@ def _num_tracks(split: SplitAnnotations) -> int:
 
 
 def odd_boxes_note(boxes: np.ndarray, image_sizes: np.ndarray, first_person: np.ndarray) -> tuple[str, ...]:
-    """A line about boxes without area or wholly outside their image; they are kept as they are.
+    """A line that counts the boxes that are empty or wholly outside their image; no line if there are none.
 
     Args:
-        boxes: [P, 4] xyxy.
-        image_sizes: [I, 2] (height, width), 0 if unknown.
-        first_person: [I + 1].
+        boxes: [P, 4] xyxy boxes.
+        image_sizes: [I, 2] sizes (height, width), 0 where unknown.
+        first_person: [I + 1] int, see `SplitAnnotations`.
     """
     sizes = np.repeat(image_sizes, np.diff(first_person), axis=0)
     limits = np.where(sizes > 0, sizes, np.inf)

@@ -1,4 +1,4 @@
-"""Cheap checks of encoded pictures: what a header says, and whether the end is there. Nothing is decoded."""
+"""Cheap checks of image files: the size in the header, and whether the end is there. Nothing is decoded."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _JPEG_SCAN = 0xDA
 def read_picture(
     path: str | pathlib.Path, expected_size: tuple[int, int] | None = None
 ) -> tuple[bytes, tuple[int, int]]:
-    """Reads a JPEG or PNG file as it is and checks it.
+    """Reads the bytes of a JPEG or PNG file and checks them.
 
     Args:
-        path: of the file.
-        expected_size: (height, width) that the annotations give, None or zeros if they do not.
+        path: Path of the file.
+        expected_size: (height, width) that the annotations give; None or zeros if they do not give it.
 
     Returns:
-        The bytes of the file and its (height, width).
+        The content of the file and the (height, width) of the image.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not a JPEG or PNG file, is cut short, or has another size; names the file.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not a JPEG or PNG file, is cut short, or its image has another size.
     """
     try:
         data = pathlib.Path(path).read_bytes()
@@ -37,20 +37,28 @@ def read_picture(
     size = picture_size(data, path)
     if expected_size is not None and any(expected_size) and size != tuple(expected_size):
         raise ValueError(
-            f"{path}: should be {expected_size[1]}x{expected_size[0]} pixels as its annotations say, "
-            f"found {size[1]}x{size[0]}"
+            f"{path}: size must be {expected_size[1]}x{expected_size[0]} pixels as in the annotations, "
+            f"got {size[1]}x{size[0]}"
         )
     return data, size
 
 
 def picture_size(data: bytes, path: str | pathlib.Path) -> tuple[int, int]:
-    """(height, width) of a whole encoded picture; `path` is for messages."""
+    """(height, width) of an encoded image.
+
+    Args:
+        data: Content of a JPEG or PNG file.
+        path: Name of the file in error messages.
+
+    Raises:
+        ValueError: The data are not a JPEG or PNG image, or are cut short.
+    """
     if data.startswith(_PNG_START):
         return _png_size(data, path)
     if data.startswith(_JPEG_START):
         return _jpeg_size(data, path)
-    found = f"the first bytes {data[:4].hex(' ')}" if data else "an empty file"
-    raise ValueError(f"{path}: should be a JPEG or PNG picture, found {found}")
+    received = f"the first bytes {data[:4].hex(' ')}" if data else "an empty file"
+    raise ValueError(f"{path}: must be a JPEG or PNG image, got {received}")
 
 
 def _png_size(data: bytes, path: str | pathlib.Path) -> tuple[int, int]:
@@ -61,7 +69,7 @@ def _png_size(data: bytes, path: str | pathlib.Path) -> tuple[int, int]:
 
 
 def _jpeg_size(data: bytes, path: str | pathlib.Path) -> tuple[int, int]:
-    """Walks over the segments to the first scan; thumbnails inside a segment are not looked at."""
+    """Walks over the segments up to the first scan; a thumbnail inside a segment is skipped."""
     position, size = 2, None
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
@@ -76,5 +84,5 @@ def _jpeg_size(data: bytes, path: str | pathlib.Path) -> tuple[int, int]:
     if data.rfind(_JPEG_END, position) < 0:
         raise ValueError(f"{path}: truncated JPEG: its end marker is missing after {len(data)} bytes")
     if size is None or 0 in size:
-        raise ValueError(f"{path}: damaged JPEG: no size in its header")
+        raise ValueError(f"{path}: damaged JPEG: its header has no size")
     return size

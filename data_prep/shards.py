@@ -1,4 +1,4 @@
-"""Writes records with tensorflow-datasets: features, shards by size, an interruption leaves nothing whole."""
+"""The dataset builder that all datasets share: writes records as shards with tensorflow-datasets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 
 from data_prep.annotations import SplitAnnotations
 from data_prep.pictures import read_picture
-from data_prep.writing import picture_bytes
+from data_prep.writing import image_bytes
 from tfpose.data.records import IMAGE_FIELDS, PERSON_FIELDS
 from tfpose.skeletons import Skeleton
 
@@ -27,10 +27,10 @@ _LIST_FIELDS = ("ignore_points", "ignore_lengths")
 
 
 def features_from_schema(num_joints: int) -> tfds.features.FeaturesDict:
-    """The schema of `tfpose.data.records` in the words of tensorflow-datasets.
+    """The schema of `tfpose.data.records` as features of tensorflow-datasets.
 
-    People are tensors with a first axis of unknown length, which are stored as one flat list per field, as the
-    schema wants them; `tfds.features.Sequence` stores the same lists but walks over every number in Python.
+    Each field of the people is a tensor whose first axis has an unknown length. It is stored as one flat list, as the
+    schema demands; `tfds.features.Sequence` stores the same list but walks over every number in Python.
     """
     features = {name: _image_feature(name, kind) for name, kind in IMAGE_FIELDS.items()}
     people = {name: _person_feature(kind, shape, num_joints) for name, (kind, shape) in PERSON_FIELDS.items()}
@@ -55,12 +55,12 @@ def _person_feature(kind: str, shape: Sequence, num_joints: int) -> tfds.feature
 
 @dataclasses.dataclass(frozen=True)
 class ShardExamples:
-    """The records of one shard; called by tensorflow-datasets, possibly in another process under Beam.
+    """The records of one shard; tensorflow-datasets calls it, under Beam in another process.
 
     Attributes:
-        annotations: of the shard's images only, since Beam sends them to its workers.
-        first_image: position of the first of them in the split.
-        on_record: called after each record, for progress; None under Beam.
+        annotations: Annotations of the images of the shard only, since Beam sends them to its workers.
+        first_image: Position of the first image of the shard in the split.
+        on_record: Function to call after each record, to show progress; None under Beam.
     """
 
     annotations: SplitAnnotations
@@ -68,10 +68,11 @@ class ShardExamples:
     on_record: Callable[[], Any] | None = None
 
     def __call__(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields the key and the content of each record."""
         with concurrent.futures.ThreadPoolExecutor(_NUM_READERS) as pool:
             images = range(self.annotations.num_images)
-            for image, (picture, size) in _map_ahead(pool, self._read, images):
-                yield self.first_image + image, self.annotations.example(image, picture, size)
+            for image, (encoded, size) in _map_ahead(pool, self._read, images):
+                yield self.first_image + image, self.annotations.example(image, encoded, size)
                 if self.on_record is not None:
                     self.on_record()
 
@@ -82,7 +83,7 @@ class ShardExamples:
 def _map_ahead(
     pool: concurrent.futures.Executor, function: Callable[[int], Any], items: Sequence[int]
 ) -> Iterator[tuple[int, Any]]:
-    """(item, function(item)) in order, with a bounded number of calls under way."""
+    """Yields (item, function(item)) in order, with a bounded number of calls in progress."""
     remaining = iter(items)
     first = itertools.islice(remaining, _READ_AHEAD)
     waiting = collections.deque((item, pool.submit(function, item)) for item in first)
@@ -101,32 +102,42 @@ def shard_ranges(num_bytes: np.ndarray, shard_bytes: int) -> list[range]:
     """Cuts a split into consecutive shards of about equal size, each with at least one image.
 
     Args:
-        num_bytes: [I] sizes of the pictures' files.
-        shard_bytes: aimed at.
+        num_bytes: [I] sizes of the image files.
+        shard_bytes: Desired size of a shard.
     """
     num_images = len(num_bytes)
     ends = np.cumsum(num_bytes)
     num_shards = min(num_images, max(1, int(np.ceil(ends[-1] / shard_bytes))))
     targets = ends[-1] * np.arange(1, num_shards) / num_shards
     cuts = np.searchsorted(ends, targets, side="left") + 1
-    # Keeps every shard non-empty, also where single pictures are larger than a shard.
+    # Keeps every shard non-empty, even where a single image is larger than a shard.
     cuts = np.maximum.accumulate(np.maximum(cuts, np.arange(1, num_shards)) - np.arange(num_shards - 1))
     cuts = np.minimum(cuts + np.arange(num_shards - 1), num_images - np.arange(num_shards - 1, 0, -1))
     return [range(a, b) for a, b in itertools.pairwise([0, *cuts.tolist(), num_images])]
 
 
-class PoseDatasetBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
-    """Writes splits that were read before; what differs between datasets is only how they are read.
+class PoseDatasetBuilder(  # type: ignore[call-arg]  # tensorflow-datasets has no types.
+    tfds.core.ShardBasedBuilder, skip_registration=True
+):
+    """Writes splits that were read before, so that datasets differ only in how they are read.
 
-    Records keep the order of their annotation files, so the frames of a video lie side by side; training shuffles
-    by itself. Shards are written directly (no intermediate copy of all pictures), one at a time or under Beam.
+    A dataset derives a class `Builder` from this one in a module `<dataset>/builder.py`. The name of the folder is the
+    name of the dataset, and README.md and CITATIONS.bib beside the module become its description and citation.
+
+    Records keep the order of their annotation files, so the frames of a video are adjacent; training shuffles them.
+    Shards are written without an intermediate copy of all images, one at a time or under Beam.
+
+    Attributes:
+        HOMEPAGE: Address of the website of the dataset.
+        VERSION: Version of the dataset; a new one is due when the same source gives other records.
+        RELEASE_NOTES: What each version changed.
     """
 
     HOMEPAGE: ClassVar[str] = ""
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First layout."}
-    # Nothing is downloaded; tensorflow-datasets would look for a list of downloads with a package that it does not
-    # install.
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First layout."}
+    # Nothing is downloaded. Without this tensorflow-datasets would look for a list of downloads by means of a package
+    # that it does not install.
     url_infos: ClassVar[dict] = {}
 
     def __init__(
@@ -137,15 +148,15 @@ class PoseDatasetBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         metadata: Mapping[str, Any],
         data_dir: str | pathlib.Path,
         on_record: Callable[[], Any] | None = None,
-    ):
-        """See `data_prep.build`.
+    ) -> None:
+        """Prepares the builder; `data_prep.writing.write_dataset` makes and runs it.
 
         Args:
-            splits: by name, none of them empty.
-            skeleton: of all keypoints.
-            metadata: more entries for metadata.json.
-            data_dir: the dataset will be in data_dir/<name>/<version>.
-            on_record: called after each record.
+            splits: Annotations by name of the split; no split is empty.
+            skeleton: Skeleton of all keypoints.
+            metadata: Further entries of metadata.json.
+            data_dir: Folder to write <name>/<version> into.
+            on_record: Function to call after each record.
         """
         self._splits = dict(splits)
         self._skeleton = skeleton
@@ -166,7 +177,7 @@ class PoseDatasetBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         return {
             name: [
                 ShardExamples(split.select(images), images.start, self._on_record)
-                for images in shard_ranges(picture_bytes(split), SHARD_BYTES)
+                for images in shard_ranges(image_bytes(split), SHARD_BYTES)
             ]
             for name, split in self._splits.items()
         }

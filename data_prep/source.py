@@ -1,4 +1,4 @@
-"""A dataset as it was read from its published files, before anything is written."""
+"""A dataset that was read from its published files and is not written yet."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tfpose.skeletons import Skeleton
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What a dataset's `read_source` returns.
+    """A dataset as it was read.
 
     Attributes:
-        splits: by name, in the order to write them.
-        skeleton: of all keypoints.
-        digest: a checksum of all annotations and options; equal digests give equal records.
+        splits: Annotations by name of the split, in the order in which they are written.
+        skeleton: Skeleton of all keypoints.
+        digest: Checksum of all annotations and options; sources with equal digests give equal records.
     """
 
     splits: Mapping[str, SplitAnnotations]
@@ -29,7 +29,7 @@ class Source:
 
 
 def digest_files(paths: Iterable[pathlib.Path], options: Mapping[str, Any]) -> str:
-    """The SHA-256 of the names and contents of files, and of options that change what is made of them."""
+    """SHA-256 of the names and contents of annotation files and of the options that they are read with."""
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
     for path in sorted(paths):
         digest.update(f"{path.name}\0".encode())

@@ -1,4 +1,4 @@
-"""Writes a dataset that was read: checks first, then all shards in a folder aside, then one rename."""
+"""Writes a dataset: checks it first, then writes all shards into a temporary folder, which is renamed at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,38 +19,42 @@ from data_prep.annotations import SplitAnnotations, count_split
 from data_prep.source import Source
 from tfpose.data.records import METADATA_FILE, write_index
 
-# A record is a picture with its annotations; of these, outlines of people take the most.
+if TYPE_CHECKING:
+    from data_prep.shards import PoseDatasetBuilder
+
+# A record is an image file with its annotations, most of whose bytes are outlines of people.
 _RELATIVE_OVERHEAD = 1.05
 
 
 def write_dataset(
-    builder_class: type,
+    builder_class: type[PoseDatasetBuilder],
     source: Source,
     output: pathlib.Path,
     overwrite: bool = False,
     beam_options: Sequence[str] | None = None,
 ) -> pathlib.Path:
-    """Writes a dataset to output/<name>/<version>; leaves one alone that is there and equal.
+    """Writes a dataset to output/<name>/<version>, unless an equal dataset is there already.
 
     Args:
-        builder_class: a `PoseDatasetBuilder`.
-        source: what to write.
-        output: folder of datasets; made if absent.
-        overwrite: replace a dataset of this name, be it equal or another.
-        beam_options: of an Apache Beam pipeline that writes shards in parallel, as name=value.
+        builder_class: Builder of the dataset, which gives its name and version.
+        source: Splits to write.
+        output: Folder of datasets; made if absent.
+        overwrite: Whether to replace a dataset of this name and version, equal or not.
+        beam_options: Options NAME=VALUE of an Apache Beam pipeline that writes shards in parallel; None writes them one
+            at a time without Beam.
 
     Returns:
         The folder with the TFRecord files.
 
     Raises:
-        ValueError: if there is nothing to write, a picture is not valid, or another dataset is there already.
-        FileNotFoundError: if a picture is missing.
-        OSError: if the disk is too small or gets full.
+        ValueError: There is nothing to write, an image is not valid, or another dataset is there already.
+        FileNotFoundError: An image file is missing.
+        OSError: The disk is too small, or it is full.
     """
-    picture_sizes = {name: picture_bytes(split) for name, split in source.splits.items()}
+    image_sizes = {name: image_bytes(split) for name, split in source.splits.items()}
     _check_splits(source)
     digest = hashlib.sha256(source.digest.encode())
-    for sizes in picture_sizes.values():
+    for sizes in image_sizes.values():
         digest.update(sizes.tobytes())
     metadata = {
         "source_digest": digest.hexdigest(),
@@ -60,17 +64,17 @@ def write_dataset(
     if directory.exists() and not overwrite:
         if _digest_of(directory) == metadata["source_digest"]:
             return directory
-        raise ValueError(f"{directory} already holds another dataset; choose another output folder or overwrite it")
-    _check_disk_space(output, sum(int(sizes.sum()) for sizes in picture_sizes.values()))
+        raise ValueError(f"{directory}: already holds another dataset; choose another --output, or add --overwrite")
+    _check_disk_space(output, sum(int(sizes.sum()) for sizes in image_sizes.values()))
     _write_aside(builder_class, source, metadata, directory, beam_options)
     return directory
 
 
-def picture_bytes(split: SplitAnnotations) -> np.ndarray:
-    """[I] sizes of the pictures' files in bytes.
+def image_bytes(split: SplitAnnotations) -> np.ndarray:
+    """Sizes [I] of the image files in bytes.
 
     Raises:
-        FileNotFoundError: names the first file that is missing and counts them.
+        FileNotFoundError: Image files are missing; the message counts them and names the first.
     """
     sizes, missing = np.zeros(split.num_images, np.int64), []
     for image, path in enumerate(split.image_paths):
@@ -88,9 +92,9 @@ def picture_bytes(split: SplitAnnotations) -> np.ndarray:
 def _check_splits(source: Source) -> None:
     for name, split in source.splits.items():
         if not split.num_images:
-            raise ValueError(f"split {name!r}: should have images, found none")
+            raise ValueError(f"split {name!r}: must have images, got none")
     if not any(np.any(split.people["visibility"]) for split in source.splits.values()):
-        raise ValueError(f"splits {', '.join(source.splits)}: should have people with labeled keypoints, found none")
+        raise ValueError(f"splits {', '.join(source.splits)}: must have people with labeled keypoints, got none")
 
 
 def _digest_of(directory: pathlib.Path) -> str | None:
@@ -104,13 +108,11 @@ def _check_disk_space(output: pathlib.Path, num_bytes: int) -> None:
     output.mkdir(parents=True, exist_ok=True)
     needed, free = int(num_bytes * _RELATIVE_OVERHEAD), shutil.disk_usage(output).free
     if free < needed:
-        raise OSError(
-            f"{output}: not enough space: about {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free"
-        )
+        raise OSError(f"{output}: free disk space must be about {needed / 1e6:,.0f} MB, got {free / 1e6:,.0f} MB")
 
 
 def _write_aside(
-    builder_class: type,
+    builder_class: type[PoseDatasetBuilder],
     source: Source,
     metadata: dict[str, Any],
     directory: pathlib.Path,
@@ -145,7 +147,7 @@ def _write_aside(
         except tf.errors.OpError as error:
             raise OSError(f"{output}: cannot write: {error.message}") from error
         except RuntimeError as error:
-            # Beam wraps what went wrong in a worker: the traceback as text, the message in its last line.
+            # Beam wraps the error of a worker: its text is a traceback whose last line is the message.
             if not beam:
                 raise
             raise ValueError(str(error).strip().splitlines()[-1]) from error
@@ -166,7 +168,7 @@ def _beam_pipeline(options: Sequence[str]) -> dict[str, Any]:
         import apache_beam as beam
     except ImportError as error:
         raise ValueError(
-            "--beam: should have the package apache-beam to run with, found none; pip install 'tfpose[beam]'"
+            "--beam: the package apache-beam must be installed, got none; pip install 'tfpose[beam]'"
         ) from error
     values = dict(option.split("=", 1) for option in options)
     runner = values.pop("runner", "DirectRunner")

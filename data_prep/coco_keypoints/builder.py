@@ -1,4 +1,4 @@
-"""Reads the layout of COCO's person keypoints, with the skeleton that the files name."""
+"""Reads the layout of COCO's person keypoints, with the skeleton that the annotation files define."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data_prep.shards import PoseDatasetBuilder
 from data_prep.source import Source, digest_files
 from tfpose.coco import PersonAnnotations, read_person_annotations
 
-_ANNOTATION_FILE = re.compile(r"person_keypoints_(?P<name>.+)\.json$")
+_PREFIX = "person_keypoints_"
 
 
 def read_source(
@@ -21,29 +21,31 @@ def read_source(
     left_right_pairs: Iterable[Sequence[str]] | None = None,
     sigmas: Sequence[float] | None = None,
 ) -> Source:
-    """Reads annotations/person_keypoints_<name>.json; pictures are in <name>/ or images/<name>/.
+    """Reads annotations/person_keypoints_<name>.json, whose images are in <name>/ or images/<name>/.
 
-    A year at the end of a name is left out of the split's name: train2017 becomes split `train`.
+    The split is named <name> without a year at its end: train2017 becomes the split `train`.
 
     Args:
-        source: the folder with `annotations`.
-        left_right_pairs: pairs of joint names for skeletons whose names do not say the side.
-        sigmas: object-keypoint-similarity constants, one per joint.
+        source: Folder that contains `annotations`.
+        left_right_pairs: Pairs of joints that a mirror swaps; None pairs joints whose names differ only in the words
+            left and right.
+        sigmas: Constants of the object keypoint similarity, one per joint; None takes those of the COCO joints with
+            similar names.
 
     Raises:
-        FileNotFoundError: if the folder has no such files, or the pictures' folder is missing.
-        ValueError: if a file is not valid, or its skeleton is not that of the others.
+        FileNotFoundError: There are no such files, or an image folder is missing.
+        ValueError: A file is not valid, or its skeleton is not that of the others.
     """
-    files = sorted((source / "annotations").glob("person_keypoints_*.json"))
+    files = sorted((source / "annotations").glob(f"{_PREFIX}?*.json"))
     if not files:
-        raise FileNotFoundError(f"{source}: expected annotations/person_keypoints_<split>.json in it, found none")
-    names = [_ANNOTATION_FILE.search(path.name)["name"] for path in files]
+        raise FileNotFoundError(f"{source}: must contain annotations/{_PREFIX}<split>.json, got no such file")
+    names = [path.stem.removeprefix(_PREFIX) for path in files]
     annotations = [read_person_annotations(path, left_right_pairs, sigmas) for path in files]
     for other in annotations[1:]:
         if other.skeleton != annotations[0].skeleton:
             raise ValueError(
-                f"{other.path}: should have the skeleton of {annotations[0].path.name} "
-                f"({annotations[0].skeleton.joints}), found {other.skeleton.joints}"
+                f"{other.path}: skeleton must be that of {annotations[0].path.name} "
+                f"({annotations[0].skeleton.joints}), got {other.skeleton.joints}"
             )
     splits = {
         split: build_split(people, find_image_folder(source, name))
@@ -54,25 +56,33 @@ def read_source(
 
 
 def split_names(names: Sequence[str]) -> list[str]:
-    """Names of splits for names of files: without their year, unless that makes two of them equal."""
+    """Names of the splits of annotation files: without the year at the end, unless that makes two names equal.
+
+    Args:
+        names: The part of each file name behind `person_keypoints_`.
+    """
     safe = [name.replace("-", "_") for name in names]
     short = [re.sub(r"(?<=[a-z])_?(19|20)\d\d$", "", name) for name in safe]
     return short if len(set(short)) == len(short) else safe
 
 
 def find_image_folder(source: pathlib.Path, name: str) -> pathlib.Path:
-    """The folder of a split's pictures, as COCO has it or below images/."""
+    """The image folder of a split, either beside `annotations` or inside `images`.
+
+    Raises:
+        FileNotFoundError: There is neither folder.
+    """
     folders = [source / name, source / "images" / name]
     for folder in folders:
         if folder.is_dir():
             return folder
     raise FileNotFoundError(
-        f"{source}: expected the pictures of split {name!r} in {folders[0]} or {folders[1]}, found neither"
+        f"{source}: images of split {name!r} must be in {folders[0]} or {folders[1]}, got neither folder"
     )
 
 
 def build_split(people: PersonAnnotations, image_folder: pathlib.Path) -> SplitAnnotations:
-    """Arranges annotations as records; nobody has a head box or a track."""
+    """Arranges annotations as records, without head boxes and tracks."""
     num_people = people.num_people
     return SplitAnnotations(
         image_paths=[image_folder / name for name in people.file_names],

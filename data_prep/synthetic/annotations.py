@@ -1,4 +1,4 @@
-"""What is written down about a frame: keypoints, their visibility, boxes, ignore regions."""
+"""The annotations of a frame: keypoints, their visibility, boxes, ignore regions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfpose.skeletons import POSETRACK15
 
 NOT_ANNOTATED, HIDDEN, VISIBLE = 0, 1, 2
 
-# Parts that are drawn around a joint; on the head and the trunk a hidden joint can be guessed.
+# Body parts that are drawn around a joint.
 _LIMB_PARTS = {
     "elbow": ("upper_arm", "forearm"),
     "wrist": ("forearm", "hand"),
@@ -30,34 +30,38 @@ _BODY_PARTS = {
     "hip": ("torso", "skirt"),
     "knee": ("skirt",),
 }
+# Joints whose position can be guessed where the own body hides them.
 _GUESSED_ON_OWN_BODY = ("nose", "head_top", "head_bottom", "shoulder", "hip")
-_REACH = 0.045  # of the stature: how deep a joint may be hidden, about the radius of a thigh
-_OWN_REACH = 0.075
-# Cosines of the angle between face and camera below which the head hides the nose, and below which
-# the nose is anybody's guess.
+# Fractions of the stature within which some of the limb must show for a hidden joint to be annotated, where others and
+# where the own body hide it. The first is about the radius of a thigh.
+_REACH, _OWN_REACH = 0.045, 0.075
+# Cosines of the angle between face and camera below which the head hides the nose, and below which its position cannot
+# be guessed.
 _FACE_HIDDEN, _FACE_UNKNOWN = -0.15, -0.5
-_CROWN_DEPTH = 0.03  # of the stature: the crown lies on the outline, so look a little below it
-# Of the stature: how far behind its middle a joint lies when the trunk turned 45 degrees hides it.
+# The crown is on the outline, so its owner is looked up below it, by this fraction of the stature.
+_CROWN_DEPTH = 0.03
+# Distance of a joint behind the middle of the trunk, as a fraction of the stature, beyond which the trunk hides it: the
+# distance when the body is turned by 45 degrees.
 _HIDDEN_BEYOND = {"shoulder": 0.076, "hip": 0.037}
 _BOX_MARGIN = 0.15
 
 
 @dataclass(frozen=True)
 class SyntheticFrame:
-    """A picture and everything known about it; P people, joints as in `POSETRACK15`.
+    """An image with its annotations: P people with the joints of `POSETRACK15`.
 
-    Coordinates are (x, y) in pixels whose centers lie at whole numbers; boxes are (x1, y1, x2, y2).
+    Coordinates are (x, y) in pixels whose centers are at whole numbers; boxes are (x1, y1, x2, y2).
 
     Attributes:
         image: [H, W, 3] uint8 RGB.
         keypoints: [P, 15, 2] float32; (0, 0) where not annotated.
-        visibility: [P, 15] uint8: 0 not annotated (outside the image, or hidden too deep to be
-            guessed), 1 hidden, 2 visible.
-        boxes: [P, 4] float32, the annotated joints' extent grown by 15 % on every side.
-        head_boxes: [P, 4] float32 around the skull, also where it is hidden or outside the image.
-        areas: [P] float32, pixels of the person inside the image, hidden ones included.
+        visibility: [P, 15] uint8: 0 not annotated (outside the image, or hidden too well to be guessed), 1 hidden,
+            2 visible.
+        boxes: [P, 4] float32, the extent of the annotated joints grown by 15 % on every side.
+        head_boxes: [P, 4] float32 around the skull, even where it is hidden or outside the image.
+        areas: [P] float32, number of pixels of the person inside the image, including hidden ones.
         track_ids: [P] int64, constant over a video.
-        ignore_regions: polygons [N, 2] float32 around people that are not annotated.
+        ignore_regions: Polygons [N, 2] float32 around people without annotations.
     """
 
     image: np.ndarray
@@ -71,7 +75,7 @@ class SyntheticFrame:
 
     @property
     def is_labeled_joint(self) -> np.ndarray:
-        """[P, 15] bool: which keypoints are annotated."""
+        """[P, 15] bool, whether each keypoint is annotated."""
         return self.visibility > NOT_ANNOTATED
 
 
@@ -80,14 +84,14 @@ class Sighting:
     """A person as drawn into one frame.
 
     Attributes:
-        person: number in `Canvas.owners`.
-        track_id: None for unlabeled people.
-        image_points: name -> [2] in pixels.
-        depths: name -> meters from the camera.
-        pixels_per_meter: at the hips.
-        stature: meters.
-        facing: cosine of the angle between the way the face looks and the way to the camera.
-        area: pixels inside the image before others were drawn over it.
+        person: Number of the person, see `figures.owner_code`.
+        track_id: Identity of the person; None for unlabeled people.
+        image_points: Points [2] in pixels by name.
+        depths: Distances of these points from the camera in meters.
+        pixels_per_meter: Scale of the image at the hips.
+        stature: Stature in meters.
+        facing: Cosine of the angle between the direction of the face and the direction to the camera.
+        area: Number of pixels inside the image before others were drawn over them.
     """
 
     person: int
@@ -119,8 +123,8 @@ def _own_codes(person: int, joint: str) -> list[int]:
     return [owner_code(person, part) for part in parts]
 
 
-def _disc(owners: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray:
-    """Owners of the pixels in a square around a point, [n, n] or less at the border."""
+def _square(owners: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray:
+    """Owners of the pixels in a square around a point: [n, n], or less at the border."""
     reach = max(1, round(radius))
     x, y = round(float(center[0])), round(float(center[1]))
     return owners[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
@@ -136,7 +140,7 @@ def _is_on_far_side(sighting: Sighting, joint: str) -> bool:
 
 
 def _place_to_look(sighting: Sighting, joint: str) -> tuple[float, float]:
-    """Where the surface at a joint is seen, (x, y) in pixels."""
+    """Position (x, y) in pixels where the surface at a joint is seen."""
     place = sighting.image_points[joint]
     if joint == "head_top":
         down = sighting.image_points["head_center"] - place
@@ -147,11 +151,16 @@ def _place_to_look(sighting: Sighting, joint: str) -> tuple[float, float]:
 def classify_joint(sighting: Sighting, joint: str, owners: np.ndarray) -> int:
     """Decides whether a joint is visible, hidden or not annotated.
 
-    A hidden joint is annotated if some of its own limb shows nearby, or if it is a joint of head or
-    trunk that only the person's own body covers.
+    A hidden joint is annotated if some of its own limb shows nearby, or if it is a joint of the head or the trunk that
+    only the person's own body covers.
 
     Args:
+        sighting: Person in the frame.
+        joint: Name of the joint.
         owners: [H, W], the `Canvas.owners` of the finished frame.
+
+    Returns:
+        `NOT_ANNOTATED`, `HIDDEN` or `VISIBLE`.
     """
     height, width = owners.shape
     x, y = sighting.image_points[joint]
@@ -170,7 +179,7 @@ def classify_joint(sighting: Sighting, joint: str, owners: np.ndarray) -> int:
     if is_own_body and name in _GUESSED_ON_OWN_BODY:
         return HIDDEN
     reach = (_OWN_REACH if is_own_body else _REACH) * sighting.size
-    nearby = _disc(owners, (x, y), reach)
+    nearby = _square(owners, sighting.image_points[joint], reach)
     share = np.isin(nearby, codes).mean()
     return HIDDEN if share > 0.1 else NOT_ANNOTATED
 
@@ -184,25 +193,25 @@ def _head_box(sighting: Sighting) -> np.ndarray:
 
 
 def _outline(points: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Convex polygon [N, 2] around points, cut at the image border."""
+    """Convex polygon [N, 2] around points, clipped to the image."""
     height, width = image_size
     inside = np.clip(points, 0, [width - 1, height - 1]).astype(np.float32)
     return cv2.convexHull(inside)[:, 0]
 
 
 def _group_regions(sightings: list[Sighting], image_size: tuple[int, int]) -> list[np.ndarray]:
-    """One polygon around all unlabeled people, none if they are out of sight."""
+    """One polygon around all unlabeled people; none if they are out of sight."""
     corners = []
     for sighting in sightings:
         points = np.stack(list(sighting.image_points.values()))
         if sighting.track_id is None and sighting.area > 0:
             margin = 0.06 * sighting.size
-            corners += [points + [dx, dy] for dx in (-margin, margin) for dy in (-margin, margin)]
+            corners += [points + np.array([dx, dy]) for dx in (-margin, margin) for dy in (-margin, margin)]
     return [_outline(np.concatenate(corners), image_size)] if corners else []
 
 
 def _remainder_region(person: int, owners: np.ndarray) -> list[np.ndarray]:
-    """A rectangle around what is left of a person with too few joints to be annotated."""
+    """A rectangle around the visible pixels of a person with too few joints to be annotated."""
     rows, columns = np.nonzero(person_of_owners(owners) == person)
     if len(rows) == 0:
         return []
@@ -213,24 +222,24 @@ def _remainder_region(person: int, owners: np.ndarray) -> list[np.ndarray]:
 
 
 def annotate(image: np.ndarray, owners: np.ndarray, sightings: list[Sighting], min_joints: int = 5) -> SyntheticFrame:
-    """Writes down the people of a finished frame, ordered by track id.
+    """Annotates the people of a finished frame, ordered by track id.
 
-    People with fewer than `min_joints` annotated joints are left out; what shows of them is put under an ignore region.
+    A person with fewer than `min_joints` annotated joints is left out, and an ignore region covers what shows of them.
     """
     keypoints, visibility, head_boxes, areas, track_ids = [], [], [], [], []
     regions = _group_regions(sightings, owners.shape)
-    labeled = [sighting for sighting in sightings if sighting.track_id is not None]
-    for sighting in sorted(labeled, key=lambda one: one.track_id):
-        flags = [classify_joint(sighting, joint, owners) for joint in POSETRACK15.joints]
-        if np.count_nonzero(flags) < min_joints:
+    labeled = [(sighting.track_id, sighting) for sighting in sightings if sighting.track_id is not None]
+    for track_id, sighting in sorted(labeled, key=lambda pair: pair[0]):
+        classes = [classify_joint(sighting, joint, owners) for joint in POSETRACK15.joints]
+        if np.count_nonzero(classes) < min_joints:
             regions += _remainder_region(sighting.person, owners)
             continue
         points = np.stack([sighting.image_points[joint] for joint in POSETRACK15.joints])
-        keypoints.append(np.where(np.array(flags)[:, None] > NOT_ANNOTATED, points, 0.0))
-        visibility.append(flags)
+        keypoints.append(np.where(np.array(classes)[:, None] > NOT_ANNOTATED, points, 0.0))
+        visibility.append(classes)
         head_boxes.append(_head_box(sighting))
         areas.append(sighting.area)
-        track_ids.append(sighting.track_id)
+        track_ids.append(track_id)
     num_joints = POSETRACK15.num_joints
     points = np.asarray(keypoints, np.float32).reshape(-1, num_joints, 2)
     flags = np.asarray(visibility, np.uint8).reshape(-1, num_joints)

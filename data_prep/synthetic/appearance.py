@@ -1,4 +1,4 @@
-"""What people look like: build, skin, hair, clothes."""
+"""The looks of people: build, skin, hair, clothes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import colorsys
 from dataclasses import dataclass
 
 import numpy as np
+
+from data_prep.synthetic.rendering import Paint, PaintFunction
 
 _SKIN_TONES = ((245, 212, 185), (232, 190, 155), (205, 156, 120), (165, 115, 82), (112, 75, 54))
 _HAIR_COLORS = (
@@ -24,22 +26,22 @@ _LEGWEAR = (*("trousers",) * 5, *("shorts",) * 2, "skirt", "long_skirt")
 
 @dataclass(frozen=True)
 class Appearance:
-    """Looks of one person; colors are float32 RGB [3], 0 to 255.
+    """Looks of one person. Colors are float32 RGB [3], 0 to 255.
 
     Attributes:
-        girth: thickness of trunk and limbs; 1 is usual.
-        skin: color.
-        hair: color.
-        hair_style: 'short', 'long', 'bun', 'bald' (on top) or 'cap'.
-        has_beard: in the color of the hair.
-        top: color of shirt or jacket.
-        trim: second color of the top.
-        pattern: of the top: 'plain', 'stripes', 'zip', 'buttons', 'print' or 'belt'.
-        sleeve: share of the arm that is covered: 0.5 is a T-shirt, 2 reaches the wrist.
-        bottom: color of the legwear.
-        legwear: 'trousers', 'shorts', 'skirt' or 'long_skirt'.
-        shoes: color.
-        bag: color of a backpack, None without.
+        girth: Thickness of trunk and limbs; 1 is usual.
+        skin: Color of the skin.
+        hair: Color of the hair.
+        hair_style: One of 'short', 'long', 'bun', 'bald' (on top) and 'cap'.
+        has_beard: Whether there is a beard in the color of the hair.
+        top: Color of the shirt or jacket.
+        trim: Second color of the shirt or jacket, and color of the cap.
+        pattern: Pattern of the shirt: 'plain', 'stripes', 'zip', 'buttons', 'print' or 'belt'.
+        sleeve: Length of the sleeves: 0.5 is a T-shirt, 1 reaches the elbow, 2 the wrist.
+        bottom: Color of the legwear.
+        legwear: One of 'trousers', 'shorts', 'skirt' and 'long_skirt'.
+        shoes: Color of the shoes.
+        bag: Color of the backpack; None for people without one.
     """
 
     girth: float
@@ -58,7 +60,7 @@ class Appearance:
 
 
 def sample_color(rng: np.random.Generator, saturation: tuple[float, float] = (0.1, 0.85)) -> np.ndarray:
-    """A color of any hue, RGB [3]."""
+    """Draws a color of any hue, RGB [3]."""
     hue, value = rng.random(), rng.uniform(0.22, 0.95)
     return _rgb(colorsys.hsv_to_rgb(hue, rng.uniform(*saturation), value))
 
@@ -73,7 +75,7 @@ def _pick(rng: np.random.Generator, colors: tuple[tuple[int, int, int], ...]) ->
 
 
 def _sample_cloth(rng: np.random.Generator, surroundings: np.ndarray) -> np.ndarray:
-    """A cloth color: any hue, gray, or one that is hard to tell from the surroundings [N, 3]."""
+    """Draws a color for clothes: of any hue, gray, or like one of the surroundings [N, 3]."""
     kind = rng.random()
     if kind < 0.15:
         nearby = surroundings[rng.integers(len(surroundings))] + rng.normal(0, 12, 3)
@@ -84,10 +86,11 @@ def _sample_cloth(rng: np.random.Generator, surroundings: np.ndarray) -> np.ndar
 
 
 def sample_appearance(rng: np.random.Generator, surroundings: np.ndarray) -> Appearance:
-    """Dresses a person.
+    """Draws the looks of a person.
 
     Args:
-        surroundings: [N, 3] colors of the background; some clothes take one of them.
+        rng: Source of the looks.
+        surroundings: [N, 3] colors of the background, which some clothes take.
     """
     return Appearance(
         girth=float(np.clip(rng.normal(1.1, 0.1), 0.88, 1.4)),
@@ -106,8 +109,8 @@ def sample_appearance(rng: np.random.Generator, surroundings: np.ndarray) -> App
     )
 
 
-def paint_two_tone(first: np.ndarray, second: np.ndarray, boundary: float):
-    """Paint of a limb: `first` up to the place `boundary` along it, then `second`."""
+def paint_two_tone(first: np.ndarray, second: np.ndarray, boundary: float) -> Paint:
+    """Paint of a limb: the color `first` up to the place `boundary` along it, then `second`."""
     if boundary >= 1 or np.array_equal(first, second):
         return first
     if boundary <= 0:
@@ -151,8 +154,8 @@ _PATTERN_MASKS = {
 }
 
 
-def paint_top(looks: Appearance):
-    """Paint of the trunk: pattern, neckline in front, and the straps of a bag."""
+def paint_top(looks: Appearance) -> PaintFunction:
+    """Paint of the trunk: pattern, neckline, and the straps of a backpack."""
     pattern = _PATTERN_MASKS.get(looks.pattern)
 
     def paint(place: np.ndarray, front: np.ndarray, left: np.ndarray) -> np.ndarray:
@@ -173,8 +176,8 @@ def _spot(distance: np.ndarray, radius: float) -> np.ndarray:
     return np.clip((1 - distance / radius) * 2.5, 0, 1)
 
 
-def paint_head(looks: Appearance):
-    """Paint of the head: hair or cap above the hairline, eyes, brows, mouth, beard in front."""
+def paint_head(looks: Appearance) -> PaintFunction:
+    """Paint of the head: hair or cap above the hairline, eyes, mouth, beard."""
     is_bald = looks.hair_style == "bald"
     hair = looks.trim if looks.hair_style == "cap" else looks.hair
     features = (

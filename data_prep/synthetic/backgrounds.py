@@ -1,9 +1,9 @@
-"""Places without people: street, park, hall, room and beach, drawn once per video."""
+"""Places without people: street, park, hall, room and beach. Each is drawn once per video."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -23,8 +23,8 @@ class Backdrop:
 
     Attributes:
         pixels: [H, W, 3] float32 RGB.
-        is_indoors: whether there is a back wall and no sun.
-        far_depth: meters to the back wall, or to where people are too small to matter.
+        is_indoors: Whether there is a back wall and no sun.
+        far_depth: Distance in meters of the back wall, or beyond which people are too small to matter.
     """
 
     pixels: np.ndarray
@@ -33,24 +33,22 @@ class Backdrop:
 
 
 def fill(image: np.ndarray, points: np.ndarray, color: np.ndarray) -> None:
-    """Fills a polygon [N, 2] given in pixels with fractions, anti-aliased."""
+    """Fills a polygon [N, 2] given in fractional pixels, anti-aliased."""
     fixed = np.round(np.asarray(points, np.float64) * (1 << _SHIFT)).astype(np.int32)
     cv2.fillPoly(image, [fixed], _tuple(color), cv2.LINE_AA, _SHIFT)
 
 
-def stroke(image: np.ndarray, start, end, thickness: float, color: np.ndarray) -> None:
-    """Draws a line between two points given in pixels with fractions, anti-aliased."""
-    first, last = (tuple(int(round(value * (1 << _SHIFT))) for value in point) for point in (start, end))
-    width = max(1, int(round(thickness)))
+def stroke(image: np.ndarray, start: np.ndarray, end: np.ndarray, thickness: float, color: np.ndarray) -> None:
+    """Draws a line between two points [2] given in fractional pixels, anti-aliased."""
+    first, last = (_fixed(point) for point in (start, end))
+    width = max(1, round(thickness))
     cv2.line(image, first, last, _tuple(color), width, cv2.LINE_AA, _SHIFT)
 
 
-def disc(image: np.ndarray, center, radii: tuple[float, float], color: np.ndarray) -> None:
-    """Fills an axis-parallel ellipse given in pixels with fractions, anti-aliased."""
-    one = 1 << _SHIFT
-    middle = tuple(int(round(value * one)) for value in center)
-    axes = tuple(max(1, int(round(value * one))) for value in radii)
-    cv2.ellipse(image, middle, axes, 0, 0, 360, _tuple(color), -1, cv2.LINE_AA, _SHIFT)
+def disc(image: np.ndarray, center: np.ndarray, radii: tuple[float, float], color: np.ndarray) -> None:
+    """Fills an ellipse with horizontal and vertical axes, given in fractional pixels, anti-aliased."""
+    axes = tuple(max(1, value) for value in _fixed(radii))
+    cv2.ellipse(image, _fixed(center), axes, 0, 0, 360, _tuple(color), -1, cv2.LINE_AA, _SHIFT)
 
 
 def panel(
@@ -65,6 +63,11 @@ def panel(
     corners = np.array([(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])])
     world = np.concatenate([corners, np.full((4, 1), depth)], axis=1)
     fill(image, camera.project(world)[0], color)
+
+
+def _fixed(values: np.ndarray | Sequence[float]) -> tuple[int, ...]:
+    """Coordinates as the whole numbers that OpenCV's drawing functions take."""
+    return tuple(round(float(value) * (1 << _SHIFT)) for value in values)
 
 
 def _tuple(color: np.ndarray) -> tuple[int, ...]:
@@ -85,9 +88,9 @@ Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class _WorldNoise:
-    """Noise that sticks to the ground: looked up by meters, repeats after 64 cells."""
+    """Noise that is fixed to the ground: a function of the position in meters that repeats after 64 cells."""
 
-    def __init__(self, rng: np.random.Generator):
+    def __init__(self, rng: np.random.Generator) -> None:
         self._tile = rng.normal(0, 1, (64, 64)).astype(np.float32)
 
     def __call__(self, x: np.ndarray, z: np.ndarray, cell_meters: float) -> np.ndarray:
@@ -95,12 +98,12 @@ class _WorldNoise:
         return cv2.remap(self._tile, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
     def per_cell(self, column: np.ndarray, row: np.ndarray) -> np.ndarray:
-        """One value per whole cell."""
+        """The value of each whole cell."""
         return self._tile[row.astype(int) % 64, column.astype(int) % 64]
 
 
 def _repeat(values: np.ndarray, period: float) -> np.ndarray:
-    """Values from 0 to `period`; `np.mod` takes several times as long."""
+    """Values modulo `period`; `np.mod` takes several times as long."""
     return values - period * np.floor(values / period)
 
 
@@ -209,7 +212,7 @@ _TEXTURES: dict[str, tuple[Callable[[np.random.Generator], Texture], ...]] = {
 
 
 def _paint_ground(image: np.ndarray, camera: Camera, texture: Texture) -> None:
-    """Covers everything below the horizon, with detail fading into the distance."""
+    """Paints the ground below the horizon; its detail fades with the distance."""
     height, width = image.shape[:2]
     first = max(0, math.floor(camera.horizon_y) + 1)
     if first >= height:
@@ -278,11 +281,13 @@ def _paint_windows(
 
 
 def paint_tree(image: np.ndarray, base: np.ndarray, size: float, rng: np.random.Generator) -> None:
-    """Draws a tree; its branches resemble arms, some have hardly any leaves.
+    """Draws a tree; its branches resemble arms, and some trees have hardly any leaves.
 
     Args:
-        base: (x, y) of the foot in pixels.
-        size: height in pixels.
+        image: Image to draw on.
+        base: Position (x, y) of the foot in pixels.
+        size: Height in pixels.
+        rng: Source of the tree's shape and colors.
     """
     bark = np.array([rng.uniform(85, 165), rng.uniform(65, 125), rng.uniform(50, 95)])
     leaf = np.array([rng.uniform(50, 120), rng.uniform(95, 150), rng.uniform(40, 75)])
@@ -328,8 +333,8 @@ def _paint_hills(image: np.ndarray, camera: Camera, rng: np.random.Generator) ->
 
 
 def _paint_wall(image: np.ndarray, camera: Camera, rng: np.random.Generator, depth: float) -> None:
-    """Back wall with wainscot or bricks, a ceiling line, light from one side."""
-    height, width = image.shape[:2]
+    """Paints the back wall with wainscot or bricks and light from one side."""
+    width = image.shape[1]
     color = sample_color(rng, (0.03, 0.35)) * 0.5 + 110
     image[:] = np.clip(color, 0, 255)
     left, right = _visible_width(image, camera, depth)
@@ -340,13 +345,14 @@ def _paint_wall(image: np.ndarray, camera: Camera, rng: np.random.Generator, dep
                 panel(image, camera, (x, x + 0.03), (y, y + 0.35), depth, 0.85 * color)
     else:
         panel(image, camera, (left, right), (0, rng.uniform(0.8, 1.3)), depth, 0.75 * color)
-    glow = np.linspace(*rng.uniform(0.75, 1.2, 2), width)[None, :, None]
+    left_glow, right_glow = rng.uniform(0.75, 1.2, 2)
+    glow = np.linspace(left_glow, right_glow, width)[None, :, None]
     image[:] = np.clip(image * glow, 0, 255)
     panel(image, camera, (left, right), (0, 0.14), depth, 0.5 * color)
 
 
 def _paint_furniture(image: np.ndarray, camera: Camera, rng: np.random.Generator, depth: float) -> None:
-    """Windows, doors, pictures, shelves, posters along the back wall."""
+    """Paints windows, doors, pictures, shelves and wall bars along the back wall."""
     x, right = _visible_width(image, camera, depth)
     while x < right:
         width = rng.uniform(0.9, 2.8)
@@ -384,25 +390,24 @@ def _paint_car(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> N
     panel(image, camera, (x, x + 4.2), (0.05, 0.3), depth, np.full(3, 45))
     panel(image, camera, (x, x + 4.2), (0.3, 0.85), depth, color)
     outline = np.array([(0.7, 0.85), (1.3, 1.4), (2.9, 1.4), (3.6, 0.85)])
-    for scale, tone in ((1.0, color * 0.9), (0.82, np.array([80, 100, 115]))):
-        roof = (outline - [2.15, 0.85]) * scale + [2.15 + x, 0.85]
+    for share, tone in ((1.0, color * 0.9), (0.82, np.array([80, 100, 115]))):
+        roof = (outline - [2.15, 0.85]) * share + np.array([2.15 + x, 0.85])
         world = np.concatenate([roof, np.full((4, 1), depth)], axis=1)
         fill(image, camera.project(world)[0], tone)
     for wheel in (0.85, 3.3):
         center, scale = camera.project(np.array([x + wheel, 0.32, depth]))
-        disc(image, center, (0.33 * scale, 0.33 * scale), np.full(3, 30))
-        disc(image, center, (0.17 * scale, 0.17 * scale), np.full(3, 160))
+        for radius, gray in ((0.33 * float(scale), 30), (0.17 * float(scale), 160)):
+            disc(image, center, (radius, radius), np.full(3, gray))
 
 
 def build_backdrop(place: str, camera: Camera, image_size: tuple[int, int], rng: np.random.Generator) -> Backdrop:
     """Draws a place.
 
     Args:
-        place: one of `PLACES`.
-        camera: whose picture of `image_size` (height, width) is drawn.
-
-    Returns:
-        The place without people.
+        place: Name in `PLACES`.
+        camera: Camera of the backdrop.
+        image_size: (height, width) of the backdrop.
+        rng: Source of the place's details.
     """
     image = np.zeros((*image_size, 3), np.uint8)
     makers = _TEXTURES[place]

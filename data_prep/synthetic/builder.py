@@ -1,4 +1,4 @@
-"""Draws videos into files in the layout of PoseTrack 2018 and reads these."""
+"""Draws videos, writes them in the layout of PoseTrack 2018 and reads them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections.abc import Mapping
 
 from tqdm import tqdm
 
+from data_prep.posetrack import source_from_files
 from data_prep.shards import PoseDatasetBuilder
 from data_prep.source import Source
-from data_prep.synthetic.posetrack_files import write_posetrack18
-from data_prep.synthetic.scenes import SceneOptions
-from data_prep.videos import source_from_files
-from tfpose.posetrack import read_posetrack
+from data_prep.synthetic.posetrack_files import VideoSettings, write_posetrack18
 
-# Keeps the videos of one split the same when another split grows.
+# Far apart, so that the videos of a split stay the same when another split grows.
 _FIRST_SEEDS = {"train": 0, "val": 500_000, "test": 750_000}
 
 
@@ -22,26 +20,22 @@ def read_source(
     videos: pathlib.Path,
     num_videos: Mapping[str, int],
     num_frames: int | Mapping[str, int] = 15,
-    image_size: tuple[int, int] = (270, 480),
-    max_people: int = 5,
-    options: SceneOptions | None = None,
+    settings: VideoSettings | None = None,
     seed: int = 0,
     num_processes: int = 1,
 ) -> Source:
-    """Draws the videos that are not there yet, and reads them all.
+    """Draws the videos that are not there yet, and reads all of them.
 
     Args:
-        videos: folder for annotations/<split>/*.json and images/<split>/<sequence>/*.jpg.
-        num_videos: by split, of 'train', 'val' and 'test'.
-        num_frames: of each video; one number, or one per split.
-        image_size: (height, width).
-        max_people: labeled people of a video.
-        options: what scenes contain.
-        seed: of the first video of each split.
-        num_processes: that draw at once.
+        videos: Folder for annotations/<split>/*.json and images/<split>/<sequence>/*.jpg.
+        num_videos: Number of videos of each of the splits 'train', 'val' and 'test'.
+        num_frames: Number of frames in a video; one number, or one per split.
+        settings: Settings that all videos share; None takes the defaults.
+        seed: Seed of the first training video; those of the other splits are far from it.
+        num_processes: Number of processes that draw in parallel.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: An argument is out of range.
     """
     seeds = {
         split: range(seed + _FIRST_SEEDS[split], seed + _FIRST_SEEDS[split] + count)
@@ -52,13 +46,11 @@ def read_source(
             videos,
             seeds,
             num_frames,
-            image_size,
-            max_people,
-            options,
+            settings,
             report_progress=lambda *_: progress.update(),
             num_processes=num_processes,
         )
-    return source_from_files(files, read_posetrack, videos)
+    return source_from_files(files, videos)
 
 
 class Builder(PoseDatasetBuilder):

@@ -1,4 +1,4 @@
-"""The camera of a synthetic video: meters in front of it to pixels."""
+"""The camera of a synthetic video, which projects meters to pixels."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _NEAREST_DEPTH_METRES = 0.5
 class Camera:
     """A level pinhole camera at (0, height_meters, 0) that looks along z.
 
-    World axes: x to the right, y up from the ground, z away from the camera, in meters. The picture
-    may be shifted against the lens, so verticals stay vertical while the horizon is off center.
+    World axes in meters: x to the right, y up from the ground, z away from the camera. The image may be shifted against
+    the optical axis, so vertical lines stay vertical while the horizon is off center.
 
     Attributes:
-        focal_length: in pixels.
-        center_x: column of the optical axis, in pixels.
-        horizon_y: row of the horizon, in pixels.
-        height_meters: of the lens above the ground.
+        focal_length: Focal length in pixels.
+        center_x: Column of the optical axis in pixels.
+        horizon_y: Row of the horizon in pixels.
+        height_meters: Height of the lens above the ground.
     """
 
     focal_length: float
@@ -32,7 +32,7 @@ class Camera:
         """Projects world points.
 
         Args:
-            world_points: [..., 3] in meters.
+            world_points: [..., 3] points in meters.
 
         Returns:
             Image points [..., 2] as (x, y) in pixels, and pixels per meter [...] at their depth.
@@ -48,13 +48,13 @@ class Camera:
         return self.horizon_y + self.focal_length * self.height_meters / depth_meters
 
     def world_x(self, column: float, depth_meters: float) -> float:
-        """World x in meters that is seen in a column at a depth."""
+        """World x in meters of what is seen in a column at a depth."""
         return (column - self.center_x) * depth_meters / self.focal_length
 
     def depth_of_size(self, size_meters: float, size_pixels: float) -> float:
-        """Depth in meters at which an upright thing has the given size in pixels."""
+        """Depth in meters at which an upright object has the given size in pixels."""
         return self.focal_length * size_meters / size_pixels
 
     def shifted(self, x: float, y: float) -> Camera:
-        """The same camera for a picture whose origin lies at (x, y) of the present one."""
+        """The same camera for an image whose origin is at pixel (x, y) of the present one."""
         return replace(self, center_x=self.center_x - x, horizon_y=self.horizon_y - y)

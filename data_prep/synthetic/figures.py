@@ -1,10 +1,10 @@
-"""Draws a person from the points of a skeleton: body parts from far to near."""
+"""Draws a person from the points of a body, part by part from far to near."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -29,20 +29,20 @@ PARTS = (
     *(f"{side}_{part}" for part in ("upper_arm", "forearm", "hand", "thigh", "shin", "shoe") for side in SIDES),
 )
 _CODES_PER_PERSON = 32
-# Added to the depth (meters) by which body parts are sorted: the trunk hides the upper end of a leg
-# in mid-stride, and the far leg hides the far arm.
+# Added to the depths in meters by which body parts are sorted: the trunk hides the upper end of a leg in mid-stride,
+# and the far leg hides the far arm.
 _THIGH_OFFSET = 0.16
 _FAR_ARM_OFFSET = 0.15
 _OWN_SHADE = 0.45
 
 
 def owner_code(person: int, part: str) -> int:
-    """Code that a body part leaves in `Canvas.owners`; persons count from 0."""
+    """Code of a body part in `Canvas.owners`; persons count from 0."""
     return (person + 1) * _CODES_PER_PERSON + PARTS.index(part)
 
 
 def person_of_owners(owners: np.ndarray) -> np.ndarray:
-    """Person per pixel, -1 where there is none."""
+    """Person in each pixel; -1 where there is none."""
     return owners // _CODES_PER_PERSON - 1
 
 
@@ -51,13 +51,13 @@ class Figure:
     """One person at one moment.
 
     Attributes:
-        world_points: name -> [3] in meters, see `motion.build_skeleton`.
-        speeds: name -> meters per frame.
-        heading: of the trunk in radians, 0 toward the camera.
-        head_heading: of the head.
-        body: bones.
-        looks: appearance.
-        shutter: share of the time between frames that the shutter is open.
+        world_points: Points [3] in meters by name, see `motion.build_skeleton`.
+        speeds: Speeds of these points in meters per frame.
+        heading: Heading of the trunk in radians; 0 faces the camera.
+        head_heading: Heading of the head in radians.
+        body: Lengths of the bones.
+        looks: Looks of the person.
+        shutter: Share of the time between frames during which the shutter is open.
     """
 
     world_points: dict[str, np.ndarray]
@@ -85,7 +85,7 @@ class _Artist:
         light: rendering.Light,
         figure: Figure,
         person: int,
-    ):
+    ) -> None:
         self._canvas, self._light, self._figure, self._person = canvas, light, figure, person
         names = list(figure.world_points)
         world = np.stack([figure.world_points[name] for name in names])
@@ -93,7 +93,7 @@ class _Artist:
         self._image = dict(zip(names, image, strict=True))
         self._scale = dict(zip(names, scale.tolist(), strict=True))
         self._depth = dict(zip(names, world[:, 2].tolist(), strict=True))
-        # Off the optical axis the camera sees bodies turned by the angle of the ray to them.
+        # Off the optical axis the camera sees a body turned by the angle of the ray to it.
         middle = figure.world_points["hip_middle"]
         ray_angle = math.atan2(float(middle[0]), float(middle[2]))
         self._yaw, self._head_yaw = figure.heading + ray_angle, figure.head_heading + ray_angle
@@ -114,7 +114,7 @@ class _Artist:
         if self._figure.looks.legwear in ("skirt", "long_skirt"):
             yield "skirt", self._skirt()
         if self._figure.looks.bag is not None:
-            yield "bag", self._bag()
+            yield self._bag(self._figure.looks.bag)
 
     def _stroke(self, part: str, *points: str) -> rendering.Stroke:
         speed = max(self._figure.speeds[point] * self._scale[point] for point in points)
@@ -130,7 +130,7 @@ class _Artist:
         bulge: float = 0.0,
         depth_offset: float = 0.0,
     ) -> tuple[str, _Part]:
-        """A capsule between two points; radii and bulge as fractions of stature."""
+        """A capsule between two points; radii and bulge are fractions of the stature."""
         start, end = ends
         first, second = (self._girth * self._stature * self._scale[point] for point in ends)
         capsule = rendering.Capsule(
@@ -152,7 +152,7 @@ class _Artist:
         return part, _Part(depth, draw)
 
     def _far_side_light(self, joint: str, middle: str) -> float:
-        """Brightness of a limb: on the far side of the body it lies in the body's own shade."""
+        """Brightness of a limb: on the far side it is in the shade of the body."""
         across = float(np.linalg.norm(self._figure.world_points[joint] - self._figure.world_points[middle]))
         behind = (self._depth[joint] - self._depth[middle]) / across
         return 1 - _OWN_SHADE * min(max(behind, 0.0), 1.0)
@@ -253,13 +253,12 @@ class _Artist:
         elif looks.hair_style == "cap":
             yield self._limb("hair", ("brim", "brim_end"), (0.020, 0.014), looks.trim, 0, -0.05)
 
-    def _bag(self) -> _Part:
-        ends = ("bag_top", "bag_bottom")
-        return self._limb("bag", ends, (0.07, 0.08), self._figure.looks.bag)[1]
+    def _bag(self, color: np.ndarray) -> tuple[str, _Part]:
+        return self._limb("bag", ("bag_top", "bag_bottom"), (0.07, 0.08), color)
 
 
 def _with_accessories(figure: Figure) -> Figure:
-    """Adds the points that hair, cap and bag hang on."""
+    """Adds the points that hair, cap and backpack are attached to."""
     points, stature = dict(figure.world_points), figure.body.stature
 
     def ahead(heading: float, meters: float) -> np.ndarray:
@@ -279,15 +278,7 @@ def _with_accessories(figure: Figure) -> Figure:
     add("bag_top", "shoulder_middle", ahead(trunk, -0.09 * stature) - 0.04 * up)
     middle = 0.5 * (points["hip_middle"] - points["shoulder_middle"])
     add("bag_bottom", "shoulder_middle", ahead(trunk, -0.1 * stature) + 1.2 * middle)
-    return Figure(
-        points,
-        speeds,
-        figure.heading,
-        figure.head_heading,
-        figure.body,
-        figure.looks,
-        figure.shutter,
-    )
+    return replace(figure, world_points=points, speeds=speeds)
 
 
 def draw_person(
@@ -298,10 +289,14 @@ def draw_person(
     person: int,
     parts: frozenset[str] = frozenset(PARTS),
 ) -> None:
-    """Draws a figure and signs its pixels.
+    """Draws a figure and writes its codes into `Canvas.owners`.
 
     Args:
-        person: number that `person_of_owners` gives back.
-        parts: names out of `PARTS` to draw.
+        canvas: Image to draw on.
+        camera: Camera of the image.
+        light: Light on the figure.
+        figure: Person to draw.
+        person: Number of the person, see `owner_code`.
+        parts: Names in `PARTS` of the parts to draw.
     """
     _Artist(canvas, camera, light, _with_accessories(figure), person).draw(parts)

@@ -1,4 +1,4 @@
-"""How people move: joint angles over time, and the bones that turn them into points in space.
+"""How people move: angles of the joints over time, and the points in space that follow from them.
 
 Segment lengths are fractions of stature after Drillis and Contini (1966), as tabulated by Winter,
 "Biomechanics and Motor Control of Human Movement" (2009), figure 4.1. The gait curves are smooth
@@ -31,8 +31,8 @@ class Body:
     """Bone lengths in meters.
 
     Attributes:
-        stature: standing height.
-        leg_scale: legs longer (> 1) or shorter than usual, at the cost of the trunk.
+        stature: Standing height.
+        leg_scale: Length of the legs relative to the usual length; the trunk makes up for the difference.
     """
 
     stature: float
@@ -40,17 +40,17 @@ class Body:
 
     @property
     def thigh(self) -> float:
-        """Hip to knee."""
+        """Length from hip to knee."""
         return 0.245 * self.leg_scale * self.stature
 
     @property
     def shin(self) -> float:
-        """Knee to ankle."""
+        """Length from knee to ankle."""
         return 0.246 * self.leg_scale * self.stature
 
     @property
     def torso(self) -> float:
-        """Middle of the hips to middle of the shoulders."""
+        """Length from the middle of the hips to the middle of the shoulders."""
         return (0.779 - 0.491 * self.leg_scale) * self.stature
 
     def of_stature(self, fraction: float) -> float:
@@ -60,17 +60,17 @@ class Body:
 
 @dataclass(frozen=True)
 class Style:
-    """What makes one person move differently from the next.
+    """The personal way in which somebody moves.
 
     Attributes:
-        phase: of all cycles, in radians.
-        vigor: scales the swing of legs and arms; 1 is usual.
-        cycles_per_second: of gestures.
-        active_side: 0 if the left arm acts, 1 if the right one does.
-        lean: of the trunk forward, in radians.
-        head_yaw: of the head against the trunk, in radians, positive to the left.
-        arm_abduction: of hanging arms, in radians.
-        is_two_handed: both arms act.
+        phase: Phase of all cycles in radians.
+        vigor: Factor on the swing of legs and arms; 1 is usual.
+        cycles_per_second: Frequency of gestures.
+        active_side: Arm that acts: 0 is the left one, 1 the right one.
+        lean: Angle in radians by which the trunk leans forward.
+        head_yaw: Angle in radians by which the head is turned to the left of the trunk.
+        arm_abduction: Angle in radians between a hanging arm and the trunk.
+        is_two_handed: Whether both arms act.
     """
 
     phase: float = 0.0
@@ -85,23 +85,23 @@ class Style:
 
 @dataclass(frozen=True)
 class JointAngles:
-    """Angles in radians; zero everywhere is standing upright with hanging arms.
+    """Angles of the joints in radians over T times; all zero is standing upright with hanging arms.
 
     Attributes:
-        shoulder_flexion: [2, T] arm forward.
-        shoulder_abduction: [2, T] arm away from the body's side.
-        elbow_flexion: [2, T].
-        elbow_swivel: [2, T] turns the plane of the elbow: 0 bends the forearm forward, pi/2 outward
+        shoulder_flexion: [2, T] angles by which the arms are raised forward.
+        shoulder_abduction: [2, T] angles by which the arms are raised sideways.
+        elbow_flexion: [2, T] angles by which the elbows are bent.
+        elbow_swivel: [2, T] angles that turn the planes of the elbows: 0 bends the forearm forward, pi/2 outward
             (upward for an arm held out), -pi/2 inward.
-        hip_flexion: [2, T] thigh forward.
-        hip_abduction: [2, T] thigh sideways.
-        knee_flexion: [2, T].
-        foot_pitch: [2, T] toes down, against the ground.
-        lean: [T] of the trunk, forward.
-        shoulder_twist: [T] shoulders against the pelvis, to the left.
-        head_yaw: [T] to the left.
-        head_pitch: [T] nodding forward.
-        lift: [T] meters of the lower foot above the ground.
+        hip_flexion: [2, T] angles by which the thighs are raised forward.
+        hip_abduction: [2, T] angles by which the thighs are raised sideways.
+        knee_flexion: [2, T] angles by which the knees are bent.
+        foot_pitch: [2, T] angles between the feet and the ground, positive with the toes down.
+        lean: [T] angles by which the trunk leans forward.
+        shoulder_twist: [T] angles by which the shoulders are turned to the left of the pelvis.
+        head_yaw: [T] angles by which the head is turned to the left of the shoulders.
+        head_pitch: [T] angles by which the head nods forward.
+        lift: [T] heights in meters of the lower foot above the ground.
     """
 
     shoulder_flexion: np.ndarray
@@ -129,7 +129,7 @@ def _bump(phase: np.ndarray, center: float, sharpness: float) -> np.ndarray:
 
 
 def _leg_swing(phase: np.ndarray) -> np.ndarray:
-    """Swing of the hip, 1 foremost: a rounded triangle, so a standing foot goes back evenly."""
+    """Swing of the hip from -1 to 1 (foremost): a rounded triangle, so that a standing foot goes back evenly."""
     sharpness = 0.98
     return np.arcsin(sharpness * np.cos(phase)) / math.asin(sharpness)
 
@@ -157,13 +157,13 @@ def stand(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) 
 
 
 def _stride_phase(distances: np.ndarray, style: Style, step_meters: float) -> np.ndarray:
-    """Phases [2, T] of both legs: 0 as the foot is foremost; one turn takes two steps."""
+    """Phases [2, T] of both legs; at 0 the foot is foremost, and a period takes two steps."""
     phase = style.phase + math.pi * distances / step_meters
     return np.stack([phase, phase + math.pi])
 
 
 def walk(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
-    """Walking; the steps follow the distance covered, so the standing foot does not slide."""
+    """Walking; the steps follow the distance covered, so that the standing foot does not slide."""
     swing = 0.40 * style.vigor
     phase = _stride_phase(distances, style, _STEP_PER_SWING * (body.thigh + body.shin) * math.sin(swing))
     still = stand(body, style, seconds, distances)
@@ -392,12 +392,13 @@ ARM_ACTIONS: dict[str, ArmAction] = {
 }
 
 
-def _vector(left: np.ndarray, up: np.ndarray, forward: np.ndarray) -> np.ndarray:
+def _vector(left: np.ndarray, up: np.ndarray, forward: np.ndarray | float) -> np.ndarray:
+    """Vectors [.., 3] from their components, which are broadcast."""
     return np.stack(np.broadcast_arrays(left, up, forward), axis=-1)
 
 
 def _rotate(vectors: np.ndarray, lean: np.ndarray, twist: np.ndarray) -> np.ndarray:
-    """Leans vectors [.., T, 3] forward, then turns them to the left."""
+    """Tilts vectors [.., T, 3] forward, then turns them to the left."""
     left, up, forward = np.moveaxis(vectors, -1, 0)
     up, forward = (
         up * np.cos(lean) - forward * np.sin(lean),
@@ -410,9 +411,12 @@ def _rotate(vectors: np.ndarray, lean: np.ndarray, twist: np.ndarray) -> np.ndar
     )
 
 
-def _hanging(flexion: np.ndarray, abduction: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Direction of a limb that hangs down at zero, and the directions it moves in when flexed and
-    when abducted; the three are orthonormal, each [2, T, 3]."""
+def _hanging(flexion: np.ndarray, abduction: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Axes of a limb that hangs down when both angles are zero.
+
+    Returns:
+        Three orthonormal directions [2, T, 3]: along the limb, its motion when flexed, its motion when abducted.
+    """
     sin_flexion, cos_flexion = np.sin(flexion), np.cos(flexion)
     sin_abduction, cos_abduction = np.sin(abduction), np.cos(abduction)
     direction = _vector(_SIDE_SIGN * sin_abduction, -cos_abduction * cos_flexion, cos_abduction * sin_flexion)
@@ -480,7 +484,11 @@ def _build_head(body: Body, angles: JointAngles) -> dict[str, np.ndarray]:
 
 
 def build_skeleton(body: Body, angles: JointAngles) -> dict[str, np.ndarray]:
-    """Turns angles into points; the lower foot stands `lift` above the ground.
+    """Computes the points of a body from its angles; the lower foot is `lift` above the ground.
+
+    Args:
+        body: Lengths of the bones.
+        angles: Angles of the joints.
 
     Returns:
         Points [T, 3] in body axes by name: the joints of PoseTrack, and hip_middle,
@@ -506,10 +514,11 @@ def build_skeleton(body: Body, angles: JointAngles) -> dict[str, np.ndarray]:
 
 
 def place_in_world(points: dict[str, np.ndarray], course: Course) -> dict[str, np.ndarray]:
-    """Moves a skeleton from body axes to world axes (x right, y up, z away), [T, 3] each."""
+    """Moves points [T, 3] from body axes to world axes (x right, y up, z away from the camera)."""
     sine, cosine = np.sin(course.headings), np.cos(course.headings)
     placed = {}
-    for name, (left, up, forward) in ((n, np.moveaxis(v, -1, 0)) for n, v in points.items()):
+    for name, values in points.items():
+        left, up, forward = np.moveaxis(values, -1, 0)
         x = course.positions[:, 0] + left * cosine + forward * sine
         z = course.positions[:, 1] + left * sine - forward * cosine
         placed[name] = np.stack([x, up, z], axis=-1)

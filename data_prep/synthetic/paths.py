@@ -1,4 +1,4 @@
-"""Where a person is and looks over time; closed forms, so any moment can be asked for alone."""
+"""Place and heading of a person over time, in closed form, so that any moment can be computed alone."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Course:
-    """Places along a path.
+    """Places along a path at T times.
 
     Attributes:
-        positions: [T, 2] as (x, z) on the ground, in meters.
-        headings: [T] in radians; 0 faces the camera, pi/2 faces the right of the image.
-        distances: [T] meters walked since the start.
+        positions: [T, 2] positions (x, z) on the ground in meters.
+        headings: [T] headings in radians; 0 faces the camera, pi/2 faces the right of the image.
+        distances: [T] distances in meters walked since time 0.
     """
 
     positions: np.ndarray
@@ -25,10 +25,10 @@ class Course:
 
 
 class Path(Protocol):
-    """Anything that says where a person is."""
+    """Place and heading of a person as a function of time."""
 
     def follow(self, seconds: np.ndarray) -> Course:
-        """Returns the places at the given times [T]."""
+        """Computes the places at the given times [T] in seconds."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Standing:
     """Stays at a place, turning at a constant rate.
 
     Attributes:
-        position: (x, z) in meters.
-        heading: at time 0, in radians.
-        turn_rate: radians per second, positive toward the person's left.
+        position: Position (x, z) in meters.
+        heading: Heading at time 0 in radians.
+        turn_rate: Turn in radians per second, positive to the left of the person.
     """
 
     position: tuple[float, float]
@@ -46,19 +46,19 @@ class Standing:
     turn_rate: float = 0.0
 
     def follow(self, seconds: np.ndarray) -> Course:
-        """Returns the places at the given times [T]."""
+        """Computes the places at the given times [T] in seconds."""
         positions = np.broadcast_to(np.asarray(self.position), (len(seconds), 2))
         return Course(positions, self.heading + self.turn_rate * seconds, np.zeros_like(seconds))
 
 
 @dataclass(frozen=True)
 class Line:
-    """Walks straight on.
+    """Walks straight ahead.
 
     Attributes:
-        start: (x, z) at time 0, in meters.
-        heading: in radians.
-        speed: meters per second.
+        start: Position (x, z) at time 0 in meters.
+        heading: Heading in radians.
+        speed: Speed in meters per second.
     """
 
     start: tuple[float, float]
@@ -66,7 +66,7 @@ class Line:
     speed: float
 
     def follow(self, seconds: np.ndarray) -> Course:
-        """Returns the places at the given times [T]."""
+        """Computes the places at the given times [T] in seconds."""
         distances = self.speed * seconds
         direction = np.array([math.sin(self.heading), -math.cos(self.heading)])
         positions = np.asarray(self.start) + distances[:, None] * direction
@@ -75,16 +75,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Loop:
-    """Walks round a stadium: two straights parallel to the image joined by half circles.
+    """Walks around a stadium: two straights parallel to the image, joined by half circles.
 
     Attributes:
-        center: (x, z) in meters.
-        straight: length of each straight in meters; 0 gives a circle.
-        radius: of the half circles in meters.
-        speed: meters per second.
-        start: meters along the loop at time 0. The loop begins at the left end of the nearer
-            straight, goes right, turns away from the camera and comes back to the left.
-        is_mirrored: exchange left and right.
+        center: Position (x, z) of the center in meters.
+        straight: Length of each straight in meters; 0 gives a circle.
+        radius: Radius of the half circles in meters.
+        speed: Speed in meters per second.
+        start: Distance in meters along the loop at time 0. The loop begins at the left end of the nearer straight,
+            goes right, turns away from the camera and comes back to the left.
+        is_mirrored: Whether left and right are exchanged.
     """
 
     center: tuple[float, float]
@@ -95,7 +95,7 @@ class Loop:
     is_mirrored: bool = False
 
     def follow(self, seconds: np.ndarray) -> Course:
-        """Returns the places at the given times [T]."""
+        """Computes the places at the given times [T] in seconds."""
         distances = self.speed * seconds
         half = self.straight + math.pi * self.radius
         along = np.mod(self.start + distances, 2 * half)

@@ -13,7 +13,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,60 +24,68 @@ from data_prep.synthetic.video import generate_video
 from tfpose.boxes import xywh_from_xyxy
 from tfpose.skeletons import POSETRACK15, POSETRACK18, map_joints
 
-# Raise when the same seed starts to give other pictures: files of older versions are then rewritten.
+# To be raised when a seed starts to give other images: files of earlier versions are then written again.
 GENERATOR_VERSION = 2
 _JPEG_QUALITY = 93
 _LARGEST_SEED = 999_999
 
 
 def sequence_name(seed: int) -> str:
-    """Name of the sequence of a seed; evaluators take the kind of video from the second word."""
+    """Name of the sequence of a seed; evaluators take the kind of the video from its second part."""
     return f"{seed:06d}_mpii_synthetic"
 
 
 def image_id(seed: int, frame: int) -> int:
-    """PoseTrack 2018's image id: a one, the video's number, the frame's number."""
+    """Image id in the form of PoseTrack 2018: a one, six digits of the video, four digits of the frame."""
     return int(f"1{seed:06d}{frame:04d}")
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoSettings:
+    """Settings that all videos of a dataset share.
+
+    Attributes:
+        image_size: (height, width) of the frames in pixels.
+        max_people: Largest number of labeled people in a video.
+        options: Contents of the scenes.
+    """
+
+    image_size: tuple[int, int] = (270, 480)
+    max_people: int = 5
+    options: SceneOptions = dataclasses.field(default_factory=SceneOptions)
 
 
 def write_posetrack18(
     directory: str | os.PathLike,
     splits: Mapping[str, Iterable[int]],
     num_frames: int | Mapping[str, int] = 20,
-    image_size: tuple[int, int] = (270, 480),
-    max_people: int = 5,
-    options: SceneOptions | None = None,
+    settings: VideoSettings | None = None,
     report_progress: Callable[[str, int, int], None] | None = None,
     num_processes: int = 1,
 ) -> list[Path]:
     """Writes annotations/<split>/<sequence>.json and images/<split>/<sequence>/NNNNNN.jpg.
 
-    A sequence appears under its name only when it is complete, its annotations last; complete
-    sequences made with the same arguments are kept, so an interrupted run may be repeated.
+    A sequence gets its name only when it is complete, its annotations last. Complete sequences that were made with the
+    same arguments are kept, so an interrupted run can be repeated.
 
     Args:
-        directory: root of the data set.
-        splits: name of a split, such as 'train', to the seeds of its videos.
-        num_frames: per video, at most 9999; one number, or one per split.
-        image_size: (height, width).
-        max_people: labeled people per video.
-        options: what scenes contain.
-        report_progress: called with a sequence name, its number from 1 and the number of sequences.
-        num_processes: that draw at once; the files do not depend on it.
+        directory: Root folder of the dataset.
+        splits: Seeds of the videos by name of the split, such as 'train'.
+        num_frames: Number of frames in a video, at most 9999; one number, or one per split.
+        settings: Settings that all videos share; None takes the defaults.
+        report_progress: Function to call with the name of a sequence, its number from 1 and the number of sequences.
+        num_processes: Number of processes that draw in parallel; the files do not depend on it.
 
     Returns:
         The annotation files, in the order of the splits and seeds.
 
     Raises:
-        ValueError: if a seed is out of range or given twice, or an argument is out of range.
+        ValueError: A seed occurs twice, or an argument is out of range.
     """
     frames_of_split = num_frames if isinstance(num_frames, Mapping) else dict.fromkeys(splits, num_frames)
     jobs = [_Job(split, int(seed), frames_of_split[split]) for split, seeds in splits.items() for seed in seeds]
     _check_jobs(jobs)
-    options = options or SceneOptions()
-    video = {"image_size": list(image_size), "max_people": max_people}
-    recipe = {"generator_version": GENERATOR_VERSION, **video, "options": _as_json(dataclasses.asdict(options))}
-    make = functools.partial(_make_sequence, Path(directory), recipe=recipe, options=options)
+    make = functools.partial(_make_sequence, Path(directory), settings=settings or VideoSettings())
     paths = []
     for path, job in zip(_run(make, jobs, num_processes), jobs, strict=True):
         paths.append(path)
@@ -94,17 +102,23 @@ class _Job(NamedTuple):
     num_frames: int
 
 
-def _make_sequence(directory: Path, job: _Job, recipe: dict, options: SceneOptions) -> Path:
+def _make_sequence(directory: Path, job: _Job, settings: VideoSettings) -> Path:
     """Draws one video unless it is there; returns its annotation file."""
     split, seed, num_frames = job
-    recipe = {**recipe, "num_frames": num_frames}
+    recipe = _recipe(settings, num_frames)
     path = directory / "annotations" / split / f"{sequence_name(seed)}.json"
     images = directory / "images" / split / sequence_name(seed)
     if not (images.is_dir() and _has_recipe(path, recipe)):
-        height, width = recipe["image_size"]
-        frames = generate_video(seed, recipe["num_frames"], height, width, recipe["max_people"], options)
+        frames = generate_video(seed, num_frames, *settings.image_size, settings.max_people, settings.options)
         _write_sequence(path, images, seed, frames, recipe)
     return path
+
+
+def _recipe(settings: VideoSettings, num_frames: int) -> dict[str, Any]:
+    """The arguments that a sequence was made with, as they are read back from its annotation file."""
+    recipe = {"generator_version": GENERATOR_VERSION, **dataclasses.asdict(settings), "num_frames": num_frames}
+    # JSON turns tuples into lists.
+    return json.loads(json.dumps(recipe))
 
 
 def _run(make: Callable[[_Job], Path], jobs: list[_Job], num_processes: int) -> Iterator[Path]:
@@ -121,14 +135,9 @@ def _run(make: Callable[[_Job], Path], jobs: list[_Job], num_processes: int) -> 
 
 
 def _start_process() -> None:
-    # Ctrl-C reaches every process; the first one decides, the others finish their video.
+    # Ctrl-C reaches every process: the parent decides, and the others finish their videos.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
-
-
-def _as_json(values: dict) -> dict:
-    """The values as they will be read from a file: JSON has no tuples."""
-    return json.loads(json.dumps(values))
 
 
 def _check_jobs(jobs: list[_Job]) -> None:
@@ -137,14 +146,14 @@ def _check_jobs(jobs: list[_Job]) -> None:
         if not 0 <= seed <= _LARGEST_SEED:
             raise ValueError(f"splits: seeds must be between 0 and {_LARGEST_SEED}, got {seed}")
         if seed in seen:
-            raise ValueError(f"splits: a seed may occur once over all splits, got {seed} again")
+            raise ValueError(f"splits: seeds must differ over all splits, got {seed} twice")
         if not 1 <= num_frames <= 9999:
-            raise ValueError(f"num_frames: must be between 1 and 9999, got {num_frames}")
+            raise ValueError(f"num_frames must be between 1 and 9999, got {num_frames}")
         seen.add(seed)
 
 
 def _has_recipe(path: Path, recipe: dict) -> bool:
-    """Whether a sequence was completed with the same arguments."""
+    """Whether a sequence is complete and was made with the same arguments."""
     try:
         return json.loads(path.read_text(encoding="utf-8")).get("synthetic") == recipe
     except (OSError, ValueError):
@@ -180,7 +189,7 @@ def _write_sequence(path: Path, images: Path, seed: int, frames: Iterable[Synthe
 def _write_jpeg(path: Path, image: np.ndarray) -> None:
     is_encoded, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not is_encoded:
-        raise OSError(f"{path}: the picture could not be encoded as JPEG")
+        raise OSError(f"{path}: cannot encode the image as JPEG")
     path.write_bytes(data.tobytes())
 
 
@@ -215,7 +224,7 @@ def _image_record(images: Path, seed: int, number: int, frame: SyntheticFrame, n
 
 
 def _person_records(seed: int, number: int, frame: SyntheticFrame) -> list[dict]:
-    """Annotations of the people of a frame; flag 1 marks an annotated joint, as in PoseTrack."""
+    """Annotations of the people in a frame; flag 1 marks an annotated joint, as in PoseTrack."""
     values = np.concatenate([frame.keypoints, frame.is_labeled_joint[..., None]], axis=-1)
     keypoints = map_joints(values, POSETRACK15.joints, POSETRACK18.joints)
     boxes, head_boxes = xywh_from_xyxy(frame.boxes), xywh_from_xyxy(frame.head_boxes)

@@ -1,8 +1,7 @@
-"""Shaded, anti-aliased shapes on a float picture that remembers who drew each pixel.
+"""Shaded, anti-aliased shapes on a float image that records which shape drew each pixel.
 
-Shapes are evaluated as distances to their outline at the pixel centers, which lie at whole numbers,
-so a shape at fractional coordinates lands exactly where its coordinates say. The surfaces are
-rounded toward the viewer and shaded by Lambert's law.
+A shape is evaluated as the distance to its outline at the pixel centers, which are at whole numbers, so its position is
+exact to a fraction of a pixel. Surfaces are rounded toward the viewer and shaded by Lambert's law.
 
 Image axes: x right, y down, and for normals a third axis toward the viewer.
 """
@@ -11,22 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 NOBODY = 0
 OBJECT = 1
 
-Paint = np.ndarray | Callable[..., np.ndarray]
+PaintFunction: TypeAlias = Callable[..., np.ndarray]
+Paint: TypeAlias = np.ndarray | PaintFunction
 
 
 @dataclass
 class Canvas:
-    """A picture under construction.
+    """An image under construction.
 
     Attributes:
         pixels: [H, W, 3] float32 RGB, 0 to 255.
-        owners: [H, W] int16, code of the topmost thing: `NOBODY`, `OBJECT` or a body part.
+        owners: [H, W] int16, code of the topmost shape: `NOBODY`, `OBJECT` or a body part.
     """
 
     pixels: np.ndarray
@@ -34,17 +35,17 @@ class Canvas:
 
     @classmethod
     def over(cls, background: np.ndarray) -> Canvas:
-        """A canvas that starts from a copy of a picture [H, W, 3]."""
+        """A canvas that starts from a copy of an image [H, W, 3]."""
         return cls(background.astype(np.float32), np.zeros(background.shape[:2], np.int16))
 
 
 @dataclass(frozen=True)
 class Light:
-    """Light from far away plus light from everywhere.
+    """Parallel light plus ambient light.
 
     Attributes:
-        direction: unit vector (right, down, toward the viewer) that points to the light.
-        ambient: share of the light that comes from everywhere, 0 to 1.
+        direction: Unit vector (right, down, toward the viewer) that points to the light.
+        ambient: Share of the ambient light, 0 to 1.
     """
 
     direction: tuple[float, float, float]
@@ -56,8 +57,8 @@ class Stroke:
     """How a shape is put on the canvas.
 
     Attributes:
-        owner: code written to `Canvas.owners`.
-        softness: width of the outline's ramp in pixels; 1 is sharp, more looks like motion blur.
+        owner: Code to write into `Canvas.owners`.
+        softness: Width in pixels over which the outline fades; 1 is sharp, more looks like motion blur.
     """
 
     owner: int = OBJECT
@@ -66,7 +67,7 @@ class Stroke:
 
 @dataclass(frozen=True)
 class _Window:
-    """The part of the canvas that a shape can touch, and its pixel coordinates."""
+    """The part of the canvas that a shape can cover, and the coordinates of its pixels."""
 
     rows: slice
     columns: slice
@@ -94,7 +95,7 @@ def _blend(canvas: Canvas, window: _Window, alpha: np.ndarray, colors: np.ndarra
 
 
 def _shade(light: Light, x: np.ndarray, y: np.ndarray, facing: np.ndarray) -> np.ndarray:
-    """Brightness of a surface with the given normal; the rim is darkened to set shapes apart."""
+    """Brightness of a surface with the given normal; rims are darkened, which separates the shapes."""
     lx, ly, lz = light.direction
     diffuse = np.maximum(x * lx + y * ly + facing * lz, 0)
     return (light.ambient + (1 - light.ambient) * diffuse) * (0.76 + 0.28 * facing)
@@ -110,11 +111,11 @@ class Capsule:
     """A rounded limb between two image points.
 
     Attributes:
-        start: [2] in pixels.
-        end: [2] in pixels.
-        start_radius: in pixels.
-        end_radius: in pixels.
-        bulge: extra radius half-way, in pixels.
+        start: [2] first point in pixels.
+        end: [2] last point in pixels.
+        start_radius: Radius at the first point in pixels.
+        end_radius: Radius at the last point in pixels.
+        bulge: Additional radius in the middle in pixels.
     """
 
     start: np.ndarray
@@ -128,7 +129,11 @@ def draw_capsule(canvas: Canvas, capsule: Capsule, paint: Paint, light: Light, s
     """Draws a limb.
 
     Args:
-        paint: RGB [3], or a function of the place along the limb [h, w] (0 start, 1 end).
+        canvas: Image to draw on.
+        capsule: Shape of the limb.
+        paint: Color [3], or a function of the place along the limb [h, w] (0 start, 1 end).
+        light: Light on the surface.
+        stroke: How the limb is put on the canvas.
     """
     margin = max(capsule.start_radius, capsule.end_radius) + capsule.bulge + stroke.softness
     window = _find_window(canvas, np.stack([capsule.start, capsule.end]), margin)
@@ -162,12 +167,11 @@ class Trunk:
     """A body part of elliptic cross section between two image points.
 
     Attributes:
-        top: [2] in pixels.
-        bottom: [2] in pixels.
-        places: [N] increasing places along the axis (0 top, 1 bottom); the shape ends at the first
-            and the last.
-        half_widths: [N] in pixels at these places.
-        yaw: where the front looks, in radians: 0 toward the viewer, pi/2 to the right.
+        top: [2] upper point of the axis in pixels.
+        bottom: [2] lower point of the axis in pixels.
+        places: [N] increasing places along the axis (0 top, 1 bottom); the shape ends at the first and the last.
+        half_widths: [N] half widths in pixels at these places.
+        yaw: Direction of the front in radians: 0 toward the viewer, pi/2 to the right.
     """
 
     top: np.ndarray
@@ -178,7 +182,7 @@ class Trunk:
 
 
 def _turn(across: np.ndarray, facing: np.ndarray, yaw: float) -> tuple[np.ndarray, np.ndarray]:
-    """How far a normal looks to the front and to the left of a body turned by `yaw`."""
+    """Components of a normal along the front and the left of a body turned by `yaw`."""
     sine, cosine = np.sin(yaw), np.cos(yaw)
     return across * sine + facing * cosine, across * cosine - facing * sine
 
@@ -187,8 +191,12 @@ def draw_trunk(canvas: Canvas, trunk: Trunk, paint: Paint, light: Light, stroke:
     """Draws a trunk or a skirt.
 
     Args:
-        paint: RGB [3], or a function of the place along the axis and of how far the surface looks
-            to the body's front and left (-1 to 1 each), [h, w] each.
+        canvas: Image to draw on.
+        trunk: Shape of the body part.
+        paint: Color [3], or a function of the place along the axis and of the components of the normal (-1 to 1) along
+            the front and the left of the body, [h, w] each.
+        light: Light on the surface.
+        stroke: How the body part is put on the canvas.
     """
     axis = (trunk.bottom - trunk.top).astype(np.float32)
     length = max(float(np.hypot(*axis)), 1e-3)
@@ -216,11 +224,11 @@ class Ball:
     """An ellipsoid such as a head.
 
     Attributes:
-        center: [2] in pixels.
-        up: [2] unit vector of its long axis in the image.
-        half_width: in pixels.
-        half_height: in pixels.
-        yaw: where the front looks, as for `Trunk`.
+        center: [2] center in pixels.
+        up: [2] unit vector of the long axis in the image.
+        half_width: Half of the short axis in pixels.
+        half_height: Half of the long axis in pixels.
+        yaw: Direction of the front, as in `Trunk`.
     """
 
     center: np.ndarray
@@ -234,8 +242,12 @@ def draw_ball(canvas: Canvas, ball: Ball, paint: Paint, light: Light, stroke: St
     """Draws an ellipsoid.
 
     Args:
-        paint: RGB [3], or a function of how far the surface looks up, front and left (-1 to 1
-            each), [h, w] each.
+        canvas: Image to draw on.
+        ball: Shape of the ellipsoid.
+        paint: Color [3], or a function of the components of the normal (-1 to 1) along the long axis, the front and the
+            left, [h, w] each.
+        light: Light on the surface.
+        stroke: How the ellipsoid is put on the canvas.
     """
     margin = max(ball.half_width, ball.half_height) + stroke.softness
     window = _find_window(canvas, ball.center[None], margin)
@@ -256,12 +268,12 @@ def draw_ball(canvas: Canvas, ball: Ball, paint: Paint, light: Light, stroke: St
 
 @dataclass(frozen=True)
 class Sprite:
-    """A picture with transparency, cut out to its extent.
+    """An image with transparency, cut to its extent.
 
     Attributes:
-        colors: [h, w, 3] float32, multiplied by their opacity.
+        colors: [h, w, 3] float32 RGB, multiplied by the opacity.
         opacity: [h, w, 1] float32, 0 to 1.
-        corner: (x, y) of its first pixel, whole pixels.
+        corner: Position (x, y) of the first pixel.
     """
 
     colors: np.ndarray
@@ -272,15 +284,14 @@ class Sprite:
 def cut_sprite(draw: Callable[[np.ndarray], None], image_size: tuple[int, int]) -> Sprite | None:
     """Records what a function draws.
 
-    Drawing once over black and once over white tells color and opacity of every pixel, whatever
-    the function does at its edges.
+    Color and opacity of every pixel follow from drawing once on black and once on white, even at soft edges.
 
     Args:
-        draw: draws on an uint8 RGB picture, twice the same.
-        image_size: (height, width) of the picture.
+        draw: Function that draws on a uint8 RGB image; it must draw the same each time.
+        image_size: (height, width) of the image.
 
     Returns:
-        The sprite, None if nothing was drawn.
+        The sprite, or None if nothing was drawn.
     """
     black = np.zeros((*image_size, 3), np.uint8)
     white = np.full((*image_size, 3), 255, np.uint8)
@@ -296,7 +307,7 @@ def cut_sprite(draw: Callable[[np.ndarray], None], image_size: tuple[int, int]) 
 
 
 def draw_sprite(canvas: Canvas, sprite: Sprite, shift: tuple[int, int], owner: int) -> None:
-    """Puts a sprite on the canvas, moved by (x, y) whole pixels."""
+    """Puts a sprite on the canvas, moved by `shift` (x, y) in pixels."""
     height, width = canvas.owners.shape
     x, y = sprite.corner[0] + shift[0], sprite.corner[1] + shift[1]
     sprite_height, sprite_width = sprite.opacity.shape[:2]

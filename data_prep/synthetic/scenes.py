@@ -1,8 +1,9 @@
-"""Who does what where: everything about a video that is drawn by lot, once, from its seed."""
+"""Scenes: everything about a video that is drawn at random, once, from its seed."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,22 +17,25 @@ from data_prep.synthetic.rendering import Light
 
 _USUAL_STATURE_METRES = 1.72
 _PROP_SIZES = (0.23, 0.60)
-_USUAL_SECONDS = 2.0  # the time in which the people of a scene meet
+_USUAL_SECONDS = 2.0  # Time within which the people of a scene meet.
 
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """What scenes contain.
+    """Contents of scenes.
 
     Attributes:
-        frames_per_second: of the video; motion is in seconds.
-        ignored_group_probability: chance of a group of unlabeled people under an ignore region.
-        mean_props: mean number of objects to pass behind.
-        person_sizes: smallest and largest height of a usual person where the scene places people, as fractions of
-            the image height.
-        moving_camera_probability: chance that the camera pans.
-        place: one of `backgrounds.PLACES`; None draws one.
-        min_joints: people with fewer annotated joints lie under an ignore region instead.
+        frames_per_second: Frame rate of the video; a lower one shows more of the motion in as many frames.
+        ignored_group_probability: Probability of a group of unlabeled people under an ignore region.
+        mean_props: Mean number of objects that hide people.
+        person_sizes: Smallest and largest height of an adult of usual stature, as fractions of the image height.
+        moving_camera_probability: Probability that the camera pans.
+        place: Name in `backgrounds.PLACES`; None draws one.
+        min_joints: Smallest number of annotated joints of an annotated person; an ignore region covers people with
+            fewer.
+
+    Raises:
+        ValueError: A field is out of range.
     """
 
     frames_per_second: float = 10.0
@@ -44,20 +48,20 @@ class SceneOptions:
 
     def __post_init__(self) -> None:
         if not self.frames_per_second > 0:
-            raise ValueError(f"frames_per_second: must be positive, got {self.frames_per_second}")
+            raise ValueError(f"frames_per_second must be positive, got {self.frames_per_second}")
         for name in ("ignored_group_probability", "moving_camera_probability"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise ValueError(f"{name}: must be between 0 and 1, got {value}")
+                raise ValueError(f"{name} must be between 0 and 1, got {value}")
         if self.mean_props < 0:
-            raise ValueError(f"mean_props: must not be negative, got {self.mean_props}")
+            raise ValueError(f"mean_props must not be negative, got {self.mean_props}")
         smallest, largest = self.person_sizes
         if not 0 < smallest <= largest:
-            raise ValueError(f"person_sizes: must be 0 < smallest <= largest, got {self.person_sizes}")
+            raise ValueError(f"person_sizes must be 0 < smallest <= largest, got {self.person_sizes}")
         if not 1 <= self.min_joints <= 15:
-            raise ValueError(f"min_joints: must be between 1 and 15, got {self.min_joints}")
+            raise ValueError(f"min_joints must be between 1 and 15, got {self.min_joints}")
         if self.place is not None and self.place not in PLACES:
-            raise ValueError(f"place: must be one of {', '.join(PLACES)}, got {self.place!r}")
+            raise ValueError(f"place must be one of {', '.join(PLACES)}, got {self.place!r}")
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,13 @@ class Actor:
     """One person of a scene.
 
     Attributes:
-        track_id: None for unlabeled people.
-        body: bones.
-        looks: appearance.
-        style: of motion.
-        path: place and heading over time.
-        legs: a key of `motion.LEG_ACTIONS`.
-        arms: a key of `motion.ARM_ACTIONS`, None leaves the arms to the legs' action.
+        track_id: Identity of the person; None for unlabeled people.
+        body: Lengths of the bones.
+        looks: Looks of the person.
+        style: Personal way of moving.
+        path: Place and heading over time.
+        legs: Key in `motion.LEG_ACTIONS`.
+        arms: Key in `motion.ARM_ACTIONS`; None moves the arms as the action of the legs does.
     """
 
     track_id: int | None
@@ -85,15 +89,15 @@ class Actor:
 
 @dataclass(frozen=True)
 class Sensor:
-    """Lens and sensor: what happens to a picture after it was drawn.
+    """Lens and sensor, which change the image after it was drawn.
 
     Attributes:
-        white_balance: [3] gains of red, green, blue.
-        flicker: amplitude of the slow change of brightness, as a fraction.
-        flicker_seconds: its period.
-        blur_sigma: in pixels.
-        noise_sigma: in gray levels.
-        vignette: darkening of the corners, as a fraction.
+        white_balance: [3] gains of red, green and blue.
+        flicker: Amplitude of the slow change of brightness, as a fraction.
+        flicker_seconds: Period of the slow change of brightness.
+        blur_sigma: Standard deviation of the blur in pixels.
+        noise_sigma: Standard deviation of the noise in gray levels.
+        vignette: Darkening of the corners, as a fraction.
     """
 
     white_balance: np.ndarray
@@ -106,12 +110,12 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Pan:
-    """Motion of the camera, as a shift of the picture by whole pixels.
+    """Motion of the camera, as a shift of the image by whole pixels.
 
     Attributes:
-        amplitude: (x, y) in pixels.
-        period_seconds: of the sideways motion.
-        phase: in radians.
+        amplitude: Amplitude (x, y) in pixels.
+        period_seconds: Period of the horizontal motion.
+        phase: Phase at time 0 in radians.
     """
 
     amplitude: tuple[float, float]
@@ -130,16 +134,16 @@ class Scene:
     """A video before it is rendered.
 
     Attributes:
-        image_size: (height, width).
-        margin: pixels that the backdrop is larger than the image on every side.
-        camera: of the image.
-        backdrop: the place, of the image size plus margins.
-        light: for people.
-        sun: world direction to the sun; None for diffuse light.
-        props: objects.
-        actors: people.
-        sensor: lens and sensor.
-        pan: camera motion.
+        image_size: (height, width) of the frames.
+        margin: Number of pixels by which the backdrop extends the image on every side.
+        camera: Camera of the image.
+        backdrop: Place without people, larger than the image by the margins.
+        light: Light on people.
+        sun: World direction to the sun; None for diffuse light.
+        props: Objects that may hide people.
+        actors: People of the scene.
+        sensor: Lens and sensor.
+        pan: Motion of the camera.
     """
 
     image_size: tuple[int, int]
@@ -155,12 +159,12 @@ class Scene:
 
     @property
     def backdrop_camera(self) -> Camera:
-        """The camera whose picture the backdrop is."""
+        """Camera of the backdrop."""
         return self.camera.shifted(-self.margin, -self.margin)
 
 
 def _sample_camera(rng: np.random.Generator, image_size: tuple[int, int]) -> Camera:
-    """A camera in whose picture feet are mostly visible for people of 0.6 of the image height."""
+    """Draws a camera that mostly shows the feet of people as high as 0.6 of the image."""
     height, width = image_size
     horizon = rng.uniform(0.15, 0.40)
     highest = (0.98 - horizon) * _USUAL_STATURE_METRES / 0.6
@@ -204,7 +208,7 @@ def _sample_pan(rng: np.random.Generator, margin: int, is_moving: bool) -> Pan:
 
 
 class _Casting:
-    """Draws people by lot for one scene."""
+    """Draws the people of one scene at random."""
 
     def __init__(
         self,
@@ -213,7 +217,7 @@ class _Casting:
         image_size: tuple[int, int],
         backdrop: Backdrop,
         person_sizes: tuple[float, float],
-    ):
+    ) -> None:
         self._person_sizes = person_sizes
         self._rng, self._camera, self._image_size = rng, camera, image_size
         self._far_depth = backdrop.far_depth - 0.6
@@ -222,15 +226,13 @@ class _Casting:
         self._taken_depths: list[float] = []
 
     def labeled(self, track_id: int) -> Actor:
-        """A person that is annotated."""
-        kind = self._rng.choice(
-            ["cross", "stand", "approach", "recede", "circle", "return"],
-            p=[0.32, 0.28, 0.10, 0.08, 0.08, 0.14],
-        )
-        return getattr(self, f"_{kind}")(track_id)
+        """Draws an annotated person."""
+        shares = [share for share, _ in _ROLES.values()]
+        _, cast = _ROLES[str(self._rng.choice(list(_ROLES), p=shares))]
+        return cast(self, track_id)
 
     def group(self) -> list[Actor]:
-        """Unlabeled people standing together far away."""
+        """Draws unlabeled people who stand together far away."""
         rng = self._rng
         depth = min(self._depth(rng.uniform(0.2, 0.27)), self._far_depth)
         middle = self._image_size[1] * rng.uniform(0.15, 0.85)
@@ -248,7 +250,7 @@ class _Casting:
         return self._camera.depth_of_size(_USUAL_STATURE_METRES, pixels)
 
     def _place(self) -> tuple[float, float]:
-        """A place (x, z) inside the image, at a depth that nobody else has if there is one."""
+        """Draws a position (x, z) inside the image, if possible at a depth where nobody else is."""
         low, high = np.log(self._person_sizes)
         for _ in range(12):
             size = math.exp(self._rng.uniform(low, high))
@@ -288,7 +290,7 @@ class _Casting:
         return Actor(track_id, body, looks, style, path, legs, arms)
 
     def _line(self, track_id: int, heading: float) -> Actor:
-        """Passes a place in the image at some time within the usual length of a video."""
+        """A person who passes a place in the image within the usual length of a video."""
         legs, speed = self._gait()
         seconds = self._rng.uniform(0.0, _USUAL_SECONDS)
         x, z = self._place()
@@ -296,17 +298,21 @@ class _Casting:
         start = (x - run_up * math.sin(heading), z + run_up * math.cos(heading))
         return self._actor(track_id, paths.Line(start, heading, speed), legs, self._arms(0.25))
 
-    def _cross(self, track_id: int) -> Actor:
+    def cross(self, track_id: int) -> Actor:
+        """A person who crosses the image sideways."""
         side = self._rng.choice([-1, 1])
         return self._line(track_id, side * math.pi / 2 + self._rng.normal(0, 0.4))
 
-    def _approach(self, track_id: int) -> Actor:
+    def approach(self, track_id: int) -> Actor:
+        """A person who comes toward the camera."""
         return self._line(track_id, self._rng.normal(0, 0.4))
 
-    def _recede(self, track_id: int) -> Actor:
+    def recede(self, track_id: int) -> Actor:
+        """A person who goes away from the camera."""
         return self._line(track_id, math.pi + self._rng.normal(0, 0.4))
 
-    def _stand(self, track_id: int) -> Actor:
+    def stand(self, track_id: int) -> Actor:
+        """A person who acts without leaving their place."""
         rng = self._rng
         legs = str(rng.choice(list(_STANDING), p=list(_STANDING.values())))
         is_frontal = legs == "sit" or rng.random() < 0.5
@@ -315,7 +321,8 @@ class _Casting:
         path = paths.Standing(self._place(), heading, turn_rate)
         return self._actor(track_id, path, legs, self._arms(0.75 if legs == "stand" else 0.0))
 
-    def _circle(self, track_id: int) -> Actor:
+    def circle(self, track_id: int) -> Actor:
+        """A person who walks or runs in a circle."""
         legs, speed = self._gait(0.15)
         radius = self._rng.uniform(0.5, 1.0)
         start = self._rng.uniform(0, 6)
@@ -323,8 +330,8 @@ class _Casting:
         path = paths.Loop(self._place(), 0.0, radius, speed, start, is_mirrored)
         return self._actor(track_id, path, legs, self._arms(0.3))
 
-    def _return(self, track_id: int) -> Actor:
-        """Leaves the image, turns round outside and comes back."""
+    def leave_and_return(self, track_id: int) -> Actor:
+        """A person who leaves the image, turns around outside and comes back."""
         rng = self._rng
         legs, speed = self._gait(0.4)
         _, depth = self._place()
@@ -338,6 +345,16 @@ class _Casting:
         return self._actor(track_id, path, legs, self._arms(0.2))
 
 
+# How labeled people move through the scene: share of the people, and the function that draws such a person.
+_ROLES: dict[str, tuple[float, Callable[[_Casting, int], Actor]]] = {
+    "cross": (0.32, _Casting.cross),
+    "stand": (0.28, _Casting.stand),
+    "approach": (0.10, _Casting.approach),
+    "recede": (0.08, _Casting.recede),
+    "circle": (0.08, _Casting.circle),
+    "return": (0.14, _Casting.leave_and_return),
+}
+# Share of each action among the people who stay in their place.
 _STANDING = {"stand": 0.62, "jumping_jack": 0.11, "squat": 0.08, "bend": 0.07, "sit": 0.12}
 
 
@@ -348,7 +365,7 @@ def _sample_props(
     is_indoors: bool,
     mean_number: float,
 ) -> list[Prop]:
-    """Objects at the depths where people walk."""
+    """Draws objects at the depths where people walk."""
     kinds = INDOOR_PROPS if is_indoors else OUTDOOR_PROPS
     low, high = np.log(_PROP_SIZES)
     props = []
@@ -363,7 +380,7 @@ def _sample_props(
 
 
 def _build_seats(actors: list[Actor], camera: Camera, image_size: tuple[int, int]) -> list[Prop]:
-    """A stool under everybody who sits."""
+    """Puts a stool under everybody who sits."""
     seats = []
     for actor in actors:
         if actor.legs != "sit":
@@ -377,13 +394,13 @@ def _build_seats(actors: list[Actor], camera: Camera, image_size: tuple[int, int
 
 
 def build_scene(seed: int, image_size: tuple[int, int], max_people: int, options: SceneOptions) -> Scene:
-    """Draws a video by lot.
+    """Draws a scene at random.
 
     Args:
-        seed: equal seeds give equal scenes.
-        image_size: (height, width); people keep their size relative to the height.
-        max_people: labeled people, one at least.
-        options: what scenes contain.
+        seed: Seed of the scene; equal arguments give equal scenes.
+        image_size: (height, width) of the frames; sizes of people are relative to the height.
+        max_people: Largest number of labeled people, at least 1.
+        options: Contents of the scene.
     """
     rng = np.random.default_rng([seed, 0])
     height, width = image_size

@@ -1,4 +1,4 @@
-"""Shadows on the ground: everything that stands in the light, projected along its rays."""
+"""Shadows on the ground: people and objects projected along the rays of the light."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from data_prep.synthetic.camera import Camera
 from data_prep.synthetic.motion import SIDES
 
-_REDUCTION = 2  # the mask is blurred anyway; half size costs a quarter
+_REDUCTION = 2  # The mask is blurred anyway, and half the size costs a quarter of the time.
 _SHIFT = 4
 
-# name, name, radius as a fraction of stature
+# Two points of a body and the radius between them as a fraction of the stature.
 _CASTING = (
     ("shoulder_middle", "hip_middle", 0.09),
     ("head_center", "head_center", 0.065),
@@ -34,40 +34,40 @@ Segment = tuple[np.ndarray, np.ndarray, float]
 
 
 def person_segments(points: dict[str, np.ndarray], stature: float) -> list[Segment]:
-    """Segments (start [3], end [3], radius), in meters, that stand for a person."""
+    """Segments (start [3], end [3], radius) in meters that cast the shadow of a person."""
     return [(points[a], points[b], radius * stature) for a, b, radius in _CASTING]
 
 
 class ShadowMap:
-    """Collects shadows; 1 where the ground is fully in the shade.
+    """Collects shadows and darkens the ground where they are.
 
     Args:
-        camera: of the picture that will be darkened.
-        image_size: its (height, width).
-        sun: world direction (x, y, z) to the light; None for diffuse light, that only darkens the
-            ground near the feet.
+        camera: Camera of the image to darken.
+        image_size: (height, width) of the image.
+        sun: World direction (x, y, z) to the light; None for diffuse light, which darkens only the ground near the
+            feet.
     """
 
-    def __init__(self, camera: Camera, image_size: tuple[int, int], sun: np.ndarray | None):
+    def __init__(self, camera: Camera, image_size: tuple[int, int], sun: np.ndarray | None) -> None:
         self._camera, self._image_size, self._sun = camera, image_size, sun
         small = tuple(-(-size // _REDUCTION) for size in image_size)
         self._mask = np.zeros(small, np.uint8)
 
     def add(self, segments: Iterable[Segment]) -> None:
-        """Adds the shadow of something."""
+        """Adds the shadow of some segments."""
         for start, end, radius in segments:
             if self._sun is None:
                 self._add_contact(start, end, radius)
             else:
-                self._add_cast(start, end, radius)
+                self._add_cast(self._sun, start, end, radius)
 
-    def _add_cast(self, start: np.ndarray, end: np.ndarray, radius: float) -> None:
+    def _add_cast(self, sun: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> None:
         ends = np.stack([start, end])
-        reach = ends[:, 1:2] / self._sun[1]
-        ground = ends - reach * self._sun
+        reach = ends[:, 1:2] / sun[1]
+        ground = ends - reach * sun
         image, scale = self._camera.project(ground)
         first, last = np.round(image / _REDUCTION * (1 << _SHIFT)).astype(int).tolist()
-        thickness = max(1, int(round(1.3 * radius * float(scale.mean()) / _REDUCTION)))
+        thickness = max(1, round(1.3 * radius * float(scale.mean()) / _REDUCTION))
         cv2.line(self._mask, first, last, 255, thickness, cv2.LINE_8, _SHIFT)
 
     def _add_contact(self, start: np.ndarray, end: np.ndarray, radius: float) -> None:
@@ -82,7 +82,7 @@ class ShadowMap:
         cv2.ellipse(self._mask, center, axes, 0, 0, 360, 255, -1, cv2.LINE_8, _SHIFT)
 
     def darken(self, pixels: np.ndarray, strength: float) -> None:
-        """Darkens a float picture [H, W, 3] in place by up to `strength` (0 to 1)."""
+        """Darkens a float image [H, W, 3] in place by a share of at most `strength`."""
         softness = (0.8 if self._sun is not None else 2.0) * self._image_size[0] / 270
         mask = cv2.GaussianBlur(self._mask, (0, 0), max(softness, 0.3))
         rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]

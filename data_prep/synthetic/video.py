@@ -15,11 +15,12 @@ from data_prep.synthetic import motion, rendering
 from data_prep.synthetic.annotations import Sighting, SyntheticFrame, annotate
 from data_prep.synthetic.camera import Camera
 from data_prep.synthetic.figures import Figure, draw_person, person_of_owners
+from data_prep.synthetic.props import Prop
 from data_prep.synthetic.scenes import Actor, Scene, SceneOptions, Sensor, build_scene
 from data_prep.synthetic.shadows import ShadowMap, person_segments
 
-# Motion is computed for this many frames at a time, whatever the length of the video: NumPy may
-# round differently for arrays of different length, and frame t must not depend on what follows.
+# Motion is computed for this many frames at a time, whatever the length of the video: NumPy may round differently for
+# arrays of different lengths, and a frame must not depend on what follows it.
 _CHUNK_FRAMES = 16
 _SMALLEST_IMAGE = 16
 _NEAREST_DEPTH_METRES = 1.6
@@ -28,7 +29,7 @@ _SUN_SHADOW, _SOFT_SHADOW = 0.45, 0.35
 
 @dataclass(frozen=True)
 class _Moves:
-    """Motion of one actor over a chunk; one more row than frames, the first is the frame before."""
+    """Motion of one actor over the frames of a chunk; the first row is the frame before them."""
 
     points: dict[str, np.ndarray]
     headings: np.ndarray
@@ -43,7 +44,7 @@ class _Moves:
 
 
 def _move(actor: Actor, seconds: np.ndarray) -> _Moves:
-    """Where the points of an actor are at the given times."""
+    """Computes the motion of an actor at the given times [T]."""
     course = actor.path.follow(seconds)
     action = motion.LEG_ACTIONS[actor.legs]
     angles = action(actor.body, actor.style, seconds, course.distances)
@@ -57,16 +58,16 @@ def _move(actor: Actor, seconds: np.ndarray) -> _Moves:
 
 @functools.cache
 def _normal_numbers() -> np.ndarray:
-    """2^16 values that a standard normal variable takes equally often; drawing one of them is faster than it."""
+    """2^16 equally likely values of a standard normal variable; drawing one of them is faster than the generator."""
     return scipy.special.ndtri((np.arange(2**16) + 0.5) / 2**16).astype(np.float32)
 
 
 class _Film:
-    """Applies lens and sensor; noise is a field made once and shifted at random per frame."""
+    """Applies lens and sensor. The noise is one field, shifted at random in each frame."""
 
     _SLACK = 48
 
-    def __init__(self, sensor: Sensor, image_size: tuple[int, int], seed: int):
+    def __init__(self, sensor: Sensor, image_size: tuple[int, int], seed: int) -> None:
         self._sensor, self._image_size, self._seed = sensor, image_size, seed
         height, width = image_size
         rng = np.random.default_rng([seed, 1])
@@ -79,7 +80,7 @@ class _Film:
         self._gain = darkening[..., None] * sensor.white_balance
 
     def expose(self, pixels: np.ndarray, frame: int, seconds: float) -> np.ndarray:
-        """Turns a float picture into an uint8 one."""
+        """Converts a float image to uint8."""
         sensor = self._sensor
         if sensor.blur_sigma > 0.25:
             pixels = cv2.GaussianBlur(pixels, (0, 0), sensor.blur_sigma)
@@ -97,26 +98,26 @@ class _Film:
 class _Studio:
     """Renders the frames of one scene."""
 
-    def __init__(self, scene: Scene, options: SceneOptions, seed: int):
+    def __init__(self, scene: Scene, options: SceneOptions, seed: int) -> None:
         self._scene, self._options = scene, options
         self._film = _Film(scene.sensor, scene.image_size, seed)
         self._shadow = _SOFT_SHADOW if scene.sun is None else _SUN_SHADOW
         self._ground = self._shade_ground()
 
     def _shade_ground(self) -> np.ndarray:
-        """The backdrop with the shadows of all objects, which do not move."""
+        """The backdrop with the shadows of all objects, none of which moves."""
         scene = self._scene
         pixels = scene.backdrop.pixels.copy()
         shadows = ShadowMap(scene.backdrop_camera, pixels.shape[:2], scene.sun)
         for prop in scene.props:
-            top = prop.foot + [0, prop.height, 0]
+            top = prop.foot + np.array([0, prop.height, 0])
             segments = [(prop.foot, prop.foot, prop.radius)]
             shadows.add(segments if scene.sun is None else [(prop.foot, top, prop.radius)])
         shadows.darken(pixels, self._shadow)
         return pixels
 
     def frames(self, num_frames: int) -> Iterator[SyntheticFrame]:
-        """Renders frames from the first on."""
+        """Renders the first `num_frames` frames."""
         for first in range(0, num_frames, _CHUNK_FRAMES):
             times = np.arange(first - 1, first + _CHUNK_FRAMES) / self._options.frames_per_second
             moves = [_move(actor, times) for actor in self._scene.actors]
@@ -151,19 +152,19 @@ class _Studio:
         shift: tuple[int, int],
     ) -> list[Sighting]:
         """Draws people and objects from far to near."""
-        order = [(prop.depth, prop, None) for prop in self._scene.props]
+        order: list[tuple[float, Prop | int]] = [(prop.depth, prop) for prop in self._scene.props]
         for person, figure in enumerate(figures):
             if _is_in_front(figure):
-                order.append((float(figure.world_points["hip_middle"][2]), None, person))
+                order.append((float(figure.world_points["hip_middle"][2]), person))
         sightings = []
-        for _, prop, person in sorted(order, key=lambda entry: -entry[0]):
-            if prop is not None:
-                rendering.draw_sprite(canvas, prop.sprite, shift, rendering.OBJECT)
+        for _, item in sorted(order, key=lambda entry: -entry[0]):
+            if isinstance(item, Prop):
+                rendering.draw_sprite(canvas, item.sprite, shift, rendering.OBJECT)
             else:
-                draw_person(canvas, camera, self._scene.light, figures[person], person)
-                track_id = self._scene.actors[person].track_id
-                area = np.count_nonzero(person_of_owners(canvas.owners) == person)
-                sightings.append(_sight(figures[person], camera, person, track_id, int(area)))
+                draw_person(canvas, camera, self._scene.light, figures[item], item)
+                track_id = self._scene.actors[item].track_id
+                area = np.count_nonzero(person_of_owners(canvas.owners) == item)
+                sightings.append(_sight(figures[item], camera, item, track_id, int(area)))
         return sightings
 
 
@@ -178,7 +179,7 @@ def _sight(figure: Figure, camera: Camera, person: int, track_id: int | None, ar
     image, scale = camera.project(world)
     middle = names.index("hip_middle")
     head = figure.world_points["head_center"]
-    # Seen from the side the view of a head off the optical axis is turned by the angle of its ray.
+    # Off the optical axis the camera sees a head turned by the angle of the ray to it.
     view = math.atan2(float(head[0]), float(head[2]))
     return Sighting(
         person=person,
@@ -200,24 +201,24 @@ def generate_video(
     max_people: int = 5,
     options: SceneOptions | None = None,
 ) -> Iterator[SyntheticFrame]:
-    """Renders a video of people who walk, run, wave, sit ... in front of a made-up place.
+    """Renders a video of people who walk, run, wave or sit in a made-up place.
 
-    Equal arguments give equal bytes, in any order and process; the frames of a short video are the
-    first frames of a longer one.
+    Equal arguments give equal bytes, in any order and process. The frames of a short video are the first frames of a
+    longer one.
 
     Args:
-        seed: 0 or more.
-        num_frames: frames to render.
-        height: of the image in pixels.
-        width: of the image in pixels.
-        max_people: labeled people per video; a video shows between 1 and this many.
-        options: what scenes contain.
+        seed: Seed of the video, 0 or more.
+        num_frames: Number of frames.
+        height: Height of the frames in pixels.
+        width: Width of the frames in pixels.
+        max_people: Largest number of labeled people; a video has between 1 and this many.
+        options: Contents of the scene.
 
     Returns:
-        The frames, rendered one at a time as they are asked for.
+        The frames; each is rendered when the iterator reaches it.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: An argument is out of range.
     """
     for name, value, least in (
         ("seed", seed, 0),
@@ -227,7 +228,7 @@ def generate_video(
         ("max_people", max_people, 1),
     ):
         if value < least:
-            raise ValueError(f"{name}: must be at least {least}, got {value}")
+            raise ValueError(f"{name} must be at least {least}, got {value}")
     options = options or SceneOptions()
     scene = build_scene(seed, (height, width), max_people, options)
     return _Studio(scene, options, seed).frames(num_frames)

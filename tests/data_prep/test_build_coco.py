@@ -95,17 +95,19 @@ def test_splits_with_different_skeletons_are_refused(tmp_path):
     content = json.loads(path.read_text())
     content["categories"][0]["keypoints"][0] = "nose"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="val2017.json: should have the skeleton of person_keypoints_train2017.json"):
+    with pytest.raises(ValueError, match="val2017.json: skeleton must be that of person_keypoints_train2017.json"):
         read_source(root)
 
 
 def test_a_folder_without_annotations_or_pictures_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"expected annotations/person_keypoints_<split>.json"):
+    with pytest.raises(
+        FileNotFoundError, match=r"must contain annotations/person_keypoints_<split>.json, got no such file"
+    ):
         read_source(tmp_path)
     root = write_coco(tmp_path / "source")
     (root / "val2017").rename(root / "validation")
     with pytest.raises(
-        FileNotFoundError, match="expected the pictures of split 'val2017' in .*val2017 or .*images/val2017"
+        FileNotFoundError, match="images of split 'val2017' must be in .*val2017 or .*images/val2017, got neither"
     ):
         read_source(root)
 

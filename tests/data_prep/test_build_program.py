@@ -52,7 +52,7 @@ def test_a_dataset_is_converted_counted_and_named(tmp_path):
             "--source must be the folder of the published dataset, got nothing",
         ),
         (["posetrack18", "--source=/nowhere", "--output={tmp}/o"], "--source must be a folder, got no such folder"),
-        (["posetrack18", "--source={tmp}", "--output={tmp}/o"], r"expected annotations/<split>/\*.json in it"),
+        (["posetrack18", "--source={tmp}", "--output={tmp}/o"], r"must contain annotations/<split>/\*.json, got no"),
         (["coco_keypoints", "--source={tmp}", "--output={tmp}/o", "--sigmas=a"], "--sigmas must be numbers, got a"),
         (
             ["coco_keypoints", "--source={tmp}", "--output={tmp}/o", "--left_right_pairs=a"],

@@ -50,10 +50,10 @@ def test_bytes_after_the_end_marker_do_no_harm():
 
 def test_what_is_no_picture_is_refused(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"<html>")
-    with pytest.raises(ValueError, match="a.jpg: should be a JPEG or PNG picture, found the first bytes 3c 68 74 6d"):
+    with pytest.raises(ValueError, match="a.jpg: must be a JPEG or PNG image, got the first bytes 3c 68 74 6d"):
         read_picture(tmp_path / "a.jpg")
     (tmp_path / "b.jpg").write_bytes(b"")
-    with pytest.raises(ValueError, match="b.jpg: should be a JPEG or PNG picture, found an empty file"):
+    with pytest.raises(ValueError, match="b.jpg: must be a JPEG or PNG image, got an empty file"):
         read_picture(tmp_path / "b.jpg")
     with pytest.raises(FileNotFoundError, match="c.jpg: image file not found"):
         read_picture(tmp_path / "c.jpg")
@@ -63,5 +63,5 @@ def test_a_size_other_than_that_of_the_annotations_is_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(encoded_picture(20, 30, ".png"))
     assert read_picture(tmp_path / "a.png", (20, 30))[1] == (20, 30)
     assert read_picture(tmp_path / "a.png", (0, 0))[1] == (20, 30)
-    with pytest.raises(ValueError, match="a.png: should be 20x30 pixels as its annotations say, found 30x20"):
+    with pytest.raises(ValueError, match="a.png: size must be 20x30 pixels as in the annotations, got 30x20"):
         read_picture(tmp_path / "a.png", (30, 20))

@@ -15,6 +15,7 @@ import pytest
 
 from data_prep.synthetic import (
     SceneOptions,
+    VideoSettings,
     generate_video,
     motion,
     paths,
@@ -428,10 +429,10 @@ def test_another_process_gives_the_same_bytes(project_dir):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"seed": -1}, "seed: must be at least 0, got -1"),
-        ({"seed": 0, "num_frames": 0}, "num_frames: must be at least 1, got 0"),
-        ({"seed": 0, "height": 3}, "height: must be at least 16, got 3"),
-        ({"seed": 0, "max_people": 0}, "max_people: must be at least 1, got 0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"seed": 0, "num_frames": 0}, "num_frames must be at least 1, got 0"),
+        ({"seed": 0, "height": 3}, "height must be at least 16, got 3"),
+        ({"seed": 0, "max_people": 0}, "max_people must be at least 1, got 0"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
@@ -442,10 +443,10 @@ def test_wrong_arguments_are_named(arguments, message):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"place": "moon"}, "place: must be one of street, .*'moon'"),
-        ({"ignored_group_probability": 1.5}, "ignored_group_probability: must be between 0 and 1, got 1.5"),
-        ({"frames_per_second": 0}, "frames_per_second: must be positive, got 0"),
-        ({"person_sizes": (0.5, 0.2)}, "person_sizes: must be 0 < smallest <= largest, got .0.5, 0.2."),
+        ({"place": "moon"}, "place must be one of street, .*'moon'"),
+        ({"ignored_group_probability": 1.5}, "ignored_group_probability must be between 0 and 1, got 1.5"),
+        ({"frames_per_second": 0}, "frames_per_second must be positive, got 0"),
+        ({"person_sizes": (0.5, 0.2)}, "person_sizes must be 0 < smallest <= largest, got .0.5, 0.2."),
     ],
 )
 def test_wrong_options_are_named(values, message):
@@ -457,7 +458,7 @@ def test_wrong_options_are_named(values, message):
 
 
 def _write(directory, **changes):
-    arguments = {"splits": {"train": [1, 2], "val": [3]}, "num_frames": 3, "image_size": (68, 120)}
+    arguments = {"splits": {"train": [1, 2], "val": [3]}, "num_frames": 3, "settings": VideoSettings((68, 120))}
     return write_posetrack18(directory, **(arguments | changes))
 
 
@@ -473,7 +474,7 @@ def test_people_with_few_joints_lie_under_ignore_regions():
         np.testing.assert_array_equal(after.image, before.image)
         np.testing.assert_array_equal(after.track_ids, before.track_ids[count >= 12])
         assert len(after.ignore_regions) >= len(before.ignore_regions)
-    with pytest.raises(ValueError, match="min_joints: must be between 1 and 15, got 16"):
+    with pytest.raises(ValueError, match="min_joints must be between 1 and 15, got 16"):
         SceneOptions(min_joints=16)
 
 
@@ -559,7 +560,7 @@ def test_an_interrupted_sequence_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_a_seed_in_two_splits_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="a seed may occur once over all splits, got 2 again"):
+    with pytest.raises(ValueError, match="seeds must differ over all splits, got 2 twice"):
         _write(tmp_path, splits={"train": [1, 2], "val": [2]})
 
 

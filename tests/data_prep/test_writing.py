@@ -216,7 +216,7 @@ def test_a_disk_that_fills_up_inside_tensorflow_is_one_line(tmp_path, monkeypatc
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=0))
-    with pytest.raises(OSError, match="not enough space: about .* MB are needed, 0 MB are free"):
+    with pytest.raises(OSError, match="free disk space must be about .* MB, got 0 MB"):
         writing.write_dataset(Builder, read_source(write_coco(tmp_path / "source")), tmp_path / "out")
 
 
@@ -242,7 +242,7 @@ def test_a_dataset_without_any_labeled_joint_is_refused(tmp_path):
     def nobody(content):
         content["annotations"] = []
 
-    with pytest.raises(ValueError, match="splits train, val: should have people with labeled keypoints, found none"):
+    with pytest.raises(ValueError, match="splits train, val: must have people with labeled keypoints, got none"):
         writing.write_dataset(Builder, read_source(write_coco(tmp_path / "source", change=nobody)), tmp_path / "out")
 
 

@@ -1,4 +1,4 @@
-"""Arranges PoseTrack sequences, of whatever year, as records."""
+"""Reads PoseTrack's annotation files of 2017, 2018 and 2021, and arranges their frames as records."""
 
 from __future__ import annotations
 
@@ -7,43 +7,62 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data_prep.annotations import SplitAnnotations, odd_boxes_note
+from data_prep.annotations import Column, SplitAnnotations, odd_boxes_note
 from data_prep.source import Source, digest_files
 from tfpose import boxes as box_math
-from tfpose.posetrack import NO_IMAGE_ID, NO_TRACK_ID, POSETRACK_BOX_MARGIN, Frame, PoseSequence, image_id_of
+from tfpose.posetrack import (
+    NO_IMAGE_ID,
+    NO_TRACK_ID,
+    POSETRACK_BOX_MARGIN,
+    Frame,
+    PoseSequence,
+    image_id_of,
+    read_posetrack,
+    read_posetrack21,
+)
 from tfpose.skeletons import POSETRACK15
 
 
-def read_video_source(
-    source: pathlib.Path,
-    read: Callable[[pathlib.Path], PoseSequence],
-    annotation_folders: Sequence[str] = ("annotations",),
-) -> Source:
-    """Reads <annotation folder>/<split>/*.json; pictures are where the files say, relative to `source`.
+def read_source(source: pathlib.Path) -> Source:
+    """Reads the layout of PoseTrack 2017 or 2018: annotations/<split>/*.json.
 
     Args:
-        source: folder of the dataset.
-        read: reads one annotation file with the skeleton `POSETRACK15`.
-        annotation_folders: names to look for; the first that is there counts.
+        source: Folder of the dataset; the annotation files name images relative to it.
 
     Raises:
-        FileNotFoundError: if there are no annotation files, or the picture of a labeled frame is missing.
-        ValueError: if a file is not valid.
+        FileNotFoundError: There are no annotation files, or the image of a labeled frame is missing.
+        ValueError: A file is not valid.
     """
+    return _read_folder(source, read_posetrack, ("annotations",))
+
+
+def read_source21(source: pathlib.Path) -> Source:
+    """Reads the layout of PoseTrack21, whose annotations may also be in `posetrack_data`; else as `read_source`."""
+    return _read_folder(source, read_posetrack21, ("annotations", "posetrack_data"))
+
+
+_ReadFile = Callable[[pathlib.Path], PoseSequence]
+
+
+def _read_folder(source: pathlib.Path, read: _ReadFile, annotation_folders: Sequence[str]) -> Source:
     folder = next((source / name for name in annotation_folders if (source / name).is_dir()), None)
     files = sorted(folder.glob("*/*.json")) if folder else []
     if not files:
-        raise FileNotFoundError(f"{source}: expected {annotation_folders[0]}/<split>/*.json in it, found none")
-    return source_from_files(files, read, source)
+        raise FileNotFoundError(f"{source}: must contain {annotation_folders[0]}/<split>/*.json, got no such file")
+    return source_from_files(files, source, read)
 
 
-def source_from_files(
-    files: Sequence[pathlib.Path], read: Callable[[pathlib.Path], PoseSequence], source: pathlib.Path
-) -> Source:
-    """Reads annotation files; the folder that each is in names its split.
+def source_from_files(files: Sequence[pathlib.Path], source: pathlib.Path, read: _ReadFile = read_posetrack) -> Source:
+    """Reads annotation files; the folder of each file is the name of its split.
+
+    Args:
+        files: Annotation files.
+        source: Folder of the dataset, as in `read_source`.
+        read: Function that reads one file with the skeleton `POSETRACK15`.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_video_source`.
+        FileNotFoundError: The image of a labeled frame is missing.
+        ValueError: A file is not valid.
     """
     splits = {
         name: build_video_split([read(path) for path in files if path.parent.name == name], source)
@@ -53,9 +72,16 @@ def source_from_files(
 
 
 def build_video_split(sequences: Sequence[PoseSequence], source: pathlib.Path) -> SplitAnnotations:
-    """The frames of sequences whose pictures are there.
+    """Arranges the frames of sequences as records.
 
-    Frames without labels stay, as pictures to track through; without their picture they are left out and counted.
+    Frames without labels are kept, so that videos have no gaps; those whose image is missing are left out and counted.
+
+    Args:
+        sequences: Annotated sequences.
+        source: Folder of the dataset, as in `read_source`.
+
+    Raises:
+        FileNotFoundError: The image of a labeled frame is missing.
     """
     frames: list[tuple[str, Frame]] = []
     num_left_out = 0
@@ -70,7 +96,7 @@ def build_video_split(sequences: Sequence[PoseSequence], source: pathlib.Path) -
                 )
             else:
                 num_left_out += 1
-    notes = (f"{num_left_out} unlabeled frames without their picture were left out",) * (num_left_out > 0)
+    notes = (f"{num_left_out} unlabeled frames were left out since their images are missing",) * (num_left_out > 0)
     return _arrange(frames, source, notes)
 
 
@@ -97,7 +123,7 @@ def _arrange(frames: Sequence[tuple[str, Frame]], source: pathlib.Path, notes: t
         },
         people=people,
         first_person=first_person,
-        notes=notes + odd_boxes_note(people["box"], sizes, first_person),
+        notes=notes + odd_boxes_note(np.asarray(people["box"]), sizes, first_person),
     )
 
 
@@ -105,8 +131,8 @@ def _image_id(frame: Frame) -> int:
     return image_id_of(frame.file_name, frame.index) if frame.image_id == NO_IMAGE_ID else frame.image_id
 
 
-def _people(frames: Sequence[Frame]) -> dict[str, Sequence]:
-    """The people of all frames. Boxes that a file lacks are made as PoseTrack 2018 makes them."""
+def _people(frames: Sequence[Frame]) -> dict[str, Column]:
+    """The people of all frames; a box that the file lacks is made from the joints as in PoseTrack 2018."""
     visibility = _joined(frames, "visibility", (POSETRACK15.num_joints,))
     keypoints = _joined(frames, "keypoints", (POSETRACK15.num_joints, 2))
     boxes = _joined(frames, "boxes", (4,))

@@ -1,0 +1,55 @@
+"""The flags of `data_prep.build` for datasets in the layout of COCO."""
+
+from __future__ import annotations
+
+import pathlib
+
+from data_prep.source import Source
+from tfpose.flags.program_flags import ProgramFlags
+
+
+def define_flags(values: ProgramFlags) -> None:
+    """Defines the flags of coco_keypoints."""
+    values.begin_section("Flags of coco_keypoints", "left_right_pairs")
+    values.define_list(
+        "left_right_pairs",
+        None,
+        "Pairs of joints that a mirror swaps, as left:right,left:right. Default: pairs of joints whose names differ only "
+        "in the words left and right.",
+    )
+    values.define_list(
+        "sigmas",
+        None,
+        "Constants of the object keypoint similarity (OKS), one per joint. Default: the constants of the COCO joints with "
+        "similar names.",
+    )
+
+
+def read_source(folder: pathlib.Path, values: ProgramFlags) -> Source:
+    """Reads the dataset in a folder as the flags say.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A flag or a file is not valid.
+    """
+    left_right_pairs, sigmas = _left_right_pairs(values), _sigmas(values)
+    # Imports tensorflow-datasets, which takes seconds.
+    from data_prep.coco_keypoints import builder
+
+    return builder.read_source(folder, left_right_pairs, sigmas)
+
+
+def _left_right_pairs(values: ProgramFlags) -> list[list[str]] | None:
+    if values.left_right_pairs is None:
+        return None
+    pairs = [pair.split(":") for pair in values.left_right_pairs]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"--left_right_pairs must be left:right,left:right, got {','.join(values.left_right_pairs)}")
+    return pairs
+
+
+def _sigmas(values: ProgramFlags) -> list[float] | None:
+    try:
+        return None if values.sigmas is None else [float(value) for value in values.sigmas]
+    except ValueError as error:
+        raise ValueError(f"--sigmas must be numbers, got {','.join(values.sigmas)}") from error
