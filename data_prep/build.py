@@ -46,8 +46,8 @@ def define_flags(values: ProgramFlags) -> None:
             *("runner=DirectRunner", "direct_running_mode=multi_processing", "direct_num_workers=0"),
             "default_sdk_harness_log_level=WARNING",
         ],
-        "Options NAME=VALUE of the Beam pipeline, separated by commas. Only with --beam. direct_num_workers=0 starts one "
-        "worker per processor core.",
+        "Options NAME=VALUE of the Beam pipeline, separated by commas. Only with --beam. direct_num_workers=0 starts "
+        "one worker per processor core.",
     )
     for dataset in DATASETS.values():
         if dataset.define_flags is not None:

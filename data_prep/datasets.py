@@ -44,8 +44,8 @@ class Dataset:
     """A dataset that `data_prep.build` converts.
 
     Attributes:
-        load_builder: Function that returns the builder class. It is called late, since the import of tensorflow-datasets
-            takes seconds.
+        load_builder: Function that returns the builder class. It is called late, since importing
+            tensorflow-datasets takes seconds.
         read_source: Function that reads the dataset from a folder; it also receives the flags of the program.
         define_flags: Function that defines the flags of this dataset; None if it has none.
         needs_source: Whether the folder is that of --source. Otherwise it is OUTPUT/DATASET, where a dataset makes its

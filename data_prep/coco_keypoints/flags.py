@@ -14,14 +14,14 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_list(
         "left_right_pairs",
         None,
-        "Pairs of joints that a mirror swaps, as left:right,left:right. Default: pairs of joints whose names differ only "
-        "in the words left and right.",
+        "Pairs of joints that a mirror swaps, as left:right,left:right. Default: pairs of joints whose names differ "
+        "only in the words left and right.",
     )
     values.define_list(
         "sigmas",
         None,
-        "Constants of the object keypoint similarity (OKS), one per joint. Default: the constants of the COCO joints with "
-        "similar names.",
+        "Constants of the object keypoint similarity (OKS), one per joint. Default: the constants of the COCO joints "
+        "with similar names.",
     )
 
 
