@@ -1,4 +1,4 @@
-"""Makes ground-truth poses look like a network's: noise, outliers, lost joints and people, false and double people."""
+"""Corrupts annotated poses so that they resemble predictions: noise, outliers, lost joints, lost and false people."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from tfpose.posetrack.sequences import POSETRACK_BOX_MARGIN
 
 @dataclasses.dataclass(frozen=True)
 class Corruption:
-    """How much goes wrong. Chosen once, before any tracker was tried on it.
+    """Amount of corruption, which was chosen once, before any tracker was run on it.
 
-    Joint precision and recall come out at 75 and 70 percent (Payer et al. 2017 on PoseTrack validation: 73 and 62).
-    Scores tell right from wrong only in part. Noise is drawn anew in each frame, which flatters smoothing and filling:
-    a real network repeats its errors.
+    The corrupted poses have a joint precision of 75 percent and a recall of 70 percent (Payer et al., 2017, on
+    PoseTrack validation: 73 and 62). Scores separate right from wrong only in part. Noise is independent in each frame,
+    which favors smoothing and filling: a real network repeats its errors.
 
     Attributes:
-        noise: standard deviation of x and y of a joint, in head sizes (PCKh counts half a head as found).
-        outlier_share: of joints, whose noise is `outlier_noise` and whose score is low.
-        outlier_noise: in head sizes.
-        lost_joint_share: of joints.
-        lost_person_share: of people in a frame, each frame on its own.
-        occlusion_rate: chance that a person is lost for a while, per frame.
-        occlusion_frames: shortest and longest of these times.
-        false_people_per_frame: mean number of poses, taken from anywhere in the video, that are put at random places.
-        double_share: of people that are found a second time, with noise and half of their joints.
-        double_noise: in head sizes.
-        true_score: Beta distribution of the scores of joints near the truth.
-        outlier_score: of outliers.
-        false_score: of joints of false and double people.
+        noise: Standard deviation of x and y of a joint, in head sizes.
+        outlier_share: Share of joints with larger noise and lower scores.
+        outlier_noise: Standard deviation of x and y of these joints, in head sizes.
+        lost_joint_share: Share of joints that are lost.
+        lost_person_share: Share of people that are lost in a frame, independent of other frames.
+        occlusion_rate: Probability per frame that a person is lost for several frames.
+        occlusion_frames: Smallest and largest number of these frames.
+        false_people_per_frame: Mean number of poses from anywhere in the video that are put at random places.
+        double_share: Share of people that are found a second time, with noise and half of their joints.
+        double_noise: Standard deviation of x and y of the joints of these people, in head sizes.
+        true_score: Parameters of the beta distribution of the scores of joints near the truth.
+        outlier_score: Parameters of the distribution of the scores of outliers.
+        false_score: Parameters of the distribution of the scores of false and double people.
     """
 
     noise: float = 0.12
@@ -53,15 +53,15 @@ class Corruption:
 
 
 def corrupt_sequence(sequence: PoseSequence, rng: np.random.Generator, corruption: Corruption) -> list[Poses]:
-    """The people of each frame of an annotated sequence as a network might find them, without identities.
+    """Corrupts the poses of an annotated sequence and removes their identities.
 
     Args:
-        sequence: ground truth with head boxes.
-        rng: for everything random.
-        corruption: how much goes wrong.
+        sequence: Ground truth with head boxes.
+        rng: Source of the corruption.
+        corruption: Amount of corruption.
 
     Returns:
-        One entry per frame, the people in random order.
+        The poses of each frame, in random order.
     """
     truth = [poses_from_frame(frame) for frame in sequence.frames]
     poses_of_video = [(k, s > 0) for poses in truth for k, s in zip(poses.keypoints, poses.joint_scores, strict=True)]
@@ -91,7 +91,7 @@ def _find_people(
     rng: np.random.Generator,
     corruption: Corruption,
 ) -> np.ndarray:
-    """[P] bool; updates the frames until which people are hidden."""
+    """Draws which people are found, [P] bool; updates the frames until which people are hidden."""
     is_found = rng.random(len(track_ids)) >= corruption.lost_person_share
     for person, track_id in enumerate(track_ids.tolist()):
         if hidden_until.get(track_id, 0) <= frame and rng.random() < corruption.occlusion_rate:
@@ -104,7 +104,7 @@ def _find_people(
 def _noisy_people(
     poses: Poses, heads: np.ndarray, rng: np.random.Generator, corruption: Corruption
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints [P, J, 2] and joint scores [P, J]."""
+    """Draws keypoints [P, J, 2] and joint scores [P, J]."""
     shape = poses.joint_scores.shape
     is_outlier = rng.random(shape) < corruption.outlier_share
     noise = heads[:, None] * np.where(is_outlier, corruption.outlier_noise, corruption.noise)

@@ -1,12 +1,12 @@
-"""Samples per second and core of the input pipeline, beside what people use today and beside bare JPEG decoding.
+"""Compares the input pipeline to a customary loader and to bare JPEG decoding, in samples per second and core.
 
     python benchmarks/input_pipeline.py --data=data/coco_mini --images=COCO_MINI/images/train
 
-Three programs take turns in one process on one thread, several rounds; the medians are compared:
-- ours: `PersonCrops.batch` with the paper's augmentation, and the target heatmaps of the batch;
-- the kind of loader that PyTorch code of this family has: one person at a time, cv2.imread, cv2.warpAffine, a float
-  picture normalized and transposed, each joint's Gaussian drawn into its map in a Python loop;
-- cv2.imdecode of the picture of each person, whole.
+Three programs run in turn in one process with one thread, for several rounds. Their medians are compared:
+- tfpose: `PersonCrops.batch` with the paper's augmentation, and the target heatmaps of the batch;
+- customary loader: one person at a time as in PyTorch projects for this task, with cv2.imread, cv2.warpAffine, a
+  normalized and transposed float image, and a Python loop that draws the Gaussian of each joint;
+- bare JPEG decoding: cv2.imdecode of the whole image of each person.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ BATCH_SIZE = 32
 AUGMENTATION = Augmentation(0.5, 40.0, 0.6, (0.7, 1.3))
 
 _DATA = flags.DEFINE_string("data", None, "Folder of a dataset made by data_prep.build.", required=True)
-_IMAGES = flags.DEFINE_string("images", None, "Folder of the same pictures as files.", required=True)
+_IMAGES = flags.DEFINE_string("images", None, "Folder of the image files of the same dataset.", required=True)
 _SPLIT = flags.DEFINE_string("split", "train", "Split of the data.")
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "How often each program takes its turn.")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Number of rounds.")
 
 
 def build_ours(people: PersonCrops) -> Callable[[int], None]:
@@ -53,7 +53,7 @@ def build_ours(people: PersonCrops) -> Callable[[int], None]:
 
 
 def build_customary(people: PersonCrops, files: Sequence[str]) -> Callable[[int], None]:
-    """The same number of samples, one by one."""
+    """A batch of the customary loader, person by person."""
     mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
 
     def load(step: int) -> None:
@@ -82,9 +82,9 @@ def customary_matrix(box: np.ndarray, scale: float, degrees: float) -> np.ndarra
     angle = np.radians(degrees)
     up = np.array([np.sin(angle), -np.cos(angle)]) * side / 2
     across = np.array([-up[1], up[0]])
-    source = np.float32([center, center + up, center + across])
+    source = np.array([center, center + up, center + across], np.float32)
     middle = np.array([width / 2, height / 2])
-    target = np.float32([middle, middle - [0, width / 2], middle + [width / 2, 0]])
+    target = np.array([middle, middle - [0, width / 2], np.array([width / 2, 0]) + middle], np.float32)
     return cv2.getAffineTransform(source, target)
 
 
@@ -108,7 +108,7 @@ def draw_targets(points: Sequence[np.ndarray], is_labeled: np.ndarray) -> np.nda
 
 
 def build_decoding(people: PersonCrops, files: Sequence[str]) -> Callable[[int], None]:
-    """The bare decoding of as many pictures, from memory."""
+    """The decoding of as many images from memory."""
     data = [np.frombuffer(pathlib.Path(file).read_bytes(), np.uint8) for file in files]
 
     def load(step: int) -> None:
@@ -119,7 +119,7 @@ def build_decoding(people: PersonCrops, files: Sequence[str]) -> Callable[[int],
 
 
 def main(argv: Sequence[str]) -> None:
-    """Lets the programs take turns and prints medians and ratios."""
+    """Runs the programs in turn and prints medians and ratios."""
     del argv
     cv2.setNumThreads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)

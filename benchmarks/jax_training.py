@@ -1,14 +1,13 @@
 """Trains the keypoint network on the JAX backend of Keras, from crops held in device memory.
 
-The network, crops, heatmaps, losses, decoding and metrics are the library's own, the ones that
-TensorFlow trains with; only the loop is JAX's. So it measures what an accelerator does with them,
-compares precisions, and tries training recipes quickly where TensorFlow is not at hand. Needs JAX
-(`pip install jax`, for a GPU `pip install "jax[cuda13]"`) beside keras, numpy and
-opencv-python-headless; TensorFlow is not imported.
+Network, crops, heatmaps, losses, decoding and metrics are those of the library, which TensorFlow also trains with; only
+the loop is JAX's. So the benchmark measures their speed on an accelerator, compares precisions, and tries training
+recipes without TensorFlow. It needs JAX (`pip install jax`, for a GPU `pip install "jax[cuda13]"`) besides keras, numpy
+and opencv-python-headless.
 
-Data are in the layout of COCO: DATA/annotations/person_keypoints_{train,val}.json and
-DATA/images/{train,val}. Around every person a square is cut once, large enough for every crop that
-augmentation may ask for; augmentation is then one bilinear warp on the device.
+The data have the layout of COCO: DATA/annotations/person_keypoints_{train,val}.json and DATA/images/{train,val}. A
+square around every person is cut once, large enough for every augmented crop; the augmentation is one bilinear warp on
+the device.
 
     python benchmarks/jax_training.py --data DIR --depth 50 --precision mixed_bfloat16
     python benchmarks/jax_training.py --data DIR --vary learning_rate=5e-4,1e-3,2e-3
@@ -53,11 +52,11 @@ from tfpose.skeletons import Skeleton
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SCHEDULES = ("drops", "cosine")
-# Of the whole run, as 90 and 120 of 140 epochs in Xiao et al., 2018, section 3.1.
+# Shares of the run, as 90 and 120 of 140 epochs in Xiao et al., 2018, section 3.1.
 DROPS_AT = (90 / 140, 120 / 140)
 DROP_FACTOR = 0.1
 CHECK_STEPS = 5
-# A GPU may round the factors of float32 products to ten bits of mantissa: tenths of a pixel.
+# A GPU may round the factors of float32 products to ten bits of mantissa, which costs tenths of a pixel.
 COORDINATE_PRECISION = "float32"
 REDUCED_FLAGS = {
     1: cv2.IMREAD_COLOR,
@@ -72,26 +71,26 @@ class Recipe:
     """One training run; every field is a flag of the same name.
 
     Attributes:
-        depth: of the ResNet.
-        base_width: channels of its stem.
-        deconv_filters: channels of each transposed convolution.
-        crop_height: pixels, a multiple of 32.
-        crop_width: likewise.
-        margin_scale: factor on the box.
-        sigma_cells: of the target Gaussians.
-        rotation_degrees: rotation is uniform up to this angle either way.
-        rotation_probability: of rotating at all.
-        scale_low: the region shown is uniform between scale_low and scale_high times the box.
-        scale_high: see scale_low.
-        mirror_probability: of mirroring.
-        precision: dtype policy of the network; mixed_float16 trains with dynamic loss scaling.
-        batch_size: people per step.
-        epochs: passes over the training people.
-        learning_rate: of Adam, after the warm-up.
-        schedule: 'drops' to a tenth after 64 % and 86 % of the run, or 'cosine' to zero.
-        warmup_steps: over which the rate rises from zero.
-        decoding: of the heatmaps in validation, see `tfpose.heatmaps.decode_heatmaps`.
-        seed: of weights, order and augmentation.
+        depth: Number of layers of the ResNet.
+        base_width: Number of channels of the stem.
+        deconv_filters: Number of channels of each transposed convolution.
+        crop_height: Height of the crop in pixels, a multiple of 32.
+        crop_width: Width of the crop in pixels, a multiple of 32.
+        margin_scale: Factor on the box.
+        sigma_cells: Standard deviation of the target Gaussians in heatmap cells.
+        rotation_degrees: Largest rotation in degrees to either side.
+        rotation_probability: Probability of a rotation.
+        scale_low: Smallest scale of the region relative to the box.
+        scale_high: Largest scale of the region relative to the box.
+        mirror_probability: Probability of mirroring.
+        precision: Dtype policy of the network; mixed_float16 trains with dynamic loss scaling.
+        batch_size: Number of people in a step.
+        epochs: Number of passes over the training people.
+        learning_rate: Learning rate of Adam after the warm-up.
+        schedule: Either 'drops' to a tenth after 64 % and after 86 % of the run, or 'cosine' to zero.
+        warmup_steps: Number of steps in which the learning rate rises from zero.
+        decoding: Decoding of the heatmaps in validation, see `tfpose.heatmaps.decode_heatmaps`.
+        seed: Seed of weights, order and augmentation.
     """
 
     depth: int = 50
@@ -125,14 +124,17 @@ class Recipe:
 
     @property
     def crop(self) -> CropSettings:
+        """Settings of the crop."""
         return CropSettings((self.crop_height, self.crop_width), margin_scale=self.margin_scale)
 
     @property
     def heatmap_size(self) -> tuple[int, int]:
+        """(height, width) of the heatmaps in cells."""
         return self.crop_height // HEATMAP_STRIDE, self.crop_width // HEATMAP_STRIDE
 
     @property
     def augmentation(self) -> Augmentation:
+        """Settings of the augmentation."""
         return Augmentation(
             mirror_probability=self.mirror_probability,
             rotation_degrees=self.rotation_degrees,
@@ -145,15 +147,15 @@ class Recipe:
 class People:
     """The people of a split, each in a square of its own.
 
-    Coordinates are pixels of the squares. A square shows the image upright at the zoom of the
-    person's unaugmented crop, so measures relative to the person are those of the image.
+    Coordinates are pixels of the squares. A square shows the image upright at the scale of the person's crop without
+    augmentation, so sizes relative to the person are those in the image.
 
     Attributes:
         squares: [N, S, S, 3] uint8 RGB.
         boxes: [N, 4] float32 xyxy.
         keypoints: [N, J, 2] float32, 0 where not labeled.
         is_labeled: [N, J] bool.
-        skeleton: of the keypoints.
+        skeleton: Skeleton of the keypoints.
     """
 
     squares: np.ndarray
@@ -183,15 +185,15 @@ def load_people(data: pathlib.Path, split: str, crop: CropSettings, largest_scal
     """Cuts the squares of a split.
 
     Args:
-        data: folder in the layout of COCO.
-        split: 'train' or 'val'.
-        crop: without margin_pixels, which would be pixels of the image.
-        largest_scale: of the augmentation.
-        limit: number of people to take; None takes all that have a labeled joint.
+        data: Folder in the layout of COCO.
+        split: Either 'train' or 'val'.
+        crop: Settings of the crop; margin_pixels must be 0.
+        largest_scale: Largest scale of the augmentation.
+        limit: Number of people to take; None takes all with a labeled joint.
 
     Raises:
-        FileNotFoundError: no such annotation file, or a photo that cannot be decoded.
-        ValueError: the annotations are not valid, or have no person with a labeled joint.
+        FileNotFoundError: There is no such annotation file, or a photo cannot be decoded.
+        ValueError: The annotations are not valid, or have no person with a labeled joint.
     """
     annotations = read_person_annotations(data / "annotations" / f"person_keypoints_{split}.json")
     is_used = (annotations.visibility > 0).any(axis=1) & ~annotations.is_crowd
@@ -210,7 +212,7 @@ def load_people(data: pathlib.Path, split: str, crop: CropSettings, largest_scal
 
 
 def _square_from_image(boxes: np.ndarray, crop: CropSettings, largest_scale: float) -> tuple[np.ndarray, int]:
-    """Maps [N, 2, 3] from image to square, and the side that holds the crop at any rotation."""
+    """Maps [N, 2, 3] from image to square, and the side of a square that contains the crop at any rotation."""
     height, width = crop.crop_size
     side = math.ceil(math.hypot(height, width) * largest_scale)
     with jax.default_matmul_precision(COORDINATE_PRECISION):
@@ -220,7 +222,7 @@ def _square_from_image(boxes: np.ndarray, crop: CropSettings, largest_scale: flo
 
 
 def _to_squares(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """[N, 2, 3] maps, [N, K, 2] points -> [N, K, 2] float32."""
+    """Maps points [N, K, 2] by matrices [N, 2, 3] to [N, K, 2] float32."""
     mapped = points @ matrices[:, :, :2].swapaxes(1, 2) + matrices[:, None, :, 2]
     return mapped.astype(np.float32)
 
@@ -232,7 +234,7 @@ def _cut_squares(
     matrices: np.ndarray,
     side: int,
 ) -> np.ndarray:
-    """[N, S, S, 3] uint8 RGB, each photo decoded at the scale that the crop asks for."""
+    """Cuts squares [N, S, S, 3] uint8 RGB from photos, each decoded at the scale that the crop needs."""
     image_of_person = np.repeat(np.arange(annotations.num_images), np.diff(annotations.first_person))
     reductions = np.array(crop_math.decode_reduction(matrices.astype(np.float32)))
     to_full = np.array(crop_math.image_from_reduced(reductions), np.float64)
@@ -258,8 +260,8 @@ def sample_bilinear(images: jax.Array, matrices: jax.Array, size: tuple[int, int
     """`geometry.warp_image` for a batch, on the device.
 
     Args:
-        images: [B, H, W, 3] uint8.
-        matrices: [B, 2, 3], from pixels of each image to those of its result.
+        images: [B, H, W, 3] uint8 images.
+        matrices: [B, 2, 3] maps from pixels of each image to pixels of its result.
         size: (height, width) of the results.
 
     Returns:
@@ -283,10 +285,10 @@ def sample_bilinear(images: jax.Array, matrices: jax.Array, size: tuple[int, int
 
 
 def build_examples(recipe: Recipe, flip_order: np.ndarray) -> Callable[..., tuple[jax.Array, ...]]:
-    """Returns the function from people and their augmentation to images, targets and weights."""
+    """The function from people and their augmentation to images, targets and weights."""
     normalization = Normalization()
 
-    def examples(people: dict[str, jax.Array], drawn: dict[str, jax.Array]):
+    def examples(people: dict[str, jax.Array], drawn: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         crop_from_square = recipe.crop.matrices(
             people["boxes"],
             scales=drawn["scales"],
@@ -311,7 +313,7 @@ def build_examples(recipe: Recipe, flip_order: np.ndarray) -> Callable[..., tupl
 
 
 def build_optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:
-    """Adam with the recipe's schedule over `num_steps`; scales the loss for float16."""
+    """Adam with the schedule of the recipe over `num_steps`; it scales the loss for float16."""
     optimizer = keras.optimizers.Adam(RecipeSchedule(recipe, num_steps))
     if recipe.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)
@@ -325,6 +327,7 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.recipe, self.num_steps = recipe, num_steps
 
     def __call__(self, step: Any) -> Any:
+        """The learning rate of a step."""
         done = keras.ops.cast(step, "float32") / self.num_steps
         if self.recipe.schedule == "cosine":
             factor = (1 + keras.ops.cos(math.pi * keras.ops.minimum(done, 1.0))) / 2
@@ -340,10 +343,12 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
 def build_train_step(
     model: keras.Model, optimizer: keras.optimizers.Optimizer, recipe: Recipe, skeleton: Skeleton
 ) -> Callable[..., tuple[TrainingState, jax.Array]]:
-    """Returns the compiled step: (state, people of the split, rows, drawn) -> (state, loss)."""
+    """The compiled step: (state, people of the split, rows, drawn) -> (state, loss)."""
     examples = build_examples(recipe, skeleton.flip_order)
 
-    def scaled_loss(trainable, state, images, targets, weights):
+    def scaled_loss(
+        trainable: list[jax.Array], state: TrainingState, images: jax.Array, targets: jax.Array, weights: jax.Array
+    ) -> tuple[jax.Array, tuple[jax.Array, list[jax.Array]]]:
         heatmaps, non_trainable = model.stateless_call(trainable, state.non_trainable, images, training=True)
         loss = mean_heatmap_loss(targets, heatmaps, weights)
         mapping = list(zip(optimizer.variables, state.optimizer, strict=True))
@@ -351,7 +356,9 @@ def build_train_step(
             scaled = optimizer.scale_loss(loss)
         return scaled, (loss, non_trainable)
 
-    def train_step(state, people, rows, drawn):
+    def train_step(
+        state: TrainingState, people: dict[str, jax.Array], rows: jax.Array, drawn: dict[str, jax.Array]
+    ) -> tuple[TrainingState, jax.Array]:
         chosen = {name: values[rows] for name, values in people.items()}
         with jax.default_matmul_precision(COORDINATE_PRECISION):
             images, targets, weights = examples(chosen, drawn)
@@ -364,7 +371,7 @@ def build_train_step(
 
 
 def build_predict(model: keras.Model, recipe: Recipe, skeleton: Skeleton) -> Callable[..., jax.Array]:
-    """Returns the compiled function from the network's arrays and people to keypoints [B, J, 2]."""
+    """The compiled function from the arrays of the network and people to keypoints [B, J, 2]."""
     settings = KeypointSettings(use_flip_test=True, decoding=recipe.decoding)
 
     def predict(state: TrainingState, people: dict[str, jax.Array]) -> jax.Array:
@@ -391,7 +398,7 @@ def build_predict(model: keras.Model, recipe: Recipe, skeleton: Skeleton) -> Cal
 def validate(
     predict: Callable[..., jax.Array], state: TrainingState, people: People, batch_size: int
 ) -> CorrectKeypoints:
-    """PCK@0.2 of the torso diagonal, over the people who have one."""
+    """PCK@0.2 of the torso diagonal, over the people who have a torso diagonal."""
     arrays = _arrays(people)
     predicted = []
     for start in range(0, len(people), batch_size):
@@ -410,7 +417,7 @@ def _arrays(people: People) -> dict[str, np.ndarray]:
 
 
 def iterate_batches(recipe: Recipe, num_people: int) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Rows [B] and drawn augmentation of one step after the other; every epoch in a new order."""
+    """Yields rows [B] and the drawn augmentation of each step; every epoch has a new order."""
     rng = np.random.default_rng(recipe.seed)
     waiting = np.empty(0, np.int64)
     while True:
@@ -427,7 +434,7 @@ def _dtype(values: np.ndarray) -> type:
 
 
 def build_network(recipe: Recipe, skeleton: Skeleton) -> keras.Model:
-    """The recipe's network; its seed decides the initial weights whatever the precision."""
+    """The network of the recipe; the initial weights depend on the seed and not on the precision."""
     keras.utils.set_random_seed(recipe.seed)
     return build_pose_resnet(
         skeleton.num_joints,
@@ -442,13 +449,13 @@ def build_network(recipe: Recipe, skeleton: Skeleton) -> keras.Model:
 def start_training(
     recipe: Recipe, skeleton: Skeleton, num_steps: int
 ) -> tuple[keras.Model, TrainingState, Callable[..., tuple[TrainingState, jax.Array]]]:
-    """A fresh network, its state, and the step that trains it."""
+    """A new network, its state, and the step that trains it."""
     model = build_network(recipe, skeleton)
     optimizer = build_optimizer(recipe, num_steps)
     optimizer.build(model.trainable_variables)
     state = TrainingState(
         *(
-            # Copies, for the step overwrites its input.
+            # Copies, since the step overwrites its input.
             [jnp.array(variable.value) for variable in variables]
             for variables in (
                 model.trainable_variables,
@@ -470,16 +477,15 @@ def train(
     """Trains and prints one line per validation.
 
     Args:
-        recipe: of the run.
-        train_people: to train on; moved to the device.
-        val_people: to validate on.
-        validate_every: epochs from one validation to the next; the last epoch always has one.
-        max_seconds: of training, after which the epoch in progress is the last; the schedule does
-            not shrink.
+        recipe: Recipe of the run.
+        train_people: People to train on; they are moved to the device.
+        val_people: People to validate on.
+        validate_every: Number of epochs between validations; the last epoch always has one.
+        max_seconds: Seconds of training after which the current epoch is the last; the schedule stays as it is.
 
     Returns:
-        Per validation its epoch, step, mean training loss since the last one, images per second of
-        training without compilation, seconds, PCK over all keypoints, and per joint.
+        For each validation its epoch and step, the mean training loss since the previous one, images per second of
+        training without compilation, seconds, and PCK over all keypoints and per joint.
     """
     steps_per_epoch = math.ceil(len(train_people) / recipe.batch_size)
     num_steps = recipe.epochs * steps_per_epoch
@@ -535,7 +541,7 @@ def _line(entry: dict[str, Any]) -> str:
 
 
 def check_precision(recipe: Recipe, people: People, num_steps: int = CHECK_STEPS) -> bool:
-    """Prints the first losses of one run in every precision, from equal weights and batches.
+    """Prints the first losses in every precision, from equal weights and batches.
 
     Returns:
         Whether all losses and weights are finite and every heatmap layer computes in float32.
@@ -543,7 +549,7 @@ def check_precision(recipe: Recipe, people: People, num_steps: int = CHECK_STEPS
     arrays = jax.device_put(_arrays(people))
     is_sound = True
     for precision in PRECISIONS:
-        # No warm-up: fresh heatmaps are near zero, and equal in any precision until the weights have moved.
+        # No warm-up: initial heatmaps are near zero, and equal in any precision until the weights have changed.
         variant = dataclasses.replace(recipe, precision=precision, warmup_steps=0)
         model, state, train_step = start_training(variant, people.skeleton, num_steps)
         losses = []
@@ -563,7 +569,7 @@ def check_precision(recipe: Recipe, people: People, num_steps: int = CHECK_STEPS
 
 
 def _expand(recipe: Recipe, varied: list[str]) -> list[tuple[str, Recipe]]:
-    """The recipe itself, or one per value of each `name=value,value`, with what differs."""
+    """Labels and recipes: the recipe itself, or one for each value of each `name=value,value`."""
     if not varied:
         return [("", recipe)]
     runs = []
@@ -571,7 +577,7 @@ def _expand(recipe: Recipe, varied: list[str]) -> list[tuple[str, Recipe]]:
         name, _, values = text.partition("=")
         types = {field.name: type(getattr(recipe, field.name)) for field in _fields()}
         if name not in types or not values:
-            raise ValueError(f"--vary must be FLAG=VALUE,VALUE with a flag of the recipe: {text!r}")
+            raise ValueError(f"--vary must be FLAG=VALUE,VALUE with a flag of the recipe, got {text!r}")
         for value in values.split(","):
             changed = dataclasses.replace(recipe, **{name: types[name](value)})
             runs.append((f"{name}={value}", changed))
@@ -587,19 +593,22 @@ def _parse_arguments() -> argparse.Namespace:
         description=__doc__.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder in COCO's layout")
+    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder in the layout of COCO")
     parser.add_argument("--output", type=pathlib.Path, help="JSON file for the curves")
-    parser.add_argument("--limit", type=int, help="people of each split to use; all if not given")
-    parser.add_argument("--validate_every", type=int, default=1, help="epochs")
-    parser.add_argument("--max_seconds", type=float, default=math.inf, help="of training per run")
-    parser.add_argument("--vary", action="append", default=[], help="FLAG=VALUE,VALUE: a run each")
-    parser.add_argument("--check_precision", action="store_true", help="compare first losses")
+    parser.add_argument("--limit", type=int, help="number of people of each split to use; default: all")
+    parser.add_argument("--validate_every", type=int, default=1, help="number of epochs between validations")
+    parser.add_argument("--max_seconds", type=float, default=math.inf, help="seconds of training in a run")
+    parser.add_argument("--vary", action="append", default=[], help="FLAG=VALUE,VALUE: one run for each value")
+    parser.add_argument("--check_precision", action="store_true", help="compare the first losses in all precisions")
     for field in _fields():
-        parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default, help="of the recipe")
+        parser.add_argument(
+            f"--{field.name}", type=type(field.default), default=field.default, help="setting of the recipe"
+        )
     return parser.parse_args()
 
 
 def main() -> int:
+    """Trains the recipes and prints their PCK; returns the exit code."""
     arguments = _parse_arguments()
     recipe = Recipe(**{field.name: getattr(arguments, field.name) for field in _fields()})
     print(f"Keras {keras.__version__} on JAX {jax.__version__}, {jax.devices()[0].device_kind}")

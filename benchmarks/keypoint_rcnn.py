@@ -1,17 +1,17 @@
-"""Times Keypoint R-CNN on an image of 800x1205 beside the same trunk in PyTorch.
+"""Compares Keypoint R-CNN on an image of 800x1205 pixels to the same trunk in PyTorch.
 
     python benchmarks/keypoint_rcnn.py --torch_python=.venv-torch/bin/python --models R50 X101
 
-Ours: detection from the prepared image to people, with all keypoints or for boxes only, and its parts. PyTorch: trunk
-and heads in eager mode, as Detectron2 runs them; proposals, suppression and ROIAlign need libraries that are not asked
-for here. Detectron2's own time for a whole image was measured once, on another machine, together with its trunk's; the
-trunk's time here tells what the whole would take here. The goal is 0.8 times that.
+tfpose runs detection from the prepared image to people, with keypoints and with boxes only, and each of its parts.
+PyTorch runs trunk and heads in eager mode, as Detectron2 does; proposals, suppression and ROIAlign would need libraries
+that this benchmark does not require. The time of Detectron2 for a whole image was measured once on another machine,
+together with that of its trunk; the time of the trunk on this machine scales it. The goal is 0.8 times that time.
 
-Both sides run in turn, so that other load on the machine meets both; the smallest of each one's times is compared. On
-a machine that is shared, `--single_thread` lets each side compute in one thread and compares processor time.
+Both sides run in turn, so that other load on the machine slows both; the smallest times are compared. On a shared
+machine use `--single_thread`: each side computes in one thread, and processor times are compared.
 
-Weights are random, so the number of people is set: that of the reference's run. Without torch its side is left out.
-The peak memory is that of the process: give one model at a time for its own.
+Weights are random, so the number of people is set to that of the reference. PyTorch is left out if its interpreter
+cannot import torch. The peak memory is that of the process: time one model at a time to see its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import functools
 import os
 import resource
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +29,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-from network_speed import timed
+from network_speed import choose_clock, timed
 from torch_side import TorchSide, start_torch
 
 from tfpose.models.keypoint_rcnn.detection import detect_people, find_keypoints
@@ -47,14 +46,14 @@ TORCH_PARTS = ("trunk", "proposal_head", "box_head", "keypoint_head")
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """Seconds of Detectron2 with two threads on a quiet machine, and the people that it found.
+    """Times of Detectron2 with two threads on an idle machine.
 
     Attributes:
-        settings: of the network.
-        num_people: detections of the image.
-        trunk: seconds.
-        people: seconds of the whole network.
-        boxes: seconds without the keypoint head.
+        settings: Settings of the network.
+        num_people: Number of people that it found in the image.
+        trunk: Seconds of the trunk.
+        people: Seconds of the whole network.
+        boxes: Seconds of the network without its keypoint head.
     """
 
     settings: KeypointRcnnSettings
@@ -78,23 +77,24 @@ def build_network(reference: Reference) -> KeypointRcnn:
     network = build_keypoint_rcnn(dataclasses.replace(reference.settings, detections=detections))
     for variable in network.trunk.variables:
         if variable.path.endswith("conv3/norm_scale"):
-            # The sums of all blocks would double with each of them.
+            # Otherwise every block would double the features.
             variable.assign(tf.fill(variable.shape, 0.1))
     return network
 
 
 def random_input() -> tuple[tf.Tensor, tf.Tensor]:
+    """A padded random image and its size."""
     return pad_images([tf.random.stateless_normal([*IMAGE_SIZE, 3], [0, 1])])
 
 
 def measure_memory(network: KeypointRcnn) -> float:
-    """GiB that the process has held at most when one image has been through."""
+    """Peak memory of the process in GiB after one image."""
     _run_whole(tf.function(lambda: detect_people(network, *random_input())))()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
 
 
 def build_parts(network: KeypointRcnn, num_people: int) -> dict[str, Callable[[], None]]:
-    """What is timed on our side, by name."""
+    """The parts of tfpose that are timed, by name."""
     boxes_only = _without_keypoints(network)
     images, sizes = random_input()
     pyramid = network(images, training=False)
@@ -115,7 +115,7 @@ def build_parts(network: KeypointRcnn, num_people: int) -> dict[str, Callable[[]
 
 
 def _without_keypoints(network: KeypointRcnn) -> KeypointRcnn:
-    """The same network with one part less, sharing the others."""
+    """The same network without its keypoint head; the other parts are shared."""
     boxes_only = build_keypoint_rcnn(network.settings.without_keypoints())
     boxes_only.trunk, boxes_only.proposal_head, boxes_only.box_head = (
         network.trunk,
@@ -132,7 +132,7 @@ def _run_whole(function: Callable[[], object]) -> Callable[[], None]:
 def time_model(
     model: str, torch_side: TorchSide | None, clock: Callable[[], float], num_rounds: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """The smallest seconds of each part, ours and PyTorch's."""
+    """The smallest seconds of each part of tfpose and of PyTorch."""
     num_people = REFERENCES[model].num_people
     network = build_network(REFERENCES[model])
     print(f"peak memory of the process after one image: {measure_memory(network):.2f} GiB")
@@ -152,6 +152,7 @@ def time_model(
 
 
 def report(model: str, ours: dict[str, float], theirs: dict[str, float]) -> str:
+    """The times of a model as lines of text."""
     reference = REFERENCES[model]
     lines = [f"{model}, {reference.num_people} people (seconds: tfpose, PyTorch):"]
     for name in TORCH_PARTS:
@@ -166,17 +167,14 @@ def report(model: str, ours: dict[str, float], theirs: dict[str, float]) -> str:
 
 
 def main() -> None:
+    """Times the models and prints their parts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with torch")
-    parser.add_argument("--models", nargs="+", choices=REFERENCES, default=list(REFERENCES))
-    parser.add_argument("--num_rounds", type=int, default=5)
-    parser.add_argument("--single_thread", action="store_true", help="compare processor time of one thread")
+    parser.add_argument("--torch_python", default=sys.executable, help="Python interpreter with torch")
+    parser.add_argument("--models", nargs="+", choices=REFERENCES, default=list(REFERENCES), help="models to time")
+    parser.add_argument("--num_rounds", type=int, default=5, help="number of runs of each part")
+    parser.add_argument("--single_thread", action="store_true", help="compare processor times of one thread")
     arguments = parser.parse_args()
-    clock = time.perf_counter
-    if arguments.single_thread:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        clock = time.process_time
+    clock = choose_clock(arguments.single_thread)
     torch_side = start_torch(arguments.torch_python, TORCH_SCRIPT, arguments.single_thread)
     description = torch_side.description if torch_side else {}
     print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}")

@@ -1,8 +1,8 @@
 """The PyTorch side of keypoint_rcnn.py: the parts of the network that are convolutions, timed on request.
 
-Needs only torch. Reads one JSON object per line from standard input, {"model": ..., "part": ..., "num_people": ...},
-runs that part once, and answers with {"seconds": ...}; the first run of a part also builds and warms it up. With
---single_thread it computes in one thread and counts the process's processor time.
+It needs only torch. It reads one JSON object per line from standard input, {"model": ..., "part": ..., "num_people":
+...}, runs that part once, and answers with {"seconds": ...}. The first request of a part also builds the part and warms
+it up. With --single_thread it computes in one thread and measures the processor time of the process.
 """
 
 from __future__ import annotations
@@ -43,10 +43,12 @@ class Bottleneck(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The output of the block."""
         return self.relu(self.branch(x) + self.shortcut(x))
 
 
 def convolution(channels: int, filters: int, size: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """A convolution with batch normalization."""
     return [
         nn.Conv2d(channels, filters, size, stride, size // 2, groups=groups, bias=False),
         nn.BatchNorm2d(filters),
@@ -73,6 +75,7 @@ class Trunk(nn.Module):
             self.outputs.append(nn.Conv2d(WIDTH, WIDTH, 3, padding=1))
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The levels of the pyramid."""
         x = self.stem(x)
         sums = []
         for stage, lateral in zip(self.stages, self.laterals, strict=True):
@@ -85,23 +88,28 @@ class Trunk(nn.Module):
 
 
 class ProposalHead(nn.Module):
+    """Scores and box offsets of the anchors."""
+
     def __init__(self) -> None:
         super().__init__()
         self.hidden = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU(inplace=True))
         self.outputs = nn.ModuleList([nn.Conv2d(WIDTH, 3, 1), nn.Conv2d(WIDTH, 12, 1)])
 
     def forward(self, *levels: torch.Tensor) -> list[torch.Tensor]:
+        """The outputs of every level."""
         hidden = [self.hidden(level) for level in levels]
         return [output(values) for values in hidden for output in self.outputs]
 
 
 def box_head() -> nn.Module:
+    """The layers that classify and refine boxes."""
     widths = (49 * WIDTH, 1024, 1024)
     layers = [(nn.Linear(*pair), nn.ReLU(inplace=True)) for pair in itertools.pairwise(widths)]
     return nn.Sequential(*(layer for pair in layers for layer in pair), nn.Linear(1024, 6))
 
 
 def keypoint_head() -> nn.Module:
+    """The layers that find the keypoints of people."""
     layers: list[nn.Module] = []
     for index in range(8):
         layers += [nn.Conv2d(WIDTH if index == 0 else 512, 512, 3, padding=1), nn.ReLU(inplace=True)]
@@ -110,6 +118,7 @@ def keypoint_head() -> nn.Module:
 
 @functools.cache
 def prepared(model: str, part: str, num_people: int) -> Callable[[], None]:
+    """The function of a part, warmed up."""
     height, width = IMAGE_SIZE
     levels = [torch.randn(1, WIDTH, -(-height // stride), -(-width // stride)) for stride in (4, 8, 16, 32, 64)]
     network, inputs = {

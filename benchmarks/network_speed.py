@@ -1,16 +1,14 @@
-"""Times a training step and inference of the ResNet-50 heatmap network beside PyTorch.
+"""Compares training steps and inference of the ResNet-50 heatmap network to PyTorch.
 
     python benchmarks/network_speed.py --torch_python=.venv-torch/bin/python
 
-Ours: the training step as one graph; inference as export does it, with batch normalization folded
-and the variables frozen. PyTorch: the same network in eager mode, in both of its memory layouts.
-Both sides run in turn, so that other load on the machine meets both; the smallest of each one's
-times is compared, with the median beside it. On a machine that is shared, such times still say
-little (PyTorch's threads wait for each other): `--single_thread` lets each side compute in one
-thread and compares processor time, which other processes hardly change.
+tfpose runs the training step as one graph, and inference as in an exported model, with batch normalization folded and
+variables frozen. PyTorch runs the same network in eager mode, in both of its memory layouts. Both sides run in turn, so
+that other load on the machine slows both; the smallest and the median times are compared. On a shared machine such
+times mean little, since PyTorch's threads wait for each other. With `--single_thread` each side computes in one thread,
+and processor times are compared, which other processes hardly change.
 
-Without `--torch_python` the current interpreter is asked for torch; without torch that side is
-left out.
+PyTorch is left out if the interpreter of `--torch_python` (default: the current one) cannot import torch.
 """
 
 from __future__ import annotations
@@ -45,7 +43,14 @@ TORCH_SCRIPT = Path(__file__).with_name("network_speed_torch.py")
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What is timed, the largest ratio to PyTorch that is the goal, and how often."""
+    """A measurement.
+
+    Attributes:
+        kind: Either 'inference' or 'training'.
+        batch: Number of images in a batch.
+        goal: Largest ratio to the time of PyTorch that meets the goal.
+        num_rounds: Number of runs.
+    """
 
     kind: str
     batch: int
@@ -60,7 +65,8 @@ CASES = (
 )
 
 
-def build_training(batch: int, input_size: tuple[int, int]) -> Callable[[], None]:
+def build_training(batch: int, input_size: tuple[int, int]) -> Callable[[], object]:
+    """A training step on random images."""
     model = build_pose_resnet(NUM_JOINTS, input_size=input_size)
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(model.trainable_variables)
@@ -78,9 +84,10 @@ def build_training(batch: int, input_size: tuple[int, int]) -> Callable[[], None
     return lambda: step().numpy()
 
 
-def build_inference(batch: int, input_size: tuple[int, int]) -> Callable[[], None]:
+def build_inference(batch: int, input_size: tuple[int, int]) -> Callable[[], object]:
+    """Inference on random images, as in an exported model."""
     model = build_pose_resnet(NUM_JOINTS, input_size=input_size)
-    # As after training: with the first statistics the merged biases are 0, and their additions vanish from the graph.
+    # As after training: with the initial statistics the folded biases are 0, and their additions vanish from the graph.
     rng = np.random.default_rng(0)
     for variable in model.variables:
         if variable.name in ("gamma", "moving_variance"):
@@ -124,7 +131,17 @@ def time_case(
     return times
 
 
-def timed(run: Callable[[], None], clock: Callable[[], float]) -> Callable[[], float]:
+def choose_clock(single_thread: bool) -> Callable[[], float]:
+    """The clock of the process; processor time for a single thread, which TensorFlow is then limited to."""
+    if not single_thread:
+        return time.perf_counter
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return time.process_time
+
+
+def timed(run: Callable[[], object], clock: Callable[[], float]) -> Callable[[], float]:
+    """The function that runs `run` and returns its seconds; `run` is warmed up first."""
     for _ in range(NUM_WARMUP_RUNS):
         run()
 
@@ -137,6 +154,7 @@ def timed(run: Callable[[], None], clock: Callable[[], float]) -> Callable[[], f
 
 
 def report(case: Case, times: dict[str, list[float]]) -> str:
+    """The times of a case as lines of text."""
     lines = [f"{case.kind}, batch {case.batch}, {case.num_rounds} rounds (smallest, median):"]
     for side, values in times.items():
         lines.append(f"  {side:20} {min(values):8.3f} s {statistics.median(values):8.3f} s")
@@ -153,18 +171,15 @@ def report(case: Case, times: dict[str, list[float]]) -> str:
 
 
 def main() -> None:
+    """Times all cases and prints them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with torch")
-    parser.add_argument("--input_size", type=int, nargs=2, default=(384, 288))
-    parser.add_argument("--only", choices=("training", "inference"), help="leave the other cases out")
-    parser.add_argument("--single_thread", action="store_true", help="compare processor time of one thread")
+    parser.add_argument("--torch_python", default=sys.executable, help="Python interpreter with torch")
+    parser.add_argument("--input_size", type=int, nargs=2, default=(384, 288), help="height and width in pixels")
+    parser.add_argument("--only", choices=("training", "inference"), help="time only this kind")
+    parser.add_argument("--single_thread", action="store_true", help="compare processor times of one thread")
     arguments = parser.parse_args()
     input_size = tuple(arguments.input_size)
-    clock = time.perf_counter
-    if arguments.single_thread:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        clock = time.process_time
+    clock = choose_clock(arguments.single_thread)
     torch_side = start_torch(arguments.torch_python, TORCH_SCRIPT, arguments.single_thread)
     description = torch_side.description if torch_side else {}
     print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}")

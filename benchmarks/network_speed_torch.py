@@ -1,8 +1,8 @@
 """The PyTorch side of network_speed.py: the same network, timed on request.
 
-Needs only torch. Reads one JSON object per line from standard input, the arguments of `prepared`,
-runs that case once, and answers with {"seconds": ...}; the first run of a case also builds and warms
-it up. With --single_thread it computes in one thread and counts the process's processor time.
+It needs only torch. It reads one JSON object per line from standard input, the arguments of `prepared`, runs that case
+once, and answers with {"seconds": ...}. The first request of a case also builds the network and warms it up. With
+--single_thread it computes in one thread and measures the processor time of the process.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ class Bottleneck(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The output of the block."""
         return self.relu(self.branch(x) + self.shortcut(x))
 
 
 def convolution(channels: int, filters: int, size: int, stride: int = 1) -> list[nn.Module]:
+    """A convolution with batch normalization."""
     return [
         nn.Conv2d(channels, filters, size, stride, size // 2, bias=False),
         nn.BatchNorm2d(filters),
@@ -67,6 +69,7 @@ def build_network(num_joints: int = 17) -> nn.Module:
 
 
 def build_training(batch: int, layout: str, height: int, width: int) -> Callable[[], None]:
+    """A training step on random images."""
     network = build_network().to(memory_format=LAYOUTS[layout]).train()
     images = torch.randn(batch, 3, height, width).to(memory_format=LAYOUTS[layout])
     target = torch.rand(batch, 17, height // 4, width // 4).to(memory_format=LAYOUTS[layout])
@@ -82,6 +85,7 @@ def build_training(batch: int, layout: str, height: int, width: int) -> Callable
 
 
 def build_inference(batch: int, layout: str, height: int, width: int) -> Callable[[], None]:
+    """Inference on random images."""
     network = build_network().to(memory_format=LAYOUTS[layout]).eval()
     images = torch.randn(batch, 3, height, width).to(memory_format=LAYOUTS[layout])
 
@@ -94,6 +98,7 @@ def build_inference(batch: int, layout: str, height: int, width: int) -> Callabl
 
 @functools.cache
 def prepared(case: str, batch: int, layout: str, height: int, width: int) -> Callable[[], None]:
+    """The function of a case, warmed up."""
     build = {"training": build_training, "inference": build_inference}[case]
     run = build(batch, layout, height, width)
     for _ in range(NUM_WARMUP_RUNS):

@@ -1,13 +1,13 @@
-"""Times scoring a PoseTrack validation set's worth of predictions, from files to metrics.json.
+"""Times the scoring of as many predictions as PoseTrack's validation set needs, from files to metrics.json.
 
     python benchmarks/posetrack_scoring.py --format=2018 --num_processes=2
 
-Makes 50 sequences of 46 frames with about 14,000 predicted people (noise, misses, duplicates, phantoms, tracks that
-change, ignore regions), scores AP and MOT with eval_main.py and with the library alone, each in a fresh Python process,
-start-up included, and beside it merely parses the same files with the `json` module, in one process. Each is run
-several times in turn; the smallest counts, since other work on the machine only adds to it. Processor time (of all
-processes, start-up included) is reported as well, because other work hardly changes it. The last lines say where the
-time goes in a single process.
+The benchmark writes 50 sequences of 46 frames with about 14,000 predicted people (noise, misses, duplicates, phantoms,
+changing tracks, ignore regions). It scores AP and MOT with eval_main.py and with the library alone, each in a new
+Python process, and includes the start of the process. For comparison it parses the same files with the `json` module.
+The programs run in turn several times, and the smallest time counts, since other load on the machine only adds time.
+The processor time of all processes is reported too, since other load hardly changes it. The last line splits the
+processor time of a single process into its parts.
 """
 
 from __future__ import annotations
@@ -52,7 +52,6 @@ import time
 start = time.process_time()
 import json, sys
 from tfpose.metrics import posetrack
-from tfpose.posetrack.evaluated_columns import columns_from_content
 times = {"import": time.process_time() - start}
 
 def timed(name, function):
@@ -64,10 +63,11 @@ def timed(name, function):
             times[name] = times.get(name, 0) + time.process_time() - start
     return run
 
-names = {"read_json": "parse", "columns_from_content": "to arrays", "select_people": "select", "_score": "score"}
-for name, label in (names | {"_report": "AP and totals"}).items():
+names = {"read_json": "parse", "_score_files": "files", "_count": "score", "_report": "AP and totals"}
+for name, label in names.items():
     setattr(posetrack, name, timed(label, getattr(posetrack, name)))
 posetrack.evaluate_posetrack(*sys.argv[1:3], num_processes=1)
+times["to arrays and select"] = times.pop("files") - times["parse"] - times["score"]
 print(json.dumps(times))
 """
 

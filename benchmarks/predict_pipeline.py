@@ -1,15 +1,16 @@
-"""Frames per second of `tfpose.predict` without the network, beside bare decoding and encoding.
+"""Compares the speed of `tfpose.predict` without its network to that of bare decoding and encoding.
 
     python benchmarks/predict_pipeline.py [--video=FILE]
 
-Three programs take turns in one process, several rounds, each on the same video of 1280 x 720; medians are compared:
-- tfpose: `predict_source` with a model that gives the same moving people each time: decoding, tracking, skeletons, ids
-  and trails, encoding, the files of poses;
-- bare: decoding and encoding alone, OpenCV's VideoCapture and VideoWriter in a loop;
+Three programs run in turn in one process, on the same video of 1280x720 pixels, for several rounds. Their medians are
+compared:
+- tfpose: `predict_source` with a model that returns given people: it decodes, tracks, draws skeletons, ids and trails,
+  encodes, and writes the poses;
+- bare: OpenCV's VideoCapture and VideoWriter in a loop;
 - bare, overlapped: the same with the decoding in a thread of its own.
 
-Beside the rate by the clock, which other load on the machine lowers, stands the processor time of a frame: all of it is
-spent on two cores at most at twice the rate of one.
+The processor time of a frame is printed too, since other load on the machine lowers the frame rate. Two cores can
+process at most twice as many frames as one core.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pathlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -35,16 +36,18 @@ from tfpose.tracking.choice import TrackerChoice
 
 GOAL_FRAMES_PER_SECOND = 100
 SIZE = (720, 1280)
-# Of a person 300 pixels high, in the order of COCO: from the nose to the ankles.
+# Joints of a person 300 pixels high, in the order of COCO: from the nose to the ankles.
 _BODY = np.array(
-    [(0, 0), (8, -8), (-8, -8), (18, -4), (-18, -4), (40, 45), (-40, 45), (60, 105), (-60, 105), (70, 160), (-70, 160)]
-    + [(28, 150), (-28, 150), (32, 215), (-32, 215), (34, 280), (-34, 280)],
+    [
+        *[(0, 0), (8, -8), (-8, -8), (18, -4), (-18, -4), (40, 45), (-40, 45), (60, 105), (-60, 105)],
+        *[(70, 160), (-70, 160), (28, 150), (-28, 150), (32, 215), (-32, 215), (34, 280), (-34, 280)],
+    ],
     float,
 )
 
 
 def write_video(path: pathlib.Path, num_frames: int, picture: np.ndarray | None) -> None:
-    """A camera that pans over a picture, made up where none is given."""
+    """Writes the video of a camera that pans over a picture; None makes up a picture."""
     rng = np.random.default_rng(0)
     height, width = SIZE
     if picture is None:
@@ -58,7 +61,7 @@ def write_video(path: pathlib.Path, num_frames: int, picture: np.ndarray | None)
 
 
 def people_of_frame(index: int, num_people: int) -> Poses:
-    """People side by side, who walk to the right; some joints are uncertain."""
+    """People side by side who walk to the right; some joints have low scores."""
     rng = np.random.default_rng(index)
     places = np.linspace(100, SIZE[1] - 200, num_people) + 2 * (index % 50)
     keypoints = _BODY + np.stack([places, np.full(num_people, 200.0)], axis=1)[:, None]
@@ -69,7 +72,7 @@ def people_of_frame(index: int, num_people: int) -> Poses:
 
 
 def build_tfpose(video: pathlib.Path, folder: pathlib.Path, num_people: int, batch_size: int) -> Callable[[], int]:
-    """The pipeline with poses that are there already."""
+    """The pipeline with given poses instead of a network."""
     poses = [people_of_frame(index, num_people) for index in range(200)]
 
     def run() -> int:
@@ -85,14 +88,14 @@ def build_tfpose(video: pathlib.Path, folder: pathlib.Path, num_people: int, bat
 
 
 def build_bare(video: pathlib.Path, output: pathlib.Path, is_overlapped: bool) -> Callable[[], int]:
-    """Decoding and encoding."""
+    """Decoding and encoding alone."""
 
-    def read():
+    def read() -> Iterator[np.ndarray]:
         capture = cv2.VideoCapture(str(video))
         while (found := capture.read())[0]:
             yield found[1]
 
-    def write(frames) -> int:
+    def write(frames: Iterable[np.ndarray]) -> int:
         writer = cv2.VideoWriter(str(output), cv2.VideoWriter_fourcc(*"mp4v"), 30, SIZE[::-1])
         count = 0
         for frame in frames:
@@ -111,12 +114,13 @@ def build_bare(video: pathlib.Path, output: pathlib.Path, is_overlapped: bool) -
 
 
 def main() -> None:
+    """Times the programs and prints the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--video", help="a video whose first picture is panned over; default: one that is made up")
-    parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--people", type=int, default=5)
-    parser.add_argument("--batch_size", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--video", help="video whose first frame the camera pans over; default: a made-up picture")
+    parser.add_argument("--frames", type=int, default=300, help="number of frames")
+    parser.add_argument("--people", type=int, default=5, help="number of people in a frame")
+    parser.add_argument("--batch_size", type=int, default=4, help="number of images in a batch")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
@@ -135,21 +139,21 @@ def main() -> None:
         print(f"{program:<20}{1 / wall:>10.0f}{1000 * processor:>26.2f}")
     for program in ("bare", "bare, overlapped"):
         walls, processors = (seconds[program][i] / seconds["tfpose"][i] for i in (0, 1))
-        print(f"tfpose against {program}: {walls:.2f} by the clock, {processors:.2f} by processor time")
+        print(f"tfpose against {program}: {walls:.2f} elapsed, {processors:.2f} by processor time")
     print(f"goal: {GOAL_FRAMES_PER_SECOND} frames/s on two cores, so at most 20 ms of processor time for a frame")
 
 
 def time_in_turns(
     programs: dict[str, Callable[[], int]], num_rounds: int, num_frames: int
 ) -> dict[str, tuple[float, float]]:
-    """Median seconds per frame by the clock and by the processor."""
+    """Median seconds per frame, elapsed and of the processor."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
     for round_number in range(num_rounds + 1):
         for name, run in programs.items():
             starts = time.perf_counter(), time.process_time()
             found = run()
             if found != num_frames:
-                raise ValueError(f"{name}: expected {num_frames} frames, found {found}")
+                raise ValueError(f"{name}: number of frames must be {num_frames}, got {found}")
             if round_number:  # the first round warms up
                 spent = time.perf_counter() - starts[0], time.process_time() - starts[1]
                 times[name].append((spent[0] / num_frames, spent[1] / num_frames))

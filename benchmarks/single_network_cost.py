@@ -1,4 +1,4 @@
-"""Time, memory and operations of the single heatmap network: for a frame and for every further person in it.
+"""Measures time, memory and operations of the single heatmap network, for a frame and for each person in it.
 
 python benchmarks/single_network_cost.py
 python benchmarks/single_network_cost.py --config=configs/single_network_synthetic.py
@@ -15,6 +15,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -27,17 +28,23 @@ from tfpose.training import single_network
 from tfpose.training.optimization import OptimizationSettings, build_optimizer
 from tfpose.training.step import TrainingState, TrainStep
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/single_network_posetrack17.py", "Its network is measured.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", "configs/single_network_posetrack17.py", "Config whose network is measured."
+)
 _PEOPLE = flags.DEFINE_list("people", ["1", "5", "20"], "Numbers of people in a frame.")
-_CHUNK = flags.DEFINE_integer("people_per_chunk", 8, "People that go through the second network at once.")
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Runs of each; the median is shown.", lower_bound=1)
+_CHUNK = flags.DEFINE_integer("people_per_chunk", 8, "Number of people in a batch of the second network.")
+_REPEATS = flags.DEFINE_integer(
+    "repeats", 3, "Number of runs of each measurement; the median is printed.", lower_bound=1
+)
+
+Result = TypeVar("Result")
 
 NUM_JOINTS = 15
 MATRIX_SIZE = 4096
 
 
 def main(argv: Sequence[str]) -> None:
-    """Measures each line in a process of its own, so that its peak of memory is its own."""
+    """Measures each line in a process of its own, since the peak memory is that of a process."""
     del argv
     config = _CONFIG.value
     settings = PoseUnetSettings(**config.network)
@@ -54,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def measure_inference(settings: PoseUnetSettings, peak: float) -> None:
-    """Prints the costs of whole frames, and of the two parts."""
+    """Prints the costs of whole frames and of their two parts."""
     flops = run_alone(count_operations, settings)
     plain_flops = run_alone(count_operations, plain_form(settings))
     print(f"operations: frame {flops[0] / 1e9:.1f} GFLOP, each person {flops[1] / 1e9:.1f} GFLOP")
@@ -109,7 +116,7 @@ def filter_chunk(network: PoseUnet, maps: dict[str, tf.Tensor], heads: tf.Tensor
 
 
 def count_operations(settings: PoseUnetSettings) -> np.ndarray:
-    """Floating-point operations of the frame network and of one person, a multiplication and addition being two."""
+    """Floating-point operations of the frame network and of one person; additions and multiplications count alike."""
     network = build_pose_unet(NUM_JOINTS, settings)
     counts = []
     for part in (network.frame, network.person):
@@ -140,7 +147,7 @@ def measure_training(
 
 
 def random_batch(settings: PoseUnetSettings, batch_size: int, persons_per_image: int) -> dict[str, tf.Tensor]:
-    """Noise with people anywhere."""
+    """Noise images with people at random places."""
     rng = np.random.default_rng(0)
     height, width = settings.heatmap_size
     heads = rng.uniform(0, [width, height], (batch_size, persons_per_image, 2))
@@ -161,7 +168,7 @@ def random_batch(settings: PoseUnetSettings, batch_size: int, persons_per_image:
 
 
 def measure_matrix_product() -> float:
-    """Floating-point operations per second, the best of some runs."""
+    """Floating-point operations per second in the best of several runs."""
     matrix = tf.random.stateless_normal((MATRIX_SIZE, MATRIX_SIZE), (0, 0))
     multiply = tf.function(lambda: tf.reduce_sum(matrix @ matrix))
     multiply()
@@ -169,10 +176,12 @@ def measure_matrix_product() -> float:
 
 
 def median_seconds(run: Callable[[], object], repeats: int) -> float:
+    """Median seconds of several runs."""
     return statistics.median(timed(run) for _ in range(repeats))
 
 
 def timed(run: Callable[[], object]) -> float:
+    """Seconds of one run."""
     start = time.perf_counter()
     run()
     tf.test.experimental.sync_devices()
@@ -180,12 +189,12 @@ def timed(run: Callable[[], object]) -> float:
 
 
 def peak_mebibytes() -> float:
-    """The most memory that this process ever held."""
+    """Peak memory of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def run_alone(function: Callable, *arguments: object) -> object:
-    """Runs a function in a fresh process."""
+def run_alone(function: Callable[..., Result], *arguments: object) -> Result:
+    """Runs a function in a new process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 

@@ -1,4 +1,4 @@
-"""Runs in PyTorch's interpreter: times what another process asks for."""
+"""The PyTorch side of the benchmarks: times what another process requests."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 
 
 def answer_requests(prepare: Callable[..., Callable[[], None]]) -> None:
-    """Answers each line of the standard input, a JSON object of arguments, with the seconds of one run.
+    """Answers each line of standard input, a JSON object of arguments, with the seconds of one run.
 
     Args:
-        prepare: from the arguments to what is run, ready and warm.
+        prepare: Function from the arguments to the function that is timed, already warmed up.
     """
     clock = time.perf_counter
     if "--single_thread" in sys.argv[1:]:

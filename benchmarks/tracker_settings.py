@@ -1,12 +1,12 @@
-"""Scores tracker settings on annotated poses whose identities are removed, as they are and made worse.
+"""Scores tracker settings on annotated poses without their identities, both exact and corrupted.
 
     python benchmarks/tracker_settings.py --annotations=../shared/data/posetrack18_mini/annotations_only
 
-Four kinds of input: the annotated poses and corrupted ones (see corrupted_poses.py; seeded), each at the rate of the
-annotations (25 frames per second) and with every fourth frame only. The table gives MOTA (official, total) and HOTA of
-every setting and its gain over Payer's tracker. The named settings were found with `--search=online` and
-`--search=offline` on every other sequence with seed 0; the table is made of the other sequences with other seeds
-(`--sequences=all` takes all).
+There are four kinds of input: the annotated poses and corrupted ones (see corrupted_poses.py), each at the frame rate
+of the annotations (25 frames per second) and with every fourth frame only. The table shows MOTA (official, total) and
+HOTA of Payer's tracker, and the gain of every other setting. The named settings were found with `--search=online` and
+`--search=offline` on every other sequence with seed 0. The table uses the remaining sequences with other seeds;
+`--sequences=all` uses all sequences.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import pathlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from corrupted_poses import Corruption, corrupt_sequence
@@ -35,16 +35,17 @@ FRAME_STEPS = (1, 4)
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """An annotated sequence, and its people as the tracker gets them."""
+    """An annotated sequence, and its people as the tracker receives them."""
 
     truth: PoseSequence
     frames: tuple[Poses, ...]
 
 
 def read_sequences(folder: pathlib.Path) -> list[PoseSequence]:
+    """Reads the annotated sequences of a folder, sorted by name."""
     paths = sorted(folder.rglob("*.json*"), key=lambda path: path.name)
     if not paths:
-        raise SystemExit(f"--annotations: {folder} should hold PoseTrack files (*.json), found none")
+        raise SystemExit(f"--annotations must be a folder with PoseTrack files (*.json), got {folder} without any")
     return [read_posetrack(path) for path in paths]
 
 
@@ -72,15 +73,15 @@ def _every_nth_frame(sequence: PoseSequence, step: int) -> PoseSequence:
 
 
 def score_cases(cases: Sequence[Case], tracker: TrackerSettings, smoothing: SmoothingSettings) -> dict[str, float]:
-    """MOTA, HOTA and AssA in percent, and switches per 100 objects; totals of all cases."""
+    """MOTA, HOTA and AssA in percent, and switches per 100 objects, over all cases together."""
     predictions = [_track(case, tracker, smoothing) for case in cases]
     options = PoseTrackOptions(metrics=("mot", "hota"))
-    figures = evaluate_sequences([case.truth for case in cases], predictions, options).total
-    counts = figures.tracking.counts
+    metrics = evaluate_sequences([case.truth for case in cases], predictions, options).total
+    counts = metrics.tracking.counts
     return {
-        "MOTA": float(figures.tracking.mota[-1]),
-        "HOTA": float(figures.hota["HOTA"][-1]),
-        "AssA": float(figures.hota["AssA"][-1]),
+        "MOTA": float(metrics.tracking.mota[-1]),
+        "HOTA": float(metrics.hota["HOTA"][-1]),
+        "AssA": float(metrics.hota["AssA"][-1]),
         "switches": 100 * float(counts.switches.sum() / counts.objects.sum()),
     }
 
@@ -95,7 +96,7 @@ def _track(case: Case, tracker: TrackerSettings, smoothing: SmoothingSettings) -
 
 
 def table_settings() -> dict[str, tuple[TrackerSettings, SmoothingSettings]]:
-    """What the table compares: Payer's tracker, one option at a time beside it, and the named settings."""
+    """The settings in the table: Payer's tracker with one option changed at a time, and the named settings."""
     options = {
         "optimal matching": {"matching": "optimal"},
         "OKS > 0.05": {"similarity": "oks", "min_oks": 0.05},
@@ -125,8 +126,8 @@ def table_settings() -> dict[str, tuple[TrackerSettings, SmoothingSettings]]:
 
 
 def print_table(cases: Mapping[str, Sequence[Case]]) -> None:
-    """One line per setting: figures of Payer's tracker, and for the others the gain over it."""
-    print("MOTA and HOTA in percent: Payer's tracker, then the difference of each other setting to it.\n")
+    """Prints one line per setting: metrics of Payer's tracker, and the gains of the other settings."""
+    print("MOTA and HOTA in percent of Payer's tracker, then the gain of each other setting.\n")
     print(" " * 22 + "".join(f"{name:>17}" for name in cases))
     print(" " * 22 + "".join(f"{'MOTA':>10}{'HOTA':>7}" for _ in cases))
     baseline = {name: score_cases(members, PAYER2017, NO_SMOOTHING) for name, members in cases.items()}
@@ -166,7 +167,7 @@ def score_settings(
     tracker: TrackerSettings,
     smoothing: SmoothingSettings,
 ) -> dict[str, float]:
-    """The means over the kinds of input of a base with some settings replaced."""
+    """Scores the base with some settings replaced; the means are over the kinds of input."""
     of_tracker = {field.name for field in dataclasses.fields(TrackerSettings)}
     tracker = dataclasses.replace(tracker, **{k: v for k, v in settings.items() if k in of_tracker})
     smoothing = dataclasses.replace(smoothing, **{k: v for k, v in settings.items() if k not in of_tracker})
@@ -176,7 +177,7 @@ def score_settings(
 
 
 def search(kind: str, cases: Mapping[str, Sequence[Case]], num_processes: int, max_rows: int) -> None:
-    """Grid search by mean MOTA: online from Payer's tracker, offline at full frame rate from the online settings."""
+    """Searches a grid by mean MOTA: online from Payer's tracker, offline from the online ones at full frame rate."""
     if kind == "online":
         base, grid = (PAYER2017, NO_SMOOTHING), ONLINE_GRID
     else:
@@ -187,13 +188,16 @@ def search(kind: str, cases: Mapping[str, Sequence[Case]], num_processes: int, m
     print(format_trials(trials, max_rows))
 
 
-def main(arguments: Iterable[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the table, or the result of the search."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--annotations", type=pathlib.Path, required=True, help="folder of annotated PoseTrack files")
-    parser.add_argument("--search", choices=["online", "offline"], help="grid search instead of the table")
-    parser.add_argument("--sequences", choices=["held_out", "all"], default="held_out", help="of the table")
-    parser.add_argument("--num_processes", type=int, default=1, help="of the search")
-    parser.add_argument("--rows", type=int, default=20, help="of the search's table")
+    parser.add_argument(
+        "--search", choices=["online", "offline"], help="run a grid search instead of printing the table"
+    )
+    parser.add_argument("--sequences", choices=["held_out", "all"], default="held_out", help="sequences of the table")
+    parser.add_argument("--num_processes", type=int, default=1, help="number of processes of the search")
+    parser.add_argument("--rows", type=int, default=20, help="number of best results that the search prints")
     options = parser.parse_args(arguments)
     sequences = read_sequences(options.annotations)
     if options.search:

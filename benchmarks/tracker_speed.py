@@ -1,10 +1,10 @@
-"""Times the tracker on a video with ten people per frame: frames per second, one process, one thread.
+"""Measures the frames per second of the tracker on a video with ten people, in one process with one thread.
 
     python benchmarks/tracker_speed.py
 
-The people walk about; a tenth of their joints and a twentieth of the people are missing in each frame. Every round
-tracks the whole video anew; the fastest round counts, because other load on the machine only ever adds time. The
-processor time beside it leaves that load out.
+In each frame a tenth of the joints and a twentieth of the people are missing. Every round tracks the whole video again.
+The fastest round counts, because other load on the machine only adds time. The speed by processor time is printed too,
+since other load hardly changes it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GOAL_FRAMES_PER_SECOND = 2000
 
 
 def generate_video(num_frames: int, num_people: int, seed: int) -> list[Poses]:
-    """People who walk about in a picture of 1280 x 720, found with noise, in random order."""
+    """Noisy poses of people who walk in images of 1280x720 pixels, in random order."""
     rng = np.random.default_rng(seed)
     num_joints = POSETRACK15.num_joints
     bodies = rng.uniform(0, 1, (num_people, 1, 2)) * [1280, 720] + rng.normal(0, 40, (num_people, num_joints, 2))
@@ -61,10 +61,11 @@ def time_tracker(settings: TrackerSettings, frames: list[Poses], num_rounds: int
 
 
 def main() -> None:
+    """Prints the speed of each of the named settings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=1000)
-    parser.add_argument("--people", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--frames", type=int, default=1000, help="number of frames")
+    parser.add_argument("--people", type=int, default=10, help="number of people")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds")
     options = parser.parse_args()
     frames = generate_video(options.frames, options.people, seed=0)
     variants = {name: tracker for name, (tracker, _) in NAMED_SETTINGS.items()}

@@ -1,4 +1,4 @@
-"""Memory of a training run: its peak, and whether it grows with the steps.
+"""Measures the peak memory of a training run, and whether its memory grows with the steps.
 
 python benchmarks/training_memory.py --data=data/coco_mini --steps=500
 """
@@ -22,21 +22,22 @@ from tfpose.data.person_crops import PersonCrops
 from tfpose.data.records import read_table
 from tfpose.inference.keypoint_system import build_keypoint_system
 from tfpose.training import two_stage
+from tfpose.training.batches import make_dataset
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, build_strategy, train
 
 _DATA = flags.DEFINE_string("data", None, "Folder of a dataset made by data_prep.build.", required=True)
-_STEPS = flags.DEFINE_integer("steps", 500, "Steps to train.", lower_bound=200)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Examples of a step.")
+_STEPS = flags.DEFINE_integer("steps", 500, "Number of steps to train.", lower_bound=200)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Number of examples in a step.")
 
 
 def resident_mebibytes() -> float:
-    """Memory that the process holds now."""
+    """Memory in MiB that the process holds now."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize() / 2**20
 
 
 def main(argv: Sequence[str]) -> None:
-    """Trains a small network and reports its memory by step."""
+    """Trains a small network and prints the memory of the process by step."""
     del argv
     table = read_table(_DATA.value, "train")
     network = {"depth": 18, "input_size": (128, 96), "base_width": 32, "deconv_filters": 64}
@@ -56,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
             strategy=build_strategy("one_device"),
             build_model=system.build_network,
             compute_loss=compute_loss,
-            make_dataset=functools.partial(two_stage.make_dataset, people, _BATCH_SIZE.value),
+            make_dataset=functools.partial(make_dataset, people, _BATCH_SIZE.value),
             workdir=workdir,
             optimization=OptimizationSettings(learning_rate=1e-3),
             run=RunSettings(total_steps=_STEPS.value, log_every=50, checkpoint_every=100, pictures_every=50),

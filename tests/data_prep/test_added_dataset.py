@@ -73,4 +73,4 @@ def test_a_dataset_of_another_folder_is_built_by_one_entry(tmp_path, monkeypatch
     table = records.read_table(directory, "train")
     np.testing.assert_array_equal(table.people["keypoints"][0, 0], [8, 6])
     assert table.images["height"].tolist() == [20]
-    assert json.loads((directory / "dataset_info.json").read_text())["description"] == "Toy photos.\n"
+    assert json.loads((directory / "dataset_info.json").read_text())["description"] == "Toy photos."
