@@ -109,9 +109,10 @@ def _source_folder(values: ProgramFlags) -> pathlib.Path:
 
 
 def _required(values: ProgramFlags, name: str, meaning: str) -> pathlib.Path:
-    if not values[name].value:
+    value = values[name].value
+    if not value:
         raise ValueError(f"--{name} must be {meaning}, got nothing")
-    return pathlib.Path(values[name].value).expanduser()
+    return pathlib.Path(value).expanduser()
 
 
 def _print_source(source: Source) -> None:
