@@ -1,13 +1,14 @@
-"""Converts a published dataset to TFRecord files, which training and evaluation read.
+"""Converts a dataset to TFRecord files.
 
-    python -m data_prep.build DATASET --source DIR --output DIR
+    python -m data_prep.build DATASET --source=DIR --output=DIR
+    python -m data_prep.build synthetic --output=DIR
 
 DATASET is one of
   coco_keypoints  COCO person keypoints, or any dataset in the same layout with any skeleton
   posetrack17     PoseTrack 2017
   posetrack18     PoseTrack 2018
   posetrack21     PoseTrack21
-  synthetic       Videos of drawn people, which this program makes itself; needs no --source
+  synthetic       videos that this program draws itself; needs no --source
 
 The files are written to OUTPUT/DATASET/VERSION in the layout of tensorflow-datasets. An interrupted run leaves no
 incomplete dataset; run the same command again. data_prep/DATASET/README.md describes the files that the source folder
@@ -37,9 +38,9 @@ __all__ = ["DATASETS", "PROGRAM", "Dataset", "count_table", "define_flags", "mai
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program and those of all datasets."""
     values.define_string("source", None, "Folder of the published dataset. Required except for synthetic.")
-    values.define_string("output", None, "Folder to write DATASET/VERSION into. Required.")
-    values.define_bool("overwrite", False, "Replace the dataset of the same name and version in --output.")
-    values.define_bool("beam", False, "Write the files in parallel with Apache Beam. Requires tfpose[beam].")
+    values.define_string("output", None, "Folder for the result, which goes to OUTPUT/DATASET/VERSION. Required.")
+    values.define_bool("overwrite", False, "Replace a result that is already there. By default it is an error.")
+    values.define_bool("beam", False, "Write the files in parallel with Apache Beam. Requires the extra tfpose[beam].")
     values.define_list(
         "beam_options",
         [

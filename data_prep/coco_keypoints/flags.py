@@ -14,13 +14,13 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_list(
         "left_right_pairs",
         None,
-        "Pairs of joints that a mirror swaps, as left:right,left:right. Default: pairs of joints whose names differ "
+        "Pairs of joints that a mirrored image swaps, as LEFT:RIGHT,LEFT:RIGHT. By default, joints whose names differ "
         "only in the words left and right.",
     )
     values.define_list(
         "sigmas",
         None,
-        "Constants of the object keypoint similarity (OKS), one per joint. Default: the constants of the COCO joints "
+        "Constants of the object keypoint similarity, one number for each joint. By default, those of the COCO joints "
         "with similar names.",
     )
 

@@ -17,17 +17,17 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "videos",
         None,
-        "Folder for the frames and annotation files, in the layout of PoseTrack 2018. Finished videos in it are kept. "
-        "Default: OUTPUT/synthetic/videos.",
+        "Folder for the frames and the annotation files, in the layout of PoseTrack 2018. Finished videos in the "
+        "folder are used again. By default OUTPUT/synthetic/videos.",
     )
-    values.define_integer("num_train_videos", 40, "Number of videos in the split 'train'.", 1)
-    values.define_integer("num_val_videos", 10, "Number of videos in the split 'val'.", 1)
-    values.define_integer("num_test_videos", 0, "Number of videos in the split 'test'; 0 makes no such split.", 0)
-    values.define_integer("num_frames", 15, "Number of frames in a training video.", 1, 9999)
+    values.define_integer("num_train_videos", 40, "Number of videos in the split train.", 1)
+    values.define_integer("num_val_videos", 10, "Number of videos in the split val.", 1)
+    values.define_integer("num_test_videos", 0, "Number of videos in the split test. With 0 there is no such split.", 0)
+    values.define_integer("num_frames", 15, "Number of frames in each video of the split train.", 1, 9999)
     values.define_integer(
         "num_unseen_frames",
         None,
-        "Number of frames in a video of the splits 'val' and 'test'. Default: the value of --num_frames.",
+        "Number of frames in each video of the splits val and test. By default the same as --num_frames.",
         1,
         9999,
     )
@@ -37,24 +37,27 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_float(
         "frames_per_second",
         10.0,
-        "Frame rate of the videos; a lower frame rate shows more of the motion in the same number of frames.",
+        "Frame rate of the videos, in frames per second. People move at the same speed at every rate, so a lower rate "
+        "means larger motion between frames.",
         1.0,
     )
-    values.define_float("mean_props", 1.0, "Mean number of objects in a video that hide people.", 0.0)
+    values.define_float("mean_props", 1.0, "Mean number of objects in a scene that can hide people.", 0.0)
     values.define_list(
-        "person_sizes", ["0.23", "0.8"], "Smallest and largest height of an adult, as fractions of the frame height."
+        "person_sizes",
+        ["0.23", "0.8"],
+        "Smallest and largest height of a person, as shares of the height of the frame.",
     )
     values.define_integer(
         "min_joints",
         5,
-        "Smallest number of annotated joints of a labeled person; an ignore region covers people with fewer.",
+        "Smallest number of annotated joints of a labeled person. People with fewer are covered by an ignore region.",
         1,
         15,
     )
     values.define_integer(
-        "num_processes", None, "Number of processes that draw videos in parallel. Default: one per processor core.", 1
+        "num_processes", None, "Number of processes that draw videos at the same time. By default one per core.", 1
     )
-    values.define_integer("seed", 0, "Seed of the videos; equal seeds give equal videos.", 0, 200_000)
+    values.define_integer("seed", 0, "Seed of the random scenes. Equal seeds give equal videos.", 0, 200_000)
 
 
 def read_source(folder: pathlib.Path, values: ProgramFlags) -> Source:
