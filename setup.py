@@ -57,6 +57,7 @@ setup(
             "hypothesis>=6.100",
             "mypy>=2.4",
             "ruff>=0.9",
+            "setuptools>=70.1",
         ],
     },
 )

@@ -26,23 +26,26 @@ ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(PROJ
 _PACKAGES = ("tfpose", "tfpose.pretrained", "tfpose.report")
 
 
-def run(*arguments: object, timeout: float = 300, separate_process: bool = False) -> subprocess.CompletedProcess[str]:
-    """Runs a program in the project's folder.
+def run(
+    *arguments: object, timeout: float = 300, folder: pathlib.Path = PROJECT, separate_process: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program.
 
     TensorFlow takes seconds to start, so the program is called in this process.
 
     Args:
         arguments: As behind `python`: a file such as "train_main.py", or "-m" and a module; then the program's own.
         timeout: Seconds, for a process.
+        folder: The working directory.
         separate_process: For what must not share a process: signals, environment variables, what is imported.
     """
     words = [str(argument) for argument in arguments]
     if not separate_process:
         module, own = (words[1], words[2:]) if words[0] == "-m" else (words[0].removesuffix(".py"), words[1:])
-        return _call(f"{module}.__main__" if module in _PACKAGES else module, own)
+        return _call(f"{module}.__main__" if module in _PACKAGES else module, own, folder)
     command = [sys.executable, *words]
     return subprocess.run(
-        command, cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout, check=False
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout, check=False
     )
 
 
@@ -56,9 +59,9 @@ def assert_one_line(result, *words):
         assert word in lines[0]
 
 
-def _call(module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def _call(module: str, arguments: list[str], folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
     """Calls the program; like a process it has a traceback on stderr and exit code 1 after a defect."""
-    with _kept_state(), _captured() as files, warnings.catch_warnings():
+    with _kept_state(folder), _captured() as files, warnings.catch_warnings():
         _show_warnings()
         try:
             code = importlib.import_module(module).main(arguments)
@@ -113,7 +116,7 @@ def _redirect(number: int) -> io.BufferedRandom:
 
 
 @contextlib.contextmanager
-def _kept_state() -> Iterator[None]:
+def _kept_state(working_directory: pathlib.Path) -> Iterator[None]:
     """Puts back what a program changes in its process, and collects its networks."""
     import keras
 
@@ -123,7 +126,7 @@ def _kept_state() -> Iterator[None]:
     root_handlers = logging.root.handlers[:]
     # The handlers of pytest would take what a program shows.
     logging.root.handlers.clear()
-    os.chdir(PROJECT)
+    os.chdir(working_directory)
     try:
         yield
     finally:

@@ -19,6 +19,8 @@ CONFIG = "--config=configs/two_stage_resnet18_synthetic.py"
 SMALL = (
     "--config.network.input_size=(64,64)",
     "--config.network.base_width=8",
+    # Devices cannot be divided any more where another test has used TensorFlow.
+    "--config.strategy=one_device",
     "--config.network.deconv_filters=8",
     "--config.batch_size=4",
     "--config.optimization.warmup_steps=0",

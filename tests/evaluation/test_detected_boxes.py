@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import two_stage_runs
+from program_runs import run
 from record_writing import synthetic_image, write_dataset
 
 from tfpose.coco import read_detections, write_detections
@@ -169,13 +167,9 @@ def test_stored_detections_give_the_same_poses_and_figures(run_evaluation, flags
     assert (thresholds["box_nms"], thresholds["box_extension_pixels"]) == (0.4, 9.0)
 
 
-def test_the_exported_system_gives_the_poses_of_evaluation(
-    project_dir, flags, detector_run, evaluated, table, tmp_path
-):
-    export = [sys.executable, "-m", "tfpose.export", flags[1], f"--detector={detector_run}", "--box_nms=0.4"]
-    export += [flags[2], f"--output={tmp_path / 'model'}"]
-    environment = {**os.environ, "PYTHONPATH": str(project_dir)}
-    done = subprocess.run(export, cwd=project_dir, env=environment, capture_output=True, text=True, timeout=600)
+def test_the_exported_system_gives_the_poses_of_evaluation(flags, detector_run, evaluated, table, tmp_path):
+    export = ["-m", "tfpose.export", flags[1], f"--detector={detector_run}", "--box_nms=0.4"]
+    done = run(*export, flags[2], f"--output={tmp_path / 'model'}")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "signatures serving_default, from_frames, from_boxes, heatmaps" in done.stdout
     signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]

@@ -5,17 +5,15 @@ from __future__ import annotations
 import http.server
 import importlib.util
 import json
-import os
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 import threading
 
 import numpy as np
 import pytest
 from checkpoint_writers import WRITERS, Reduce, write_legacy, write_zip
+from program_runs import run
 from record_writing import synthetic_image, write_dataset
 
 from tfpose.checkpoints import load_for_inference
@@ -30,7 +28,6 @@ from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS, checkpoint_
 from tfpose.pretrained.recognition import recognize
 from tfpose.skeletons import COCO17, POSETRACK15, POSETRACK18
 
-PROJECT = pathlib.Path(__file__).resolve().parents[2]
 # Of the maps' standard deviation; the mildest mistake moves them by 3e-2.
 TOLERANCE = 1e-4
 
@@ -422,23 +419,20 @@ def test_public_checkpoints_are_whole_entries():
 # As a user runs it.
 
 
-def run(*arguments, cwd=PROJECT):
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "expected one argument, a checkpoint file or the name of a public one .* got none"),
+        ([], "there must be one argument, a checkpoint file or the name of a public checkpoint .* got none"),
         (["a", "b"], "got a b"),
-        (["nothing.pth", "--output=x.weights.h5"], "nothing.pth: no such file, and not the name of a public"),
+        (
+            ["nothing.pth", "--output=x.weights.h5"],
+            "nothing.pth: must be a file or the name of a public checkpoint, got neither",
+        ),
         (["{evil}"], "--output must be given with a file"),
         (["{evil}", "--output=x.h5"], "--output must end in .weights.h5, .* got 'x.h5'"),
         (["{evil}", "--output={tmp}/x.weights.h5"], "evil.pth: it asks for 'posix.system'.*nothing was executed"),
         (["{evil}", "--output={tmp}/x.weights.h5", "--input_size=3"], "--input_size must be HEIGHTxWIDTH.*got '3'"),
-        (["microsoft_r50_384x288"], "only a browser gets at it, https://drive.google.com"),
+        (["microsoft_r50_384x288"], "must be downloaded with a browser from https://drive.google.com"),
         (["http://127.0.0.1:9/x.pth", "--cache={tmp}/cache"], "cannot download http://127.0.0.1:9/x.pth: no conn"),
     ],
 )
@@ -491,14 +485,14 @@ def test_from_an_address_to_scores_in_two_commands(served, tmp_path):
     converted = run(
         *("-m", "tfpose.pretrained", f"{address}/pose_resnet_18_64x32.pth.tar"),
         *("--output=models/small.weights.h5", f"--cache={tmp_path / 'cache'}"),
-        cwd=tmp_path,
+        folder=tmp_path,
     )
     assert converted.returncode == 0, converted.stderr
     assert "pose_resnet of Microsoft's human-pose-estimation.pytorch (PyTorch file of the" in converted.stdout
     assert "input size: 64x32 (the file name)" in converted.stdout
     evaluated = run(
-        *(PROJECT / "eval_main.py", "--config=models/small.py", "--workdir=models/small", "--output_dir=results"),
-        cwd=tmp_path,
+        *("eval_main.py", "--config=models/small.py", "--workdir=models/small", "--output_dir=results"),
+        folder=tmp_path,
     )
     assert evaluated.returncode == 0, evaluated.stderr
     metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())

@@ -69,7 +69,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Downloads, recognizes and converts a checkpoint."""
     if len(inputs) != 1:
         raise ValueError(
-            "expected one argument, a checkpoint file or the name of a public one ('list' shows them), got "
+            "there must be one argument, a checkpoint file or the name of a public checkpoint ('list' prints them), got "
             f"{' '.join(inputs) or 'none'}"
         )
     if inputs[0] == "list":
@@ -103,7 +103,7 @@ def _settings(values: ProgramFlags) -> ImportSettings:
 
 
 def _find_checkpoint(argument: str, cache: pathlib.Path, needs_output: bool) -> pathlib.Path:
-    """The file of that path, or the download of that name or address."""
+    """Returns the file of a path, or the download of a name or an address."""
     from tfpose.pretrained.download import download_file
     from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS, checkpoint_at
 
@@ -117,11 +117,12 @@ def _find_checkpoint(argument: str, cache: pathlib.Path, needs_output: bool) -> 
     elif argument in PUBLIC_CHECKPOINTS:
         name, public = argument, PUBLIC_CHECKPOINTS[argument]
     else:
-        raise FileNotFoundError(f"{argument}: no such file, and not the name of a public checkpoint; see 'list'")
+        raise FileNotFoundError(
+            f"{argument}: must be a file or the name of a public checkpoint, got neither; 'list' prints the names"
+        )
     if not public.is_direct:
         raise ValueError(
-            f"{argument}: its publisher keeps it where only a browser gets at it, {public.url}; fetch it there and "
-            "give the file"
+            f"{argument}: must be downloaded with a browser from {public.url}; then give the path of the file"
         )
     print(f"{argument}: {public.url} (published: {public.expected or 'no scores known'})")
     target = cache / name / public.file_name
