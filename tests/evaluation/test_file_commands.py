@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 import pytest
-from program_runs import assert_one_line
+from program_runs import assert_one_line, run
 
 from tfpose.json_files import write_json
 from tfpose.metrics.joints import JOINTS, JOINTS21
@@ -198,6 +198,46 @@ MODES = {
     "track": ("--track", "--predictions={pred18}", "--tracker.settings=offline"),
     "tune": ("--tune=max_age_frames=5", "--num_processes=1", "--ground_truth={gt18}", "--predictions={pred18}"),
 }
+
+
+@pytest.mark.parametrize("mode", list(MODES))
+def test_eval_main_hands_over_to_the_program_of_the_mode(run_evaluation, folders, tmp_path, mode):
+    flags = [flag.format(**folders) for flag in MODES[mode]]
+    handed = run_evaluation(*flags, f"--output_dir={tmp_path}")
+    first = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+    own = run("-m", f"tfpose.{mode}", *(flag for flag in flags if flag != "--track"), f"--output_dir={tmp_path}")
+    assert (own.returncode, own.stdout) == (handed.returncode, handed.stdout) and own.returncode == 0
+    assert first and {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == first
+
+
+def test_eval_main_hands_over_from_a_file_of_flags(run_evaluation, folders, tmp_path):
+    flags = [flag.format(**folders) for flag in MODES["track"]]
+    (tmp_path / "flags").write_text("\n".join(flags))
+    result = run_evaluation(f"--flagfile={tmp_path / 'flags'}", f"--output_dir={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert list((tmp_path / "predictions").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("program", "flags", "words"),
+    [
+        ("track", ("--tuned=t.json", "--tracker.min_oks=0.1"), "--tracker.min_oks cannot be combined with --tuned"),
+        ("track", ("--metrics=ap",), "--metrics requires --ground_truth, got none"),
+        ("track", ("--ground_truth={gt18}", "--images=x"), "--images requires --report, got none"),
+        ("tune", ("--ground_truth={gt18}",), "--tune must be given, got nothing"),
+        ("tune", ("--tune=min_oks=0.1",), "--ground_truth must be given without --config, got nothing"),
+        ("tune", ("--tune=min_oks=0.1", "--workdir=x"), "--workdir requires --config, got none"),
+        (
+            "tune",
+            ("--tune=min_oks=0.1", "--workdir=x", "--config=two_stage_resnet50_coco"),
+            "--predictions cannot be combined with --config",
+        ),
+    ],
+)
+def test_flags_that_do_not_go_together_are_one_line(folders, tmp_path, program, flags, words):
+    given = [flag.format(**folders) for flag in ("--predictions={pred18}", *flags)]
+    assert_one_line(run("-m", f"tfpose.{program}", *given, f"--output_dir={tmp_path / 'out'}"), words)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("mode", list(MODES))
