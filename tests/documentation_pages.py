@@ -13,7 +13,7 @@ PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 _DIRECTIVE = re.compile(r"<!-- (.+?) -->$")
 _FENCE = re.compile(r"```(\w*)$")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_PROGRAMS = ("python", "make", "pip", "docker", "curl")
+_PROGRAMS = ("tfpose", "python", "make", "pip", "docker", "curl")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,14 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
 import documentation_pages as pages
 import pytest
 
+from tfpose.console import SUBCOMMANDS
 from tfpose.flags.command_line import define_all_flags, parse_arguments
 from tfpose.flags.flag_errors import FLAG_ERRORS, describe_flag_error
 from tfpose.flags.program_flags import ProgramFlags
@@ -20,7 +22,6 @@ from tfpose.flags.program_flags import ProgramFlags
 sys.path.insert(0, str(pages.PROJECT / "tests" / "data_prep"))
 import source_folders  # noqa: E402
 
-MODULES = {name: f"{name}.__main__" for name in ("tfpose.pretrained", "tfpose.report")}
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -29,7 +30,7 @@ ENVIRONMENT = {
 }
 BLOCKS = [block for page in pages.PAGES for block in pages.read_blocks(page)]
 # Made by a command in front of it, with the sections of this one.
-GENERATED_CONFIGS = {"models/r50.py": "configs/two_stage_resnet50_coco.py"}
+GENERATED_CONFIGS = {"models/r50.py": "two_stage_resnet50_coco"}
 # Pages build on each other: the first makes the data, the last three read what the training left.
 RUN_ORDER = (
     "convert_your_data.md",
@@ -53,24 +54,23 @@ SMALL_FLAGS = (
 )
 
 
-def python_commands() -> dict[str, list[tuple[pages.Block, list[str]]]]:
-    """By program, where its commands stand and their arguments."""
+def program_commands() -> dict[str, list[tuple[pages.Block, list[str]]]]:
+    """By subcommand of `tfpose`, where its commands stand and their arguments."""
     found: dict[str, list[tuple[pages.Block, list[str]]]] = {}
     for block in BLOCKS:
         for words in pages.commands(block):
-            if words[0] != "python" or len(words) == 1:
+            if words[0] != "tfpose":
                 continue
-            start = 2 if words[1] == "-m" else 1
-            arguments = words[start + 1 :]
+            arguments = words[2:]
             for name, stand_in in GENERATED_CONFIGS.items():
                 arguments = [word.replace(f"--config={name}", f"--config={stand_in}") for word in arguments]
-            found.setdefault(words[start], []).append((block, arguments))
+            found.setdefault(words[1], []).append((block, arguments))
     return found
 
 
 def check_flags(program: str, commands: list[list[str]]) -> list[str]:
     """For each command an empty text if the program takes it, else what the program says."""
-    module = importlib.import_module(MODULES.get(program, program.removesuffix(".py")))
+    module = importlib.import_module(SUBCOMMANDS[program][0])
     said = []
     for arguments in commands:
         called, words = module.choose_program(arguments) if program == "eval_main.py" else (module.PROGRAM, arguments)
@@ -85,24 +85,22 @@ def check_flags(program: str, commands: list[list[str]]) -> list[str]:
 
 
 def test_the_pages_have_commands_of_every_program():
-    assert {"train_main.py", "eval_main.py", "data_prep.build", "data_prep.preview", "tfpose.export"} <= set(
-        python_commands()
-    )
-    assert sum(map(len, python_commands().values())) > 40
+    assert set(program_commands()) == set(SUBCOMMANDS)
+    assert sum(map(len, program_commands().values())) > 40
 
 
-@pytest.mark.parametrize("program", sorted(python_commands()))
+@pytest.mark.parametrize("program", sorted(program_commands()))
 def test_programs_know_the_flags_of_their_commands(program):
-    found = python_commands()[program]
+    found = program_commands()[program]
     said = check_flags(program, [arguments for _, arguments in found])
     wrong = [f"{block}: {text}" for (block, _), text in zip(found, said, strict=True) if text]
     assert not wrong, "\n".join(wrong)
 
 
 def test_unknown_flags_and_keys_would_be_seen():
-    config = "--config=configs/two_stage_resnet50_coco.py"
+    config = "--config=two_stage_resnet50_coco"
     said = check_flags(
-        "train_main.py",
+        "train",
         [[config, "--workdir=x"], [config, "--wrokdir=x"], [config, "--workdir=x", "--config.batch_sise=3"], [config]],
     )
     assert [bool(text) for text in said] == [False, True, True, True]
@@ -160,7 +158,9 @@ def folder(tmp_path):
 def run_line(line: str, directive: str, folder: pathlib.Path) -> subprocess.CompletedProcess:
     if match := SMALL_RUN.fullmatch(directive):
         line = " ".join([line, *(f"'{flag}'" for flag in SMALL_FLAGS), f"--config.run.total_steps={match[1]}"])
-    shell = ["bash", "-euo", "pipefail", "-c", line]
+    # The command is there where tfpose is installed; the tests need not install it.
+    command = f'tfpose() {{ {shlex.quote(sys.executable)} -m tfpose.console "$@"; }}'
+    shell = ["bash", "-euo", "pipefail", "-c", f"{command}\n{line}"]
     return subprocess.run(shell, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
 
 
