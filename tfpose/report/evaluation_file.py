@@ -182,7 +182,7 @@ def _report_to_dict(report: PoseTrackReport) -> dict[str, Any]:
     return {
         "total": _metrics_to_dict(report.total),
         "num_sequences": report.num_sequences,
-        "sequences": {name: _metrics_to_dict(figures) for name, figures in report.sequences.items()},
+        "sequences": {name: _metrics_to_dict(metrics) for name, metrics in report.sequences.items()},
         "single_frame_sequences": list(report.single_frame_sequences),
     }
 
@@ -191,7 +191,7 @@ def _report_from_dict(content: Mapping[str, Any]) -> PoseTrackReport:
     return PoseTrackReport(
         total=_metrics_from_dict(content["total"]),
         num_sequences=int(content["num_sequences"]),
-        sequences={name: _metrics_from_dict(figures) for name, figures in content["sequences"].items()},
+        sequences={name: _metrics_from_dict(metrics) for name, metrics in content["sequences"].items()},
         samples=None,
         single_frame_sequences=tuple(content["single_frame_sequences"]),
     )
