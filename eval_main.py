@@ -23,11 +23,11 @@ import pathlib
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tfpose import score, track, tune
+from tfpose import track, tune
 from tfpose.flags.box_flags import BOX_FLAGS, box_settings, define_box_flags
 from tfpose.flags.combinations import forbid_flags, require_flags
 from tfpose.flags.command_line import Program, run_program
@@ -35,14 +35,12 @@ from tfpose.flags.config_flag import config_source, define_config_flag
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.scoring_flags import define_scoring_flags, scoring_settings
 from tfpose.flags.startup_messages import start_tensorflow
-from tfpose.flags.tracker_flags import TRACKER_FLAGS, define_tracker_flags, tracker_from_flags
+from tfpose.flags.tracker_flags import TRACKER_FLAGS, define_tracker_flags, request_from_flags
+from tfpose.score import PROGRAM as score_program
 
 if TYPE_CHECKING:
-    from tfpose.data.records import RecordTable
-    from tfpose.evaluation.report_splits import TrainingRun
-    from tfpose.evaluation.single_network import TrainedNetwork
-    from tfpose.evaluation.splits import SplitPrediction
-    from tfpose.tracking.choice import TrackerChoice
+    from tfpose.evaluation.tuned_settings import TunedSettings
+    from tfpose.systems.system import TrackerRequest
 
 
 def define_flags(values: ProgramFlags) -> None:
@@ -106,117 +104,63 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     require_flags(values, ("workdir", "output_dir"), "with --config")
     if values.tuned:
         forbid_flags(values, TRACKER_FLAGS, "--tuned")
-    if choose_system(values) == "keypoint_rcnn":
-        detect(values)
-        return
-    settings = scoring_settings(values)
-    predict_split = {"two_stage": predict_two_stage, "single_network": predict_single_network}[choose_system(values)]
-    tracker, inference = choose_settings(values)
+    scoring = scoring_settings(values)
     # Here and not above: TensorFlow takes seconds to import, wrong flags must not wait for it.
     start_tensorflow()
+    from tfpose import systems
     from tfpose.data.records import read_table
-    from tfpose.evaluation.splits import SplitOutput, evaluate_split
-
-    split = values.split or values.config.data.validation_split
-    table = read_table(values.config.data.directory, split)
-    prediction = predict_split(table, inference, values)
-    output = SplitOutput(
-        pathlib.Path(values.output_dir),
-        values.format,
-        values.infer_head_joints,
-        values.num_pictures,
-        values.num_videos,
-        values.video_rate,
-    )
-    evaluate_split(
-        table, split, prediction, output, settings, tracker if values.tracking else None, training_run(values)
-    )
-
-
-def training_run(values: ProgramFlags) -> TrainingRun:
-    """What the evaluated weights come from."""
     from tfpose.evaluation.report_splits import TrainingRun
+    from tfpose.evaluation.splits import SplitOutput
+    from tfpose.systems.system import EvaluationRequest, RunChoice
 
-    return TrainingRun(pathlib.Path(values.workdir), *config_source(values))
+    config, workdir = values.config, pathlib.Path(values.workdir)
+    split = values.split or config.data.validation_split
+    tuned = read_tuned(values)
+    box_flags = tuple(name for name in ("boxes", *BOX_FLAGS) if values[name].present)
+    request = EvaluationRequest(
+        run=RunChoice(workdir, values.weights, box_settings(values) if box_flags else None, tuned, box_flags),
+        split=split,
+        output=SplitOutput(
+            pathlib.Path(values.output_dir),
+            values.format,
+            values.infer_head_joints,
+            values.num_pictures,
+            values.num_videos,
+            values.video_rate,
+        ),
+        scoring=scoring,
+        tracker=tracker_request(values, tuned),
+        provenance=TrainingRun(workdir, *config_source(values)),
+        given_flags=[name for name in values if values[name].present and not name.startswith("config.")],
+    )
+    systems.from_config(config).evaluate(config, read_table(config.data.directory, split), request)
 
 
-def choose_system(values: ProgramFlags) -> str:
-    """The system of the config."""
-    systems = ("two_stage", "single_network", "keypoint_rcnn")
-    name = values.config.get("system", "two_stage")
-    if name not in systems:
-        raise ValueError(f"config.system must be one of {', '.join(systems)}, got {name!r}")
-    if name == "single_network":
-        forbid_flags(values, ("boxes", *BOX_FLAGS), "a config of the single network, which finds people without boxes")
-    return name
+def tracker_request(values: ProgramFlags, tuned: TunedSettings | None = None) -> TrackerRequest:
+    """Returns what the flags, or tuned settings in their place, say about the tracker."""
+    from tfpose.systems.system import TrackerRequest
+
+    if tuned is not None:
+        return TrackerRequest(tuned.tracker.name, tuned.tracker.changes, values.tracking)
+    return request_from_flags(values, values.tracking)
 
 
-def choose_settings(values: ProgramFlags) -> tuple[TrackerChoice, dict[str, Any]]:
-    """The tracker and the settings of inference: those of the flags and the config, or the tuned ones."""
-    inference = values.config.inference.to_dict()
+def read_tuned(values: ProgramFlags) -> TunedSettings | None:
+    """Reads the settings of --tuned; None without it.
+
+    Raises:
+        ValueError: The file is damaged, or a flag sets one of its settings too.
+    """
     if not values.tuned:
-        return tracker_from_flags(values), inference
+        return None
     from tfpose.evaluation.tuned_settings import read_tuned_settings
 
     tuned = read_tuned_settings(values.tuned)
-    if tuned.inference and choose_system(values) != "single_network":
-        raise ValueError(
-            f"--tuned={tuned.path}: requires a config of the single network, got one of the two-stage system"
-        )
     for name in tuned.inference:
         flag = f"config.inference.{name}"
         if flag in values and values[flag].present:
             raise ValueError(f"--{flag} cannot be combined with --tuned={tuned.path}")
-    return tuned.tracker, inference | tuned.inference
-
-
-def detect(values: ProgramFlags) -> None:
-    """Finds people with the detector alone and scores their boxes."""
-    taken = ("config", "workdir", "output_dir", "weights", "split", "verbosity", "v")
-    others = [name for name in values if name not in taken and not name.startswith("config.")]
-    forbid_flags(values, others, "a config of the person detector")
-    start_tensorflow()
-    from tfpose.data.records import read_table
-    from tfpose.evaluation.detection import evaluate_detector
-    from tfpose.skeletons import choose_skeleton
-
-    config = values.config
-    split = values.split or config.data.validation_split
-    table = read_table(config.data.directory, split)
-    skeleton = choose_skeleton(config.skeleton, table.skeleton)
-    folders = (pathlib.Path(values.workdir), pathlib.Path(values.output_dir))
-    evaluate_detector(table, split, skeleton, folders[0], values.weights, folders[1], **config.evaluation.to_dict())
-
-
-def predict_two_stage(table: RecordTable, inference: dict[str, Any], values: ProgramFlags) -> SplitPrediction:
-    """What the two-stage system finds."""
-    from tfpose.evaluation.two_stage import predict_split
-
-    return predict_split(
-        table,
-        pathlib.Path(values.workdir),
-        values.weights,
-        box_settings(values),
-        pathlib.Path(values.output_dir),
-        inference=inference,
-        selection=values.config.selection.to_dict(),
-        **values.config.evaluation.to_dict(),
-    )
-
-
-def predict_single_network(table: RecordTable, inference: dict[str, Any], values: ProgramFlags) -> SplitPrediction:
-    """What the single network finds."""
-    from tfpose.evaluation.single_network import predict_split
-
-    return predict_split(table, load_single_network(inference, values), **values.config.evaluation.to_dict())
-
-
-def load_single_network(inference: dict[str, Any], values: ProgramFlags) -> TrainedNetwork:
-    """The trained network of the work folder."""
-    from tfpose.evaluation.single_network import load_trained_network
-
-    network = values.config.network.to_dict()
-    return load_trained_network(pathlib.Path(values.workdir), values.weights, network, inference)
+    return tuned
 
 
 PROGRAM = Program("eval_main.py", __doc__, define_flags, run)
@@ -238,7 +182,7 @@ def choose_program(arguments: Sequence[str]) -> tuple[Program, list[str]]:
     if "track" in given:
         return track.PROGRAM, [word for word in words if not re.fullmatch(r"--?track(=true)?", word)]
     if "config" not in given and given & {"ground_truth", "predictions"}:
-        return score.PROGRAM, words
+        return score_program, words
     return PROGRAM, words
 
 

@@ -15,71 +15,46 @@ time the rate goes down and the steps go up in proportion. For PoseTrack start f
 """
 
 import ml_collections
-from ml_collections.config_dict import placeholder
+
+from tfpose.systems import build_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
-        {
-            "system": "keypoint_rcnn",
-            "seed": 0,
-            "skeleton": "",
-            "data": {"directory": "data/coco_keypoints", "train_split": "train", "validation_split": "val"},
-            "network": {
-                "blocks_per_stage": (3, 4, 23, 3),
-                "inner_width": 256,
-                "num_groups": 32,
-                "stride_in": "3x3",
-                "num_frozen_stages": 2,
-                "grouped_convolution": "auto",
-                "keypoint_head_widths": (512,) * 8,
-                "pixel_std": (57.375, 57.12, 58.395),
-                "shortest_edge": 800,
-                "longest_edge": 1333,
-                "proposals": {"max_per_level": 1000, "max_proposals": 1000, "iou_threshold": 0.7},
-                "training_proposals": {"max_per_level": 2000, "max_proposals": 1500, "iou_threshold": 0.7},
-                "detections": {"score_threshold": 0.05, "iou_threshold": 0.5, "max_detections": 100},
-            },
-            "input": {
-                "shortest_edges": (640, 672, 704, 736, 768, 800),
-                "longest_edge": 1333,
-                "padded_size": (800, 1344),
-                "mirror_probability": 0.5,
-                "keeps_unlabeled": False,
-                "has_ignored_regions": False,
-            },
-            "sampling": {
-                "num_anchors": 256,
-                "num_positive_anchors": 128,
-                "num_proposals": 512,
-                "num_positive_proposals": 128,
-            },
-            "initialize": {"trunk": "", "source_workdir": "", "from_scratch": False},
-            "batch_size": 16,
-            "strategy": "auto",
-            "optimization": {
-                "optimizer": "sgd",
-                "momentum": 0.9,
-                "weight_decay": 1e-4,
-                "learning_rate": 0.02,
-                "learning_rate_drops": ((210_000, 0.1), (250_000, 0.1)),
-                "warmup_steps": 1000,
-                "warmup_factor": 0.001,
-                "gradient_clip_norm": placeholder(float),
-                "ema_decay": placeholder(float),
-                "accumulation_steps": 1,
-                "precision": "float32",
-                "jit_compile": False,
-            },
-            "run": {
-                "total_steps": 270_000,
-                "log_every": 100,
-                "checkpoint_every": 5_000,
-                "max_to_keep": 3,
-                "evaluate_every": 30_000,
-                "best_metric": "box_AP",
-                "pictures_every": 10_000,
-            },
-            "evaluation": {"batch_size": 1},
-        }
+    """Returns the config of the experiment."""
+    return build_config(
+        system="keypoint_rcnn",
+        data={"directory": "data/coco_keypoints"},
+        network={
+            "blocks_per_stage": (3, 4, 23, 3),
+            "inner_width": 256,
+            "num_groups": 32,
+            "stride_in": "3x3",
+            "pixel_std": (57.375, 57.12, 58.395),
+            "shortest_edge": 800,
+            "longest_edge": 1333,
+            "proposals": {"iou_threshold": 0.7, "max_proposals": 1000},
+            "training_proposals": {"iou_threshold": 0.7, "max_proposals": 1500},
+            "detections": {"iou_threshold": 0.5, "max_detections": 100, "score_threshold": 0.05},
+        },
+        input={"shortest_edges": (640, 672, 704, 736, 768, 800), "longest_edge": 1333, "mirror_probability": 0.5},
+        sampling={"num_anchors": 256, "num_positive_anchors": 128, "num_proposals": 512, "num_positive_proposals": 128},
+        initialize={"trunk": "", "from_scratch": False},
+        batch_size=16,
+        optimization={
+            "learning_rate": 0.02,
+            "learning_rate_drops": ((210_000, 0.1), (250_000, 0.1)),
+            "warmup_steps": 1000,
+            "warmup_factor": 0.001,
+            "optimizer": "sgd",
+            "momentum": 0.9,
+            "weight_decay": 1e-4,
+        },
+        run={
+            "total_steps": 270_000,
+            "checkpoint_every": 5_000,
+            "evaluate_every": 30_000,
+            "best_metric": "box_AP",
+            "pictures_every": 10_000,
+        },
+        evaluation={"batch_size": 1},
     )

@@ -10,78 +10,54 @@ is in `tfpose.models.pose_unet.PoseUnetSettings` and `tfpose.data.frame_augmenta
 """
 
 import ml_collections
-from ml_collections.config_dict import placeholder
+
+from tfpose.systems import build_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
-        {
-            "system": "single_network",
-            "seed": 0,
-            "skeleton": "",
-            "data": {"directory": "data/posetrack17", "train_split": "train", "validation_split": "val"},
-            "network": {
-                "input_size": (512, 896),
-                "width": 128,
-                "person_width": 128,
-                "width_growth": 1.0,
-                "stem_widths": (128, 128),
-                "stem_downsampling": "pool",
-                "num_levels": 6,
-                "convolutions_per_block": 2,
-                "normalization": "none",
-                "synchronize_batch_norm": False,
-                "head_mask_sigma_cells": 4.0,
-                "heatmap_init_stddev": placeholder(float),
-                "filter_init_bias": 0.0,
-                "l2": 0.00025,
-                "share_first_convolution": True,
-            },
-            "augmentation": {
-                "mirror_probability": 0.5,
-                "translation_pixels": 100.0,
-                "rotation_degrees": 45.0,
-                "scale_range": (0.5, 1.5),
-                "scale_convention": "magnify",
-                "intensity_shift": 0.25,
-                "intensity_scale": 0.25,
-            },
-            "examples": {"persons_per_image": 1, "outside_joint_weight": 1.0},
-            "target": {"sigma_cells": 2.0, "centers": "subcell", "cutoff_sigmas": placeholder(float)},
-            "loss": {"joint_map_weight": 0.0},
-            "initialize": {"encoder": "", "keypoint_workdir": ""},
-            "batch_size": 4,
-            "strategy": "auto",
-            "optimization": {
-                "learning_rate": 5e-5,
-                "learning_rate_drops": (),
-                "cosine_steps": placeholder(int),
-                "warmup_steps": 0,
-                "gradient_clip_norm": placeholder(float),
-                "ema_decay": placeholder(float),
-                "accumulation_steps": 1,
-                "precision": "float32",
-                "jit_compile": False,
-            },
-            "run": {
-                "total_steps": 1_000_000,
-                "log_every": 100,
-                "checkpoint_every": 5000,
-                "max_to_keep": 2,
-                "evaluate_every": 50_000,
-                "best_metric": "AP",
-                "pictures_every": 10_000,
-            },
-            "inference": {
-                "head_threshold": 0.2,
-                "head_distance_cells": 4.0,
-                "joint_threshold": 0.3,
-                "person_threshold": 3.0,
-                "refine": "none",
-                "use_flip_test": False,
-                "max_people": 0,
-                "people_per_chunk": 8,
-            },
-            "evaluation": {"batch_size": 4},
-        }
+    """Returns the config of the experiment."""
+    return build_config(
+        system="single_network",
+        data={"directory": "data/posetrack17"},
+        network={
+            "input_size": (512, 896),
+            "width": 128,
+            "person_width": 128,
+            "stem_widths": (128, 128),
+            "num_levels": 6,
+            "convolutions_per_block": 2,
+            "head_mask_sigma_cells": 4.0,
+            "l2": 0.00025,
+        },
+        augmentation={
+            "mirror_probability": 0.5,
+            "translation_pixels": 100.0,
+            "rotation_degrees": 45.0,
+            "scale_range": (0.5, 1.5),
+            "intensity_shift": 0.25,
+            "intensity_scale": 0.25,
+        },
+        examples={"persons_per_image": 1},
+        target={"sigma_cells": 2.0},
+        initialize={"encoder": ""},
+        batch_size=4,
+        optimization={"learning_rate": 5e-5, "learning_rate_drops": (), "warmup_steps": 0},
+        run={
+            "total_steps": 1_000_000,
+            "checkpoint_every": 5000,
+            "max_to_keep": 2,
+            "evaluate_every": 50_000,
+            "best_metric": "AP",
+            "pictures_every": 10_000,
+        },
+        inference={
+            "head_threshold": 0.2,
+            "head_distance_cells": 4.0,
+            "joint_threshold": 0.3,
+            "person_threshold": 3.0,
+            "use_flip_test": False,
+            "people_per_chunk": 8,
+        },
+        tracker={"max_joint_distance_pixels": 200.0, "max_age_frames": 10},
+        evaluation={"batch_size": 4},
     )

@@ -12,66 +12,57 @@ Johnson and Everingham, "Learning Effective Human Pose Estimation from Inaccurat
 """
 
 import ml_collections
-from ml_collections.config_dict import placeholder
+
+from tfpose.systems import build_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
-        {
-            "seed": 0,
-            "skeleton": "",
-            "data": {"directory": "data/lspet", "train_split": "train", "validation_split": "val"},
-            "network": {
-                "depth": 18,
-                "input_size": (128, 128),
-                "stride_in": "3x3",
-                "base_width": 40,
-                "deconv_filters": 96,
-                "skip_connections": True,
-            },
-            "crop": {"margin_pixels": 0.0, "margin_scale": 1.15, "keep_aspect": True, "convention": "stride"},
-            "normalization": {
-                "mean": (0.485, 0.456, 0.406),
-                "std": (0.229, 0.224, 0.225),
-                "channel_order": "rgb",
-            },
-            "augmentation": {
-                "mirror_probability": 0.5,
-                "rotation_degrees": 40.0,
-                "rotation_probability": 0.6,
-                "scale_range": (0.75, 1.25),
-                "shift": 0.05,
-                "color_gain": 0.2,
-            },
-            "target": {"sigma_cells": 1.5, "centers": "subcell", "cutoff_sigmas": placeholder(float)},
-            "loss": {"num_hard_joints": placeholder(int)},
-            "initialize": {"encoder": "", "source_workdir": "", "from_scratch": True},
-            "batch_size": 32,
-            "strategy": "cpu_cores",
-            "optimization": {
-                "learning_rate": 0.012,
-                "optimizer": "muon",
-                "momentum": 0.9,
-                "learning_rate_drops": (),
-                "cosine_steps": 7500,
-                "warmup_steps": 200,
-                "gradient_clip_norm": placeholder(float),
-                "ema_decay": 0.998,
-                "accumulation_steps": 1,
-                "precision": "auto",
-                "jit_compile": False,
-            },
-            "run": {
-                "total_steps": 7500,
-                "log_every": 50,
-                "checkpoint_every": 500,
-                "max_to_keep": 2,
-                "evaluate_every": 1500,
-                "best_metric": "PCK",
-                "pictures_every": 3000,
-            },
-            "inference": {"use_flip_test": True, "shift_one_cell": True, "decoding": "quarter", "blur_kernel": 11},
-            "selection": {"joint_threshold": 0.2, "oks_threshold": 0.9},
-            "evaluation": {"batch_size": 32, "box_score_threshold": 0.0},
-        }
+    """Returns the config of the experiment."""
+    return build_config(
+        system="two_stage",
+        data={"directory": "data/lspet"},
+        network={
+            "name": "pose_resnet",
+            "depth": 18,
+            "input_size": (128, 128),
+            "stride_in": "3x3",
+            "base_width": 40,
+            "deconv_filters": 96,
+            "skip_connections": True,
+        },
+        crop={"margin_pixels": 0.0, "margin_scale": 1.15},
+        augmentation={
+            "mirror_probability": 0.5,
+            "rotation_degrees": 40.0,
+            "rotation_probability": 0.6,
+            "scale_range": (0.75, 1.25),
+            "shift": 0.05,
+            "color_gain": 0.2,
+        },
+        target={"sigma_cells": 1.5},
+        initialize={"encoder": "", "from_scratch": True},
+        batch_size=32,
+        strategy="cpu_cores",
+        optimization={
+            "learning_rate": 0.012,
+            "learning_rate_drops": (),
+            "cosine_steps": 7500,
+            "warmup_steps": 200,
+            "optimizer": "muon",
+            "momentum": 0.9,
+            "ema_decay": 0.998,
+            "precision": "auto",
+        },
+        run={
+            "total_steps": 7500,
+            "log_every": 50,
+            "checkpoint_every": 500,
+            "max_to_keep": 2,
+            "evaluate_every": 1500,
+            "best_metric": "PCK",
+            "pictures_every": 3000,
+        },
+        inference={"use_flip_test": True, "shift_one_cell": True, "decoding": "quarter"},
+        selection={"joint_threshold": 0.2, "oks_threshold": 0.9},
+        evaluation={"batch_size": 32},
     )

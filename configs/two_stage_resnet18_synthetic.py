@@ -13,66 +13,57 @@ MOTA 80.1.
 """
 
 import ml_collections
-from ml_collections.config_dict import placeholder
+
+from tfpose.systems import build_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
-        {
-            "seed": 0,
-            "skeleton": "",
-            "data": {"directory": "data/synthetic", "train_split": "train", "validation_split": "val"},
-            "network": {
-                "depth": 18,
-                "input_size": (128, 96),
-                "stride_in": "3x3",
-                "base_width": 16,
-                "deconv_filters": 64,
-                "skip_connections": True,
-            },
-            "crop": {"margin_pixels": 0.0, "margin_scale": 1.1, "keep_aspect": True, "convention": "stride"},
-            "normalization": {
-                "mean": (0.485, 0.456, 0.406),
-                "std": (0.229, 0.224, 0.225),
-                "channel_order": "rgb",
-            },
-            "augmentation": {
-                "mirror_probability": 0.5,
-                "rotation_degrees": 10.0,
-                "rotation_probability": 0.6,
-                "scale_range": (0.92, 1.1),
-                "shift": 0.02,
-                "color_gain": 0.1,
-            },
-            "target": {"sigma_cells": 1.5, "centers": "subcell", "cutoff_sigmas": placeholder(float)},
-            "loss": {"num_hard_joints": placeholder(int)},
-            "initialize": {"encoder": "", "source_workdir": "", "from_scratch": True},
-            "batch_size": 32,
-            "strategy": "cpu_cores",
-            "optimization": {
-                "learning_rate": 0.012,
-                "optimizer": "muon",
-                "momentum": 0.9,
-                "learning_rate_drops": (),
-                "cosine_steps": 2100,
-                "warmup_steps": 100,
-                "gradient_clip_norm": placeholder(float),
-                "ema_decay": 0.997,
-                "accumulation_steps": 1,
-                "precision": "auto",
-                "jit_compile": False,
-            },
-            "run": {
-                "total_steps": 2100,
-                "log_every": 50,
-                "checkpoint_every": 700,
-                "max_to_keep": 2,
-                "evaluate_every": 2100,
-                "best_metric": "AP",
-                "pictures_every": 1050,
-            },
-            "inference": {"use_flip_test": True, "shift_one_cell": True, "decoding": "dark", "blur_kernel": 7},
-            "selection": {"joint_threshold": 0.2, "oks_threshold": 0.9},
-            "evaluation": {"batch_size": 32, "box_score_threshold": 0.0},
-        }
+    """Returns the config of the experiment."""
+    return build_config(
+        system="two_stage",
+        data={"directory": "data/synthetic"},
+        network={
+            "name": "pose_resnet",
+            "depth": 18,
+            "input_size": (128, 96),
+            "stride_in": "3x3",
+            "base_width": 16,
+            "deconv_filters": 64,
+            "skip_connections": True,
+        },
+        crop={"margin_pixels": 0.0, "margin_scale": 1.1},
+        augmentation={
+            "mirror_probability": 0.5,
+            "rotation_degrees": 10.0,
+            "rotation_probability": 0.6,
+            "scale_range": (0.92, 1.1),
+            "shift": 0.02,
+            "color_gain": 0.1,
+        },
+        target={"sigma_cells": 1.5},
+        initialize={"encoder": "", "from_scratch": True},
+        batch_size=32,
+        strategy="cpu_cores",
+        optimization={
+            "learning_rate": 0.012,
+            "learning_rate_drops": (),
+            "cosine_steps": 2100,
+            "warmup_steps": 100,
+            "optimizer": "muon",
+            "momentum": 0.9,
+            "ema_decay": 0.997,
+            "precision": "auto",
+        },
+        run={
+            "total_steps": 2100,
+            "log_every": 50,
+            "checkpoint_every": 700,
+            "max_to_keep": 2,
+            "evaluate_every": 2100,
+            "best_metric": "AP",
+            "pictures_every": 1050,
+        },
+        inference={"use_flip_test": True, "shift_one_cell": True, "decoding": "dark", "blur_kernel": 7},
+        selection={"joint_threshold": 0.2, "oks_threshold": 0.9},
+        evaluation={"batch_size": 32},
     )

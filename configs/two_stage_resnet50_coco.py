@@ -14,62 +14,48 @@ On a CPU add --config.optimization.precision=float32 --config.optimization.jit_c
 """
 
 import ml_collections
-from ml_collections.config_dict import placeholder
+
+from tfpose.systems import build_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
-        {
-            "seed": 0,
-            "skeleton": "",
-            "data": {"directory": "data/coco_keypoints", "train_split": "train", "validation_split": "val"},
-            "network": {
-                "depth": 50,
-                "input_size": (384, 288),
-                "stride_in": "1x1",
-                "base_width": 64,
-                "deconv_filters": 256,
-            },
-            "crop": {"margin_pixels": 60.0, "margin_scale": 1.0, "keep_aspect": True, "convention": "stride"},
-            "normalization": {
-                "mean": (0.485, 0.456, 0.406),
-                "std": (0.229, 0.224, 0.225),
-                "channel_order": "rgb",
-            },
-            "augmentation": {
-                "mirror_probability": 0.5,
-                "rotation_degrees": 40.0,
-                "rotation_probability": 1.0,
-                "scale_range": (0.7, 1.3),
-                "shift": 0.0,
-                "color_gain": 0.0,
-            },
-            "target": {"sigma_cells": 3.0, "centers": "subcell", "cutoff_sigmas": placeholder(float)},
-            "loss": {"num_hard_joints": placeholder(int)},
-            "initialize": {"encoder": "imagenet", "source_workdir": "", "from_scratch": False},
-            "batch_size": 64,
-            "strategy": "auto",
-            "optimization": {
-                "learning_rate": 1e-3,
-                "learning_rate_drops": ((60_000, 0.1), (80_000, 0.1)),
-                "warmup_steps": 0,
-                "gradient_clip_norm": placeholder(float),
-                "ema_decay": placeholder(float),
-                "accumulation_steps": 1,
-                "precision": "mixed_bfloat16",
-                "jit_compile": True,
-            },
-            "run": {
-                "total_steps": 90_000,
-                "log_every": 100,
-                "checkpoint_every": 2_000,
-                "max_to_keep": 3,
-                "evaluate_every": 10_000,
-                "best_metric": "AP",
-                "pictures_every": 2_000,
-            },
-            "inference": {"use_flip_test": True, "shift_one_cell": True, "decoding": "quarter", "blur_kernel": 17},
-            "selection": {"joint_threshold": 0.2, "oks_threshold": 0.9},
-            "evaluation": {"batch_size": 64, "box_score_threshold": 0.0},
-        }
+    """Returns the config of the experiment."""
+    return build_config(
+        system="two_stage",
+        data={"directory": "data/coco_keypoints"},
+        network={
+            "name": "pose_resnet",
+            "depth": 50,
+            "input_size": (384, 288),
+            "stride_in": "1x1",
+            "base_width": 64,
+            "deconv_filters": 256,
+        },
+        crop={"margin_pixels": 60.0, "margin_scale": 1.0},
+        augmentation={
+            "mirror_probability": 0.5,
+            "rotation_degrees": 40.0,
+            "rotation_probability": 1.0,
+            "scale_range": (0.7, 1.3),
+        },
+        target={"sigma_cells": 3.0},
+        initialize={"encoder": "imagenet", "from_scratch": False},
+        batch_size=64,
+        optimization={
+            "learning_rate": 1e-3,
+            "learning_rate_drops": ((60_000, 0.1), (80_000, 0.1)),
+            "warmup_steps": 0,
+            "precision": "mixed_bfloat16",
+            "jit_compile": True,
+        },
+        run={
+            "total_steps": 90_000,
+            "checkpoint_every": 2_000,
+            "evaluate_every": 10_000,
+            "best_metric": "AP",
+            "pictures_every": 2_000,
+        },
+        inference={"use_flip_test": True, "shift_one_cell": True, "decoding": "quarter", "blur_kernel": 17},
+        selection={"joint_threshold": 0.2, "oks_threshold": 0.9},
+        evaluation={"batch_size": 64},
     )

@@ -23,6 +23,8 @@ SMALL = (
     "--config.strategy=one_device",
     "--config.network.deconv_filters=8",
     "--config.batch_size=4",
+    # Devices cannot be divided in a process that has used TensorFlow.
+    "--config.strategy=one_device",
     "--config.optimization.warmup_steps=0",
     "--config.run.total_steps=6",
     "--config.run.log_every=1",

@@ -33,7 +33,6 @@ from tfpose.flags.tracker_flags import TRACKER_FLAGS, define_tracker_flags, trac
 from tfpose.interruption import SignalWatch
 
 if TYPE_CHECKING:
-    from tfpose.prediction.model import ModelChoice
     from tfpose.prediction.run import PredictionSettings, PredictionSummary
     from tfpose.prediction.sources import Source
 
@@ -127,9 +126,10 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     check_output(settings.directory)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     start_tensorflow()
-    from tfpose.prediction.model import load_pose_model
+    from tfpose.flags.run_flags import run_choice
+    from tfpose.systems.loading import load_pose_model
 
-    model = load_pose_model(_model_choice(values))
+    model = load_pose_model(run_choice(values, values.model), values.skeleton)
     if values.joint_threshold is None:
         style = dataclasses.replace(settings.style, joint_threshold=model.joint_threshold)
         settings = dataclasses.replace(settings, style=style)
@@ -160,17 +160,6 @@ def _check_flags(values: ProgramFlags, inputs: Sequence[str]) -> None:
     require_companion(values, BOX_FLAGS, "detector")
     if values.tracking is False:
         forbid_flags(values, TRACKER_FLAGS, "--notracking")
-
-
-def _model_choice(values: ProgramFlags) -> ModelChoice:
-    from tfpose.inference.detected_boxes import DETECTOR, BoxSettings
-    from tfpose.prediction.model import ModelChoice
-
-    boxes = None
-    if values.detector:
-        thresholds = values.box_score_threshold, values.box_nms, values.box_extension_pixels
-        boxes = BoxSettings(DETECTOR, values.detector, values.detector_weights, *thresholds)
-    return ModelChoice(pathlib.Path(values.model), values.weights, values.skeleton, values.tuned, boxes)
 
 
 def _settings(values: ProgramFlags) -> PredictionSettings:

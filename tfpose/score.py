@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import pathlib
 import sys
+import types
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.scoring_flags import define_file_report_flags, define_scoring_flags, scoring_settings
+
+if TYPE_CHECKING:
+    from tfpose.metrics.posetrack_metrics import PoseTrackReport
 
 
 def define_flags(values: ProgramFlags) -> None:
@@ -63,6 +68,18 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
 
 
 PROGRAM = Program("tfpose.score", __doc__, define_flags, run)
+
+
+class _CallableModule(types.ModuleType):
+    """A module that `tfpose.score(...)` calls as the function of this name in `tfpose.api`."""
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> PoseTrackReport:
+        from tfpose.api import score
+
+        return score(*arguments, **keywords)
+
+
+sys.modules[__name__].__class__ = _CallableModule
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

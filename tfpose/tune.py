@@ -11,6 +11,7 @@ eval_main.py, tfpose.export and tfpose.predict takes this file.
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from tfpose.flags.config_flag import define_config_flag
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.search_flags import parse_search_choices, parse_tracker_choices
 from tfpose.flags.startup_messages import start_tensorflow
-from tfpose.flags.tracker_flags import define_tracker_flags, tracker_from_flags
+from tfpose.flags.tracker_flags import define_tracker_flags, request_from_flags, tracker_from_flags
 from tfpose.metrics.catalog import DEFAULT_OBJECTIVE, objectives
 
 _FILE_FLAGS = ("predictions", "ground_truth")
@@ -102,35 +103,26 @@ def tune_on_files(values: ProgramFlags) -> None:
 
 
 def tune_network(values: ProgramFlags) -> None:
-    """Runs the single network over a split, then searches its thresholds and the tracker's settings."""
-    tracker, config = tracker_from_flags(values), values.config
-    if config.get("system", "two_stage") != "single_network":
-        raise ValueError(
-            f"--config must be a config of the single network for a search of its thresholds, got one of the system "
-            f"{config.get('system', 'two_stage')}; search the tracker on files of poses with --predictions"
-        )
+    """Searches the thresholds of a network and the settings of its tracker on a split."""
     start_tensorflow()
+    from tfpose import systems
     from tfpose.data.records import read_table
-    from tfpose.evaluation.single_network import load_trained_network, tune_split
-    from tfpose.evaluation.single_network_search import SearchSystem
+    from tfpose.systems.system import RunChoice, TuningRequest
 
+    config = values.config
+    system = systems.tunable_from_config(config)
     split = values.split or config.data.validation_split
-    trained = load_trained_network(
-        pathlib.Path(values.workdir), values.weights, config.network.to_dict(), config.inference.to_dict()
+    request = TuningRequest(
+        run=RunChoice(pathlib.Path(values.workdir), values.weights),
+        split=split,
+        output_dir=pathlib.Path(values.output_dir),
+        parse_choices=functools.partial(parse_search_choices, values.tune),
+        tracker=request_from_flags(values),
+        objective=values.tune_objective,
+        method=values.tune_method,
+        num_processes=values.num_processes,
     )
-    base = SearchSystem(trained.system.skeleton, trained.system.inference, tracker)
-    tune_split(
-        read_table(config.data.directory, split),
-        split,
-        trained,
-        config.evaluation.batch_size,
-        base,
-        parse_search_choices(values.tune, base),
-        values.tune_objective,
-        pathlib.Path(values.output_dir),
-        values.tune_method,
-        values.num_processes,
-    )
+    system.tune(config, read_table(config.data.directory, split), request)
 
 
 PROGRAM = Program("tfpose.tune", __doc__, define_flags, run)

@@ -182,7 +182,7 @@ def test_flags_without_meaning_here_are_named(run_evaluation, flags, tuned, tmp_
     output, file = f"--output_dir={tmp_path}", tuned[0] / "tuning.json"
     plain = without(flags, "config.inference")
     cases = [
-        ([*flags, "--boxes=boxes.json"], ["--boxes cannot be combined with a config of the single network"]),
+        ([*flags, "--boxes=boxes.json"], ["--boxes cannot be combined with the single network"]),
         ([*flags, f"--tuned={file}"], ["--config.inference.head_threshold cannot be combined with", str(file)]),
         (
             [*plain, f"--tuned={file}", "--tracker.max_age_frames=3"],
@@ -197,11 +197,12 @@ def test_flags_without_meaning_here_are_named(run_evaluation, flags, tuned, tmp_
     assert not list(tmp_path.iterdir())
 
 
-def test_thresholds_are_not_those_of_the_two_stage_system(run_evaluation, tuned, tmp_path):
+def test_thresholds_are_not_those_of_the_two_stage_system(run_evaluation, flags, tuned, tmp_path):
     two_stage = (
         "--config=configs/two_stage_resnet18_synthetic.py",
         f"--workdir={tmp_path}",
         f"--output_dir={tmp_path}",
+        *(flag for flag in flags if flag.startswith("--config.data.directory")),
     )
     result = run_evaluation(*two_stage, "--tune=head_threshold=0.1")
     assert_one_line(result, "--config must be a config of the single network for a search")
@@ -274,5 +275,5 @@ def test_export_takes_tuned_thresholds(workdir, tuned, tmp_path):
 
 def test_export_of_a_folder_that_is_no_run_is_one_line(tmp_path):
     result = export(f"--workdir={tmp_path}", f"--output={tmp_path / 'model'}")
-    assert_one_line(result, "expected the work folder of a training run")
+    assert_one_line(result, "must be the work folder of a training run")
     assert not (tmp_path / "model").exists()

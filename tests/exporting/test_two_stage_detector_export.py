@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from keypoint_rcnn_cases import SMALL
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.picture_tensors import decode_picture
 from tfpose.data.records import read_table
-from tfpose.evaluation.two_stage import predict_split
+from tfpose.evaluation.two_stage import EvaluationSettings, predict_split
 from tfpose.exporting.two_stage import trace
 from tfpose.exporting.two_stage_detector import TwoStageModule, export_two_stage
 from tfpose.inference.detected_boxes import BoxSettings
@@ -82,9 +81,11 @@ def pictures(table):
 
 def evaluate(runs, table, output_dir, **box_settings):
     system = read_keypoint_system(runs[0])
-    inference, selection = (dataclasses.asdict(part) for part in (system.keypoints, system.selection))
     settings = BoxSettings("detector", str(runs[1]), margin_pixels=MARGIN, **box_settings)
-    return predict_split(table, runs[0], "best", settings, output_dir, inference, selection, 3, 0.0)
+    network = system.build_network()
+    load_for_inference(network, runs[0])
+    system = with_margin(system, MARGIN)
+    return predict_split(table, network, system, "best", settings, output_dir, EvaluationSettings(batch_size=3))
 
 
 def assert_same_poses(found, expected, atol=1e-3):

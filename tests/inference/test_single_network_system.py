@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tfpose.inference.single_network_system import (
-    SYSTEM_FILE,
+    SINGLE_NETWORK_FILE,
     build_single_network_system,
     read_single_network_system,
     with_inference,
@@ -36,14 +36,14 @@ def test_inference_masks_heads_as_training_did():
 
 
 def test_a_folder_without_description_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"{SYSTEM_FILE}: not found; expected the work folder"):
+    with pytest.raises(FileNotFoundError, match=f"{SINGLE_NETWORK_FILE}: not found; expected the work folder"):
         read_single_network_system(tmp_path)
 
 
 @pytest.mark.parametrize("damage", [{"network": {"wdth": 8}}, {"network": {"input_size": [60, 128]}}, {"skeleton": {}}])
 def test_a_damaged_description_is_named(tmp_path, damage):
-    (tmp_path / SYSTEM_FILE).write_text(json.dumps(system().to_dict() | damage))
-    with pytest.raises(ValueError, match=f"{SYSTEM_FILE}: not the description of a single network"):
+    (tmp_path / SINGLE_NETWORK_FILE).write_text(json.dumps(system().to_dict() | damage))
+    with pytest.raises(ValueError, match=f"{SINGLE_NETWORK_FILE}: not the description of a single network"):
         read_single_network_system(tmp_path)
 
 

@@ -13,6 +13,7 @@ from small_single_network import random_pose_unet, small_single_network
 from tfpose import crops
 from tfpose.checkpoints import BEST_WEIGHTS_NAME, load_for_inference, write_weights
 from tfpose.data.picture_tensors import cut_crops_from_frame, cut_crops_tensor
+from tfpose.evaluation.tuned_settings import TunedSettings
 from tfpose.exporting.single_network import export_single_network
 from tfpose.exporting.system_file import EXTRA_FOLDER, SYSTEM_FILE, read_system_description
 from tfpose.exporting.two_stage import export_keypoint_network
@@ -21,8 +22,11 @@ from tfpose.inference.detected_boxes import BoxSettings
 from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.inference.person_detector import load_person_detector
 from tfpose.inference.single_network_system import write_single_network_system
-from tfpose.prediction.model import ModelChoice, PoseModel, load_pose_model, load_saved_model
+from tfpose.prediction.model import PoseModel, load_saved_model
 from tfpose.skeletons import COCO17, POSETRACK15
+from tfpose.systems.loading import load_pose_model
+from tfpose.systems.system import RunChoice
+from tfpose.tracking.choice import TrackerChoice
 
 SIZES = [(64, 96), (50, 90), (300, 200)]
 
@@ -105,7 +109,7 @@ def test_a_saved_model_names_its_joints(saved_model):
 
 def test_a_work_folder_finds_what_its_saved_model_finds(workdir, saved_model):
     frames = frames_of((50, 90))
-    choices = [ModelChoice(directory) for directory in (workdir, saved_model)]
+    choices = [RunChoice(directory) for directory in (workdir, saved_model)]
     ours, theirs = (load_pose_model(choice).predict(frames) for choice in choices)
     assert min(len(poses) for poses in ours) > 0
     assert_same_poses(ours, theirs)
@@ -143,19 +147,19 @@ def test_damaged_names_are_an_error_with_the_file(tmp_path, content):
 
 
 def test_what_is_no_model_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"--model=.*nothing: should be a SavedModel .* found neither"):
-        load_pose_model(ModelChoice(tmp_path / "nothing"))
+    with pytest.raises(FileNotFoundError, match="nothing: must be the work folder .* a SavedModel would hold"):
+        load_pose_model(RunChoice(tmp_path / "nothing"))
     (tmp_path / "saved_model.pb").write_text("broken")
     with pytest.raises(ValueError, match="cannot be loaded as a SavedModel"):
-        load_pose_model(ModelChoice(tmp_path, skeleton="coco17"))
+        load_pose_model(RunChoice(tmp_path), skeleton="coco17")
 
 
-def test_flags_of_another_kind_of_model_are_refused(workdir, saved_model):
-    with pytest.raises(ValueError, match="--tuned: .* is not the work folder of a single network"):
-        load_pose_model(ModelChoice(saved_model, tuned="tuning.json"))
+def test_flags_of_another_kind_of_model_are_refused(workdir, saved_model, tmp_path):
+    with pytest.raises(ValueError, match="--tuned: .* must be the work folder of a single network, got a SavedModel"):
+        load_pose_model(RunChoice(saved_model, tuned=TunedSettings(tmp_path / "tuning.json", TrackerChoice(), {})))
     boxes = BoxSettings("detector", "runs/detector")
-    with pytest.raises(ValueError, match="--detector: .* is not the work folder of a keypoint network"):
-        load_pose_model(ModelChoice(workdir, boxes=boxes))
+    with pytest.raises(ValueError, match="--detector cannot be combined with the single network in .*"):
+        load_pose_model(RunChoice(workdir, boxes=boxes))
 
 
 def test_outputs_that_are_no_poses_are_named():
@@ -245,8 +249,8 @@ def test_both_stages_from_work_folders_find_what_their_saved_model_finds(two_sta
     load_for_inference(network, workdir)
     export_two_stage(network, system, load_person_detector(detector), tmp_path / "model")
     frames = frames_of((120, 160))
-    choice = ModelChoice(workdir, boxes=BoxSettings("detector", str(detector)))
-    ours, theirs = load_pose_model(choice), load_pose_model(ModelChoice(tmp_path / "model"))
+    choice = RunChoice(workdir, boxes=BoxSettings("detector", str(detector)))
+    ours, theirs = load_pose_model(choice), load_pose_model(RunChoice(tmp_path / "model"))
     assert ours.skeleton == theirs.skeleton == POSETRACK15
     expected = theirs.predict(frames)
     assert min(len(poses) for poses in expected) > 0
@@ -254,12 +258,12 @@ def test_both_stages_from_work_folders_find_what_their_saved_model_finds(two_sta
 
 
 def test_a_keypoint_network_without_detector_says_what_to_do(two_stage, tmp_path):
-    with pytest.raises(ValueError, match="finds the joints of people in given boxes; give --detector=WORKDIR"):
-        load_pose_model(ModelChoice(two_stage / "keypoints"))
+    with pytest.raises(ValueError, match="finds the joints of people in given boxes; --detector=WORKDIR must name"):
+        load_pose_model(RunChoice(two_stage / "keypoints"))
     system = read_keypoint_system(two_stage / "keypoints")
     network = system.build_network()
     export_keypoint_network(network, system, tmp_path / "model")
     with pytest.raises(ValueError, match="export it once more together with a detector: python -m tfpose.export"):
-        load_pose_model(ModelChoice(tmp_path / "model"))
+        load_pose_model(RunChoice(tmp_path / "model"))
     content = json.loads((tmp_path / "model" / EXTRA_FOLDER / SYSTEM_FILE).read_text())
     assert content["skeleton"]["name"] == "posetrack15"

@@ -199,7 +199,7 @@ def test_config_and_weights_fit_together(tmp_path):
     config = load_config(workdir)
     for section, expected in system.to_dict().items():
         if section in ("network", "normalization"):
-            assert config[section].to_dict() == expected
+            assert {name: config[section][name] for name in expected} == expected
     assert config.network.input_size == (64, 32)
     assert config.inference.to_dict() == system.to_dict()["keypoints"]
     assert config.selection.to_dict() == system.to_dict()["selection"]

@@ -20,6 +20,17 @@ from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
 from tfpose.skeletons import Skeleton
 
 
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings:
+    """How a split is predicted.
+
+    Attributes:
+        batch_size: Images of one size that go through the network at once.
+    """
+
+    batch_size: int = 1
+
+
 def evaluate_detector(
     table: RecordTable,
     split: str,

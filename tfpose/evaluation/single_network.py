@@ -13,6 +13,7 @@ import numpy as np
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.metrics_file import without_nan
+from tfpose.evaluation.person_scores import score_poses
 from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.single_network_search import (
     SearchCase,
@@ -72,6 +73,38 @@ class TrainedNetwork:
     def parts(self) -> tuple[FrameNetwork, PersonNetwork]:
         """As `inference.single_network` calls them."""
         return build_inference_parts(self.network, self.system)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings:
+    """How a split is predicted.
+
+    Attributes:
+        batch_size: Frames that go through the network at once.
+    """
+
+    batch_size: int = 8
+
+
+class Validation:
+    """Scores a network on a split during training: AP and AR of COCO, in percent.
+
+    Args:
+        table: Records of the split.
+        system: System of the network.
+        batch_size: Frames that go through the network at once.
+    """
+
+    def __init__(self, table: RecordTable, system: SingleNetworkSystem, batch_size: int) -> None:
+        self.table, self.system, self.batch_size = table, system, batch_size
+
+    def __call__(self, model: PoseUnet, step: int = 0) -> dict[str, float]:
+        """Returns the metrics of the network after `step` steps, by name."""
+        del step
+        system = self.system
+        parts = build_inference_parts(model, system)
+        poses = predict_frames(*parts, self.table, system.fit, system.inference, system.skeleton, self.batch_size)
+        return score_poses(self.table, poses, system.skeleton)
 
 
 def load_trained_network(

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict, config_flags
 
 import tfpose
 from tfpose.flags.program_flags import ProgramFlags
+from tfpose.flags.startup_messages import start_tensorflow
 
 _MODULE = "tfpose_config"
 
@@ -92,6 +93,8 @@ class _ConfigParser(flags.ArgumentParser[ConfigDict]):
         """
         text, *parameters = argument.split(":", 1)
         path = find_config(text)
+        # A config imports what receives its values, and with it TensorFlow.
+        start_tensorflow()
         try:
             config = _load(path, parameters)
         except Exception as error:

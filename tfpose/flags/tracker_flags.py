@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from absl import flags
 
@@ -12,6 +12,9 @@ from tfpose.tracking.settings import (
     NAMED_SETTINGS,
     setting_types,
 )
+
+if TYPE_CHECKING:
+    from tfpose.systems.system import TrackerRequest
 
 NAME_FLAG = f"{PREFIX}settings"
 TRACKER_FLAGS = (NAME_FLAG, *(PREFIX + name for name in setting_types()))
@@ -104,3 +107,19 @@ def tracker_from_flags(values: flags.FlagValues) -> TrackerChoice:
     given = {name: values[PREFIX + name].value for name in setting_types()}
     named = values.get_flag_value(NAME_FLAG, None)
     return TrackerChoice(named, {name: value for name, value in given.items() if value is not None})
+
+
+def request_from_flags(values: flags.FlagValues, is_wanted: bool = True) -> TrackerRequest:
+    """Returns what the flags say about the tracker, where a config may say something too.
+
+    Args:
+        values: The parsed flags.
+        is_wanted: Whether people get identities at all.
+
+    Raises:
+        ValueError: A setting is out of its range; the message names the flag, its rule and the value.
+    """
+    from tfpose.systems.system import TrackerRequest
+
+    choice = tracker_from_flags(values)
+    return TrackerRequest(choice.name if values[NAME_FLAG].present else "", choice.changes, is_wanted)

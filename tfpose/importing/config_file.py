@@ -33,54 +33,39 @@ _TEMPLATE = '''"""{title}
 """
 
 import ml_collections
-from ml_collections.config_dict import placeholder
+
+from tfpose.systems import build_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    return ml_collections.ConfigDict(
-        {{
-            "seed": 0,
-            "skeleton": {skeleton},
-            "data": {{"directory": {data[0]}, "train_split": {data[1]}, "validation_split": {data[2]}}},
-            "network": {network},
-            "crop": {crop},
-            "normalization": {normalization},
-            "augmentation": {{
-                "mirror_probability": {mirror_probability},
-                "rotation_degrees": 40.0,
-                "rotation_probability": 0.6,
-                "scale_range": (0.7, 1.3),
-                "shift": 0.0,
-                "color_gain": 0.0,
-            }},
-            "target": {target},
-            "loss": {{"num_hard_joints": placeholder(int)}},
-            "initialize": {{"encoder": "", "source_workdir": {workdir_value}, "from_scratch": False}},
-            "batch_size": 64,
-            "strategy": "auto",
-            "optimization": {{
-                "learning_rate": 1e-4,
-                "learning_rate_drops": (),
-                "warmup_steps": 0,
-                "gradient_clip_norm": placeholder(float),
-                "ema_decay": placeholder(float),
-                "accumulation_steps": 1,
-                "precision": "float32",
-                "jit_compile": False,
-            }},
-            "run": {{
-                "total_steps": 1_000,
-                "log_every": 20,
-                "checkpoint_every": 250,
-                "max_to_keep": 3,
-                "evaluate_every": 250,
-                "best_metric": "AP",
-                "pictures_every": 250,
-            }},
-            "inference": {inference},
-            "selection": {selection},
-            "evaluation": {{"batch_size": 32, "box_score_threshold": 0.0}},
-        }}
+    """Returns the config of the experiment."""
+    return build_config(
+        system="two_stage",
+        skeleton={skeleton},
+        data={{"directory": {data[0]}, "train_split": {data[1]}, "validation_split": {data[2]}}},
+        network={network},
+        crop={crop},
+        normalization={normalization},
+        augmentation={{
+            "mirror_probability": {mirror_probability},
+            "rotation_degrees": 40.0,
+            "rotation_probability": 0.6,
+            "scale_range": (0.7, 1.3),
+        }},
+        target={target},
+        initialize={{"source_workdir": {workdir_value}}},
+        batch_size=64,
+        optimization={{"learning_rate": 1e-4}},
+        run={{
+            "total_steps": 1_000,
+            "log_every": 20,
+            "checkpoint_every": 250,
+            "evaluate_every": 250,
+            "best_metric": "AP",
+            "pictures_every": 250,
+        }},
+        inference={inference},
+        selection={selection},
     )
 '''
 
@@ -122,7 +107,7 @@ def _format_target(system: KeypointSystem) -> str:
     """The targets that such weights were trained with: unbiased for unbiased decoding."""
     sigma = 3.0 if system.crop.crop_size[0] >= _LARGE_INPUT else 2.0
     centers, cutoff = {
-        "dark": ("subcell", "placeholder(float)"),
+        "dark": ("subcell", "None"),
         "udp": ("subcell", "3.0"),
     }.get(system.keypoints.decoding, ("rounded", "3.0"))
     return f'{{"sigma_cells": {sigma}, "centers": "{centers}", "cutoff_sigmas": {cutoff}}}'

@@ -15,7 +15,7 @@ from tfpose.coco import write_detections
 from tfpose.data.picture_tensors import decode_picture
 from tfpose.data.records import RecordTable
 from tfpose.inference.keras_hub_detector import PRESET_PREFIX, load_keras_hub_detector
-from tfpose.inference.person_detector import BoxesAndScores, load_person_detector
+from tfpose.inference.person_detector import BoxesAndScores, PersonDetector, load_person_detector
 from tfpose.inference.person_keypoints import PersonBoxes, read_boxes
 from tfpose.models.keypoint_rcnn.suppression import suppress_boxes
 
@@ -102,6 +102,18 @@ def load_detector(settings: BoxSettings) -> Detector:
     thresholds = {"score_threshold": settings.score_threshold, "iou_threshold": settings.iou_threshold}
     if settings.detector.startswith(PRESET_PREFIX):
         return load_keras_hub_detector(settings.detector.removeprefix(PRESET_PREFIX), **thresholds)
+    return load_person_detector(settings.detector, settings.detector_weights, **thresholds)
+
+
+def load_exportable_detector(settings: BoxSettings) -> PersonDetector:
+    """Loads the detector of the settings for use in a SavedModel.
+
+    Raises:
+        FileNotFoundError, ValueError: It is missing, damaged or of a kind that cannot be exported.
+    """
+    if settings.detector.startswith(PRESET_PREFIX):
+        raise ValueError(f"--detector={settings.detector}: must be the work folder of a Keypoint R-CNN here")
+    thresholds = {"score_threshold": settings.score_threshold, "iou_threshold": settings.iou_threshold}
     return load_person_detector(settings.detector, settings.detector_weights, **thresholds)
 
 

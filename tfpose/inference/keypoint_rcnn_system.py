@@ -10,7 +10,7 @@ from typing import Any
 from tfpose.json_files import read_json, write_json
 from tfpose.models.keypoint_rcnn.settings import DetectionSettings, KeypointRcnnSettings, ProposalSettings
 
-SYSTEM_FILE = "keypoint_rcnn.json"
+KEYPOINT_RCNN_FILE = "keypoint_rcnn.json"
 _PARTS = {
     "proposals": ProposalSettings,
     "training_proposals": ProposalSettings,
@@ -20,7 +20,7 @@ _PARTS = {
 
 def write_keypoint_rcnn_settings(workdir: str | pathlib.Path, settings: KeypointRcnnSettings) -> None:
     """Leaves in a work folder what is needed to use its weights."""
-    write_json(pathlib.Path(workdir) / SYSTEM_FILE, dataclasses.asdict(settings), indent=2)
+    write_json(pathlib.Path(workdir) / KEYPOINT_RCNN_FILE, dataclasses.asdict(settings), indent=2)
 
 
 def read_keypoint_rcnn_settings(workdir: str | pathlib.Path) -> KeypointRcnnSettings:
@@ -30,7 +30,7 @@ def read_keypoint_rcnn_settings(workdir: str | pathlib.Path) -> KeypointRcnnSett
         FileNotFoundError: the folder is not that of a Keypoint R-CNN.
         ValueError: its description is damaged.
     """
-    path = pathlib.Path(workdir) / SYSTEM_FILE
+    path = pathlib.Path(workdir) / KEYPOINT_RCNN_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found; expected the work folder of a Keypoint R-CNN")
     try:

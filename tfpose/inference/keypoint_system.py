@@ -16,7 +16,7 @@ from tfpose.inference.two_stage import KeypointSettings, SelectionSettings
 from tfpose.json_files import read_json, write_json
 from tfpose.skeletons import Skeleton
 
-SYSTEM_FILE = "keypoint_system.json"
+KEYPOINT_SYSTEM_FILE = "keypoint_system.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ def build_keypoint_system(
 
 def write_keypoint_system(workdir: str | pathlib.Path, system: KeypointSystem) -> None:
     """Writes the description of the system into a work folder, which makes its weights usable."""
-    write_json(pathlib.Path(workdir) / SYSTEM_FILE, system.to_dict(), indent=2)
+    write_json(pathlib.Path(workdir) / KEYPOINT_SYSTEM_FILE, system.to_dict(), indent=2)
 
 
 def read_keypoint_system(workdir: str | pathlib.Path) -> KeypointSystem:
@@ -105,7 +105,7 @@ def read_keypoint_system(workdir: str | pathlib.Path) -> KeypointSystem:
         FileNotFoundError: The folder is not the work folder of a run.
         ValueError: Its description is damaged.
     """
-    path = pathlib.Path(workdir) / SYSTEM_FILE
+    path = pathlib.Path(workdir) / KEYPOINT_SYSTEM_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found; expected the work folder of a training run")
     try:

@@ -18,7 +18,7 @@ from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings, build_pose_unet
 from tfpose.skeletons import Skeleton
 
-SYSTEM_FILE = "single_network_system.json"
+SINGLE_NETWORK_FILE = "single_network_system.json"
 # What matters in training alone; the weights do not depend on it.
 _TRAINING_ONLY = ("synchronize_batch_norm", "heatmap_init_stddev", "filter_init_bias", "l2")
 
@@ -72,7 +72,7 @@ def build_single_network_system(
 
 def write_single_network_system(workdir: str | pathlib.Path, system: SingleNetworkSystem) -> None:
     """Leaves in a work folder what is needed to use its weights."""
-    write_json(pathlib.Path(workdir) / SYSTEM_FILE, system.to_dict(), indent=2)
+    write_json(pathlib.Path(workdir) / SINGLE_NETWORK_FILE, system.to_dict(), indent=2)
 
 
 def read_single_network_system(workdir: str | pathlib.Path) -> SingleNetworkSystem:
@@ -82,7 +82,7 @@ def read_single_network_system(workdir: str | pathlib.Path) -> SingleNetworkSyst
         FileNotFoundError: the folder is not that of a run of the single network.
         ValueError: its description is damaged.
     """
-    path = pathlib.Path(workdir) / SYSTEM_FILE
+    path = pathlib.Path(workdir) / SINGLE_NETWORK_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found; expected the work folder of a training run of the single network")
     try:

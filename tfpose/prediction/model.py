@@ -1,8 +1,7 @@
-"""Any pose SavedModel, or the work folder of a training run, as one function from frames to poses."""
+"""A pose model as one function from frames to poses, and how a SavedModel becomes one."""
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,8 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose.exporting.system_file import SystemDescription, read_system_description
-from tfpose.inference import keypoint_system, single_network_system
-from tfpose.inference.detected_boxes import BoxSettings
 from tfpose.poses import Poses
 from tfpose.skeletons import SKELETONS_BY_NAME, Skeleton
 
@@ -87,47 +84,9 @@ def poses_from_outputs(found: Arrays, row: int) -> Poses:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class ModelChoice:
-    """What the command line says of the model.
-
-    Attributes:
-        directory: a SavedModel, or the work folder of a training run.
-        weights: 'best' or 'last', of a work folder.
-        skeleton: name of a known skeleton, where a SavedModel does not say; empty for none.
-        tuned: a tuning.json with the thresholds of a single network's work folder.
-        boxes: the person detector, for the work folder of a keypoint network.
-    """
-
-    directory: pathlib.Path
-    weights: str = "best"
-    skeleton: str = ""
-    tuned: str | None = None
-    boxes: BoxSettings | None = None
-
-
-def load_pose_model(choice: ModelChoice) -> PoseModel:
-    """Loads a SavedModel or the weights of a work folder.
-
-    Raises:
-        FileNotFoundError, ValueError: there is neither, or one that cannot find people in pictures; says what to do.
-    """
-    directory = choice.directory
-    is_saved_model = (directory / "saved_model.pb").is_file()
-    is_single = (directory / single_network_system.SYSTEM_FILE).is_file()
-    is_keypoints = (directory / keypoint_system.SYSTEM_FILE).is_file()
-    if not (is_saved_model or is_single or is_keypoints):
-        raise FileNotFoundError(
-            f"--model={directory}: should be a SavedModel (saved_model.pb) or the work folder of a training run "
-            f"({single_network_system.SYSTEM_FILE} or {keypoint_system.SYSTEM_FILE}), found neither"
-        )
-    if choice.tuned and (is_saved_model or not is_single):
-        raise ValueError(f"--tuned: {directory} is not the work folder of a single network")
-    if choice.boxes and (is_saved_model or not is_keypoints):
-        raise ValueError(f"--detector: {directory} is not the work folder of a keypoint network")
-    if is_saved_model:
-        return load_saved_model(directory, choice.skeleton)
-    return _load_single_network(choice) if is_single else _load_two_stage(choice)
+def is_saved_model(directory: pathlib.Path) -> bool:
+    """Whether a folder holds a SavedModel."""
+    return (directory / "saved_model.pb").is_file()
 
 
 def load_saved_model(directory: pathlib.Path, skeleton: str = "") -> PoseModel:
@@ -192,52 +151,8 @@ def _encode(frames: np.ndarray) -> list[bytes]:
     return [picture.tobytes() for picture in encoded]
 
 
-def _load_single_network(choice: ModelChoice) -> PoseModel:
-    from tfpose.checkpoints import load_for_inference
-    from tfpose.export import read_tuned_system
-    from tfpose.exporting.single_network import SingleNetworkModule
-
-    system = read_tuned_system(choice.directory, choice.tuned)
-    network = system.build_network()
-    load_for_inference(network, choice.directory, choice.weights)
-    module = SingleNetworkModule(network, system)
-    threshold, source = system.inference.joint_threshold, str(choice.directory)
-    return PoseModel(_from_frames(module.find_people_in_frames), system.skeleton, threshold, source)
-
-
-def _load_two_stage(choice: ModelChoice) -> PoseModel:
-    from tfpose.checkpoints import load_for_inference
-    from tfpose.exporting.two_stage_detector import TwoStageModule
-    from tfpose.inference.keras_hub_detector import PRESET_PREFIX
-    from tfpose.inference.person_detector import load_person_detector
-    from tfpose.models.batch_norm import fold_batch_norm
-
-    boxes = choice.boxes
-    if boxes is None:
-        raise ValueError(
-            f"--model={choice.directory}: finds the joints of people in given boxes; give --detector=WORKDIR, the "
-            "work folder of a person detector, too"
-        )
-    if boxes.detector.startswith(PRESET_PREFIX):
-        raise ValueError(f"--detector={boxes.detector}: must be the work folder of a Keypoint R-CNN here")
-    system = keypoint_system.read_keypoint_system(choice.directory)
-    if boxes.margin_pixels is not None:
-        system = keypoint_system.with_margin(system, boxes.margin_pixels)
-    network = system.build_network()
-    load_for_inference(network, choice.directory, choice.weights)
-    detector = load_person_detector(
-        boxes.detector,
-        boxes.detector_weights,
-        score_threshold=boxes.score_threshold,
-        iou_threshold=boxes.iou_threshold,
-    )
-    module = TwoStageModule(fold_batch_norm(network), system, detector)
-    threshold, source = system.selection.joint_threshold, str(choice.directory)
-    return PoseModel(_from_frames(module.find_poses_in_frames), system.skeleton, threshold, source)
-
-
-def _from_frames(function: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> FindPeople:
-    """A function of an export's module as one graph for frames of any number and size."""
+def function_of_frames(function: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> FindPeople:
+    """Compiles a function of an export's module into one graph for frames of any number and size."""
     # There is no Python control flow to convert, and looking for it takes most of the time.
     find_people = tf.function(function, [tf.TensorSpec([None, None, None, 3], tf.uint8)], autograph=False)
     return lambda frames: _as_arrays(find_people(frames))

@@ -54,6 +54,13 @@ class TrackerChoice:
         return {"name": self.name} | {name: json_setting(value) for name, value in values.items()}
 
 
+def choice_from_settings(values: Mapping[str, Any]) -> TrackerChoice:
+    """Returns the tracker with these settings; those that are left out are the paper's."""
+    default = TrackerChoice()
+    named = {name: value for part in default.settings() for name, value in dataclasses.asdict(part).items()}
+    return default.with_changes({name: value for name, value in values.items() if value != named.get(name)})
+
+
 def json_setting(value: Any) -> Any:
     """Returns a setting as JSON can hold it: infinity becomes text."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

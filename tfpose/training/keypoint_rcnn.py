@@ -88,7 +88,9 @@ class Validation:
         return score_table_people(self.table, find_table_people(self._find, self.table, self.batch_size), self.skeleton)
 
 
-def build_initializer(trunk: str, source_workdir: str, from_scratch: bool) -> Callable[[KeypointRcnn], None]:
+def build_initializer(
+    trunk: str = "", source_workdir: str = "", from_scratch: bool = False
+) -> Callable[[KeypointRcnn], None]:
     """What gives a fresh network its first weights.
 
     Args:
@@ -151,14 +153,17 @@ def draw_examples(
 ) -> dict[str, np.ndarray]:
     """Pictures of a training batch: what goes in with its boxes and joints."""
     del model
-    pictures = []
-    for index in range(min(num_examples, len(batch["images"]))):
-        example = {name: values[index].numpy() for name, values in batch.items()}
-        picture = example["images"]
-        for person in np.flatnonzero(example["person_weights"] > 0):
-            keypoints = example["keypoints"][person] - KEYPOINT_OFFSET
-            picture = draw_pose(picture, keypoints, example["joint_weights"][person] > 0, skeleton)
-            corners = np.rint(example["boxes"][person]).astype(int).tolist()
-            picture = cv2.rectangle(picture, corners[:2], corners[2:], BOX_COLOR)
-        pictures.append(picture)
-    return {"input": tile_pictures(pictures, columns=2)}
+    count = min(num_examples, len(batch["images"]))
+    examples = ({name: values[index].numpy() for name, values in batch.items()} for index in range(count))
+    return {"input": tile_pictures([draw_example(example, skeleton) for example in examples], columns=2)}
+
+
+def draw_example(example: Mapping[str, np.ndarray], skeleton: Skeleton) -> np.ndarray:
+    """Picture [H, W, 3] of one example of a batch with its boxes and joints."""
+    picture = example["images"]
+    for person in np.flatnonzero(example["person_weights"] > 0):
+        keypoints = example["keypoints"][person] - KEYPOINT_OFFSET
+        picture = draw_pose(picture, keypoints, example["joint_weights"][person] > 0, skeleton)
+        corners = np.rint(example["boxes"][person]).astype(int).tolist()
+        picture = cv2.rectangle(picture, corners[:2], corners[2:], BOX_COLOR)
+    return picture

@@ -35,6 +35,8 @@ WeightedSum = tuple[Tensor, Tensor]
 
 # A joint counts as right in the training log when its peak is off by no more than this many sigmas of its target.
 CLOSE_SIGMAS = 2.0
+# The intensity that the network sees as 0.
+MIDDLE_GRAY = 128.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,21 +147,6 @@ def count_correct(
     return ops.sum(ops.cast(is_correct, "float32")), ops.sum(ops.cast(is_counted, "float32"))
 
 
-class Validation:
-    """Scores the network during training.
-
-    Args:
-        score: from the network to metrics by name, in percent; inference is its business.
-    """
-
-    def __init__(self, score: Callable[[PoseUnet], dict[str, float]]) -> None:
-        self.score = score
-
-    def __call__(self, model: PoseUnet, step: int = 0) -> dict[str, float]:
-        """The metrics after `step` steps."""
-        return self.score(model)
-
-
 def draw_examples(
     model: PoseUnet, batch: Batch, build_targets: BuildTargets, skeleton: Skeleton, num_examples: int = 4
 ) -> dict[str, np.ndarray]:
@@ -191,6 +178,30 @@ def draw_examples(
         pictures.extend(overlay_heatmaps(image, heatmaps) for heatmaps in shown)
     name = "labels_headtarget_heads_joints_filter_product_target"
     return {name: tile_pictures(pictures, columns=7)}
+
+
+def draw_targets(batch: Batch, build_targets: BuildTargets, skeleton: Skeleton) -> list[np.ndarray]:
+    """Pictures [H, W, 3] of the examples of a batch, with a row for each person of interest.
+
+    Columns: the augmented frame with the labels; the target of all heads; the target of this person's joints.
+    """
+    head_targets, person_targets = (ops.convert_to_numpy(values) for values in build_targets(batch))
+    intensities = normalize_images(batch["images"], batch["intensity_shifts"], batch["intensity_scales"])
+    images = np.clip((ops.convert_to_numpy(intensities) + 1) * MIDDLE_GRAY, 0, 255).astype(np.uint8)
+    weights = ops.convert_to_numpy(_joint_weights(batch))
+    pictures = []
+    for row, image in enumerate(images):
+        rows = []
+        for person in np.flatnonzero(np.asarray(batch["person_weights"])[row] > 0):
+            keypoints = np.asarray(batch["keypoints"])[row, person] * HEATMAP_STRIDE
+            is_shown = weights[row, person] > 0
+            rows += [
+                draw_pose(image, keypoints, is_shown, skeleton),
+                overlay_heatmaps(image, head_targets[row]),
+                overlay_heatmaps(image, person_targets[row, person] * is_shown),
+            ]
+        pictures.append(tile_pictures(rows or [image], columns=3))
+    return pictures
 
 
 def _predict(model: PoseUnet, batch: Batch, training: bool) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.crops import Normalization
-from tfpose.inference.keypoint_system import SYSTEM_FILE, read_keypoint_system
+from tfpose.inference.keypoint_system import KEYPOINT_SYSTEM_FILE, read_keypoint_system
 from tfpose.inference.single_network_system import SingleNetworkSystem
 from tfpose.models.pose_resnet import HEATMAP_LAYER, build_pose_resnet
 from tfpose.models.pose_unet import JOINT_LAYER, PoseUnet, PoseUnetSettings, normalize_images
@@ -70,7 +70,9 @@ def load_keypoint_network(model: PoseUnet, system: SingleNetworkSystem, workdir:
     try:
         transfer_weights(network, same, source.skeleton.joints, system.skeleton.joints)
     except ValueError as error:
-        raise ValueError(f"{workdir / SYSTEM_FILE}: does not fit the network of this config: {error}") from error
+        raise ValueError(
+            f"{workdir / KEYPOINT_SYSTEM_FILE}: does not fit the network of this config: {error}"
+        ) from error
     _copy_where_named(same, model.frame)
     adapt_to_normalization(model.frame, source.normalization)
 

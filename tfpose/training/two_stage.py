@@ -17,15 +17,16 @@ from tfpose.crops import CropSettings, Normalization
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.person_scores import score_people
 from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
+from tfpose.inference.keypoint_networks import find_network
 from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_system
 from tfpose.inference.person_keypoints import build_keypoint_function, ground_truth_boxes, predict_people
 from tfpose.losses import hard_joint_weights, heatmap_mse
-from tfpose.pretrained.imagenet import load_imagenet_encoder
 from tfpose.pretrained.transfer import transfer_weights
 from tfpose.skeletons import Skeleton
 from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
 
 Batch = dict[str, tf.Tensor]
+BuildTargets = Callable[[Batch], tuple[tf.Tensor, tf.Tensor]]
 
 # A joint counts as right in the training log when it is off by no more than this share of the map's longer side.
 CLOSE_SHARE_OF_MAP = 0.05
@@ -109,7 +110,7 @@ class Validation:
 
 
 def build_initializer(
-    system: KeypointSystem, encoder: str, source_workdir: str, from_scratch: bool
+    system: KeypointSystem, encoder: str = "", source_workdir: str = "", from_scratch: bool = False
 ) -> Callable[[keras.Model], None]:
     """What gives a fresh network its first weights.
 
@@ -131,9 +132,14 @@ def build_initializer(
             "--config.initialize.from_scratch=True if you mean it"
         )
 
+    if encoder and find_network(system.network).load_encoder is None:
+        raise ValueError(
+            f"initialize.encoder={encoder}: network {system.network['name']} has no public encoder weights"
+        )
+
     def initialize(model: keras.Model) -> None:
         if encoder:
-            load_imagenet_encoder(model, encoder)
+            find_network(system.network).load_encoder(model, encoder)
         elif source_workdir:
             source = read_keypoint_system(source_workdir)
             network = source.build_network()

@@ -1,0 +1,121 @@
+"""The library as it is called from Python."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from program_runs import ENVIRONMENT, PROJECT
+from small_single_network import random_pose_unet, small_single_network
+
+import tfpose
+from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
+from tfpose.inference.single_network_system import write_single_network_system
+
+WITHOUT_TENSORFLOW = """
+import sys
+import numpy as np
+import tfpose
+
+tracker = tfpose.Tracker("payer2017")
+keypoints = np.zeros((1, 15, 2))
+poses = tfpose.Poses(keypoints, np.ones((1, 15)), np.ones(1), np.array([[0.0, 0, 5, 5]]), np.array([-1]))
+assert tracker.update(poses).track_ids.tolist() == [0]
+try:
+    tfpose.score("nowhere", "nowhere")
+except FileNotFoundError as error:
+    assert "nowhere" in str(error)
+assert "tensorflow" not in sys.modules and "keras" not in sys.modules
+"""
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    system = small_single_network(max_people=3)
+    directory = tmp_path_factory.mktemp("runs")
+    write_single_network_system(directory, system)
+    write_weights(random_pose_unet(system), directory / BEST_WEIGHTS_NAME)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def model(workdir):
+    return tfpose.load(workdir)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Of two sizes, smooth enough for a video codec."""
+    rng = np.random.default_rng(0)
+    sizes = [(64, 96)] * 5 + [(48, 64)]
+    return [cv2.resize(rng.integers(0, 256, (8, 12, 3), dtype=np.uint8), size[::-1]) for size in sizes]
+
+
+def assert_same(found, expected):
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.keypoints, theirs.keypoints, atol=1e-3)
+        np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-4)
+
+
+def test_arrays_files_and_pil_images_give_the_same_poses(model, frames, tmp_path):
+    expected = model.predict(frames)
+    assert [len(poses) for poses in expected] == [3] * 6
+    paths = []
+    for index, frame in enumerate(frames):
+        paths.append(tmp_path / f"{index}.png")
+        cv2.imwrite(str(paths[-1]), frame[..., ::-1])
+    assert_same(model.predict(paths), expected)
+    image_module = pytest.importorskip("PIL.Image", reason="needs Pillow, which matplotlib brings")
+    assert_same(model.predict([image_module.fromarray(frame) for frame in frames]), expected)
+
+
+def test_batches_of_any_size_give_the_same_poses(model, frames):
+    assert_same(model.predict(frames, batch_size=1), model.predict(frames, batch_size=4))
+    assert model.predict([]) == []
+
+
+def test_wrong_images_are_named(model, frames, tmp_path):
+    with pytest.raises(ValueError, match=r"images\[1\] must be \[height, width, 3\] uint8 RGB, got float64 \(4, 4\)"):
+        model.predict([frames[0], np.zeros((4, 4))])
+    with pytest.raises(ValueError, match="images must be a sequence of images, got one ndarray"):
+        model.predict(frames[0])
+    (tmp_path / "broken.jpg").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"broken.jpg: cannot"):
+        model.predict([tmp_path / "broken.jpg"])
+
+
+@pytest.mark.parametrize("tracker", ["payer2017", "online", "offline"])
+def test_frames_are_tracked_with_identities(model, frames, tracker):
+    shown = list(model.track(frames[:5], tracker))
+    assert len(shown) == 5
+    for (frame, poses), expected in zip(shown, frames, strict=False):
+        np.testing.assert_array_equal(frame, expected)
+        assert (poses.track_ids >= 0).all()
+
+
+def test_a_folder_of_pictures_is_a_video(model, frames, tmp_path):
+    for index, frame in enumerate(frames[:3]):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), frame[..., ::-1])
+    shown = list(model.track(tmp_path))
+    assert_same([poses for _, poses in shown], [poses for _, poses in model.track(frames[:3])])
+
+
+def test_wrong_videos_and_trackers_are_refused_at_once(model, frames, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing.mp4"):
+        model.track(tmp_path / "nothing.mp4")
+    with pytest.raises(ValueError, match="payer2017.*'best'"):
+        model.track(frames, "best")
+
+
+def test_what_is_no_model_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing: must be the work folder of a training run"):
+        tfpose.load(tmp_path / "nothing")
+
+
+def test_scoring_and_tracking_need_no_tensorflow():
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW]
+    result = subprocess.run(command, cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,215 @@
+"""The library in a few lines of Python: load a model, find poses, track them, score files.
+
+import tfpose
+
+model = tfpose.load("runs/single")
+poses = model.predict(["photo.jpg"])[0]
+for frame, poses in model.track("clip.mp4"):
+    print(poses.track_ids, poses.keypoints)
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfpose.poses import Poses
+
+if TYPE_CHECKING:
+    from tfpose.metrics.posetrack_metrics import PoseTrackReport
+    from tfpose.prediction.model import PoseModel
+    from tfpose.skeletons import Skeleton
+    from tfpose.tracking.settings import TrackerSettings
+
+Image = Any  # [H, W, 3] uint8 RGB, a path, or a PIL image
+ReadFrames = Callable[[], Iterator[np.ndarray]]
+
+
+class Model:
+    """A loaded pose model; `tfpose.load` makes one."""
+
+    def __init__(self, model: PoseModel) -> None:
+        """Wraps a model.
+
+        Args:
+            model: From frames of one size to poses.
+        """
+        self._model = model
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Names of the joints and limbs of the poses."""
+        return self._model.skeleton
+
+    @property
+    def joint_threshold(self) -> float:
+        """Joints with a lower score count as not found."""
+        return self._model.joint_threshold
+
+    def predict(self, images: Sequence[Image], batch_size: int = 8) -> list[Poses]:
+        """Finds the people in images.
+
+        Args:
+            images: Each an array [H, W, 3] uint8 RGB, the path of an image file, or a PIL image; of any sizes.
+            batch_size: Largest number of images that the network sees at once. Images share a batch if they follow
+                each other and have one size.
+
+        Returns:
+            For each image its people in pixels of the image, best first.
+
+        Raises:
+            OSError: An image file cannot be read.
+            ValueError: An image is damaged or of another type or shape; the message names it.
+        """
+        if isinstance(images, (str, os.PathLike, np.ndarray)):
+            raise ValueError(f"images must be a sequence of images, got one {type(images).__name__}; put it in a list")
+        found: list[Poses] = []
+        arrays = (_read_image(image, index) for index, image in enumerate(images))
+        for _, of_one_size in itertools.groupby(arrays, key=np.shape):
+            while batch := list(itertools.islice(of_one_size, batch_size)):
+                found += self._model.predict(batch)
+        return found
+
+    def track(
+        self,
+        video: str | os.PathLike[str] | int | Iterable[Image],
+        tracker: str | TrackerSettings = "online",
+        batch_size: int = 4,
+    ) -> Iterator[tuple[np.ndarray, Poses]]:
+        """Finds the people in the frames of a video and gives them identities.
+
+        Args:
+            video: Path of a video, of a folder of images or of an image; address of a stream; number of a camera; or
+                the frames themselves, as for `predict`.
+            tracker: 'payer2017', 'online', 'offline', or settings. 'offline' repairs tracks with later frames, so that
+                the first frame comes after the last one was seen.
+            batch_size: Largest number of frames that the network sees at once; a camera's are seen one by one.
+
+        Yields:
+            Each frame [H, W, 3] uint8 RGB and its people, with `track_ids`.
+
+        Raises:
+            FileNotFoundError, ValueError: There is no such video, or the tracker has no such name.
+        """
+        from tfpose.tracking.settings import NAMED_SETTINGS, NO_SMOOTHING
+        from tfpose.tracking.smoothing import smooth_video
+        from tfpose.tracking.tracker import Tracker
+
+        update = Tracker(tracker, self.skeleton).update
+        smoothing = NAMED_SETTINGS[tracker][1] if isinstance(tracker, str) else NO_SMOOTHING
+        needs_all_frames = smoothing != NO_SMOOTHING
+        read_frames, is_live = _open_frames(video, is_read_twice=needs_all_frames)
+        tracked = self._track_frames(read_frames(), update, 1 if is_live else batch_size)
+        if not needs_all_frames:
+            return tracked
+        if is_live:
+            raise ValueError(f"tracker must not be {tracker!r} for a stream or camera: it needs all frames of a video")
+        return _with_smoothed_poses(read_frames, tracked, lambda poses: smooth_video(poses, smoothing))
+
+    def _track_frames(
+        self, frames: Iterator[np.ndarray], update: Callable[[Poses], Poses], batch_size: int
+    ) -> Iterator[tuple[np.ndarray, Poses]]:
+        while batch := list(itertools.islice(frames, batch_size)):
+            for frame, poses in zip(batch, self.predict(batch, batch_size), strict=True):
+                yield frame, update(poses)
+
+
+def _with_smoothed_poses(
+    read_frames: ReadFrames,
+    tracked: Iterator[tuple[np.ndarray, Poses]],
+    smooth: Callable[[list[Poses]], list[Poses]],
+) -> Iterator[tuple[np.ndarray, Poses]]:
+    """The frames of a video once more, with poses that were smoothed over all of them."""
+    smoothed = smooth([poses for _, poses in tracked])
+    yield from zip(read_frames(), smoothed, strict=False)
+
+
+def load(
+    model: str | os.PathLike[str],
+    *,
+    detector: str | os.PathLike[str] | None = None,
+    weights: str = "best",
+    tuned: str | os.PathLike[str] | None = None,
+    skeleton: str = "",
+) -> Model:
+    """Loads a model.
+
+    Args:
+        model: Work folder of a training run, or folder of a SavedModel.
+        detector: Work folder of a person detector; the work folder of a two-stage system requires one.
+        weights: 'best' or 'last', of a work folder.
+        tuned: File tuning.json with the thresholds of a single network's work folder.
+        skeleton: Name of a known skeleton, for a SavedModel that does not name its joints.
+
+    Raises:
+        FileNotFoundError: There is no such folder or file.
+        ValueError: What is there is damaged, or the arguments do not go together.
+    """
+    from tfpose.flags.startup_messages import start_tensorflow
+
+    start_tensorflow()
+    from tfpose.evaluation.tuned_settings import read_tuned_settings
+    from tfpose.inference.detected_boxes import DETECTOR, BoxSettings
+    from tfpose.systems.loading import load_pose_model
+    from tfpose.systems.system import RunChoice
+
+    boxes = BoxSettings(DETECTOR, os.fspath(detector)) if detector is not None else None
+    settings = read_tuned_settings(tuned) if tuned is not None else None
+    return Model(load_pose_model(RunChoice(pathlib.Path(model), weights, boxes, settings), skeleton))
+
+
+def score(
+    ground_truth: str | os.PathLike[str],
+    predictions: str | os.PathLike[str],
+    metrics: Sequence[str] = ("ap", "mot"),
+    num_processes: int | None = None,
+) -> PoseTrackReport:
+    """Scores a folder of PoseTrack predictions against annotations, exactly as the official tools do.
+
+    Args:
+        ground_truth: Folder of annotations, one *.json or *.json.gz per sequence.
+        predictions: Folder of predictions with the same names.
+        metrics: Any of 'ap', 'mot' and 'hota'.
+        num_processes: Number of processes; None for one per core.
+
+    Returns:
+        The metrics of all sequences together and of each; `to_dict()` gives those of metrics.json, in percent.
+
+    Raises:
+        FileNotFoundError, ValueError: A file is missing or damaged, or there is no such metric.
+    """
+    from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack
+
+    options = PoseTrackOptions(metrics)
+    folders = pathlib.Path(ground_truth), pathlib.Path(predictions)
+    return evaluate_posetrack(*folders, options, per_sequence=True, num_processes=num_processes)
+
+
+def _read_image(image: Image, index: int) -> np.ndarray:
+    """An image of any kind as [H, W, 3] uint8 RGB."""
+    if isinstance(image, (str, os.PathLike)):
+        from tfpose.prediction.sources import read_picture
+
+        return read_picture(pathlib.Path(image))
+    # A PIL image says its mode; its gray and palette forms become RGB.
+    array = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
+        raise ValueError(f"images[{index}] must be [height, width, 3] uint8 RGB, got {array.dtype} {array.shape}")
+    return array
+
+
+def _open_frames(video: Any, is_read_twice: bool) -> tuple[ReadFrames, bool]:
+    """A function that starts the frames of a video, and whether they come from a stream or camera."""
+    if not isinstance(video, (str, os.PathLike, int)):
+        frames = list(video) if is_read_twice else video
+        return lambda: (_read_image(frame, index) for index, frame in enumerate(frames)), False
+    from tfpose.prediction.sources import open_sources, silence_opencv
+
+    silence_opencv()
+    (source,) = open_sources([str(video) if isinstance(video, int) else os.fspath(video)])
+    return lambda: (frame.image for frame in source.frames()), source.is_live

@@ -1,0 +1,77 @@
+"""The systems of this library. This module is the only place that chooses one.
+
+A new system is a module of the functions in `system.TrainedSystem` or `system.PoseSystem`, and an entry of `SYSTEMS`.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from tfpose.systems import keypoint_rcnn, single_network, two_stage
+from tfpose.systems.config import complete_config
+from tfpose.systems.system import Config, PoseSystem, TrainedSystem, TunableSystem
+
+POSE_SYSTEMS: dict[str, PoseSystem] = {"two_stage": two_stage, "single_network": single_network}
+TUNABLE_SYSTEMS: dict[str, TunableSystem] = {"single_network": single_network}
+SYSTEMS: dict[str, TrainedSystem] = {**POSE_SYSTEMS, "keypoint_rcnn": keypoint_rcnn}
+
+
+def build_config(system: str, **values: Any) -> ml_collections.ConfigDict:
+    """Builds the complete config of an experiment.
+
+    Args:
+        system: Name of the system.
+        **values: Values that are in no section, and a mapping for each section; what is left out has the default of
+            what receives it.
+
+    Raises:
+        ValueError: There is no such system, section or field, or a field without a default is missing.
+    """
+    return complete_config(_find(system, SYSTEMS).config_sections(values), {"system": system, **values})
+
+
+def from_config(config: Config) -> TrainedSystem:
+    """Returns the system of a config.
+
+    Raises:
+        ValueError: There is no such system.
+    """
+    return _find(config.system, SYSTEMS)
+
+
+def tunable_from_config(config: Config) -> TunableSystem:
+    """Returns the system of a config, whose thresholds can be searched.
+
+    Raises:
+        ValueError: There is no such system, or it has no thresholds to search.
+    """
+    from_config(config)
+    if config.system not in TUNABLE_SYSTEMS:
+        raise ValueError(
+            f"--config must be a config of the single network for a search of its thresholds, got {config.system}; "
+            "search the tracker on files of poses with --predictions"
+        )
+    return TUNABLE_SYSTEMS[config.system]
+
+
+def from_workdir(workdir: pathlib.Path) -> PoseSystem:
+    """Returns the system that left its description in a work folder.
+
+    Raises:
+        FileNotFoundError: The folder is not the work folder of a system that finds poses.
+    """
+    for system in POSE_SYSTEMS.values():
+        if (workdir / system.DESCRIPTION_FILE).is_file():
+            return system
+    files = " or ".join(system.DESCRIPTION_FILE for system in POSE_SYSTEMS.values())
+    raise FileNotFoundError(f"{workdir}: must be the work folder of a training run ({files}), found neither")
+
+
+def _find(name: str, systems: Mapping[str, Any]) -> Any:
+    if name not in systems:
+        raise ValueError(f"config.system must be one of {', '.join(systems)}, got {name!r}")
+    return systems[name]

@@ -1,0 +1,94 @@
+"""The person detector of the two-stage system: Keypoint R-CNN (He et al., "Mask R-CNN", 2017).
+
+    image -> feature pyramid -> proposals -> boxes of people with scores -> keypoints (optional head)
+
+It is trained and evaluated by itself; the two-stage system uses its boxes.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tfpose.data.detection_images import DetectionImages, DetectionInput
+from tfpose.data.records import RecordTable
+from tfpose.evaluation.detection import EvaluationSettings, evaluate_detector
+from tfpose.inference.keypoint_rcnn_system import (
+    KEYPOINT_RCNN_FILE,
+    keypoint_rcnn_settings,
+    write_keypoint_rcnn_settings,
+)
+from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
+from tfpose.models.keypoint_rcnn.sampling import SamplingSettings
+from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
+from tfpose.skeletons import choose_skeleton
+from tfpose.systems.config import Section
+from tfpose.systems.system import Config, EvaluationRequest, TrainingPlan
+from tfpose.training import keypoint_rcnn as training
+from tfpose.training.batches import make_dataset
+from tfpose.training.session import Hooks
+
+DESCRIPTION_FILE = KEYPOINT_RCNN_FILE
+# What an evaluation of boxes can use, of the flags that every evaluation has.
+_USED_FLAGS = ("config", "workdir", "output_dir", "weights", "split", "verbosity", "v")
+
+
+def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
+    """The sections of a config; the number of joints is that of the skeleton."""
+    del values
+    return {
+        "network": Section(KeypointRcnnSettings, without=("num_joints",)),
+        "input": Section(DetectionInput),
+        "sampling": Section(SamplingSettings),
+        "initialize": Section(training.build_initializer),
+        "evaluation": Section(EvaluationSettings),
+    }
+
+
+def plan_training(config: Config, train: RecordTable, validation: RecordTable) -> TrainingPlan:
+    """Composes the training of the detector on whole images."""
+    skeleton = choose_skeleton(config.skeleton, train.skeleton)
+    settings = keypoint_rcnn_settings({**config.network.to_dict(), "num_joints": skeleton.num_joints})
+    images = DetectionImages(train, skeleton, DetectionInput(**config.input), config.seed)
+    return TrainingPlan(
+        build_model=functools.partial(build_keypoint_rcnn, settings),
+        compute_loss=training.build_loss(SamplingSettings(**config.sampling)),
+        make_dataset=functools.partial(make_dataset, images, config.batch_size),
+        hooks=Hooks(
+            describe=functools.partial(write_keypoint_rcnn_settings, settings=settings),
+            initialize=training.build_initializer(**config.initialize),
+            evaluate=training.Validation(validation, skeleton, config.evaluation.batch_size),
+            draw_pictures=functools.partial(training.draw_examples, skeleton=skeleton),
+        ),
+    )
+
+
+def evaluate(config: Config, table: RecordTable, request: EvaluationRequest) -> pathlib.Path:
+    """Finds the people of every image of a split, writes and scores their boxes; returns the path of metrics.json."""
+    surplus = [name for name in request.given_flags if name not in _USED_FLAGS]
+    if surplus:
+        raise ValueError(f"--{surplus[0]} cannot be combined with a config of the person detector")
+    skeleton = choose_skeleton(config.skeleton, table.skeleton)
+    settings = EvaluationSettings(**config.evaluation)
+    return evaluate_detector(
+        table,
+        request.split,
+        skeleton,
+        request.run.workdir,
+        request.run.weights,
+        request.output.directory,
+        settings.batch_size,
+    )
+
+
+def draw_inputs(config: Config, table: RecordTable, count: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields a picture per image: the resized image with the boxes and joints that the network learns."""
+    skeleton = choose_skeleton(config.skeleton, table.skeleton)
+    images = DetectionImages(table, skeleton, DetectionInput(**config.input), config.seed)
+    for index in range(min(count, len(images))):
+        batch = images.batch(index, 1, slice(0, 1))
+        yield f"image_{index:06d}", training.draw_example({name: values[0] for name, values in batch.items()}, skeleton)

@@ -1,0 +1,172 @@
+"""What every system offers to the programs, and what the programs hand to it.
+
+A system is a module of functions. `PoseSystem` finds poses; `TrainedSystem`, its smaller half, is all that a person
+detector offers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import keras
+import ml_collections
+import numpy as np
+import tensorflow as tf
+
+from tfpose.data.records import RecordTable
+from tfpose.evaluation.report_splits import TrainingRun
+from tfpose.evaluation.scoring import ScoringSettings
+from tfpose.evaluation.single_network_search import SearchSystem
+from tfpose.evaluation.splits import SplitOutput
+from tfpose.evaluation.tuned_settings import TunedSettings
+from tfpose.inference.detected_boxes import BoxSettings
+from tfpose.prediction.model import PoseModel
+from tfpose.systems.config import Section
+from tfpose.tracking.choice import TrackerChoice
+from tfpose.training.session import Hooks
+from tfpose.training.step import ComputeLoss
+
+Config = ml_collections.ConfigDict
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingPlan:
+    """What `training.loop.train` needs of a system; see there.
+
+    Attributes:
+        build_model: Builds the network with fresh weights.
+        compute_loss: Function from the network and a batch to losses and metrics.
+        make_dataset: Function from the first step and the input context to the batches from that step on.
+        hooks: What the run does besides training.
+    """
+
+    build_model: Callable[[], keras.Model]
+    compute_loss: ComputeLoss
+    make_dataset: Callable[[int, tf.distribute.InputContext], tf.data.Dataset]
+    hooks: Hooks
+
+
+@dataclasses.dataclass(frozen=True)
+class RunChoice:
+    """A training run to use, and what replaces its own settings.
+
+    Attributes:
+        workdir: Work folder of the run.
+        weights: 'best' or 'last'.
+        boxes: Where a two-stage system looks for people; None leaves it to the system.
+        tuned: Settings that a search found, for a system that can be tuned; None keeps those of the run.
+        box_flags: Names of the flags that `boxes` comes from, for messages.
+    """
+
+    workdir: pathlib.Path
+    weights: str = "best"
+    boxes: BoxSettings | None = None
+    tuned: TunedSettings | None = None
+    box_flags: tuple[str, ...] = ("detector",)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackerRequest:
+    """What the user said about the tracker.
+
+    Attributes:
+        name: Name of a set of settings; empty where the user named none.
+        changes: Settings that differ from the named ones, by name.
+        is_wanted: Whether people get identities at all.
+    """
+
+    name: str = ""
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    is_wanted: bool = True
+
+    def choose(self, default: TrackerChoice) -> TrackerChoice | None:
+        """Returns the tracker of the user, built on `default` where the user named none; None for no tracking."""
+        if not self.is_wanted:
+            return None
+        return TrackerChoice(self.name, self.changes) if self.name else default.with_changes(self.changes)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationRequest:
+    """An evaluation of a run on a split.
+
+    Attributes:
+        run: The run.
+        split: Name of the split.
+        output: Where the results go, and which.
+        scoring: Metrics of PoseTrack to compute and to show.
+        tracker: The tracker of videos.
+        provenance: The run as reports describe it; None leaves it out.
+        given_flags: Names of the flags that the user gave, for systems that cannot use all of them.
+    """
+
+    run: RunChoice
+    split: str
+    output: SplitOutput
+    scoring: ScoringSettings
+    tracker: TrackerRequest = TrackerRequest()
+    provenance: TrainingRun | None = None
+    given_flags: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningRequest:
+    """A search over thresholds and tracker settings on an annotated split.
+
+    Attributes:
+        run: The run.
+        split: Name of the split.
+        output_dir: Folder for tuning.json.
+        parse_choices: Function from what the values change to the values to try, by setting.
+        tracker: The tracker that the values change.
+        objective: Metric to maximize.
+        method: 'grid' or 'coordinates'.
+        num_processes: Processes of a grid; None for one per core.
+    """
+
+    run: RunChoice
+    split: str
+    output_dir: pathlib.Path
+    parse_choices: Callable[[SearchSystem], Mapping[str, Sequence[Any]]]
+    tracker: TrackerRequest
+    objective: str
+    method: str = "grid"
+    num_processes: int | None = None
+
+
+class TrainedSystem(Protocol):
+    """What can be trained, evaluated and looked at."""
+
+    DESCRIPTION_FILE: str
+
+    def config_sections(self, values: Mapping[str, Any]) -> Mapping[str, Section]:
+        """Returns the sections of a config besides the common ones; some depend on what the config holds."""
+
+    def plan_training(self, config: Config, train: RecordTable, validation: RecordTable) -> TrainingPlan:
+        """Composes model, loss, data and hooks from a config and the records of two splits."""
+
+    def evaluate(self, config: Config, table: RecordTable, request: EvaluationRequest) -> pathlib.Path:
+        """Predicts a split, writes and scores the results; returns the path of metrics.json."""
+
+    def draw_inputs(self, config: Config, table: RecordTable, count: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields names and pictures [H, W, 3] uint8 RGB of what the network sees in training."""
+
+
+class PoseSystem(TrainedSystem, Protocol):
+    """A system that finds the poses of people in pictures."""
+
+    def load_model(self, run: RunChoice) -> PoseModel:
+        """Loads a run as one function from frames to poses."""
+
+    def export(self, run: RunChoice, output: pathlib.Path, formats: Sequence[str]) -> list[str]:
+        """Writes a SavedModel, and the bare networks in other formats; returns what was written, in words."""
+
+
+class TunableSystem(PoseSystem, Protocol):
+    """A system whose thresholds can be searched without running its network again."""
+
+    def tune(self, config: Config, table: RecordTable, request: TuningRequest) -> None:
+        """Searches the thresholds and writes tuning.json."""

@@ -1,0 +1,178 @@
+"""The two-stage system of Honda et al., 2018, from top to bottom.
+
+    image -> boxes of people -> crops -> keypoint network -> heatmaps -> keypoints in the image -> poses
+
+A detector or annotated boxes say where people are; a keypoint network, `network.name` in the config, regresses one
+heatmap per joint for each crop. Trained is the keypoint network alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfpose.checkpoints import load_for_inference
+from tfpose.crops import CropSettings, Normalization
+from tfpose.data.augmentation import Augmentation
+from tfpose.data.person_crops import PersonCrops
+from tfpose.data.records import RecordTable
+from tfpose.evaluation.splits import SplitPrediction, evaluate_split
+from tfpose.evaluation.two_stage import EvaluationSettings, predict_split
+from tfpose.exporting.two_stage import export_keypoint_network
+from tfpose.exporting.two_stage_detector import TwoStageModule, export_two_stage
+from tfpose.inference.detected_boxes import BoxSettings, load_exportable_detector
+from tfpose.inference.keypoint_networks import DEFAULT_NETWORK, NOT_SETTINGS, find_network
+from tfpose.inference.keypoint_system import (
+    KEYPOINT_SYSTEM_FILE,
+    KeypointSystem,
+    build_keypoint_system,
+    read_keypoint_system,
+    with_margin,
+    with_settings,
+    write_keypoint_system,
+)
+from tfpose.inference.two_stage import KeypointSettings, SelectionSettings
+from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.prediction.model import PoseModel, function_of_frames
+from tfpose.skeletons import choose_skeleton
+from tfpose.systems.config import Section
+from tfpose.systems.system import Config, EvaluationRequest, RunChoice, TrainingPlan
+from tfpose.tracking.choice import TrackerChoice
+from tfpose.training import two_stage as training
+from tfpose.training.batches import make_dataset
+from tfpose.training.session import Hooks
+from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
+
+DESCRIPTION_FILE = KEYPOINT_SYSTEM_FILE
+
+
+def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
+    """The sections of a config; those of the network are the arguments of the function that builds it."""
+    network = {"name": DEFAULT_NETWORK, **values.get("network", {})}
+    return {
+        "network": Section(find_network(network).build, without=NOT_SETTINGS, extra={"name": network["name"]}),
+        "crop": Section(CropSettings, without=("crop_size",)),
+        "normalization": Section(Normalization),
+        "augmentation": Section(Augmentation),
+        "target": Section(training.TargetSettings),
+        "loss": Section(training.build_loss, without=("build_targets", "normalization")),
+        "initialize": Section(training.build_initializer, without=("system",)),
+        "inference": Section(KeypointSettings),
+        "selection": Section(SelectionSettings),
+        "evaluation": Section(EvaluationSettings),
+    }
+
+
+def plan_training(config: Config, train: RecordTable, validation: RecordTable) -> TrainingPlan:
+    """Composes the training of the keypoint network on crops of people."""
+    system, people, build_targets = _compose(config, train)
+    return TrainingPlan(
+        build_model=system.build_network,
+        compute_loss=training.build_loss(build_targets, system.normalization, **config.loss),
+        make_dataset=functools.partial(make_dataset, people, config.batch_size),
+        hooks=Hooks(
+            describe=functools.partial(write_keypoint_system, system=system),
+            initialize=training.build_initializer(system, **config.initialize),
+            evaluate=training.Validation(validation, system, config.evaluation.batch_size),
+            draw_pictures=functools.partial(
+                training.draw_examples,
+                build_targets=build_targets,
+                normalization=system.normalization,
+                skeleton=system.skeleton,
+            ),
+        ),
+    )
+
+
+def _compose(config: Config, table: RecordTable) -> tuple[KeypointSystem, PersonCrops, training.BuildTargets]:
+    """The system of a config, its training examples, and the function that makes their target heatmaps."""
+    skeleton = choose_skeleton(config.skeleton, table.skeleton)
+    sections = ("network", "crop", "normalization", "inference", "selection")
+    system = build_keypoint_system(skeleton, **{name: config[name].to_dict() for name in sections})
+    people = PersonCrops(table, skeleton, system.crop, Augmentation(**config.augmentation), config.seed)
+    target = training.TargetSettings(**config.target)
+    return system, people, training.build_target_function(system.crop, system.heatmap_size, target)
+
+
+def predict(config: Config, table: RecordTable, run: RunChoice, output_dir: pathlib.Path) -> SplitPrediction:
+    """Finds the people of every image of a split by the settings of a config."""
+    if run.tuned is not None and run.tuned.inference:
+        raise ValueError(
+            f"--tuned={run.tuned.path}: requires a config of the single network, got one of the two-stage system"
+        )
+    system = with_settings(_read_system(run), config.inference.to_dict(), config.selection.to_dict())
+    network, loaded = _load_network(system, run)
+    settings = EvaluationSettings(**config.evaluation)
+    return predict_split(table, network, system, str(loaded), run.boxes or BoxSettings(), output_dir, settings)
+
+
+def evaluate(config: Config, table: RecordTable, request: EvaluationRequest) -> pathlib.Path:
+    """Predicts a split, tracks its videos, writes and scores the poses; returns the path of metrics.json."""
+    prediction = predict(config, table, request.run, request.output.directory)
+    tracker = request.tracker.choose(TrackerChoice())
+    return evaluate_split(
+        table, request.split, prediction, request.output, request.scoring, tracker, request.provenance
+    )
+
+
+def load_model(run: RunChoice) -> PoseModel:
+    """Loads keypoint network and detector as one function from frames to poses."""
+    if run.boxes is None:
+        raise ValueError(
+            f"{run.workdir}: the network finds the joints of people in given boxes; --detector=WORKDIR must name the "
+            "work folder of a person detector too"
+        )
+    _refuse_tuned(run)
+    system = _read_system(run)
+    network, _ = _load_network(system, run)
+    module = TwoStageModule(fold_batch_norm(network), system, load_exportable_detector(run.boxes))
+    find_people = function_of_frames(module.find_poses_in_frames)
+    return PoseModel(find_people, system.skeleton, system.selection.joint_threshold, str(run.workdir))
+
+
+def export(run: RunChoice, output: pathlib.Path, formats: Sequence[str]) -> list[str]:
+    """Writes the SavedModel of the keypoint network, behind the detector where there is one."""
+    _refuse_tuned(run)
+    system = _read_system(run)
+    network, loaded = _load_network(system, run)
+    if run.boxes is None or not run.boxes.detector:
+        written = export_keypoint_network(network, system, output, formats)
+    else:
+        written = export_two_stage(network, system, load_exportable_detector(run.boxes), output, formats)
+    return [str(loaded), *written]
+
+
+def _refuse_tuned(run: RunChoice) -> None:
+    if run.tuned is not None:
+        raise ValueError(f"--tuned: {run.workdir} must be the work folder of a single network, got a keypoint network")
+
+
+def _read_system(run: RunChoice) -> KeypointSystem:
+    """The system of a run, with the margin of crops that the user asked for."""
+    system = read_keypoint_system(run.workdir)
+    if run.boxes is None or run.boxes.margin_pixels is None:
+        return system
+    return with_margin(system, run.boxes.margin_pixels)
+
+
+def _load_network(system: KeypointSystem, run: RunChoice) -> tuple[keras.Model, pathlib.Path]:
+    """The network of a run with its weights, as trained, and the file that they came from."""
+    network = system.build_network()
+    return network, load_for_inference(network, run.workdir, run.weights)
+
+
+def draw_inputs(config: Config, table: RecordTable, count: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields a picture per person: the augmented crop with its keypoints, and the target heatmaps over it."""
+    system, people, build_targets = _compose(config, table)
+    count = min(count, len(people))
+    batch = people.batch(0, count, slice(0, count))
+    targets, weights = (np.asarray(values) for values in build_targets(batch))
+    for row, person in enumerate(batch["person"]):
+        crop = np.clip(batch["crops"][row] * batch["color_gains"][row], 0, 255).round().astype(np.uint8)
+        drawn = draw_pose(crop, batch["keypoints"][row], weights[row] > 0, system.skeleton)
+        yield f"person_{person:06d}", tile_pictures([drawn, overlay_heatmaps(crop, targets[row])], columns=2)
