@@ -15,7 +15,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from freed_memory import free_memory  # noqa: E402
+from freed_memory import free_memory
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
 GOLDEN = PROJECT / "tests" / "golden"

@@ -20,7 +20,7 @@ from tfpose.flags.flag_errors import FLAG_ERRORS, describe_flag_error
 from tfpose.flags.program_flags import ProgramFlags
 
 sys.path.insert(0, str(pages.PROJECT / "tests" / "data_prep"))
-import source_folders  # noqa: E402
+import source_folders
 
 ENVIRONMENT = {
     **os.environ,

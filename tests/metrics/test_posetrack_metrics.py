@@ -329,7 +329,7 @@ def test_the_order_of_annotations_across_frames_does_not_matter(make_sequences, 
         content = json.loads((folders[0] / side / name).read_text())
         # Frames in any order, the people of a frame in theirs.
         rank = {image["id"]: order for image, order in zip(content["images"], rng.permutation(99), strict=False)}
-        content["annotations"].sort(key=lambda annotation: rank[annotation["image_id"]])  # noqa: B023
+        content["annotations"].sort(key=lambda annotation: rank[annotation["image_id"]])
         (folders[1] / side).mkdir(parents=True, exist_ok=True)
         (folders[1] / side / name).write_text(json.dumps(content))
     plain, shuffled = (evaluate_posetrack(folder / "gt", folder / "pred").to_dict() for folder in folders)
