@@ -1,19 +1,19 @@
 r"""Predicts the poses of a split with a trained network, tracks the people of its videos, and scores the result.
 
-    python eval_main.py --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco --output_dir=results
-    python eval_main.py --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco --output_dir=results \
+    tfpose evaluate --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco --output_dir=results
+    tfpose evaluate --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco --output_dir=results \
         --boxes=detector --detector=runs/keypoint_rcnn
-    python eval_main.py --config=single_network_posetrack17 --workdir=runs/single_network --output_dir=results \
+    tfpose evaluate --config=single_network_posetrack17 --workdir=runs/single_network --output_dir=results \
         --split=test --tuned=tuned/tuning.json
 
 Programs of their own work on files of poses, without a network:
 
-    python -m tfpose.score    scores files of poses against annotations
-    python -m tfpose.track    tracks files of poses
-    python -m tfpose.tune     searches the best settings of the tracker, and of the single network
+    tfpose score     scores files of poses against annotations
+    tfpose track     tracks files of poses
+    tfpose tune      searches the best settings of the tracker, and of the single network
 
-eval_main.py also takes their flags and hands over to them: --ground_truth with --predictions scores, --track with
---predictions tracks, --tune searches.
+tfpose evaluate also takes their flags and hands over to them: --ground_truth with --predictions scores, --track with
+--predictions tracks, --tune searches. `python eval_main.py` takes the same arguments as tfpose evaluate.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Trains the network of a config, or continues the run in the work folder.
 
-    python train_main.py --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco
-    python train_main.py --config=two_stage_resnet50_coco --workdir=runs/small --config.batch_size=16
+    tfpose train --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco
+    tfpose train --config=two_stage_resnet50_coco --workdir=runs/small --config.batch_size=16
 
 Ctrl-C and SIGTERM save the state of the run first; the same command continues it.
+`python train_main.py` takes the same arguments as tfpose train.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Converts a dataset to TFRecord files.
 
-    python -m data_prep.build DATASET --source=DIR --output=DIR
-    python -m data_prep.build synthetic --output=DIR
+    tfpose build DATASET --source=DIR --output=DIR
+    tfpose build synthetic --output=DIR
 
 DATASET is one of
   coco_keypoints  COCO person keypoints, or any dataset in the same layout with any skeleton

@@ -1,6 +1,6 @@
 """Draws what a network sees of a dataset.
 
-    python -m data_prep.preview --data DIR --output DIR --num 20 --config=configs/two_stage_resnet50_coco.py
+    tfpose preview --data=DIR --output=DIR --num=20 --config=two_stage_resnet50_coco
 
 The config chooses the system, and with it what a picture shows:
 

@@ -1,7 +1,7 @@
 """Writes a SavedModel that needs only TensorFlow: encoded images in, poses out.
 
-    python -m tfpose.export --workdir=runs/demo --output=exported
-    python -m tfpose.export --workdir=runs/demo --detector=runs/keypoint_rcnn --output=exported
+    tfpose export --workdir=runs/demo --output=exported
+    tfpose export --workdir=runs/demo --detector=runs/keypoint_rcnn --output=exported
 
 The signatures are those of the system in the work folder. The single network and the two-stage system with a
 detector find the people of an image (serving_default). The two-stage system also takes boxes (from_boxes).

@@ -1,14 +1,14 @@
 """Finds the poses in images and videos, tracks the people, and draws them.
 
-    python -m tfpose.predict clip.mp4 --model=exported --output=results
-    python -m tfpose.predict photos --model=runs/single --output=results --outputs=coco,csv,video
-    python -m tfpose.predict 0 --model=exported --output=results
+    tfpose predict clip.mp4 --model=exported --output=results
+    tfpose predict photos --model=runs/single --output=results --outputs=coco,csv,video
+    tfpose predict 0 --model=exported --output=results
 
 INPUT is an image, a folder of images, a pattern such as 'frames/*.jpg', a video in any format that OpenCV opens, the
-address of a stream, or the number of a camera. Several inputs may be given. --model is a SavedModel (of tfpose.export,
+address of a stream, or the number of a camera. Several inputs may be given. --model is a SavedModel (of tfpose export,
 or any other with the same signature serving_default) or the work folder of a training run. Results:
 
-- OUTPUT/predictions/NAME.json: a PoseTrack file, which tfpose.score scores and tfpose.track tracks again;
+- OUTPUT/predictions/NAME.json: a PoseTrack file, which tfpose score scores and tfpose track tracks again;
 - OUTPUT/videos/NAME.mp4, or OUTPUT/pictures/ for images: the frames with poses, identities and trails;
 - OUTPUT/coco/NAME.json and OUTPUT/csv/NAME.csv, if --outputs asks for them.
 

@@ -1,7 +1,7 @@
 """Scores files of predicted poses against annotations. Needs no network.
 
-    python -m tfpose.score --ground_truth=annotations/val --predictions=results/predictions --output_dir=scores
-    python -m tfpose.score --ground_truth=annotations/val --predictions=first --compare=second --output_dir=scores
+    tfpose score --ground_truth=annotations/val --predictions=results/predictions --output_dir=scores
+    tfpose score --ground_truth=annotations/val --predictions=first --compare=second --output_dir=scores
 
 The tables are printed; OUTPUT_DIR/metrics.json holds the same metrics at full precision.
 """

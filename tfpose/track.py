@@ -1,7 +1,7 @@
 """Gives the people in files of poses identities, and scores the result if annotations are given. Needs no network.
 
-    python -m tfpose.track --predictions=poses --output_dir=tracked --tracker.settings=offline
-    python -m tfpose.track --predictions=poses --output_dir=tracked --ground_truth=annotations/val
+    tfpose track --predictions=poses --output_dir=tracked --tracker.settings=offline
+    tfpose track --predictions=poses --output_dir=tracked --ground_truth=annotations/val
 
 OUTPUT_DIR/predictions holds files of the same names.
 """

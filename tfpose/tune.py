@@ -1,12 +1,12 @@
 r"""Searches the settings with the best metric: of the tracker on files of poses, or also of the single network.
 
-    python -m tfpose.tune --tune=max_age_frames=5,10,20 --predictions=poses --ground_truth=annotations/val \
+    tfpose tune --tune=max_age_frames=5,10,20 --predictions=poses --ground_truth=annotations/val \
         --output_dir=tuned
-    python -m tfpose.tune --tune=head_threshold=0.1,0.2,0.3 --config=single_network_posetrack17 \
+    tfpose tune --tune=head_threshold=0.1,0.2,0.3 --config=single_network_posetrack17 \
         --workdir=runs/single_network --output_dir=tuned
 
-The trials are printed, the best first, and written to OUTPUT_DIR/tuning.json. The flag --tuned of tfpose.track,
-eval_main.py, tfpose.export and tfpose.predict takes this file.
+The trials are printed, the best first, and written to OUTPUT_DIR/tuning.json. The flag --tuned of the subcommands
+track, evaluate, export and predict takes this file.
 """
 
 from __future__ import annotations

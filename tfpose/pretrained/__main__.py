@@ -1,8 +1,8 @@
 """Converts public checkpoints of other frameworks to weights of tfpose, without those frameworks.
 
-    python -m tfpose.pretrained FILE --output=NAME.weights.h5
-    python -m tfpose.pretrained PUBLIC_NAME [--output=NAME.weights.h5]
-    python -m tfpose.pretrained list
+    tfpose pretrained FILE --output=NAME.weights.h5
+    tfpose pretrained PUBLIC_NAME [--output=NAME.weights.h5]
+    tfpose pretrained list
 
 FILE is a .pth or .pth.tar file of Microsoft's human-pose-estimation.pytorch or of the top-down ResNets of MMPose, or a
 .pkl file of the Keypoint R-CNN of Detectron2 or Detectron. No code in the file is executed. tfpose recognizes the
@@ -11,7 +11,7 @@ downloads it and, with --output, converts it.
 
 Beside NAME.weights.h5, tfpose writes the config NAME.py and the work folder NAME/ for it:
 
-    python eval_main.py --config=NAME.py --workdir=NAME --output_dir=results
+    tfpose evaluate --config=NAME.py --workdir=NAME --output_dir=results
 """
 
 from __future__ import annotations

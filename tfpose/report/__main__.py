@@ -1,6 +1,6 @@
 """Joins the results of several evaluations into one HTML page.
 
-    python -m tfpose.report --results=results/two_stage,results/single_network --output=report.html
+    tfpose report --results=results/two_stage,results/single_network --output=report.html
 
 The page needs no other file and no network connection.
 """
