@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfpose.models.output_layers import OutputConvolution
 from tfpose.training.muon import Muon, is_hidden_kernel, orthogonalize
 from tfpose.training.optimization import OptimizationSettings, StepwiseSchedule, build_optimizer, update_variables
 
@@ -49,7 +50,7 @@ def build_variables() -> dict[str, keras.Variable]:
     x = keras.layers.Conv2D(24, 3, use_bias=False, name="hidden")(x)
     x = keras.layers.BatchNormalization(name="norm")(x)
     x = keras.layers.Conv2DTranspose(16, 4, use_bias=False, name="up")(x)
-    outputs = keras.layers.Conv2D(17, 1, name="heatmaps")(x)
+    outputs = OutputConvolution(17, name="maps")(x)
     return {variable.path: variable for variable in keras.Model(inputs, outputs).trainable_variables}
 
 

@@ -15,7 +15,7 @@ import keras
 from keras import KerasTensor, layers
 
 from tfpose.models.batch_norm import FusedBatchNormalization
-from tfpose.models.pointwise import PointwiseConvolution
+from tfpose.models.output_layers import OutputConvolution
 
 INPUT_STRIDE = 32
 HEATMAP_STRIDE = 4
@@ -80,7 +80,7 @@ def build_pose_resnet(
     output_dtype = "float64" if policy.variable_dtype == "float64" else "float32"
     images = keras.Input((*input_size, 3), dtype=output_dtype, name="images")
     x = apply_encoder_decoder(images, depth, stride_in, base_width, deconv_filters, skip_connections, policy)
-    heatmaps = PointwiseConvolution(
+    heatmaps = OutputConvolution(
         num_joints,
         kernel_initializer=_new_layer_initializer(),
         dtype=output_dtype,

@@ -20,7 +20,7 @@ from keras import KerasTensor, layers, ops
 
 from tfpose.frame_fit import HEATMAP_STRIDE
 from tfpose.models.batch_norm import FusedBatchNormalization
-from tfpose.models.pointwise import PointwiseConvolution
+from tfpose.models.output_layers import OutputConvolution
 from tfpose.models.pose_resnet import BLOCKS_PER_STAGE, INPUT_STRIDE, StrideIn, apply_encoder_decoder
 
 Tensor = Any  # of the Keras backend in use
@@ -455,7 +455,7 @@ class _LayerBuilder:
     def heatmaps(self, x: KerasTensor, num_maps: int, name: str, bias: float = 0.0) -> KerasTensor:
         """A 1x1 convolution and the hyperbolic tangent."""
         stddev = self.settings.heatmap_init_stddev
-        return PointwiseConvolution(
+        return OutputConvolution(
             num_maps,
             activation="tanh",
             kernel_initializer=(

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from tfpose.models.output_layers import is_output_kernel
 from tfpose.training.adam import update_by_adam
 
 # Kernels from or to fewer channels read pictures or write maps: their directions are not alike.
 _MIN_CHANNELS = 16
-# Layers that write what the loss compares, however many joints there are.
-_OUTPUT_LAYERS = ("heatmaps", "joint_maps", "head_maps", "filter_maps", "score_lowres")
 # An odd polynomial of degree 5 that raises small singular values fast, to between 0.7 and 1.2 (Jordan et al., 2024).
 _POLYNOMIAL = (3.4445, -4.7750, 2.0315)
 _NUM_ITERATIONS = 5
@@ -95,7 +94,7 @@ class Muon(keras.optimizers.Optimizer):
 def is_hidden_kernel(variable: keras.Variable) -> bool:
     """Whether `variable` is the kernel of a layer between hidden ones, which Muon moves by orthogonal updates."""
     is_kernel = len(variable.shape) in (2, 4) and min(variable.shape[-2:]) >= _MIN_CHANNELS
-    return is_kernel and not any(part in _OUTPUT_LAYERS for part in variable.path.split("/"))
+    return is_kernel and not is_output_kernel(variable)
 
 
 def orthogonalize(matrices: Sequence[tf.Tensor]) -> list[tf.Tensor]:

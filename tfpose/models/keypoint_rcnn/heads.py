@@ -10,6 +10,7 @@ import keras
 from keras import layers
 
 from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
+from tfpose.models.output_layers import OutputTransposedConvolution
 from tfpose.models.pointwise import PointwiseConvolution
 
 BOX_POOLED_SIZE = 7
@@ -80,7 +81,7 @@ def build_keypoint_head(settings: KeypointRcnnSettings, name: str = "keypoint_he
             kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
             name=f"conv_fcn{index}",
         )(x)
-    x = layers.Conv2DTranspose(
+    x = OutputTransposedConvolution(
         settings.num_joints,
         4,
         strides=2,
