@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfpose.losses import (
-    HeatmapMeanSquaredError,
     hard_joint_weights,
     heatmap_mse,
     joint_map_error,
@@ -140,16 +139,6 @@ def test_loss_of_mmpose(golden):
     true, pred, weights = (golden[name] for name in ("target", "output", "weight"))
     loss = mean_heatmap_loss(true, pred, weights, reduction="all")
     np.testing.assert_allclose(loss, golden["mmpose_loss_weighted"], rtol=1e-6)
-
-
-def test_keras_loss_averages_over_visible_joints():
-    true, pred = random_maps()
-    weights = np.array([[1, 0, 1, 1], [0, 0, 1, 0], [1, 1, 1, 1]], np.float32)
-    loss = HeatmapMeanSquaredError()
-    assert loss.call(tf.constant(true), tf.constant(pred)).shape == (3, 4)
-    np.testing.assert_allclose(
-        loss(true, pred, sample_weight=weights), mean_heatmap_loss(true, pred, weights), rtol=1e-6
-    )
 
 
 visibilities = st.lists(st.lists(st.sampled_from([0.0, 1.0]), min_size=4, max_size=4), min_size=3, max_size=3).map(

@@ -12,8 +12,9 @@ from tfpose import geometry
 
 Array = Any  # a NumPy array or a tensor of the Keras backend
 
-# The network's heatmaps are this much smaller than its input (two poolings; Payer et al. 2017, section 2.1).
-HEATMAP_STRIDE = 4
+# Poolings of the single heatmap network before its heatmaps (Payer et al. 2017, section 2.1).
+NUM_STEM_STAGES = 2
+HEATMAP_STRIDE = 2**NUM_STEM_STAGES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,10 @@ with unknown batch and map sizes, and on the JAX backend. Heatmaps are [B, H, W,
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from keras import ops
@@ -17,11 +18,32 @@ from keras import ops
 Tensor = Any  # of the Keras backend in use, or anything it converts, such as a NumPy array
 
 Centers = Literal["subcell", "rounded"]
-DecodingMethod = Literal["peak", "quarter", "quadratic", "dark", "udp"]
 Convention = Literal["microsoft", "mmpose"]
 
 # Beyond three standard deviations a Gaussian is below 0.012: nothing to learn from.
 _REACH_SIGMAS = 3.0
+
+
+class Peaks(NamedTuple):
+    """The highest cell of every heatmap.
+
+    Attributes:
+        x: Columns [B, J], int32.
+        y: Rows [B, J], int32.
+        scores: Values [B, J] of the cells, float32.
+    """
+
+    x: Tensor
+    y: Tensor
+    scores: Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodingOptions:
+    """Options of the decoding methods; `decode_heatmaps` describes them."""
+
+    blur_kernel: int
+    convention: Convention
 
 
 def encode_heatmaps(
@@ -78,7 +100,7 @@ def encode_heatmaps(
 
 def decode_heatmaps(
     heatmaps: Tensor,
-    method: DecodingMethod = "quarter",
+    method: str = "quarter",
     blur_kernel: int = 11,
     convention: Convention = "microsoft",
 ) -> tuple[Tensor, Tensor]:
@@ -116,17 +138,8 @@ def decode_heatmaps(
     """
     _check_decoding(method, blur_kernel, convention)
     heatmaps = ops.cast(heatmaps, "float32")
-    x, y, scores = _find_peaks(heatmaps)
-    if method == "peak":
-        offset_x, offset_y = ops.zeros_like(scores), ops.zeros_like(scores)
-    elif method == "quarter":
-        offset_x, offset_y = _quarter_offsets(heatmaps, x, y, convention)
-    elif method == "quadratic":
-        offset_x, offset_y = _quadratic_offsets(heatmaps, x, y, scores)
-    elif method == "dark":
-        offset_x, offset_y = _dark_offsets(heatmaps, x, y, scores, blur_kernel)
-    else:
-        offset_x, offset_y = _udp_offsets(heatmaps, x, y, scores, blur_kernel)
+    x, y, scores = peaks = _find_peaks(heatmaps)
+    offset_x, offset_y = DECODINGS[method](heatmaps, peaks, DecodingOptions(blur_kernel, convention))
     empty_value = 0.0 if convention == "microsoft" else -1.0
     keypoints = ops.stack([ops.cast(x, "float32") + offset_x, ops.cast(y, "float32") + offset_y], axis=-1)
     return ops.where((scores > 0)[..., None], keypoints, empty_value), scores
@@ -166,56 +179,6 @@ def average_flipped(
     return (ops.convert_to_tensor(heatmaps) + mirrored) * 0.5
 
 
-def flip_keypoints(keypoints: Tensor, width: int | Tensor, flip_order: Sequence[int] | np.ndarray) -> Tensor:
-    """Keypoints after the image is mirrored left-right: x becomes width - 1 - x, joint pairs swap.
-
-    Args:
-        keypoints: [..., J, 2] as (x, y) in pixels of the image (or cells of the map).
-        width: of that image in pixels; a number, or anything that broadcasts against [..., J].
-        flip_order: [J], the joint that takes the place of each in the mirror.
-
-    Returns:
-        [..., J, 2]. Per-joint flags must be reordered too: `ops.take(flags, flip_order, axis=-1)`.
-    """
-    swapped = ops.take(keypoints, _as_indices(flip_order), axis=-2)
-    mirrored_x = ops.cast(width, swapped.dtype) - 1 - swapped[..., 0]
-    return ops.stack([mirrored_x, swapped[..., 1]], axis=-1)
-
-
-def heatmap_accuracy(
-    predicted_heatmaps: Tensor, true_heatmaps: Tensor, threshold: float = 0.5
-) -> tuple[Tensor, Tensor]:
-    """Share of peaks that lie close to the peak of the target: a cheap scalar to watch in training.
-
-    The definition of the public code of Xiao et al. 2018, kept for comparison with its logs:
-    distances are in tenths of the map, x divided by its *height* and y by its *width*; joints count
-    where the target's peak is beyond column 1 and row 1, which leaves out the all-zero targets.
-    Figures for a paper come from `tfpose.metrics`.
-
-    Args:
-        predicted_heatmaps: [B, H, W, J].
-        true_heatmaps: [B, H, W, J].
-        threshold: largest distance (exclusive), in tenths of the map.
-
-    Returns:
-        The mean of the joints' shares [] (0 if nothing counts), and each joint's share [J], NaN
-        where it never counts.
-    """
-    predicted, _ = decode_heatmaps(predicted_heatmaps, method="peak")
-    true, _ = decode_heatmaps(true_heatmaps, method="peak")
-    height, width = ops.shape(true_heatmaps)[1:3]
-    tenths = ops.cast(ops.stack([height, width]), "float32") / 10.0
-    distances = ops.norm((predicted - true) / tenths, axis=-1)  # [B, J]
-    is_counted = ops.all(true > 1, axis=-1)
-    is_close = ops.logical_and(is_counted, distances < threshold)
-    counted = ops.sum(ops.cast(is_counted, "float32"), axis=0)  # [J]
-    close = ops.sum(ops.cast(is_close, "float32"), axis=0)
-    shares = close / ops.maximum(counted, 1.0)
-    num_joints = ops.sum(ops.cast(counted > 0, "float32"))
-    mean = ops.sum(shares) / ops.maximum(num_joints, 1.0)
-    return mean, ops.where(counted > 0, shares, float("nan"))
-
-
 def _reaches_map(centers: Tensor, reach: float, heatmap_size: tuple[int | Tensor, int | Tensor]) -> Tensor:
     """[B, J] whether the square of half side `reach` around each center [B, J, 2] is on the map.
 
@@ -242,8 +205,7 @@ def _gaussian_along_axis(
     return ops.where(is_inside, values, 0.0)
 
 
-def _find_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Column, row (int32) and value of every map's highest cell, each [B, J]."""
+def _find_peaks(heatmaps: Tensor) -> Peaks:
     _, height, width, _ = ops.shape(heatmaps)
     # An initial value lets a batch be empty: an image without people.
     scores = ops.max(heatmaps, axis=(1, 2), initial=-math.inf)
@@ -252,7 +214,7 @@ def _find_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     is_peak = heatmaps == scores[:, None, None, :]
     index_of_peaks = ops.where(is_peak, index, height * width - 1)
     peak = ops.min(index_of_peaks, axis=(1, 2), initial=np.iinfo(np.int32).max)
-    return peak % width, peak // width, scores
+    return Peaks(peak % width, peak // width, scores)
 
 
 def _values_at(heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -267,11 +229,16 @@ def _is_between(coordinate: Tensor, low: int, high: int | Tensor) -> Tensor:
     return ops.logical_and(coordinate > low, coordinate < high)
 
 
-def _quarter_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, convention: Convention) -> tuple[Tensor, Tensor]:
-    """Signs of the central differences at the peaks, times a quarter, as [B, J] for x and for y."""
+def _no_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -> tuple[Tensor, Tensor]:
+    return ops.zeros_like(peaks.scores), ops.zeros_like(peaks.scores)
+
+
+def _quarter_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -> tuple[Tensor, Tensor]:
+    """Returns a quarter of the signs of the central differences at the peaks."""
+    x, y, _ = peaks
     _, height, width, _ = ops.shape(heatmaps)
     moves_x, moves_y = _is_between(x, 1, width - 1), _is_between(y, 1, height - 1)
-    if convention == "microsoft":
+    if options.convention == "microsoft":
         moves_x = moves_y = ops.logical_and(moves_x, moves_y)
     else:
         moves_x, moves_y = ops.logical_and(moves_x, y > 0), ops.logical_and(moves_y, x > 0)
@@ -283,8 +250,9 @@ def _quarter_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, convention: Convent
     )
 
 
-def _quadratic_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the parabolas through the peak and its neighbours have their tops, as [B, J] for x and for y."""
+def _quadratic_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -> tuple[Tensor, Tensor]:
+    """Returns the tops of the parabolas through each peak and its two neighbors on each axis."""
+    x, y, scores = peaks
     _, height, width, _ = ops.shape(heatmaps)
 
     def top(before: Tensor, after: Tensor, is_inside: Tensor) -> Tensor:
@@ -299,9 +267,10 @@ def _quadratic_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, scores: Tensor) -
     )
 
 
-def _dark_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, scores: Tensor, blur_kernel: int) -> tuple[Tensor, Tensor]:
+def _dark_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -> tuple[Tensor, Tensor]:
+    x, y, scores = peaks
     _, height, width, _ = ops.shape(heatmaps)
-    logs = ops.log(ops.maximum(_blur_keeping_peak(heatmaps, scores, blur_kernel), 1e-10))
+    logs = ops.log(ops.maximum(_blur_keeping_peak(heatmaps, scores, options.blur_kernel), 1e-10))
 
     def at(step_x: int, step_y: int) -> Tensor:
         return _values_at(logs, x + step_x, y + step_y)
@@ -317,8 +286,9 @@ def _dark_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, scores: Tensor, blur_k
     return ops.where(moves, offset_x, 0.0), ops.where(moves, offset_y, 0.0)
 
 
-def _udp_offsets(heatmaps: Tensor, x: Tensor, y: Tensor, scores: Tensor, blur_kernel: int) -> tuple[Tensor, Tensor]:
-    logs = ops.log(ops.clip(_blur_keeping_peak(heatmaps, scores, blur_kernel), 1e-3, 50.0))
+def _udp_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -> tuple[Tensor, Tensor]:
+    x, y, scores = peaks
+    logs = ops.log(ops.clip(_blur_keeping_peak(heatmaps, scores, options.blur_kernel), 1e-3, 50.0))
 
     def at(step_x: int, step_y: int) -> Tensor:
         return _values_at(logs, x + step_x, y + step_y)
@@ -381,6 +351,17 @@ def _gaussian_taps(kernel: int) -> np.ndarray:
     return (taps / taps.sum()).astype(np.float32)
 
 
+# A new decoding method is a function that returns sub-cell offsets, and an entry here. The function takes heatmaps
+# [B, H, W, J], their peaks and the options, and returns the offsets from the peaks along x and along y, each [B, J].
+DECODINGS: dict[str, Callable[[Tensor, Peaks, DecodingOptions], tuple[Tensor, Tensor]]] = {
+    "peak": _no_offsets,
+    "quarter": _quarter_offsets,
+    "quadratic": _quadratic_offsets,
+    "dark": _dark_offsets,
+    "udp": _udp_offsets,
+}
+
+
 def _as_indices(flip_order: Sequence[int] | np.ndarray) -> Tensor:
     return ops.convert_to_tensor(np.asarray(flip_order, dtype=np.int32))
 
@@ -394,8 +375,8 @@ def _check_encoding(sigma_cells: float, centers: str, cutoff_sigmas: float | Non
 
 
 def _check_decoding(method: str, blur_kernel: int, convention: str) -> None:
-    if method not in get_args(DecodingMethod):
-        raise ValueError(f"method must be 'peak', 'quarter', 'quadratic', 'dark' or 'udp', got {method!r}")
+    if method not in DECODINGS:
+        raise ValueError(f"method must be one of {', '.join(DECODINGS)}, got {method!r}")
     if convention not in ("microsoft", "mmpose"):
         raise ValueError(f"convention must be 'microsoft' or 'mmpose', got {convention!r}")
     if blur_kernel < 1 or blur_kernel % 2 == 0:

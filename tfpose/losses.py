@@ -148,28 +148,5 @@ def _counted_squares(heatmaps_true: Tensor, heatmaps_pred: Tensor, is_counted: T
     return ops.square(ops.where(is_counted, difference, ops.zeros_like(difference)))
 
 
-@keras.saving.register_keras_serializable(package="tfpose")
-class HeatmapMeanSquaredError(keras.losses.Loss):
-    """`mean_heatmap_loss` for `keras.Model.compile`; joint weights [B, J] are the sample weights.
-
-    Args:
-        reduction: As `keras.losses.Loss`; the default averages over the visible joints.
-        name: Name of the loss.
-        dtype: As `keras.losses.Loss`.
-    """
-
-    def __init__(
-        self,
-        reduction: str = "mean_with_sample_weight",
-        name: str = "heatmap_mse",
-        dtype: str | None = None,
-    ) -> None:
-        super().__init__(reduction=reduction, name=name, dtype=dtype)
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns [B, J] from target and predicted heatmaps [B, H, W, J]."""
-        return ops.mean(ops.square(y_pred - y_true), axis=(1, 2))
-
-
 def _dtype(tensor: Tensor) -> str:
     return keras.backend.standardize_dtype(ops.convert_to_tensor(tensor).dtype)

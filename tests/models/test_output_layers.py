@@ -32,7 +32,9 @@ def test_the_kernels_of_output_layers_are_marked(name, layers):
     assert marked == {f"{layer}/kernel" for layer in layers}
 
 
-@pytest.mark.parametrize("layer", [OutputConvolution(3, name="maps"), OutputTransposedConvolution(3, 4, 2, name="maps")])
+@pytest.mark.parametrize(
+    "layer", [OutputConvolution(3, name="maps"), OutputTransposedConvolution(3, 4, 2, name="maps")]
+)
 def test_the_mark_survives_weights_files_and_serialization(layer, tmp_path):
     inputs = keras.Input((8, 8, 4))
     model = keras.Model(inputs, layer(inputs))

@@ -19,6 +19,7 @@ from tfpose.data.region_masks import draw_region_mask, read_crowd_region
 from tfpose.data.resizing import resize_picture
 from tfpose.data.step_batches import Shapes, dataset_of_steps
 from tfpose.models.keypoint_rcnn.ignored_areas import IGNORED_STRIDE, sum_ignored_cells
+from tfpose.models.keypoint_rcnn.images import resized_size
 from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET, SIZE_MULTIPLE
 from tfpose.skeletons import Skeleton, map_joints
 
@@ -171,7 +172,8 @@ class DetectionImages:
     def _example(
         self, image: int, shortest_edge: int, is_mirrored: bool, padded_size: tuple[int, int]
     ) -> dict[str, np.ndarray]:
-        size = fit_size(self.sizes[image], int(shortest_edge), self.input.longest_edge)
+        height, width = resized_size(self.sizes[image], shortest_edge, self.input.longest_edge, np).tolist()
+        size = (height, width)
         picture = resize_picture(read_picture(self.table, image), size)
         canvas = np.zeros((*padded_size, 3), np.uint8)
         canvas[: size[0], : size[1]] = picture[:, ::-1] if is_mirrored else picture
@@ -282,20 +284,6 @@ def read_picture(table: RecordTable, image: int) -> np.ndarray:
             f"{table.describe(image)}: cannot decode the picture (truncated, corrupt, or not of {width}x{height} "
             f"pixels as its record says): {error.message.splitlines()[0]}"
         ) from error
-
-
-def fit_size(size: np.ndarray, shortest_edge: int, longest_edge: int) -> tuple[int, int]:
-    """`models.keypoint_rcnn.images.resized_size` as numbers, without waiting for TensorFlow.
-
-    >>> fit_size(np.array([427, 640]), 800, 1333)
-    (800, 1199)
-    """
-    scaled = np.asarray(size, np.float64)
-    scaled = scaled * (shortest_edge / scaled.min())
-    if scaled.max() > longest_edge:
-        scaled = scaled * (longest_edge / scaled.max())
-    height, width = np.floor(scaled + 0.5).astype(int).tolist()
-    return height, width
 
 
 def _transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

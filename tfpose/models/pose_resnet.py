@@ -16,10 +16,12 @@ from keras import KerasTensor, layers
 
 from tfpose.models.batch_norm import FusedBatchNormalization
 from tfpose.models.output_layers import OutputConvolution
+from tfpose.models.subpixel import DECONVOLUTION_SIZE, DECONVOLUTION_STRIDE
 
-INPUT_STRIDE = 32
-HEATMAP_STRIDE = 4
 NUM_DECONVOLUTIONS = 3
+# The stem halves the size twice, and each stage but the first halves it once.
+INPUT_STRIDE = 2**5
+HEATMAP_STRIDE = INPUT_STRIDE // DECONVOLUTION_STRIDE**NUM_DECONVOLUTIONS
 BOTTLENECK_EXPANSION = 4
 BLOCKS_PER_STAGE = {
     18: (2, 2, 2, 2),
@@ -225,8 +227,8 @@ def _apply_deconvolution(
 ) -> KerasTensor:
     x = layers.Conv2DTranspose(
         filters,
-        4,
-        strides=2,
+        DECONVOLUTION_SIZE,
+        strides=DECONVOLUTION_STRIDE,
         padding="same",
         use_bias=False,
         kernel_initializer=_new_layer_initializer(),

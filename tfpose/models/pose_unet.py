@@ -18,14 +18,13 @@ from typing import Any, Literal, get_args
 import keras
 from keras import KerasTensor, layers, ops
 
-from tfpose.frame_fit import HEATMAP_STRIDE
+from tfpose.frame_fit import HEATMAP_STRIDE, NUM_STEM_STAGES
 from tfpose.models.batch_norm import FusedBatchNormalization
 from tfpose.models.output_layers import OutputConvolution
 from tfpose.models.pose_resnet import BLOCKS_PER_STAGE, INPUT_STRIDE, StrideIn, apply_encoder_decoder
 
 Tensor = Any  # of the Keras backend in use
 
-NUM_STEM_STAGES = 2
 JOINT_LAYER = "joint_maps"
 
 Normalization = Literal["none", "batch"]

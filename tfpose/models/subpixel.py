@@ -9,9 +9,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-KERNEL_SIZE = 4
-STRIDE = 2
-PHASES = tuple(itertools.product(range(STRIDE), repeat=2))
+# Kernel and stride of the transposed convolutions of Xiao et al. (2018) and of Mask R-CNN's keypoint head: each doubles
+# the size.
+DECONVOLUTION_SIZE = 4
+DECONVOLUTION_STRIDE = 2
+PHASES = tuple(itertools.product(range(DECONVOLUTION_STRIDE), repeat=2))
 
 
 @keras.saving.register_keras_serializable(package="tfpose")
@@ -38,7 +40,7 @@ class SubpixelConvolution(layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the kernels [2, 2, C, F] of the phases, as `subpixel_kernels` orders them, and the bias [F]."""
-        taps = KERNEL_SIZE // STRIDE
+        taps = DECONVOLUTION_SIZE // DECONVOLUTION_STRIDE
         shape = (taps, taps, input_shape[-1], self.filters)
         self.kernels = [self.add_weight(name=f"kernel{row}{column}", shape=shape) for row, column in PHASES]
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros") if self.use_bias else None
@@ -52,13 +54,15 @@ class SubpixelConvolution(layers.Layer):
             padded = ops.pad(inputs, [[0, 0], [1 - row, row], [1 - column, column], [0, 0]])
             phase = ops.conv(padded, kernel, padding="valid")
             phases.append(phase if self.bias is None else ops.add(phase, ops.reshape(self.bias, (1, 1, 1, -1))))
-        rows = [ops.stack(phases[first : first + STRIDE], axis=3) for first in (0, STRIDE)]
-        return ops.reshape(ops.stack(rows, axis=2), (-1, STRIDE * height, STRIDE * width, self.filters))
+        rows = [ops.stack(phases[first : first + DECONVOLUTION_STRIDE], axis=3) for first in (0, DECONVOLUTION_STRIDE)]
+        return ops.reshape(
+            ops.stack(rows, axis=2), (-1, DECONVOLUTION_STRIDE * height, DECONVOLUTION_STRIDE * width, self.filters)
+        )
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """[B, H, W, C] -> [B, 2 * H, 2 * W, F]"""
         batch, *size, _ = input_shape
-        return (batch, *(None if length is None else STRIDE * length for length in size), self.filters)
+        return (batch, *(None if length is None else DECONVOLUTION_STRIDE * length for length in size), self.filters)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
@@ -69,8 +73,8 @@ def is_subpixel(layer: layers.Layer) -> bool:
     """Whether a layer is a transposed convolution that `SubpixelConvolution` can take the place of."""
     return (
         isinstance(layer, layers.Conv2DTranspose)
-        and layer.kernel_size == (KERNEL_SIZE, KERNEL_SIZE)
-        and layer.strides == (STRIDE, STRIDE)
+        and layer.kernel_size == (DECONVOLUTION_SIZE, DECONVOLUTION_SIZE)
+        and layer.strides == (DECONVOLUTION_STRIDE, DECONVOLUTION_STRIDE)
         and layer.padding == "same"
         and layer.output_padding is None
         and layer.dilation_rate == (1, 1)
@@ -84,4 +88,4 @@ def subpixel_kernels(kernel: np.ndarray) -> list[np.ndarray]:
     Output 2 y + a takes row y + t + a - 1 of the input, t = 0 or 1, times row 3 - a - 2 t of the kernel.
     """
     flipped = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    return [flipped[row::STRIDE, column::STRIDE] for row, column in PHASES]
+    return [flipped[row::DECONVOLUTION_STRIDE, column::DECONVOLUTION_STRIDE] for row, column in PHASES]

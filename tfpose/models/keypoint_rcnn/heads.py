@@ -12,11 +12,12 @@ from keras import layers
 from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
 from tfpose.models.output_layers import OutputTransposedConvolution
 from tfpose.models.pointwise import PointwiseConvolution
+from tfpose.models.subpixel import DECONVOLUTION_SIZE, DECONVOLUTION_STRIDE
 
 BOX_POOLED_SIZE = 7
 KEYPOINT_POOLED_SIZE = 14
-# Transposed convolution and upsampling double the size each.
-KEYPOINT_MAP_SIZE = 4 * KEYPOINT_POOLED_SIZE
+UPSAMPLING = 2
+KEYPOINT_MAP_SIZE = UPSAMPLING * DECONVOLUTION_STRIDE * KEYPOINT_POOLED_SIZE
 # The columns of the class logits: person, background.
 NUM_CLASSES = 2
 
@@ -83,8 +84,8 @@ def build_keypoint_head(settings: KeypointRcnnSettings, name: str = "keypoint_he
         )(x)
     x = OutputTransposedConvolution(
         settings.num_joints,
-        4,
-        strides=2,
+        DECONVOLUTION_SIZE,
+        strides=DECONVOLUTION_STRIDE,
         padding="same",
         kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         dtype=_output_dtype(),
@@ -92,7 +93,7 @@ def build_keypoint_head(settings: KeypointRcnnSettings, name: str = "keypoint_he
     )(x)
     if not settings.box_conventions.has_clamped_maps:
         x = layers.ZeroPadding2D(1, dtype=_output_dtype(), name="score_pad")(x)
-    maps = layers.UpSampling2D(2, interpolation="bilinear", dtype=_output_dtype(), name="score")(x)
+    maps = layers.UpSampling2D(UPSAMPLING, interpolation="bilinear", dtype=_output_dtype(), name="score")(x)
     if not settings.box_conventions.has_clamped_maps:
         maps = layers.Cropping2D(2, dtype=_output_dtype(), name="score_crop")(maps)
     return keras.Model(pooled, maps, name=name)

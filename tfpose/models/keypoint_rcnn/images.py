@@ -14,28 +14,35 @@ from keras import ops
 from tfpose.models.keypoint_rcnn.settings import SIZE_MULTIPLE, KeypointRcnnSettings
 
 Tensor = Any  # of the Keras backend in use
+Array = Any  # a NumPy array or a tensor
 
 # Pillow rounds the weights of its filters for uint8 to multiples of this.
 _WEIGHT_STEP = 1.0 / (1 << 22)
 
 
-def resized_size(image_size: Tensor, shortest_edge: int, longest_edge: int) -> Tensor:
-    """The size that an image is resized to.
+def resized_size(image_size: Array, shortest_edge: int, longest_edge: int, xp: Any = ops) -> Array:
+    """Returns the size that an image is resized to.
 
     Args:
         image_size: [..., 2] (height, width) in pixels.
         shortest_edge: length of the shorter side in pixels.
         longest_edge: the longer side is no longer; the aspect ratio stays.
+        xp: Module of functions for the arrays, `keras.ops` or `numpy`.
 
     Returns:
         [..., 2] int32.
+
+    Example:
+        >>> import numpy as np
+        >>> resized_size(np.array([427, 640]), 800, 1333, np).tolist()
+        [800, 1199]
     """
-    size = ops.cast(image_size, "float64")
-    size = size * (shortest_edge / ops.min(size, axis=-1, keepdims=True))
-    longest = ops.max(size, axis=-1, keepdims=True)
-    size = ops.where(longest > longest_edge, size * (longest_edge / longest), size)
+    size = xp.array(image_size, dtype="float64")
+    size = size * (shortest_edge / xp.min(size, axis=-1, keepdims=True))
+    longest = xp.max(size, axis=-1, keepdims=True)
+    size = xp.where(longest > longest_edge, size * (longest_edge / longest), size)
     # A side of a very long image would vanish.
-    return ops.maximum(ops.cast(ops.floor(size + 0.5), "int32"), 1)
+    return xp.maximum(xp.array(xp.floor(size + 0.5), dtype="int32"), 1)
 
 
 def resize_factor(image_size: Tensor, shortest_edge: int, longest_edge: int) -> Tensor:

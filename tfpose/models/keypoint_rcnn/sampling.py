@@ -75,11 +75,6 @@ def prioritize_at_random(seed: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform([count], seed)
 
 
-def prioritize_first(seed: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """Takes the first ones."""
-    return tf.range(tf.cast(count, tf.float32))
-
-
 def sample_anchors(
     anchors: tf.Tensor,
     people: People,

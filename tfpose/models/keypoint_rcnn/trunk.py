@@ -13,7 +13,6 @@ from tfpose.models.batch_norm import FusedBatchNormalization
 from tfpose.models.keypoint_rcnn.convolution import TrunkConvolution
 from tfpose.models.keypoint_rcnn.settings import LOWEST_LEVEL, KeypointRcnnSettings
 
-PYRAMID_NAMES = ("p2", "p3", "p4", "p5", "p6")
 STAGE_NAMES = ("stem", "res2", "res3", "res4", "res5")
 
 
