@@ -122,6 +122,13 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             variable.assign(variable * self.momentum + value * (1.0 - self.momentum))
 
 
+def synchronize_batch_norms(model: keras.Model) -> None:
+    """Makes the batch normalizations of a model use the statistics of all replicas in training."""
+    for layer in model.layers:
+        if isinstance(layer, FusedBatchNormalization):
+            layer.synchronized = True
+
+
 def fold_batch_norm(model: keras.Model) -> keras.Model:
     """Builds the inference network with each batch normalisation merged into its convolution.
 

@@ -7,6 +7,7 @@ Recognition", 2015, Table 1.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Literal
@@ -14,7 +15,7 @@ from typing import Literal
 import keras
 from keras import KerasTensor, layers
 
-from tfpose.models.batch_norm import FusedBatchNormalization
+from tfpose.models.batch_norm import FusedBatchNormalization, synchronize_batch_norms
 from tfpose.models.output_layers import OutputConvolution
 from tfpose.models.subpixel import DECONVOLUTION_SIZE, DECONVOLUTION_STRIDE
 
@@ -36,6 +37,17 @@ HEATMAP_LAYER = "heatmaps"
 StrideIn = Literal["1x1", "3x3"]
 
 
+@dataclasses.dataclass(frozen=True)
+class EncoderDecoder:
+    """Size of the network up to its heatmaps; `build_pose_resnet` describes each field."""
+
+    depth: int
+    stride_in: StrideIn
+    base_width: int
+    deconv_filters: int
+    skip_connections: bool
+
+
 def build_pose_resnet(
     num_joints: int,
     depth: int = 50,
@@ -48,7 +60,7 @@ def build_pose_resnet(
     dtype: str | None = None,
     name: str = "pose_resnet",
 ) -> keras.Model:
-    """Builds the network from normalised crops to heatmaps at a quarter of their size.
+    """Builds the network from normalized crops to heatmaps at a quarter of their size.
 
     Every layer is named: `stem_*`, `stage{1..4}_block{0..}_*`, `deconv{1..3}_*`, `skip{1..3}_*`, `heatmaps`.
     Padding is the same on both sides of an axis, as in PyTorch, so that public weights fit.
@@ -64,13 +76,13 @@ def build_pose_resnet(
         deconv_filters: Channels of each transposed convolution.
         skip_connections: Add to each transposed convolution what the encoder has of its size, through a 1x1
             convolution `skip{1..3}_*`. Not in the paper: a small network learns faster where joints are.
-        synchronize_batch_norm: In training on several replicas, normalise by the statistics of
+        synchronize_batch_norm: In training on several replicas, normalize by the statistics of
             the whole batch, not of the replica's part; TensorFlow only, and slower.
         dtype: Dtype policy of the layers; None takes Keras' global policy.
         name: Name of the model.
 
     Returns:
-        A model from images [B, H, W, 3], normalised, to heatmaps [B, H/4, W/4, J] in float32
+        A model from images [B, H, W, 3], normalized, to heatmaps [B, H/4, W/4, J] in float32
         (float64 under a float64 policy).
 
     Raises:
@@ -81,7 +93,8 @@ def build_pose_resnet(
     # Heatmaps are compared with targets and with each other: half precision would round them.
     output_dtype = "float64" if policy.variable_dtype == "float64" else "float32"
     images = keras.Input((*input_size, 3), dtype=output_dtype, name="images")
-    x = apply_encoder_decoder(images, depth, stride_in, base_width, deconv_filters, skip_connections, policy)
+    settings = EncoderDecoder(depth, stride_in, base_width, deconv_filters, skip_connections)
+    x = apply_encoder_decoder(images, settings, policy)
     heatmaps = OutputConvolution(
         num_joints,
         kernel_initializer=_new_layer_initializer(),
@@ -89,40 +102,30 @@ def build_pose_resnet(
         name=HEATMAP_LAYER,
     )(x)
     model = keras.Model(images, heatmaps, name=name)
-    for layer in model.layers:
-        if isinstance(layer, FusedBatchNormalization):
-            layer.synchronized = synchronize_batch_norm
+    if synchronize_batch_norm:
+        synchronize_batch_norms(model)
     return model
 
 
-def apply_encoder_decoder(
-    images: KerasTensor,
-    depth: int,
-    stride_in: StrideIn,
-    base_width: int,
-    deconv_filters: int,
-    skip_connections: bool,
-    policy: keras.DTypePolicy,
-) -> KerasTensor:
-    """The network without its heatmaps: from images [B, H, W, 3] to features [B, H/4, W/4, deconv_filters].
+def apply_encoder_decoder(images: KerasTensor, settings: EncoderDecoder, policy: keras.DTypePolicy) -> KerasTensor:
+    """Adds the network without its heatmaps.
 
     Args:
-        images: normalised.
-        depth: as the following, see `build_pose_resnet`.
-        stride_in: see there.
-        base_width: see there.
-        deconv_filters: see there.
-        skip_connections: see there.
-        policy: of the layers.
+        images: Normalized images [B, H, W, 3].
+        settings: Depth and widths.
+        policy: Dtype policy of the layers.
+
+    Returns:
+        Features [B, H/4, W/4, deconv_filters].
     """
-    x = _apply_stem(images, base_width, policy)
+    x = _apply_stem(images, settings.base_width, policy)
     stages = []
-    for stage in range(1, len(BLOCKS_PER_STAGE[depth]) + 1):
-        x = _apply_stage(x, stage, depth, base_width * 2 ** (stage - 1), stride_in, policy)
+    for stage in range(1, len(BLOCKS_PER_STAGE[settings.depth]) + 1):
+        x = _apply_stage(x, stage, settings, policy)
         stages.append(x)
     for index in range(1, NUM_DECONVOLUTIONS + 1):
-        skipped = stages[-1 - index] if skip_connections else None
-        x = _apply_deconvolution(x, deconv_filters, policy, f"deconv{index}", skipped, f"skip{index}")
+        skipped = stages[-1 - index] if settings.skip_connections else None
+        x = _apply_deconvolution(x, settings.deconv_filters, policy, f"deconv{index}", skipped, f"skip{index}")
     return x
 
 
@@ -152,25 +155,19 @@ def _check_arguments(
 
 def _apply_stem(x: KerasTensor, filters: int, policy: keras.DTypePolicy) -> KerasTensor:
     x = _convolve(x, filters, 7, 2, policy, "stem_conv")
-    x = _normalise(x, policy, "stem_bn")
+    x = _normalize(x, policy, "stem_bn")
     x = _rectify(x, policy, "stem_relu")
     # Zeros stand for minus infinity here, as the values are past a ReLU.
     x = layers.ZeroPadding2D(1, dtype=policy, name="stem_pool_pad")(x)
     return layers.MaxPooling2D(3, 2, dtype=policy, name="stem_pool")(x)
 
 
-def _apply_stage(
-    x: KerasTensor,
-    stage: int,
-    depth: int,
-    width: int,
-    stride_in: StrideIn,
-    policy: keras.DTypePolicy,
-) -> KerasTensor:
+def _apply_stage(x: KerasTensor, stage: int, settings: EncoderDecoder, policy: keras.DTypePolicy) -> KerasTensor:
+    width = settings.base_width * 2 ** (stage - 1)
     apply_block: Callable[..., KerasTensor] = _apply_basic_block
-    if depth not in BASIC_BLOCK_DEPTHS:
-        apply_block = functools.partial(_apply_bottleneck, stride_in=stride_in)
-    for block in range(BLOCKS_PER_STAGE[depth][stage - 1]):
+    if settings.depth not in BASIC_BLOCK_DEPTHS:
+        apply_block = functools.partial(_apply_bottleneck, stride_in=settings.stride_in)
+    for block in range(BLOCKS_PER_STAGE[settings.depth][stage - 1]):
         stride = 2 if stage > 1 and block == 0 else 1
         x = apply_block(x, width, stride, policy=policy, name=f"stage{stage}_block{block}")
     return x
@@ -206,13 +203,13 @@ def _apply_residual(
     stride = max(strides)
     if stride > 1 or x.shape[-1] != filters[-1]:
         shortcut = _convolve(x, filters[-1], 1, stride, policy, f"{name}_shortcut_conv")
-        shortcut = _normalise(shortcut, policy, f"{name}_shortcut_bn")
+        shortcut = _normalize(shortcut, policy, f"{name}_shortcut_bn")
     for index in range(len(filters)):
         if index > 0:
             x = _rectify(x, policy, f"{name}_relu{index}")
         convolution = f"{name}_conv{index + 1}"
         x = _convolve(x, filters[index], kernel_sizes[index], strides[index], policy, convolution)
-        x = _normalise(x, policy, f"{name}_bn{index + 1}")
+        x = _normalize(x, policy, f"{name}_bn{index + 1}")
     x = layers.Add(dtype=policy, name=f"{name}_add")([shortcut, x])
     return _rectify(x, policy, f"{name}_relu{len(filters)}")
 
@@ -235,10 +232,10 @@ def _apply_deconvolution(
         dtype=policy,
         name=f"{name}_conv",
     )(x)
-    x = _normalise(x, policy, f"{name}_bn")
+    x = _normalize(x, policy, f"{name}_bn")
     if skipped is not None:
         skipped = _convolve(skipped, filters, 1, 1, policy, f"{skip_name}_conv")
-        skipped = _normalise(skipped, policy, f"{skip_name}_bn")
+        skipped = _normalize(skipped, policy, f"{skip_name}_bn")
         x = layers.Add(dtype=policy, name=f"{skip_name}_add")([x, skipped])
     return _rectify(x, policy, f"{name}_relu")
 
@@ -267,7 +264,7 @@ def _convolve(
     )(x)
 
 
-def _normalise(x: KerasTensor, policy: keras.DTypePolicy, name: str) -> KerasTensor:
+def _normalize(x: KerasTensor, policy: keras.DTypePolicy, name: str) -> KerasTensor:
     return FusedBatchNormalization(dtype=policy, name=name)(x)
 
 

@@ -12,157 +12,17 @@ part of one channel.
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, Literal, get_args
+from typing import Any
 
 import keras
 from keras import KerasTensor, layers, ops
 
-from tfpose.frame_fit import HEATMAP_STRIDE, NUM_STEM_STAGES
-from tfpose.models.batch_norm import FusedBatchNormalization
-from tfpose.models.output_layers import OutputConvolution
-from tfpose.models.pose_resnet import BLOCKS_PER_STAGE, INPUT_STRIDE, StrideIn, apply_encoder_decoder
+from tfpose.models.pose_unet_layers import PoseUnetLayers
+from tfpose.models.pose_unet_settings import PoseUnetSettings
 
 Tensor = Any  # of the Keras backend in use
 
 JOINT_LAYER = "joint_maps"
-
-Normalization = Literal["none", "batch"]
-Downsampling = Literal["pool", "stride"]
-PersonFeatures = Literal["stem", "frame"]
-
-
-@dataclasses.dataclass(frozen=True)
-class PoseUnetSettings:
-    """Size and start of the two networks; the defaults are the paper's.
-
-    Attributes:
-        input_size: (height, width) in pixels, each a multiple of `size_multiple`, or None where it may vary.
-        width: channels of every convolution of the stem and of the first U-Net.
-        person_width: channels of the second U-Net; None takes `width`.
-        person_features: what of the image the second U-Net sees beside the joint maps: the "stem", or what the first
-            U-Net made of it, from which the joint maps come ("frame").
-        person_stride: of the first convolution of the second U-Net, 1 or 2: with 2 it works at half the resolution,
-            at a quarter of the cost, and its filter maps are interpolated: they only choose among the joints that the
-            joint maps locate. It then has a level less.
-        width_growth: how many times as many channels each level has as the one above it; where the number changes on
-            the way up, a 1x1 convolution adapts it. The paper's levels are all alike; a small network has too few
-            weights then to tell a left arm from a right one.
-        stem_widths: channels of the stem's two stages; None takes `width` for both.
-        stem_downsampling: "pool" halves the size after the two convolutions of a stage, "stride" in the first of
-            them, which costs a quarter.
-        encoder_depth: 0 is the paper's stem and first U-Net. A depth of `build_pose_resnet` puts that network, without
-            its heatmaps, in their place, so that it can start from its weights or from ImageNet's; `width` is then that
-            of its transposed convolutions, `person_features` must be "frame", and `l2` leaves its kernels alone.
-        encoder_width: its `base_width`.
-        encoder_stride_in: its `stride_in`.
-        encoder_skip_connections: its `skip_connections`.
-        num_levels: resolutions of each U-Net; one less than this is the number of its poolings.
-        convolutions_per_block: on the way down and again on the way up, at every level.
-        normalization: "batch" normalises before every ReLU; "none" is the paper's.
-        synchronize_batch_norm: normalise by the statistics of all replicas; TensorFlow only, and slower.
-        head_mask_sigma_cells: Gaussian around a head that lets the head map of this person through.
-        heatmap_init_stddev: standard deviation of the first weights of the layers that give heatmaps; None draws them
-            as all others (He et al., 2015: truncated normal, 2 / fan-in).
-        filter_init_bias: first bias of the filter maps. The paper's 0 starts near a saddle, where both factors of
-            the product are small and neither learns; with 1 the filter lets everything through at first.
-        l2: factor on the sum of squares of each kernel, part of the loss.
-        share_first_convolution: False builds the plain form, in which the person network gets everything concatenated.
-    """
-
-    input_size: tuple[int | None, int | None] = (512, 896)
-    width: int = 128
-    person_width: int | None = None
-    person_features: PersonFeatures = "stem"
-    person_stride: int = 1
-    width_growth: float = 1.0
-    stem_widths: tuple[int, int] | None = None
-    stem_downsampling: Downsampling = "pool"
-    encoder_depth: int = 0
-    encoder_width: int = 64
-    encoder_stride_in: StrideIn = "3x3"
-    encoder_skip_connections: bool = True
-    num_levels: int = 6
-    convolutions_per_block: int = 2
-    normalization: Normalization = "none"
-    synchronize_batch_norm: bool = False
-    head_mask_sigma_cells: float = 4.0
-    heatmap_init_stddev: float | None = None
-    filter_init_bias: float = 0.0
-    l2: float = 0.00025
-    share_first_convolution: bool = True
-
-    def __post_init__(self) -> None:
-        choices = {
-            "normalization": get_args(Normalization),
-            "stem_downsampling": get_args(Downsampling),
-            "person_features": get_args(PersonFeatures),
-            "person_stride": (1, 2),
-            "encoder_depth": (0, *BLOCKS_PER_STAGE),
-            "encoder_stride_in": get_args(StrideIn),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}.")
-        if self.encoder_depth and self.person_features != "frame":
-            raise ValueError(
-                f"person_features must be 'frame' with an encoder_depth (it has no stem), got {self.person_features!r}."
-            )
-        counts = ("width", "num_levels", "convolutions_per_block", "encoder_width")
-        values = {name: getattr(self, name) for name in counts}
-        values |= {"person_width": self.width_of_person, "stem_widths": min(self.widths_of_stem)}
-        for name, value in values.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value!r}.")
-        if self.num_levels < self.person_stride:
-            raise ValueError(f"num_levels must be at least 2 with person_stride 2, got {self.num_levels!r}.")
-        if not self.width_growth >= 1:
-            raise ValueError(f"width_growth must be at least 1, got {self.width_growth!r}.")
-        if len(self.widths_of_stem) != NUM_STEM_STAGES:
-            raise ValueError(f"stem_widths must have {NUM_STEM_STAGES} entries, got {self.stem_widths!r}.")
-        if not self.head_mask_sigma_cells > 0 or self.l2 < 0:
-            raise ValueError(
-                "head_mask_sigma_cells must be above 0 and l2 not below, "
-                f"got {self.head_mask_sigma_cells!r} and {self.l2!r}."
-            )
-        if len(self.input_size) != 2 or any(
-            size is not None and (size < 1 or size % self.size_multiple) for size in self.input_size
-        ):
-            raise ValueError(
-                f"input_size must be (height, width) in multiples of {self.size_multiple} for {self.num_levels} "
-                f"levels, or None, got {self.input_size!r}."
-            )
-
-    @property
-    def size_multiple(self) -> int:
-        """What the height and the width of the input must divide by."""
-        of_levels = HEATMAP_STRIDE * 2 ** (self.num_levels - 1)
-        return max(of_levels, INPUT_STRIDE) if self.encoder_depth else of_levels
-
-    @property
-    def heatmap_size(self) -> tuple[int | None, int | None]:
-        """(height, width) in cells."""
-        height, width = (None if size is None else size // HEATMAP_STRIDE for size in self.input_size)
-        return height, width
-
-    @property
-    def width_of_person(self) -> int:
-        return self.width if self.person_width is None else self.person_width
-
-    @property
-    def num_levels_of_person(self) -> int:
-        """So many that both networks have the same lowest resolution."""
-        return self.num_levels - self.person_stride + 1
-
-    @property
-    def person_map_size(self) -> tuple[int | None, int | None]:
-        """(height, width) of the maps that the second U-Net works on."""
-        height, width = (None if size is None else size // self.person_stride for size in self.heatmap_size)
-        return height, width
-
-    @property
-    def widths_of_stem(self) -> tuple[int, ...]:
-        return (self.width,) * NUM_STEM_STAGES if self.stem_widths is None else tuple(self.stem_widths)
 
 
 class PoseUnet(keras.Model):
@@ -252,15 +112,15 @@ def build_frame_network(num_joints: int, settings: PoseUnetSettings | None = Non
     """
     settings = settings or PoseUnetSettings()
     _check_joints(num_joints)
-    build = _LayerBuilder(settings)
+    build = PoseUnetLayers(settings)
     images = keras.Input((*settings.input_size, 3), dtype=build.output_dtype, name="images")
     if settings.encoder_depth:
         seen = x = build.encoder_decoder(images)
     else:
-        features = _apply_stem(images, build)
-        x = build.convolution(features, settings.width, "frame_level0_down1")
+        stem = build.strided_stem(images) if settings.stem_downsampling == "stride" else _apply_stem(images, build)
+        x = build.convolution(stem, settings.width, "frame_level0_down1")
         x = _apply_unet(x, settings.width, "frame", build, settings.num_levels)
-        seen = {"stem": features, "frame": x}[settings.person_features]
+        seen = {"stem": stem, "frame": x}[settings.person_features]
     head_maps = build.heatmaps(x, 1, "head_maps")
     joint_maps = build.heatmaps(x, num_joints, JOINT_LAYER)
     shared = layers.Concatenate(dtype=build.policy, name="person_inputs")([seen, joint_maps])
@@ -276,11 +136,7 @@ def build_frame_network(num_joints: int, settings: PoseUnetSettings | None = Non
             variance_part=part,
         )
     outputs = {"head_maps": head_maps, "joint_maps": joint_maps, "person_features": shared}
-    model = keras.Model(images, outputs, name="frame")
-    for layer in model.layers:
-        if isinstance(layer, FusedBatchNormalization):
-            layer.synchronized = settings.synchronize_batch_norm
-    return model
+    return build.finish(images, outputs, "frame")
 
 
 def build_person_network(num_joints: int, settings: PoseUnetSettings | None = None) -> keras.Model:
@@ -295,7 +151,7 @@ def build_person_network(num_joints: int, settings: PoseUnetSettings | None = No
     """
     settings = settings or PoseUnetSettings()
     _check_joints(num_joints)
-    build = _LayerBuilder(settings)
+    build = PoseUnetLayers(settings)
     width, stride, size = settings.width_of_person, settings.person_stride, settings.heatmap_size
     num_seen = {"stem": settings.widths_of_stem[-1], "frame": settings.width}[settings.person_features]
     num_shared = num_seen + num_joints
@@ -314,14 +170,10 @@ def build_person_network(num_joints: int, settings: PoseUnetSettings | None = No
         x = build.convolution(x, width, "person_level0_down1", stride=stride)
     x = _apply_unet(x, width, "person", build, settings.num_levels_of_person)
     filter_maps = build.heatmaps(x, num_joints, "filter_maps", settings.filter_init_bias)
-    if stride > 1:
-        # Interpolated after the hyperbolic tangent, where there are the fewest channels.
-        filter_maps = layers.UpSampling2D(
-            stride, interpolation="bilinear", dtype=build.output_dtype, name="filter_maps_upsample"
-        )(filter_maps)
+    filter_maps = build.enlarge_filter_maps(filter_maps)
     person_maps = layers.Multiply(dtype=build.output_dtype, name="person_maps")([filter_maps, joint_maps])
     outputs = {"filter_maps": filter_maps, "person_maps": person_maps}
-    return keras.Model([features, masked_heads, joint_maps], outputs, name="person")
+    return build.finish([features, masked_heads, joint_maps], outputs, "person")
 
 
 def mask_heads(head_maps: Tensor, centers: Tensor, sigma_cells: float = 4.0) -> Tensor:
@@ -375,125 +227,23 @@ def normalize_images(images: Tensor, shifts: Tensor | None = None, scales: Tenso
     return images
 
 
-class _LayerBuilder:
-    """Adds named layers of one precision, normalisation and start to a network."""
-
-    def __init__(self, settings: PoseUnetSettings) -> None:
-        self.settings = settings
-        self.policy = keras.dtype_policies.get(keras.config.dtype_policy())
-        # Heatmaps are compared with targets and with each other: half precision would round them.
-        self.output_dtype = "float64" if self.policy.variable_dtype == "float64" else "float32"
-
-    def convolution(
-        self,
-        x: KerasTensor,
-        filters: int,
-        name: str,
-        stride: int = 1,
-        variance_part: float = 1.0,
-        use_bias: bool = True,
-    ) -> KerasTensor:
-        """A 3x3 convolution without activation."""
-        if stride > 1:
-            # One zero on both sides, so that output cell i lies at input cell 2i.
-            x = layers.ZeroPadding2D(1, dtype=self.policy, name=f"{name}_pad")(x)
-        return layers.Conv2D(
-            filters,
-            3,
-            strides=stride,
-            padding="valid" if stride > 1 else "same",
-            use_bias=use_bias and self.settings.normalization == "none",
-            kernel_initializer=_he_initializer(variance_part),
-            kernel_regularizer=self._regularizer(),
-            dtype=self.policy,
-            name=f"{name}_conv",
-        )(x)
-
-    def projection(self, x: KerasTensor, filters: int, name: str) -> KerasTensor:
-        """A 1x1 convolution without activation."""
-        return layers.Conv2D(
-            filters,
-            1,
-            kernel_initializer=_he_initializer(0.5),
-            kernel_regularizer=self._regularizer(),
-            dtype=self.policy,
-            name=f"{name}_conv",
-        )(x)
-
-    def encoder_decoder(self, images: KerasTensor) -> KerasTensor:
-        """The residual network in place of the stem and the first U-Net, with layer names of its own."""
-        settings = self.settings
-        return apply_encoder_decoder(
-            images,
-            settings.encoder_depth,
-            settings.encoder_stride_in,
-            settings.encoder_width,
-            settings.width,
-            settings.encoder_skip_connections,
-            self.policy,
-        )
-
-    def activation(self, x: KerasTensor, name: str) -> KerasTensor:
-        """ReLU, normalised before if the settings say so."""
-        if self.settings.normalization == "batch":
-            norm = FusedBatchNormalization(dtype=self.policy, name=f"{name}_bn")
-            norm.synchronized = self.settings.synchronize_batch_norm
-            x = norm(x)
-        return layers.ReLU(dtype=self.policy, name=f"{name}_relu")(x)
-
-    def block(self, x: KerasTensor, filters: int, name: str, first: int = 1) -> KerasTensor:
-        """Convolutions number `first` and following, each with its activation."""
-        for index in range(first, self.settings.convolutions_per_block + 1):
-            x = self.convolution(x, filters, f"{name}{index}")
-            x = self.activation(x, f"{name}{index}")
-        return x
-
-    def pooling(self, x: KerasTensor, name: str) -> KerasTensor:
-        return layers.MaxPooling2D(2, dtype=self.policy, name=f"{name}_pool")(x)
-
-    def heatmaps(self, x: KerasTensor, num_maps: int, name: str, bias: float = 0.0) -> KerasTensor:
-        """A 1x1 convolution and the hyperbolic tangent."""
-        stddev = self.settings.heatmap_init_stddev
-        return OutputConvolution(
-            num_maps,
-            activation="tanh",
-            kernel_initializer=(
-                _he_initializer() if stddev is None else keras.initializers.TruncatedNormal(stddev=stddev)
-            ),
-            bias_initializer=keras.initializers.Constant(bias),
-            kernel_regularizer=self._regularizer(),
-            dtype=self.output_dtype,
-            name=name,
-        )(x)
-
-    def _regularizer(self) -> keras.regularizers.Regularizer | None:
-        return keras.regularizers.L2(self.settings.l2) if self.settings.l2 else None
-
-
-def _he_initializer(variance_part: float = 1.0) -> keras.initializers.Initializer:
-    return keras.initializers.VarianceScaling(2.0 * variance_part, "fan_in", "truncated_normal")
-
-
-def _apply_stem(x: KerasTensor, build: _LayerBuilder) -> KerasTensor:
-    """Two stages of two convolutions that quarter the size."""
-    is_strided = build.settings.stem_downsampling == "stride"
+def _apply_stem(x: KerasTensor, build: PoseUnetLayers) -> KerasTensor:
+    """Two stages of two convolutions and a pooling."""
     for stage, filters in enumerate(build.settings.widths_of_stem, start=1):
         for index in (1, 2):
-            name = f"stem_stage{stage}_{index}"
-            x = build.convolution(x, filters, name, stride=2 if is_strided and index == 1 else 1)
-            x = build.activation(x, name)
-        if not is_strided:
-            x = build.pooling(x, f"stem_stage{stage}")
+            x = build.convolution(x, filters, f"stem_stage{stage}_{index}")
+            x = build.activation(x, f"stem_stage{stage}_{index}")
+        x = build.pooling(x, f"stem_stage{stage}")
     return x
 
 
-def _apply_unet(x: KerasTensor, width: int, name: str, build: _LayerBuilder, num_levels: int) -> KerasTensor:
+def _apply_unet(x: KerasTensor, width: int, name: str, build: PoseUnetLayers, num_levels: int) -> KerasTensor:
     """A U-Net from what its first convolution gave, before the activation, to features of the same size.
 
     Every level has its convolutions on the way down and again on the way up, the lowest too (24 in the paper's).
     """
     lowest = num_levels - 1
-    widths = [round(width * build.settings.width_growth**level) for level in range(lowest + 1)]
+    widths = build.settings.widths_of_levels(width, num_levels)
     x = build.activation(x, f"{name}_level0_down1")
     x = build.block(x, width, f"{name}_level0_down", first=2)
     skipped = [x]
@@ -503,8 +253,7 @@ def _apply_unet(x: KerasTensor, width: int, name: str, build: _LayerBuilder, num
         skipped.append(x)
     x = build.block(x, widths[lowest], f"{name}_level{lowest}_up")
     for level in reversed(range(lowest)):
-        if widths[level] != widths[level + 1]:
-            x = build.projection(x, widths[level], f"{name}_level{level}_adapt")
+        x = build.adapt_width(x, widths[level], f"{name}_level{level}_adapt")
         x = layers.UpSampling2D(2, interpolation="nearest", dtype=build.policy, name=f"{name}_level{level}_upsample")(x)
         x = layers.Add(dtype=build.policy, name=f"{name}_level{level}_add")([x, skipped[level]])
         x = build.block(x, widths[level], f"{name}_level{level}_up")
