@@ -61,6 +61,11 @@ def transform_points(matrices: Array, points: Array) -> Array:
     return ops.add(matrices[..., None, :, 2], multiply(points, linear))
 
 
+def transform_arrays(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Applies affine maps [..., 2, 3] to points [..., N, 2], as `transform_points` does, in NumPy."""
+    return points @ matrices[..., :2].swapaxes(-1, -2) + matrices[..., None, :, 2]
+
+
 def heatmap_from_crop(
     crop_size: tuple[int, int], heatmap_size: tuple[int, int], convention: str = "stride"
 ) -> np.ndarray:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from tfpose.data.pictures import decode_window
+from tfpose import geometry
+from tfpose.data.pictures import broken_picture, decode_window
 from tfpose.data.records import RecordTable
-from tfpose.data.region_masks import draw_region_mask, read_crowd_region
+from tfpose.data.region_masks import draw_image_mask
 from tfpose.data.resizing import resize_picture
-from tfpose.data.step_batches import Shapes, dataset_of_steps
+from tfpose.data.step_batches import Shapes, StepBatches, pad_rows
 from tfpose.models.keypoint_rcnn.ignored_areas import IGNORED_STRIDE, sum_ignored_cells
 from tfpose.models.keypoint_rcnn.images import resized_size
 from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET, SIZE_MULTIPLE
-from tfpose.skeletons import Skeleton, map_joints
+from tfpose.skeletons import Skeleton
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ class DetectionInput:
                 raise ValueError(f"detection input: {field} must {rule}, got {getattr(self, field)!r}")
 
 
-class DetectionImages:
+class DetectionImages(StepBatches):
     """The images of a split as training examples.
 
     People are those with a box, also without any labelled joint; crowds are none.
@@ -83,15 +83,13 @@ class DetectionImages:
     ) -> None:
         self.table, self.skeleton, self.seed = table, skeleton, seed
         self.input = input_settings or DetectionInput()
-        joints = table.skeleton.joints
-        self.keypoints = map_joints(table.people["keypoints"], joints, skeleton.joints).astype(np.float64)
-        visibility = map_joints(table.people["visibility"][..., None], joints, skeleton.joints)
-        self.is_labeled = visibility[..., 0] > 0
+        keypoints, self.is_labeled = table.labeled_keypoints(skeleton)
+        self.keypoints = keypoints.astype(np.float64)
         self.is_person = (table.people["is_crowd"] == 0) & (
             table.people["box"][:, 2:] > table.people["box"][:, :2]
         ).all(axis=1)
         self.rows = np.flatnonzero(self._is_used())
-        self.sizes = np.stack([table.images["height"], table.images["width"]], axis=1)
+        self.sizes = table.sizes(slice(None))
         counts = np.add.reduceat(np.append(self.is_person, False), table.first_person[:-1], dtype=np.int64)
         counts[np.diff(table.first_person) == 0] = 0
         self.max_people = int(counts[self.rows].max(initial=0))
@@ -146,20 +144,6 @@ class DetectionImages:
             "image": np.asarray(images, np.int64),
         }
 
-    def dataset(
-        self, start_step: int, batch_size: int, num_replicas: int = 1, replicas: range = range(1)
-    ) -> tf.data.Dataset:
-        """Endless batches from `start_step` on: of each step one per replica of this worker, in turn.
-
-        Args:
-            start_step: the first step.
-            batch_size: per replica.
-            num_replicas: of all workers.
-            replicas: those of this worker.
-        """
-        shapes = self._shapes(batch_size)
-        return dataset_of_steps(self.batch, shapes, start_step, batch_size, num_replicas, replicas)
-
     def _is_used(self) -> np.ndarray:
         """[I] bool."""
         table = self.table
@@ -191,51 +175,33 @@ class DetectionImages:
         return np.array([[zoom_x, 0, 0], [0, zoom_y, 0]])
 
     def _people(self, image: int, matrix: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        start, stop = self.table.first_person[image : image + 2]
-        rows = start + np.flatnonzero(self.is_person[start:stop])
+        people = self.table.people_of(image)
+        rows = people.start + np.flatnonzero(self.is_person[people.start : people.stop])
         is_mirrored = matrix[0, 0] < 0
-        corners = _transform(matrix, self.table.people["box"][rows].astype(np.float64).reshape(-1, 2, 2))
+        corners = geometry.transform_arrays(matrix, self.table.people["box"][rows].astype(np.float64).reshape(-1, 2, 2))
         corners = np.sort(np.clip(corners, 0, size[::-1]), axis=1)
         is_seen = (corners[:, 1] > corners[:, 0]).all(axis=1)
         rows, corners = rows[is_seen], corners[is_seen]
         order = self.skeleton.flip_order if is_mirrored else np.arange(self.skeleton.num_joints)
-        keypoints = _transform(matrix, self.keypoints[rows][:, order] + KEYPOINT_OFFSET)
+        keypoints = geometry.transform_arrays(matrix, self.keypoints[rows][:, order] + KEYPOINT_OFFSET)
         weights = self.is_labeled[rows][:, order]
         return {
-            "boxes": self._pad(corners.reshape(-1, 4)),
-            "person_weights": self._pad(np.ones(len(rows))),
+            "boxes": pad_rows(corners.reshape(-1, 4), self.max_people),
+            "person_weights": pad_rows(np.ones(len(rows)), self.max_people),
             # Joints without annotation have coordinates that mean nothing.
-            "keypoints": self._pad(np.where(weights[..., None], keypoints, 0.0)),
-            "joint_weights": self._pad(weights),
+            "keypoints": pad_rows(np.where(weights[..., None], keypoints, 0.0), self.max_people),
+            "joint_weights": pad_rows(weights, self.max_people),
         }
 
-    def _pad(self, values: np.ndarray) -> np.ndarray:
-        """[n, ...] to [max_people, ...] float32 with zeros."""
-        padded = np.zeros((self.max_people, *values.shape[1:]), np.float32)
-        padded[: len(values)] = values
-        return padded
-
     def _ignored_sums(self, image: int, matrix: np.ndarray, padded_size: tuple[int, int]) -> np.ndarray:
-        polygons, bitmaps = list(self.table.images["ignore_regions"][image]), []
-        for of_crowd in self._crowds(image):
-            polygons += of_crowd[0]
-            bitmaps += of_crowd[1]
         # The centre of cell 0 lies half a cell from the border.
         cells_from_image = matrix / IGNORED_STRIDE - np.array([[0, 0, 0.5], [0, 0, 0.5]])
-        cells_size = tuple(side // IGNORED_STRIDE for side in padded_size)
-        return sum_ignored_cells(draw_region_mask(polygons, bitmaps, cells_from_image, cells_size) == 0)
+        height, width = padded_size
+        cells_size = (height // IGNORED_STRIDE, width // IGNORED_STRIDE)
+        return sum_ignored_cells(draw_image_mask(self.table, image, cells_from_image, cells_size) == 0)
 
-    def _crowds(self, image: int) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
-        people = self.table.people
-        for row in range(*self.table.first_person[image : image + 2]):
-            if people["is_crowd"][row]:
-                try:
-                    yield read_crowd_region(people["segmentation"][row], people["box"][row])
-                except ValueError as error:
-                    name = f"{self.table.describe(image)}: crowd {people['annotation_id'][row]}"
-                    raise ValueError(f"{name}: {error}") from error
-
-    def _shapes(self, batch_size: int) -> Shapes:
+    def example_shapes(self) -> Shapes:
+        """Returns the shapes of `examples`, without the first axis."""
         # With both orientations the size varies from batch to batch.
         sides: tuple[int | None, ...] = (None, None)
         if len(self._groups) == 1:
@@ -255,7 +221,7 @@ class DetectionImages:
         if self.input.has_ignored_regions:
             cells = tuple(side and side // IGNORED_STRIDE + 1 for side in sides)
             of_example["ignored_sums"] = (cells, tf.float32)
-        return {name: ((batch_size, *shape), dtype) for name, (shape, dtype) in of_example.items()}
+        return of_example
 
     def _shuffle(self, epoch: int, batch_size: int) -> np.ndarray:
         """[N, batch_size] rows of images; of each orientation as many as fill batches, the rest waits for other epochs.
@@ -275,17 +241,9 @@ def read_picture(table: RecordTable, image: int) -> np.ndarray:
     Raises:
         ValueError: naming a picture that cannot be decoded or has another size than its record says.
     """
-    height, width = table.images["height"][image], table.images["width"][image]
+    size = table.sizes(image)
     try:
         with tf.device("CPU"):
-            return decode_window(table.read_image_bytes(image), (0, 0, height, width))
+            return decode_window(table.read_image_bytes(image), (0, 0, *size))
     except tf.errors.InvalidArgumentError as error:
-        raise ValueError(
-            f"{table.describe(image)}: cannot decode the picture (truncated, corrupt, or not of {width}x{height} "
-            f"pixels as its record says): {error.message.splitlines()[0]}"
-        ) from error
-
-
-def _transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """One map [2, 3] applied to points [..., 2]."""
-    return points @ matrix[:, :2].T + matrix[:, 2]
+        raise broken_picture(table.describe(image), size, error.message) from error

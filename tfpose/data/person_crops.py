@@ -13,15 +13,16 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfpose import geometry
 from tfpose.crops import CropSettings
 from tfpose.data.augmentation import NO_AUGMENTATION, Augmentation, draw_augmentation
 from tfpose.data.pictures import cut_crops
 from tfpose.data.records import RecordTable
-from tfpose.data.step_batches import Shapes, dataset_of_steps
-from tfpose.skeletons import Skeleton, map_joints
+from tfpose.data.step_batches import EpochOrder, Shapes, StepBatches
+from tfpose.skeletons import Skeleton
 
 
-class PersonCrops:
+class PersonCrops(StepBatches):
     """The people of a split as training examples.
 
     Args:
@@ -45,22 +46,19 @@ class PersonCrops:
     ) -> None:
         self.table, self.skeleton, self.crop = table, skeleton, crop
         self.augmentation, self.seed = augmentation, seed
-        joints = table.skeleton.joints
-        keypoints = map_joints(table.people["keypoints"], joints, skeleton.joints)
-        visibility = map_joints(table.people["visibility"][..., None], joints, skeleton.joints)
-        is_labeled = visibility[..., 0] > 0
+        keypoints, is_labeled = table.labeled_keypoints(skeleton)
         is_person = is_labeled.any(axis=1) & (table.people["is_crowd"] == 0)
         self.rows = np.flatnonzero(is_person)
         if not len(self.rows):
             raise ValueError(
                 f"{table.shards[0].parent}: none of {table.num_people} people has a labelled joint of "
                 f"skeleton {skeleton.name} ({', '.join(skeleton.joints)}); the records have "
-                f"{', '.join(joints)}"
+                f"{', '.join(table.skeleton.joints)}"
             )
         self.keypoints, self.is_labeled = keypoints[self.rows], is_labeled[self.rows]
         self.boxes = table.people["box"][self.rows]
         self.images = table.image_of_person[self.rows]
-        self._order = functools.lru_cache(maxsize=2)(self._shuffle)
+        self._order = EpochOrder(len(self.rows), seed)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,9 +70,7 @@ class PersonCrops:
             crops [B, H, W, 3] uint8, keypoints [B, J, 2] in crop pixels, weights [B, J], color_gains [B, 3],
             person [B] rows of the table's people.
         """
-        places = step * global_batch_size + np.arange(global_batch_size)[part]
-        epochs, positions = np.divmod(places, len(self))
-        chosen = np.array([self._order(int(e))[p] for e, p in zip(epochs, positions, strict=True)], np.int64)
+        chosen = self._order.positions(step, global_batch_size, part)
         rng = np.random.default_rng([self.seed, int(step), 1])
         drawn = draw_augmentation(self.augmentation, global_batch_size, rng)
         return self.examples(chosen, {name: values[part] for name, values in drawn.items()})
@@ -94,7 +90,7 @@ class PersonCrops:
         order = np.where(is_mirrored[:, None], self.skeleton.flip_order, np.arange(self.skeleton.num_joints))
         weights = np.take_along_axis(self.is_labeled[chosen], order, axis=1)
         points = np.take_along_axis(self.keypoints[chosen], order[..., None], axis=1)
-        crop_keypoints = points @ matrices[:, :, :2].swapaxes(1, 2) + matrices[:, None, :, 2]
+        crop_keypoints = geometry.transform_arrays(matrices, points)
         return {
             "crops": cut_record_crops(self.table, self.images[chosen], matrices, self.crop.crop_size),
             "keypoints": crop_keypoints.astype(np.float32),
@@ -103,36 +99,16 @@ class PersonCrops:
             "person": self.rows[chosen],
         }
 
-    def dataset(
-        self,
-        start_step: int,
-        batch_size: int,
-        num_replicas: int = 1,
-        replicas: range = range(1),
-    ) -> tf.data.Dataset:
-        """Endless batches from `start_step` on: of each step one per replica of this worker, in turn.
-
-        Args:
-            start_step: the first step.
-            batch_size: per replica.
-            num_replicas: of all workers.
-            replicas: those of this worker.
-        """
-        shapes = self._shapes(batch_size)
-        return dataset_of_steps(self.batch, shapes, start_step, batch_size, num_replicas, replicas)
-
-    def _shapes(self, batch_size: int) -> Shapes:
+    def example_shapes(self) -> Shapes:
+        """Returns the shapes of `examples`, without the first axis."""
         joints = self.skeleton.num_joints
         return {
-            "crops": ((batch_size, *self.crop.crop_size, 3), tf.uint8),
-            "keypoints": ((batch_size, joints, 2), tf.float32),
-            "weights": ((batch_size, joints), tf.float32),
-            "color_gains": ((batch_size, 3), tf.float32),
-            "person": ((batch_size,), tf.int64),
+            "crops": ((*self.crop.crop_size, 3), tf.uint8),
+            "keypoints": ((joints, 2), tf.float32),
+            "weights": ((joints,), tf.float32),
+            "color_gains": ((3,), tf.float32),
+            "person": ((), tf.int64),
         }
-
-    def _shuffle(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch, 0]).permutation(len(self))
 
 
 def crop_matrices(
@@ -169,6 +145,7 @@ def cut_record_crops(
     crop_size: tuple[int, int],
 ) -> np.ndarray:
     """Crops [N, H, W, 3] uint8 of the table's images [N] under the matrices [N, 2, 3]."""
-    sizes = np.stack([table.images["height"][images], table.images["width"][images]], axis=1)
     with tf.device("CPU"):
-        return cut_crops(table.read_image_bytes, sizes, images, crop_from_image, crop_size, table.describe)
+        return cut_crops(
+            table.read_image_bytes, table.sizes(images), images, crop_from_image, crop_size, table.describe
+        )

@@ -7,6 +7,7 @@ annotations of COCO and PoseTrack do), so that the input pipeline and a SavedMod
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ JPEG_START = b"\xff\xd8\xff"
 JPEG_OPTIONS = {"channels": 3, "dct_method": "INTEGER_ACCURATE", "fancy_upscaling": True}
 
 
-def reduced_size(size: Sequence, reduction: int | np.ndarray) -> tuple:
+def reduced_size(size: Sequence[Any] | np.ndarray, reduction: int | np.ndarray) -> tuple:
     """(height, width) of a JPEG decoded at 1 / reduction: numbers, or arrays of one shape."""
     return -(-size[0] // reduction), -(-size[1] // reduction)
 
@@ -51,6 +52,15 @@ def decode_window(data: bytes, window: Sequence[int], reduction: int = 1) -> np.
             None, None, f"picture of {image.shape[:2]} is smaller than window {tuple(window)}"
         )
     return part
+
+
+def broken_picture(name: str, size: np.ndarray, reason: str) -> ValueError:
+    """Returns the error for a picture that cannot be decoded, or whose size is not the (height, width) recorded."""
+    height, width = size
+    return ValueError(
+        f"{name}: cannot decode the picture (truncated, corrupt, or not of {width}x{height} pixels as its record "
+        f"says): {reason.splitlines()[0]}"
+    )
 
 
 def cut_crops(
@@ -93,11 +103,7 @@ def cut_crops(
         try:
             picture = decode_window(data[number], window, reduction)
         except tf.errors.InvalidArgumentError as error:
-            height, width = picture_sizes[rows[0]]
-            raise ValueError(
-                f"{describe(pictures[number])}: cannot decode the picture (truncated, corrupt, or not of "
-                f"{width}x{height} pixels as its record says): {error.message.splitlines()[0]}"
-            ) from error
+            raise broken_picture(describe(pictures[number]), picture_sizes[rows[0]], error.message) from error
         corner = np.array([window[1], window[0]], np.float64)
         for row in rows:
             matrix = sources[row]

@@ -19,10 +19,11 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from tfpose.skeletons import Skeleton, skeleton_from_dict
+from tfpose.skeletons import Skeleton, map_joints, skeleton_from_dict
 
 METADATA_FILE = "metadata.json"
 # Per image: name in the record, how it is stored.
@@ -72,7 +73,7 @@ class RecordTable:
     shard: np.ndarray
     offset: np.ndarray
     length: np.ndarray
-    images: dict[str, np.ndarray | list]
+    images: dict[str, Any]
     people: dict[str, np.ndarray]
     first_person: np.ndarray
 
@@ -88,6 +89,29 @@ class RecordTable:
     def image_of_person(self) -> np.ndarray:
         """[P] int: the image that each person is in."""
         return np.repeat(np.arange(self.num_images), np.diff(self.first_person))
+
+    def sizes(self, images: np.ndarray | int | slice) -> np.ndarray:
+        """Returns the (height, width) [..., 2] of images [...] in pixels."""
+        return np.stack([self.images["height"][images], self.images["width"][images]], axis=-1)
+
+    def people_of(self, image: int) -> range:
+        """Returns the rows of the people of an image."""
+        return range(*self.first_person[image : image + 2].tolist())
+
+    def labeled_keypoints(self, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the people's keypoints in the joints of another skeleton, matched by name.
+
+        Args:
+            skeleton: Skeleton of the J joints to return.
+
+        Returns:
+            Keypoints [P, J, 2] in image pixels, and [P, J] bool, whether a joint is labeled; False for a joint that the
+            records lack.
+        """
+        joints = self.skeleton.joints
+        keypoints = map_joints(self.people["keypoints"], joints, skeleton.joints)
+        visibility = map_joints(self.people["visibility"][..., None], joints, skeleton.joints)
+        return keypoints, visibility[..., 0] > 0
 
     def read_image_bytes(self, image: int) -> bytes:
         """The encoded picture of an image.

@@ -9,10 +9,49 @@ from typing import Any
 import cv2
 import numpy as np
 
+from tfpose import geometry
+from tfpose.data.records import RecordTable
+
 # Corners are drawn to a sixteenth of a cell.
 _FRACTION_BITS = 4
 # Far outside of any map, and small enough for 32 bits with the fraction.
 _FARTHEST_CELL = 1e5
+
+
+def draw_image_mask(
+    table: RecordTable,
+    image: int,
+    map_from_image: np.ndarray,
+    map_size: tuple[int, int],
+    polygons: Sequence[np.ndarray] = (),
+) -> np.ndarray:
+    """Draws the ignore regions and the crowds of an image of the records.
+
+    Args:
+        table: Records.
+        image: Row of the table's images.
+        map_from_image: [2, 3] map from image pixels to cells.
+        map_size: (height, width) in cells.
+        polygons: Corners [N, 2] of further regions, in image pixels.
+
+    Returns:
+        Mask as from `draw_region_mask`.
+
+    Raises:
+        ValueError: The segmentation of a crowd is damaged. The message names the image and the crowd.
+    """
+    all_polygons, bitmaps = [*table.images["ignore_regions"][image], *polygons], []
+    people = table.people
+    for row in table.people_of(image):
+        if people["is_crowd"][row]:
+            try:
+                of_crowd = read_crowd_region(people["segmentation"][row], people["box"][row])
+            except ValueError as error:
+                name = f"{table.describe(image)}: crowd {people['annotation_id'][row]}"
+                raise ValueError(f"{name}: {error}") from error
+            all_polygons += of_crowd[0]
+            bitmaps += of_crowd[1]
+    return draw_region_mask(all_polygons, bitmaps, map_from_image, map_size)
 
 
 def draw_region_mask(
@@ -36,7 +75,7 @@ def draw_region_mask(
     for polygon in polygons:
         if len(polygon) < 3 or not np.isfinite(polygon).all():
             continue
-        cells = np.asarray(polygon, np.float64) @ heatmap_from_image[:, :2].T + heatmap_from_image[:, 2]
+        cells = geometry.transform_arrays(heatmap_from_image, np.asarray(polygon, np.float64))
         fixed = np.rint(np.clip(cells, -_FARTHEST_CELL, _FARTHEST_CELL) * (1 << _FRACTION_BITS))
         cv2.fillPoly(mask, [fixed.astype(np.int32)], 0, shift=_FRACTION_BITS)
     for bitmap in bitmaps:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose.data.picture_tensors import cut_crops_tensor, picture_size
+from tfpose.data.pictures import broken_picture
 from tfpose.data.records import RecordTable
 from tfpose.data.step_batches import dataset_of_arrays
 from tfpose.processes import num_cores
@@ -44,7 +45,7 @@ def crop_batches(
         return {
             "picture": np.array(table.read_image_bytes(image), object),
             "matrices": crop_from_image[firsts[group] : lasts[group]],
-            "size": _recorded_size(table, image),
+            "size": table.sizes(image),
         }
 
     shapes = {"picture": ((), tf.string), "matrices": ((None, 2, 3), tf.float64), "size": ((2,), tf.int64)}
@@ -57,10 +58,6 @@ def crop_batches(
 
     crops = pictures.map(cut, num_parallel_calls=num_cores(), deterministic=True)
     return _name_broken_pictures(crops.unbatch().batch(batch_size).prefetch(2), table, images)
-
-
-def _recorded_size(table: RecordTable, image: int) -> np.ndarray:
-    return np.array([table.images["height"][image], table.images["width"][image]], np.int64)
 
 
 def _name_broken_pictures(batches: Iterable[tf.Tensor], table: RecordTable, images: np.ndarray) -> Iterator[tf.Tensor]:
@@ -78,14 +75,11 @@ def _name_broken_pictures(batches: Iterable[tf.Tensor], table: RecordTable, imag
 
 
 def _check_picture(table: RecordTable, image: int) -> None:
-    size = _recorded_size(table, image)
+    size = table.sizes(image)
     try:
         picture = tf.io.decode_image(table.read_image_bytes(image), channels=3, expand_animations=False)
         reason = "" if picture.shape[:2] == size.tolist() else f"it is of {picture.shape[1]}x{picture.shape[0]} pixels"
     except tf.errors.InvalidArgumentError as error:
         reason = error.message.splitlines()[0]
     if reason:
-        raise ValueError(
-            f"{table.describe(image)}: cannot decode the picture (truncated, corrupt, or not of {size[1]}x{size[0]} "
-            f"pixels as its record says): {reason}"
-        )
+        raise broken_picture(table.describe(image), size, reason)

@@ -6,9 +6,6 @@ one device sees the same global batch as many.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
-
 import numpy as np
 import tensorflow as tf
 
@@ -22,13 +19,13 @@ from tfpose.data.frame_augmentation import (
 from tfpose.data.heads import find_head_centers
 from tfpose.data.person_crops import cut_record_crops
 from tfpose.data.records import RecordTable
-from tfpose.data.region_masks import box_polygon, draw_region_mask, read_crowd_region
-from tfpose.data.step_batches import Shapes, dataset_of_steps
+from tfpose.data.region_masks import box_polygon, draw_image_mask
+from tfpose.data.step_batches import EpochOrder, Shapes, StepBatches, pad_rows
 from tfpose.frame_fit import FrameFit
-from tfpose.skeletons import Skeleton, map_joints
+from tfpose.skeletons import Skeleton
 
 
-class WholeFrames:
+class WholeFrames(StepBatches):
     """The labelled frames of a split as training examples.
 
     Heads are those of `heads.find_head_centers`. The boxes of people whose head is not known are masked out, like
@@ -67,17 +64,15 @@ class WholeFrames:
         self.table, self.skeleton, self.fit = table, skeleton, fit
         self.augmentation, self.seed = augmentation, seed
         self.persons_per_image, self.outside_joint_weight = persons_per_image, outside_joint_weight
-        joints = table.skeleton.joints
-        self.keypoints = map_joints(table.people["keypoints"], joints, skeleton.joints).astype(np.float64)
-        visibility = map_joints(table.people["visibility"][..., None], joints, skeleton.joints)
-        self.is_labeled = visibility[..., 0] > 0
+        keypoints, self.is_labeled = table.labeled_keypoints(skeleton)
+        self.keypoints = keypoints.astype(np.float64)
         self.heads = find_head_centers(table.people, table.skeleton)
         self.has_head = np.isfinite(self.heads).all(axis=1)
         self.rows = np.flatnonzero(table.images["is_labeled"])
         self._check_people()
         heads_before = np.concatenate([[0], np.cumsum(self.has_head)])[table.first_person]
         self.max_heads = int(np.diff(heads_before)[self.rows].max())
-        self._order = functools.lru_cache(maxsize=2)(self._shuffle)
+        self._order = EpochOrder(len(self.rows), seed)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -88,9 +83,7 @@ class WholeFrames:
         Returns:
             As `examples`.
         """
-        places = step * global_batch_size + np.arange(global_batch_size)[part]
-        epochs, positions = np.divmod(places, len(self))
-        chosen = [self._order(int(e))[p] for e, p in zip(epochs, positions, strict=True)]
+        chosen = self._order.positions(step, global_batch_size, part)
         rng = np.random.default_rng([self.seed, int(step), 1])
         drawn = draw_frame_augmentation(self.augmentation, global_batch_size, rng)
         drawn["priorities"] = rng.random((global_batch_size, self.max_heads))
@@ -124,24 +117,6 @@ class WholeFrames:
             "image": np.asarray(images, np.int64),
         }
 
-    def dataset(
-        self,
-        start_step: int,
-        batch_size: int,
-        num_replicas: int = 1,
-        replicas: range = range(1),
-    ) -> tf.data.Dataset:
-        """Endless batches from `start_step` on: of each step one per replica of this worker, in turn.
-
-        Args:
-            start_step: the first step.
-            batch_size: per replica.
-            num_replicas: of all workers.
-            replicas: those of this worker.
-        """
-        shapes = self._shapes(batch_size)
-        return dataset_of_steps(self.batch, shapes, start_step, batch_size, num_replicas, replicas)
-
     def _check_people(self) -> None:
         table = self.table
         is_in_labeled = np.isin(table.image_of_person, self.rows)
@@ -154,23 +129,22 @@ class WholeFrames:
             )
 
     def _input_from_image(self, images: np.ndarray, drawn: dict[str, np.ndarray]) -> np.ndarray:
-        sizes = np.stack([self.table.images["height"][images], self.table.images["width"][images]], axis=1)
         with tf.device("CPU"):
-            fitted = np.asarray(self.fit.matrices(sizes))
+            fitted = np.asarray(self.fit.matrices(self.table.sizes(images)))
         return geometry.compose_arrays(augmented_from_input(drawn, self.fit.input_size), fitted)
 
     def _people(
         self, image: int, heatmap_from_image: np.ndarray, is_mirrored: bool, priorities: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Heads, and the people of interest, of one example."""
-        start, stop = self.table.first_person[image : image + 2]
-        rows = start + np.flatnonzero(self.has_head[start:stop])
-        heads = _transform(heatmap_from_image, self.heads[rows])
+        people = self.table.people_of(image)
+        rows = people.start + np.flatnonzero(self.has_head[people.start : people.stop])
+        heads = geometry.transform_arrays(heatmap_from_image, self.heads[rows])
         is_candidate = self.is_of_interest[rows] & self._is_inside(heads)
         candidates = np.flatnonzero(is_candidate)
         drawn = candidates[np.argsort(priorities[candidates], kind="stable")][: self.persons_per_image]
         order = self.skeleton.flip_order if is_mirrored else np.arange(self.skeleton.num_joints)
-        keypoints = _transform(heatmap_from_image, self.keypoints[rows[drawn]][:, order])
+        keypoints = geometry.transform_arrays(heatmap_from_image, self.keypoints[rows[drawn]][:, order])
         weights = self.is_labeled[rows[drawn]][:, order] * np.where(
             self._is_inside(keypoints), 1.0, self.outside_joint_weight
         )
@@ -178,41 +152,32 @@ class WholeFrames:
         keypoints = np.where(self.is_labeled[rows[drawn]][:, order, None], keypoints, 0.0)
         count = self.persons_per_image
         return {
-            "heads": _pad(heads, self.max_heads),
-            "head_weights": _pad(np.ones(len(rows)), self.max_heads),
-            "person_heads": _pad(heads[drawn], count),
-            "person_weights": _pad(np.ones(len(drawn)), count),
-            "keypoints": _pad(keypoints, count),
-            "joint_weights": _pad(weights, count),
+            "heads": pad_rows(heads, self.max_heads),
+            "head_weights": pad_rows(np.ones(len(rows)), self.max_heads),
+            "person_heads": pad_rows(heads[drawn], count),
+            "person_weights": pad_rows(np.ones(len(drawn)), count),
+            "keypoints": pad_rows(keypoints, count),
+            "joint_weights": pad_rows(weights, count),
         }
 
     def _is_inside(self, points: np.ndarray) -> np.ndarray:
         """Whether points [..., 2] in cells are inside the frame, whose outer cells reach half a cell further."""
         height, width = self.fit.heatmap_size
-        return ((points >= -0.5) & (points < np.array([width, height]) - 0.5)).all(axis=-1)
+        return np.all((points >= -0.5) & (points < np.array([width, height]) - 0.5), axis=-1)
 
     def _region_mask(self, image: int, heatmap_from_image: np.ndarray) -> np.ndarray:
-        polygons, bitmaps = list(self.table.images["ignore_regions"][image]), []
-        for of_person in self._regions_of_people(image):
-            polygons += of_person[0]
-            bitmaps += of_person[1]
-        return draw_region_mask(polygons, bitmaps, heatmap_from_image, self.fit.heatmap_size)
-
-    def _regions_of_people(self, image: int) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
         people = self.table.people
-        for row in range(*self.table.first_person[image : image + 2]):
-            if people["is_crowd"][row]:
-                try:
-                    yield read_crowd_region(people["segmentation"][row], people["box"][row])
-                except ValueError as error:
-                    name = f"{self.table.describe(image)}: crowd {people['annotation_id'][row]}"
-                    raise ValueError(f"{name}: {error}") from error
-            elif not self.has_head[row]:
-                yield [box_polygon(people["box"][row])], []
+        boxes = [
+            box_polygon(people["box"][row])
+            for row in self.table.people_of(image)
+            if not (people["is_crowd"][row] or self.has_head[row])
+        ]
+        return draw_image_mask(self.table, image, heatmap_from_image, self.fit.heatmap_size, boxes)
 
-    def _shapes(self, batch_size: int) -> Shapes:
+    def example_shapes(self) -> Shapes:
+        """Returns the shapes of `examples`, without the first axis."""
         joints, people, heads = self.skeleton.num_joints, self.persons_per_image, self.max_heads
-        of_example: Shapes = {
+        return {
             "images": ((*self.fit.input_size, 3), tf.uint8),
             "intensity_shifts": ((), tf.float32),
             "intensity_scales": ((), tf.float32),
@@ -225,19 +190,3 @@ class WholeFrames:
             "joint_weights": ((people, joints), tf.float32),
             "image": ((), tf.int64),
         }
-        return {name: ((batch_size, *shape), dtype) for name, (shape, dtype) in of_example.items()}
-
-    def _shuffle(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch, 0]).permutation(len(self))
-
-
-def _transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """One map [2, 3] applied to points [..., 2]."""
-    return points @ matrix[:, :2].T + matrix[:, 2]
-
-
-def _pad(values: np.ndarray, count: int) -> np.ndarray:
-    """[n, ...] to [count, ...] float32 with zeros."""
-    padded = np.zeros((count, *values.shape[1:]), np.float32)
-    padded[: len(values)] = values
-    return padded

@@ -95,7 +95,7 @@ class PoseUnetLayers:
     # Departures from the paper.
 
     def encoder_decoder(self, images: KerasTensor) -> KerasTensor:
-        """Adds the residual network that takes the place of the stem and of the first U-Net; it names its own layers."""
+        """Adds the residual network, with its own layer names, in place of the stem and the first U-Net."""
         return apply_encoder_decoder(images, self.settings.encoder, self.policy)
 
     def strided_stem(self, x: KerasTensor) -> KerasTensor:
