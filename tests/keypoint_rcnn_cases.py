@@ -76,7 +76,7 @@ def golden_input(folder: pathlib.Path, name: str, settings: KeypointRcnnSettings
 
 
 def small_network(settings: KeypointRcnnSettings = SMALL, seed: int = 0) -> KeypointRcnn:
-    """Random weights that give a few overlapping people, with normalisations that are not trivial."""
+    """Random weights that give a few overlapping people, with normalizations that are not trivial."""
     keras.utils.set_random_seed(seed)
     network = build_keypoint_rcnn(settings)
     rng = np.random.default_rng(seed)

@@ -141,7 +141,7 @@ def test_source_window_of_a_box_outside_the_image_is_still_a_window():
     assert (height, width) == (1, 1)
 
 
-def test_normalisation_by_hand():
+def test_normalization_by_hand():
     pixel = np.array([[255, 0, 51]], np.uint8)
     rgb = np.asarray(crops.normalize_crops(pixel))
     np.testing.assert_allclose(rgb, [[(1 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225]], rtol=1e-5)

@@ -93,7 +93,7 @@ def test_encode_agrees_with_mmpose(read_golden, prefix):
     sigma, method, _ = CODECS[prefix]
     target = channels_last(golden[f"{prefix}_encode_heatmaps"])
     size = np.array(target.shape[1:3])
-    # UDP counts the cells between the outer pixel centres, so its stride is not quite 4.
+    # UDP counts the cells between the outer pixel centers, so its stride is not quite 4.
     stride = ((size * STRIDE - 1) / (size - 1))[::-1] if method == "udp" else STRIDE
     maps, weights = heatmaps.encode_heatmaps(
         golden[f"{prefix}_encode_keypoints"] / stride,
@@ -241,7 +241,7 @@ def test_of_equal_peaks_the_first_in_row_order_wins():
     np.testing.assert_array_equal(decode_one(map_with({(7, 3): 1.0, (2, 3): 1.0}), "peak"), [2, 3])
 
 
-def test_quarter_offset_goes_to_the_higher_neighbour():
+def test_quarter_offset_goes_to_the_higher_neighbor():
     maps = map_with({(4, 3): 1.0, (5, 3): 0.5, (4, 2): 0.1})
     np.testing.assert_array_equal(decode_one(maps, "quarter"), [4.25, 2.75])
 

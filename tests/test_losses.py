@@ -182,7 +182,7 @@ def test_leaving_out_one_gaussian_costs_two_pi():
     np.testing.assert_allclose(
         masked_map_error(true, nothing, np.ones((1, 40, 60), np.float32)), [4 * np.pi], rtol=1e-5
     )
-    # The half of the map with the second centre in it: a symmetric Gaussian's half is half the sum.
+    # The half of the map with the second center in it: a symmetric Gaussian's half is half the sum.
     half = np.ones((1, 40, 60), np.float32)
     half[..., 30:] = 0
     half[..., 30:31] = np.sqrt(0.5)

@@ -18,7 +18,7 @@ def people(places, first_id=0):
 
 
 def label_boxes(image, poses):
-    """Of each id: the extent of its own colour, xyxy in pixels; colours are flat in labels only."""
+    """Of each id: the extent of its own color, xyxy in pixels; colors are flat in labels only."""
     boxes = {}
     for track_id in poses.track_ids.tolist():
         rows, columns = np.nonzero((image == identity_color(track_id)).all(axis=-1))

@@ -1,4 +1,4 @@
-"""From a person's box to the normalised picture that the network sees.
+"""From a person's box to the normalized picture that the network sees.
 
 One affine matrix per person carries margin, aspect ratio, scale, rotation and mirroring, for training, evaluation
 and serving alike. `decode_reduction` and `source_windows` say which part of an encoded picture it needs, at which
@@ -38,7 +38,7 @@ def crop_from_image_matrices(
     """The affine maps that cut people out of an image.
 
     The box grows by `margin_pixels` on every side (60 in Honda et al., 2018), then its short side until it has the
-    aspect ratio of the crop, then by `margin_scale` as a whole (1.25 in Xiao et al., 2018). Its centre falls on
+    aspect ratio of the crop, then by `margin_scale` as a whole (1.25 in Xiao et al., 2018). Its center falls on
     (width / 2, height / 2) of the crop.
 
     Args:
@@ -50,7 +50,7 @@ def crop_from_image_matrices(
         scales: [P] or one number; 1.3 shows a region 1.3 times as large.
         rotations_degrees: [P] or one number; the region turns by this angle from x towards y.
         is_mirrored: [P] or one boolean; mirrors the crop left to right.
-        convention: 'stride', or 'udp', which counts sizes from the first to the last pixel centre (Huang et al.,
+        convention: 'stride', or 'udp', which counts sizes from the first to the last pixel center (Huang et al.,
             2020).
 
     Returns:
@@ -128,7 +128,7 @@ def decode_reduction(crop_from_image: Array) -> Array:
 def image_from_reduced(reductions: Array) -> Array:
     """Maps pixels of a picture decoded at 1 / reduction to those of the full picture. [P] -> [P, 2, 3]
 
-    Pixel i of the reduced picture is the mean of pixels r i ... r i + r - 1, so its centre is at r i + (r - 1) / 2.
+    Pixel i of the reduced picture is the mean of pixels r i ... r i + r - 1, so its center is at r i + (r - 1) / 2.
     """
     r = ops.cast(reductions, "float32")
     zero, shift = ops.zeros_like(r), (r - 1) / 2

@@ -1,6 +1,6 @@
 """The pixel convention and affine maps between image, crop and heatmap.
 
-Pixel centres lie at whole numbers: pixel i covers [i - 0.5, i + 0.5], so a picture of width W spans
+Pixel centers lie at whole numbers: pixel i covers [i - 0.5, i + 0.5], so a picture of width W spans
 [-0.5, W - 0.5] and its mirror image maps x to W - 1 - x. A heatmap cell i of stride s lies over crop pixel
 s * i. These are the conventions of the Simple Baselines family (Xiao et al., 2018), whose public weights were
 trained with them; `cv2.warpAffine` and TensorFlow's ImageProjectiveTransformV3 share the first one.

@@ -2,7 +2,7 @@
 
 Everything here is `keras.ops`: it runs eagerly, inside `tf.function`, `tf.data` and a SavedModel
 with unknown batch and map sizes, and on the JAX backend. Heatmaps are [B, H, W, J]; keypoints are
-(x, y) in heatmap cells, cell centres at whole numbers (`tfpose.geometry`).
+(x, y) in heatmap cells, cell centers at whole numbers (`tfpose.geometry`).
 """
 
 from __future__ import annotations
@@ -107,10 +107,10 @@ def decode_heatmaps(
     """Finds the peak of every heatmap, to sub-cell precision unless `method` is "peak".
 
     - "peak": the highest cell; of equal ones the first in row order.
-    - "quarter": a quarter cell from there towards the higher neighbour of each axis (none if they
+    - "quarter": a quarter cell from there towards the higher neighbor of each axis (none if they
       are equal), as in the public code of Xiao et al. 2018 and Newell et al. 2016, "Stacked
       Hourglass Networks for Human Pose Estimation".
-    - "quadratic": on each axis to the top of the parabola through the cell and its two neighbours, at
+    - "quadratic": on each axis to the top of the parabola through the cell and its two neighbors, at
       most half a cell; at the border that axis stays.
     - "dark": one Newton step on the logarithm of the blurred map, Zhang et al. 2020;
       peaks in the outer two rows and columns stay.

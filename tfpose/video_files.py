@@ -59,7 +59,7 @@ class VideoFileWriter:
 
     def _open(self, width: int, height: int) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Codecs store colours for two by two pixels.
+        # Codecs store colors for two by two pixels.
         self._size = (max(2, width // 2 * 2), max(2, height // 2 * 2))
         codec = cv2.VideoWriter_fourcc(*_CODECS[self._temporary.suffix])
         with held_back():

@@ -17,7 +17,7 @@ SIDE_COLORS = {"left": (70, 140, 255), "right": (255, 90, 70), None: (90, 220, 1
 _SHIFT = 4
 _GOLDEN_RATIO = 0.618034
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-# Of a colour's brightness (0 to 255): on darker ones white letters are easier to read.
+# Of a color's brightness (0 to 255): on darker ones white letters are easier to read.
 _DARKEST_UNDER_BLACK = 120
 
 
@@ -36,7 +36,7 @@ def draw_pose(
         keypoints: [J, 2] in pixels.
         is_drawn: [J]; a limb needs both of its joints.
         skeleton: of the keypoints.
-        color: of limbs; None colours them by the side of the body.
+        color: of limbs; None colors them by the side of the body.
         thickness: in pixels; None fits it to the picture.
 
     Returns:
@@ -59,7 +59,7 @@ def draw_pose(
 
 
 def draw_poses(image: np.ndarray, poses: Poses, skeleton: Skeleton, joint_threshold: float = 0.2) -> np.ndarray:
-    """Draws all people of a frame, coloured by track where there are tracks."""
+    """Draws all people of a frame, colored by track where there are tracks."""
     for person in range(len(poses)):
         track_id = int(poses.track_ids[person])
         color = identity_color(track_id) if track_id >= 0 else None
@@ -153,7 +153,7 @@ def _overlaps(corners: np.ndarray, size: np.ndarray, taken: np.ndarray) -> np.nd
 
 
 def identity_color(track_id: int) -> tuple[int, int, int]:
-    """A bright colour that stays with an identity; neighbouring ids differ clearly."""
+    """A bright color that stays with an identity; neighboring ids differ clearly."""
     red, green, blue = colorsys.hsv_to_rgb((track_id * _GOLDEN_RATIO) % 1.0, 0.75, 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)
 

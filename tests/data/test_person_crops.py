@@ -72,7 +72,7 @@ def test_replicas_share_the_batch_of_one_device(table, replicas_of_workers):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_lit_pixel_and_its_keypoint_coincide_after_augmentation(tmp_path, seed):
-    """A white spot on black lies at the left ankle; its centre of gravity in the crop is where the keypoint is."""
+    """A white spot on black lies at the left ankle; its center of gravity in the crop is where the keypoint is."""
     image = synthetic_image(seed, COCO17)
     ankle = COCO17.index("left_ankle")
     rng = np.random.default_rng(seed)
@@ -133,10 +133,10 @@ def test_hidden_joints_count_and_unlabeled_ones_do_not(tmp_path):
 
 def test_no_people_at_all_is_an_error_that_names_the_skeletons(tmp_path):
     empty = make_table(tmp_path / "a", [synthetic_image(0, COCO17, num_people=0)])
-    with pytest.raises(ValueError, match="none of 0 people has a labelled joint of skeleton coco17"):
+    with pytest.raises(ValueError, match="none of 0 people has a labeled joint of skeleton coco17"):
         PersonCrops(empty, COCO17, CROP)
     table = make_table(tmp_path / "b", [synthetic_image(0, COCO17)])
-    with pytest.raises(ValueError, match=r"none of 1 people has a labelled joint of skeleton cat \(paw\)"):
+    with pytest.raises(ValueError, match=r"none of 1 people has a labeled joint of skeleton cat \(paw\)"):
         PersonCrops(table, skeleton_from_names("cat", ["paw"]), CROP)
 
 

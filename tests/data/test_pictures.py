@@ -60,7 +60,7 @@ def test_box_outside_of_the_picture_gives_a_black_crop():
 
 
 def test_shrinking_crop_comes_from_a_reduced_picture_without_aliasing():
-    """A fine grating is grey from afar: decoding at 1/8 averages it, a bilinear warp alone would not."""
+    """A fine grating is gray from afar: decoding at 1/8 averages it, a bilinear warp alone would not."""
     grating = np.zeros((512, 384, 3), np.uint8)
     grating[:, ::2] = 255
     data = encode(grating, ".jpg", cv2.IMWRITE_JPEG_QUALITY, 100)
@@ -75,7 +75,7 @@ def test_shrinking_crop_comes_from_a_reduced_picture_without_aliasing():
 
 @pytest.mark.parametrize("reduction", [2, 4, 8])
 def test_reduced_crop_shows_the_same_place(reduction):
-    """A bright disc keeps its centre of gravity at every decoding scale."""
+    """A bright disc keeps its center of gravity at every decoding scale."""
     image = np.zeros((512, 384, 3), np.uint8)
     center = (201, 263)
     cv2.circle(image, center, 15 * reduction, (255, 255, 255), -1)

@@ -213,7 +213,7 @@ def test_mirrored_frames_swap_left_and_right(table):
 # Determinism
 
 
-def test_every_epoch_shows_every_labelled_frame_once_in_another_order(table):
+def test_every_epoch_shows_every_labeled_frame_once_in_another_order(table):
     frames = WholeFrames(table, COCO17, FIT)
     epochs = [frames.batch(step, 5, slice(0, 5))["image"].tolist() for step in range(3)]
     assert all(sorted(epoch) == list(range(5)) for epoch in epochs)
@@ -260,7 +260,7 @@ def test_heads_are_middles_of_head_boxes(tmp_path):
 
 
 @pytest.mark.parametrize("head_box", [[np.nan] * 4, [0.0] * 4])
-def test_without_a_head_box_it_is_the_middle_of_the_labelled_head_joints(tmp_path, head_box):
+def test_without_a_head_box_it_is_the_middle_of_the_labeled_head_joints(tmp_path, head_box):
     image = synthetic_image(0, COCO17, size=(128, 256))
     person = image["people"][0]
     person["head_box"] = head_box
@@ -285,7 +285,7 @@ def test_the_box_of_somebody_without_a_head_is_masked_out(tmp_path):
     np.testing.assert_array_equal(example["region_masks"], expected)
 
 
-def test_heads_without_a_labelled_joint_are_heads_but_nobody_of_interest(tmp_path):
+def test_heads_without_a_labeled_joint_are_heads_but_nobody_of_interest(tmp_path):
     image = posetrack_image(0, num_people=2)
     image["people"][0]["visibility"][:] = 0
     example = first(WholeFrames(make_table(tmp_path, [image], POSETRACK15), POSETRACK15, FIT, persons_per_image=2))
@@ -333,7 +333,7 @@ def test_weights_of_joints_outside_and_without_annotation(tmp_path, weight):
     person["visibility"][0] = 0
     table = make_table(tmp_path, [image], POSETRACK15)
     example = first(WholeFrames(table, POSETRACK15, FIT, outside_joint_weight=weight))
-    # The outer cell reaches half a cell, two input pixels, further than its centre: from -2 to 254.
+    # The outer cell reaches half a cell, two input pixels, further than its center: from -2 to 254.
     assert example["joint_weights"][0].tolist() == [0.0, weight] + [1.0] * 13
 
 
@@ -362,7 +362,7 @@ def test_frames_without_labels_are_left_out_and_those_without_people_stay(tmp_pa
 
 def test_nobody_to_learn_from_is_an_error_that_names_the_skeletons(tmp_path):
     empty = make_table(tmp_path / "a", [synthetic_image(0, COCO17, num_people=0)])
-    with pytest.raises(ValueError, match="none of 0 people in 1 labelled frames has a head and a labelled joint"):
+    with pytest.raises(ValueError, match="none of 0 people in 1 labeled frames has a head and a labeled joint"):
         WholeFrames(empty, COCO17, FIT)
     table = make_table(tmp_path / "b", [synthetic_image(0, COCO17)])
     with pytest.raises(ValueError, match=r"none of 1 people .* of skeleton cat \(paw\)"):

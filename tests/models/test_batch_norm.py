@@ -1,4 +1,4 @@
-"""Batch normalisation against its definition, and its merging into convolutions."""
+"""Batch normalization against its definition, and its merging into convolutions."""
 
 from __future__ import annotations
 

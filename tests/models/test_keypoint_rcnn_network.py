@@ -304,7 +304,7 @@ def test_grouped_convolutions_agree_in_both_forms_with_their_gradients(channels,
             np.testing.assert_allclose(values, wanted, atol=2e-3, rtol=1e-4)
 
 
-def test_trunk_convolution_is_convolution_and_normalisation():
+def test_trunk_convolution_is_convolution_and_normalization():
     rng = np.random.default_rng(0)
     layer = TrunkConvolution(6, 3, strides=2, activation="relu")
     images = rng.normal(size=(2, 8, 10, 4)).astype(np.float32)
@@ -332,7 +332,7 @@ def test_stem_and_first_stage_are_not_trained():
     assert "res3_0_conv1" in trained and "fpn_lateral2" in trained
 
 
-def test_batch_normalisation_in_place_of_the_frozen_one_trains_from_scratch():
+def test_batch_normalization_in_place_of_the_frozen_one_trains_from_scratch():
     network = build_keypoint_rcnn(dataclasses.replace(SMALL, normalization="batch"))
     names = {variable.name for variable in network.trunk.trainable_variables}
     assert {"gamma", "beta", "kernel"} <= names

@@ -366,7 +366,7 @@ def test_the_second_network_can_work_at_half_the_resolution():
     masked = mask_heads(found["head_maps"], HEADS[:, 0])
     filters = coarse([found["person_features"], masked, found["joint_maps"]]).numpy()
     assert filters.shape == (2, 4, 8, NUM_JOINTS)
-    # Cell (2, 2) lies a quarter of a coarse cell from the centre of (1, 1), towards (0, 0).
+    # Cell (2, 2) lies a quarter of a coarse cell from the center of (1, 1), towards (0, 0).
     fine = maps["filter_maps"].numpy()[:, 0]
     expected = 0.75**2 * filters[:, 1, 1] + 0.1875 * (filters[:, 0, 1] + filters[:, 1, 0]) + 0.0625 * filters[:, 0, 0]
     np.testing.assert_allclose(fine[:, 2, 2], expected, atol=1e-6)

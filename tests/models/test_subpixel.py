@@ -43,13 +43,13 @@ def test_other_transposed_convolutions_are_told_apart(changes):
     assert not is_subpixel(keras.layers.Conv2DTranspose(**settings))
 
 
-@pytest.mark.parametrize("normalised", [False, True])
-def test_large_ones_are_replaced_when_normalisations_are_merged(monkeypatch, normalised):
+@pytest.mark.parametrize("normalized", [False, True])
+def test_large_ones_are_replaced_when_normalizations_are_merged(monkeypatch, normalized):
     keras.utils.set_random_seed(0)
     inputs = x = keras.Input((6, 4, 8))
     for filters in (8, 2):
         x = keras.layers.Conv2DTranspose(filters, 4, strides=2, padding="same", name=f"deconv{filters}")(x)
-        if normalised:
+        if normalized:
             x = FusedBatchNormalization(name=f"norm{filters}")(x)
             x = keras.layers.ReLU()(x)
     model = keras.Model(inputs, x)

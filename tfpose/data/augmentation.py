@@ -16,7 +16,7 @@ class Augmentation:
         rotation_degrees: rotation is uniform in [-rotation_degrees, rotation_degrees].
         rotation_probability: of rotating at all.
         scale_range: the region shown is uniform in this range times the box (Honda et al., 2018: 0.7 to 1.3).
-        shift: the centre moves by up to this fraction of the box's sides.
+        shift: the center moves by up to this fraction of the box's sides.
         color_gain: each channel is multiplied by a factor uniform in [1 - color_gain, 1 + color_gain].
     """
 

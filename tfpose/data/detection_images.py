@@ -33,7 +33,7 @@ class DetectionInput:
         longest_edge: at most; goes before `shortest_edges`.
         padded_size: (shorter, longer) side of a batch in pixels, which every image must fit into.
         mirror_probability: of mirroring left to right.
-        keeps_unlabeled: also use images in which nobody has a labelled joint of the skeleton.
+        keeps_unlabeled: also use images in which nobody has a labeled joint of the skeleton.
         has_ignored_regions: boxes in crowds and in the data set's ignore regions count as neither people nor
             background; without, as background.
     """
@@ -66,7 +66,7 @@ class DetectionInput:
 class DetectionImages(StepBatches):
     """The images of a split as training examples.
 
-    People are those with a box, also without any labelled joint; crowds are none.
+    People are those with a box, also without any labeled joint; crowds are none.
 
     Args:
         table: the records; images without annotations are left out.
@@ -96,7 +96,7 @@ class DetectionImages(StepBatches):
         if not self.max_people:
             raise ValueError(
                 f"{table.shards[0].parent}: none of {table.num_images} images can be used: an annotated person with a "
-                f"box and a labelled joint of skeleton {skeleton.name} is needed"
+                f"box and a labeled joint of skeleton {skeleton.name} is needed"
             )
         is_wide = self.sizes[self.rows, 1] >= self.sizes[self.rows, 0]
         self._groups = [group for group in (self.rows[is_wide], self.rows[~is_wide]) if len(group)]
@@ -194,7 +194,7 @@ class DetectionImages(StepBatches):
         }
 
     def _ignored_sums(self, image: int, matrix: np.ndarray, padded_size: tuple[int, int]) -> np.ndarray:
-        # The centre of cell 0 lies half a cell from the border.
+        # The center of cell 0 lies half a cell from the border.
         cells_from_image = matrix / IGNORED_STRIDE - np.array([[0, 0, 0.5], [0, 0, 0.5]])
         height, width = padded_size
         cells_size = (height // IGNORED_STRIDE, width // IGNORED_STRIDE)

@@ -25,7 +25,7 @@ class FrameAugmentation:
         scale_range: the scale is uniform in this range.
         scale_convention: 'magnify' shows the frame larger by the scale; 'divide' smaller by it, as in tools that
             apply the scale to the coordinates of the output.
-        intensity_shift: up to this is added to the normalised picture, one value per frame.
+        intensity_shift: up to this is added to the normalized picture, one value per frame.
         intensity_scale: the sum is multiplied by a factor uniform in [1 - intensity_scale, 1 + intensity_scale].
     """
 

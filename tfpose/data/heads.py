@@ -1,4 +1,4 @@
-"""Where heads are: the centre of the head box, or of the head joints where a dataset has no head boxes. NumPy only."""
+"""Where heads are: the center of the head box, or of the head joints where a dataset has no head boxes. NumPy only."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ HEAD_JOINTS = ("head_top", "head_bottom", "nose", "left_eye", "right_eye", "left
 def find_head_centers(people: dict[str, np.ndarray], skeleton: Skeleton) -> np.ndarray:
     """Head positions of people as records hold them.
 
-    Payer et al. 2017 take the centre of the head box. Without a head box (COCO has none) it is the middle of the extent
-    of the labelled head joints; crowds and people without any labelled head joint have no head.
+    Payer et al. 2017 take the center of the head box. Without a head box (COCO has none) it is the middle of the extent
+    of the labeled head joints; crowds and people without any labeled head joint have no head.
 
     Args:
         people: columns `head_box`, `keypoints`, `visibility`, `is_crowd` of `records.PERSON_FIELDS`.

@@ -33,7 +33,7 @@ class PersonCrops(StepBatches):
         seed: of order and augmentation.
 
     Raises:
-        ValueError: if no person of the split has a labelled joint of the skeleton.
+        ValueError: if no person of the split has a labeled joint of the skeleton.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class PersonCrops(StepBatches):
         self.rows = np.flatnonzero(is_person)
         if not len(self.rows):
             raise ValueError(
-                f"{table.shards[0].parent}: none of {table.num_people} people has a labelled joint of "
+                f"{table.shards[0].parent}: none of {table.num_people} people has a labeled joint of "
                 f"skeleton {skeleton.name} ({', '.join(skeleton.joints)}); the records have "
                 f"{', '.join(table.skeleton.joints)}"
             )

@@ -1,4 +1,4 @@
-"""From encoded pictures to crops as a graph, for SavedModels: what `data.pictures` does, to within one grey level."""
+"""From encoded pictures to crops as a graph, for SavedModels: what `data.pictures` does, to within one gray level."""
 
 from __future__ import annotations
 

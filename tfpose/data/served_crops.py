@@ -1,6 +1,6 @@
 """Crops of given people for evaluation, cut by the very operations that SavedModels cut with.
 
-OpenCV's crops, which training sees, differ from these by a grey level at most. That moves a joint only where two peaks
+OpenCV's crops, which training sees, differ from these by a gray level at most. That moves a joint only where two peaks
 of its map are as good as equal, but then by far; with the same pixels evaluation tells what a SavedModel will find.
 """
 

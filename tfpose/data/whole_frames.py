@@ -26,11 +26,11 @@ from tfpose.skeletons import Skeleton
 
 
 class WholeFrames(StepBatches):
-    """The labelled frames of a split as training examples.
+    """The labeled frames of a split as training examples.
 
     Heads are those of `heads.find_head_centers`. The boxes of people whose head is not known are masked out, like
     ignore regions and crowds: there is a head that no target shows. People of interest are drawn among those with a
-    labelled joint whose head lies inside the augmented frame, each at most once per example.
+    labeled joint whose head lies inside the augmented frame, each at most once per example.
 
     Args:
         table: the records; frames without labels are left out.
@@ -39,11 +39,11 @@ class WholeFrames(StepBatches):
         augmentation: random changes.
         seed: of order, augmentation and the people of interest.
         persons_per_image: people of interest per example.
-        outside_joint_weight: of labelled joints that the augmentation moved out of the frame; with 1 the network
+        outside_joint_weight: of labeled joints that the augmentation moved out of the frame; with 1 the network
             learns that nothing is to be seen, 0 leaves them out.
 
     Raises:
-        ValueError: if no person of the labelled frames has a head and a labelled joint of the skeleton, or a setting
+        ValueError: if no person of the labeled frames has a head and a labeled joint of the skeleton, or a setting
             is out of range.
     """
 
@@ -123,8 +123,8 @@ class WholeFrames(StepBatches):
         self.is_of_interest = self.has_head & self.is_labeled.any(axis=1)
         if not (self.is_of_interest & is_in_labeled).any():
             raise ValueError(
-                f"{table.shards[0].parent}: none of {int(is_in_labeled.sum())} people in {len(self.rows)} labelled "
-                f"frames has a head and a labelled joint of skeleton {self.skeleton.name} "
+                f"{table.shards[0].parent}: none of {int(is_in_labeled.sum())} people in {len(self.rows)} labeled "
+                f"frames has a head and a labeled joint of skeleton {self.skeleton.name} "
                 f"({', '.join(self.skeleton.joints)}); the records have {', '.join(table.skeleton.joints)}"
             )
 

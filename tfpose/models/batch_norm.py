@@ -1,4 +1,4 @@
-"""Batch normalisation with TensorFlow's fused kernel, and its merging into convolutions."""
+"""Batch normalization with TensorFlow's fused kernel, and its merging into convolutions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LARGE_KERNEL = 2**20
 
 @keras.saving.register_keras_serializable(package="tfpose")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation over the last axis of [B, H, W, C], by one fused kernel if there is one.
+    """Batch normalization over the last axis of [B, H, W, C], by one fused kernel if there is one.
 
-    Keras 3 computes moments and normalisation by separate operations, which made a ResNet-50
+    Keras 3 computes moments and normalization by separate operations, which made a ResNet-50
     training step on a CPU a fifth slower. Two differences to `keras.layers.BatchNormalization`:
     the running variance takes the unbiased batch variance (times n / (n - 1), n = B * H * W), as
     the fused kernel and PyTorch do; and under `tf.distribute` every replica's copy of the running
@@ -49,7 +49,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return super().add_weight(*args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalises by the batch's statistics in training, else by the running ones.
+        """Normalizes by the batch's statistics in training, else by the running ones.
 
         Args:
             inputs: [B, H, W, C].
@@ -130,9 +130,9 @@ def synchronize_batch_norms(model: keras.Model) -> None:
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
-    """Builds the inference network with each batch normalisation merged into its convolution.
+    """Builds the inference network with each batch normalization merged into its convolution.
 
-    A normalisation is merged where it is the only reader of a linear `Conv2D` or
+    A normalization is merged where it is the only reader of a linear `Conv2D` or
     `Conv2DTranspose`; any other stays. Large transposed convolutions become `SubpixelConvolution`s.
     The weights are copied: later training of `model` does not change the result.
 
@@ -191,7 +191,7 @@ def _renew_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _convolutions_before_normalizations(model: keras.Model) -> dict[str, str]:
-    """Names of the batch normalisations that can be merged, with the convolution before each."""
+    """Names of the batch normalizations that can be merged, with the convolution before each."""
     pairs = {}
     for layer in model.layers:
         if not isinstance(layer, keras.layers.BatchNormalization):
@@ -218,7 +218,7 @@ def _inputs_of(layer: keras.layers.Layer) -> Any:
 def _merged_weights(
     convolution: keras.layers.Layer, normalization: keras.layers.BatchNormalization
 ) -> list[np.ndarray]:
-    """Kernel and bias of convolution and normalisation together, computed in float64."""
+    """Kernel and bias of convolution and normalization together, computed in float64."""
     kernel, *bias = (np.asarray(weight, np.float64) for weight in convolution.get_weights())
     mean, variance = (
         np.asarray(keras.ops.convert_to_numpy(weight), np.float64)

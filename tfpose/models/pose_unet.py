@@ -2,7 +2,7 @@
 
 Payer, Neff, Bischof, Urschler and Stern, "Simultaneous Multi-Person Detection and Single-Person Pose Estimation With a
 Single Heatmap Regression Network", 2017, section 2. U-Net: Ronneberger, Fischer and Brox, 2015, here with padded
-convolutions, nearest-neighbour upsampling and addition in place of concatenation (section 2.1).
+convolutions, nearest-neighbor upsampling and addition in place of concatenation (section 2.1).
 
 The frame network runs once for each image, the person network once for each person, all people as one batch. The first
 convolution of the person network sees features of the image, the joint maps and the person's masked head map. As it
@@ -28,7 +28,7 @@ JOINT_LAYER = "joint_maps"
 class PoseUnet(keras.Model):
     """Both networks as one model, for training and its files.
 
-    Called with normalised images [B, H, W, 3] and the heads of P people each [B, P, 2], (x, y) in heatmap cells, it
+    Called with normalized images [B, H, W, 3] and the heads of P people each [B, P, 2], (x, y) in heatmap cells, it
     returns, all in float32 and in (-1, 1):
 
     - `head_maps` [B, h, w, 1]: the heads of all people;
@@ -102,7 +102,7 @@ def build_frame_network(num_joints: int, settings: PoseUnetSettings | None = Non
     """Builds the part that runs once for each image: stem, first U-Net, shared part of the person network.
 
     Returns:
-        A model from normalised images [B, H, W, 3] to a dict of `head_maps` [B, h, w, 1] and `joint_maps` [B, h, w, J]
+        A model from normalized images [B, H, W, 3] to a dict of `head_maps` [B, h, w, 1] and `joint_maps` [B, h, w, J]
         in float32, h = H / 4, and `person_features` [B, h, w, C]: what the person network's first convolution makes of
         the stem's features and the joint maps, with its bias and before its ReLU; in the plain form these themselves.
         With `person_stride` 2 they have half the size in the divided form.
@@ -184,7 +184,7 @@ def mask_heads(head_maps: Tensor, centers: Tensor, sigma_cells: float = 4.0) -> 
 
     Args:
         head_maps: [P, h, w, 1], as predicted.
-        centers: [P, 2], (x, y) in heatmap cells; a map whose centre is not finite becomes 0.
+        centers: [P, 2], (x, y) in heatmap cells; a map whose center is not finite becomes 0.
         sigma_cells: standard deviation of the Gaussian.
 
     Returns:
@@ -213,7 +213,7 @@ def normalize_images(images: Tensor, shifts: Tensor | None = None, scales: Tenso
 
     Args:
         images: [B, H, W, 3] in 0..255.
-        shifts: [B], added to the normalised intensities.
+        shifts: [B], added to the normalized intensities.
         scales: [B], factors on the sums.
 
     Returns:

@@ -40,8 +40,8 @@ class PoseUnetSettings:
         encoder_skip_connections: its `skip_connections`.
         num_levels: resolutions of each U-Net; one less than this is the number of its poolings.
         convolutions_per_block: on the way down and again on the way up, at every level.
-        normalization: "batch" normalises before every ReLU; "none" is the paper's.
-        synchronize_batch_norm: normalise by the statistics of all replicas; TensorFlow only, and slower.
+        normalization: "batch" normalizes before every ReLU; "none" is the paper's.
+        synchronize_batch_norm: normalize by the statistics of all replicas; TensorFlow only, and slower.
         head_mask_sigma_cells: Gaussian around a head that lets the head map of this person through.
         heatmap_init_stddev: standard deviation of the first weights of the layers that give heatmaps; None draws them
             as all others (He et al., 2015: truncated normal, 2 / fan-in).

@@ -1,7 +1,7 @@
 """Boxes as offsets from other boxes, and back.
 
 Girshick et al., "Rich feature hierarchies for accurate object detection and semantic segmentation", 2014, appendix C:
-the centre moves by (dx, dy) of the box's size, the size changes by the factors exp(dw), exp(dh). Each offset is
+the center moves by (dx, dy) of the box's size, the size changes by the factors exp(dw), exp(dh). Each offset is
 multiplied by a weight when encoded. Boxes are xyxy in pixels, and their width is x2 - x1.
 """
 

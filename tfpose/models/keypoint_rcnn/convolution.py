@@ -1,4 +1,4 @@
-"""The convolution of the trunk: grouped or not, with a frozen normalisation merged into its kernel."""
+"""The convolution of the trunk: grouped or not, with a frozen normalization merged into its kernel."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ NORM_EPSILON = 1e-5
 
 @keras.saving.register_keras_serializable(package="tfpose")
 class TrunkConvolution(keras.layers.Layer):
-    """Convolution without bias, with zeros on both sides of each axis, then frozen normalisation and ReLU.
+    """Convolution without bias, with zeros on both sides of each axis, then frozen normalization and ReLU.
 
-    Frozen means that the normalisation is an affine map of four vectors that are not trained (batch normalisation
+    Frozen means that the normalization is an affine map of four vectors that are not trained (batch normalization
     with the statistics of another data set). It is applied to the kernel, which has far fewer numbers than the image
     and leaves one kernel for convolution, addition and ReLU.
 
@@ -34,7 +34,7 @@ class TrunkConvolution(keras.layers.Layer):
         kernel_size: odd.
         strides: cell i of the result lies at cell `strides * i` of the input.
         groups: the channels of the input and the filters are split into this many parts that do not see each other.
-        has_norm: add the frozen normalisation.
+        has_norm: add the frozen normalization.
         activation: "relu" or None.
         grouped_convolution: see `KeypointRcnnSettings`.
         **kwargs: as `keras.layers.Layer`.

@@ -1,4 +1,4 @@
-"""From pictures to the network's input: resized, normalised, padded.
+"""From pictures to the network's input: resized, normalized, padded.
 
 Rules of Detectron2's keypoint configurations: the shorter side gets a given length unless the longer one would exceed
 its own limit; bilinear filter of Pillow, which widens where it shrinks.
@@ -148,7 +148,7 @@ def normalize_images(images: Tensor, settings: KeypointRcnnSettings) -> Tensor:
 
 
 def pad_images(images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """One batch of normalised images, with zeros to the right and below.
+    """One batch of normalized images, with zeros to the right and below.
 
     Args:
         images: [H, W, 3] each, of different sizes.

@@ -52,7 +52,7 @@ def _decode_person(maps: tf.Tensor, box: tf.Tensor, sums_enlarged_map: bool) -> 
 
 
 def resize_bicubic(maps: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """Bicubic interpolation with a = -0.75, pixel centres at halves and the border repeated.
+    """Bicubic interpolation with a = -0.75, pixel centers at halves and the border repeated.
 
     Args:
         maps: [J, h, w] float32.

@@ -67,7 +67,7 @@ def encode_keypoints(keypoints: Tensor, is_labeled: Tensor, boxes: Tensor, map_s
         map_size: cells along each axis.
 
     Returns:
-        [N, J] int32 row * map_size + column, 0 where there is no target; and [N, J] bool, labelled and inside. The
+        [N, J] int32 row * map_size + column, 0 where there is no target; and [N, J] bool, labeled and inside. The
         box's right and lower border belong to the last cells.
     """
     low, high = boxes[:, None, :2], boxes[:, None, 2:]

@@ -3,7 +3,7 @@
 He et al., "Mask R-CNN", 2017, section 3.1. A batch holds B images with up to P people each, in pixels of the resized
 images, where pixel i covers [i, i + 1]:
 
-    images [B, H, W, 3], normalised and padded; image_sizes [B, 2] (height, width) without padding
+    images [B, H, W, 3], normalized and padded; image_sizes [B, 2] (height, width) without padding
     boxes [B, P, 4], person_weights [B, P] (0 for padding)
     keypoints [B, P, J, 2] (x, y), joint_weights [B, P, J] (0 for what is not annotated)
     sample_seeds [B, 2] int32
@@ -47,7 +47,7 @@ def compute_losses(
 
     - `anchor_classes`, `anchor_boxes`: over samples an image times images;
     - `classes`, `boxes`: over the sampled proposals;
-    - `keypoints`: over the labelled joints inside positive proposals; not for a network without this head.
+    - `keypoints`: over the labeled joints inside positive proposals; not for a network without this head.
 
     Args:
         network: with its weights.

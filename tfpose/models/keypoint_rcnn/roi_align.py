@@ -37,7 +37,7 @@ class RoiAlignSettings:
 
     Attributes:
         pooled_size: bins along each axis.
-        is_aligned: cell i is sampled at its centre, i + 0.5 in the plane of the boxes; the older form without this
+        is_aligned: cell i is sampled at its center, i + 0.5 in the plane of the boxes; the older form without this
             shift also takes boxes as at least one cell long.
         samples_per_bin: along each axis; 0 takes as many as there are cells in a bin, rounded up.
     """

@@ -72,7 +72,7 @@ class KeypointRcnnSettings:
         num_groups: of the 3x3 convolutions in the bottlenecks.
         stride_in: the convolution of a bottleneck that halves the size. Weights fit either way and mean another
             network, so it belongs to them.
-        normalization: "frozen" for affine maps that are not trained, "batch" for batch normalisation, to train from
+        normalization: "frozen" for affine maps that are not trained, "batch" for batch normalization, to train from
             scratch.
         num_frozen_stages: parts of the trunk that are not trained: 1 the stem, 2 also res2, and so on.
         grouped_convolution: "blocks" as dense convolutions of blocks of channels, fast on CPUs; "native" leaves it

@@ -20,7 +20,7 @@ def build_trunk(settings: KeypointRcnnSettings, name: str = "trunk") -> keras.Mo
     """Builds the part from images to the feature pyramid; every layer is named as in Detectron2.
 
     Returns:
-        A model from normalised images [B, H, W, 3], both sizes multiples of 32, to a list of p2..p6,
+        A model from normalized images [B, H, W, 3], both sizes multiples of 32, to a list of p2..p6,
         [B, H / 4, W / 4, C] to [B, ceil(H / 64), ceil(W / 64), C].
     """
     images = keras.Input((None, None, 3), name="images")
