@@ -8,7 +8,8 @@ BOX = np.array([[10.0, 20, 110, 220]])
 
 
 def matrices(boxes=BOX, size=(256, 192), **settings):
-    return np.asarray(crops.crop_from_image_matrices(boxes, size, **settings))
+    drawn = {name: settings.pop(name) for name in ("scales", "rotations_degrees", "is_mirrored") if name in settings}
+    return np.asarray(crops.CropSettings(size, **settings).matrices(boxes, **drawn))
 
 
 def apply(matrix, points):
@@ -99,9 +100,9 @@ def test_box_of_one_pixel_and_box_without_area_give_finite_crops():
 
 
 def test_crop_matrices_are_the_same_in_a_graph():
-    settings = {"margin_pixels": 60.0, "rotations_degrees": 20.0}
-    graph = tf.function(lambda b: crops.crop_from_image_matrices(b, (64, 48), **settings))
-    np.testing.assert_allclose(graph(tf.constant(BOX)), matrices(BOX, (64, 48), **settings))
+    crop = crops.CropSettings((64, 48), margin_pixels=60.0)
+    graph = tf.function(lambda b: crop.matrices(b, rotations_degrees=20.0))
+    np.testing.assert_allclose(graph(tf.constant(BOX)), crop.matrices(BOX, rotations_degrees=20.0))
 
 
 @pytest.mark.parametrize(

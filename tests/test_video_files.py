@@ -58,9 +58,9 @@ def test_no_frames_make_no_file(tmp_path):
 
 
 def test_wrong_arguments_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"video.gif: a video's name should end in one of .webm, .mp4, .avi"):
+    with pytest.raises(ValueError, match=r"video.gif: the name of a video must end in one of .webm, .mp4, .avi"):
         VideoFileWriter(tmp_path / "video.gif", 10)
-    with pytest.raises(ValueError, match="frames per second should be above 0, found 0"):
+    with pytest.raises(ValueError, match="frames_per_second must be above 0, got 0"):
         VideoFileWriter(tmp_path / "video.mp4", 0)
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError), VideoFileWriter(tmp_path / "file" / "video.mp4", 10) as writer:

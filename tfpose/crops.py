@@ -23,70 +23,22 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 DECODE_REDUCTIONS = (1, 2, 4, 8)
 
 
-def crop_from_image_matrices(
-    boxes: Array,
-    crop_size: tuple[int, int],
-    *,
-    margin_pixels: float = 0.0,
-    margin_scale: float = 1.0,
-    keep_aspect: bool = True,
-    scales: Array = 1.0,
-    rotations_degrees: Array = 0.0,
-    is_mirrored: Array = False,
-    convention: str = "stride",
-) -> Array:
-    """The affine maps that cut people out of an image.
+@dataclasses.dataclass(frozen=True)
+class CropSettings:
+    """How a box becomes a crop.
 
     The box grows by `margin_pixels` on every side (60 in Honda et al., 2018), then its short side until it has the
     aspect ratio of the crop, then by `margin_scale` as a whole (1.25 in Xiao et al., 2018). Its center falls on
     (width / 2, height / 2) of the crop.
 
-    Args:
-        boxes: [P, 4] xyxy in image pixels; sides shorter than a pixel count as one.
-        crop_size: (height, width).
-        margin_pixels: added to every side, in image pixels.
-        margin_scale: factor on both sides.
-        keep_aspect: False stretches the box to the crop instead.
-        scales: [P] or one number; 1.3 shows a region 1.3 times as large.
-        rotations_degrees: [P] or one number; the region turns by this angle from x towards y.
-        is_mirrored: [P] or one boolean; mirrors the crop left to right.
+    Attributes:
+        crop_size: (height, width) of the crop in pixels.
+        margin_pixels: Margin on every side, in image pixels.
+        margin_scale: Factor on both sides of the box.
+        keep_aspect: Whether the picture keeps its aspect ratio; False stretches the box to the crop instead.
         convention: 'stride', or 'udp', which counts sizes from the first to the last pixel center (Huang et al.,
             2020).
-
-    Returns:
-        [P, 2, 3] from image to crop coordinates, in float64 for float64 boxes, else in float32.
     """
-    dtype = "float64" if backend.standardize_dtype(boxes.dtype) == "float64" else "float32"
-    boxes = ops.cast(boxes, dtype)
-    height, width = crop_size
-    extent = 1.0 if convention == "udp" else 0.0
-    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-    sides = ops.maximum(boxes[:, 2:] - boxes[:, :2], 1.0) + 2 * margin_pixels
-    widths, heights = sides[:, 0], sides[:, 1]
-    if keep_aspect:
-        widths, heights = (
-            ops.maximum(widths, heights * (width / height)),
-            ops.maximum(heights, widths * (height / width)),
-        )
-    factors = margin_scale * ops.cast(scales, dtype)
-    zoom_x = (width - extent) / (widths * factors)
-    zoom_y = (height - extent) / (heights * factors)
-    angles = ops.cast(rotations_degrees, dtype) * (np.pi / 180) + ops.zeros_like(widths)
-    cos, sin = ops.cos(angles), ops.sin(angles)
-    linear = ops.stack(
-        [zoom_x * cos, zoom_x * sin, -zoom_y * sin, zoom_y * cos],
-        axis=-1,
-    )
-    linear = ops.reshape(linear, (-1, 2, 2))
-    target = np.array([(width - extent) / 2, (height - extent) / 2], dtype)
-    offsets = target[:, None] - geometry.multiply(linear, centers[..., None])
-    matrices = ops.concatenate([linear, offsets], axis=-1)
-    return _mirror_rows(matrices, is_mirrored, width)
-
-
-@dataclasses.dataclass(frozen=True)
-class CropSettings:
-    """How a box becomes a crop; the meaning of each field is that of `crop_from_image_matrices`."""
 
     crop_size: tuple[int, int]
     margin_pixels: float = 0.0
@@ -94,9 +46,46 @@ class CropSettings:
     keep_aspect: bool = True
     convention: str = "stride"
 
-    def matrices(self, boxes: Array, **augmentation: Array) -> Array:
-        """[P, 4] boxes in image pixels -> [P, 2, 3] maps from image to crop."""
-        return crop_from_image_matrices(boxes, **dataclasses.asdict(self), **augmentation)
+    def matrices(
+        self, boxes: Array, *, scales: Array = 1.0, rotations_degrees: Array = 0.0, is_mirrored: Array = False
+    ) -> Array:
+        """Returns the affine maps that cut people out of an image.
+
+        Args:
+            boxes: [P, 4] xyxy in image pixels; sides shorter than a pixel count as one.
+            scales: [P] or one number; 1.3 shows a region 1.3 times as large.
+            rotations_degrees: [P] or one number; the region turns by this angle from x towards y.
+            is_mirrored: [P] or one boolean; True mirrors the crop left to right.
+
+        Returns:
+            [P, 2, 3] from image to crop coordinates, in float64 for float64 boxes, else in float32.
+        """
+        dtype = "float64" if backend.standardize_dtype(boxes.dtype) == "float64" else "float32"
+        boxes = ops.cast(boxes, dtype)
+        height, width = self.crop_size
+        extent = 1.0 if self.convention == "udp" else 0.0
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        sides = ops.maximum(boxes[:, 2:] - boxes[:, :2], 1.0) + 2 * self.margin_pixels
+        widths, heights = sides[:, 0], sides[:, 1]
+        if self.keep_aspect:
+            widths, heights = (
+                ops.maximum(widths, heights * (width / height)),
+                ops.maximum(heights, widths * (height / width)),
+            )
+        factors = self.margin_scale * ops.cast(scales, dtype)
+        zoom_x = (width - extent) / (widths * factors)
+        zoom_y = (height - extent) / (heights * factors)
+        angles = ops.cast(rotations_degrees, dtype) * (np.pi / 180) + ops.zeros_like(widths)
+        cos, sin = ops.cos(angles), ops.sin(angles)
+        linear = ops.stack(
+            [zoom_x * cos, zoom_x * sin, -zoom_y * sin, zoom_y * cos],
+            axis=-1,
+        )
+        linear = ops.reshape(linear, (-1, 2, 2))
+        target = np.array([(width - extent) / 2, (height - extent) / 2], dtype)
+        offsets = target[:, None] - geometry.multiply(linear, centers[..., None])
+        matrices = ops.concatenate([linear, offsets], axis=-1)
+        return _mirror_rows(matrices, is_mirrored, width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,10 +102,16 @@ class Normalization:
 
 
 def decode_reduction(crop_from_image: Array) -> Array:
-    """The largest of `DECODE_REDUCTIONS` that leaves every crop pixel at least one decoded pixel. [P] int32
+    """Returns the largest of `DECODE_REDUCTIONS` that leaves every crop pixel at least one decoded pixel.
 
-    A crop that shows the image at less than half its size is taken from a picture decoded at half its size, and so
-    on: cheaper, and free of the aliasing of a bilinear warp.
+    A crop that shows the image at less than half its size is cut from a picture decoded at half its size, and so on.
+    That is cheaper, and free of the aliasing of a bilinear warp.
+
+    Args:
+        crop_from_image: [P, 2, 3].
+
+    Returns:
+        [P] int32.
     """
     linear = crop_from_image[:, :, :2]
     zooms = ops.sqrt(ops.max(ops.sum(ops.square(linear), axis=-1), axis=-1))
@@ -126,9 +121,15 @@ def decode_reduction(crop_from_image: Array) -> Array:
 
 
 def image_from_reduced(reductions: Array) -> Array:
-    """Maps pixels of a picture decoded at 1 / reduction to those of the full picture. [P] -> [P, 2, 3]
+    """Returns the maps from pixels of pictures decoded at 1 / reduction to those of the full pictures.
 
     Pixel i of the reduced picture is the mean of pixels r i ... r i + r - 1, so its center is at r i + (r - 1) / 2.
+
+    Args:
+        reductions: [P].
+
+    Returns:
+        [P, 2, 3] float32.
     """
     r = ops.cast(reductions, "float32")
     zero, shift = ops.zeros_like(r), (r - 1) / 2
@@ -181,8 +182,8 @@ def normalize_crops(
     pixels = ops.cast(crops, "float32")
     if channel_order == "bgr":
         pixels = ops.flip(pixels, axis=-1)
-    mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
-    return pixels * (1 / (255 * std)) - mean / std
+    means, stds = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+    return pixels * (1 / (255 * stds)) - means / stds
 
 
 def _mirror_rows(matrices: Array, is_mirrored: Array, width: int) -> Array:

@@ -75,5 +75,5 @@ class FrameFit:
         return geometry.heatmap_from_crop(self.input_size, self.heatmap_size).astype(np.float64)
 
     def image_from_heatmap(self, image_sizes: Array) -> Array:
-        """The maps from heatmap cells to image pixels of frames of (height, width) [B, 2]. [B, 2, 3] float64"""
+        """Returns the maps [B, 2, 3] float64 from heatmap cells to pixels of frames of (height, width) [B, 2]."""
         return geometry.invert(geometry.compose(self.heatmap_from_input, self.matrices(image_sizes)))

@@ -45,7 +45,7 @@ def compose_arrays(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
 
 
 def invert(matrices: Array) -> Array:
-    """The inverse affine maps. [..., 2, 3] -> [..., 2, 3]"""
+    """Returns the inverses [..., 2, 3] of affine maps [..., 2, 3]."""
     a, b, c = (matrices[..., 0, i] for i in range(3))
     d, e, f = (matrices[..., 1, i] for i in range(3))
     determinant = a * e - b * d

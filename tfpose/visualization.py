@@ -107,7 +107,11 @@ class _Label:
         self._corner = np.zeros(2)
 
     def take_place(self, taken: np.ndarray) -> np.ndarray:
-        """xyxy [4] in whole pixels: above the anchor, or the nearest place that meets no box in `taken` [N, 4]."""
+        """Places the label above the anchor, or at the nearest place that meets no box in `taken` [N, 4].
+
+        Returns:
+            Box [4] of the label in whole pixels.
+        """
         wanted = self._anchor - self._size * (0.5, 1.0) - (0, 2 * self._margin)
         self._corner = np.round(self._inside(wanted))
         if _overlaps(self._corner[None], self._size, taken)[0]:
@@ -133,8 +137,8 @@ class _Label:
         """Draws a line to the anchor if that is not just below."""
         nearest = np.clip(self._anchor, self._corner, self._corner + self._size)
         if np.linalg.norm(nearest - self._anchor) > 2 * self._size[1]:
-            ends = [tuple(int(value) for value in np.round(point)) for point in (nearest, self._anchor)]
-            cv2.line(image, *ends, self._color, self._thickness, cv2.LINE_AA)
+            start, end = (np.round(point).astype(int).tolist() for point in (nearest, self._anchor))
+            cv2.line(image, start, end, self._color, self._thickness, cv2.LINE_AA)
 
     def draw(self, image: np.ndarray) -> None:
         """Draws the box and the id."""

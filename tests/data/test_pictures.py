@@ -19,7 +19,7 @@ def encode(image, extension=".jpg", *options):
 
 
 def matrices(*boxes, **settings):
-    return np.asarray(crops.crop_from_image_matrices(np.array(boxes, float), CROP_SIZE, **settings))
+    return np.asarray(crops.CropSettings(CROP_SIZE).matrices(np.array(boxes, float), **settings))
 
 
 def cut(data, crop_from_image, size=SIZE):

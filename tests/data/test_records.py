@@ -87,7 +87,7 @@ def test_file_that_is_truncated_after_its_table_was_read_is_an_error(dataset):
     table = records.read_table(dataset, "train")
     shard = shard_of(dataset)
     shard.write_bytes(shard.read_bytes()[: table.offset[2] + 10])
-    with pytest.raises(ValueError, match="found 10: the file is truncated"):
+    with pytest.raises(ValueError, match="got 10; the file is truncated"):
         table.read_image_bytes(2)
 
 
@@ -107,7 +107,7 @@ def test_missing_split_names_those_that_are_there(dataset):
 def test_missing_shard_is_an_error(dataset):
     shard = shard_of(dataset)
     shard.rename(shard.with_name("test-train.tfrecord-00000-of-00002"))
-    with pytest.raises(FileNotFoundError, match="should have 2 shards, found 1"):
+    with pytest.raises(FileNotFoundError, match="must have 2 shards, got 1"):
         records.read_table(dataset, "train")
 
 

@@ -30,8 +30,8 @@ def test_crops_of_pipeline_and_graph_agree_within_one_grey_level(extension, side
     data = cv2.imencode(extension, image)[1].tobytes()
     boxes = np.array([[200.0, 100, 200 + side, 100 + side], [390, 290, 390 + side, 290 + side]])
     matrices = np.asarray(
-        crops.crop_from_image_matrices(
-            boxes, (64, 48), rotations_degrees=np.array([0.0, 33]), is_mirrored=np.array([False, True])
+        crops.CropSettings((64, 48)).matrices(
+            boxes, rotations_degrees=np.array([0.0, 33]), is_mirrored=np.array([False, True])
         )
     )
     by_opencv = pictures.cut_crops(lambda _: data, np.full((2, 2), [600, 800]), np.zeros(2, int), matrices, (64, 48))

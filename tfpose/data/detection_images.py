@@ -162,7 +162,11 @@ class DetectionImages(StepBatches):
         canvas = np.zeros((*padded_size, 3), np.uint8)
         canvas[: size[0], : size[1]] = picture[:, ::-1] if is_mirrored else picture
         matrix = self._resized_from_image(image, size, is_mirrored)
-        example = {"images": canvas, "image_sizes": np.array(size, np.int32), **self._people(image, matrix, size)}
+        example: dict[str, np.ndarray] = {
+            "images": canvas,
+            "image_sizes": np.array(size, np.int32),
+            **self._people(image, matrix, size),
+        }
         if self.input.has_ignored_regions:
             example["ignored_sums"] = self._ignored_sums(image, matrix, padded_size)
         return example

@@ -23,7 +23,7 @@ def find_head_centers(people: dict[str, np.ndarray], skeleton: Skeleton) -> np.n
         [P, 2] float64 in image pixels, NaN where there is none.
     """
     boxes = people["head_box"].astype(np.float64)
-    has_box = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    has_box = np.all(np.isfinite(boxes), axis=1) & np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
     of_boxes = (boxes[:, :2] + boxes[:, 2:]) / 2
     centers = np.where(has_box[:, None], of_boxes, _middles_of_head_joints(people, skeleton))
     centers[people["is_crowd"] > 0] = np.nan

@@ -48,7 +48,7 @@ def picture_size(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def is_jpeg_picture(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Whether a scalar string begins as a JPEG. [] bool"""
+    """Whether a scalar string begins as a JPEG does, as a scalar bool."""
     return tf.strings.substr(image_bytes, 0, len(JPEG_START)) == JPEG_START
 
 

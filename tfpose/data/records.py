@@ -79,10 +79,12 @@ class RecordTable:
 
     @property
     def num_images(self) -> int:
+        """Number of images."""
         return len(self.shard)
 
     @property
     def num_people(self) -> int:
+        """Number of people in all images."""
         return int(self.first_person[-1])
 
     @property
@@ -125,8 +127,8 @@ class RecordTable:
             data = file.read(self.length[image])
         if len(data) != self.length[image]:
             raise ValueError(
-                f"{path}: record at byte {self.offset[image]} should have {self.length[image]} bytes, "
-                f"found {len(data)}: the file is truncated; build the dataset again"
+                f"{path}: record at byte {self.offset[image]} must have {self.length[image]} bytes, "
+                f"got {len(data)}; the file is truncated; build the dataset again"
             )
         return _parse(data, path, int(self.offset[image])).features.feature["image"].bytes_list.value[0]
 
@@ -155,7 +157,7 @@ def resolve_dataset_dir(directory: str | pathlib.Path) -> pathlib.Path:
         )
     if len(found) > 1:
         names = ", ".join(str(path.relative_to(directory)) for path in found)
-        raise ValueError(f"{directory}: should be the folder of one dataset, found {names}")
+        raise ValueError(f"{directory}: must be the folder of one dataset, got {names}")
     return found[0]
 
 
@@ -175,7 +177,7 @@ def find_shards(directory: str | pathlib.Path, split: str) -> tuple[pathlib.Path
         FileNotFoundError: if the folder, the split or one of its shards is missing; names the splits that are there.
     """
     directory = resolve_dataset_dir(directory)
-    pattern = re.compile(r".*-(?P<split>[^-]+)\.tfrecord-(?P<index>\d+)-of-(?P<count>\d+)$")
+    pattern = re.compile(r".*-(?P<split>[^-]+)\.tfrecord-\d+-of-\d+$")
     found: dict[str, list[pathlib.Path]] = {}
     for path in sorted(directory.glob("*.tfrecord-*")):
         match = pattern.match(path.name)
@@ -186,9 +188,9 @@ def find_shards(directory: str | pathlib.Path, split: str) -> tuple[pathlib.Path
             f"{directory}: no TFRecord files of split {split!r}; splits there: {sorted(found) or 'none'}"
         )
     shards = found[split]
-    count = int(pattern.match(shards[0].name)["count"])
+    count = int(shards[0].name.rpartition("-")[2])
     if len(shards) != count:
-        raise FileNotFoundError(f"{directory}: split {split!r} should have {count} shards, found {len(shards)}")
+        raise FileNotFoundError(f"{directory}: split {split!r} must have {count} shards, got {len(shards)}")
     return tuple(shards)
 
 
@@ -204,7 +206,7 @@ def write_index(directory: str | pathlib.Path, split: str) -> pathlib.Path:
     """Writes all annotations of a split beside its shards, so that a training need not read every picture first."""
     shards = find_shards(directory, split)
     rows = _read_rows(shards, read_skeleton(shards[0].parent).num_joints)
-    texts = {"images": {}, "people": {}}
+    texts: dict[str, dict[str, Any]] = {"images": {}, "people": {}}
     arrays = {"shard_sizes": np.array([path.stat().st_size for path in shards])}
     for name in ("shard", "offset", "length", "first_person"):
         arrays[name] = rows[name]
@@ -269,11 +271,11 @@ def _read_rows(shards: Sequence[pathlib.Path], num_joints: int) -> dict:
             del example.features.feature["image"]
             features.append(_parse(example.SerializeToString(), path, offset).features.feature)
     counts = [len(feature["people/track_id"].int64_list.value) for feature in features]
-    shard, offset, length = np.array(places, np.int64).reshape(-1, 3).T
+    shard_of_image, offsets, lengths = np.array(places, np.int64).reshape(-1, 3).T
     return {
-        "shard": shard,
-        "offset": offset,
-        "length": length,
+        "shard": shard_of_image,
+        "offset": offsets,
+        "length": lengths,
         "images": _read_images(features),
         "people": {
             name: _read_people(features, name, kind, shape, num_joints) for name, (kind, shape) in PERSON_FIELDS.items()
@@ -305,7 +307,7 @@ def iterate_records(path: str | pathlib.Path) -> Iterator[tuple[int, int, bytes]
             yield offset, length, data
 
 
-def _parse(data: bytes, path: pathlib.Path, offset: int):
+def _parse(data: bytes, path: pathlib.Path, offset: int) -> Any:
     import tensorflow as tf
 
     try:
@@ -314,7 +316,7 @@ def _parse(data: bytes, path: pathlib.Path, offset: int):
         raise ValueError(f"{path}: the record at byte {offset} is not a tf.train.Example") from error
 
 
-def _values(feature, kind: str):
+def _values(feature: Any, kind: str) -> Any:
     return {
         "bytes": feature.bytes_list.value,
         "int": feature.int64_list.value,
@@ -332,7 +334,7 @@ def _read_images(features: list) -> dict[str, np.ndarray | list]:
     return images
 
 
-def _read_ignore_regions(feature) -> list[np.ndarray]:
+def _read_ignore_regions(feature: Any) -> list[np.ndarray]:
     points = np.array(feature["ignore_points"].float_list.value, np.float32).reshape(-1, 2)
     lengths = np.array(feature["ignore_lengths"].int64_list.value, np.int64)
     return np.split(points, np.cumsum(lengths)[:-1]) if len(lengths) else []

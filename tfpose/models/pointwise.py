@@ -12,11 +12,11 @@ from keras import layers, ops
 class PointwiseConvolution(layers.Conv2D):
     """`Conv2D(filters, 1)` as a matrix product: same weights, same numbers to rounding.
 
-    For few filters, as of heatmaps, TensorFlow's gradient of the convolution takes five times as long on a CPU.
+    With few filters, as for heatmaps, the gradient of TensorFlow's convolution takes five times as long on a CPU.
 
     Args:
-        filters: channels F of the output.
-        **kwargs: as `keras.layers.Conv2D`, without kernel size, strides, padding, dilation and groups.
+        filters: Channels F of the output.
+        **kwargs: Arguments of `keras.layers.Conv2D` except kernel size, strides, padding, dilation and groups.
     """
 
     def __init__(self, filters: int, **kwargs: Any) -> None:
@@ -28,7 +28,7 @@ class PointwiseConvolution(layers.Conv2D):
             )
 
     def call(self, inputs: Any) -> Any:
-        """[B, H, W, C] -> [B, H, W, F]"""
+        """Returns [B, H, W, F] from [B, H, W, C]."""
         channels = self.kernel.shape[-2]
         outputs = ops.matmul(ops.reshape(inputs, (-1, channels)), ops.reshape(self.kernel, (channels, self.filters)))
         if self.use_bias:

@@ -128,6 +128,7 @@ class PoseUnetSettings:
 
     @property
     def width_of_person(self) -> int:
+        """Channels of the second U-Net."""
         return self.width if self.person_width is None else self.person_width
 
     @property
@@ -154,4 +155,5 @@ class PoseUnetSettings:
 
     @property
     def widths_of_stem(self) -> tuple[int, ...]:
+        """Channels of each stage of the stem."""
         return (self.width,) * NUM_STEM_STAGES if self.stem_widths is None else tuple(self.stem_widths)

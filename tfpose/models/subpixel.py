@@ -28,9 +28,9 @@ class SubpixelConvolution(layers.Layer):
     Shi et al., "Is the deconvolution layer the same as a convolutional layer?", 2016.
 
     Args:
-        filters: channels F of the output.
-        use_bias: whether there is one.
-        **kwargs: as `keras.layers.Layer`.
+        filters: Channels F of the output.
+        use_bias: Whether the layer has a bias.
+        **kwargs: Arguments of `keras.layers.Layer`.
     """
 
     def __init__(self, filters: int, use_bias: bool = True, **kwargs: Any) -> None:
@@ -46,7 +46,7 @@ class SubpixelConvolution(layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros") if self.use_bias else None
 
     def call(self, inputs: Any) -> Any:
-        """[B, H, W, C] -> [B, 2 * H, 2 * W, F]"""
+        """Returns [B, 2 * H, 2 * W, F] for [B, H, W, C]."""
         _, height, width, _ = ops.shape(inputs)
         phases = []
         for (row, column), kernel in zip(PHASES, self.kernels, strict=True):
@@ -60,17 +60,17 @@ class SubpixelConvolution(layers.Layer):
         )
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """[B, H, W, C] -> [B, 2 * H, 2 * W, F]"""
+        """Returns [B, 2 * H, 2 * W, F] for [B, H, W, C]."""
         batch, *size, _ = input_shape
         return (batch, *(None if length is None else DECONVOLUTION_STRIDE * length for length in size), self.filters)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "filters": self.filters, "use_bias": self.use_bias}
 
 
 def is_subpixel(layer: layers.Layer) -> bool:
-    """Whether a layer is a transposed convolution that `SubpixelConvolution` can take the place of."""
+    """Whether `SubpixelConvolution` can replace a layer."""
     return (
         isinstance(layer, layers.Conv2DTranspose)
         and layer.kernel_size == (DECONVOLUTION_SIZE, DECONVOLUTION_SIZE)
@@ -83,7 +83,7 @@ def is_subpixel(layer: layers.Layer) -> bool:
 
 
 def subpixel_kernels(kernel: np.ndarray) -> list[np.ndarray]:
-    """The kernel of a transposed convolution [4, 4, F, C] as those of a `SubpixelConvolution`, each [2, 2, C, F].
+    """Returns the kernels [2, 2, C, F] of a `SubpixelConvolution` from that of a transposed convolution, [4, 4, F, C].
 
     Output 2 y + a takes row y + t + a - 1 of the input, t = 0 or 1, times row 3 - a - 2 t of the kernel.
     """

@@ -29,9 +29,9 @@ def cell_anchors(size: float, ratios: Sequence[float]) -> np.ndarray:
         >>> cell_anchors(32.0, [1.0])
         array([[-16., -16.,  16.,  16.]], dtype=float32)
     """
-    ratios = np.asarray(ratios, np.float64)
-    widths = np.sqrt(size**2 / ratios)
-    halves = np.stack([widths, ratios * widths], axis=-1) / 2
+    heights_over_widths = np.asarray(ratios, np.float64)
+    widths = np.sqrt(size**2 / heights_over_widths)
+    halves = np.stack([widths, heights_over_widths * widths], axis=-1) / 2
     return np.concatenate([-halves, halves], axis=-1).astype(np.float32)
 
 
@@ -52,9 +52,9 @@ def rounded_cell_anchors(size: float, ratios: Sequence[float], stride: int) -> n
         >>> rounded_cell_anchors(128.0, [0.5], 16)
         array([[-84., -40., 100.,  56.]], dtype=float32)
     """
-    ratios = np.asarray(ratios, np.float64)
-    widths = np.rint(np.sqrt(stride**2 / ratios))
-    heights = np.rint(widths * ratios)
+    heights_over_widths = np.asarray(ratios, np.float64)
+    widths = np.rint(np.sqrt(stride**2 / heights_over_widths))
+    heights = np.rint(widths * heights_over_widths)
     halves = np.stack([widths, heights], axis=-1) * (size / stride) / 2
     return (np.concatenate([-halves, halves], axis=-1) + stride / 2).astype(np.float32)
 

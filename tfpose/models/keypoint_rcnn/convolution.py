@@ -63,8 +63,9 @@ class TrunkConvolution(keras.layers.Layer):
         self.grouped_convolution = grouped_convolution
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the kernel and the frozen normalization."""
         channels = input_shape[-1]
-        if channels % self.groups:
+        if channels is None or channels % self.groups:
             raise ValueError(f"{self.name}: channels must divide by groups, got {channels} and {self.groups}.")
         shape = (self.kernel_size, self.kernel_size, channels // self.groups, self.filters)
         self.kernel = self.add_weight(shape=shape, initializer="he_normal", name="kernel")
@@ -99,10 +100,12 @@ class TrunkConvolution(keras.layers.Layer):
         return self.kernel * ops.cast(scale, self.compute_dtype), ops.cast(shift, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Returns [B, ceil(H / strides), ceil(W / strides), filters]."""
         sizes = (None if size is None else -(-size // self.strides) for size in input_shape[1:3])
         return (input_shape[0], *sizes, self.filters)
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
         names = ("filters", "kernel_size", "strides", "groups", "has_norm", "activation", "grouped_convolution")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 

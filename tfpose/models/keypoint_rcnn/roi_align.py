@@ -76,9 +76,14 @@ class _Windows(NamedTuple):
 
 
 def assign_levels(boxes: tf.Tensor, epsilon: float = DETECTRON2.level_epsilon) -> tf.Tensor:
-    """The level of the pyramid that a box is pooled from, 2..5, by its area. [N, 4] -> [N] int32.
+    """Returns the level of the pyramid that each box is pooled from, 2..5, by its area.
 
-    `epsilon` is added to the relative size, so that a box at the border of two levels belongs to the coarser one.
+    Args:
+        boxes: [N, 4] in pixels of the resized images.
+        epsilon: Number added to the relative size, so that a box at the border of two levels belongs to the coarser.
+
+    Returns:
+        [N] int32.
     """
     sizes = tf.sqrt(areas(boxes, ops))
     levels = tf.floor(CANONICAL_LEVEL + tf.math.log(sizes / CANONICAL_SIZE + epsilon) / tf.math.log(2.0))
@@ -93,7 +98,7 @@ def pool_boxes(
     pooled_size: int,
     conventions: Conventions = DETECTRON2,
 ) -> tf.Tensor:
-    """Features of boxes, each from the level that suits its size.
+    """Pools features of boxes, each from the level that suits its size.
 
     Args:
         pyramid: p2..p5 (more are ignored), each [B, H, W, C].

@@ -148,10 +148,12 @@ class KeypointRcnnSettings:
 
     @property
     def has_keypoint_head(self) -> bool:
+        """Whether the network finds joints, not only boxes."""
         return bool(self.keypoint_head_widths)
 
     @property
     def box_conventions(self) -> Conventions:
+        """The conventions of boxes, anchors and samples that `conventions` names."""
         return CONVENTIONS[self.conventions]
 
     def without_keypoints(self) -> KeypointRcnnSettings:

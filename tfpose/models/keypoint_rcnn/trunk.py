@@ -55,7 +55,7 @@ def _apply_bottleneck(
     if strides > 1 or x.shape[-1] != outer:
         shortcut = _convolve(x, outer, 1, f"{name}_shortcut", settings, strides=strides, activation=None)
     x = _convolve(x, inner, 1, f"{name}_conv1", settings, strides=first)
-    x = _convolve(x, inner, 3, f"{name}_conv2", settings, strides=second, groups=settings.num_groups)
+    x = _convolve(x, inner, 3, f"{name}_conv2", settings, strides=second)
     x = _convolve(x, outer, 1, f"{name}_conv3", settings, activation=None)
     x = layers.Add(name=f"{name}_add")([x, shortcut])
     return layers.ReLU(name=f"{name}_relu")(x)
@@ -68,10 +68,11 @@ def _convolve(
     name: str,
     settings: KeypointRcnnSettings,
     strides: int = 1,
-    groups: int = 1,
     activation: str | None = "relu",
 ) -> KerasTensor:
     is_frozen = settings.normalization == "frozen"
+    # Only the 3x3 convolutions of the bottlenecks are grouped.
+    groups = settings.num_groups if kernel_size == 3 else 1
     x = TrunkConvolution(
         filters,
         kernel_size,
