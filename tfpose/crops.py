@@ -145,7 +145,7 @@ def source_windows(
     Args:
         crop_from_source: [P, 2, 3].
         crop_size: (height, width) of the crops.
-        source_size: (height, width) of the picture, or [P, 2] of each crop's.
+        source_size: (height, width) of the picture, or [P, 2] for each crop.
 
     Returns:
         [P, 4] int64 (top, left, height, width), inside the picture, at least one pixel each.
@@ -170,9 +170,9 @@ def normalize_crops(
 
     Args:
         crops: [..., 3] uint8, RGB.
-        mean: by channel position at the network, for a white of 1.
-        std: likewise.
-        channel_order: of the network, 'rgb' or 'bgr' (the weights of Xiao et al., 2018).
+        mean: Mean of each channel at the network, for a white of 1.
+        std: Standard deviation of each channel at the network, for a white of 1.
+        channel_order: Channel order of the network, 'rgb' or 'bgr' (the weights of Xiao et al., 2018).
 
     Returns:
         [..., 3] float32.

@@ -23,8 +23,8 @@ class FrameFit:
 
     Attributes:
         input_size: (height, width) of the network's input (Payer et al. 2017: 896 wide, 512 high).
-        size_multiple: both sides must divide by it: the stride of the heatmaps, 4, times 2 for each pooling of the
-            U-Nets (32 for the paper's 6 levels).
+        size_multiple: Number that both sides must divide by: the stride of the heatmaps, 4, times 2 for each pooling of
+            the U-Nets (32 for the paper's 6 levels).
 
     Raises:
         ValueError: a side is not a positive multiple.

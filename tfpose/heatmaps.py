@@ -66,12 +66,11 @@ def encode_heatmaps(
         heatmap_keypoints: [B, J, 2] as (x, y) in heatmap cells; NaN is as good as weight 0.
         weights: [B, J], not negative; 0 for a missing keypoint.
         heatmap_size: (height, width) in cells.
-        sigma_cells: standard deviation of the Gaussian in cells.
-        centers: whether the Gaussian sits on the keypoint or on the cell it rounds to (halves
-            towards the right; truncated towards zero left of and above the map, as the public code
-            does).
-        cutoff_sigmas: half the side of the square around the rounded keypoint outside which the map
-            is 0, in sigmas; None draws the whole Gaussian.
+        sigma_cells: Standard deviation of the Gaussian in cells.
+        centers: Center of the Gaussian: the keypoint ("subcell"), or the cell that it rounds to ("rounded": halves
+            towards the right; truncated towards zero left of and above the map, as the public code does).
+        cutoff_sigmas: Half the side, in sigmas, of the square around the rounded keypoint outside which the map is 0;
+            None draws the whole Gaussian.
 
     Returns:
         Heatmaps [B, H, W, J] float32 in [0, 1], all zero for joints without weight; and the weights
@@ -121,12 +120,12 @@ def decode_heatmaps(
 
     Args:
         heatmaps: [B, H, W, J], any range.
-        method: see above.
-        blur_kernel: odd number of cells across the Gaussian blur of "dark" and "udp"; its sigma is
-            0.3 * ((kernel - 1) / 2 - 1) + 0.8, OpenCV's choice (2 cells for 11, 2.9 for 17).
-        convention: where two public codes differ. "microsoft": a quarter offset needs both
-            coordinates to be inside the border, a map without a positive value gives (0, 0).
-            "mmpose": each axis has its own border, such a map gives (-1, -1).
+        method: Name of an entry of `DECODINGS`, see above.
+        blur_kernel: Odd number of cells across the Gaussian blur of "dark" and "udp"; its sigma is 0.3 * ((kernel - 1)
+            / 2 - 1) + 0.8, OpenCV's choice (2 cells for 11, 2.9 for 17).
+        convention: Choice where two public codes differ. "microsoft": a quarter offset needs both coordinates to be
+            inside the border, a map without a positive value gives (0, 0). "mmpose": each axis has its own border, such
+            a map gives (-1, -1).
 
     Returns:
         Keypoints [B, J, 2] as (x, y) in heatmap cells, and scores [B, J], the peak values; both
@@ -152,9 +151,9 @@ def mirror_heatmaps(heatmaps: Tensor, flip_order: Sequence[int] | np.ndarray, sh
         heatmaps: [B, H, W, J].
         flip_order: [J], the joint that takes the place of each in the mirror
             (`Skeleton.flip_order`).
-        shift_one_cell: move the result one column to the right; column 0 keeps its value. With
-            crop_x = 4 * heatmap_x an image mirrored at crop resolution is mirrored three quarters
-            of a cell too far left (Huang et al. 2020); both public codes make up for it this way.
+        shift_one_cell: Whether to move the result one column to the right; column 0 keeps its value. With crop_x = 4 *
+            heatmap_x an image mirrored at crop resolution is mirrored three quarters of a cell too far left (Huang et
+            al. 2020); both public codes compensate this way.
 
     Returns:
         [B, H, W, J].

@@ -35,9 +35,9 @@ def draw_pose(
         image: [H, W, 3] uint8.
         keypoints: [J, 2] in pixels.
         is_drawn: [J]; a limb needs both of its joints.
-        skeleton: of the keypoints.
-        color: of limbs; None colors them by the side of the body.
-        thickness: in pixels; None fits it to the picture.
+        skeleton: Skeleton of the keypoints.
+        color: Color of the limbs; None colors them by the side of the body.
+        thickness: Thickness in pixels; None fits it to the picture.
 
     Returns:
         A new picture.

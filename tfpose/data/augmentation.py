@@ -12,12 +12,13 @@ class Augmentation:
     """How far training crops are changed at random. The defaults change nothing.
 
     Attributes:
-        mirror_probability: of mirroring left to right.
-        rotation_degrees: rotation is uniform in [-rotation_degrees, rotation_degrees].
-        rotation_probability: of rotating at all.
-        scale_range: the region shown is uniform in this range times the box (Honda et al., 2018: 0.7 to 1.3).
-        shift: the center moves by up to this fraction of the box's sides.
-        color_gain: each channel is multiplied by a factor uniform in [1 - color_gain, 1 + color_gain].
+        mirror_probability: Probability of mirroring left to right.
+        rotation_degrees: Largest rotation; rotations are uniform in [-rotation_degrees, rotation_degrees].
+        rotation_probability: Probability of rotating at all.
+        scale_range: Range of the size of the region shown, relative to the box (Honda et al., 2018: 0.7 to 1.3). Sizes
+            are uniform.
+        shift: Largest move of the center, as a fraction of the sides of the box.
+        color_gain: Largest change of a channel's gain; gains are uniform in [1 - color_gain, 1 + color_gain].
     """
 
     mirror_probability: float = 0.0

@@ -29,13 +29,13 @@ class DetectionInput:
     """Which images a detector is trained on, and at which sizes. The defaults are Detectron2's for COCO keypoints.
 
     Attributes:
-        shortest_edges: of the resized image in pixels; one is drawn for each image.
-        longest_edge: at most; goes before `shortest_edges`.
+        shortest_edges: Lengths of the shorter side of the resized image in pixels; one is drawn for each image.
+        longest_edge: Largest length of the longer side in pixels; has priority over `shortest_edges`.
         padded_size: (shorter, longer) side of a batch in pixels, which every image must fit into.
-        mirror_probability: of mirroring left to right.
-        keeps_unlabeled: also use images in which nobody has a labeled joint of the skeleton.
-        has_ignored_regions: boxes in crowds and in the data set's ignore regions count as neither people nor
-            background; without, as background.
+        mirror_probability: Probability of mirroring left to right.
+        keeps_unlabeled: Whether images in which nobody has a labeled joint of the skeleton are used too.
+        has_ignored_regions: Whether boxes in crowds and in the ignore regions of the dataset count as neither people
+            nor background. Otherwise they count as background.
     """
 
     shortest_edges: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
@@ -69,10 +69,10 @@ class DetectionImages(StepBatches):
     People are those with a box, also without any labeled joint; crowds are none.
 
     Args:
-        table: the records; images without annotations are left out.
-        skeleton: of the network; joints are matched by name, those that the records lack have weight 0.
-        input_settings: which images, and how large.
-        seed: of order, augmentation and the sampling of boxes.
+        table: Records; images without annotations are left out.
+        skeleton: Skeleton of the network. Joints are matched by name; joints that the records lack have weight 0.
+        input_settings: Choice and sizes of the images.
+        seed: Seed of the order, of the augmentation and of the sampling of boxes.
 
     Raises:
         ValueError: if no image is left, or none has a person.
@@ -127,7 +127,7 @@ class DetectionImages(StepBatches):
 
         Args:
             images: [B] rows of the table's images.
-            drawn: shortest_edges [B], is_mirrored [B], sample_seeds [B, 2].
+            drawn: Arrays shortest_edges [B], is_mirrored [B] and sample_seeds [B, 2].
 
         Returns:
             What `models.keypoint_rcnn.objective` asks for, in pixels of the resized images, where pixel i covers

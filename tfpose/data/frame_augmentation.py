@@ -18,15 +18,16 @@ class FrameAugmentation:
     in this order.
 
     Attributes:
-        mirror_probability: of mirroring left to right.
-        translation_pixels: each axis moves by up to this many pixels of the network's input, before turning and
-            scaling.
-        rotation_degrees: rotation is uniform in [-rotation_degrees, rotation_degrees], from x towards y.
-        scale_range: the scale is uniform in this range.
-        scale_convention: 'magnify' shows the frame larger by the scale; 'divide' smaller by it, as in tools that
-            apply the scale to the coordinates of the output.
-        intensity_shift: up to this is added to the normalized picture, one value per frame.
-        intensity_scale: the sum is multiplied by a factor uniform in [1 - intensity_scale, 1 + intensity_scale].
+        mirror_probability: Probability of mirroring left to right.
+        translation_pixels: Largest move along each axis, in pixels of the network's input, before turning and scaling.
+        rotation_degrees: Largest rotation from x towards y; rotations are uniform in [-rotation_degrees,
+            rotation_degrees].
+        scale_range: Range of the scale, which is uniform.
+        scale_convention: Meaning of the scale: 'magnify' shows the frame larger by it, 'divide' smaller, as in tools
+            that apply the scale to the coordinates of the output.
+        intensity_shift: Largest change that is added to the normalized picture, one value per frame.
+        intensity_scale: Largest change of the factor on the sum; factors are uniform in [1 - intensity_scale, 1 +
+            intensity_scale].
     """
 
     mirror_probability: float = 0.0
@@ -96,8 +97,8 @@ def augmented_from_input(drawn: dict[str, np.ndarray], input_size: tuple[int, in
     which puts the frame's middle on the input's and scales both axes alike.
 
     Args:
-        drawn: from `draw_frame_augmentation`.
-        input_size: (height, width).
+        drawn: Values from `draw_frame_augmentation`.
+        input_size: (height, width) of the input in pixels.
 
     Returns:
         [N, 2, 3] float64.

@@ -16,8 +16,8 @@ def find_head_centers(people: dict[str, np.ndarray], skeleton: Skeleton) -> np.n
     of the labeled head joints; crowds and people without any labeled head joint have no head.
 
     Args:
-        people: columns `head_box`, `keypoints`, `visibility`, `is_crowd` of `records.PERSON_FIELDS`.
-        skeleton: of the keypoints.
+        people: Columns `head_box`, `keypoints`, `visibility` and `is_crowd` of `records.PERSON_FIELDS`.
+        skeleton: Skeleton of the keypoints.
 
     Returns:
         [P, 2] float64 in image pixels, NaN where there is none.

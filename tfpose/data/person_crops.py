@@ -26,11 +26,11 @@ class PersonCrops(StepBatches):
     """The people of a split as training examples.
 
     Args:
-        table: the records.
-        skeleton: of the network; joints are matched by name, those that the records lack have weight 0.
-        crop: how boxes become crops.
-        augmentation: random changes.
-        seed: of order and augmentation.
+        table: Records.
+        skeleton: Skeleton of the network. Joints are matched by name; joints that the records lack have weight 0.
+        crop: Settings of the crops.
+        augmentation: Random changes of the crops.
+        seed: Seed of the order and of the augmentation.
 
     Raises:
         ValueError: if no person of the split has a labeled joint of the skeleton.

@@ -16,8 +16,8 @@ def read_frame(image_bytes: tf.Tensor, fit: FrameFit) -> tuple[tf.Tensor, tf.Ten
     """A whole picture as the input of a network.
 
     Args:
-        image_bytes: scalar string, JPEG, PNG, BMP or GIF.
-        fit: of frames.
+        image_bytes: Scalar string with a JPEG, PNG, BMP or GIF.
+        fit: Fit of frames to the network's input.
 
     Returns:
         [H, W, 3] uint8 RGB, and the (height, width) of the picture [2] int64.
@@ -33,7 +33,7 @@ def picture_size(image_bytes: tf.Tensor) -> tf.Tensor:
     """(height, width) of an encoded picture [2] int64; of a JPEG without decoding it.
 
     Args:
-        image_bytes: scalar string, JPEG, PNG, BMP or GIF.
+        image_bytes: Scalar string with a JPEG, PNG, BMP or GIF.
 
     Raises:
         tf.errors.InvalidArgumentError: it is no picture.
@@ -65,9 +65,9 @@ def cut_crops_tensor(image_bytes: tf.Tensor, crop_from_image: tf.Tensor, crop_si
     """`data.pictures.cut_crops` for one image as a graph.
 
     Args:
-        image_bytes: scalar string, JPEG, PNG, BMP or GIF.
+        image_bytes: Scalar string with a JPEG, PNG, BMP or GIF.
         crop_from_image: [P, 2, 3].
-        crop_size: (height, width).
+        crop_size: (height, width) in pixels.
 
     Returns:
         [P, height, width, 3] uint8 RGB.
@@ -84,7 +84,7 @@ def cut_crops_from_frame(frame: tf.Tensor, crop_from_image: tf.Tensor, crop_size
     Args:
         frame: [H, W, 3] uint8 RGB.
         crop_from_image: [P, 2, 3].
-        crop_size: (height, width).
+        crop_size: (height, width) in pixels.
 
     Returns:
         [P, height, width, 3] uint8 RGB.
@@ -98,7 +98,7 @@ def fit_frames(frames: tf.Tensor, fit: FrameFit) -> tuple[tf.Tensor, tf.Tensor]:
 
     Args:
         frames: [B, H, W, 3] uint8 RGB.
-        fit: of frames.
+        fit: Fit of frames to the network's input.
 
     Returns:
         [B, h, w, 3] uint8 RGB, and the (height, width) of each picture [B, 2] int64.

@@ -32,9 +32,9 @@ def decode_window(data: bytes, window: Sequence[int], reduction: int = 1) -> np.
     """A part of an encoded picture.
 
     Args:
-        data: the encoded picture.
+        data: Encoded picture.
         window: (top, left, height, width) in pixels of the reduced picture.
-        reduction: one of `crops.DECODE_REDUCTIONS`; for JPEG only.
+        reduction: One of `crops.DECODE_REDUCTIONS`; more than 1 for JPEG only.
 
     Returns:
         [height, width, 3] uint8 RGB.
@@ -74,12 +74,12 @@ def cut_crops(
     """Cuts people out of encoded pictures; every picture is decoded once per scale, no more of it than is needed.
 
     Args:
-        read_picture: gives the encoded picture of an index.
+        read_picture: Function from an index to the encoded picture.
         picture_sizes: [N, 2] (height, width) of the picture of each crop.
         picture_of_crop: [N] index for `read_picture`.
         crop_from_image: [N, 2, 3] from image to crop pixels.
-        crop_size: (height, width).
-        describe: names a picture in error messages.
+        crop_size: (height, width) in pixels.
+        describe: Function from an index to the name of the picture in error messages.
 
     Returns:
         [N, height, width, 3] uint8 RGB.

@@ -60,10 +60,10 @@ class RecordTable:
     The people of image i are rows `first_person[i]:first_person[i + 1]` of the person arrays.
 
     Attributes:
-        skeleton: of the keypoints.
-        shards: paths of the TFRecord files.
+        skeleton: Skeleton of the keypoints.
+        shards: Paths of the TFRecord files.
         shard: [I] int, offset: [I] int64, length: [I] int64: where the record of an image lies.
-        images: per image [I] arrays of `IMAGE_FIELDS` without the picture; ignore regions as lists of [N, 2] arrays.
+        images: [I] arrays of `IMAGE_FIELDS` without the picture; ignore regions are lists of [N, 2] arrays.
         people: [P, ...] arrays of `PERSON_FIELDS`.
         first_person: [I + 1] int.
     """

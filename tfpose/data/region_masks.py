@@ -100,8 +100,8 @@ def read_crowd_region(segmentation: str, box: np.ndarray) -> tuple[list[np.ndarr
     (height, width)), people as polygons. The box stands for what is neither, such as compressed run lengths.
 
     Args:
-        segmentation: the JSON text of the record, empty where there is none.
-        box: xyxy in image pixels.
+        segmentation: JSON text of the record, empty where there is none.
+        box: Box (x1, y1, x2, y2) in image pixels.
 
     Raises:
         ValueError: if the run lengths do not add up to the picture's size.

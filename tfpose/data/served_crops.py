@@ -28,11 +28,11 @@ def crop_batches(
     """Crops of people in their order: batches [B, H, W, 3] uint8, the last one shorter.
 
     Args:
-        table: the records.
+        table: Records.
         images: [N] the image of each person; a picture is decoded once for people that follow each other.
         crop_from_image: [N, 2, 3] float64 from image to crop pixels.
-        crop_size: (height, width).
-        batch_size: B.
+        crop_size: (height, width) in pixels.
+        batch_size: Largest number of crops in a batch, B.
 
     Raises:
         ValueError: naming a picture that cannot be decoded or has another size than its record says.

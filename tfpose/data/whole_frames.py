@@ -33,14 +33,14 @@ class WholeFrames(StepBatches):
     labeled joint whose head lies inside the augmented frame, each at most once per example.
 
     Args:
-        table: the records; frames without labels are left out.
-        skeleton: of the network; joints are matched by name, those that the records lack have weight 0.
-        fit: how frames become the network's input.
-        augmentation: random changes.
-        seed: of order, augmentation and the people of interest.
-        persons_per_image: people of interest per example.
-        outside_joint_weight: of labeled joints that the augmentation moved out of the frame; with 1 the network
-            learns that nothing is to be seen, 0 leaves them out.
+        table: Records; frames without labels are left out.
+        skeleton: Skeleton of the network. Joints are matched by name; joints that the records lack have weight 0.
+        fit: Fit of frames to the network's input.
+        augmentation: Random changes of the frames.
+        seed: Seed of the order, of the augmentation and of the people of interest.
+        persons_per_image: Number of people of interest per example.
+        outside_joint_weight: Weight of labeled joints that the augmentation moved out of the frame. With 1 the network
+            learns that there is nothing to see; 0 leaves these joints out.
 
     Raises:
         ValueError: if no person of the labeled frames has a head and a labeled joint of the skeleton, or a setting
@@ -94,8 +94,8 @@ class WholeFrames(StepBatches):
 
         Args:
             images: [B] rows of the table's images.
-            drawn: from `draw_frame_augmentation`, and priorities [B, max_heads]: of the people that qualify those
-                with the least become the people of interest.
+            drawn: Values from `draw_frame_augmentation`, and priorities [B, max_heads]: the qualified people with the
+                lowest priorities become the people of interest.
 
         Returns:
             images [B, H, W, 3] uint8 RGB; intensity_shifts [B] and intensity_scales [B], for

@@ -39,10 +39,10 @@ class PoseUnet(keras.Model):
     A person whose head is not finite gets an empty head map and costs as much as any other.
 
     Args:
-        frame: from `build_frame_network`.
-        person: from `build_person_network`.
-        head_mask_sigma_cells: see `mask_heads`.
-        name: of the model.
+        frame: Frame network, from `build_frame_network`.
+        person: Person network, from `build_person_network`.
+        head_mask_sigma_cells: Standard deviation of the Gaussian around a head, in cells.
+        name: Name of the model.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ def mask_heads(head_maps: Tensor, centers: Tensor, sigma_cells: float = 4.0) -> 
     Args:
         head_maps: [P, h, w, 1], as predicted.
         centers: [P, 2], (x, y) in heatmap cells; a map whose center is not finite becomes 0.
-        sigma_cells: standard deviation of the Gaussian.
+        sigma_cells: Standard deviation of the Gaussian in cells.
 
     Returns:
         [P, h, w, 1] in the dtype of `head_maps`.

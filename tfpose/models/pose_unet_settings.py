@@ -18,37 +18,40 @@ class PoseUnetSettings:
     """Size and start of the two networks; the defaults are the paper's.
 
     Attributes:
-        input_size: (height, width) in pixels, each a multiple of `size_multiple`, or None where it may vary.
-        width: channels of every convolution of the stem and of the first U-Net.
-        person_width: channels of the second U-Net; None takes `width`.
-        person_features: what of the image the second U-Net sees beside the joint maps: the "stem", or what the first
-            U-Net made of it, from which the joint maps come ("frame").
-        person_stride: of the first convolution of the second U-Net, 1 or 2: with 2 it works at half the resolution,
-            at a quarter of the cost, and its filter maps are interpolated: they only choose among the joints that the
-            joint maps locate. It then has a level less.
-        width_growth: how many times as many channels each level has as the one above it; where the number changes on
-            the way up, a 1x1 convolution adapts it. The paper's levels are all alike; a small network has too few
-            weights then to tell a left arm from a right one.
-        stem_widths: channels of the stem's two stages; None takes `width` for both.
-        stem_downsampling: "pool" halves the size after the two convolutions of a stage, "stride" in the first of
-            them, which costs a quarter.
-        encoder_depth: 0 is the paper's stem and first U-Net. A depth of `build_pose_resnet` puts that network, without
-            its heatmaps, in their place, so that it can start from its weights or from ImageNet's; `width` is then that
-            of its transposed convolutions, `person_features` must be "frame", and `l2` leaves its kernels alone.
-        encoder_width: its `base_width`.
-        encoder_stride_in: its `stride_in`.
-        encoder_skip_connections: its `skip_connections`.
-        num_levels: resolutions of each U-Net; one less than this is the number of its poolings.
-        convolutions_per_block: on the way down and again on the way up, at every level.
-        normalization: "batch" normalizes before every ReLU; "none" is the paper's.
-        synchronize_batch_norm: normalize by the statistics of all replicas; TensorFlow only, and slower.
-        head_mask_sigma_cells: Gaussian around a head that lets the head map of this person through.
-        heatmap_init_stddev: standard deviation of the first weights of the layers that give heatmaps; None draws them
+        input_size: (height, width) in pixels, each a multiple of `size_multiple`; None for a side that may vary.
+        width: Channels of every convolution of the stem and of the first U-Net.
+        person_width: Channels of the second U-Net; None takes `width`.
+        person_features: Image features that the second U-Net sees beside the joint maps: those of the "stem", or those
+            of the first U-Net, from which the joint maps come ("frame").
+        person_stride: Stride of the first convolution of the second U-Net, 1 or 2. With 2 the second U-Net works at
+            half the resolution and a quarter of the cost, and has one level less. Its filter maps are interpolated:
+            they only choose among the joints that the joint maps locate.
+        width_growth: Ratio of each level's channels to those of the level above; where the number changes on the way
+            up, a 1x1 convolution adapts it. The paper's levels all have the same width. With it a small network has too
+            few weights to tell a left arm from a right one.
+        stem_widths: Channels of the two stages of the stem; None takes `width` for both.
+        stem_downsampling: Layer of a stage of the stem that halves the size: "pool", after its two convolutions, or
+            "stride", the first convolution, at a quarter of the cost.
+        encoder_depth: 0 for the paper's stem and first U-Net. A depth of `build_pose_resnet` puts that network, without
+            its heatmaps, in their place, so that training can start from its weights or from ImageNet's. Then `width`
+            is that of its transposed convolutions, `person_features` must be "frame", and `l2` does not apply to its
+            kernels.
+        encoder_width: Argument `base_width` of that network.
+        encoder_stride_in: Argument `stride_in` of that network.
+        encoder_skip_connections: Argument `skip_connections` of that network.
+        num_levels: Number of resolutions of each U-Net; it has one pooling less.
+        convolutions_per_block: Convolutions of every level on the way down, and again on the way up.
+        normalization: "batch" adds a batch normalization before every ReLU; "none" is the paper's.
+        synchronize_batch_norm: Whether batch normalization uses the statistics of all replicas; TensorFlow only, and
+            slower.
+        head_mask_sigma_cells: Standard deviation of the Gaussian that lets the head map of one person through.
+        heatmap_init_stddev: Standard deviation of the first weights of the layers that give heatmaps; None draws them
             as all others (He et al., 2015: truncated normal, 2 / fan-in).
-        filter_init_bias: first bias of the filter maps. The paper's 0 starts near a saddle, where both factors of
-            the product are small and neither learns; with 1 the filter lets everything through at first.
-        l2: factor on the sum of squares of each kernel, part of the loss.
-        share_first_convolution: False builds the plain form, in which the person network gets everything concatenated.
+        filter_init_bias: First bias of the filter maps. The paper's 0 starts near a saddle, where both factors of the
+            product are small and neither learns; with 1 the filter lets everything through at first.
+        l2: Factor on the sum of squares of each kernel in the loss.
+        share_first_convolution: Whether the part of the person network's first convolution that all people share is
+            computed once. False builds the plain form, in which the person network gets everything concatenated.
     """
 
     input_size: tuple[int | None, int | None] = (512, 896)

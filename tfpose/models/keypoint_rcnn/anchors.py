@@ -19,8 +19,8 @@ def cell_anchors(size: float, ratios: Sequence[float]) -> np.ndarray:
     """The anchors of one cell, around (0, 0).
 
     Args:
-        size: square root of the area in pixels.
-        ratios: heights over widths.
+        size: Square root of the area in pixels.
+        ratios: Heights over widths.
 
     Returns:
         [R, 4] float32, xyxy in pixels.
@@ -41,9 +41,9 @@ def rounded_cell_anchors(size: float, ratios: Sequence[float], stride: int) -> n
     The sides of the anchor that is as large as the cell are rounded, then enlarged.
 
     Args:
-        size: square root of the area in pixels, about.
-        ratios: heights over widths.
-        stride: of the cells in pixels.
+        size: Approximate square root of the area in pixels.
+        ratios: Heights over widths.
+        stride: Pixels per cell.
 
     Returns:
         [R, 4] float32, xyxy with the far edges of the last pixels, see `conventions`.
@@ -65,7 +65,7 @@ def grid_anchors(cells: np.ndarray, map_size: tuple[Any, Any], stride: int) -> T
     Args:
         cells: [R, 4], from `cell_anchors`.
         map_size: (height, width) in cells, numbers or scalar tensors.
-        stride: of the cells in pixels.
+        stride: Pixels per cell.
 
     Returns:
         [height * width * R, 4] float32 by row, column and ratio, xyxy in pixels.

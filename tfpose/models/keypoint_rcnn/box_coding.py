@@ -27,7 +27,7 @@ def encode_boxes(boxes: Tensor, references: Tensor, weights: Weights) -> Tensor:
     Args:
         boxes: [..., 4].
         references: [..., 4], with areas.
-        weights: of dx, dy, dw, dh.
+        weights: Weights of dx, dy, dw, dh.
 
     Returns:
         [..., 4] (dx, dy, dw, dh).
@@ -43,8 +43,8 @@ def decode_boxes(deltas: Tensor, references: Tensor, weights: Weights) -> Tensor
 
     Args:
         deltas: [..., 4] (dx, dy, dw, dh).
-        references: broadcasts to [..., 4].
-        weights: of dx, dy, dw, dh.
+        references: [..., 4], or a shape that broadcasts to it.
+        weights: Weights of dx, dy, dw, dh.
 
     Returns:
         [..., 4], not clipped.
@@ -62,7 +62,7 @@ def clip_boxes(boxes: Tensor, image_sizes: Tensor, min_size: float = 0.0) -> Ten
     Args:
         boxes: [..., 4].
         image_sizes: [..., 2] (height, width), broadcast against the boxes.
-        min_size: pixels that are left of a box beyond the border, along each axis.
+        min_size: Length in pixels that remains, along each axis, of a box beyond the border.
     """
     height, width = (ops.cast(image_sizes[..., axis], "float32") for axis in (0, 1))
     limits = ops.stack([width, height, width, height], axis=-1)

@@ -19,16 +19,19 @@ class Conventions:
     """One of the two sets of conventions.
 
     Attributes:
-        last_pixel: distance of a box's far edge from the corner that is meant by it, 1 where boxes name pixels.
+        last_pixel: Distance of a box's far edge from the corner that the original means, 1 where boxes name pixels.
             Features and keypoints are looked for up to that corner, and a clipped box is at least as long.
-        has_rounded_anchors: anchors are made of whole numbers around the middle of a cell, else around its corner.
-        level_epsilon: added to the relative size of a box that chooses its level.
-        is_aligned: see `RoiAlignSettings`.
-        samples_per_bin: see `RoiAlignSettings`.
-        has_filtered_images: images are resized with a filter that widens where it shrinks, and rounded; else by plain
-            bilinear interpolation, and both axes by one factor.
-        has_clamped_maps: the last doubling of the keypoint maps repeats their border, else there are zeros behind it.
-        sums_enlarged_map: a keypoint's score is its share of the enlarged map, else of the small one.
+        has_rounded_anchors: Whether anchors consist of whole numbers around the middle of a cell. Otherwise they are
+            around its corner.
+        level_epsilon: Number added to the relative size of a box that chooses its level.
+        is_aligned: Field of `RoiAlignSettings`.
+        samples_per_bin: Field of `RoiAlignSettings`.
+        has_filtered_images: Whether images are resized with a filter that widens where it shrinks, and rounded.
+            Otherwise both axes are resized by one factor with plain bilinear interpolation.
+        has_clamped_maps: Whether the last doubling of the keypoint maps repeats their border. Otherwise there are zeros
+            behind it.
+        sums_enlarged_map: Whether a keypoint's score is its share of the enlarged map. Otherwise it is its share of the
+            small one.
     """
 
     last_pixel: float = 0.0

@@ -30,14 +30,14 @@ class TrunkConvolution(keras.layers.Layer):
     The kernel is stored as [size, size, channels / groups, filters], whichever way it is computed.
 
     Args:
-        filters: channels of the result.
-        kernel_size: odd.
-        strides: cell i of the result lies at cell `strides * i` of the input.
-        groups: the channels of the input and the filters are split into this many parts that do not see each other.
-        has_norm: add the frozen normalization.
+        filters: Channels of the result.
+        kernel_size: Odd size of the kernel.
+        strides: Stride of both axes; cell i of the result lies at cell `strides * i` of the input.
+        groups: Number of parts of the channels and of the filters that do not see each other.
+        has_norm: Whether to add the frozen normalization.
         activation: "relu" or None.
-        grouped_convolution: see `KeypointRcnnSettings`.
-        **kwargs: as `keras.layers.Layer`.
+        grouped_convolution: Computation of grouped convolutions, see `KeypointRcnnSettings`.
+        **kwargs: Arguments of `keras.layers.Layer`.
     """
 
     def __init__(
@@ -123,10 +123,10 @@ def convolve(
     Args:
         inputs: [B, H, W, C].
         kernel: [h, w, C / groups, filters].
-        strides: of both axes.
+        strides: Stride of both axes.
         padding: "same" or "valid", as in Keras.
-        groups: parts of the channels.
-        grouped_convolution: see `KeypointRcnnSettings`.
+        groups: Number of parts of the channels.
+        grouped_convolution: Computation of grouped convolutions, see `KeypointRcnnSettings`.
 
     Returns:
         [B, H', W', filters].

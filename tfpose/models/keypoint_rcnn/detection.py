@@ -39,10 +39,10 @@ def find_people(network: KeypointRcnn, images: tf.Tensor, settings: KeypointRcnn
     """The people of images of one size, in pixels of these images, where pixel i covers [i, i + 1].
 
     Args:
-        network: with its weights.
+        network: Network with its weights.
         images: [B, H, W, 3] uint8, red, green, blue.
-        settings: of image sizes, proposals and detections in place of the network's own; without keypoints its head
-            is passed over.
+        settings: Settings of image sizes, proposals and detections in place of the network's own; settings without
+            keypoints skip the keypoint head.
     """
     settings = settings or network.settings
     prepared, sizes = prepare_images(images, settings)
@@ -56,10 +56,10 @@ def detect_people(
     """The people of prepared images, in pixels of the resized images.
 
     Args:
-        network: with its weights.
+        network: Network with its weights.
         images: [B, H, W, 3], from `prepare_images` or `pad_images`.
         image_sizes: [B, 2] (height, width) without padding.
-        settings: as in `find_people`.
+        settings: Settings as in `find_people`.
     """
     settings = settings or network.settings
     pyramid = network(images, training=False)
@@ -88,10 +88,10 @@ def select_people(
     Args:
         class_logits: [N, 2] (person, background).
         deltas: [N, 4].
-        proposals: of N boxes.
+        proposals: Proposals of N boxes.
         image_sizes: [B, 2] (height, width) without padding.
-        settings: see there.
-        min_box_size: see `clip_boxes`.
+        settings: Settings of the detections.
+        min_box_size: Shortest side of a clipped box, see `clip_boxes`.
 
     Returns:
         The people, and [K] int32 the proposals that they come from.
@@ -149,10 +149,10 @@ def rescale_people(
     """People in pixels of the original images; those whose box is empty inside them are dropped.
 
     Args:
-        people: in pixels of the resized images.
-        image_sizes: [B, 2] (height, width) of these.
-        original_sizes: [B, 2] (height, width).
-        settings: that the images were resized with; None takes the default ones.
+        people: People in pixels of the resized images.
+        image_sizes: [B, 2] (height, width) of the resized images.
+        original_sizes: [B, 2] (height, width) of the original images.
+        settings: Settings that the images were resized with; None takes the default ones.
     """
     settings = settings or KeypointRcnnSettings()
     last_pixel = settings.box_conventions.last_pixel

@@ -25,8 +25,8 @@ def resized_size(image_size: Array, shortest_edge: int, longest_edge: int, xp: A
 
     Args:
         image_size: [..., 2] (height, width) in pixels.
-        shortest_edge: length of the shorter side in pixels.
-        longest_edge: the longer side is no longer; the aspect ratio stays.
+        shortest_edge: Length of the shorter side in pixels.
+        longest_edge: Largest length of the longer side in pixels; the aspect ratio stays.
         xp: Module of functions for the arrays, `keras.ops` or `numpy`.
 
     Returns:
@@ -50,8 +50,8 @@ def resize_factor(image_size: Tensor, shortest_edge: int, longest_edge: int) -> 
 
     Args:
         image_size: [..., 2] (height, width) in pixels.
-        shortest_edge: as in `resized_size`.
-        longest_edge: as in `resized_size`.
+        shortest_edge: Length of the shorter side in pixels.
+        longest_edge: Largest length of the longer side in pixels; the aspect ratio stays.
 
     Returns:
         [...] float64.
@@ -85,7 +85,7 @@ def interpolate_images(images: Tensor, size: Tensor, factor: Tensor) -> Tensor:
     Args:
         images: [B, H, W, 3] uint8 or float in 0..255.
         size: [2] int32 (height, width) of the result.
-        factor: of both axes; `size` is about that of the images times this.
+        factor: Factor on both axes; `size` is about that of the images times this.
 
     Returns:
         [B, height, width, 3] float32.
@@ -168,7 +168,7 @@ def prepare_images(images: Tensor, settings: KeypointRcnnSettings) -> tuple[Tens
 
     Args:
         images: [B, H, W, 3] uint8, red, green, blue.
-        settings: of the network.
+        settings: Settings of the network.
 
     Returns:
         As `pad_images`.

@@ -18,8 +18,8 @@ def decode_keypoints(maps: tf.Tensor, boxes: tf.Tensor, sums_enlarged_map: bool 
     Args:
         maps: [N, H, W, J] logits.
         boxes: [N, 4] xyxy.
-        sums_enlarged_map: the score is the probability of the pixel under a softmax over the enlarged map, as in the
-            original Detectron.
+        sums_enlarged_map: Whether the score is the probability of the pixel under a softmax over the enlarged map, as
+            in the original Detectron.
 
     Returns:
         [N, J, 4]: x and y in the plane of the boxes, where pixel i covers [i, i + 1]; the logit there; and the score,
@@ -56,8 +56,8 @@ def resize_bicubic(maps: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.T
 
     Args:
         maps: [J, h, w] float32.
-        height: of the result, scalar int32.
-        width: of the result.
+        height: Height of the result, scalar int32.
+        width: Width of the result, scalar int32.
 
     Returns:
         [J, height, width].

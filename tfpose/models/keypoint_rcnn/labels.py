@@ -29,7 +29,7 @@ def label_anchors(anchors: Tensor, person_boxes: Tensor, is_person: Tensor) -> t
     Args:
         anchors: [A, 4].
         person_boxes: [P, 4], P at least 1.
-        is_person: [P] bool, False for padding; all may be.
+        is_person: [P] bool, False for padding; all people may be padding.
 
     Returns:
         Positions [A] int32 of people and labels [A] int32.
@@ -64,7 +64,7 @@ def encode_keypoints(keypoints: Tensor, is_labeled: Tensor, boxes: Tensor, map_s
         keypoints: [N, J, 2] (x, y) in the plane of the boxes.
         is_labeled: [N, J] bool.
         boxes: [N, 4], with areas.
-        map_size: cells along each axis.
+        map_size: Number of cells along each axis.
 
     Returns:
         [N, J] int32 row * map_size + column, 0 where there is no target; and [N, J] bool, labeled and inside. The

@@ -25,7 +25,7 @@ def anchor_class_loss(logits: Tensor, labels: Tensor, num_samples: int) -> Weigh
     Args:
         logits: [B, A].
         labels: [B, A], `POSITIVE`, `NEGATIVE` or, not counted, anything else.
-        num_samples: wanted in each image.
+        num_samples: Number of samples wanted in each image.
     """
     is_positive, is_counted = labels == POSITIVE, ops.logical_or(labels == POSITIVE, labels == NEGATIVE)
     errors = ops.softplus(ops.where(is_positive, -logits, logits))
@@ -39,10 +39,10 @@ def anchor_box_loss(
 
     Args:
         deltas: [B, A, 4].
-        labels: [B, A], of the samples.
+        labels: [B, A] labels of the samples.
         anchors: [A, 4].
-        person_boxes: [B, A, 4] that the anchors belong to.
-        num_samples: wanted in each image.
+        person_boxes: [B, A, 4] boxes of the people that the anchors belong to.
+        num_samples: Number of samples wanted in each image.
     """
     targets = ops.stop_gradient(encode_boxes(person_boxes, anchors, ANCHOR_WEIGHTS))
     errors = _masked_smooth_l1(deltas, targets, labels == POSITIVE, 0.0)
@@ -68,7 +68,7 @@ def box_loss(deltas: Tensor, labels: Tensor, proposals: Tensor, person_boxes: Te
         deltas: [N, 4].
         labels: [N], `POSITIVE` or `NEGATIVE`.
         proposals: [N, 4].
-        person_boxes: [N, 4] that they belong to.
+        person_boxes: [N, 4] boxes of the people that the proposals belong to.
     """
     targets = ops.stop_gradient(encode_boxes(person_boxes, proposals, PROPOSAL_WEIGHTS))
     errors = _masked_smooth_l1(deltas, targets, labels == POSITIVE, PROPOSAL_BETA)

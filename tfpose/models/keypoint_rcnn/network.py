@@ -35,15 +35,15 @@ class KeypointRcnn(keras.Model):
     pixels of the resized images, in the plane where pixel i covers [i, i + 1].
 
     Args:
-        settings: see there.
-        name: of the model.
+        settings: Settings of the network.
+        name: Name of the model.
 
     Attributes:
-        settings: as given.
-        trunk: see `build_trunk`.
-        proposal_head: see `build_proposal_head`.
-        box_head: see `build_box_head`.
-        keypoint_head: see `build_keypoint_head`; None for boxes only.
+        settings: Settings of the network.
+        trunk: Model from `build_trunk`.
+        proposal_head: Model from `build_proposal_head`.
+        box_head: Model from `build_box_head`.
+        keypoint_head: Model from `build_keypoint_head`; None for boxes only.
     """
 
     def __init__(self, settings: KeypointRcnnSettings, name: str = "keypoint_rcnn") -> None:

@@ -50,10 +50,10 @@ def compute_losses(
     - `keypoints`: over the labeled joints inside positive proposals; not for a network without this head.
 
     Args:
-        network: with its weights.
-        batch: see the module.
-        sampling: None takes the published numbers.
-        prioritize: decides which anchors and proposals are sampled.
+        network: Network with its weights.
+        batch: Batch of annotated images, as the module describes it.
+        sampling: Numbers of samples; None takes the published ones.
+        prioritize: Function that decides which anchors and proposals are sampled.
     """
     sampling = sampling or SamplingSettings()
     people = People(tf.cast(batch["boxes"], tf.float32), batch["person_weights"] > 0, batch.get("ignored_sums"))

@@ -44,8 +44,8 @@ def select_proposals(
         deltas: [B, A, 4] for each level.
         anchors: [A, 4] for each level.
         image_sizes: [B, 2] (height, width) without padding, in pixels.
-        settings: see there.
-        min_box_size: see `clip_boxes`.
+        settings: Settings of the proposals.
+        min_box_size: Shortest side of a clipped box, see `clip_boxes`.
 
     Returns:
         Proposals inside their images, with logits as scores; constants to differentiation.
@@ -72,9 +72,9 @@ def map_positions(
     """Applies a function that chooses positions to each image.
 
     Args:
-        select: from values without the first axis to [K] int32 positions, K at most `max_positions`.
-        values: each [B, ...].
-        max_positions: see `select`.
+        select: Function from values without the first axis to [K] int32 positions, K at most `max_positions`.
+        values: Tensors [B, ...].
+        max_positions: Largest number of positions of an image.
 
     Returns:
         [N, 2] int32 (image, position), image after image, in the order of `select`.

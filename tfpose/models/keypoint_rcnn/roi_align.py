@@ -36,10 +36,10 @@ class RoiAlignSettings:
     """How boxes are sampled.
 
     Attributes:
-        pooled_size: bins along each axis.
-        is_aligned: cell i is sampled at its center, i + 0.5 in the plane of the boxes; the older form without this
-            shift also takes boxes as at least one cell long.
-        samples_per_bin: along each axis; 0 takes as many as there are cells in a bin, rounded up.
+        pooled_size: Number of bins along each axis.
+        is_aligned: Whether cell i is sampled at its center, i + 0.5 in the plane of the boxes. The older form without
+            this shift also takes boxes as at least one cell long.
+        samples_per_bin: Samples along each axis of a bin; 0 takes as many as there are cells in a bin, rounded up.
     """
 
     pooled_size: int
@@ -101,11 +101,11 @@ def pool_boxes(
     """Pools features of boxes, each from the level that suits its size.
 
     Args:
-        pyramid: p2..p5 (more are ignored), each [B, H, W, C].
+        pyramid: Levels p2..p5 (more are ignored), each [B, H, W, C].
         boxes: [N, 4] in pixels of the resized images; a constant to differentiation.
         image_indices: [N] int, the image of each box.
         pooled_size: P, cells of the result along each axis.
-        conventions: that the network was trained with.
+        conventions: Conventions that the network was trained with.
 
     Returns:
         [N, P, P, C].
@@ -135,12 +135,12 @@ def align_boxes(
     (unless not `is_aligned`, where none is empty).
 
     Args:
-        maps: each [B, H, W, C], with H and W of its own.
-        strides: of the maps, pixels for each cell.
+        maps: Feature maps [B, H, W, C], each with H and W of its own.
+        strides: Pixels for each cell of each map.
         boxes: [N, 4] xyxy in pixels; a constant to differentiation.
         image_indices: [N] int, the position of each box's image in the batch.
         map_indices: [N] int, the map of each box.
-        settings: see there.
+        settings: Settings of the sampling.
 
     Returns:
         [N, P, P, C] in the dtype of the maps.

@@ -28,10 +28,10 @@ class SamplingSettings:
     """How many boxes of an image are trained on.
 
     Attributes:
-        num_anchors: in each image.
-        num_positive_anchors: of these at most.
-        num_proposals: in each image.
-        num_positive_proposals: of these at most.
+        num_anchors: Number of anchors sampled in each image.
+        num_positive_anchors: Largest number of positive ones among these anchors.
+        num_proposals: Number of proposals sampled in each image.
+        num_positive_proposals: Largest number of positive ones among these proposals.
     """
 
     num_anchors: int = 256
@@ -86,10 +86,10 @@ def sample_anchors(
 
     Args:
         anchors: [A, 4].
-        people: of B images.
+        people: People of B images.
         seeds: [B, 2] int32.
-        settings: see there.
-        prioritize: decides between anchors of one kind.
+        settings: Numbers of samples.
+        prioritize: Function that decides between anchors of one kind.
     """
 
     def sample(values: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -115,11 +115,11 @@ def sample_proposals(
     """Proposals to train the heads on; the people's own boxes are among those to choose from, behind the others.
 
     Args:
-        proposals: of B images.
-        people: of B images.
+        proposals: Proposals of B images.
+        people: People of B images.
         seeds: [B, 2] int32.
-        settings: see there.
-        prioritize: decides between proposals of one kind.
+        settings: Numbers of samples.
+        prioritize: Function that decides between proposals of one kind.
     """
     size = settings.num_proposals
 
@@ -157,8 +157,8 @@ def sample_labels(labels: tf.Tensor, priorities: tf.Tensor, num_samples: int, ma
     Args:
         labels: [N] int32.
         priorities: [N]; the smallest of each kind are taken.
-        num_samples: wanted.
-        max_positives: at most.
+        num_samples: Number of samples wanted.
+        max_positives: Largest number of positives.
     """
     positives = _smallest(priorities, labels == POSITIVE, tf.constant(max_positives))
     num_negatives = num_samples - tf.reduce_sum(tf.cast(positives, tf.int32))

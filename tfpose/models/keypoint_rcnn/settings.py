@@ -32,9 +32,9 @@ class ProposalSettings:
     configurations.
 
     Attributes:
-        max_per_level: best anchors of each level that are decoded.
-        max_proposals: best ones of an image that remain, over all levels.
-        iou_threshold: a proposal that overlaps a better one of its level by more goes.
+        max_per_level: Number of best anchors of each level that are decoded.
+        max_proposals: Number of best proposals of an image that remain, over all levels.
+        iou_threshold: Overlap with a better proposal of the same level above which a proposal is dropped.
     """
 
     max_per_level: int = 1000
@@ -47,9 +47,9 @@ class DetectionSettings:
     """How the proposals become people.
 
     Attributes:
-        score_threshold: people have a higher score.
-        iou_threshold: a person whose box overlaps a better one by more goes.
-        max_detections: people in an image, the best ones.
+        score_threshold: Score that a person must exceed.
+        iou_threshold: Overlap with a better person's box above which a person is dropped.
+        max_detections: Largest number of people in an image; the best ones are kept.
     """
 
     score_threshold: float = 0.05
@@ -65,32 +65,35 @@ class KeypointRcnnSettings:
     Transformations for Deep Neural Networks", 2017.
 
     Attributes:
-        blocks_per_stage: bottlenecks of res2..res5.
-        stem_width: channels of the stem.
-        inner_width: channels of the 3x3 convolutions of res2, doubled in each later stage.
-        outer_width: channels that res2 gives, doubled likewise.
-        num_groups: of the 3x3 convolutions in the bottlenecks.
-        stride_in: the convolution of a bottleneck that halves the size. Weights fit either way and mean another
-            network, so it belongs to them.
+        blocks_per_stage: Numbers of bottlenecks of res2..res5.
+        stem_width: Channels of the stem.
+        inner_width: Channels of the 3x3 convolutions of res2, doubled in each later stage.
+        outer_width: Channels of the output of res2, doubled in each later stage.
+        num_groups: Groups of the 3x3 convolutions in the bottlenecks.
+        stride_in: Convolution of a bottleneck that halves the size. Weights load with either choice, but give the right
+            network only with the one that they were trained with.
         normalization: "frozen" for affine maps that are not trained, "batch" for batch normalization, to train from
             scratch.
-        num_frozen_stages: parts of the trunk that are not trained: 1 the stem, 2 also res2, and so on.
-        grouped_convolution: "blocks" as dense convolutions of blocks of channels, fast on CPUs; "native" leaves it
-            to the backend, fast on GPUs; "auto" takes what suits the machine that the graph is made on.
-        pyramid_width: channels of p2..p6.
-        anchor_sizes: square roots of the anchors' areas in pixels, for p2..p6.
-        anchor_ratios: heights over widths.
-        box_head_width: units of the two dense layers.
-        keypoint_head_widths: channels of the keypoint head's convolutions; none leaves the head out.
-        num_joints: joints of a person.
-        pixel_mean: blue, green, red, subtracted from 0..255.
-        pixel_std: blue, green, red, divided by then.
-        shortest_edge: of the resized image in pixels.
-        longest_edge: at most; goes before `shortest_edge`.
-        conventions: of boxes, anchors and samples, one of `CONVENTIONS`; belongs to the weights.
-        proposals: in inference.
-        training_proposals: in training.
-        detections: in inference.
+        num_frozen_stages: Number of parts of the trunk that are not trained: 1 for the stem, 2 for the stem and res2,
+            and so on.
+        grouped_convolution: Computation of grouped convolutions: "blocks", as dense convolutions of blocks of channels,
+            is fast on CPUs; "native" leaves it to the backend and is fast on GPUs; "auto" takes what suits the machine
+            that builds the graph.
+        pyramid_width: Channels of p2..p6.
+        anchor_sizes: Square roots of the anchors' areas in pixels, for p2..p6.
+        anchor_ratios: Ratios of the anchors' heights to their widths.
+        box_head_width: Units of the two dense layers.
+        keypoint_head_widths: Channels of the keypoint head's convolutions; () leaves the head out.
+        num_joints: Number of joints of a person.
+        pixel_mean: Mean of blue, green and red, subtracted from 0..255.
+        pixel_std: Divisors of blue, green and red after that.
+        shortest_edge: Length of the shorter side of the resized image in pixels.
+        longest_edge: Largest length of the longer side in pixels; has priority over `shortest_edge`.
+        conventions: Name of the conventions of boxes, anchors and samples, one of `CONVENTIONS`; must be those that the
+            weights were trained with.
+        proposals: Settings of the proposals in inference.
+        training_proposals: Settings of the proposals in training.
+        detections: Settings of the detections in inference.
     """
 
     blocks_per_stage: tuple[int, int, int, int] = (3, 4, 6, 3)

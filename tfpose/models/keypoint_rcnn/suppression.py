@@ -12,9 +12,9 @@ def suppress_boxes(
 
     Args:
         boxes: [N, 4] xyxy.
-        scores: [N]; of equal ones the first goes first.
-        iou_threshold: a box goes if it overlaps a better one that stays by more.
-        max_boxes: stop after this many.
+        scores: [N]; of equal scores the first comes first.
+        iou_threshold: Overlap with a better box that stays above which a box is dropped.
+        max_boxes: Largest number of boxes to keep.
         is_candidate: [N] bool; None takes all boxes.
 
     Returns:
@@ -45,9 +45,9 @@ def suppress_grouped_boxes(
         boxes: [N, 4] xyxy.
         scores: [N].
         groups: [N] int, 0..`num_groups` - 1.
-        num_groups: how many there are.
-        iou_threshold: as in `suppress_boxes`.
-        max_boxes: the best ones over all groups.
+        num_groups: Number of groups.
+        iou_threshold: Overlap with a better box that stays above which a box is dropped.
+        max_boxes: Largest number of boxes to keep, over all groups.
         is_candidate: [N] bool; None takes all boxes.
 
     Returns:
