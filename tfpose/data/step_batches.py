@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import abc
 import functools
-import os
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+
+from tfpose.processes import num_cores
 
 Shapes = dict[str, tuple[tuple[int | None, ...], tf.DType]]
 
@@ -93,12 +94,11 @@ def dataset_of_arrays(
         return dict(zip(shapes, values, strict=True))
 
     # tf.data's own choice of the number of calls starts with one and is slow to learn that more is faster.
-    num_calls = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return without_autotuning(indices.map(call, num_parallel_calls=num_calls, deterministic=True).prefetch(2))
+    return without_autotuning(indices.map(call, num_parallel_calls=num_cores(), deterministic=True).prefetch(2))
 
 
 def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The same dataset without the thread that chooses the numbers of calls and buffers left to tf.data.
+    """Returns the dataset without the thread that chooses the numbers of calls and buffers left to tf.data.
 
     Where nothing is left to choose it only costs: it can miss that the iterator ends, whose end then waits for minutes
     until the thread looks again (TensorFlow 2.21, `Model::OptimizeLoop`).
