@@ -117,7 +117,7 @@ def pool_boxes(
 
 
 def shorten_boxes(boxes: tf.Tensor, last_pixel: float) -> tf.Tensor:
-    """Boxes up to the corner that is meant by them: `last_pixel` less on the right and below. [N, 4]"""
+    """Returns the boxes [N, 4] with the right and the lower side moved inwards by `last_pixel`."""
     return boxes - tf.constant([0.0, 0.0, last_pixel, last_pixel], boxes.dtype)
 
 
