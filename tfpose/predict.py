@@ -77,6 +77,13 @@ def define_flags(values: ProgramFlags) -> None:
         "",
         "Joints of a SavedModel of other software that does not name them, such as coco17 or posetrack15.",
     )
+    _define_drawing_flags(values)
+    values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
+    define_box_flags(values)
+    define_tracker_flags(values)
+
+
+def _define_drawing_flags(values: ProgramFlags) -> None:
     values.begin_section("Flags of the drawings", "joint_threshold")
     values.define_float(
         "joint_threshold", None, "Smallest score of the joints that are drawn. By default the threshold of the model."
@@ -105,9 +112,6 @@ def define_flags(values: ProgramFlags) -> None:
         "Keep the sound of the input in the drawn videos. Requires the program ffmpeg; without it, the "
         "videos are silent.",
     )
-    values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
-    define_box_flags(values)
-    define_tracker_flags(values)
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
