@@ -159,7 +159,7 @@ def load(
     from tfpose.systems.system import RunChoice
 
     boxes = BoxSettings(DETECTOR, os.fspath(detector)) if detector is not None else None
-    settings = read_tuned_settings(tuned) if tuned is not None else None
+    settings = read_tuned_settings(pathlib.Path(tuned)) if tuned is not None else None
     return Model(load_pose_model(RunChoice(pathlib.Path(model), weights, boxes, settings), skeleton))
 
 

@@ -128,7 +128,7 @@ class _Field:
 
     def value(self, place: str, value: Any) -> Any:
         """The value as a config holds it: typed, also where it is None now."""
-        if dataclasses.is_dataclass(self.default):
+        if dataclasses.is_dataclass(self.default) and not isinstance(self.default, type):
             changes = value if isinstance(value, Mapping) else {}
             return _complete(place, Section(type(self.default)), dataclasses.asdict(self.default) | dict(changes))
         if self.kind is float and type(value) is int:

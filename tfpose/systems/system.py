@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
-import ml_collections
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict as Config
 
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.report_splits import TrainingRun
@@ -28,8 +28,6 @@ from tfpose.systems.config import Section
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.training.session import Hooks
 from tfpose.training.step import ComputeLoss
-
-Config = ml_collections.ConfigDict
 
 
 @dataclasses.dataclass(frozen=True)
