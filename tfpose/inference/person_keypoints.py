@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfpose.coco import read_detections
 from tfpose.data.person_crops import crop_matrices
 from tfpose.data.records import RecordTable
 from tfpose.data.served_crops import crop_batches
@@ -56,47 +55,6 @@ def ground_truth_boxes(table: RecordTable) -> PersonBoxes:
         rows=rows,
         source="ground truth",
     )
-
-
-def detected_boxes(
-    table: RecordTable,
-    image_ids: np.ndarray,
-    boxes: np.ndarray,
-    scores: np.ndarray,
-    source: str,
-    score_threshold: float = 0.0,
-) -> PersonBoxes:
-    """Boxes of a detector for the images of a table; those of other images are passed over.
-
-    Args:
-        table: the records.
-        image_ids: [N] of the images the boxes are in.
-        boxes: [N, 4] xyxy in image pixels.
-        scores: [N].
-        source: for reports.
-        score_threshold: boxes with less are left out.
-
-    Raises:
-        ValueError: if no box is in an image of the table.
-    """
-    position = {int(image_id): i for i, image_id in enumerate(table.images["image_id"])}
-    images = np.array([position.get(int(image_id), -1) for image_id in image_ids], np.int64)
-    if len(images) and not (images >= 0).any():
-        raise ValueError(
-            f"{source}: none of its {len(images)} boxes is in one of the {table.num_images} images of "
-            f"{table.shards[0].parent}; its first image_id is {image_ids[0]}"
-        )
-    kept = np.flatnonzero((images >= 0) & (scores >= score_threshold))
-    kept = kept[np.argsort(images[kept], kind="stable")]
-    return PersonBoxes(images[kept], boxes[kept], scores[kept], np.full(len(kept), -1), source)
-
-
-def read_boxes(table: RecordTable, source: str, score_threshold: float = 0.0) -> PersonBoxes:
-    """Boxes by the name of their source: 'ground_truth', or a file of COCO results or PoseTrack detections."""
-    if source == "ground_truth":
-        return ground_truth_boxes(table)
-    found = read_detections(source)
-    return detected_boxes(table, found.image_ids, found.boxes, found.scores, source, score_threshold)
 
 
 def build_keypoint_function(
