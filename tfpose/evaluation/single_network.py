@@ -103,7 +103,7 @@ class Validation:
         del step
         system = self.system
         parts = build_inference_parts(model, system)
-        poses = predict_frames(*parts, self.table, system.fit, system.inference, system.skeleton, self.batch_size)
+        poses = predict_frames(*parts, self.table, system.fit, system.inference, self.batch_size)
         return score_poses(self.table, poses, system.skeleton)
 
 
@@ -138,9 +138,7 @@ def predict_split(table: RecordTable, trained: TrainedNetwork, batch_size: int) 
     """
     system = trained.system
     print(f"{trained.weights}: {table.num_images} images")
-    poses = predict_frames(
-        *trained.parts, table, system.fit, system.inference, system.skeleton, batch_size, show_progress=True
-    )
+    poses = predict_frames(*trained.parts, table, system.fit, system.inference, batch_size, show_progress=True)
     return SplitPrediction(
         poses=poses,
         skeleton=system.skeleton,
@@ -212,7 +210,7 @@ def _find_peaks(
     print(f"{trained.weights}: {table.num_images} images")
     settings = peak_settings(system.inference, choices)
     find_peaks = build_peak_function(*trained.parts, system.fit, settings)
-    return predict_table_peaks(find_peaks, table, system.fit, system.skeleton, batch_size, show_progress=True)
+    return predict_table_peaks(find_peaks, table, system.fit, batch_size, show_progress=True)
 
 
 def build_cases(table: RecordTable, truth: Sequence[PoseSequence], peaks: Sequence[Peaks]) -> list[SearchCase]:

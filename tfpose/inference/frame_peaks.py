@@ -149,12 +149,25 @@ def suppress_heads(heads: np.ndarray, squared_distance: int) -> np.ndarray:
     is_kept = np.ones(len(heads), bool)
     if squared_distance == 0:
         return is_kept
-    offsets = heads[:, None].astype(np.int64) - heads[None]
-    is_near = (offsets**2).sum(axis=-1) <= squared_distance
     for index in range(len(heads)):
         if is_kept[index]:
-            is_kept[index + 1 :] &= ~is_near[index, index + 1 :]
+            is_kept[index + 1 :] &= ~are_near(heads[index + 1 :], heads[index], squared_distance, np)
     return is_kept
+
+
+def are_near(heads: Array, others: Array, squared_distance: int, xp: Any) -> Array:
+    """Whether heads are so close that the weaker one of the two is removed, once for NumPy and for graphs.
+
+    Args:
+        heads: [..., 2] whole cells.
+        others: [..., 2] whole cells.
+        squared_distance: Largest squared distance in cells that counts as near.
+        xp: `numpy` or `keras.ops`, whichever the heads belong to.
+
+    Returns:
+        [...] bool.
+    """
+    return xp.sum(xp.square(heads - others), axis=-1) <= squared_distance
 
 
 def apply_thresholds(joint_values: Array, settings: SingleNetworkSettings, xp: Any) -> tuple[Array, Array, Array]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import tensorflow as tf
+from keras import ops
 
-from tfpose.inference.frame_peaks import SingleNetworkSettings
+from tfpose.inference.frame_peaks import SingleNetworkSettings, are_near
 
 _LOWEST = float("-inf")
 
@@ -85,8 +86,7 @@ def _suppress(images: tf.Tensor, heads: tf.Tensor, num_images: tf.Tensor, square
     def keep_strongest(is_open: tf.Tensor, is_kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         strongest = tf.math.unsorted_segment_min(tf.where(is_open, places, count), images, num_images)
         of_image = tf.gather(strongest, images)
-        offsets = heads - tf.gather(heads, tf.minimum(of_image, count - 1))
-        is_near = tf.reduce_sum(offsets * offsets, axis=1) <= squared_distance
+        is_near = are_near(heads, tf.gather(heads, tf.minimum(of_image, count - 1)), squared_distance, ops)
         is_kept |= places == of_image
         return is_open & ~(is_near & (of_image < count)), is_kept
 

@@ -38,7 +38,6 @@ from tfpose.inference.head_detection import find_heads
 from tfpose.models.pose_unet import mask_heads, normalize_images
 from tfpose.poses import Poses
 from tfpose.posetrack.sequences import POSETRACK_BOX_MARGIN
-from tfpose.skeletons import Skeleton
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +135,6 @@ def predict_frames(
     table: RecordTable,
     fit: FrameFit,
     settings: SingleNetworkSettings,
-    skeleton: Skeleton,
     batch_size: int = 8,
     show_progress: bool = False,
 ) -> list[Poses]:
@@ -148,7 +146,6 @@ def predict_frames(
         table: the records.
         fit: how frames become the network's input.
         settings: thresholds.
-        skeleton: of the network.
         batch_size: frames at once.
         show_progress: on the terminal.
 
@@ -156,7 +153,7 @@ def predict_frames(
         Per image of the table, in original pixels. Pictures that cannot be read are empty, with a warning.
     """
     find_peaks = build_peak_function(frame_network, person_network, fit, settings)
-    peaks = predict_table_peaks(find_peaks, table, fit, skeleton, batch_size, show_progress)
+    peaks = predict_table_peaks(find_peaks, table, fit, batch_size, show_progress)
     return [select_people(of_image, settings) for of_image in peaks]
 
 
@@ -164,7 +161,6 @@ def predict_table_peaks(
     find_peaks: Callable[[np.ndarray, np.ndarray], FoundPeaks],
     table: RecordTable,
     fit: FrameFit,
-    skeleton: Skeleton,
     batch_size: int = 8,
     show_progress: bool = False,
 ) -> list[Peaks]:
@@ -179,7 +175,7 @@ def predict_table_peaks(
             found = find_peaks(batch["images"], batch["image_sizes"])
             of_batch = split_peaks(found, len(batch["images"]))
             is_readable = batch["is_readable"].numpy()
-            nothing = no_peaks(skeleton.num_joints)
+            nothing = no_peaks(found["joint_scores"].shape[-1])
             peaks += [of_image if ok else nothing for of_image, ok in zip(of_batch, is_readable, strict=True)]
             bar.update(len(of_batch))
     return peaks

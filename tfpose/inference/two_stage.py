@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from tfpose import geometry
+from tfpose.boxes import areas
 from tfpose.crops import CropSettings, Normalization
 from tfpose.heatmaps import average_flipped, decode_heatmaps
 from tfpose.inference.suppression import suppress_poses
@@ -101,7 +102,7 @@ def predict_keypoints(
     return geometry.transform_points(image_from_heatmap, ops.cast(keypoints, dtype)), scores
 
 
-def rescore_poses(box_scores: Array, joint_scores: Array, threshold: float = 0.2) -> Array:
+def rescore_poses(box_scores: Array, joint_scores: Array, threshold: float) -> Array:
     """Scores people: box score times the mean score of the joints that are good enough.
 
     As in the public code of Xiao et al., 2018, and in mmpose.
@@ -140,8 +141,7 @@ def select_poses(
         Poses, strongest first; a person's score is the box's times the mean of the joints above the threshold.
     """
     scores = np.asarray(rescore_poses(box_scores, joint_scores, settings.joint_threshold))
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    kept = suppress_poses(keypoints, scores, areas, skeleton.sigmas, settings.oks_threshold)
+    kept = suppress_poses(keypoints, scores, areas(boxes), skeleton.sigmas, settings.oks_threshold)
     return Poses(
         keypoints=keypoints,
         joint_scores=joint_scores,
