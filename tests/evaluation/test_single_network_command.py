@@ -112,7 +112,7 @@ def test_a_broken_frame_is_there_and_empty_and_identities_go_on(evaluated):
     ids = [[person["track_id"] for person in people] for people in frames]
     del ids[BROKEN_FRAME]
     assert len(ids[0]) > 1 and ids == [ids[0]] * len(ids)
-    warnings = [line for line in result.stderr.splitlines() if "its frame stays without people" in line]
+    warnings = [line for line in result.stderr.splitlines() if "its frame has no people" in line]
     assert len(warnings) == 1
     assert f"{BROKEN}/{BROKEN_FRAME:06d}.jpg" in warnings[0] and "cannot decode the picture" in warnings[0]
 

@@ -1,8 +1,9 @@
-"""Keypoints of all people of a split: boxes in, poses per image out."""
+"""The keypoints of all people of a split: boxes in, poses for each image out."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -19,14 +20,14 @@ from tfpose.poses import Poses, no_poses
 
 @dataclasses.dataclass(frozen=True)
 class PersonBoxes:
-    """Where people are looked for, sorted by image.
+    """Boxes in which people are looked for, sorted by image.
 
     Attributes:
-        images: [N] int positions in the record table, not decreasing.
+        images: Rows of the boxes' images in the record table, [N] int, not decreasing.
         boxes: [N, 4] xyxy in image pixels.
         scores: [N].
-        rows: [N] int rows of the table's people for ground-truth boxes, else -1.
-        source: for reports, such as 'ground truth'.
+        rows: Rows of the table's people for annotated boxes, else -1; [N] int.
+        source: Where the boxes come from, for reports, such as 'ground truth'.
     """
 
     images: np.ndarray
@@ -39,13 +40,13 @@ class PersonBoxes:
         return len(self.images)
 
     def select(self, positions: np.ndarray) -> PersonBoxes:
-        """The boxes at these positions, by image, or where this mask is true."""
+        """Returns the boxes at these positions, which must be sorted by image, or where this mask is true."""
         names = ("images", "boxes", "scores", "rows")
         return dataclasses.replace(self, **{name: getattr(self, name)[positions] for name in names})
 
 
 def ground_truth_boxes(table: RecordTable) -> PersonBoxes:
-    """The boxes of all people with a labelled joint that are not crowds, with a score of 1."""
+    """Returns the annotated boxes of all people with a labeled joint that are not crowds, with a score of 1."""
     is_person = (table.people["visibility"] > 0).any(axis=1) & (table.people["is_crowd"] == 0)
     rows = np.flatnonzero(is_person)
     return PersonBoxes(
@@ -60,7 +61,7 @@ def ground_truth_boxes(table: RecordTable) -> PersonBoxes:
 def build_keypoint_function(
     network: Callable[[tf.Tensor], tf.Tensor], system: KeypointSystem
 ) -> Callable[[np.ndarray, np.ndarray], tuple[tf.Tensor, tf.Tensor]]:
-    """A compiled function from crops [B, H, W, 3] uint8 and matrices [B, 2, 3] float64 to keypoints and scores."""
+    """Compiles a function from crops [B, H, W, 3] uint8 and matrices [B, 2, 3] float64 to keypoints and scores."""
 
     @tf.function(
         input_signature=[
@@ -90,7 +91,7 @@ def predict_people(
     batch_size: int = 32,
     show_progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints [N, J, 2] in image pixels and scores [N, J] of people in boxes; crops of many images share a batch."""
+    """Returns keypoints [N, J, 2] in image pixels and scores [N, J]; crops of several images share a batch."""
     if not len(people):
         num_joints = system.skeleton.num_joints
         return np.zeros((0, num_joints, 2)), np.zeros((0, num_joints))
@@ -114,10 +115,10 @@ def poses_by_image(
     joint_scores: np.ndarray,
     system: KeypointSystem,
 ) -> list[Poses]:
-    """The poses of every image of the table after rescoring and suppression."""
+    """Returns the poses of every image of the table after rescoring and suppression."""
     bounds = np.searchsorted(people.images, np.arange(table.num_images + 1))
     poses = []
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in itertools.pairwise(bounds):
         part = slice(start, stop)
         if start == stop:
             poses.append(no_poses(system.skeleton.num_joints))
