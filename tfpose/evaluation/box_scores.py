@@ -29,9 +29,9 @@ def score_table_people(table: RecordTable, people: TablePeople, skeleton: Skelet
 
 def score_boxes(table: RecordTable, people: TablePeople) -> dict[str, float]:
     """Returns COCO's metrics of boxes in percent; boxes found in ignore regions and crowds count neither way."""
-    is_labeled = table.images["is_labeled"] > 0
+    is_labeled = np.asarray(table.images["is_labeled"]) > 0
     is_counted = is_labeled[people.images]
-    image_ids = table.images["image_id"][people.images[is_counted]]
+    image_ids = np.asarray(table.images["image_id"])[people.images[is_counted]]
     return coco_box_average_precision(
         box_annotations(table), image_ids, people.boxes[is_counted], people.scores[is_counted]
     )
@@ -53,8 +53,8 @@ def box_annotations(table: RecordTable) -> PersonAnnotations:
     joints = table.skeleton.num_joints
     return build_person_annotations(
         table.skeleton,
-        table.images["image_id"],
-        table.images["file_name"],
+        np.asarray(table.images["image_id"]),
+        list(table.images["file_name"]),
         np.stack([table.images["height"], table.images["width"]], axis=1),
         images[order],
         # COCO's evaluation of boxes does not look at keypoints.

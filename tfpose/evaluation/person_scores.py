@@ -29,8 +29,8 @@ def table_annotations(table: RecordTable, skeleton: Skeleton) -> PersonAnnotatio
     sizes = np.stack([table.images["height"], table.images["width"]], axis=1)
     return build_person_annotations(
         skeleton,
-        table.images["image_id"],
-        table.images["file_name"],
+        np.asarray(table.images["image_id"]),
+        list(table.images["file_name"]),
         sizes,
         table.image_of_person,
         keypoints,

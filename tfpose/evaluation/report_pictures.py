@@ -95,7 +95,7 @@ def _choose(candidates: Sequence[Candidate], count: int, sign: int) -> list[Cand
     """Returns the first `count` frames by score: the lowest for sign 1, the highest for sign -1."""
     per_group = math.ceil(count / max(1, len({candidate.group for candidate in candidates})))
     taken: dict[str, int] = {}
-    chosen = []
+    chosen: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: (sign * c.score, -c.weight, c.name)):
         if len(chosen) < count and taken.get(candidate.group, 0) < per_group:
             taken[candidate.group] = taken.get(candidate.group, 0) + 1

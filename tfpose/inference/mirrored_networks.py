@@ -48,7 +48,8 @@ class MirroredNetworks:
             ops.concatenate([masked_heads, mirror_heatmaps(masked_heads, [0], shift_one_cell=False)], axis=0),
             ops.concatenate([joint_maps, mirror_heatmaps(joint_maps, self._flip_order, shift_one_cell=False)], axis=0),
         )
-        return average_flipped(*ops.split(both, 2, axis=0), self._flip_order, shift_one_cell=False)
+        joints, mirrored_joints = ops.split(both, 2, axis=0)
+        return average_flipped(joints, mirrored_joints, self._flip_order, shift_one_cell=False)
 
 
 def _mirror_images(images: Tensor) -> Tensor:

@@ -27,9 +27,10 @@ from tfpose.data.picture_tensors import read_frame
 from tfpose.data.records import RecordTable
 from tfpose.data.step_batches import dataset_of_arrays
 from tfpose.frame_fit import FrameFit
-from tfpose.heatmaps import decode_heatmaps
+from tfpose.heatmaps import DecodingMethod, decode_heatmaps
 from tfpose.inference.frame_peaks import (
     Peaks,
+    Refinement,
     SingleNetworkSettings,
     apply_thresholds,
     no_peaks,
@@ -45,7 +46,7 @@ logger = logging.getLogger(__name__)
 FrameNetwork = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 PersonNetwork = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 FoundPeaks = dict[str, tf.Tensor]
-_DECODING = {"none": "peak", "quadratic": "quadratic"}
+_DECODING: dict[Refinement, DecodingMethod] = {"none": "peak", "quadratic": "quadratic"}
 
 
 def predict_peaks(
@@ -209,7 +210,7 @@ def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int) -> tf.data
     def load(start: int) -> dict[str, np.ndarray]:
         rows = np.arange(start, min(start + batch_size, table.num_images))
         with tf.device("CPU"):
-            pictures = [_read_record_frame(table, row, sizes[row], read) for row in rows]
+            pictures = [_read_record_frame(table, int(row), sizes[row], read) for row in rows]
         black = np.zeros((*fit.input_size, 3), np.uint8)
         return {
             "images": np.stack([black if picture is None else picture for picture in pictures]),
