@@ -167,7 +167,7 @@ def test_the_network_runs_once_with_the_lowest_threshold():
 
 
 def test_unknown_settings_are_named(cases):
-    with pytest.raises(ValueError, match="choices: unknown setting 'refine', expected some of head_threshold"):
+    with pytest.raises(ValueError, match="choices: settings must be some of head_threshold, .*, got 'refine'"):
         search_thresholds(cases, BASE, {"refine": ["none"]})
     with pytest.raises(ValueError, match="head_threshold must be finite"):
         search_thresholds(cases, BASE, {"head_threshold": [np.nan]})
