@@ -13,8 +13,9 @@ from record_writing import synthetic_image, write_dataset
 
 from tfpose.coco import read_detections, write_detections
 from tfpose.data.records import read_table
-from tfpose.inference.detected_boxes import BoxSettings, detect_split, find_boxes, load_detector, suppress_people
-from tfpose.inference.person_keypoints import PersonBoxes
+from tfpose.inference import detectors
+from tfpose.inference.detected_boxes import BoxSettings, find_boxes
+from tfpose.inference.detectors import DetectorKind
 from tfpose.skeletons import POSETRACK15, POSETRACK18
 
 CONFIG = "--config=configs/two_stage_resnet18_synthetic.py"
@@ -75,42 +76,36 @@ def test_float32_boxes_survive_a_file_to_the_bit(tmp_path):
     np.testing.assert_array_equal(found.image_ids, np.arange(100))
 
 
-def test_boxes_suppress_those_of_their_image_alone():
-    box, shifted = [0.0, 0, 10, 10], [1.0, 0, 11, 10]
-    people = PersonBoxes(
-        images=np.array([0, 0, 2, 2]),
-        boxes=np.array([box, shifted, shifted, [50, 50, 60, 60]]),
-        scores=np.array([0.5, 0.9, 0.4, 0.3]),
-        rows=np.full(4, -1),
-        source="hand-made",
-    )
-    kept = suppress_people(people, 0.5)
-    assert kept.images.tolist() == [0, 2, 2]
-    assert kept.scores.tolist() == [0.9, 0.4, 0.3]
-    assert len(suppress_people(people, 0.9)) == 4
-    assert len(suppress_people(people.select(np.zeros(0, int)), 0.5)) == 0
-
-
 class Nobody:
+    """Looks at every picture and finds no people."""
+
     source = "nobody"
 
-    def detect(self, images):
-        return [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) for _ in images]
+    def find_people(self, pictures):
+        assert all(picture.read().dtype == np.uint8 for picture in pictures)
+        return [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) for _ in range(len(pictures))]
 
 
-def test_no_people_at_all_are_a_file_without_boxes(table, tmp_path):
-    detect_split(table, Nobody(), tmp_path / "none.json")
-    assert json.loads((tmp_path / "none.json").read_text()) == []
-    assert len(find_boxes(table, BoxSettings(str(tmp_path / "none.json"), iou_threshold=0.5), tmp_path)) == 0
+@pytest.fixture
+def nobody(monkeypatch):
+    kind = DetectorKind("nobody", lambda name: name == "nobody", lambda *_: Nobody())
+    monkeypatch.setitem(detectors.DETECTORS, "nobody", kind)
+    return BoxSettings("detector", "nobody")
 
 
-def test_a_broken_picture_is_named_and_no_file_is_left(tmp_path):
+def test_no_people_at_all_are_a_file_without_boxes(table, nobody, tmp_path):
+    assert len(find_boxes(table, nobody, tmp_path)) == 0
+    assert json.loads((tmp_path / "detections.json").read_text()) == []
+    assert len(find_boxes(table, BoxSettings(str(tmp_path / "detections.json"), iou_threshold=0.5), tmp_path)) == 0
+
+
+def test_a_broken_picture_is_named_and_no_file_is_left(nobody, tmp_path):
     images = [synthetic_image(i, POSETRACK15) for i in range(2)]
     images[1]["image"] = images[1]["image"][:200]
     table = read_table(write_dataset(tmp_path / "data", POSETRACK15, images, "val"), "val")
     with pytest.raises(ValueError, match=r"000001\.jpg .*cannot decode the picture"):
-        detect_split(table, Nobody(), tmp_path / "boxes.json")
-    assert not (tmp_path / "boxes.json").exists()
+        find_boxes(table, nobody, tmp_path)
+    assert not (tmp_path / "detections.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -125,11 +120,6 @@ def test_a_broken_picture_is_named_and_no_file_is_left(tmp_path):
 def test_settings_that_do_not_go_together_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         BoxSettings(**settings)
-
-
-def test_a_folder_without_detector_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="expected the work folder of a Keypoint R-CNN"):
-        load_detector(BoxSettings("detector", str(tmp_path)))
 
 
 # As a user runs them.
@@ -191,7 +181,7 @@ def test_wrong_flags_end_with_one_line(run_evaluation, flags, detector_run, tmp_
     cases = [
         (["--boxes=detector"], "--boxes=detector and --detector=WORKDIR go together"),
         ([f"--detector={detector_run}"], "go together, got --boxes=ground_truth and --detector="),
-        (["--boxes=detector", f"--detector={tmp_path}"], "expected the work folder of a Keypoint R-CNN"),
+        (["--boxes=detector", f"--detector={tmp_path}"], "--detector must be the work folder of a Keypoint R-CNN"),
         (["--box_nms=0.5"], "have no meaning with --boxes=ground_truth"),
         (["--boxes=detector", f"--detector={detector_run}", "--box_nms=7"], "box_nms"),
     ]

@@ -17,8 +17,9 @@ from tfpose.data.detection_images import read_picture
 from tfpose.data.records import read_table
 from tfpose.evaluation.box_scores import score_boxes
 from tfpose.evaluation.detection import evaluate_detector
+from tfpose.inference.detectors.detector import Picture
+from tfpose.inference.detectors.keypoint_rcnn import load_keypoint_rcnn_detector
 from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
-from tfpose.inference.person_detector import load_person_detector
 from tfpose.inference.table_people import TablePeople, build_find_function, find_table_people
 from tfpose.models.keypoint_rcnn.settings import DetectionSettings
 from tfpose.skeletons import COCO17, POSETRACK15
@@ -117,7 +118,8 @@ def test_evaluation_writes_detections_and_metrics(run, tmp_path, capsys):
     picture = table.images["image_id"][1]
     is_of_picture = detections.image_ids == picture
     boxes, scores = detections.boxes[is_of_picture], detections.scores[is_of_picture]
-    ((expected_boxes, expected_scores),) = load_person_detector(workdir).detect([read_picture(table, 1)])
+    detector = load_keypoint_rcnn_detector(workdir)
+    ((expected_boxes, expected_scores),) = detector.find_people([Picture(lambda: read_picture(table, 1))])
     np.testing.assert_allclose(boxes, expected_boxes, atol=1e-2)
     np.testing.assert_allclose(scores, expected_scores, atol=1e-4)
 

@@ -112,7 +112,7 @@ def test_a_broken_frame_is_there_and_empty_and_identities_go_on(evaluated):
     ids = [[person["track_id"] for person in people] for people in frames]
     del ids[BROKEN_FRAME]
     assert len(ids[0]) > 1 and ids == [ids[0]] * len(ids)
-    warnings = [line for line in result.stderr.splitlines() if "its frame stays without people" in line]
+    warnings = [line for line in result.stderr.splitlines() if "its frame has no people" in line]
     assert len(warnings) == 1
     assert f"{BROKEN}/{BROKEN_FRAME:06d}.jpg" in warnings[0] and "cannot decode the picture" in warnings[0]
 
@@ -132,7 +132,7 @@ def test_a_split_without_anything_to_evaluate_is_predicted_all_the_same(run_eval
     data = write_dataset(tmp_path / "data", POSETRACK15, images, "val")
     changes = (f"--config.data.directory={data}", f"--output_dir={tmp_path / 'out'}")
     result = succeed(run_evaluation(*without(flags, "data.directory"), *changes))
-    assert "note: PoseTrack's figures are left out" in result.stdout
+    assert "note: PoseTrack's metrics are left out" in result.stdout
     assert len(read_frames(tmp_path / "out", IGNORED)) == 2
 
 

@@ -20,13 +20,14 @@ from tfpose.evaluation.single_network_search import (
     search_thresholds,
 )
 from tfpose.evaluation.tracker_search import describe_trials
-from tfpose.evaluation.tuned_settings import read_tuned_settings
+from tfpose.evaluation.tuned_settings import TUNED_INFERENCE, read_tuned_settings
 from tfpose.evaluation.video_sequences import ground_truth_sequences, sequences_from_poses
 from tfpose.inference.frame_peaks import Peaks, SingleNetworkSettings, select_people
 from tfpose.json_files import write_json
 from tfpose.metrics.posetrack import evaluate_posetrack
 from tfpose.skeletons import POSETRACK15
 from tfpose.tracking.choice import TrackerChoice
+from tfpose.tracking.settings import setting_types
 from tfpose.tracking.tuning import Trial, expand_grid
 
 NUM_FRAMES = 6
@@ -166,7 +167,7 @@ def test_the_network_runs_once_with_the_lowest_threshold():
 
 
 def test_unknown_settings_are_named(cases):
-    with pytest.raises(ValueError, match="choices: unknown setting 'refine', expected some of head_threshold"):
+    with pytest.raises(ValueError, match="choices: settings must be some of head_threshold, .*, got 'refine'"):
         search_thresholds(cases, BASE, {"refine": ["none"]})
     with pytest.raises(ValueError, match="head_threshold must be finite"):
         search_thresholds(cases, BASE, {"head_threshold": [np.nan]})
@@ -207,14 +208,22 @@ GOOD = {"best": {"tracker": TrackerChoice().to_dict(), "inference": {"head_thres
 @pytest.mark.parametrize(
     ("part", "change", "message"),
     [
-        (None, {"best": []}, "should be a tuning.json, with the settings in 'best' and 'tracker'; found none"),
+        (None, {"best": []}, "must be a tuning.json with the settings best.tracker, got none"),
         ("tracker", {"name": "mine"}, "best.tracker.name must be one of payer2017, online, offline, got 'mine'"),
-        ("tracker", {"max_age": 3}, "best.tracker: unknown setting 'max_age', expected some of name, similarity"),
+        (
+            "tracker",
+            {"max_age": 3},
+            f"best.tracker: settings must be some of {', '.join(('name', *setting_types()))}, got 'max_age'",
+        ),
         ("tracker", {"max_age_frames": 0.5}, "best.tracker.max_age_frames must be a whole number, got 0.5"),
         ("tracker", {"max_age_frames": 0}, "--tracker.max_age_frames must be at least 1, got 0"),
         ("tracker", {"remember_joints": 1}, "best.tracker.remember_joints must be true or false, got 1"),
         ("tracker", {"matching": "best"}, "matching must be one of"),
-        ("inference", {"people_per_chunk": 3}, "best.inference: unknown setting 'people_per_chunk', expected some of"),
+        (
+            "inference",
+            {"people_per_chunk": 3},
+            f"best.inference: settings must be some of {', '.join(TUNED_INFERENCE)}, got 'people_per_chunk'",
+        ),
         ("inference", {"head_threshold": "low"}, "best.inference.head_threshold must be a number, got 'low'"),
         ("inference", {"joint_threshold": -1.0}, "inference: joint_threshold must be at least 0"),
         ("inference", {"refine": "best"}, "inference: refine must be one of"),

@@ -108,7 +108,7 @@ def test_figures_that_cannot_be_told_are_left_out_with_a_line(make_table, tmp_pa
     metrics = evaluate(make_table(**changes), tmp_path / "out", TrackerChoice())
     assert "posetrack" not in metrics and "coco" in metrics
     notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note:")]
-    assert notes == [f"note: PoseTrack's figures are left out: 16 of 16 annotated people lack {what}"]
+    assert notes == [f"note: PoseTrack's metrics are left out: 16 of 16 annotated people lack {what}"]
 
 
 def test_ground_truth_has_joints_by_name_and_leaves_crowds_out(make_table):

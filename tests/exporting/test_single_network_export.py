@@ -59,7 +59,7 @@ def pictures(table):
 
 def predict(system, network, table, batch_size=2):
     parts = build_inference_parts(build_inference_network(network, system), system)
-    return predict_frames(*parts, table, system.fit, system.inference, system.skeleton, batch_size)
+    return predict_frames(*parts, table, system.fit, system.inference, batch_size)
 
 
 def test_saved_model_gives_the_poses_of_evaluation(exported, table):

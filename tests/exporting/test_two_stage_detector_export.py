@@ -22,8 +22,9 @@ from tfpose.evaluation.two_stage import EvaluationSettings, predict_split
 from tfpose.exporting.two_stage import trace
 from tfpose.exporting.two_stage_detector import TwoStageModule, export_two_stage
 from tfpose.inference.detected_boxes import BoxSettings
+from tfpose.inference.detectors.detector import Picture
+from tfpose.inference.detectors.keypoint_rcnn import load_keypoint_rcnn_detector
 from tfpose.inference.keypoint_system import read_keypoint_system, with_margin
-from tfpose.inference.person_detector import load_person_detector
 from tfpose.models.batch_norm import fold_batch_norm
 
 MARGIN = 7.0
@@ -47,7 +48,7 @@ def load_parts(runs, **thresholds):
     system = read_keypoint_system(runs[0])
     network = system.build_network()
     load_for_inference(network, runs[0])
-    return network, with_margin(system, MARGIN), load_person_detector(runs[1], **thresholds)
+    return network, with_margin(system, MARGIN), load_keypoint_rcnn_detector(runs[1], **thresholds)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,9 @@ def test_saved_model_gives_the_poses_of_evaluation(exported, runs, table, tmp_pa
     assert found["keypoints"].shape == (len(two_stage_runs.SIZES), found["num_persons"].max(), 15, 3)
     assert len(set(found["num_persons"].tolist())) > 1
     assert_same_poses(found, prediction.poses)
-    detections = load_person_detector(runs[1]).detect([decode(data) for data in pictures(table)])
+    detections = load_keypoint_rcnn_detector(runs[1]).find_people(
+        Picture(functools.partial(decode, data)) for data in pictures(table)
+    )
     assert found["num_persons"].sum() < sum(len(scores) for _, scores in detections)
 
 

@@ -8,7 +8,8 @@ import types
 import numpy as np
 import pytest
 
-from tfpose.inference.keras_hub_detector import KerasHubDetector, fit_image, load_keras_hub_detector
+from tfpose.inference.detectors.detector import Picture
+from tfpose.inference.detectors.keras_hub import KerasHubDetector, fit_image, load_keras_hub_detector
 
 INPUT = (64, 96)
 PERSON, OTHER = 0, 5
@@ -46,6 +47,10 @@ class FakeDetector:
         return {"boxes": boxes, "confidence": scores, "labels": labels, "num_detections": 3}
 
 
+def find(detector, images):
+    return detector.find_people([Picture(lambda image=image: image) for image in images])
+
+
 def picture(size, box):
     image = np.zeros((*size, 3), np.uint8)
     image[box[1] : box[3], box[0] : box[2]] = 255
@@ -56,7 +61,7 @@ def picture(size, box):
 @pytest.mark.parametrize(("size", "box"), [((128, 192), (40, 20, 100, 60)), ((300, 200), (20, 60, 120, 240))])
 def test_boxes_are_in_pixels_of_the_picture(size, box, pads):
     detector = FakeDetector(pads=pads)
-    (boxes, scores), *rest = KerasHubDetector(detector).detect([picture(size, box)])
+    (boxes, scores), *rest = find(KerasHubDetector(detector), [picture(size, box)])
     assert not rest and detector.shapes == [(1, *INPUT, 3)]
     np.testing.assert_allclose(scores, [0.7, 0.3])
     assert boxes.dtype == scores.dtype == np.float32
@@ -67,8 +72,8 @@ def test_boxes_are_in_pixels_of_the_picture(size, box, pads):
 
 def test_torchvision_classes_and_pictures_without_people():
     detector = KerasHubDetector(FakeDetector(num_classes=91), batch_size=2)
-    found = detector.detect(
-        [picture((64, 96), (8, 8, 40, 60)), np.zeros((50, 70, 3), np.uint8), picture((9, 9), (2, 2, 8, 8))]
+    found = find(
+        detector, [picture((64, 96), (8, 8, 40, 60)), np.zeros((50, 70, 3), np.uint8), picture((9, 9), (2, 2, 8, 8))]
     )
     assert [len(scores) for _, scores in found] == [2, 0, 2]
     assert found[1][0].shape == (0, 4)
@@ -99,8 +104,8 @@ def test_a_lit_pixel_stays_where_the_scales_say():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_classes": 366}, "should have 80 or 91 classes of COCO, found 366"),
-        ({"bounding_box_format": "xyxy"}, "boxes should be yxyx, found xyxy"),
+        ({"num_classes": 366}, "num_classes must be 80 or 91, got 366"),
+        ({"bounding_box_format": "xyxy"}, "bounding_box_format must be yxyx, got xyxy"),
     ],
 )
 def test_other_detectors_are_refused(changes, message):

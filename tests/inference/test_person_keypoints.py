@@ -124,7 +124,7 @@ def test_wrong_predictions_score_0(table, system):
 
 
 def test_no_boxes_give_no_poses_and_score_0(table, system, network):
-    nothing = person_keypoints.detected_boxes(table, np.zeros(0), np.zeros((0, 4)), np.zeros(0), "none.json")
+    nothing = person_keypoints.ground_truth_boxes(table).select(np.zeros(0, int))
     keypoints, scores = predict(table, system, network, nothing)
     poses = person_keypoints.poses_by_image(table, nothing, keypoints, scores, system)
     assert [len(people) for people in poses] == [0, 0, 0, 0]
@@ -141,27 +141,6 @@ def test_near_copies_are_suppressed_and_people_stay_with_their_images(table, sys
     poses = person_keypoints.poses_by_image(table, doubled, keypoints[twice], scores[twice], system)
     assert [len(people) for people in poses] == [0, 1, 2, 3]
     assert all((people.scores == 0.9).all() for people in poses)
-
-
-def test_detections_are_matched_by_image_id(table, tmp_path):
-    entries = [
-        {"image_id": 3, "category_id": 1, "bbox": [1, 2, 10, 20], "score": 0.4},
-        {"image_id": 999, "category_id": 1, "bbox": [1, 2, 10, 20], "score": 0.9},
-        {"image_id": 2, "category_id": 1, "bbox": [5, 5, 10, 20], "score": 0.8},
-    ]
-    path = tmp_path / "boxes.json"
-    path.write_text(json.dumps(entries))
-    found = person_keypoints.read_boxes(table, str(path))
-    assert found.images.tolist() == [1, 2]
-    np.testing.assert_allclose(found.boxes[1], [1, 2, 11, 22])
-    assert len(person_keypoints.read_boxes(table, str(path), score_threshold=0.5)) == 1
-
-
-def test_detections_of_other_images_only_are_an_error(table, tmp_path):
-    path = tmp_path / "boxes.json"
-    path.write_text(json.dumps([{"image_id": 999, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]))
-    with pytest.raises(ValueError, match="none of its 1 boxes is in one of the 4 images"):
-        person_keypoints.read_boxes(table, str(path))
 
 
 def test_system_survives_its_file(system, tmp_path):

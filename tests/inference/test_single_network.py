@@ -233,9 +233,7 @@ def test_a_broken_picture_among_others_is_empty_with_one_warning(spot_table, cap
     networks = SpotNetworks()
     settings = SingleNetworkSettings(person_threshold=1.0, refine="quadratic")
     with caplog.at_level(logging.WARNING):
-        poses = single_network.predict_frames(
-            networks.frame, networks.person, spot_table, FIT, settings, SKELETON, batch_size
-        )
+        poses = single_network.predict_frames(networks.frame, networks.person, spot_table, FIT, settings, batch_size)
     assert [len(of_image) for of_image in poses] == [1, 0, 1]
     # A cell is the mean over input pixels 4i to 4i + 3 here, so its centre is 1.5 input pixels further.
     for of_image, spot, size in ((poses[0], (40, 60), (120, 160)), (poses[2], (20, 20), (64, 128))):

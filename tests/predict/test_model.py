@@ -19,8 +19,8 @@ from tfpose.exporting.system_file import EXTRA_FOLDER, SYSTEM_FILE, read_system_
 from tfpose.exporting.two_stage import export_keypoint_network
 from tfpose.exporting.two_stage_detector import export_two_stage
 from tfpose.inference.detected_boxes import BoxSettings
+from tfpose.inference.detectors.keypoint_rcnn import load_keypoint_rcnn_detector
 from tfpose.inference.keypoint_system import read_keypoint_system
-from tfpose.inference.person_detector import load_person_detector
 from tfpose.inference.single_network_system import write_single_network_system
 from tfpose.prediction.model import PoseModel, load_saved_model
 from tfpose.skeletons import COCO17, POSETRACK15
@@ -247,7 +247,7 @@ def test_both_stages_from_work_folders_find_what_their_saved_model_finds(two_sta
     system = read_keypoint_system(workdir)
     network = system.build_network()
     load_for_inference(network, workdir)
-    export_two_stage(network, system, load_person_detector(detector), tmp_path / "model")
+    export_two_stage(network, system, load_keypoint_rcnn_detector(detector), tmp_path / "model")
     frames = frames_of((120, 160))
     choice = RunChoice(workdir, boxes=BoxSettings("detector", str(detector)))
     ours, theirs = load_pose_model(choice), load_pose_model(RunChoice(tmp_path / "model"))

@@ -159,7 +159,7 @@ def test_pictures_and_video_are_inside_the_page_and_can_be_decoded(joined):
         sides.append(max(decoded.shape))
     # The first system's pictures are 800 pixels wide; where there are none, the canvas is as large as the people need.
     assert sides[: len(sides) // 2] == [640] * (len(sides) // 2) and max(sides) == 640
-    assert any("first, frame" in image["alt"] and "joints right of 30 annotated" in image["alt"] for image in images)
+    assert any("first, frame" in image["alt"] and "correct joints, 30 annotated" in image["alt"] for image in images)
     kind, _, content = outline.all("video")[0]["src"].partition(",")
     assert kind == "data:video/webm;base64"
     # How Matroska files begin.

@@ -12,7 +12,7 @@ from small_system import random_network, small_system
 
 from tfpose.exporting.single_network import SingleNetworkModule, export_single_network
 from tfpose.exporting.two_stage_detector import TwoStageModule, export_two_stage
-from tfpose.inference.person_detector import PersonDetector
+from tfpose.inference.detectors.keypoint_rcnn import KeypointRcnnDetector
 from tfpose.models.batch_norm import fold_batch_norm
 
 
@@ -39,7 +39,7 @@ def exported(tmp_path_factory) -> Exported:
     folder = tmp_path_factory.mktemp("models")
     system, single = small_system(), small_single_network()
     network, unet = random_network(system), random_pose_unet(single)
-    detector = PersonDetector(small_network())
+    detector = KeypointRcnnDetector(small_network())
     modules = TwoStageModule(fold_batch_norm(network), system, detector), SingleNetworkModule(unet, single)
     export_two_stage(network, system, detector, folder / "two_stage" / "1")
     export_single_network(unet, single, folder / "single_network" / "1")

@@ -1,1 +1,1 @@
-"""The parts of the evaluation program: scoring, tracking and tuning on files, and predicting a split."""
+"""Evaluation: scoring, tracking and tuning on files; prediction, scores and reports of a split of records."""

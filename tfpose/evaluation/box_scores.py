@@ -1,4 +1,4 @@
-"""How good the boxes and keypoints are that a Keypoint R-CNN found in a record table."""
+"""Metrics of the boxes and keypoints that a Keypoint R-CNN found in a record table."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tfpose.skeletons import Skeleton
 
 
 def score_table_people(table: RecordTable, people: TablePeople, skeleton: Skeleton | None) -> dict[str, float]:
-    """COCO's figures in percent: those of boxes as `box_AP` and so on, those of keypoints as `AP` and so on.
+    """Returns COCO's metrics in percent: of boxes as `box_AP` and so on, of keypoints as `AP` and so on.
 
     Args:
-        table: the records, of which images without annotations are passed over.
-        people: as found.
-        skeleton: of their keypoints; None for boxes only.
+        table: Records; images without annotations are skipped.
+        people: People that the network found.
+        skeleton: Skeleton of their keypoints; None scores boxes only.
     """
     metrics = {f"box_{name}": value for name, value in score_boxes(table, people).items()}
     if skeleton is not None and people.has_keypoints:
@@ -28,17 +28,17 @@ def score_table_people(table: RecordTable, people: TablePeople, skeleton: Skelet
 
 
 def score_boxes(table: RecordTable, people: TablePeople) -> dict[str, float]:
-    """COCO's figures of boxes in percent; what is found in ignore regions and crowds counts neither way."""
-    is_labeled = table.images["is_labeled"] > 0
+    """Returns COCO's metrics of boxes in percent; boxes found in ignore regions and crowds count neither way."""
+    is_labeled = np.asarray(table.images["is_labeled"]) > 0
     is_counted = is_labeled[people.images]
-    image_ids = table.images["image_id"][people.images[is_counted]]
+    image_ids = np.asarray(table.images["image_id"])[people.images[is_counted]]
     return coco_box_average_precision(
         box_annotations(table), image_ids, people.boxes[is_counted], people.scores[is_counted]
     )
 
 
 def box_annotations(table: RecordTable) -> PersonAnnotations:
-    """The boxes of a table as COCO ground truth; an ignore region is a crowd, of which COCO compares the box."""
+    """Returns the boxes of a table as COCO ground truth; an ignore region becomes a crowd with its bounding box."""
     regions = [
         (image, np.concatenate([region.min(axis=0), region.max(axis=0)]))
         for image, of_image in enumerate(table.images["ignore_regions"])
@@ -53,11 +53,11 @@ def box_annotations(table: RecordTable) -> PersonAnnotations:
     joints = table.skeleton.num_joints
     return build_person_annotations(
         table.skeleton,
-        table.images["image_id"],
-        table.images["file_name"],
+        np.asarray(table.images["image_id"]),
+        list(table.images["file_name"]),
         np.stack([table.images["height"], table.images["width"]], axis=1),
         images[order],
-        # COCO's evaluation of boxes does not look at them.
+        # COCO's evaluation of boxes does not look at keypoints.
         np.zeros((len(boxes), joints, 2)),
         np.zeros((len(boxes), joints), np.int64),
         boxes=boxes[order],

@@ -1,4 +1,4 @@
-"""metrics.json and the lines on a terminal: the metrics of an evaluation, and what they are of. NumPy only."""
+"""The metrics of an evaluation and their provenance as metrics.json and as lines for a terminal. NumPy only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_metrics(directory: str | pathlib.Path, metrics: Mapping[str, Any]) -> 
 
 
 def without_nan(value: Any) -> Any:
-    """The same with null where a number is not finite, for JSON."""
+    """Returns the value with None in place of every number that is not finite, for JSON."""
     if isinstance(value, Mapping):
         return {key: without_nan(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -34,7 +34,7 @@ def without_nan(value: Any) -> Any:
 
 
 def describe_correct_keypoints(counts: CorrectKeypoints, skeleton: Skeleton) -> dict[str, Any]:
-    """PCK as an entry of metrics.json, in percent."""
+    """Returns PCK or PCKh as an entry of metrics.json, in percent."""
     per_joint = {joint: 100 * float(share) for joint, share in zip(skeleton.joints, counts.per_joint, strict=True)}
     return {
         "total": 100 * counts.over_all_keypoints,
@@ -44,7 +44,7 @@ def describe_correct_keypoints(counts: CorrectKeypoints, skeleton: Skeleton) -> 
 
 
 def format_metrics(metrics: Mapping[str, Any]) -> str:
-    """The figures as lines for a terminal."""
+    """Returns the metrics as lines for a terminal."""
     lines = ["COCO keypoints (object keypoint similarity), percent"]
     lines.append("  " + "  ".join(f"{name} {value:.1f}" for name, value in metrics["coco"].items()))
     for name, title in CORRECT_KEYPOINTS_TITLES.items():

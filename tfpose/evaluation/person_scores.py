@@ -1,4 +1,4 @@
-"""Scores of predicted people against the annotations of a record table."""
+"""Metrics of predicted people against the annotations of a record table."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ TORSO_JOINTS = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 
 
 def table_annotations(table: RecordTable, skeleton: Skeleton) -> PersonAnnotations:
-    """The annotations of a table as COCO ground truth in another skeleton; joints it lacks are not labelled."""
+    """Returns the annotations of a table as COCO ground truth of a skeleton.
+
+    Joints that the table lacks are not labeled.
+    """
     people = table.people
     keypoints = map_joints(people["keypoints"], table.skeleton.joints, skeleton.joints)
     visibility = map_joints(people["visibility"][..., None], table.skeleton.joints, skeleton.joints)
     sizes = np.stack([table.images["height"], table.images["width"]], axis=1)
     return build_person_annotations(
         skeleton,
-        table.images["image_id"],
-        table.images["file_name"],
+        np.asarray(table.images["image_id"]),
+        list(table.images["file_name"]),
         sizes,
         table.image_of_person,
         keypoints,
@@ -39,20 +42,23 @@ def table_annotations(table: RecordTable, skeleton: Skeleton) -> PersonAnnotatio
 
 
 def score_poses(table: RecordTable, poses: Sequence[Poses], skeleton: Skeleton) -> dict[str, float]:
-    """COCO's AP and AR in percent of the poses of every image."""
+    """Returns COCO's AP and AR of the poses of every image, in percent."""
     return coco_average_precision(table_annotations(table, skeleton), poses)
 
 
 def count_correct_keypoints(
     table: RecordTable, people: PersonBoxes, keypoints: np.ndarray, skeleton: Skeleton
 ) -> dict[str, CorrectKeypoints]:
-    """PCK@0.2 of the torso diagonal as 'pck' and PCKh@0.5 of the head as 'pckh', as far as they can be told.
+    """Counts the keypoints within 0.2 of the torso diagonal ('pck') and within 0.5 of the head size ('pckh').
 
     Args:
-        table: the records; PCKh needs head boxes.
-        people: ground-truth boxes; for others there is no telling whose keypoints they hold.
-        keypoints: [N, J, 2] predicted in these boxes, in image pixels.
-        skeleton: of the keypoints; PCK needs shoulders and hips.
+        table: Records; PCKh requires head boxes.
+        people: Annotated boxes. A box of a detector does not say whose keypoints it holds, so nothing is counted.
+        keypoints: Keypoints predicted in these boxes, [N, J, 2] in image pixels.
+        skeleton: Skeleton of the keypoints; PCK requires shoulders and hips.
+
+    Returns:
+        The counts by name; a metric whose requirements are not met is left out.
     """
     if np.any(people.rows < 0):
         return {}
@@ -78,7 +84,7 @@ def score_people(
     joint_scores: np.ndarray,
     system: KeypointSystem,
 ) -> dict[str, float]:
-    """AP and AR, and PCK and PCKh where they can be told, in percent."""
+    """Returns AP and AR, and PCK and PCKh where `count_correct_keypoints` gives them, in percent."""
     poses = poses_by_image(table, people, keypoints, joint_scores, system)
     metrics = score_poses(table, poses, system.skeleton)
     counts = count_correct_keypoints(table, people, keypoints, system.skeleton)

@@ -1,4 +1,4 @@
-"""Videos of what was found in a split: poses and identities drawn over the frames."""
+"""Pictures and videos of a split with the predicted poses and identities drawn over them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from tfpose.data.pictures import decode_window
+from tfpose.data.detection_images import read_picture
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.video_sequences import rows_by_sequence
 from tfpose.poses import Poses
@@ -26,21 +26,21 @@ def write_pose_videos(
     joint_threshold: float,
     frames_per_second: float,
 ) -> list[pathlib.Path]:
-    """Writes <sequence>.webm for `count` videos of a table, evenly spread over them.
+    """Writes <sequence>.webm for `count` videos, evenly spread over the table.
 
     Args:
-        directory: is made where it is missing.
-        table: the records.
-        sequences: tracked poses, of each video of the table, with its frames in order.
-        count: of videos, all at most.
-        joint_threshold: joints with a lower score are not drawn.
-        frames_per_second: of the written videos.
+        directory: Folder of the files; it is made if it is missing.
+        table: Records.
+        sequences: Tracked poses of each video of the table, with its frames in order.
+        count: Number of videos; a larger number than there are writes all.
+        joint_threshold: Joints with a lower score are not drawn.
+        frames_per_second: Frame rate of the written videos.
 
     Returns:
-        The paths.
+        The paths of the files.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: A file cannot be written.
     """
     rows = rows_by_sequence(table)
     chosen = np.unique(np.linspace(0, len(sequences) - 1, min(count, len(sequences))).round().astype(int))
@@ -50,10 +50,8 @@ def write_pose_videos(
         paths.append(pathlib.Path(directory) / f"{sequence.name}.webm")
         with VideoFileWriter(paths[-1], frames_per_second) as writer:
             for row, frame in zip(rows[sequence.name], sequence.frames, strict=True):
-                size = (0, 0, int(table.images["height"][row]), int(table.images["width"][row]))
-                picture = decode_window(table.read_image_bytes(row), size)
                 poses = poses_from_frame(frame)
-                picture = draw_poses(picture, poses, sequence.skeleton, joint_threshold)
+                picture = draw_poses(read_picture(table, row), poses, sequence.skeleton, joint_threshold)
                 writer.write(draw_identities(picture, poses, joint_threshold))
     return paths
 
@@ -71,8 +69,7 @@ def write_pose_pictures(
     directory.mkdir(parents=True, exist_ok=True)
     chosen = np.unique(np.linspace(0, table.num_images - 1, min(count, table.num_images)).round().astype(int))
     for row in chosen:
-        size = (0, 0, int(table.images["height"][row]), int(table.images["width"][row]))
-        picture = draw_poses(decode_window(table.read_image_bytes(row), size), poses[row], skeleton, joint_threshold)
+        picture = draw_poses(read_picture(table, row), poses[row], skeleton, joint_threshold)
         name = pathlib.PurePosixPath(table.images["file_name"][row])
         path = directory / "_".join(name.with_suffix(".jpg").parts[-2:])
         if not cv2.imwrite(str(path), picture[..., ::-1]):

@@ -1,4 +1,4 @@
-"""Progress of what may take long."""
+"""Progress bars for work that may take long."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _SECONDS_BEFORE_BAR = 0.7
 
 
 class LateProgress:
-    """A bar on stderr that appears once the work has taken a while.
+    """A progress bar on stderr that appears once the work has taken a while.
 
-    Importing tqdm takes a tenth of the time in which fifty sequences are scored.
+    tqdm is imported only then: its import takes a tenth of the time that scoring fifty sequences takes.
 
     Example:
         >>> with LateProgress("scoring", "sequences") as progress:
@@ -23,15 +23,15 @@ class LateProgress:
         """Starts the clock.
 
         Args:
-            what: is done, in a word.
-            unit: of the counts.
+            what: Name of the work, such as 'scoring'.
+            unit: Unit of the counts, such as 'sequences'.
         """
         self._what, self._unit = what, unit
         self._start = time.monotonic()
         self._bar: Any = None
 
     def __call__(self, done: int, total: int) -> None:
-        """Shows that `done` of `total` are finished."""
+        """Shows that `done` of `total` units are finished."""
         if self._bar is None:
             if time.monotonic() - self._start < _SECONDS_BEFORE_BAR or done == total:
                 return

@@ -1,4 +1,4 @@
-"""The report of an evaluation: report_data.json, its pictures and video, and the page of all of it. No TensorFlow."""
+"""The report of an evaluation: report_data.json, pictures, a video and the page that shows them. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPORT_FILE = "report.html"
 def begin_evaluation(
     directory: pathlib.Path, report: PoseTrackReport | None, provenance: Mapping[str, Any], tie_rule: TieRule = "stable"
 ) -> Evaluation:
-    """What a page shows of PoseTrack's figures; None for those of single photos."""
+    """Returns the content of a page with PoseTrack's metrics; `report` is None for single photos, which have none."""
     if report is None:
         return Evaluation(directory, provenance)
     curves = precision_envelopes(report.samples, tie_rule) if report.samples is not None else ()
@@ -38,7 +38,7 @@ def write_report(evaluation: Evaluation) -> list[pathlib.Path]:
 
 
 def try_add_videos(evaluation: Evaluation, videos: ScoredVideos) -> Evaluation:
-    """As `add_videos`; what cannot be told of the videos is left out with a line."""
+    """Adds videos as `add_videos` does; leaves them out, with a note, if their annotations do not suit the metrics."""
     try:
         return add_videos(evaluation, videos)
     except ValueError as error:
@@ -55,17 +55,17 @@ def write_folder_report(
     """Writes the report of two folders of PoseTrack files.
 
     Args:
-        folders: the ground truth and the predictions.
-        evaluation: with the figures.
-        images: that the names of pictures in the ground truth are below of, if it is at hand.
-        frames_per_second: of the video.
+        folders: Folder of the annotations and folder of the predictions.
+        evaluation: Evaluation with its metrics.
+        images: Root folder of the images that the annotations name; None if it is not available.
+        frames_per_second: Frame rate of the video.
 
     Raises:
-        FileNotFoundError: there is no such folder of images.
-        OSError: a file cannot be written.
+        FileNotFoundError: The folder of images does not exist.
+        OSError: A file cannot be written.
     """
     if images is not None and not images.is_dir():
-        raise FileNotFoundError(f"--images={images}: the folder of the pictures is not there")
+        raise FileNotFoundError(f"--images must be a folder, got {images}")
     try:
         videos = read_scored_videos(*folders, images, frames_per_second)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Pictures and the video of a report: annotated beside predicted people, small enough for a page."""
+"""Pictures and the video of a report: annotated beside predicted people, small enough for a web page."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ from tfpose.skeletons import Skeleton
 from tfpose.video_files import VideoFileWriter
 from tfpose.visualization import draw_identities, draw_poses
 
-# Below the folder of results.
+# Name of the folder inside the folder of results.
 MEDIA_FOLDER = "report_media"
-# In pixels: of the longer side. On phones and beside each other pictures are no wider.
+# Longer side in pixels. On phones, and side by side, pictures are no wider.
 LONGEST_SIDE = 640
 _WEBP_QUALITY = 80
-# Shown at most: mistakes teach more.
+# Largest numbers of frames shown. There are more bad ones because mistakes teach more.
 _NUM_BEST, _NUM_WORST = 4, 6
-# Stands for pictures that are not at hand.
+# Background where the picture is not available.
 _EMPTY_COLOR = (70, 74, 82)
 _EMPTY_MARGIN = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class DrawnPeople:
-    """People as they are drawn.
+    """People to draw.
 
     Attributes:
-        poses: in pixels of the picture.
-        skeleton: of the poses.
-        joint_threshold: joints with a lower score are not drawn.
-        is_colored_by_track: rather than by side of the body, which shows whose left is right.
+        poses: Poses in pixels of the picture.
+        skeleton: Skeleton of the poses.
+        joint_threshold: Joints with a lower score are not drawn.
+        is_colored_by_track: Color people by their identity instead of by the side of the body. Colors of sides show
+            whether left and right are confused.
     """
 
     poses: Poses
@@ -46,7 +47,7 @@ class DrawnPeople:
     is_colored_by_track: bool = False
 
     def draw(self, image: np.ndarray, scale: float) -> np.ndarray:
-        """Draws over a picture that has been scaled."""
+        """Draws the people over a picture that has been scaled by `scale`."""
         poses = dataclasses.replace(self.poses, keypoints=(self.poses.keypoints + 0.5) * scale - 0.5)
         nobody = np.full(len(poses), -1)
         colored = poses if self.is_colored_by_track else dataclasses.replace(poses, track_ids=nobody)
@@ -55,7 +56,7 @@ class DrawnPeople:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """(height, width) that holds all of the drawn joints."""
+        """Size (height, width) of a picture that holds all drawn joints."""
         points = self.poses.keypoints[self.poses.joint_scores >= self.joint_threshold]
         width, height = np.ceil((1 + _EMPTY_MARGIN) * np.max(np.append(points, [[1.0, 1.0]], axis=0), axis=0))
         return int(height), int(width)
@@ -66,12 +67,12 @@ class Candidate:
     """A frame that may be shown.
 
     Attributes:
-        group: what it is one of several of: a video.
-        name: for readers.
-        score: in percent.
-        weight: among equal scores, more is shown first.
-        details: the figures behind the score, in words.
-        read: gives the picture or None, the annotated people, and the predicted ones.
+        group: Name of the video that the frame belongs to; frames are taken from many groups.
+        name: Name of the frame for readers.
+        score: Score in percent.
+        weight: Among equal scores the frame with the larger weight is shown first.
+        details: Numbers behind the score, in words.
+        read: Function that returns the picture or None, the annotated people and the predicted people.
     """
 
     group: str
@@ -83,7 +84,7 @@ class Candidate:
 
 
 def choose_frames(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
-    """The best and the worst, from as many groups as there are; nothing is in both."""
+    """Returns the best and the worst frames, from as many groups as possible; no frame is in both lists."""
     known = [candidate for candidate in candidates if math.isfinite(candidate.score)]
     best = _choose(known, min(math.ceil(len(known) / 2), _NUM_BEST), sign=-1)
     rest = [candidate for candidate in known if candidate not in best]
@@ -91,10 +92,10 @@ def choose_frames(candidates: Sequence[Candidate]) -> tuple[list[Candidate], lis
 
 
 def _choose(candidates: Sequence[Candidate], count: int, sign: int) -> list[Candidate]:
-    """The first by score, ascending for a positive sign."""
+    """Returns the first `count` frames by score: the lowest for sign 1, the highest for sign -1."""
     per_group = math.ceil(count / max(1, len({candidate.group for candidate in candidates})))
     taken: dict[str, int] = {}
-    chosen = []
+    chosen: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: (sign * c.score, -c.weight, c.name)):
         if len(chosen) < count and taken.get(candidate.group, 0) < per_group:
             taken[candidate.group] = taken.get(candidate.group, 0) + 1
@@ -126,7 +127,7 @@ def _write_pair(directory: pathlib.Path, names: Sequence[str], candidate: Candid
 def draw_scaled(
     image: np.ndarray | None, people: DrawnPeople, extent: tuple[int, int], longest_side: int = LONGEST_SIDE
 ) -> np.ndarray:
-    """The picture no larger than a page needs it, with the people; on an empty one of `extent` where there is none."""
+    """Draws people over a picture scaled down for a page, or over an empty one of size `extent` if it is None."""
     height, width = extent if image is None else image.shape[:2]
     scale = min(1.0, longest_side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -138,10 +139,10 @@ def draw_scaled(
 
 
 def write_webp(path: pathlib.Path, image: np.ndarray) -> None:
-    """Writes a picture, [H, W, 3] uint8 RGB, whole or not at all.
+    """Writes a picture [H, W, 3] uint8 RGB, whole or not at all.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     is_encoded, content = cv2.imencode(".webp", image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, _WEBP_QUALITY])
     if not is_encoded:
@@ -155,10 +156,10 @@ def write_webp(path: pathlib.Path, image: np.ndarray) -> None:
 def write_video(
     directory: pathlib.Path, frames: Iterable[np.ndarray], frames_per_second: float, description: str
 ) -> VideoClip | None:
-    """Writes drawn frames as `directory`/report_media/video.webm; None if there are none.
+    """Writes drawn frames as `directory`/report_media/video.webm; returns None if there are no frames.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: A file cannot be written.
     """
     clip = VideoClip(f"{MEDIA_FOLDER}/video.webm", f"{MEDIA_FOLDER}/video.webp", description)
     size: tuple[int, int] | None = None
@@ -172,7 +173,7 @@ def write_video(
 
 
 def _fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The picture in the middle of a black one of that (height, width), scaled down where it is larger."""
+    """Centers the picture on a black one of size (height, width), scaled down if it is larger."""
     if image.shape[:2] == size:
         return image
     scale = min(1.0, size[0] / image.shape[0], size[1] / image.shape[1])

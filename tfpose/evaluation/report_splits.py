@@ -1,16 +1,16 @@
-"""The report of a split of records: its pictures, and the training run behind the network."""
+"""The parts of a report that belong to a split of records: its pictures and the training run of the network."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfpose.data.pictures import decode_window
+from tfpose.data.detection_images import read_picture
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.report_pictures import Candidate, DrawnPeople, write_gallery
 from tfpose.evaluation.report_videos import LOWEST_SCORE
@@ -22,19 +22,19 @@ from tfpose.report.training import has_training_tables, read_training_tables
 from tfpose.skeletons import Skeleton, map_joints
 
 SCORE_NAME = (
-    "A picture’s score is the mean, over its annotated people, of the similarity (OKS) of the prediction that is most "
-    "like each."
+    "The score of a picture is the mean over its annotated people: for each of them the similarity (OKS) of the most "
+    "similar predicted person."
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingRun:
-    """Where the network of an evaluation comes from.
+    """The training run that the network of an evaluation comes from.
 
     Attributes:
-        workdir: of the training run.
-        config: path of the config file.
-        overrides: values of it that were set by flag, by name.
+        workdir: Work folder of the run.
+        config: Path of the config file.
+        overrides: Values of the config that were set by flag, by name.
     """
 
     workdir: pathlib.Path
@@ -42,31 +42,25 @@ class TrainingRun:
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
-        """Entries of the block `provenance` of metrics.json."""
+        """Returns entries of the block `provenance` of metrics.json."""
         changes = {name: str(value) for name, value in self.overrides.items()}
         return {"config": self.config, "config_overrides": changes, "workdir": str(self.workdir)}
 
 
 def add_training(evaluation: Evaluation, run: TrainingRun | None) -> Evaluation:
-    """The evaluation with the curves of the run, where it left any."""
+    """Returns the evaluation with the curves of the run, if the run wrote any."""
     if run is None or not has_training_tables(run.workdir):
         return evaluation
     return dataclasses.replace(evaluation, training=read_training_tables(run.workdir))
 
 
 def read_frame(table: RecordTable, rows: Mapping[str, Sequence[int]], video: int, frame: int) -> np.ndarray:
-    """The picture of a frame of the videos of a table, by their positions in `rows_by_sequence`."""
+    """Reads a frame of a video of a table, by their positions in `rows_by_sequence`."""
     return read_picture(table, list(rows.values())[video][frame])
 
 
-def read_picture(table: RecordTable, row: int) -> np.ndarray:
-    """[H, W, 3] uint8 RGB"""
-    size = (0, 0, int(table.images["height"][row]), int(table.images["width"][row]))
-    return decode_window(table.read_image_bytes(row), size)
-
-
-def picture_reader(table: RecordTable) -> functools.partial:
-    """`read_frame` of a table."""
+def picture_reader(table: RecordTable) -> Callable[[int, int], np.ndarray]:
+    """Returns `read_frame` of a table as a function of the positions of the video and of the frame."""
     return functools.partial(read_frame, table, rows_by_sequence(table))
 
 
@@ -77,14 +71,14 @@ def add_photos(
     skeleton: Skeleton,
     joint_threshold: float,
 ) -> Evaluation:
-    """The evaluation with a gallery of pictures that are no videos; writes it into its folder.
+    """Returns the evaluation with a gallery of single photos; writes the gallery into the evaluation's folder.
 
     Args:
-        evaluation: with the figures.
-        table: the records.
-        poses: found in each image.
-        skeleton: of the poses.
-        joint_threshold: joints with a lower score are not drawn.
+        evaluation: Evaluation with its metrics.
+        table: Records.
+        poses: Poses found in each image.
+        skeleton: Skeleton of the poses.
+        joint_threshold: Joints with a lower score are not drawn.
     """
     candidates = list(_photo_candidates(table, poses, skeleton, joint_threshold))
     gallery = write_gallery(evaluation.directory, candidates)
@@ -114,7 +108,7 @@ def _photo_candidates(
 
 
 def _likeness(true: np.ndarray, is_labeled: np.ndarray, areas: np.ndarray, poses: Poses, skeleton: Skeleton) -> float:
-    """Mean over the true people [P, J, 2] of their best OKS, in [0, 1]."""
+    """Returns the mean over the annotated people [P, J, 2] of their best OKS, in [0, 1]."""
     if not len(poses):
         return 0.0
     best = []

@@ -1,4 +1,4 @@
-"""What a report shows of videos: who was found when, the best and worst frames, and a video of all that was found."""
+"""The parts of a report that belong to videos: timelines of people, best and worst frames, a video of the poses."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ from tfpose.posetrack import Frame, PoseSequence, poses_from_frame
 from tfpose.report.evaluation_file import Evaluation
 
 SCORE_NAME = (
-    "A frame’s score is the share of joints that are right (within half a head, PCKh@0.5), among the annotated and the "
-    "predicted ones: twice the right ones over the sum of both. Joints in ignored regions do not count."
+    "The score of a frame is the share of its joints that are correct (within half a head, PCKh@0.5): twice the number "
+    "of correct joints, divided by the number of annotated plus predicted joints. Joints in ignored regions do not "
+    "count."
 )
-# Longer videos make pages that cannot be sent.
+# Longer videos make pages that are too large to send.
 _MOST_VIDEO_FRAMES = 60
 _LONGEST_VIDEO_SIDE = 480
-# What a file says is there is drawn, however low its score.
+# Threshold that draws every joint of a file, however low its score.
 LOWEST_SCORE = float(np.finfo(np.float32).tiny)
 
 
 @dataclasses.dataclass(frozen=True)
 class ScoredVideos:
-    """Videos with what is annotated and what was found in them.
+    """Videos with annotated and predicted people.
 
     Attributes:
-        truth: the annotated videos.
-        predicted: the same with what was found, frame by frame.
-        read_picture: gives the picture of a frame of a video by their positions, None if it is not at hand.
-        has_identities: the predicted track ids mean something.
-        joint_threshold: predicted joints with a lower score are not drawn.
-        frames_per_second: of the video to write.
+        truth: Annotated videos.
+        predicted: The same videos, frame by frame, with the predicted people.
+        read_picture: Function from the positions of a video and of a frame to the picture, or to None if the picture is
+            not available.
+        has_identities: Whether the predicted track ids are identities.
+        joint_threshold: Predicted joints with a lower score are not drawn.
+        frames_per_second: Frame rate of the video to write.
     """
 
     truth: Sequence[PoseSequence]
@@ -52,16 +54,16 @@ class ScoredVideos:
 def read_scored_videos(
     ground_truth: pathlib.Path, predictions: pathlib.Path, images: pathlib.Path | None, frames_per_second: float
 ) -> ScoredVideos:
-    """The videos of two folders of PoseTrack files.
+    """Reads the videos of two folders of PoseTrack files.
 
     Args:
-        ground_truth: folder.
-        predictions: folder.
-        images: that the names of pictures in the ground truth are below of, if it is at hand.
-        frames_per_second: of the video to write.
+        ground_truth: Folder of the annotations.
+        predictions: Folder of the predictions.
+        images: Root folder of the images that the annotations name; None if it is not available.
+        frames_per_second: Frame rate of the video to write.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_predictions`.
+        FileNotFoundError, ValueError: A file is missing or damaged, see `read_predictions`.
     """
     pairs = pair_files(ground_truth, predictions)
     truth, predicted = ([read_predictions(pair[side]) for pair in pairs] for side in (0, 1))
@@ -73,7 +75,7 @@ def read_scored_videos(
 
 
 def read_picture_below(folder: pathlib.Path, name: str) -> np.ndarray | None:
-    """A picture of a folder, [H, W, 3] uint8 RGB; None if there is no such file, or it is outside of the folder."""
+    """Reads a picture [H, W, 3] uint8 RGB; returns None if the file does not exist or is outside the folder."""
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
         return None
@@ -82,11 +84,11 @@ def read_picture_below(folder: pathlib.Path, name: str) -> np.ndarray | None:
 
 
 def add_videos(evaluation: Evaluation, videos: ScoredVideos) -> Evaluation:
-    """The evaluation with timelines, gallery and video; writes pictures into its folder.
+    """Returns the evaluation with timelines, gallery and video; writes pictures into the evaluation's folder.
 
     Raises:
-        ValueError: the videos are not as poseval wants them.
-        OSError: a file cannot be written.
+        ValueError: The annotations do not suit poseval's metrics.
+        OSError: A file cannot be written.
     """
     matches = [match_sequence(*pair) for pair in zip(videos.truth, videos.predicted, strict=True)]
     candidates = [c for video, sequence in enumerate(matches) for c in _candidates(videos, video, sequence)]
@@ -111,7 +113,7 @@ def _candidates(videos: ScoredVideos, video: int, matches: SequenceMatches) -> I
             name=f"{matches.name}, frame {frame}",
             score=float(score),
             weight=int(true),
-            details=f"{correct} joints right of {true} annotated and {predicted} predicted",
+            details=f"{correct} correct joints, {true} annotated, {predicted} predicted",
             read=functools.partial(_read_frame, videos, video, int(frame)),
         )
 
@@ -131,7 +133,7 @@ def _predicted_people(videos: ScoredVideos, video: int, frame: int) -> DrawnPeop
 
 
 def _shown_videos(videos: ScoredVideos) -> list[tuple[int, int]]:
-    """Positions of the videos to show, evenly spread, and how many frames of each."""
+    """Returns the positions of the videos to show, evenly spread, with the number of frames to show of each."""
     lengths = [len(sequence.frames) for sequence in videos.predicted]
     if not lengths:
         return []

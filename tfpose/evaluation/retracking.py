@@ -24,20 +24,20 @@ from tfpose.skeletons import POSETRACK18
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.video import track_video
 
-# Below the output folder.
+# Name of the folder inside the output folder.
 PREDICTIONS_FOLDER = "predictions"
 WRITERS = {"2017": write_posetrack17, "2018": write_posetrack18}
 
 
 @dataclasses.dataclass(frozen=True)
 class TrackingSummary:
-    """How much was tracked.
+    """Counts over all tracked sequences.
 
     Attributes:
-        num_frames: of all sequences.
-        num_people: poses found in them.
-        num_tracked: poses in the result, which may have lost or gained some.
-        num_tracks: identities.
+        num_frames: Number of frames.
+        num_people: Number of poses before tracking.
+        num_tracked: Number of poses after tracking, which may remove and add some.
+        num_tracks: Number of identities.
     """
 
     num_frames: int
@@ -61,19 +61,22 @@ def track_folder(
     """Tracks every file of a folder and writes files of the same names.
 
     Args:
-        predictions: folder of `<sequence>.json` or `.json.gz`, 2017, 2018 or PoseTrack21; with identities or not.
-        output_dir: folder for the results.
-        tracker: and its settings.
-        file_format: '2017' or '2018', of the results.
-        num_processes: None takes as many as there are cores.
+        predictions: Folder of `<sequence>.json` or `.json.gz` of PoseTrack 2017, 2018 or PoseTrack21, with or without
+            identities.
+        output_dir: Folder for the results.
+        tracker: Tracker and its settings.
+        file_format: Format of the results, '2017' or '2018'.
+        num_processes: Number of processes; None starts one per core.
 
     Raises:
-        FileNotFoundError: there is no such folder, or nothing in it.
-        ValueError: a file is broken, or the results would replace the predictions.
+        FileNotFoundError: The folder does not exist or is empty.
+        ValueError: A file is damaged, or the results would replace the predictions.
     """
     files = list(find_predictions(predictions).values())
     if output_dir.resolve() == predictions.resolve():
-        raise ValueError(f"{predictions}: the results would replace the predictions; choose another --output_dir")
+        raise ValueError(
+            f"--output_dir must be a new folder, got {output_dir}, where the results would replace the predictions"
+        )
     track = functools.partial(track_file, directory=output_dir, tracker=tracker, file_format=file_format)
     processes = choose_num_processes(num_processes, len(files))
     parts = []
@@ -86,23 +89,23 @@ def track_folder(
 
 
 def find_predictions(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The prediction files of a folder by name without `.gz`.
+    """Returns the prediction files of a folder by their names without `.gz`.
 
     Raises:
-        FileNotFoundError: there is no such folder, or nothing in it.
+        FileNotFoundError: The folder does not exist or is empty.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: the folder of the predictions is not there")
+        raise FileNotFoundError(f"{folder}: the folder of the predictions does not exist")
     files = find_sequence_files(folder)
     if not files:
-        raise FileNotFoundError(f"{folder}: should hold predictions, one *.json file per sequence; found none")
+        raise FileNotFoundError(f"{folder}: must hold predictions, one *.json file per sequence, got none")
     return files
 
 
 def track_file(
     path: pathlib.Path, directory: pathlib.Path, tracker: TrackerChoice, file_format: str
 ) -> TrackingSummary:
-    """Tracks one file and writes one of the same name."""
+    """Tracks one file and writes the result under the same name."""
     found = read_predictions(path)
     tracked = track_sequence(found, tracker)
     WRITERS[file_format](directory / path.name.removesuffix(".gz"), tracked)
@@ -118,7 +121,7 @@ def read_predictions(path: pathlib.Path) -> PoseSequence:
     """Reads predictions of any format with the 17 joints of 2018 files.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_posetrack`.
+        FileNotFoundError, ValueError: The file is missing or damaged, see `read_posetrack`.
     """
     content = read_json(path)
     is_posetrack21 = isinstance(content, dict) and "images" in content and "categories" not in content
@@ -128,10 +131,10 @@ def read_predictions(path: pathlib.Path) -> PoseSequence:
 
 
 def track_sequence(sequence: PoseSequence, tracker: TrackerChoice) -> PoseSequence:
-    """Gives the people of a sequence identities; frames without people stay.
+    """Gives the people of a sequence identities; frames without people are kept.
 
     Raises:
-        ValueError: there are more tracks than evaluators take.
+        ValueError: There are more tracks than evaluators accept.
     """
     poses = [poses_from_frame(frame) for frame in sequence.frames]
     tracked = track_video(poses, *tracker.settings(), sequence.skeleton)
@@ -150,7 +153,7 @@ def track_sequence(sequence: PoseSequence, tracker: TrackerChoice) -> PoseSequen
     highest = max((int(people.track_ids.max()) for people in tracked if len(people)), default=0)
     if highest >= TRACK_ID_LIMIT:
         raise ValueError(
-            f"{sequence.path}: should have fewer than {TRACK_ID_LIMIT} tracks, which is all that evaluators take, "
-            f"found {highest + 1}; remove short ones with --tracker.min_track_length_frames"
+            f"{sequence.path}: the number of tracks must be at most {TRACK_ID_LIMIT}, the limit of the evaluators, got "
+            f"{highest + 1}; remove short tracks with --tracker.min_track_length_frames"
         )
     return dataclasses.replace(sequence, frames=frames)

@@ -1,4 +1,4 @@
-"""Scores folders of PoseTrack files: tables in the terminal, metrics.json, pages. NumPy only."""
+"""Scores folders of PoseTrack files: tables in the terminal, metrics.json and pages. NumPy only."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from tfpose import __version__
+from tfpose.evaluation.folder_comparison import print_comparison, write_comparison_page
 from tfpose.evaluation.metrics_file import write_metrics
 from tfpose.evaluation.progress import LateProgress
 from tfpose.metrics.catalog import METRICS
@@ -19,34 +18,30 @@ from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack
 from tfpose.metrics.posetrack_metrics import PoseTrackReport
 from tfpose.metrics.report import (
     RENDERERS,
-    Table,
-    comparison_table,
     official_ap_table,
     official_tracking_table,
     report_tables,
 )
 
-COMPARISON_FILE = "comparison.html"
-
 
 @dataclasses.dataclass(frozen=True)
 class ScoringSettings:
-    """What to compute and to show.
+    """What is computed and shown.
 
     Attributes:
-        options: which figures.
-        per_sequence: the figures of each sequence alone as well.
-        table_formats: of the printed tables, any of `RENDERERS`.
-        has_page: write report.html, and what it takes to write it again.
-        num_processes: None takes as many as there are cores.
-        images: folder that the names of pictures in the ground truth are below of, for the page.
-        frames_per_second: of the video of the page.
+        options: Metrics to compute.
+        per_sequence: Also compute the metrics of each sequence alone.
+        table_formats: Formats of the printed tables, keys of `RENDERERS`.
+        has_page: Write report.html and the files that are needed to write it again.
+        num_processes: Number of processes; None starts one per core.
+        images: Root folder of the images that the annotations name, for the page; None if it is not available.
+        frames_per_second: Frame rate of the video on the page.
 
     Raises:
-        ValueError: a format of tables is not known.
+        ValueError: A format of tables is unknown.
     """
 
-    options: PoseTrackOptions = PoseTrackOptions()
+    options: PoseTrackOptions = dataclasses.field(default_factory=PoseTrackOptions)
     per_sequence: bool = False
     table_formats: Sequence[str] = ("text",)
     has_page: bool = False
@@ -69,21 +64,21 @@ def score_folders(
     compared: pathlib.Path | None = None,
     **provenance: Any,
 ) -> pathlib.Path:
-    """Scores a folder of predictions, and a second one beside it where there is one.
+    """Scores a folder of predictions, and compares a second one with it if it is given.
 
     Args:
-        ground_truth: folder.
-        predictions: folder.
-        output_dir: for metrics.json and pages.
-        settings: what to compute and to show.
-        compared: a second folder of predictions.
-        **provenance: entries of metrics.json beside those that are always there.
+        ground_truth: Folder of the annotations.
+        predictions: Folder of the predictions.
+        output_dir: Folder for metrics.json and pages.
+        settings: What is computed and shown.
+        compared: Second folder of predictions.
+        **provenance: Further entries for the block `provenance` of metrics.json.
 
     Returns:
         The path of metrics.json.
 
     Raises:
-        FileNotFoundError, ValueError: as `evaluate_posetrack`.
+        FileNotFoundError, ValueError: A file is missing or damaged, see `evaluate_posetrack`.
     """
     folders = [predictions] if compared is None else [predictions, compared]
     needs_sequences = settings.per_sequence or settings.has_page or compared is not None
@@ -96,7 +91,7 @@ def score_folders(
     path = write_metrics(output_dir, metrics | {"provenance": provenance})
     print_report(shown[0], settings.table_formats)
     if compared is not None:
-        print_comparison(reports[0], reports[1], settings)
+        print_comparison(reports[0], reports[1], settings.options.metrics, settings.table_formats)
     written = [path]
     if settings.has_page:
         written += _write_report((ground_truth, predictions), output_dir, reports[0], provenance, settings)
@@ -114,14 +109,14 @@ def _evaluate(
             ground_truth, predictions, settings.options, per_sequence, settings.num_processes, progress
         )
     for name in report.single_frame_sequences:
-        print(f"note: {name} has one evaluated frame, about which tracking figures say nothing", file=sys.stderr)
+        print(f"note: {name} has only one evaluated frame, so its tracking metrics mean nothing", file=sys.stderr)
     return report
 
 
 def describe_files(
     ground_truth: pathlib.Path, predictions: pathlib.Path, report: PoseTrackReport, options: PoseTrackOptions
 ) -> dict[str, Any]:
-    """What figures of files are of: the block `provenance` of metrics.json."""
+    """Returns the block `provenance` of metrics.json for the metrics of files."""
     return {
         "boxes": f"those of {predictions}",
         "labels": str(ground_truth),
@@ -131,7 +126,7 @@ def describe_files(
 
 
 def describe_scoring(report: PoseTrackReport, options: PoseTrackOptions) -> dict[str, Any]:
-    """How much was scored, and by which rules."""
+    """Returns what was scored, by which rules, for the block `provenance` of metrics.json."""
     thresholds = {"match_radius_head_sizes": MATCH_RADIUS, "tie_rule": options.tie_rule}
     for name in options.metrics:
         thresholds |= METRICS[name].thresholds
@@ -144,7 +139,7 @@ def describe_scoring(report: PoseTrackReport, options: PoseTrackOptions) -> dict
 
 
 def print_report(report: PoseTrackReport, formats: Sequence[str]) -> None:
-    """Prints the papers' tables; with LaTeX also the lines that poseval prints for it."""
+    """Prints the tables of the papers; the format 'latex' adds the lines that poseval prints."""
     for name in formats:
         for table in report_tables(report):
             print(RENDERERS[name](table))
@@ -153,41 +148,11 @@ def print_report(report: PoseTrackReport, formats: Sequence[str]) -> None:
 
 
 def official_lines(report: PoseTrackReport) -> str:
-    """What poseval prints, for pasting into LaTeX."""
-    figures = report.total
-    tables = [official_ap_table(figures.average_precision)] if figures.average_precision is not None else []
-    tables += [official_tracking_table(figures.tracking)] if figures.tracking is not None else []
+    """Returns the lines that poseval prints, for pasting into LaTeX."""
+    total = report.total
+    tables = [official_ap_table(total.average_precision)] if total.average_precision is not None else []
+    tables += [official_tracking_table(total.tracking)] if total.tracking is not None else []
     return "".join(f"% as poseval prints it\n{table.header}{table.row}" for table in tables)
-
-
-def print_comparison(first: PoseTrackReport, second: PoseTrackReport, settings: ScoringSettings) -> None:
-    """Prints by how much the second folder is better, and which sequences and joints changed most."""
-    for metric in settings.options.metrics:
-        table = sort_by_total(comparison_table(first, second, METRICS[metric].main.label.lower()))
-        for name in settings.table_formats:
-            print(RENDERERS[name](table))
-        print("\n".join(describe_extremes(table)) + "\n")
-
-
-def sort_by_total(table: Table) -> Table:
-    """The rows of sequences by their last column, the best first, those without a figure and the total last."""
-    *sequences, total = table.rows
-    ordered = sorted(sequences, key=lambda row: -row[1][-1] if row[1][-1] == row[1][-1] else np.inf)
-    return dataclasses.replace(table, rows=(*ordered, total))
-
-
-def describe_extremes(table: Table) -> list[str]:
-    """Lines naming the sequence and joint group of a comparison that gained most, and those that lost most."""
-    *sequences, (_, total) = table.rows
-    columns = {"sequence": [(name, values[-1]) for name, values in sequences]}
-    columns["joint group"] = list(zip(table.columns[:-1], total[:-1], strict=True))
-    lines = []
-    for kind, gains in columns.items():
-        known = [(name, gain) for name, gain in gains if gain == gain]
-        if known:
-            best, worst = (choose(known, key=lambda pair: pair[1]) for choose in (max, min))
-            lines.append(f"{kind}: best {best[0]} ({best[1]:+.1f}), worst {worst[0]} ({worst[1]:+.1f})")
-    return lines
 
 
 def _write_report(
@@ -197,23 +162,8 @@ def _write_report(
     provenance: Mapping[str, Any],
     settings: ScoringSettings,
 ) -> list[pathlib.Path]:
-    # It draws; scoring alone need not wait for that to be loaded.
+    # Here and not above: scoring alone need not wait for the drawing to be imported.
     from tfpose.evaluation.report_files import begin_evaluation, write_folder_report
 
     evaluation = begin_evaluation(output_dir, report, provenance, settings.options.tie_rule)
     return write_folder_report(folders, evaluation, settings.images, settings.frames_per_second)
-
-
-def write_comparison_page(
-    output_dir: pathlib.Path,
-    reports: Sequence[PoseTrackReport],
-    folders: Sequence[pathlib.Path],
-    provenance: Mapping[str, Any],
-) -> pathlib.Path:
-    """Writes comparison.html: what the second of two reports is better and worse at."""
-    from tfpose import report as pages
-
-    path = output_dir / COMPARISON_FILE
-    names = str(folders[0]), str(folders[1])
-    pages.write_comparison(path, *reports, names=names, provenance=provenance)
-    return path

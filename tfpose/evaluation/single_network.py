@@ -12,7 +12,6 @@ import numpy as np
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
-from tfpose.evaluation.metrics_file import without_nan
 from tfpose.evaluation.person_scores import score_poses
 from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.single_network_search import (
@@ -23,7 +22,7 @@ from tfpose.evaluation.single_network_search import (
     search_thresholds,
 )
 from tfpose.evaluation.splits import SplitPrediction
-from tfpose.evaluation.tracker_search import TUNING_FILE, describe_trials
+from tfpose.evaluation.tracker_search import describe_trials, write_tuning
 from tfpose.evaluation.tuned_settings import TUNED_INFERENCE
 from tfpose.evaluation.video_sequences import ground_truth_sequences, rows_by_sequence, sequences_from_poses
 from tfpose.inference.frame_peaks import Peaks
@@ -42,13 +41,12 @@ from tfpose.inference.single_network_system import (
     read_single_network_system,
     with_inference,
 )
-from tfpose.json_files import write_json
 from tfpose.metrics.catalog import objectives
 from tfpose.models.pose_unet import PoseUnet
 from tfpose.poses import no_poses
 from tfpose.posetrack import PoseSequence
 from tfpose.processes import num_cores
-from tfpose.tracking.tuning import Trial, expand_grid, format_trials
+from tfpose.tracking.tuning import Trial, expand_grid
 
 BOXES = "around the joints that the single network found"
 # Fewer are done before another process has started.
@@ -103,7 +101,7 @@ class Validation:
         del step
         system = self.system
         parts = build_inference_parts(model, system)
-        poses = predict_frames(*parts, self.table, system.fit, system.inference, system.skeleton, self.batch_size)
+        poses = predict_frames(*parts, self.table, system.fit, system.inference, self.batch_size)
         return score_poses(self.table, poses, system.skeleton)
 
 
@@ -138,9 +136,7 @@ def predict_split(table: RecordTable, trained: TrainedNetwork, batch_size: int) 
     """
     system = trained.system
     print(f"{trained.weights}: {table.num_images} images")
-    poses = predict_frames(
-        *trained.parts, table, system.fit, system.inference, system.skeleton, batch_size, show_progress=True
-    )
+    poses = predict_frames(*trained.parts, table, system.fit, system.inference, batch_size, show_progress=True)
     return SplitPrediction(
         poses=poses,
         skeleton=system.skeleton,
@@ -197,11 +193,7 @@ def tune_split(
         "labels": f"{table.shards[0].parent} split {split}",
         "sequences": len(cases),
     }
-    path = output_dir / TUNING_FILE
-    write_json(path, without_nan(describe_search(trials, best, objective, base, labels)), indent=2)
-    print(format_trials(trials))
-    print(f"best {objectives()[objective]}: {best.to_flags()}")
-    print(f"written: {path}")
+    write_tuning(output_dir, trials, describe_search(trials, best, objective, base, labels))
     return best
 
 
@@ -212,7 +204,7 @@ def _find_peaks(
     print(f"{trained.weights}: {table.num_images} images")
     settings = peak_settings(system.inference, choices)
     find_peaks = build_peak_function(*trained.parts, system.fit, settings)
-    return predict_table_peaks(find_peaks, table, system.fit, system.skeleton, batch_size, show_progress=True)
+    return predict_table_peaks(find_peaks, table, system.fit, batch_size, show_progress=True)
 
 
 def build_cases(table: RecordTable, truth: Sequence[PoseSequence], peaks: Sequence[Peaks]) -> list[SearchCase]:

@@ -1,6 +1,6 @@
-"""Grid search over the thresholds of the single heatmap network and its tracker, without running the network again.
+"""Search over the thresholds of the single heatmap network and its tracker, without running the network again.
 
-NumPy and SciPy only, so that processes of a search start at once.
+NumPy and SciPy only, so that the processes of a search start fast.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tfpose.tracking.settings import setting_types
 from tfpose.tracking.tuning import Trial, search_grid
 from tfpose.tracking.video import track_video
 
-# What acts on peaks that were found already, with the types of its values.
+# Settings that act on peaks after they were found, with the types of their values.
 THRESHOLDS: dict[str, type] = {
     "head_threshold": float,
     "head_distance_cells": float,
@@ -35,12 +35,12 @@ THRESHOLDS: dict[str, type] = {
 
 @dataclasses.dataclass(frozen=True)
 class SearchSystem:
-    """What the values of a search are changes of.
+    """The system whose settings a search replaces.
 
     Attributes:
-        skeleton: of the peaks.
-        thresholds: of the network.
-        tracker: of the poses.
+        skeleton: Skeleton of the peaks.
+        thresholds: Settings of the network.
+        tracker: Tracker and its settings.
     """
 
     skeleton: Skeleton
@@ -48,15 +48,14 @@ class SearchSystem:
     tracker: TrackerChoice
 
     def with_changes(self, changes: Mapping[str, Any]) -> SearchSystem:
-        """The same with some settings changed, of the network or of the tracker.
+        """Returns the system with some settings of the network or of the tracker replaced.
 
         Raises:
-            ValueError: a setting is unknown or out of range.
+            ValueError: A setting is unknown or out of range.
         """
         for name in changes:
             if name not in searchable_settings():
-                known = ", ".join(searchable_settings())
-                raise ValueError(f"choices: unknown setting {name!r}, expected some of {known}")
+                raise ValueError(f"choices: settings must be some of {', '.join(searchable_settings())}, got {name!r}")
         of_network = {name: value for name, value in changes.items() if name in THRESHOLDS}
         of_tracker = {name: value for name, value in changes.items() if name not in THRESHOLDS}
         return dataclasses.replace(
@@ -66,25 +65,25 @@ class SearchSystem:
         )
 
     def value(self, name: str) -> Any:
-        """The value of a setting, of the network or of the tracker."""
+        """Returns the value of a setting of the network or of the tracker."""
         if name in THRESHOLDS:
             return getattr(self.thresholds, name)
         return next(getattr(part, name) for part in self.tracker.settings() if hasattr(part, name))
 
     def to_flags(self) -> str:
-        """The settings that a search can change as flags to paste."""
+        """Returns the settings that a search can change as flags for a command line."""
         thresholds = (f"--config.inference.{name}={getattr(self.thresholds, name)}" for name in THRESHOLDS)
         return " ".join([*thresholds, self.tracker.to_flags()])
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchCase:
-    """An annotated video and what the network found in it.
+    """An annotated video and the peaks that the network found in it.
 
     Attributes:
-        truth: the annotations.
-        frames: the same frames without people.
-        peaks: by frame.
+        truth: Annotated video.
+        frames: The same video without people.
+        peaks: Peaks of each frame.
     """
 
     truth: PoseSequence
@@ -93,12 +92,12 @@ class SearchCase:
 
 
 def searchable_settings() -> tuple[str, ...]:
-    """The names of what a search can change."""
+    """Returns the names of the settings that a search can change."""
     return (*THRESHOLDS, *setting_types())
 
 
 def peak_settings(base: SingleNetworkSettings, choices: Mapping[str, Sequence[Any]]) -> SingleNetworkSettings:
-    """The settings under which the network must be run once for a search over these choices."""
+    """Returns the settings with which the network runs once for a search over these choices."""
     lowest = min(choices.get("head_threshold", [base.head_threshold]))
     return dataclasses.replace(base, head_threshold=lowest, head_distance_cells=0.0, max_people=0)
 
@@ -111,24 +110,24 @@ def search_thresholds(
     num_processes: int = 1,
     on_trial: Callable[[Trial], None] | None = None,
 ) -> list[Trial]:
-    """Scores every combination.
+    """Scores every combination of settings.
 
     Args:
-        cases: annotated videos, their peaks found under `peak_settings`.
-        base: what the choices are changes of.
-        choices: values to try by setting: `THRESHOLDS`, `max_joint_distance_pixels` (the paper's t_pose_dist),
-            `max_age_frames` (t_max_age) and the tracker's others.
+        cases: Annotated videos with the peaks found with `peak_settings`.
+        base: System whose settings the choices replace.
+        choices: Values to try for each setting: `THRESHOLDS`, `max_joint_distance_pixels` (the paper's t_pose_dist),
+            `max_age_frames` (t_max_age) and the tracker's other settings.
         objective: Label of the metric to optimize, a value of `catalog.objectives`: its total over all joints.
-        num_processes: 1 runs in this one.
-        on_trial: called after each combination.
+        num_processes: Number of processes; 1 runs in this process.
+        on_trial: Function that is called after each trial.
 
     Returns:
         The trials, best first.
 
     Raises:
-        ValueError: a setting is unknown or out of range.
+        ValueError: A setting is unknown or out of range.
     """
-    # The tracker's settings vary fastest: they share a selection of people.
+    # The tracker's settings vary fastest, because trials with the same thresholds share a selection of people.
     ordered = {name: choices[name] for name in sorted(choices, key=lambda name: name not in THRESHOLDS)}
     score = SearchScore(cases, base, objective)
     return search_grid(score, ordered, objective, num_processes, on_trial, score.higher_is_better)
@@ -141,16 +140,21 @@ def search_by_coordinates(
     objective: str = "MOTA",
     on_trial: Callable[[Trial], None] | None = None,
 ) -> list[Trial]:
-    """Changes one setting at a time, where a grid would be too large.
+    """Changes one setting at a time, for searches whose grid would be too large.
 
-    Begins with the settings of `base`; goes through the settings and takes the best value of each, the others staying;
-    ends when a round changes nothing. Finds no better combination that lies two changes away.
+    The search starts with the settings of `base`. In each round it goes through the settings and takes the best value
+    of each while the others stay. It ends when a round changes nothing, so it does not find a better combination that
+    differs in two settings.
 
     Args:
-        cases, base, choices, objective, on_trial: as for `search_thresholds`; the order of the choices counts.
+        cases: Annotated videos with the peaks found with `peak_settings`.
+        base: System whose settings the choices replace.
+        choices: Values to try for each setting, see `search_thresholds`; the settings are changed in this order.
+        objective: Label of the metric to optimize, see `search_thresholds`.
+        on_trial: Function that is called after each trial.
 
     Returns:
-        The trials, best first; not one twice.
+        The trials, best first, each once.
     """
     score = SearchScore(cases, base, objective)
     sign = 1 if score.higher_is_better else -1
@@ -181,8 +185,8 @@ class SearchScore:
     """Scores changed settings on all videos together; remembers the people of the last thresholds.
 
     Args:
-        cases: annotated videos, their peaks found under `peak_settings`.
-        base: what the settings are changes of.
+        cases: Annotated videos with the peaks found with `peak_settings`.
+        base: System whose settings are changed.
         objective: Label of the metric to optimize, which is scored beside the default metrics and given first.
     """
 
@@ -196,7 +200,7 @@ class SearchScore:
         self._selected: tuple[SingleNetworkSettings, list[list[Poses]]] | None = None
 
     def __call__(self, settings: Mapping[str, Any]) -> dict[str, float]:
-        """The totals of all videos and joints together, by label, the objective first."""
+        """Returns the totals over all videos and joints by label, the objective first."""
         system = self.base.with_changes(settings)
         pairs = zip(self.cases, self._select(system.thresholds), strict=True)
         tracked = [_track(case.frames, poses, system.tracker) for case, poses in pairs]
@@ -204,7 +208,7 @@ class SearchScore:
         return search_scores(report.total, self.objective)
 
     def _select(self, thresholds: SingleNetworkSettings) -> list[list[Poses]]:
-        """The people of each frame of each video."""
+        """Returns the people of each frame of each video."""
         if self._selected is None or self._selected[0] != thresholds:
             skeleton = self.base.skeleton
             people = [
@@ -216,7 +220,7 @@ class SearchScore:
 
 
 def _track(empty: PoseSequence, poses: Sequence[Poses], tracker: TrackerChoice) -> PoseSequence:
-    """`retracking.track_sequence` without the way through a file's frames."""
+    """Tracks as `retracking.track_sequence`, from poses instead of the frames of a file."""
     tracked = track_video(poses, *tracker.settings(), empty.skeleton)
     frames = tuple(
         frame_from_poses(frame.file_name, frame.index, people, image_id=frame.image_id, image_size=frame.image_size)

@@ -1,4 +1,4 @@
-"""What is done with the people that a network found in a split: tracking, files, scores."""
+"""Tracks, scores and writes the people that a network found in a split."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ from tfpose.tracking.choice import TrackerChoice
 
 @dataclasses.dataclass(frozen=True)
 class SplitPrediction:
-    """What a system found in a split.
+    """The people that a system found in a split.
 
     Attributes:
-        poses: per image of the table, in image pixels.
-        skeleton: of the poses.
-        boxes: where the people's boxes come from, in words.
-        weights: of the network.
-        thresholds: and other settings of inference, for metrics.json.
-        joint_threshold: joints with a lower score are not drawn.
-        correct_keypoints: 'pck' and 'pckh', where they can be told.
+        poses: Poses of each image of the table, in image pixels.
+        skeleton: Skeleton of the poses.
+        boxes: Where the people's boxes come from, in words.
+        weights: File of the network's weights.
+        thresholds: Thresholds and other settings of inference, for metrics.json.
+        joint_threshold: Joints with a lower score are not drawn.
+        correct_keypoints: Counts of `person_scores.count_correct_keypoints`.
     """
 
     poses: Sequence[Poses]
@@ -64,15 +64,15 @@ class SplitPrediction:
 
 @dataclasses.dataclass(frozen=True)
 class SplitOutput:
-    """Where results go, and how.
+    """Which results are written, and where.
 
     Attributes:
-        directory: for all of them.
-        file_format: '2017' or '2018', of PoseTrack files.
-        infers_head_joints: guess the head joints that a skeleton like COCO's lacks, for videos.
-        num_pictures: how many images to draw the poses over.
-        num_videos: how many videos to draw the poses and identities over.
-        video_rate: frames per second of these.
+        directory: Folder of all results.
+        file_format: Format of PoseTrack files, '2017' or '2018'.
+        infers_head_joints: Guess the head joints of PoseTrack that a skeleton like COCO's lacks, for videos.
+        num_pictures: Number of images to draw the poses over.
+        num_videos: Number of videos to draw the poses and identities over.
+        video_rate: Frame rate of the written videos.
     """
 
     directory: pathlib.Path
@@ -85,7 +85,7 @@ class SplitOutput:
 
 @dataclasses.dataclass(frozen=True)
 class _ScoredSequences:
-    """Videos that PoseTrack's figures could be told of."""
+    """Videos and their PoseTrack metrics."""
 
     report: PoseTrackReport
     truth: Sequence[PoseSequence]
@@ -102,16 +102,18 @@ def evaluate_split(
     tracker: TrackerChoice | None,
     run: TrainingRun | None = None,
 ) -> pathlib.Path:
-    """Scores the people found in a split by COCO's rules, those of videos by PoseTrack's too, and writes everything.
+    """Scores the people found in a split and writes poses, metrics, drawings and the report.
+
+    Single photos are scored by COCO's rules, videos by PoseTrack's rules too.
 
     Args:
-        table: the records.
-        split: its name.
-        prediction: what was found.
-        output: what to write.
-        settings: PoseTrack's figures to compute and to show.
-        tracker: None leaves out identities, and with them all figures but AP.
-        run: that the network comes from, where there is one.
+        table: Records of the split.
+        split: Name of the split.
+        prediction: People that a system found.
+        output: Which results are written.
+        settings: PoseTrack metrics to compute and to show.
+        tracker: Tracker of videos; without one people get no identities, so of PoseTrack's metrics only AP is computed.
+        run: Training run that the network comes from, if it is known.
 
     Returns:
         The path of metrics.json.
@@ -131,7 +133,7 @@ def evaluate_split(
             metrics["provenance"]["tracker"] = tracker.to_dict()
         scored = _evaluate_videos(table, sequences, output, settings, tracker is not None)
         if scored is not None:
-            metrics |= _shown_figures(scored.report, settings).to_dict()
+            metrics |= _shown_report(scored.report, settings).to_dict()
             metrics["provenance"]["posetrack"] = describe_scoring(scored.report, scored.options)
         if output.num_videos:
             _draw_videos(table, sequences, prediction.joint_threshold, output)
@@ -151,7 +153,7 @@ def evaluate_split(
 def _begin_report(
     scored: _ScoredSequences | None, output: SplitOutput, metrics: Mapping[str, Any], run: TrainingRun | None
 ) -> Evaluation:
-    """The figures of the report and the training behind them."""
+    """Starts the report: its metrics and the training behind them."""
     if scored is None:
         evaluation = begin_evaluation(output.directory, None, metrics["provenance"])
     else:
@@ -170,7 +172,7 @@ def _add_pictures(
     output: SplitOutput,
     tracker: TrackerChoice | None,
 ) -> Evaluation:
-    """The report with what can be seen."""
+    """Returns the report with its pictures and video."""
     threshold = prediction.joint_threshold
     if scored is None:
         return add_photos(evaluation, table, prediction.poses, prediction.skeleton, threshold)
@@ -198,30 +200,30 @@ def _evaluate_videos(
     settings: ScoringSettings,
     is_tracked: bool,
 ) -> _ScoredSequences | None:
-    """Writes, scores and prints videos; None, with a line, where PoseTrack's figures cannot be told."""
+    """Writes, scores and prints videos; returns None, with a note, if their annotations do not suit the metrics."""
     for sequence in sequences:
         WRITERS[output.file_format](output.directory / PREDICTIONS_FOLDER / f"{sequence.name}.json", sequence)
     options = settings.options
     if not is_tracked:
-        # AP does not look at identities, but evaluators want some.
+        # AP does not depend on identities, but the evaluators require some.
         sequences = [_with_stand_in_ids(sequence) for sequence in sequences]
         options = dataclasses.replace(options, metrics=("ap",))
     try:
         truth, needs_sequences = ground_truth_sequences(table), settings.per_sequence or settings.has_page
         report = evaluate_sequences(truth, sequences, options, needs_sequences)
     except ValueError as error:
-        print(f"note: PoseTrack's figures are left out: {error}")
+        print(f"note: PoseTrack's metrics are left out: {error}")
         return None
-    print_report(_shown_figures(report, settings), settings.table_formats)
+    print_report(_shown_report(report, settings), settings.table_formats)
     return _ScoredSequences(report, truth, sequences, options)
 
 
-def _shown_figures(report: PoseTrackReport, settings: ScoringSettings) -> PoseTrackReport:
+def _shown_report(report: PoseTrackReport, settings: ScoringSettings) -> PoseTrackReport:
     return report if settings.per_sequence else dataclasses.replace(report, sequences={})
 
 
 def _describe(table: RecordTable, split: str, prediction: SplitPrediction) -> dict[str, Any]:
-    """Whose boxes, which labels and thresholds the scores are of."""
+    """Returns the provenance of the metrics: boxes, annotations, thresholds and weights."""
     return {
         "boxes": prediction.boxes,
         "labels": f"{table.shards[0].parent} split {split}",
@@ -235,7 +237,7 @@ def _describe(table: RecordTable, split: str, prediction: SplitPrediction) -> di
 
 
 def _weights_step(weights: str) -> dict[str, int]:
-    """The training step of a checkpoint; exported weights do not say theirs."""
+    """Returns the training step of a checkpoint, which exported weights do not know."""
     found = re.fullmatch(r"step_(\d+)", pathlib.Path(weights).stem)
     return {"weights_step": int(found[1])} if found else {}
 
@@ -256,7 +258,7 @@ def _with_stand_in_ids(sequence: PoseSequence) -> PoseSequence:
 
 
 def write_coco_predictions(path: str | pathlib.Path, table: RecordTable, poses: Sequence[Poses]) -> None:
-    """Writes the poses of all images as COCO keypoint"""
+    """Writes the poses of all images as COCO keypoint results."""
     image_ids = np.repeat(table.images["image_id"], [len(people) for people in poses])
     columns = [
         np.concatenate([getattr(people, name) for people in poses]) for name in ("keypoints", "joint_scores", "scores")

@@ -1,4 +1,4 @@
-"""Grid search over a tracker's settings on a validation folder. NumPy and SciPy only."""
+"""Grid search over the settings of a tracker on a folder of predictions. NumPy and SciPy only."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ def tune_tracker(
     objective: str = DEFAULT_OBJECTIVE,
     num_processes: int | None = None,
 ) -> TrackerChoice:
-    """Tries every combination of settings, prints the table of all and writes tuning.json.
+    """Tries every combination of settings, prints the table of all trials and writes tuning.json.
 
     Args:
-        ground_truth: folder.
-        predictions: folder, with identities or not.
-        output_dir: for tuning.json.
-        choices: values to try by setting.
-        base: what the values are changes of.
+        ground_truth: Folder of the annotations.
+        predictions: Folder of the predictions, with or without identities.
+        output_dir: Folder for tuning.json.
+        choices: Values to try for each setting.
+        base: Tracker whose settings the values replace.
         objective: Metric to optimize, a key of `catalog.objectives`.
-        num_processes: None takes as many as there are cores.
+        num_processes: Number of processes; None starts one per core.
 
     Returns:
-        The best.
+        The tracker with the best settings.
 
     Raises:
-        FileNotFoundError, ValueError: as `evaluate_posetrack`.
+        FileNotFoundError, ValueError: A file is missing or damaged, see `evaluate_posetrack`.
     """
     pairs = pair_files(ground_truth, predictions)
     cases = [Case(read_posetrack(true, drop_unknown_images=True), read_predictions(found)) for true, found in pairs]
@@ -75,18 +75,14 @@ def tune_tracker(
         trials = search_grid(score, choices, label, processes, show, column.higher_is_better)
     best = base.with_changes(trials[0].settings)
     labels = {"predictions": str(predictions), "labels": str(ground_truth), "sequences": len(cases)}
-    path = output_dir / TUNING_FILE
-    write_json(path, without_nan(describe_trials(trials, best, objective, base, labels)), indent=2)
-    print(format_trials(trials))
-    print(f"best {label}: {best.to_flags()}")
-    print(f"written: {path}")
+    write_tuning(output_dir, trials, describe_trials(trials, best, objective, base, labels))
     return best
 
 
 def score_tracker(
     settings: Mapping[str, Any], cases: Sequence[Case], base: TrackerChoice, objective: str = "MOTA"
 ) -> dict[str, float]:
-    """The totals of all sequences and joints together that a search reports, by label, the objective first."""
+    """Scores a tracker on all sequences together; returns the totals over joints by label, the objective first."""
     tracker = base.with_changes(settings)
     tracked = [track_sequence(case.predictions, tracker) for case in cases]
     report = evaluate_sequences([case.truth for case in cases], tracked, PoseTrackOptions(tuple(METRICS)))
@@ -96,7 +92,7 @@ def score_tracker(
 def describe_trials(
     trials: Sequence[Trial], best: TrackerChoice, objective: str, base: TrackerChoice, labels: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The content of tuning.json; trials are best first."""
+    """Returns the content of tuning.json; the trials are best first."""
     rows = [
         {"settings": {name: json_setting(v) for name, v in trial.settings.items()}, "scores": dict(trial.scores)}
         for trial in trials
@@ -107,3 +103,12 @@ def describe_trials(
         "trials": rows,
         "provenance": {**labels, "base": base.to_dict(), "metrics": list(METRICS), "version": __version__},
     }
+
+
+def write_tuning(output_dir: pathlib.Path, trials: Sequence[Trial], content: Mapping[str, Any]) -> None:
+    """Writes tuning.json; prints the table of all trials and the best settings as flags."""
+    path = output_dir / TUNING_FILE
+    write_json(path, without_nan(content), indent=2)
+    print(format_trials(trials))
+    print(f"best {content['objective']}: {content['best']['flags']}")
+    print(f"written: {path}")

@@ -1,4 +1,4 @@
-"""Settings that a search wrote to tuning.json, for use on other data. NumPy only."""
+"""The best settings of a search, read from tuning.json for use on other data. NumPy only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfpose.json_files import read_json
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.settings import NAMED_SETTINGS, setting_types
 
-# What a search on the single network finds or takes for granted; the rest has no part in it.
+# Settings of the single network that a search changes or that its result depends on.
 TUNED_INFERENCE = (
     "head_threshold",
     "head_distance_cells",
@@ -29,9 +29,9 @@ class TunedSettings:
     """The best settings of a search.
 
     Attributes:
-        path: the file.
-        tracker: all settings of the tracker.
-        inference: of the single network by name; empty after a search over the tracker alone.
+        path: Path of the file.
+        tracker: Tracker with all its settings.
+        inference: Settings of the single network by name; empty after a search over the tracker only.
     """
 
     path: pathlib.Path
@@ -40,17 +40,17 @@ class TunedSettings:
 
 
 def read_tuned_settings(path: str | pathlib.Path) -> TunedSettings:
-    """The best settings in a tuning.json.
+    """Reads the best settings of a tuning.json.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is something else, or holds an unknown setting or a wrong value.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not a tuning.json, or holds an unknown setting or a wrong value.
     """
     path = pathlib.Path(path)
     content = read_json(path)
     best = content.get("best") if isinstance(content, dict) else None
     if not isinstance(best, dict) or not isinstance(best.get("tracker"), dict):
-        raise ValueError(f"{path}: should be a tuning.json, with the settings in 'best' and 'tracker'; found none")
+        raise ValueError(f"{path}: must be a tuning.json with the settings best.tracker, got none")
     inference = best.get("inference", {})
     try:
         return TunedSettings(path, _tracker_from_dict(best["tracker"]), _check_inference(inference))
@@ -59,7 +59,7 @@ def read_tuned_settings(path: str | pathlib.Path) -> TunedSettings:
 
 
 def _tracker_from_dict(values: Mapping[str, Any]) -> TrackerChoice:
-    """The inverse of `TrackerChoice.to_dict`, with what differs from the named settings."""
+    """Inverts `TrackerChoice.to_dict`; the changes are the values that differ from the named settings."""
     name, types = values.get("name"), setting_types()
     if name not in NAMED_SETTINGS:
         raise ValueError(f"best.tracker.name must be one of {', '.join(NAMED_SETTINGS)}, got {name!r}")
@@ -82,11 +82,11 @@ def _check_inference(values: Any) -> dict[str, Any]:
 def _check_names(where: str, values: Mapping[str, Any], known: tuple[str, ...]) -> None:
     unknown = [name for name in values if name not in known]
     if unknown:
-        raise ValueError(f"{where}: unknown setting {unknown[0]!r}, expected some of {', '.join(known)}")
+        raise ValueError(f"{where}: settings must be some of {', '.join(known)}, got {unknown[0]!r}")
 
 
 def _as_type(name: str, value: Any, kind: Any) -> Any:
-    """A value of JSON, which writes infinity as text, as the type of its setting."""
+    """Returns a value of a JSON file, which holds infinity as text, as the type of its setting."""
     if kind is float and not isinstance(value, bool):
         try:
             return float(value)

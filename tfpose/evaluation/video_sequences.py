@@ -1,4 +1,4 @@
-"""The videos of a record table as PoseTrack sequences: what was predicted, and what is annotated."""
+"""The videos of a record table as PoseTrack sequences: predicted ones and annotated ones."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tfpose.skeletons import POSETRACK15, Skeleton, map_joints
 
 
 def sequences_from_poses(table: RecordTable, poses: Sequence[Poses], skeleton: Skeleton) -> list[PoseSequence]:
-    """The poses of the videos of a table with the 15 joints of PoseTrack, every frame in it.
+    """Returns the poses of the videos of a table with the 15 joints of PoseTrack, with every frame.
 
     Args:
-        table: whose images the poses belong to.
-        poses: per image of the table.
-        skeleton: of the poses; joints go over by name.
+        table: Records.
+        poses: Poses of each image of the table.
+        skeleton: Skeleton of the poses; joints are matched by name.
     """
     return [
         _build_sequence(name, [_predicted_frame(table, row, posetrack_poses(poses[row], skeleton)) for row in rows])
@@ -29,7 +29,7 @@ def sequences_from_poses(table: RecordTable, poses: Sequence[Poses], skeleton: S
 
 
 def rows_by_sequence(table: RecordTable) -> dict[str, list[int]]:
-    """The images of each video in the order of its frames; single photos are in none."""
+    """Returns the rows of each video's images in the order of its frames, by name; single photos are left out."""
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(table.images["sequence"]):
         if name:
@@ -52,10 +52,10 @@ def _predicted_frame(table: RecordTable, row: int, poses: Poses) -> Frame:
 
 
 def ground_truth_sequences(table: RecordTable) -> list[PoseSequence]:
-    """The annotated videos of a table as ground truth for PoseTrack's figures; crowds are left out.
+    """Returns the annotated videos of a table as ground truth for PoseTrack's metrics; crowds are left out.
 
     Raises:
-        ValueError: saying what the figures need and the annotations lack.
+        ValueError: The annotations lack head boxes or track ids, which the metrics require.
     """
     people = table.people
     is_labeled = (people["visibility"] > 0).any(axis=1) & (people["is_crowd"] == 0)

@@ -26,8 +26,8 @@ from tfpose.boxes import areas
 from tfpose.data.picture_tensors import cut_crops_from_frame, cut_crops_tensor, decode_picture
 from tfpose.exporting.saved_model import write_saved_model
 from tfpose.exporting.two_stage import KeypointModule, bare_networks, describe_keypoints, trace
+from tfpose.inference.detectors.detector import ExportableDetector
 from tfpose.inference.keypoint_system import KeypointSystem
-from tfpose.inference.person_detector import PersonDetector, detect_in_graph
 from tfpose.inference.two_stage import rescore_poses
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.oks import object_keypoint_similarity
@@ -39,10 +39,11 @@ _BOX_COLUMNS, _SCORE_COLUMN = 4, 4
 class TwoStageModule(KeypointModule):
     """The exported functions of both stages, around the inference functions of evaluation and prediction."""
 
-    def __init__(self, network: keras.Model, system: KeypointSystem, detector: PersonDetector) -> None:
+    def __init__(self, network: keras.Model, system: KeypointSystem, detector: ExportableDetector) -> None:
         super().__init__(network, system)
+        # The SavedModel finds the variables of the detector's network in this attribute.
         self.detector_network = detector.network
-        self.detector_settings = detector.settings
+        self.detector = detector
 
     def signatures(self) -> dict[str, Callable]:
         """Concrete functions by signature name."""
@@ -95,7 +96,7 @@ class TwoStageModule(KeypointModule):
         Returns:
             [P, 5 + 3 J] box, score, and x, y, score of each joint.
         """
-        boxes, box_scores = detect_in_graph(self.detector_network, self.detector_settings, image)
+        boxes, box_scores = self.detector.find_people_in_graph(image)
         matrices = self.system.crop.matrices(tf.cast(boxes, tf.float64))
         crops = cut_crops(matrices, self.system.crop.crop_size)
         keypoints, joint_scores = self.predict(crops, matrices)
@@ -123,7 +124,7 @@ class TwoStageModule(KeypointModule):
 def export_two_stage(
     network: keras.Model,
     system: KeypointSystem,
-    detector: PersonDetector,
+    detector: ExportableDetector,
     output: str | pathlib.Path,
     formats: Sequence[str] = (),
 ) -> list[str]:

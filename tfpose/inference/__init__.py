@@ -1,1 +1,1 @@
-"""From pictures to poses: the two systems, and the suppression of poses found twice."""
+"""From pictures to poses: detectors, the inference functions of both systems, and how their networks are described."""

@@ -1,11 +1,11 @@
-"""Where the two-stage system looks for people: annotated boxes, those of a file, or those of a detector run here."""
+"""Where the two-stage system looks for people: in annotated boxes, in boxes of a file, or in boxes of a detector."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,21 +14,13 @@ from tqdm import tqdm
 from tfpose.coco import write_detections
 from tfpose.data.picture_tensors import decode_picture
 from tfpose.data.records import RecordTable
-from tfpose.inference.keras_hub_detector import PRESET_PREFIX, load_keras_hub_detector
-from tfpose.inference.person_detector import BoxesAndScores, PersonDetector, load_person_detector
-from tfpose.inference.person_keypoints import PersonBoxes, read_boxes
-from tfpose.models.keypoint_rcnn.suppression import suppress_boxes
+from tfpose.inference.detectors import load_detector
+from tfpose.inference.detectors.boxes_file import BoxesFile
+from tfpose.inference.detectors.detector import Detector, Picture
+from tfpose.inference.person_keypoints import PersonBoxes, ground_truth_boxes
 
 DETECTIONS_FILE = "detections.json"
 GROUND_TRUTH, DETECTOR = "ground_truth", "detector"
-
-
-class Detector(Protocol):
-    """Finds people; see `PersonDetector.detect`."""
-
-    source: str
-
-    def detect(self, images: Sequence[np.ndarray]) -> list[BoxesAndScores]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +29,14 @@ class BoxSettings:
 
     Attributes:
         source: 'ground_truth', 'detector', or a file of COCO results or PoseTrack detections.
-        detector: work folder of a detector, or 'keras_hub:' and the name or folder of a preset.
-        detector_weights: 'best' or 'last', of a work folder.
-        score_threshold: boxes with less are left out; None takes all of a file, and the detector's own threshold.
-        iou_threshold: a box that overlaps a better one of its image by more goes; None keeps all of a file, and takes
-            the detector's own threshold.
-        margin_pixels: of the crops on every side of a box, in place of the keypoint network's; None leaves that.
+        detector: Name of a detector, see `detectors.load_detector`; empty unless `source` is 'detector'.
+        detector_weights: 'best' or 'last', the weights of a detector's work folder.
+        score_threshold: Boxes with a lower score are left out; None keeps all boxes of a file, and stands for the
+            detector's own threshold.
+        iou_threshold: A box is left out if its overlap with a better box of its image is larger; None keeps all boxes
+            of a file, and stands for the detector's own threshold.
+        margin_pixels: Image pixels by which crops reach beyond every side of a box; None keeps the keypoint network's
+            margin.
     """
 
     source: str = GROUND_TRUTH
@@ -62,7 +56,7 @@ class BoxSettings:
             raise ValueError(f"--box_score_threshold and --box_nms have no meaning with --boxes={GROUND_TRUTH}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The thresholds that were given, by the names of their flags."""
+        """Returns the thresholds that were given, by the names of their flags."""
         values = {
             "box_score_threshold": self.score_threshold,
             "box_nms": self.iou_threshold,
@@ -72,64 +66,50 @@ class BoxSettings:
 
 
 def find_boxes(table: RecordTable, settings: BoxSettings, output_dir: pathlib.Path) -> PersonBoxes:
-    """The boxes of a table's people; a detector's are also left in `output_dir`.
+    """Returns the boxes of a table's people; a detector's boxes are also written into `output_dir`.
 
     Args:
-        table: the records.
-        settings: see there.
-        output_dir: for `DETECTIONS_FILE`, which gives the same boxes when it is read in another run.
+        table: Records.
+        settings: Source of the boxes and thresholds.
+        output_dir: Folder for `DETECTIONS_FILE`, which gives the same boxes when another run reads it.
 
     Raises:
-        FileNotFoundError, ValueError: the detector, the file or a picture is missing or damaged.
+        FileNotFoundError, ValueError: The detector, the file or a picture is missing or damaged.
     """
-    source, threshold = settings.source, settings.score_threshold or 0.0
-    if source != DETECTOR:
-        found = read_boxes(table, source, threshold)
-        return found if settings.iou_threshold is None else suppress_people(found, settings.iou_threshold)
-    detector = load_detector(settings)
+    if settings.source == GROUND_TRUTH:
+        return ground_truth_boxes(table)
+    if settings.source != DETECTOR:
+        return boxes_of_table(table, BoxesFile(settings.source, settings.score_threshold, settings.iou_threshold))
+    detector = load_detector(
+        settings.detector, settings.detector_weights, settings.score_threshold, settings.iou_threshold
+    )
     path = output_dir / DETECTIONS_FILE
-    detect_split(table, detector, path)
-    # Read and not kept, so that the file gives these very boxes the next time.
-    return dataclasses.replace(read_boxes(table, str(path), threshold), source=f"{detector.source} ({path})")
+    people = boxes_of_table(table, detector, show_progress=True)
+    write_detections(path, table.images["image_id"][people.images], people.boxes, people.scores)
+    # Read back, so that the file gives exactly these boxes the next time.
+    found = boxes_of_table(table, BoxesFile(path, settings.score_threshold))
+    return dataclasses.replace(found, source=f"{detector.source} ({path})")
 
 
-def load_detector(settings: BoxSettings) -> Detector:
-    """The detector of the settings, with their thresholds.
-
-    Raises:
-        FileNotFoundError, ValueError: it is missing, damaged or needs a package that is not installed.
-    """
-    thresholds = {"score_threshold": settings.score_threshold, "iou_threshold": settings.iou_threshold}
-    if settings.detector.startswith(PRESET_PREFIX):
-        return load_keras_hub_detector(settings.detector.removeprefix(PRESET_PREFIX), **thresholds)
-    return load_person_detector(settings.detector, settings.detector_weights, **thresholds)
-
-
-def load_exportable_detector(settings: BoxSettings) -> PersonDetector:
-    """Loads the detector of the settings for use in a SavedModel.
+def boxes_of_table(table: RecordTable, detector: Detector, show_progress: bool = False) -> PersonBoxes:
+    """Returns the boxes of the people that a detector finds in the images of a table.
 
     Raises:
-        FileNotFoundError, ValueError: It is missing, damaged or of a kind that cannot be exported.
+        ValueError: A picture cannot be decoded, or no box of a file is in an image of the table; names it.
     """
-    if settings.detector.startswith(PRESET_PREFIX):
-        raise ValueError(f"--detector={settings.detector}: must be the work folder of a Keypoint R-CNN here")
-    thresholds = {"score_threshold": settings.score_threshold, "iou_threshold": settings.iou_threshold}
-    return load_person_detector(settings.detector, settings.detector_weights, **thresholds)
-
-
-def detect_split(table: RecordTable, detector: Detector, path: pathlib.Path) -> None:
-    """Finds the people of every image of a table and writes them as COCO results.
-
-    Raises:
-        ValueError: a picture cannot be decoded; names it.
-    """
-    found = []
-    for row in tqdm(range(table.num_images), unit=" images", desc="boxes"):
-        found += detector.detect([_decode(table, row)])
-    image_ids = np.repeat(table.images["image_id"], [len(scores) for _, scores in found])
-    boxes = np.concatenate([np.zeros((0, 4)), *(boxes for boxes, _ in found)])
-    scores = np.concatenate([np.zeros(0), *(scores for _, scores in found)])
-    write_detections(path, image_ids, boxes, scores)
+    pictures = [
+        Picture(functools.partial(_decode, table, row), int(image_id))
+        for row, image_id in enumerate(table.images["image_id"])
+    ]
+    found = detector.find_people(tqdm(pictures, unit=" images", desc="boxes", disable=not show_progress))
+    counts = [len(scores) for _, scores in found]
+    return PersonBoxes(
+        images=np.repeat(np.arange(table.num_images), counts),
+        boxes=np.concatenate([np.zeros((0, 4)), *(boxes for boxes, _ in found)]),
+        scores=np.concatenate([np.zeros(0), *(scores for _, scores in found)]),
+        rows=np.full(sum(counts), -1),
+        source=detector.source,
+    )
 
 
 def _decode(table: RecordTable, row: int) -> np.ndarray:
@@ -138,13 +118,3 @@ def _decode(table: RecordTable, row: int) -> np.ndarray:
     except tf.errors.InvalidArgumentError as error:
         reason = error.message.splitlines()[0]
         raise ValueError(f"{table.describe(row)}: cannot decode the picture: {reason}") from error
-
-
-def suppress_people(people: PersonBoxes, iou_threshold: float) -> PersonBoxes:
-    """Without the boxes that overlap better ones of their image by more than `iou_threshold`; the best come first."""
-    kept = [np.zeros(0, np.int64)]
-    starts = np.flatnonzero(np.diff(people.images, prepend=-1))
-    for rows in np.split(np.arange(len(people)), starts[1:]):
-        boxes, scores = (tf.constant(values[rows], tf.float32) for values in (people.boxes, people.scores))
-        kept.append(rows[suppress_boxes(boxes, scores, iou_threshold, len(rows)).numpy()])
-    return people.select(np.concatenate(kept))

@@ -1,7 +1,7 @@
-"""What the single heatmap network finds in a frame, and which of it are people. NumPy only.
+"""The peaks that the single heatmap network finds in a frame, and the people among them. NumPy only.
 
-The thresholds of Payer et al. 2017, section 2, act after the network, so that they can be searched without running it
-again: `select_people` gives the same people from peaks that were found with lower thresholds.
+The thresholds of Payer et al. 2017, section 2, act after the network, so they can be searched without running it again:
+`select_people` gives the same people from peaks that were found with lower thresholds.
 """
 
 from __future__ import annotations
@@ -22,23 +22,26 @@ Refinement = Literal["none", "quadratic"]
 
 @dataclasses.dataclass(frozen=True)
 class SingleNetworkSettings:
-    """How maps are read. The defaults are the best of Payer's grid search (2017, section 4).
+    """How heatmaps become people. The defaults are the best values of Payer's grid search (2017, section 4).
 
     Attributes:
-        head_threshold: a head is a local maximum of the head map above this.
-        head_distance_cells: a head removes all weaker ones that are no further away than this; 0 removes none.
-        joint_threshold: a joint whose map has a maximum below this is dropped.
-        person_threshold: people are dropped if the maxima of all their joints, also of dropped ones, add up to less.
-            So are people without any joint.
-        refine: 'none' takes the highest cell for the joint, 'quadratic' the top of a parabola through it and its
-            neighbours on each axis.
-        use_flip_test: average all maps with those of the mirrored frame, for twice the time and memory; Payer has none.
-        max_people: the strongest heads of a frame that are looked at; 0 for all.
-        people_per_chunk: heads that go through the second network at once; bounds the memory of crowded frames.
-        head_mask_sigma_cells: of the Gaussian around the head of the person of interest, as in training.
+        head_threshold: Value of the head map above which a local maximum is a head.
+        head_distance_cells: Distance in heatmap cells within which a head removes all weaker heads; 0 removes none.
+        joint_threshold: A joint is dropped if the maximum of its map is lower.
+        person_threshold: A person is dropped if the maxima of all joints, also of dropped joints, add up to less. A
+            person without any joint is dropped too.
+        refine: 'none' places a joint at its highest cell, 'quadratic' at the top of a parabola through the highest cell
+            and its neighbors on each axis.
+        use_flip_test: Average all maps with the maps of the mirrored frame, for twice the time and memory. Payer does
+            not.
+        max_people: Number of the strongest heads of a frame that are kept; 0 keeps all.
+        people_per_chunk: Number of heads that go through the second network at once, which limits the memory of crowded
+            frames.
+        head_mask_sigma_cells: Standard deviation in heatmap cells of the Gaussian around the head of the person of
+            interest, as in training.
 
     Raises:
-        ValueError: naming the setting, its rule and the value.
+        ValueError: Names the setting, its rule and the value.
     """
 
     head_threshold: float = 0.2
@@ -68,7 +71,7 @@ class SingleNetworkSettings:
 
     @property
     def squared_head_distance(self) -> int:
-        """The largest squared distance between whole cells that counts as near."""
+        """Largest squared distance between whole cells within which a head removes a weaker one."""
         return math.floor(self.head_distance_cells**2)
 
 
@@ -77,10 +80,10 @@ class Peaks:
     """The heads of one frame, strongest first, with the joints that belong to each.
 
     Attributes:
-        heads: [M, 2] int (x, y) in heatmap cells.
-        head_scores: [M] float32 values of the head map.
-        keypoints: [M, J, 2] float64 (x, y) in original image pixels.
-        joint_scores: [M, J] float32 values of the joints' maps at their maxima.
+        heads: Cells of the heads, [M, 2] int (x, y).
+        head_scores: Values of the head map at the heads, [M] float32.
+        keypoints: Places of the joints in pixels of the original image, [M, J, 2] float64 (x, y).
+        joint_scores: Maxima of the joints' maps, [M, J] float32.
     """
 
     heads: np.ndarray
@@ -91,13 +94,13 @@ class Peaks:
     def __len__(self) -> int:
         return len(self.heads)
 
-    def select(self, indices: np.ndarray) -> Peaks:
-        """The heads at these positions (or where this mask is true), in this order."""
+    def select(self, indices: np.ndarray | slice) -> Peaks:
+        """Returns the heads at these positions (or where this mask is true), in this order."""
         return Peaks(**{f.name: getattr(self, f.name)[indices] for f in dataclasses.fields(self)})
 
 
 def no_peaks(num_joints: int) -> Peaks:
-    """A frame without heads."""
+    """Returns the peaks of a frame without heads."""
     return Peaks(
         heads=np.zeros((0, 2), np.int32),
         head_scores=np.zeros(0, np.float32),
@@ -107,19 +110,19 @@ def no_peaks(num_joints: int) -> Peaks:
 
 
 def select_people(peaks: Peaks, settings: SingleNetworkSettings) -> Poses:
-    """The people of a frame under these thresholds.
+    """Returns the people of a frame under these thresholds.
 
-    Peaks found with a lower `head_threshold`, `head_distance_cells` 0 and `max_people` 0 give exactly what the network
-    gives when run with `settings`; `refine`, the flip test and the head mask are those of the peaks. Peaks found with
-    `settings` themselves stay.
+    The peaks must have been found with `settings` themselves, or with a lower `head_threshold`, `head_distance_cells` 0
+    and `max_people` 0. Both give the same people. `refine`, the flip test and the head mask act before the peaks are
+    found, so `settings` cannot change them here.
 
     Args:
-        peaks: of the frame.
-        settings: thresholds.
+        peaks: Peaks of the frame.
+        settings: Thresholds.
 
     Returns:
-        People by the strength of their heads. A joint's score is the value of its map, 0 where it is dropped; a
-        person's score is the mean of the joints that stay; boxes are the extent of these grown as PoseTrack's.
+        People, strongest heads first. The score of a joint is the value of its map, 0 for a dropped joint. The score of
+        a person is the mean over the joints that are kept. The box holds these joints, with PoseTrack's margin.
     """
     is_head = peaks.head_scores > np.float32(settings.head_threshold)
     peaks = peaks.select(is_head)
@@ -137,37 +140,50 @@ def select_people(peaks: Peaks, settings: SingleNetworkSettings) -> Poses:
 
 
 def suppress_heads(heads: np.ndarray, squared_distance: int) -> np.ndarray:
-    """Which heads no stronger one removes; a head that is removed removes none.
+    """Finds the heads that no stronger head removes; a head that is removed removes none.
 
     Args:
-        heads: [M, 2] whole cells, strongest first.
-        squared_distance: heads no further apart are too near.
+        heads: Whole cells, [M, 2], strongest first.
+        squared_distance: Largest squared distance in cells within which a head removes a weaker one; 0 keeps all.
 
     Returns:
-        [M] bool.
+        [M] bool, true for the heads that are kept.
     """
     is_kept = np.ones(len(heads), bool)
     if squared_distance == 0:
         return is_kept
-    offsets = heads[:, None].astype(np.int64) - heads[None]
-    is_near = (offsets**2).sum(axis=-1) <= squared_distance
     for index in range(len(heads)):
         if is_kept[index]:
-            is_kept[index + 1 :] &= ~is_near[index, index + 1 :]
+            is_kept[index + 1 :] &= ~are_near(heads[index + 1 :], heads[index], squared_distance, np)
     return is_kept
 
 
-def apply_thresholds(joint_values: Array, settings: SingleNetworkSettings, xp: Any) -> tuple[Array, Array, Array]:
-    """The thresholds of joints and people, once for NumPy and for graphs.
+def are_near(heads: Array, others: Array, squared_distance: int, xp: Any) -> Array:
+    """Compares heads by their distance; the one formula for searches (NumPy) and graphs.
 
     Args:
-        joint_values: [M, J] float64 maxima of the joints' maps.
-        settings: thresholds.
+        heads: Whole cells, [..., 2].
+        others: Whole cells, [..., 2].
+        squared_distance: Largest squared distance in cells within which a head removes a weaker one.
+        xp: `numpy` or `keras.ops`, whichever the heads belong to.
+
+    Returns:
+        [...] bool.
+    """
+    return xp.sum(xp.square(heads - others), axis=-1) <= squared_distance
+
+
+def apply_thresholds(joint_values: Array, settings: SingleNetworkSettings, xp: Any) -> tuple[Array, Array, Array]:
+    """Applies the thresholds of joints and people; the one formula for searches (NumPy) and graphs.
+
+    Args:
+        joint_values: Maxima of the joints' maps, [M, J] float64.
+        settings: Thresholds.
         xp: `numpy` or `keras.ops`, whichever the values belong to.
 
     Returns:
-        Which are people [M] bool, joint scores [M, J] with 0 for dropped joints, person scores [M]: the mean of the
-        joints that stay.
+        [M] bool, true for people; joint scores [M, J], 0 for dropped joints; and person scores [M], the mean over the
+        joints that are kept.
     """
     # Thresholds in the precision of the maps: a value of exactly 0.3 is not below 0.3.
     is_joint = xp.logical_and(joint_values >= float(np.float32(settings.joint_threshold)), joint_values > 0)

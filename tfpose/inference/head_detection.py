@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import tensorflow as tf
+from keras import ops
 
-from tfpose.inference.frame_peaks import SingleNetworkSettings
+from tfpose.inference.frame_peaks import SingleNetworkSettings, are_near
 
 _LOWEST = float("-inf")
 
 
 def find_heads(head_maps: tf.Tensor, settings: SingleNetworkSettings) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The heads of a batch: local maxima above the threshold, the strongest removing those near it.
+    """Finds the heads of a batch: local maxima above the threshold that no stronger head nearby removes.
 
-    A maximum is a cell without a higher one among its eight neighbours; of a plateau, cells of one value that touch,
-    none of which has a higher neighbour, it is the first in row order. Equal maxima stand in row order too.
+    A maximum is a cell without a higher one among its eight neighbors. A plateau, cells of one value that touch, counts
+    as one maximum at its first cell in row order if none of its cells has a higher neighbor. Equal maxima are ordered
+    by row too.
 
     Args:
         head_maps: [B, h, w, 1].
-        settings: threshold, distance and greatest number.
+        settings: Threshold, distance and largest number of heads.
 
     Returns:
         For M heads, sorted by image and falling strength: the image of each [M] int32, its cell [M, 2] int32 (x, y)
@@ -45,27 +47,27 @@ def find_heads(head_maps: tf.Tensor, settings: SingleNetworkSettings) -> tuple[t
 
 
 def _find_maxima(maps: tf.Tensor, threshold: float) -> tf.Tensor:
-    """[B, h, w, 1] bool, one cell for each maximum."""
+    """Returns [B, h, w, 1] bool, true for one cell of each maximum."""
     is_above = maps > threshold
     values = tf.where(is_above, maps, _LOWEST)
     has_higher = is_above & (_highest_around(values) > values)
 
     def spread_slopes(on_slope: tf.Tensor) -> tf.Tensor:
-        """A plateau with a higher neighbour anywhere is no maximum."""
+        """Spreads over each plateau whether any of its cells has a higher neighbor."""
         beside = _highest_around(tf.where(on_slope, values, _LOWEST))
         return on_slope | (is_above & (beside == values))
 
     is_top = is_above & ~_repeat_until_stable(spread_slopes, has_higher)
     index = tf.reshape(tf.range(tf.reduce_prod(tf.shape(maps)[1:])), tf.concat([[1], tf.shape(maps)[1:]], 0))
-    # Negative, so that the maximum is the first. Whole numbers up to 2^24 are exact in float32.
+    # Negative, so that the maximum is the first cell. Whole numbers up to 2^24 are exact in float32.
     labels = tf.where(is_top, -tf.cast(index, tf.float32), _LOWEST)
-    # Cells on top that touch have the same value: none has a higher neighbour.
+    # Top cells that touch have the same value, because none has a higher neighbor.
     first = _repeat_until_stable(lambda label: tf.where(is_top, _highest_around(label), _LOWEST), labels)
     return is_top & (first == labels)
 
 
 def _highest_around(values: tf.Tensor) -> tf.Tensor:
-    """The highest of each cell and its eight neighbours; [B, h, w, 1]."""
+    """Returns the highest value of each cell and its eight neighbors, [B, h, w, 1]."""
     return tf.nn.max_pool2d(values, ksize=3, strides=1, padding="SAME")
 
 
@@ -78,15 +80,17 @@ def _repeat_until_stable(step: Callable[[tf.Tensor], tf.Tensor], start: tf.Tenso
 
 
 def _suppress(images: tf.Tensor, heads: tf.Tensor, num_images: tf.Tensor, squared_distance: int) -> tf.Tensor:
-    """`frame_peaks.suppress_heads` in all images at once: each turn keeps the strongest open head of every image."""
+    """`frame_peaks.suppress_heads` for all images at once: each round keeps the strongest open head of every image.
+
+    This form is for graphs, where the number of heads is not known; the rule itself is `frame_peaks.are_near`.
+    """
     count = tf.shape(images)[0]
     places = tf.range(count)
 
     def keep_strongest(is_open: tf.Tensor, is_kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         strongest = tf.math.unsorted_segment_min(tf.where(is_open, places, count), images, num_images)
         of_image = tf.gather(strongest, images)
-        offsets = heads - tf.gather(heads, tf.minimum(of_image, count - 1))
-        is_near = tf.reduce_sum(offsets * offsets, axis=1) <= squared_distance
+        is_near = are_near(heads, tf.gather(heads, tf.minimum(of_image, count - 1)), squared_distance, ops)
         is_kept |= places == of_image
         return is_open & ~(is_near & (of_image < count)), is_kept
 

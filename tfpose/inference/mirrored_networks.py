@@ -17,20 +17,20 @@ Tensor = Any
 class MirroredNetworks:
     """Both parts of a network, with the arguments and results of `PoseUnet.find_joints` and `filter_joints`.
 
-    Each runs on twice as many pictures or people. Mirrored pictures are moved so that their cells lie on those of the
-    pictures themselves: no map is shifted, as it is for crops (`mirror_heatmaps`). `person_features` are those of the
-    picture and those of its mirror image, one after the other.
+    Each part runs on twice as many pictures or people. Mirrored pictures are moved so that their cells lie on the cells
+    of the pictures themselves, so no map is shifted as it is for crops (`mirror_heatmaps`). `person_features` hold the
+    features of the picture, then the features of its mirror image.
 
     Args:
-        network: the network.
-        flip_order: [J], the joint that takes the place of each in the mirror.
+        network: Network with its weights.
+        flip_order: Joint that takes the place of each joint in the mirror image, [J].
     """
 
     def __init__(self, network: PoseUnet, flip_order: np.ndarray) -> None:
         self._network, self._flip_order = network, flip_order
 
     def find_joints(self, images: Tensor) -> dict[str, Tensor]:
-        """`head_maps` and `joint_maps` are means; see the class."""
+        """Returns the maps of pictures [B, H, W, 3]: `head_maps` and `joint_maps` are means, see the class."""
         both = self._network.find_joints(ops.concatenate([images, _mirror_images(images)], axis=0))
         (heads, mirrored_heads), (joints, mirrored_joints), features = (
             ops.split(both[name], 2, axis=0) for name in ("head_maps", "joint_maps", "person_features")
@@ -42,19 +42,20 @@ class MirroredNetworks:
         }
 
     def filter_joints(self, person_features: Tensor, masked_heads: Tensor, joint_maps: Tensor) -> Tensor:
-        """The joints of one person each, [P, h, w, J]: means."""
+        """Returns the joint maps of one person each, [P, h, w, J], which are means."""
         both = self._network.filter_joints(
             ops.concatenate(ops.split(person_features, 2, axis=-1), axis=0),
             ops.concatenate([masked_heads, mirror_heatmaps(masked_heads, [0], shift_one_cell=False)], axis=0),
             ops.concatenate([joint_maps, mirror_heatmaps(joint_maps, self._flip_order, shift_one_cell=False)], axis=0),
         )
-        return average_flipped(*ops.split(both, 2, axis=0), self._flip_order, shift_one_cell=False)
+        joints, mirrored_joints = ops.split(both, 2, axis=0)
+        return average_flipped(joints, mirrored_joints, self._flip_order, shift_one_cell=False)
 
 
 def _mirror_images(images: Tensor) -> Tensor:
-    """Mirror images whose pixel x shows pixel W - 4 - x: cell i lies over pixel 4 i, and should over cell w - 1 - i.
+    """Returns mirror images whose pixel x shows pixel W - 4 - x, so that cell i shows cell w - 1 - i.
 
-    The last three columns of the picture leave it; the first three come in at the other side once more.
+    Cell i lies over pixel 4 i. The last three columns of the picture are lost, its first three columns appear twice.
     """
     mirrored = ops.flip(images, axis=2)
     return ops.concatenate([mirrored[:, :, HEATMAP_STRIDE - 1 :], mirrored[:, :, 1 - HEATMAP_STRIDE :]], axis=2)

@@ -1,15 +1,15 @@
-"""Keypoints of all people of a split: boxes in, poses per image out."""
+"""The keypoints of all people of a split: boxes in, poses for each image out."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfpose.coco import read_detections
 from tfpose.data.person_crops import crop_matrices
 from tfpose.data.records import RecordTable
 from tfpose.data.served_crops import crop_batches
@@ -20,14 +20,14 @@ from tfpose.poses import Poses, no_poses
 
 @dataclasses.dataclass(frozen=True)
 class PersonBoxes:
-    """Where people are looked for, sorted by image.
+    """Boxes in which people are looked for, sorted by image.
 
     Attributes:
-        images: [N] int positions in the record table, not decreasing.
+        images: Rows of the boxes' images in the record table, [N] int, not decreasing.
         boxes: [N, 4] xyxy in image pixels.
         scores: [N].
-        rows: [N] int rows of the table's people for ground-truth boxes, else -1.
-        source: for reports, such as 'ground truth'.
+        rows: Rows of the table's people for annotated boxes, else -1; [N] int.
+        source: Where the boxes come from, for reports, such as 'ground truth'.
     """
 
     images: np.ndarray
@@ -40,13 +40,13 @@ class PersonBoxes:
         return len(self.images)
 
     def select(self, positions: np.ndarray) -> PersonBoxes:
-        """The boxes at these positions, by image, or where this mask is true."""
+        """Returns the boxes at these positions, which must be sorted by image, or where this mask is true."""
         names = ("images", "boxes", "scores", "rows")
         return dataclasses.replace(self, **{name: getattr(self, name)[positions] for name in names})
 
 
 def ground_truth_boxes(table: RecordTable) -> PersonBoxes:
-    """The boxes of all people with a labelled joint that are not crowds, with a score of 1."""
+    """Returns the annotated boxes of all people with a labeled joint that are not crowds, with a score of 1."""
     is_person = (table.people["visibility"] > 0).any(axis=1) & (table.people["is_crowd"] == 0)
     rows = np.flatnonzero(is_person)
     return PersonBoxes(
@@ -58,51 +58,10 @@ def ground_truth_boxes(table: RecordTable) -> PersonBoxes:
     )
 
 
-def detected_boxes(
-    table: RecordTable,
-    image_ids: np.ndarray,
-    boxes: np.ndarray,
-    scores: np.ndarray,
-    source: str,
-    score_threshold: float = 0.0,
-) -> PersonBoxes:
-    """Boxes of a detector for the images of a table; those of other images are passed over.
-
-    Args:
-        table: the records.
-        image_ids: [N] of the images the boxes are in.
-        boxes: [N, 4] xyxy in image pixels.
-        scores: [N].
-        source: for reports.
-        score_threshold: boxes with less are left out.
-
-    Raises:
-        ValueError: if no box is in an image of the table.
-    """
-    position = {int(image_id): i for i, image_id in enumerate(table.images["image_id"])}
-    images = np.array([position.get(int(image_id), -1) for image_id in image_ids], np.int64)
-    if len(images) and not (images >= 0).any():
-        raise ValueError(
-            f"{source}: none of its {len(images)} boxes is in one of the {table.num_images} images of "
-            f"{table.shards[0].parent}; its first image_id is {image_ids[0]}"
-        )
-    kept = np.flatnonzero((images >= 0) & (scores >= score_threshold))
-    kept = kept[np.argsort(images[kept], kind="stable")]
-    return PersonBoxes(images[kept], boxes[kept], scores[kept], np.full(len(kept), -1), source)
-
-
-def read_boxes(table: RecordTable, source: str, score_threshold: float = 0.0) -> PersonBoxes:
-    """Boxes by the name of their source: 'ground_truth', or a file of COCO results or PoseTrack detections."""
-    if source == "ground_truth":
-        return ground_truth_boxes(table)
-    found = read_detections(source)
-    return detected_boxes(table, found.image_ids, found.boxes, found.scores, source, score_threshold)
-
-
 def build_keypoint_function(
     network: Callable[[tf.Tensor], tf.Tensor], system: KeypointSystem
 ) -> Callable[[np.ndarray, np.ndarray], tuple[tf.Tensor, tf.Tensor]]:
-    """A compiled function from crops [B, H, W, 3] uint8 and matrices [B, 2, 3] float64 to keypoints and scores."""
+    """Compiles a function from crops [B, H, W, 3] uint8 and matrices [B, 2, 3] float64 to keypoints and scores."""
 
     @tf.function(
         input_signature=[
@@ -132,7 +91,7 @@ def predict_people(
     batch_size: int = 32,
     show_progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints [N, J, 2] in image pixels and scores [N, J] of people in boxes; crops of many images share a batch."""
+    """Returns keypoints [N, J, 2] in image pixels and scores [N, J]; crops of several images share a batch."""
     if not len(people):
         num_joints = system.skeleton.num_joints
         return np.zeros((0, num_joints, 2)), np.zeros((0, num_joints))
@@ -156,10 +115,10 @@ def poses_by_image(
     joint_scores: np.ndarray,
     system: KeypointSystem,
 ) -> list[Poses]:
-    """The poses of every image of the table after rescoring and suppression."""
+    """Returns the poses of every image of the table after rescoring and suppression."""
     bounds = np.searchsorted(people.images, np.arange(table.num_images + 1))
     poses = []
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in itertools.pairwise(bounds):
         part = slice(start, stop)
         if start == stop:
             poses.append(no_poses(system.skeleton.num_joints))

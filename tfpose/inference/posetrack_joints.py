@@ -1,4 +1,4 @@
-"""Poses of any skeleton with the joints of PoseTrack's files. NumPy only."""
+"""Converts poses of any skeleton to the joints of PoseTrack's files. NumPy only."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 from tfpose.poses import Poses
 from tfpose.skeletons import POSETRACK15, Skeleton, map_joints
 
-# The eyes lie about halfway between chin and crown, the shoulders' line about as far below the chin as the eyes above.
+# The eyes lie about halfway between chin and crown. The chin is about as far above the shoulders as below the eyes.
 _NECK_FROM_SHOULDERS = 0.3
 _CROWN_BEYOND_FACE = 0.7
 _FACE_JOINTS = ("left_eye", "right_eye", "left_ear", "right_ear")
 
 
 def posetrack_poses(poses: Poses, skeleton: Skeleton) -> Poses:
-    """Poses with the 15 joints of PoseTrack; joints that the skeleton lacks have a score of 0."""
+    """Returns poses with the 15 joints of PoseTrack; joints that the skeleton lacks have a score of 0."""
     joints, target = skeleton.joints, POSETRACK15.joints
     return Poses(
         keypoints=map_joints(poses.keypoints, joints, target),
@@ -26,13 +26,14 @@ def posetrack_poses(poses: Poses, skeleton: Skeleton) -> Poses:
 
 
 def infer_head_joints(poses: Poses, skeleton: Skeleton) -> Poses:
-    """Poses in PoseTrack's skeleton with head_bottom and head_top, guessed from shoulders, eyes and ears of COCO's.
+    """Returns poses with PoseTrack's joints, head_bottom and head_top guessed from shoulders, eyes and ears.
 
-    Honda et al., 2018 report 27.8 AP for the head of a network that knows COCO's joints alone: these joints do not
-    exist there. The guess is a fixed share of the way from the shoulders' middle to the face, and beyond it.
+    COCO's skeleton lacks both joints; Honda et al., 2018 report 27.8 AP for the head of a network that knows COCO's
+    joints only. A guessed joint lies at a fixed share of the way from the middle of the shoulders to the face, or
+    beyond the face.
 
     Raises:
-        ValueError: if the skeleton lacks shoulders, eyes or ears.
+        ValueError: The skeleton lacks shoulders, eyes or ears.
     """
     face = np.mean([poses.keypoints[:, skeleton.index(joint)] for joint in _FACE_JOINTS], axis=0)
     shoulders = [skeleton.index(f"{side}_shoulder") for side in ("left", "right")]

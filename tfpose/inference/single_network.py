@@ -1,17 +1,18 @@
-"""From whole frames to the poses in them with the single heatmap network of Payer et al. 2017, section 2.
+"""From whole frames to poses with the single heatmap network of Payer et al. 2017, section 2.
 
-`predict_peaks` is the one inference function of evaluation, prediction and the SavedModel. The network comes as two
-callables:
+`predict_peaks` is the one inference function of evaluation, prediction and the SavedModel. It calls the network in two
+parts:
 
-- frame network: normalised images [B, H, W, 3] -> a dict of `head_maps` [B, h, w, 1], `joint_maps` [B, h, w, J] and
+- frame network: normalized images [B, H, W, 3] -> a dict of `head_maps` [B, h, w, 1], `joint_maps` [B, h, w, J] and
   `person_features` [B, h, w, C];
-- person network: person_features [P, h, w, C], masked head maps [P, h, w, 1], joint_maps [P, h, w, J] -> the joints of
+- person network: person_features [P, h, w, C], masked head maps [P, h, w, 1], joint_maps [P, h, w, J] -> joint maps of
   one person each [P, h, w, J].
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections.abc import Callable
 
@@ -26,9 +27,10 @@ from tfpose.data.picture_tensors import read_frame
 from tfpose.data.records import RecordTable
 from tfpose.data.step_batches import dataset_of_arrays
 from tfpose.frame_fit import FrameFit
-from tfpose.heatmaps import decode_heatmaps
+from tfpose.heatmaps import DecodingMethod, decode_heatmaps
 from tfpose.inference.frame_peaks import (
     Peaks,
+    Refinement,
     SingleNetworkSettings,
     apply_thresholds,
     no_peaks,
@@ -38,14 +40,13 @@ from tfpose.inference.head_detection import find_heads
 from tfpose.models.pose_unet import mask_heads, normalize_images
 from tfpose.poses import Poses
 from tfpose.posetrack.sequences import POSETRACK_BOX_MARGIN
-from tfpose.skeletons import Skeleton
 
 logger = logging.getLogger(__name__)
 
 FrameNetwork = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 PersonNetwork = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 FoundPeaks = dict[str, tf.Tensor]
-_DECODING = {"none": "peak", "quadratic": "quadratic"}
+_DECODING: dict[Refinement, DecodingMethod] = {"none": "peak", "quadratic": "quadratic"}
 
 
 def predict_peaks(
@@ -57,14 +58,15 @@ def predict_peaks(
 ) -> FoundPeaks:
     """Finds the heads of frames and the joints that belong to each; runs eagerly and in graphs.
 
-    The frame network runs once, the person network on a chunk of heads of all frames at a time.
+    The frame network runs once. The person network runs on one chunk after another of the heads of all frames.
 
     Args:
-        frame_network: see the module.
-        person_network: see the module.
-        images: [B, H, W, 3] uint8 RGB, the fitted frames.
-        image_from_heatmap: [B, 2, 3] float64 from heatmap cells to pixels of each original frame.
-        settings: which heads, how joints are read, chunks. The thresholds of joints and people are not applied.
+        frame_network: First part of the network, see the module.
+        person_network: Second part of the network, see the module.
+        images: Fitted frames, [B, H, W, 3] uint8 RGB.
+        image_from_heatmap: Matrices from heatmap cells to pixels of each original frame, [B, 2, 3] float64.
+        settings: Choice of heads, refinement of joints and size of chunks. The thresholds of joints and people are not
+            applied.
 
     Returns:
         For the M heads of all frames, sorted by frame and falling strength: `frame` [M] int32, `heads` [M, 2] int32
@@ -90,14 +92,12 @@ def predict_people(
     image_from_heatmap: tf.Tensor,
     settings: SingleNetworkSettings,
 ) -> dict[str, tf.Tensor]:
-    """`predict_peaks` and `select_people` as one graph, padded to the most people of a frame.
-
-    Args:
-        See `predict_peaks`.
+    """Finds people as `predict_peaks` and `select_people` do, as one graph; the arguments are those of `predict_peaks`.
 
     Returns:
         `keypoints` [B, P, J, 3] float32 (x, y in original pixels, score; score 0 for dropped joints), `boxes`
-        [B, P, 4] and `scores` [B, P], and `num_persons` [B] int32; zeros beyond.
+        [B, P, 4], `scores` [B, P] and `num_persons` [B] int32. P is the largest number of people of a frame; the rows
+        beyond `num_persons` are zeros.
     """
     found = predict_peaks(frame_network, person_network, images, image_from_heatmap, settings)
     is_person, joint_scores, scores = apply_thresholds(ops.cast(found["joint_scores"], "float64"), settings, ops)
@@ -119,7 +119,7 @@ def predict_people(
 def build_peak_function(
     frame_network: FrameNetwork, person_network: PersonNetwork, fit: FrameFit, settings: SingleNetworkSettings
 ) -> Callable[[np.ndarray, np.ndarray], FoundPeaks]:
-    """A compiled `predict_peaks` of fitted frames [B, H, W, 3] uint8 and their original (height, width) [B, 2]."""
+    """Compiles `predict_peaks` as a function of fitted frames [B, H, W, 3] uint8 and their original sizes [B, 2]."""
 
     @tf.function(
         input_signature=[tf.TensorSpec((None, *fit.input_size, 3), tf.uint8), tf.TensorSpec((None, 2), tf.int64)]
@@ -136,27 +136,25 @@ def predict_frames(
     table: RecordTable,
     fit: FrameFit,
     settings: SingleNetworkSettings,
-    skeleton: Skeleton,
     batch_size: int = 8,
     show_progress: bool = False,
 ) -> list[Poses]:
-    """The people in every image of a table.
+    """Finds the people in every image of a table.
 
     Args:
-        frame_network: see the module.
-        person_network: see the module.
-        table: the records.
-        fit: how frames become the network's input.
-        settings: thresholds.
-        skeleton: of the network.
-        batch_size: frames at once.
-        show_progress: on the terminal.
+        frame_network: First part of the network, see the module.
+        person_network: Second part of the network, see the module.
+        table: Records.
+        fit: How frames become the network's input.
+        settings: Thresholds.
+        batch_size: Number of frames that go through the network at once.
+        show_progress: Draw a progress bar on the terminal.
 
     Returns:
-        Per image of the table, in original pixels. Pictures that cannot be read are empty, with a warning.
+        Poses in original pixels for each image of the table; nobody, and a warning, for a picture that cannot be read.
     """
     find_peaks = build_peak_function(frame_network, person_network, fit, settings)
-    peaks = predict_table_peaks(find_peaks, table, fit, skeleton, batch_size, show_progress)
+    peaks = predict_table_peaks(find_peaks, table, fit, batch_size, show_progress)
     return [select_people(of_image, settings) for of_image in peaks]
 
 
@@ -164,14 +162,18 @@ def predict_table_peaks(
     find_peaks: Callable[[np.ndarray, np.ndarray], FoundPeaks],
     table: RecordTable,
     fit: FrameFit,
-    skeleton: Skeleton,
     batch_size: int = 8,
     show_progress: bool = False,
 ) -> list[Peaks]:
-    """What `build_peak_function` finds in every image of a table, for a search of thresholds; see `predict_frames`.
+    """Finds the peaks in every image of a table; the other arguments are those of `predict_frames`.
 
-    For such a search build the function with the lowest `head_threshold` of the search, `head_distance_cells` 0 and
-    `max_people` 0.
+    Args:
+        find_peaks: Function from `build_peak_function`. A search of thresholds builds it with its lowest
+            `head_threshold`, `head_distance_cells` 0 and `max_people` 0, see `select_people`.
+        table: Records.
+        fit: How frames become the network's input.
+        batch_size: Number of frames that go through the network at once.
+        show_progress: Draw a progress bar on the terminal.
     """
     peaks: list[Peaks] = []
     with tqdm(total=table.num_images, unit=" frames", desc="poses", disable=not show_progress) as bar:
@@ -179,28 +181,28 @@ def predict_table_peaks(
             found = find_peaks(batch["images"], batch["image_sizes"])
             of_batch = split_peaks(found, len(batch["images"]))
             is_readable = batch["is_readable"].numpy()
-            nothing = no_peaks(skeleton.num_joints)
+            nothing = no_peaks(found["joint_scores"].shape[-1])
             peaks += [of_image if ok else nothing for of_image, ok in zip(of_batch, is_readable, strict=True)]
             bar.update(len(of_batch))
     return peaks
 
 
 def split_peaks(found: FoundPeaks, num_frames: int) -> list[Peaks]:
-    """What `predict_peaks` found, by frame."""
+    """Splits the result of `predict_peaks` by frame."""
     arrays = {name: np.asarray(values) for name, values in found.items()}
     bounds = np.searchsorted(arrays.pop("frame"), np.arange(num_frames + 1))
     return [
         Peaks(**{name: values[start:stop] for name, values in arrays.items()})
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+        for start, stop in itertools.pairwise(bounds)
     ]
 
 
 def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int) -> tf.data.Dataset:
-    """The images of a table in their order, fitted; the last batch is shorter.
+    """Reads the images of a table in their order, fitted; the last batch may be shorter.
 
     Returns:
-        Batches of `images` [B, H, W, 3] uint8, `image_sizes` [B, 2] int64 (height, width), `is_readable` [B]. Pictures
-        that cannot be decoded are black, with a warning.
+        Batches of `images` [B, H, W, 3] uint8, `image_sizes` [B, 2] int64 (height, width), `is_readable` [B]. A picture
+        that cannot be decoded is black, with a warning.
     """
     sizes = np.stack([table.images["height"], table.images["width"]], axis=1).astype(np.int64)
     read = _build_frame_reader(fit)
@@ -208,7 +210,7 @@ def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int) -> tf.data
     def load(start: int) -> dict[str, np.ndarray]:
         rows = np.arange(start, min(start + batch_size, table.num_images))
         with tf.device("CPU"):
-            pictures = [_read_record_frame(table, row, sizes[row], read) for row in rows]
+            pictures = [_read_record_frame(table, int(row), sizes[row], read) for row in rows]
         black = np.zeros((*fit.input_size, 3), np.uint8)
         return {
             "images": np.stack([black if picture is None else picture for picture in pictures]),
@@ -226,7 +228,7 @@ def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int) -> tf.data
 
 @functools.lru_cache(maxsize=8)
 def _build_frame_reader(fit: FrameFit) -> Callable[[bytes], tuple[tf.Tensor, tf.Tensor]]:
-    """`read_frame` as one graph for all tables; TensorFlow warns of graphs that are built again and again."""
+    """Compiles `read_frame` once for all tables; TensorFlow warns about graphs that are built again and again."""
     return tf.function(lambda data: read_frame(data, fit), input_signature=[tf.TensorSpec([], tf.string)])
 
 
@@ -237,13 +239,13 @@ def _read_record_frame(
         frame, found = (values.numpy() for values in read(table.read_image_bytes(row)))
         if np.array_equal(found, size):
             return frame
-        reason = f"expected {size[1]}x{size[0]} pixels as its record says, found {found[1]}x{found[0]}"
+        reason = f"size must be {size[1]}x{size[0]} as its record says, got {found[1]}x{found[0]}"
     except tf.errors.InvalidArgumentError as error:
         reason = f"cannot decode the picture (truncated or corrupt): {error.message.splitlines()[0]}"
     except ValueError as error:
-        logger.warning("%s; its frame stays without people", error)
+        logger.warning("%s; its frame has no people", error)
         return None
-    logger.warning("%s: %s; its frame stays without people", table.describe(row), reason)
+    logger.warning("%s: %s; its frame has no people", table.describe(row), reason)
     return None
 
 
@@ -254,7 +256,7 @@ def _predict_joints(
     heads: tf.Tensor,
     settings: SingleNetworkSettings,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Joints [M, J, 2] in cells and the maxima of their maps [M, J], a chunk of heads at a time."""
+    """Returns joints [M, J, 2] in cells and the maxima of their maps [M, J], chunk by chunk of the heads."""
     joints = maps["joint_maps"].shape[-1]
 
     def predict_chunk(start: tf.Tensor, cells: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -1,8 +1,9 @@
-"""What a Keypoint R-CNN finds in the images of a record table, and how good it is."""
+"""The people that a Keypoint R-CNN finds in the images of a record table, with their keypoints."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from tfpose.data.detection_images import read_picture
 from tfpose.data.records import RecordTable
-from tfpose.data.step_batches import dataset_of_arrays
+from tfpose.data.step_batches import Shapes, dataset_of_arrays
 from tfpose.models.keypoint_rcnn.detection import People, find_people
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn
 from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET, KeypointRcnnSettings
@@ -22,13 +23,13 @@ FindPeople = Callable[[np.ndarray], People]
 
 @dataclasses.dataclass(frozen=True)
 class TablePeople:
-    """The people of all images, sorted by image, those of an image best first.
+    """The people of all images, sorted by image, best first within each image.
 
     Attributes:
-        images: [N] int64 rows of the table's images, not decreasing.
-        boxes: [N, 4] float64 xyxy, in the frame of the table's boxes.
+        images: Rows of the people's images in the record table, [N] int64, not decreasing.
+        boxes: [N, 4] float64 xyxy, with the convention of the table's boxes.
         scores: [N] float64.
-        keypoints: [N, J, 2] float64 in the table's pixels; J is 0 for a network for boxes only.
+        keypoints: [N, J, 2] float64 in image pixels; J is 0 for a network without keypoints.
         joint_scores: [N, J] float64.
     """
 
@@ -43,11 +44,12 @@ class TablePeople:
 
     @property
     def has_keypoints(self) -> bool:
+        """Whether the network finds keypoints."""
         return self.keypoints.shape[1] > 0
 
 
 def build_find_function(network: KeypointRcnn, settings: KeypointRcnnSettings | None = None) -> FindPeople:
-    """A compiled function from images [B, H, W, 3] uint8 of any number and size to people, see `find_people`."""
+    """Compiles `find_people` as a function of images [B, H, W, 3] uint8 of any number and size."""
     signature = [tf.TensorSpec((None, None, None, 3), tf.uint8)]
     return tf.function(lambda images: find_people(network, images, settings), signature)
 
@@ -58,13 +60,13 @@ def find_table_people(
     """Finds the people of every image of a table.
 
     Args:
-        find: from `build_find_function`.
-        table: the records.
-        batch_size: images of one size that go through the network at once.
-        show_progress: draw a progress bar.
+        find: Function from `build_find_function`.
+        table: Records.
+        batch_size: Number of images of one size that go through the network at once.
+        show_progress: Draw a progress bar.
 
     Raises:
-        ValueError: naming a picture that cannot be decoded.
+        ValueError: A picture cannot be decoded; names it.
     """
     start, parts = 0, []
     with tqdm(total=table.num_images, unit=" images", desc="people", disable=not show_progress) as bar:
@@ -84,7 +86,7 @@ def find_table_people(
 
 
 def _batches(table: RecordTable, batch_size: int) -> Iterator[np.ndarray]:
-    """[B, H, W, 3] uint8, images in the order of the table; a new size begins a new batch."""
+    """Reads images [B, H, W, 3] uint8 in the order of the table; a new size begins a new batch."""
     sizes = np.stack([table.images["height"], table.images["width"]], axis=1)
     starts = np.flatnonzero(np.append(True, np.any(np.diff(sizes, axis=0), axis=1)))
     bounds = [
@@ -96,18 +98,18 @@ def _batches(table: RecordTable, batch_size: int) -> Iterator[np.ndarray]:
     def load(index: int) -> dict[str, np.ndarray]:
         return {"images": np.stack([read_picture(table, row) for row in range(*bounds[index])])}
 
-    shapes = {"images": ((None, None, None, 3), tf.uint8)}
+    shapes: Shapes = {"images": ((None, None, None, 3), tf.uint8)}
     for batch in dataset_of_arrays(load, shapes, tf.data.Dataset.range(len(bounds))):
         yield batch["images"]
 
 
 def poses_by_image(table: RecordTable, people: TablePeople) -> list[Poses]:
-    """The poses of every image of the table; a person's score is that of the box."""
+    """Returns the poses of every image of the table; the score of a person is the score of the box."""
     bounds = np.searchsorted(people.images, np.arange(table.num_images + 1))
     track_ids = np.full(len(people), -1)
     return [
         Poses(
             people.keypoints[part], people.joint_scores[part], people.scores[part], people.boxes[part], track_ids[part]
         )
-        for part in (slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True))
+        for part in (slice(start, stop) for start, stop in itertools.pairwise(bounds))
     ]

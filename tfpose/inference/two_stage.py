@@ -14,8 +14,9 @@ import numpy as np
 from keras import ops
 
 from tfpose import geometry
+from tfpose.boxes import areas
 from tfpose.crops import CropSettings, Normalization
-from tfpose.heatmaps import average_flipped, decode_heatmaps
+from tfpose.heatmaps import DecodingMethod, average_flipped, decode_heatmaps
 from tfpose.inference.suppression import suppress_poses
 from tfpose.poses import Poses
 from tfpose.skeletons import Skeleton
@@ -28,15 +29,15 @@ class KeypointSettings:
     """How heatmaps are made and read.
 
     Attributes:
-        use_flip_test: average with the mirrored crop's maps.
-        shift_one_cell: move the mirrored maps one cell to the right first, see `heatmaps.mirror_heatmaps`.
+        use_flip_test: Average the heatmaps with those of the mirrored crop.
+        shift_one_cell: Move the mirrored heatmaps one cell to the right first, see `heatmaps.mirror_heatmaps`.
         decoding: 'peak', 'quarter', 'dark' or 'udp', see `heatmaps.decode_heatmaps`.
-        blur_kernel: of 'dark' and 'udp', in cells.
+        blur_kernel: Size in cells of the blur of 'dark' and 'udp'.
     """
 
     use_flip_test: bool = True
     shift_one_cell: bool = True
-    decoding: str = "quarter"
+    decoding: DecodingMethod = "quarter"
     blur_kernel: int = 11
 
 
@@ -45,8 +46,8 @@ class SelectionSettings:
     """Which poses of an image are kept.
 
     Attributes:
-        joint_threshold: joints with less do not count for a person's score (Xiao et al.: 0.2).
-        oks_threshold: of two poses more alike than this the weaker one goes (Xiao et al.: 0.9).
+        joint_threshold: Joints with a lower score do not count for the score of their person (Xiao et al.: 0.2).
+        oks_threshold: Of two poses with a higher similarity (OKS) the weaker one is left out (Xiao et al.: 0.9).
     """
 
     joint_threshold: float = 0.2
@@ -60,7 +61,7 @@ def predict_heatmaps(
     flip_order: np.ndarray,
     settings: KeypointSettings,
 ) -> Array:
-    """Heatmaps [B, h, w, J] of crops [B, H, W, 3] uint8."""
+    """Returns heatmaps [B, h, w, J] of crops [B, H, W, 3] uint8."""
     images = normalization(crops)
     if not settings.use_flip_test:
         return network(images)
@@ -81,16 +82,16 @@ def predict_keypoints(
     """Finds the joints of each crop's person.
 
     Args:
-        network: from images [B, H, W, 3] float32 to heatmaps [B, h, w, J].
+        network: Function from images [B, H, W, 3] float32 to heatmaps [B, h, w, J].
         crops: [B, H, W, 3] uint8 RGB.
-        crop_from_image: [B, 2, 3] float32.
-        crop: how the crops were cut.
-        normalization: of the network's input.
-        flip_order: [J] of the skeleton.
-        settings: flip test and decoding.
+        crop_from_image: Matrices from image pixels to crop pixels, [B, 2, 3].
+        crop: How the crops were cut.
+        normalization: How crops become the network's input.
+        flip_order: Joint that takes the place of each joint in a mirrored image, [J].
+        settings: Flip test and decoding.
 
     Returns:
-        Keypoints [B, J, 2] in image pixels and their scores [B, J], the heights of the peaks.
+        Keypoints [B, J, 2] in image pixels and their scores [B, J], which are the heights of the peaks.
     """
     heatmaps = predict_heatmaps(network, crops, normalization, flip_order, settings)
     keypoints, scores = decode_heatmaps(heatmaps, settings.decoding, settings.blur_kernel)
@@ -101,15 +102,15 @@ def predict_keypoints(
     return geometry.transform_points(image_from_heatmap, ops.cast(keypoints, dtype)), scores
 
 
-def rescore_poses(box_scores: Array, joint_scores: Array, threshold: float = 0.2) -> Array:
-    """Scores people: box score times the mean score of the joints that are good enough.
+def rescore_poses(box_scores: Array, joint_scores: Array, threshold: float) -> Array:
+    """Scores people: the score of the box times the mean score of the joints above the threshold.
 
     As in the public code of Xiao et al., 2018, and in mmpose.
 
     Args:
         box_scores: [P] or one number.
         joint_scores: [P, J].
-        threshold: joints count if their score is larger.
+        threshold: Joints count if their score is larger.
 
     Returns:
         [P]; 0 for people without such a joint.
@@ -126,22 +127,21 @@ def select_poses(
     skeleton: Skeleton,
     settings: SelectionSettings,
 ) -> Poses:
-    """The poses of one image after rescoring and suppression of near copies.
+    """Returns the poses of one image after rescoring and suppression of near copies.
 
     Args:
         keypoints: [P, J, 2] in image pixels.
         joint_scores: [P, J].
         boxes: [P, 4] xyxy in image pixels.
         box_scores: [P].
-        skeleton: for the OKS constants.
-        settings: thresholds.
+        skeleton: Skeleton of the keypoints, for its OKS constants.
+        settings: Thresholds.
 
     Returns:
-        Poses, strongest first; a person's score is the box's times the mean of the joints above the threshold.
+        Poses, strongest first, with the scores of `rescore_poses`.
     """
     scores = np.asarray(rescore_poses(box_scores, joint_scores, settings.joint_threshold))
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    kept = suppress_poses(keypoints, scores, areas, skeleton.sigmas, settings.oks_threshold)
+    kept = suppress_poses(keypoints, scores, areas(boxes), skeleton.sigmas, settings.oks_threshold)
     return Poses(
         keypoints=keypoints,
         joint_scores=joint_scores,

@@ -25,7 +25,9 @@ from tfpose.evaluation.splits import SplitPrediction, evaluate_split
 from tfpose.evaluation.two_stage import EvaluationSettings, predict_split
 from tfpose.exporting.two_stage import export_keypoint_network
 from tfpose.exporting.two_stage_detector import TwoStageModule, export_two_stage
-from tfpose.inference.detected_boxes import BoxSettings, load_exportable_detector
+from tfpose.inference.detected_boxes import BoxSettings
+from tfpose.inference.detectors import load_exportable_detector
+from tfpose.inference.detectors.detector import ExportableDetector
 from tfpose.inference.keypoint_networks import DEFAULT_NETWORK, NOT_SETTINGS, find_network
 from tfpose.inference.keypoint_system import (
     KEYPOINT_SYSTEM_FILE,
@@ -130,7 +132,7 @@ def load_model(run: RunChoice) -> PoseModel:
     _refuse_tuned(run)
     system = _read_system(run)
     network, _ = _load_network(system, run)
-    module = TwoStageModule(fold_batch_norm(network), system, load_exportable_detector(run.boxes))
+    module = TwoStageModule(fold_batch_norm(network), system, _load_detector(run.boxes))
     find_people = function_of_frames(module.find_poses_in_frames)
     return PoseModel(find_people, system.skeleton, system.selection.joint_threshold, str(run.workdir))
 
@@ -143,8 +145,12 @@ def export(run: RunChoice, output: pathlib.Path, formats: Sequence[str]) -> list
     if run.boxes is None or not run.boxes.detector:
         written = export_keypoint_network(network, system, output, formats)
     else:
-        written = export_two_stage(network, system, load_exportable_detector(run.boxes), output, formats)
+        written = export_two_stage(network, system, _load_detector(run.boxes), output, formats)
     return [str(loaded), *written]
+
+
+def _load_detector(boxes: BoxSettings) -> ExportableDetector:
+    return load_exportable_detector(boxes.detector, boxes.detector_weights, boxes.score_threshold, boxes.iou_threshold)
 
 
 def _refuse_tuned(run: RunChoice) -> None:

@@ -1,41 +1,43 @@
-"""Person boxes of KerasHub's object detectors (D-FINE, RetinaNet), an optional extra: pip install 'tfpose[keras_hub]'.
+"""KerasHub's object detectors (D-FINE, RetinaNet), an optional extra: pip install 'tfpose[keras_hub]'.
 
-Written for KerasHub 0.32: `predict` gives `boxes` (yxyx, in pixels of the network's input), `labels`, `confidence` and
-`num_detections`, padded, after a suppression over all classes together.
+Written for KerasHub 0.32: `predict` returns `boxes` (yxyx, in pixels of the network's input), `labels`, `confidence`
+and `num_detections`, padded, after a suppression over all classes together.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
 import numpy as np
 
 from tfpose import boxes as box_math
-from tfpose.inference.person_detector import BoxesAndScores
+from tfpose.inference.detectors.detector import BoxesAndScores, Picture
 
 PRESET_PREFIX = "keras_hub:"
 # The label of a person by the number of classes: COCO's 80 from 0, and torchvision's list with a background and gaps.
 PERSON_LABELS = {80: 0, 91: 1}
-# KerasHub's own, 0.5, leaves out boxes that a score of people should order and not drop.
+# KerasHub's own threshold, 0.5, drops boxes that are still useful when they are weighted by their score.
 SCORE_THRESHOLD = 0.05
 _BOX_FORMAT = "yxyx"
 
 
 class KerasHubDetector:
-    """Finds the boxes of people with an object detector of KerasHub.
+    """Finds the boxes of people with an object detector of KerasHub; implements `Detector`.
 
     Args:
-        detector: a `keras_hub.models.ObjectDetector` with its preprocessor; its thresholds are changed.
-        score_threshold: people have a higher score.
-        iou_threshold: a box that overlaps a better one of any class by more goes; None leaves the detector's own.
-        batch_size: images that go through the network at once.
-        source: where the weights came from, for reports.
+        detector: A `keras_hub.models.ObjectDetector` with its preprocessor. Its thresholds are changed.
+        score_threshold: Only people with a higher score are kept.
+        iou_threshold: A box is left out if its overlap with a better box of any class is larger; None stands for the
+            detector's own threshold.
+        batch_size: Number of images that go through the network at once.
+        source: Name of the weights, for reports.
 
     Raises:
-        ValueError: the detector's classes, boxes or preprocessor are not those that are known here.
+        ValueError: The detector's classes, boxes or preprocessor are unknown here.
     """
 
     def __init__(
@@ -47,12 +49,12 @@ class KerasHubDetector:
         source: str = "KerasHub",
     ) -> None:
         if detector.num_classes not in PERSON_LABELS:
-            raise ValueError(f"{source}: should have {_known_classes()} classes of COCO, found {detector.num_classes}")
+            raise ValueError(f"{source}: num_classes must be {_known_classes()}, got {detector.num_classes}")
         if detector.bounding_box_format != _BOX_FORMAT:
-            raise ValueError(f"{source}: boxes should be {_BOX_FORMAT}, found {detector.bounding_box_format}")
+            raise ValueError(f"{source}: bounding_box_format must be {_BOX_FORMAT}, got {detector.bounding_box_format}")
         converter = getattr(detector.preprocessor, "image_converter", None)
         if converter is None or converter.image_size is None:
-            raise ValueError(f"{source}: should have a preprocessor with an image size, found none")
+            raise ValueError(f"{source}: preprocessor must have an image size, got none")
         self.detector = detector
         self.input_size: tuple[int, int] = tuple(converter.image_size)
         self.keeps_aspect = bool(converter.pad_to_aspect_ratio)
@@ -63,19 +65,16 @@ class KerasHubDetector:
         if iou_threshold is not None:
             detector.prediction_decoder.iou_threshold = iou_threshold
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[BoxesAndScores]:
-        """The people of each image.
-
-        Args:
-            images: [H, W, 3] uint8 RGB each, of any sizes.
+    def find_people(self, pictures: Iterable[Picture]) -> list[BoxesAndScores]:
+        """Finds the people of each picture.
 
         Returns:
-            For each image boxes [N, 4] float32 xyxy in its pixels, clipped to 0 and its size, and scores [N] float32,
-            best first.
+            For each picture boxes [N, 4] float32 xyxy in its pixels, clipped to its size, and scores [N] float32, best
+            first.
         """
         found: list[BoxesAndScores] = []
-        for start in range(0, len(images), self.batch_size):
-            batch = images[start : start + self.batch_size]
+        images = (picture.read() for picture in pictures)
+        while batch := list(itertools.islice(images, self.batch_size)):
             fitted = [fit_image(image, self.input_size, self.keeps_aspect) for image in batch]
             predicted = self.detector.predict(np.stack([image for image, _ in fitted]), verbose=0)
             for row, (image, (_, scale)) in enumerate(zip(batch, fitted, strict=True)):
@@ -97,15 +96,17 @@ class KerasHubDetector:
 
 
 def fit_image(image: np.ndarray, size: tuple[int, int], keeps_aspect: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Resizes an image to the input of a network, here so that it is known where boxes come from.
+    """Resizes an image to the input of a network, whose boxes the returned scales map back.
+
+    KerasHub's preprocessor would resize it too, but does not return the scales.
 
     Args:
         image: [H, W, 3] uint8.
-        size: (height, width) of the result.
-        keeps_aspect: with zeros to the right or below instead of stretched.
+        size: Size (height, width) of the result.
+        keeps_aspect: Pad with zeros to the right or below instead of stretching.
 
     Returns:
-        [height, width, 3] uint8, and the scales [2] (x, y) from the image to it.
+        [height, width, 3] uint8, and the scales [2] (x, y) from the image to the result.
     """
     old, new = np.array(image.shape[:2]), np.array(size)
     if keeps_aspect:
@@ -118,10 +119,11 @@ def fit_image(image: np.ndarray, size: tuple[int, int], keeps_aspect: bool) -> t
 def load_keras_hub_detector(
     preset: str, score_threshold: float | None = None, iou_threshold: float | None = None
 ) -> KerasHubDetector:
-    """The detector of a preset: one of KerasHub's names, such as 'dfine_medium_coco', or a folder.
+    """Loads the detector of a preset: one of KerasHub's names, such as 'dfine_medium_coco', or a folder.
 
     Raises:
-        ValueError: KerasHub is not installed, there is no such preset, or it is not known how to use it.
+        ValueError: KerasHub is not installed, the preset does not exist, or its classes, boxes or preprocessor are
+            unknown here.
     """
     models = _import_models()
     source = f"{PRESET_PREFIX}{preset}"

@@ -1,4 +1,4 @@
-"""The person detector around random weights: what it gives is what the network finds, whichever way it is asked."""
+"""A Keypoint R-CNN as a detector, with random weights: its boxes are those of the network, in every way of asking."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import tensorflow as tf
 from keypoint_rcnn_cases import SMALL, random_images, small_network
 
 from tfpose.checkpoints import write_weights
+from tfpose.inference.detectors.detector import Picture
+from tfpose.inference.detectors.keypoint_rcnn import KeypointRcnnDetector, load_keypoint_rcnn_detector
 from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
-from tfpose.inference.person_detector import PersonDetector, detect_in_graph, load_person_detector
 from tfpose.models.keypoint_rcnn.detection import find_people
 from tfpose.models.keypoint_rcnn.settings import DetectionSettings
 
@@ -26,12 +27,16 @@ def network():
 
 @pytest.fixture(scope="module")
 def detector(network):
-    return PersonDetector(network)
+    return KeypointRcnnDetector(network)
 
 
 @pytest.fixture(scope="module")
 def images():
     return [random_images(1, size, seed)[0] for seed, size in enumerate(SIZES)]
+
+
+def find(detector, images):
+    return detector.find_people([Picture(lambda image=image: image) for image in images])
 
 
 def assert_same(found, expected, atol=1e-3):
@@ -44,7 +49,7 @@ def assert_same(found, expected, atol=1e-3):
 @pytest.fixture(scope="module")
 def found(detector, images):
     """What most tests compare with, computed once."""
-    return detector.detect(images)
+    return find(detector, images)
 
 
 def test_boxes_are_those_of_the_network(network, images, found):
@@ -54,7 +59,7 @@ def test_boxes_are_those_of_the_network(network, images, found):
 
 
 def test_batches_change_nothing(network, images, found):
-    assert_same(PersonDetector(network, batch_size=2).detect(images), found)
+    assert_same(find(KeypointRcnnDetector(network, batch_size=2), images), found)
 
 
 def test_boxes_lie_in_their_image_and_the_best_come_first(found):
@@ -67,20 +72,21 @@ def test_boxes_lie_in_their_image_and_the_best_come_first(found):
 
 def test_an_image_without_people_has_no_boxes(network, detector, images):
     settings = dataclasses.replace(SMALL, detections=dataclasses.replace(SMALL.detections, score_threshold=1.0))
-    (boxes, scores), _ = PersonDetector(network, settings).detect(images[:2])
+    (boxes, scores), _ = find(KeypointRcnnDetector(network, settings), images[:2])
     assert boxes.shape == (0, 4) and scores.shape == (0,)
-    assert detector.detect([]) == []
+    assert find(detector, []) == []
 
 
 def test_the_same_inside_a_saved_model(network, images, found, tmp_path):
     class Module(tf.Module):
         def __init__(self):
             super().__init__()
-            self.network = network
+            self.detector = KeypointRcnnDetector(network)
+            self.network = self.detector.network
 
         @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)])
         def __call__(self, image):
-            return detect_in_graph(network, network.settings, image)
+            return self.detector.find_people_in_graph(image)
 
     tf.saved_model.save(Module(), str(tmp_path / "model"))
     loaded = tf.saved_model.load(str(tmp_path / "model"))
@@ -92,19 +98,19 @@ def test_work_folder_round_trip(network, images, found, tmp_path):
     for name in ("best", "model"):
         write_weights(network, tmp_path / f"{name}.weights.h5")
     for weights in ("best", "last"):
-        assert_same(load_person_detector(tmp_path, weights).detect(images[:1]), found[:1])
+        assert_same(find(load_keypoint_rcnn_detector(tmp_path, weights), images[:1]), found[:1])
     _, scores = found[0]
     threshold = float(np.median(scores))
-    ((_, kept),) = load_person_detector(tmp_path, score_threshold=threshold).detect(images[:1])
+    ((_, kept),) = find(load_keypoint_rcnn_detector(tmp_path, score_threshold=threshold), images[:1])
     np.testing.assert_allclose(kept, scores[scores > threshold], atol=1e-5)
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])
 def test_other_arrays_are_refused(detector, image):
     with pytest.raises(ValueError, match=r"images must be \[height, width, 3\] uint8, got"):
-        detector.detect([image])
+        find(detector, [image])
 
 
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="expected the work folder of a Keypoint R-CNN"):
-        load_person_detector(tmp_path)
+        load_keypoint_rcnn_detector(tmp_path)

@@ -1,0 +1,113 @@
+"""Detectors of people, by name.
+
+Every detector has the interface of `detector.Detector`: pictures in, boxes and scores out. A new detector is
+
+- a file of its own in this package with a class that has this interface and a function that loads it, and
+- an entry of `DETECTORS`: an `ExportableKind` if the class also has the interface of `detector.ExportableDetector`.
+
+`--detector=NAME` then accepts it in evaluation; prediction and export, which need the detector in a graph, accept the
+exportable ones. A kind must recognize its names without loading anything: a work folder by its description file, a
+public model by a prefix. `boxes_file.BoxesFile` has the interface too, but no entry: it is what `--boxes=FILE` says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterable
+
+from tfpose.inference.detectors.detector import Detector, ExportableDetector
+from tfpose.inference.detectors.keras_hub import PRESET_PREFIX, load_keras_hub_detector
+from tfpose.inference.detectors.keypoint_rcnn import load_keypoint_rcnn_detector
+from tfpose.inference.keypoint_rcnn_system import KEYPOINT_RCNN_FILE
+
+# From the name, the weights of a work folder ('best' or 'last'), the score threshold and the IoU threshold.
+Load = Callable[[str, str, float | None, float | None], Detector]
+LoadExportable = Callable[[str, str, float | None, float | None], ExportableDetector]
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectorKind:
+    """A kind of detector.
+
+    Attributes:
+        form: How its names look, for messages.
+        recognizes: Function that says whether a name is one of this kind.
+        load: Function that loads the detector of a name, see `load_detector`.
+    """
+
+    form: str
+    recognizes: Callable[[str], bool]
+    load: Load
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportableKind(DetectorKind):
+    """A kind of detector that can be part of a SavedModel; the attributes are those of `DetectorKind`."""
+
+    load: LoadExportable
+
+
+def _has_file(name: str) -> Callable[[str], bool]:
+    return lambda workdir: (pathlib.Path(workdir) / name).is_file()
+
+
+DETECTORS: dict[str, DetectorKind] = {
+    "keypoint_rcnn": ExportableKind(
+        f"the work folder of a Keypoint R-CNN ({KEYPOINT_RCNN_FILE})",
+        _has_file(KEYPOINT_RCNN_FILE),
+        load_keypoint_rcnn_detector,
+    ),
+    "keras_hub": DetectorKind(
+        f"{PRESET_PREFIX}PRESET",
+        lambda name: name.startswith(PRESET_PREFIX),
+        lambda name, weights, *thresholds: load_keras_hub_detector(name.removeprefix(PRESET_PREFIX), *thresholds),
+    ),
+}
+
+
+def load_detector(
+    name: str, weights: str = "best", score_threshold: float | None = None, iou_threshold: float | None = None
+) -> Detector:
+    """Loads any detector.
+
+    Args:
+        name: Work folder of a detector, or 'keras_hub:' and the name or folder of a preset.
+        weights: 'best' or 'last', the weights of a work folder.
+        score_threshold: Boxes with a lower score are left out; None stands for the detector's own threshold.
+        iou_threshold: A box is left out if its overlap with a better box is larger; None stands for the detector's own
+            threshold.
+
+    Raises:
+        FileNotFoundError, ValueError: The detector is missing, damaged or needs a package that is not installed.
+    """
+    return _find_kind(name).load(name, weights, score_threshold, iou_threshold)
+
+
+def load_exportable_detector(
+    name: str, weights: str = "best", score_threshold: float | None = None, iou_threshold: float | None = None
+) -> ExportableDetector:
+    """Loads a detector that can be part of a SavedModel; the arguments are those of `load_detector`.
+
+    Raises:
+        FileNotFoundError, ValueError: The detector is missing, damaged or cannot be part of a SavedModel.
+    """
+    kind = _find_kind(name)
+    if not isinstance(kind, ExportableKind):
+        exportable = (kind for kind in DETECTORS.values() if isinstance(kind, ExportableKind))
+        raise ValueError(
+            f"--detector must be {_list_forms(exportable)}, got {name!r}; other detectors cannot run inside a "
+            "TensorFlow graph, which prediction and export need"
+        )
+    return kind.load(name, weights, score_threshold, iou_threshold)
+
+
+def _find_kind(name: str) -> DetectorKind:
+    for kind in DETECTORS.values():
+        if kind.recognizes(name):
+            return kind
+    raise FileNotFoundError(f"--detector must be {_list_forms(DETECTORS.values())}, got {name!r}")
+
+
+def _list_forms(kinds: Iterable[DetectorKind]) -> str:
+    return " or ".join(kind.form for kind in kinds)

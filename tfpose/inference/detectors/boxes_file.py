@@ -1,0 +1,64 @@
+"""Boxes that were found before: a file of COCO results or PoseTrack detections as a detector."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from tfpose.coco import read_detections
+from tfpose.inference.detectors.detector import BoxesAndScores, Picture
+from tfpose.models.keypoint_rcnn.suppression import suppress_boxes
+
+
+class BoxesFile:
+    """Finds the boxes of a picture by its image id, without looking at the picture.
+
+    Args:
+        path: File of COCO results or PoseTrack detections.
+        score_threshold: Boxes with a lower score are left out; None stands for 0.
+        iou_threshold: A box is left out if its overlap with a better box of its picture is larger; None keeps all.
+
+    Raises:
+        FileNotFoundError, ValueError: The file is missing or damaged.
+    """
+
+    def __init__(
+        self, path: str | pathlib.Path, score_threshold: float | None = None, iou_threshold: float | None = None
+    ) -> None:
+        self.source = str(path)
+        self.score_threshold, self.iou_threshold = score_threshold or 0.0, iou_threshold
+        self._detections = read_detections(path)
+        self._order = np.argsort(self._detections.image_ids, kind="stable")
+
+    def find_people(self, pictures: Iterable[Picture]) -> list[BoxesAndScores]:
+        """Returns the boxes of each picture; see `Detector.find_people`.
+
+        Raises:
+            ValueError: The file has boxes, but none in one of the pictures.
+        """
+        image_ids, file_ids = np.array([picture.image_id for picture in pictures]), self._detections.image_ids
+        if len(file_ids) and not np.isin(image_ids, file_ids).any():
+            raise ValueError(
+                f"{self.source}: at least one of its {len(file_ids)} boxes must be in one of the {len(image_ids)} "
+                f"images, got none; its first image_id is {file_ids[0]}"
+            )
+        starts, stops = (np.searchsorted(file_ids, image_ids, side, self._order) for side in ("left", "right"))
+        return [self._select(self._order[start:stop]) for start, stop in zip(starts, stops, strict=True)]
+
+    def _select(self, rows: np.ndarray) -> BoxesAndScores:
+        rows = rows[self._detections.scores[rows] >= self.score_threshold]
+        boxes, scores = self._detections.boxes[rows], self._detections.scores[rows]
+        return (boxes, scores) if self.iou_threshold is None else suppress(boxes, scores, self.iou_threshold)
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, iou_threshold: float) -> BoxesAndScores:
+    """Leaves out the boxes of one picture that overlap a better one by more than `iou_threshold`; best come first."""
+    if not len(boxes):
+        return boxes, scores
+    kept = suppress_boxes(
+        tf.constant(boxes, tf.float32), tf.constant(scores, tf.float32), iou_threshold, len(boxes)
+    ).numpy()
+    return boxes[kept], scores[kept]

@@ -1,0 +1,68 @@
+"""What every detector of people offers: pictures in, boxes and scores out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+# Boxes [N, 4] xyxy in pixels of one picture and scores [N].
+BoxesAndScores = tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture in which people are looked for.
+
+    Attributes:
+        read: Returns the picture as [H, W, 3] uint8 RGB. It decodes the picture at each call, so a detector calls it
+            once, and a detector that knows its boxes already does not call it at all.
+        image_id: Number that the annotations give to the picture.
+    """
+
+    read: Callable[[], np.ndarray]
+    image_id: int = -1
+
+
+class Detector(Protocol):
+    """Finds people in pictures."""
+
+    @property
+    def source(self) -> str:
+        """Name of the weights or boxes, for reports; an attribute will do."""
+
+    def find_people(self, pictures: Iterable[Picture]) -> list[BoxesAndScores]:
+        """Finds the people of each picture.
+
+        Args:
+            pictures: Pictures of any sizes. The detector goes through them once and in order, and decides how many it
+                holds in memory.
+
+        Returns:
+            For each picture boxes [N, 4] xyxy in its pixels and scores [N].
+
+        Raises:
+            ValueError: A picture cannot be read or does not suit the detector.
+        """
+
+
+class ExportableDetector(Detector, Protocol):
+    """A detector that can be part of a SavedModel."""
+
+    @property
+    def network(self) -> keras.Model:
+        """Network whose variables the SavedModel holds; an attribute will do."""
+
+    def find_people_in_graph(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Finds the people of one image by TensorFlow operations alone.
+
+        Args:
+            image: [H, W, 3] uint8 RGB, of any size.
+
+        Returns:
+            Boxes [N, 4] float32 xyxy in pixels of the image and scores [N] float32, as `find_people` gives them.
+        """
