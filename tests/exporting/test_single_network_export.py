@@ -1,10 +1,6 @@
 """The SavedModel of the single heatmap network, and its bare networks for other runtimes."""
 
-import functools
 import importlib.util
-import subprocess
-import sys
-import textwrap
 import zlib
 
 import cv2
@@ -13,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from record_writing import synthetic_image, write_dataset
+from saved_model_calls import call, pictures, run_without_tfpose
 from small_single_network import random_pose_unet, small_single_network
 
 from tfpose.data.records import read_table
@@ -41,20 +38,6 @@ def exported(request, tmp_path_factory):
     output = tmp_path_factory.mktemp("export") / "model"
     export_single_network(network, system, output)
     return system, network, output
-
-
-@functools.cache
-def load(output):
-    return tf.saved_model.load(str(output))
-
-
-def call(output, image_bytes):
-    signature = load(output).signatures["serving_default"]
-    return {name: values.numpy() for name, values in signature(image_bytes=tf.constant(image_bytes)).items()}
-
-
-def pictures(table):
-    return [table.read_image_bytes(row) for row in range(table.num_images)]
 
 
 def predict(system, network, table, batch_size=2):
@@ -94,7 +77,7 @@ def test_saved_model_makes_the_flip_test(table, tmp_path):
     assert not np.allclose(expected[0].joint_scores[0], plain[0].joint_scores[0], atol=1e-3)
 
 
-def test_merged_normalisation_gives_the_maps_of_training(exported):
+def test_merged_normalization_gives_the_maps_of_training(exported):
     system, network, _ = exported
     merged = build_inference_network(network, system)
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in merged.frame.layers)
@@ -140,25 +123,16 @@ def test_truncated_pictures_are_a_clean_error(exported, table):
 def test_saved_model_runs_where_there_is_only_tensorflow(exported, table, tmp_path):
     """In a process that cannot import tfpose the checksum of the keypoints is the same."""
     _, _, output = exported
-    (tmp_path / "image.jpg").write_bytes(table.read_image_bytes(0))
-    program = """
-        import pathlib, sys, zlib
-        sys.path = [path for path in sys.path if not pathlib.Path(path or ".", "tfpose").is_dir()]
-        sys.modules["tfpose"] = None
-        import tensorflow as tf
-        model = tf.saved_model.load(sys.argv[1])
-        data = tf.constant([pathlib.Path(sys.argv[2]).read_bytes()])
+    statements = """
         found = model.signatures["serving_default"](image_bytes=data)
         maps = model.signatures["heatmaps"](images=tf.zeros([1, 64, 96, 3]))
         print(zlib.crc32(found["keypoints"].numpy().round(2).tobytes()), *maps["head_maps"].shape)
         print(sorted(maps), *maps["joint_maps"].shape)
     """
-    command = [sys.executable, "-c", textwrap.dedent(program), str(output), str(tmp_path / "image.jpg")]
-    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert printed.returncode == 0, printed.stderr[-2000:]
+    printed = run_without_tfpose(statements, output, table.read_image_bytes(0), tmp_path)
     here = call(output, [table.read_image_bytes(0)])["keypoints"]
     assert here.size > 0
-    lines = printed.stdout.splitlines()
+    lines = printed.splitlines()
     assert lines[0].split() == [str(zlib.crc32(here.round(2).tobytes())), "1", "16", "24", "1"]
     assert lines[1] == "['head_maps', 'joint_maps'] 1 16 24 15"
 
@@ -166,7 +140,7 @@ def test_saved_model_runs_where_there_is_only_tensorflow(exported, table, tmp_pa
 def test_export_does_not_overwrite_what_is_no_saved_model(tmp_path):
     (tmp_path / "precious").mkdir()
     system = small_single_network()
-    with pytest.raises(FileExistsError, match="exists and is not a SavedModel"):
+    with pytest.raises(FileExistsError, match="must be a new folder or a SavedModel"):
         export_single_network(random_pose_unet(system), system, tmp_path / "precious")
     assert list(tmp_path.iterdir()) == [tmp_path / "precious"]
 
@@ -214,7 +188,7 @@ def test_a_wrong_conversion_is_not_written(tmp_path, monkeypatch):
     x = keras.Input((4,), name="x")
     network = keras.Model(x, {"doubled": 2 * x})
     monkeypatch.setattr(conversion, "_convert_to_litert", convert_badly)
-    with pytest.raises(ValueError, match=r"net\.tflite: should give the network's outputs to 0\.0001, found 0\.0"):
+    with pytest.raises(ValueError, match=r"net\.tflite: outputs must differ by at most 0\.0001, got 0\.0"):
         conversion.write_converted({"net": network}, ["litert"], tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -231,6 +205,6 @@ def test_formats_that_cannot_be_written_are_named(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="--convert must be some of litert, onnx, got 'torch'"):
         export_single_network(random_pose_unet(system), system, tmp_path / "model", ["torch"])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"--convert=onnx needs tf2onnx, onnx, onnxruntime, not installed here: pip"):
+    with pytest.raises(ValueError, match=r"--convert=onnx requires tf2onnx, onnx, onnxruntime; run pip"):
         export_single_network(random_pose_unet(system), system, tmp_path / "model", ["onnx"])
     assert not list(tmp_path.iterdir())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import subprocess
 import sys
 import textwrap
@@ -14,6 +13,7 @@ import pytest
 import tensorflow as tf
 import two_stage_runs
 from keypoint_rcnn_cases import SMALL
+from saved_model_calls import call, load, pictures, run_without_tfpose
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.picture_tensors import decode_picture
@@ -64,20 +64,6 @@ def call_unsaved(parts, image_bytes):
     module = TwoStageModule(fold_batch_norm(network), system, detector)
     function = trace(module.find_poses, tf.TensorSpec([None], tf.string))
     return {name: values.numpy() for name, values in function(tf.constant(image_bytes)).items()}
-
-
-@functools.cache
-def load(output):
-    return tf.saved_model.load(str(output))
-
-
-def call(output, image_bytes):
-    signature = load(output).signatures["serving_default"]
-    return {name: values.numpy() for name, values in signature(image_bytes=tf.constant(image_bytes)).items()}
-
-
-def pictures(table):
-    return [table.read_image_bytes(row) for row in range(table.num_images)]
 
 
 def evaluate(runs, table, output_dir, **box_settings):
@@ -200,25 +186,16 @@ def test_more_people_than_a_chunk(exported, runs, table, monkeypatch):
 
 def test_saved_model_runs_where_there_is_only_tensorflow(exported, table, tmp_path):
     """In a process that cannot import tfpose the checksum of the keypoints is the same."""
-    (tmp_path / "image.jpg").write_bytes(table.read_image_bytes(0))
-    program = """
-        import pathlib, sys, zlib
-        sys.path = [path for path in sys.path if not pathlib.Path(path or ".", "tfpose").is_dir()]
-        sys.modules["tfpose"] = None
-        import tensorflow as tf
-        model = tf.saved_model.load(sys.argv[1])
-        data = tf.constant([pathlib.Path(sys.argv[2]).read_bytes()])
+    statements = """
         found = model.signatures["serving_default"](image_bytes=data)
         print(sorted(model.signatures))
         print(zlib.crc32(found["keypoints"].numpy().round(1).tobytes()), *found["num_persons"].numpy())
     """
-    command = [sys.executable, "-c", textwrap.dedent(program), str(exported), str(tmp_path / "image.jpg")]
-    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert printed.returncode == 0, printed.stderr[-2000:]
+    printed = run_without_tfpose(statements, exported, table.read_image_bytes(0), tmp_path)
     here = call(exported, [table.read_image_bytes(0)])
     assert here["num_persons"][0] > 0
     expected = zlib.crc32(here["keypoints"].round(1).tobytes())
-    assert printed.stdout.splitlines() == [
+    assert printed.splitlines() == [
         "['from_boxes', 'from_frames', 'heatmaps', 'serving_default']",
         f"{expected} {here['num_persons'][0]}",
     ]

@@ -26,7 +26,7 @@ def rod(start, stop, score, track_id=-1):
     return Poses(keypoints, np.full((1, 2), score), np.array([score]), box, np.array([track_id]))
 
 
-def test_a_certain_limb_has_the_colour_of_its_identity():
+def test_a_certain_limb_has_the_color_of_its_identity():
     artist = PoseArtist(PLAIN, WITHOUT_TRAILS)
     for track_id in (3, 4, 3):
         drawn = artist.draw(gray(), rod((50, 120), (250, 120), 1.0, track_id))
@@ -107,7 +107,7 @@ def standing_person():
     """A person 200 pixels high, in the joints of COCO."""
     body = [(0, 0), (4, -4), (-4, -4), (9, -2), (-9, -2), (22, 25), (-22, 25), (30, 60), (-30, 60), (34, 90), (-34, 90)]
     body += [(14, 85), (-14, 85), (15, 130), (-15, 130), (16, 175), (-16, 175)]
-    keypoints = (np.array(body, float) + (160, 40))[None]
+    keypoints = (np.array(body, float) + np.array([160, 40]))[None]
     return dataclasses.replace(people([(0, 0)]), keypoints=keypoints)
 
 

@@ -49,7 +49,7 @@ def test_a_video_and_pictures_become_tracks_and_drawings(workdir, tmp_path):
     result = run(video, tmp_path / "photos", *flags, "--video_format=webm", "--blur_heads")
     assert result.returncode == 1, result.stderr[-3000:]
     assert "Traceback" not in result.stderr
-    assert re.search(r"^error: .*1.jpg: cannot be decoded as a picture", result.stderr, re.MULTILINE)
+    assert re.search(r"^error: .*1.jpg: cannot be decoded as an image", result.stderr, re.MULTILINE)
     assert re.search(r"^clip: 8 frames, \d+ people, \d+ tracks, [\d.]+ frames/s$", result.stdout, re.MULTILINE)
     assert re.search(r"^photos: 2 frames, \d+ people", result.stdout, re.MULTILINE)
     assert f"written: {out / 'videos' / 'clip.webm'}" in result.stdout
@@ -124,7 +124,7 @@ def test_without_ffmpeg_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     video = write_video(tmp_path / "clip.mp4", 3)
     before = video.read_bytes()
-    assert "needs the program ffmpeg" in copy_sound(video, video, 0, 0.3)
+    assert "requires the program ffmpeg" in copy_sound(video, video, 0, 0.3)
     assert video.read_bytes() == before
 
 
@@ -173,6 +173,6 @@ def test_sound_that_a_container_cannot_take_is_named(ffmpeg, tmp_path):
     video = tmp_path / "drawn.webm"
     shutil.copy(write_video(tmp_path / "drawn.mp4", 5), video)
     before = video.read_bytes()
-    assert copy_sound(source, video, 0, 0.5).startswith("no sound is kept: .webm cannot take it as it is: ")
+    assert copy_sound(source, video, 0, 0.5).startswith("the sound is not kept: .webm cannot hold it without ")
     assert video.read_bytes() == before
     assert not [path for path in os.listdir(tmp_path) if path.startswith(".")]

@@ -68,9 +68,9 @@ def test_impossible_spans_are_named(values, message):
 
 
 def test_spans_beyond_the_end_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"--start=9: .*clip.avi has only 4 frames"):
+    with pytest.raises(ValueError, match=r"--start must be below 4, the number of frames of .*clip.avi, got 9"):
         Video("clip", str(write_video(tmp_path / "clip.avi", 4)), FrameSpan(9))
-    with pytest.raises(ValueError, match="--start=9: there are only 1 pictures"):
+    with pytest.raises(ValueError, match="--start must be below 1, the number of images, got 9"):
         Pictures("one", [write_picture(tmp_path / "a.png")], FrameSpan(9))
 
 
@@ -103,14 +103,14 @@ def test_an_unreadable_picture_is_named_and_the_others_are_read(tmp_path):
     assert [frame.index for frame in source.frames()] == [0, 4]
     assert len(source.problems) == 3
     for problem, name in zip(source.problems, ("1.png", "2.jpg", "3.jpg"), strict=True):
-        assert f"{name}: cannot be decoded as a picture (truncated, corrupt or of another format)" in problem
+        assert f"{name}: cannot be decoded as an image (truncated, corrupt or of another format)" in problem
 
 
 def test_a_truncated_jpeg_is_no_picture(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8)
     data = cv2.imencode(".jpg", noise)[1].tobytes()
     (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match="cut.jpg: cannot be decoded"):
+    with pytest.raises(ValueError, match=r"cut.jpg: cannot be decoded"):
         read_picture(tmp_path / "cut.jpg")
 
 
@@ -131,9 +131,9 @@ def test_pictures_that_a_phone_has_turned_are_upright(tmp_path):
 def test_missing_and_empty_inputs_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     cases = {
-        tmp_path / "empty": "should hold pictures",
+        tmp_path / "empty": "must hold images",
         tmp_path / "none.mp4": "there is no such file or folder",
-        tmp_path / "*.jpg": "should match pictures",
+        tmp_path / "*.jpg": "must match images",
     }
     for path, message in cases.items():
         with pytest.raises(FileNotFoundError, match=message) as error:
@@ -148,7 +148,7 @@ def test_files_that_are_no_videos_are_named(tmp_path):
     whole = write_video(tmp_path / "clip.avi", 5).read_bytes()
     start = whole.index(b"movi") + 4
     (tmp_path / "hollow.avi").write_bytes(whole[:start])
-    with pytest.raises(ValueError, match=r"hollow.avi: (should hold a video, found no frame|cannot be opened)"):
+    with pytest.raises(ValueError, match=r"hollow.avi: (must be a video, got no frame|cannot be opened)"):
         open_sources([str(tmp_path / "hollow.avi")])
 
 
@@ -162,12 +162,12 @@ def test_a_video_that_ends_early_says_so(tmp_path):
 
 
 def test_a_camera_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match="camera 97: cannot be opened; is there one"):
+    with pytest.raises(ValueError, match="camera 97: cannot be opened; check its number"):
         open_sources(["97"])
 
 
 def test_two_inputs_of_one_name_are_refused(tmp_path):
     (tmp_path / "a").mkdir()
     videos = [write_video(tmp_path / "clip.avi", 2), write_video(tmp_path / "a" / "clip.mp4", 2)]
-    with pytest.raises(ValueError, match="two inputs are called 'clip'"):
+    with pytest.raises(ValueError, match="inputs must have different names, got two that are called 'clip'"):
         open_sources([str(video) for video in videos])

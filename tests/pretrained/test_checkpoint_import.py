@@ -18,14 +18,14 @@ from record_writing import synthetic_image, write_dataset
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.importing.conversion import convert_checkpoint
+from tfpose.importing.families import FAMILIES, find_family
 from tfpose.importing.import_settings import ImportSettings, parse_size
 from tfpose.importing.pose_resnet_system import infer_system
 from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.models.pose_resnet import build_pose_resnet
-from tfpose.pretrained.checkpoint_files import read_checkpoint_file
+from tfpose.pretrained.named_tensors import read_checkpoint
 from tfpose.pretrained.pose_resnet import torch_names_of
 from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS, checkpoint_at, expected_scores
-from tfpose.pretrained.recognition import recognize
 from tfpose.skeletons import COCO17, POSETRACK15, POSETRACK18
 
 # Of the maps' standard deviation; the mildest mistake moves them by 3e-2.
@@ -140,7 +140,7 @@ def test_a_picture_gives_the_golden_heatmaps_of_its_family_and_not_of_the_other(
 
 
 def test_the_wrong_stride_would_be_seen(golden_imports, golden_maps, golden_dir):
-    """A file of Caffe style is recognised by its name; the same weights then give other heatmaps."""
+    """A file of Caffe style is recognized by its name; the same weights then give other heatmaps."""
     system, network = load(golden_imports["pose_resnet_50_caffe"])
     assert system.network["stride_in"] == "1x1"
     heatmaps = np.asarray(network(golden_maps["noise"], training=False))[:, ::4, ::4]
@@ -150,7 +150,7 @@ def test_the_wrong_stride_would_be_seen(golden_imports, golden_maps, golden_dir)
 
 
 @pytest.mark.parametrize("family", ["microsoft", "mmpose"])
-def test_input_of_each_family_is_normalised_as_there(golden_imports, family):
+def test_input_of_each_family_is_normalized_as_there(golden_imports, family):
     """By hand: Microsoft's code feeds blue where the weights of ImageNet know red."""
     system = read_keypoint_system(golden_imports[family])
     red, green, blue = pixel = np.array([200, 100, 50], np.uint8)
@@ -176,6 +176,11 @@ def small_arrays(num_joints=17, depth=18, seed=0, deconv_filters=8):
     return arrays
 
 
+def infer(path, settings):
+    checkpoint = read_checkpoint(path)
+    return infer_system(checkpoint, find_family(checkpoint).channel_order, settings)
+
+
 def mmpose_arrays(arrays):
     is_head = {name: name.startswith(("deconv_layers.", "final_layer.")) for name in arrays}
     return {("head." if is_head[name] else "backbone.") + name: array for name, array in arrays.items()}
@@ -183,10 +188,10 @@ def mmpose_arrays(arrays):
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
 @pytest.mark.parametrize("kind", WRITERS)
-def test_every_depth_is_recognised(depth, kind, tmp_path):
+def test_every_depth_is_recognized(depth, kind, tmp_path):
     path = tmp_path / "network.pth"
     WRITERS[kind](path, small_arrays(depth=depth))
-    imported = infer_system(path, recognize(read_checkpoint_file(path)), ImportSettings())
+    imported = infer(path, ImportSettings())
     assert imported.system.network["depth"] == depth
     assert imported.system.network["base_width"] == 4
 
@@ -249,7 +254,7 @@ model = dict(backbone=dict(depth=50, style='caffe', type='ResNet'))
 def test_settings_come_from_flags_config_and_name_in_this_order(name, config, settings, expected, tmp_path):
     path = tmp_path / name
     write_zip(path, {"meta": {"cfg": config}, "state_dict": mmpose_arrays(small_arrays())})
-    system = infer_system(path, recognize(read_checkpoint_file(path)), ImportSettings(**settings)).system
+    system = infer(path, ImportSettings(**settings)).system
     keypoints = system.keypoints
     found = (
         system.crop.crop_size,
@@ -265,7 +270,7 @@ def test_settings_come_from_flags_config_and_name_in_this_order(name, config, se
 def infer_skeleton(path, num_joints, meta=None, skeleton=""):
     write_zip(path, {"meta": meta or {}, "state_dict": mmpose_arrays(small_arrays(num_joints))})
     settings = ImportSettings(skeleton=str(skeleton))
-    return infer_system(path, recognize(read_checkpoint_file(path)), settings)
+    return infer(path, settings)
 
 
 def test_joints_come_from_flag_description_name_and_number(tmp_path):
@@ -289,15 +294,15 @@ def test_unknown_joints_are_not_mirrored(tmp_path):
 
 
 def test_a_skeleton_that_does_not_fit_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="--skeleton=posetrack15 has 15 joints, but the network has 17 heatmaps"):
+    with pytest.raises(ValueError, match=r"--skeleton must have 17 joints .* got posetrack15 with 15"):
         infer_skeleton(tmp_path / "a.pth", 17, skeleton="posetrack15")
-    with pytest.raises(ValueError, match="--skeleton must be one of coco17, .* got 'cat'"):
+    with pytest.raises(ValueError, match=r"--skeleton must be one of coco17, .* got 'cat'"):
         infer_skeleton(tmp_path / "a.pth", 17, skeleton="cat")
 
 
 @pytest.mark.parametrize("text", ["384", "384x", "x288", "384x290", "0x32", "a", "-32x32"])
 def test_sizes_that_cannot_be_are_errors(text):
-    with pytest.raises(ValueError, match="input.size must be HEIGHTxWIDTH"):
+    with pytest.raises(ValueError, match=r"input.size must be HEIGHTxWIDTH"):
         parse_size(text)
 
 
@@ -306,16 +311,19 @@ def test_sizes_that_cannot_be_are_errors(text):
     [
         (lambda a: a.pop("layer2.0.downsample.0.weight"), "missing: layer2.0.downsample.0.weight"),
         (lambda a: a.pop("bn1.running_var"), "missing: bn1.running_var"),
-        (lambda a: a.pop("final_layer.weight"), "final_layer.weight: expected shape .* found no such tensor"),
+        (lambda a: a.pop("final_layer.weight"), r"final_layer.weight must have shape \(joints, .* got no such tensor"),
         (lambda a: a.update(surplus=np.zeros(1, np.float32)), "not in the model: surplus"),
         (
             lambda a: a.update({"layer4.1.bn2.bias": np.zeros(5, np.float32)}),
-            r"layer4.1.bn2.bias: expected shape \(32,\)",
+            r"layer4.1.bn2.bias must have shape \(32,\)",
         ),
-        (lambda a: a.update({"final_layer.bias": np.zeros(3, np.float32)}), "final_layer.bias: expected shape"),
-        (lambda a: a.update({"conv1.weight": np.zeros((4, 3, 7, 5), np.float32)}), "conv1.weight: expected shape"),
-        (lambda a: a.update({"bn1.bias": np.full(4, np.inf, np.float32)}), "bn1.bias: expected finite numbers"),
-        (lambda a: a.update({"layer3.2.conv1.weight": np.zeros(1, np.float32)}), r"blocks per stage .* \(2, 2, 3, 2\)"),
+        (lambda a: a.update({"final_layer.bias": np.zeros(3, np.float32)}), "final_layer.bias must have shape"),
+        (lambda a: a.update({"conv1.weight": np.zeros((4, 3, 7, 5), np.float32)}), "conv1.weight must have shape"),
+        (lambda a: a.update({"bn1.bias": np.full(4, np.inf, np.float32)}), "bn1.bias must hold finite numbers"),
+        (
+            lambda a: a.update({"layer3.2.conv1.weight": np.zeros(1, np.float32)}),
+            r"blocks per stage must .* \(2, 2, 3, 2\)",
+        ),
         (lambda a: a.update({"layer1.0.conv3.weight": np.zeros(1, np.float32)}), r"\(2, 2, 2, 2\) bottlenecks"),
     ],
 )
@@ -333,24 +341,46 @@ def test_tensors_that_do_not_fit_are_named_and_nothing_is_written(change, messag
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"fc.weight": 0, "layer1.0.conv1.weight": 0}, "found an ImageNet classifier without heatmaps"),
-        ({"backbone.conv1.weight": 0, "backbone.bn1.bias": 0}, "found 2 tensors such as backbone.conv1.weight"),
-        ({"encoder.weight": 0}, "found 1 tensors such as encoder.weight"),
-        ({"head.final_layer.weight": 0}, "found 1 tensors such as head.final_layer.weight"),
+        ({"fc.weight": 0, "layer1.0.conv1.weight": 0}, "got an ImageNet classifier without heatmaps"),
+        ({"backbone.conv1.weight": 0, "backbone.bn1.bias": 0}, "got 2 tensors such as backbone.conv1.weight"),
+        ({"encoder.weight": 0}, "got 1 tensors such as encoder.weight"),
+        ({"head.final_layer.weight": 0}, "got 1 tensors such as head.final_layer.weight"),
     ],
 )
 def test_networks_of_other_kinds_are_refused(content, message, tmp_path):
     write_zip(tmp_path / "other.pth", {name: np.zeros(3, np.float32) for name in content})
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         convert(tmp_path / "other.pth")
+    assert all(family.description in str(error.value) for family in FAMILIES.values())
+
+
+class ToyFamily:
+    description = "network of a toy"
+
+    def matches(self, checkpoint):
+        return any(name.startswith("toy.") for name in checkpoint.names)
+
+    def convert(self, checkpoint, targets, settings):
+        targets.workdir.mkdir(parents=True)
+        (targets.workdir / "toy.txt").write_text(f"{sorted(checkpoint.tensors)} {settings.decoding}")
+
+
+def test_a_new_family_is_one_class_and_one_entry(tmp_path, monkeypatch, capsys):
+    write_zip(tmp_path / "new.pth", {"state_dict": {"module.toy.weight": np.zeros(3, np.float32)}})
+    with pytest.raises(ValueError, match=r"got 1 tensors such as module.toy.weight"):
+        convert(tmp_path / "new.pth")
+    monkeypatch.setitem(FAMILIES, "toy", ToyFamily())
+    workdir = convert(tmp_path / "new.pth", decoding="dark")
+    assert (workdir / "toy.txt").read_text() == "['module.toy.weight'] dark"
+    assert "new.pth: network of a toy (PyTorch zip file, 1 tensors)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([1, 2], "expected named tensors, found a list"),
-        ({"epoch": 3}, "expected named tensors, found none; it holds epoch"),
-        ({"state_dict": {"conv1.weight": np.zeros(3, np.float32), "x": 5}}, "x: expected a tensor, found a int"),
+        ([1, 2], "other.pth: content must be named tensors, got a list"),
+        ({"epoch": 3}, "content must be named tensors, got none; it holds epoch"),
+        ({"state_dict": {"conv1.weight": np.zeros(3, np.float32), "x": 5}}, "x must be a tensor, got a int"),
     ],
 )
 def test_files_without_named_tensors_are_refused(content, message, tmp_path):
@@ -373,7 +403,7 @@ def test_files_of_others_are_not_overwritten_but_ours_are(tmp_path):
     (tmp_path / "out").mkdir()
     precious = tmp_path / "out" / "small.py"
     precious.write_text("print('precious')\n")
-    with pytest.raises(FileExistsError, match="small.py: exists and was not written by this program"):
+    with pytest.raises(FileExistsError, match=r"small.py: exists and was not written by this program"):
         convert(tmp_path / "small.pth")
     assert precious.read_text() == "print('precious')\n"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.py"]

@@ -134,7 +134,9 @@ def test_the_rest_of_another_longer_file_is_thrown_away(server, tmp_path):
 
 
 def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
-    with pytest.raises(ValueError, match=f"SHA-256 begins with 00000000, got {DIGEST[:16]}.*it was deleted"):
+    with pytest.raises(
+        ValueError, match=f"SHA-256 must begin with 00000000, got {DIGEST[:16]}.*downloaded file was deleted"
+    ):
         download(server, tmp_path, "00000000")
     assert left_over(tmp_path) == set()
 
@@ -142,7 +144,7 @@ def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
 def test_the_start_of_another_file_is_found_out_by_the_checksum(server, tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "weights.pth.part").write_bytes(bytes(1000))
-    with pytest.raises(ValueError, match="it was deleted"):
+    with pytest.raises(ValueError, match="the downloaded file was deleted"):
         download(server, tmp_path)
     assert download(server, tmp_path).read_bytes() == CONTENT
 
@@ -155,7 +157,7 @@ def test_without_a_checksum_and_without_a_size_all_that_comes_is_taken(server, t
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_a_refusal_is_one_clear_error(server, tmp_path, status):
     server.status = status
-    with pytest.raises(OSError, match=f"cannot download {server.url}: the server says {status}") as caught:
+    with pytest.raises(OSError, match=f"cannot download {server.url}: the server answered {status}") as caught:
         download(server, tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -177,5 +179,5 @@ def test_no_network_is_one_clear_error(tmp_path):
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/weights.pth", "weights.pth"])
 def test_only_the_web_is_asked(url, tmp_path):
-    with pytest.raises(ValueError, match="begins with http"):
+    with pytest.raises(ValueError, match="address must begin with http"):
         download_file(url, tmp_path / "weights.pth")

@@ -80,7 +80,7 @@ def test_normalized_rgb_gives_the_same_features_but_at_the_border(keras_network,
     difference = np.abs(found - expected)
     # A stem cell sees pixels 2i - 3 .. 2i + 3: the outer two cells see padding.
     assert difference[:, 2:-2, 2:-2].max() < 1e-4 * expected.std()
-    # There the padding differs by less than half a grey level per channel.
+    # There the padding differs by less than half a gray level per channel.
     bound = 0.5 * np.abs(stem.layers[-1].kernel.numpy()).sum((0, 1, 2))
     gamma, _, _, variance = keras_network.get_layer("conv1_bn").get_weights()
     assert (difference.max((0, 1, 2)) <= bound * gamma / np.sqrt(variance)).all()
@@ -110,14 +110,14 @@ def test_decoder_and_head_keep_their_weights(weights_path):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="absent.weights.h5: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"absent.weights.h5: no such file"):
         load_imagenet_encoder(build_network(), tmp_path / "absent.weights.h5")
 
 
 def test_file_of_another_kind_says_what_was_tried(tmp_path):
     path = tmp_path / "text.weights.h5"
     path.write_text("not weights")
-    with pytest.raises(ValueError, match="without the classifier: .*; with it: ") as error:
+    with pytest.raises(ValueError, match=r"without the classifier: .*; with it: ") as error:
         load_imagenet_encoder(build_network(), path)
     assert "text.weights.h5" in str(error.value)
     assert "\n" not in str(error.value)
@@ -130,7 +130,7 @@ def test_failed_download_says_what_was_tried(tmp_path, monkeypatch):
         raise Exception("URL fetch failure on https://example.invalid\nmore")
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", fail)
-    with pytest.raises(FileNotFoundError, match="download failed .URL fetch failure") as error:
+    with pytest.raises(FileNotFoundError, match=r"download failed .URL fetch failure") as error:
         load_imagenet_encoder(build_network())
     assert "\n" not in str(error.value)
 
@@ -138,12 +138,14 @@ def test_failed_download_says_what_was_tried(tmp_path, monkeypatch):
 def test_networks_that_do_not_fit_are_errors(weights_path):
     with pytest.raises(ValueError, match='need stride_in="1x1"'):
         load_imagenet_encoder(build_network("3x3"), weights_path)
-    with pytest.raises(ValueError, match="must be a build_pose_resnet of depth 50, .* got one with 20 backbone"):
+    with pytest.raises(ValueError, match=r"must be a build_pose_resnet of depth 50, .* got one with 20 backbone"):
         load_imagenet_encoder(build_network(depth=18), weights_path)
-    with pytest.raises(ValueError, match="and base_width 64, got .* and base_width 8"):
+    with pytest.raises(ValueError, match=r"and base_width 64, got .* and base_width 8"):
         load_imagenet_encoder(build_network(base_width=8), weights_path)
     other = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 3)], name="other")
-    with pytest.raises(ValueError, match="model other must be a build_pose_resnet .* got one with 0 backbone") as error:
+    with pytest.raises(
+        ValueError, match=r"model other must be a build_pose_resnet .* got one with 0 backbone"
+    ) as error:
         load_imagenet_encoder(other, weights_path)
     assert "\n" not in str(error.value)
 

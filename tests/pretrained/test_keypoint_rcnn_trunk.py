@@ -48,7 +48,7 @@ def test_features_are_those_of_the_keras_network(keras_file):
 
 
 def test_keras_weights_need_the_same_network(keras_file):
-    with pytest.raises(ValueError, match="need a trunk of depth 50 or 101"):
+    with pytest.raises(ValueError, match="trunk must have depth 50 or 101"):
         load_trunk(small_network(), keras_file[1])
 
 
@@ -102,7 +102,7 @@ def test_wrong_files_are_named(tmp_path):
         (tmp_path / name).write_bytes(pickle.dumps(content, protocol=2))
     with pytest.raises(ValueError, match=r"missing: .*res3\.0\.conv2\.weight"):
         load_trunk(build_keypoint_rcnn(SMALL), tmp_path / "missing")
-    with pytest.raises(ValueError, match="foreign: expected an ImageNet network of Detectron"):
+    with pytest.raises(ValueError, match="foreign: content must be an ImageNet network of Detectron"):
         load_trunk(build_keypoint_rcnn(SMALL), tmp_path / "foreign")
-    with pytest.raises(FileNotFoundError, match="nothing.pkl"):
+    with pytest.raises(FileNotFoundError, match=r"nothing.pkl"):
         load_trunk(build_keypoint_rcnn(SMALL), tmp_path / "nothing.pkl")

@@ -84,19 +84,19 @@ def test_a_network_for_boxes_ignores_the_keypoint_head(arrays):
         (lambda a: a.update({"backbone.extra": np.zeros(1)}), r"not in the model: backbone\.extra"),
         (
             lambda a: a.update({"roi_heads.box_predictor.cls_score.weight": np.zeros((81, 16))}),
-            r"roi_heads\.box_predictor\.cls_score\.weight: expected shape \(2, 16\), got \(81, 16\)",
+            r"roi_heads\.box_predictor\.cls_score\.weight must have shape \(2, 16\), got \(81, 16\)",
         ),
         (
             lambda a: a.update({"roi_heads.box_head.fc1.weight": np.zeros((16, 391))}),
-            r"roi_heads\.box_head\.fc1\.weight: expected shape \(16, 392\), got \(16, 391\)",
+            r"roi_heads\.box_head\.fc1\.weight must have shape \(16, 392\), got \(16, 391\)",
         ),
         (
             lambda a: a.update({"backbone.bottom_up.res2.0.conv2.weight": np.zeros((8, 8, 3, 3))}),
-            r"backbone\.bottom_up\.res2\.0\.conv2\.weight: expected shape \(8, 2, 3, 3\), got \(8, 8, 3, 3\)",
+            r"backbone\.bottom_up\.res2\.0\.conv2\.weight must have shape \(8, 2, 3, 3\), got \(8, 8, 3, 3\)",
         ),
         (
             lambda a: a["backbone.fpn_output2.bias"].fill(np.nan),
-            r"backbone\.fpn_output2\.bias: it holds numbers that are not finite",
+            r"backbone\.fpn_output2\.bias must hold finite numbers",
         ),
     ],
 )
@@ -110,7 +110,7 @@ def test_arrays_that_do_not_fit_are_named_and_change_nothing(arrays, change, mes
         np.testing.assert_array_equal(values, expected)
 
 
-def test_batch_normalisation_has_no_counterpart(arrays):
+def test_batch_normalization_has_no_counterpart(arrays):
     network = build_keypoint_rcnn(dataclasses.replace(SMALL, normalization="batch"))
-    with pytest.raises(ValueError, match="frozen normalisation, got 'batch'"):
+    with pytest.raises(ValueError, match=r"normalization must be 'frozen' .* got 'batch'"):
         load_detectron2_state_dict(network, arrays)

@@ -295,11 +295,11 @@ def with_change(arrays, change):
         (lambda a: a.update(surplus=np.zeros(1)), "not in the model: surplus"),
         (
             lambda a: a.update({"bn1.weight": np.zeros(5)}),
-            r"bn1.weight: expected shape \(4,\), got \(5,\)",
+            r"bn1.weight must have shape \(4,\), got \(5,\)",
         ),
         (
             lambda a: a.update({"conv1.weight": np.zeros((4, 3, 7, 5))}),
-            r"conv1.weight: expected shape \(4, 3, 7, 7\), got \(4, 3, 7, 5\)",
+            r"conv1.weight must have shape \(4, 3, 7, 7\), got \(4, 3, 7, 5\)",
         ),
         (
             lambda a: a.update({"module.bn1.weight": np.zeros(4)}),
@@ -318,7 +318,7 @@ def test_arrays_that_do_not_fit_are_named_and_change_nothing(change, message):
 
 def test_a_model_with_other_layers_is_an_error():
     model = build_small(skip_connections=True)
-    with pytest.raises(ValueError, match="layer skip1_conv has no counterpart in PyTorch"):
+    with pytest.raises(ValueError, match=r"must be a build_pose_resnet .* layer skip1_conv, which has no"):
         load_torch_arrays(model, small_arrays(build_small()))
 
 

@@ -82,7 +82,7 @@ def test_an_array_that_python_2_wrote_comes_back():
 def test_arrays_of_objects_are_refused_when_they_are_asked_for():
     found = read(pickle.dumps(np.array([{}, "a"], object)))
     assert isinstance(found, PickledArray)
-    with pytest.raises(ValueError, match="expected an array of numbers, found one of other objects"):
+    with pytest.raises(ValueError, match="an array must hold numbers, got other objects"):
         found.to_array()
 
 
@@ -164,16 +164,16 @@ def test_a_changed_byte_is_other_data_or_an_error(position, byte, protocol):
     [
         (b"", "it has no end|exhausted"),
         (b".", "damaged pickle"),
-        (b"\x80\xff.", "protocol 255, expected at most 5"),
+        (b"\x80\xff.", "protocol must be at most 5, got 255"),
         (b"(.", "a value is missing"),
         (b"]]s.", "damaged pickle"),
-        (b"K\x01K\x02a.", "expected a list, found a int"),
+        (b"K\x01K\x02a.", "a value must be a list, got a int"),
         (b"K\x01}b.", "a state is given to a int"),
-        (b"}]K\x01s.", "a list as a key"),
-        (b"}(((K\x01tttK\x01s.", "a tuple as a key|value is missing"),
-        (b"\x82\x01.", "opcode EXT1 has no place in a checkpoint"),
+        (b"}]K\x01s.", "a key must be .* got a list"),
+        (b"}(((K\x01tttK\x01s.", "a key must be .* got a tuple|value is missing"),
+        (b"\x82\x01.", "opcode EXT1 is not used by checkpoints"),
         (b"\x80\x02K\x01Q.", "it refers to data outside the pickle"),
-        (b"K\x01(tR.", "expected a Global, found a int"),
+        (b"K\x01(tR.", "a value must be a Global, got a int"),
         # As if there were 2 ** 62 bytes of text, or as many entries in the memo.
         (b"\x8e" + struct.pack("<Q", 1 << 62) + b"x.", "damaged pickle"),
         (b"Nr\xff\xff\xff\x7f0h\x00.", "damaged pickle"),

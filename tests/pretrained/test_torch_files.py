@@ -92,12 +92,12 @@ def test_parameters_optimizers_and_typed_rebuilding_are_understood(write, tmp_pa
         (TorchTensor(np.zeros(4, np.float32), (2,), (1,), offset=3), "reaches beyond its storage"),
         (TorchTensor(np.zeros(4, np.float32), (2, 2), (3, 2)), "reaches beyond its storage"),
         # One element shown a million times.
-        (TorchTensor(np.zeros(1, np.float32), (1000, 1000), (0, 0)), "more than a file|reaches beyond"),
-        (TorchTensor(np.zeros(4, np.float32), (4,), (1,), num_elements=5), "should have 20 bytes, it has 16|cut short"),
+        (TorchTensor(np.zeros(1, np.float32), (1000, 1000), (0, 0)), "more than fit into a file|reaches beyond"),
+        (TorchTensor(np.zeros(4, np.float32), (4,), (1,), num_elements=5), "must have 20 bytes, got 16|cut short"),
         (TorchTensor(np.zeros(4, np.float32), (-4,), (1,)), "a tensor without sizes and strides"),
         (TorchTensor(np.zeros(4, np.float32), (4,), (1,), offset=-1), "a tensor without sizes and strides"),
         (TorchTensor(np.zeros(4, np.float32), (4,), (1,), kind="Quantized"), "torch.QuantizedStorage"),
-        (TorchTensor(np.array([1, np.nan], np.float32), (2,), (1,)), "a: expected finite numbers"),
+        (TorchTensor(np.array([1, np.nan], np.float32), (2,), (1,)), "wrong.pth: a must hold finite numbers"),
     ],
 )
 def test_tensors_that_cannot_be_are_errors_with_the_path(write, tensor, message, tmp_path):
@@ -112,7 +112,7 @@ def test_tensors_that_cannot_be_are_errors_with_the_path(write, tensor, message,
 def test_thousand_tensors_over_the_same_bytes_do_not_fill_the_memory(write, tmp_path):
     storage = np.zeros(1_000_000, np.float32)
     write(tmp_path / "x.pth", {f"t{i}": TorchTensor(storage, (1_000_000,), (1,)) for i in range(1000)})
-    with pytest.raises(ValueError, match="claim 1,000,000,000 numbers, more than a file of"):
+    with pytest.raises(ValueError, match="claim to hold 1,000,000,000 numbers, more than fit into a file of"):
         read_tensors(tmp_path / "x.pth", "")
 
 
@@ -191,7 +191,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path):
     path = tmp_path / "bomb.pth"
     write_zip(path, {"a": np.zeros(50_000_000, np.float32)}, compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 1_000_000
-    with pytest.raises(ValueError, match=r"damaged: byteorder says it is 6 bytes packed to 8"):
+    with pytest.raises(ValueError, match=r"damaged: byteorder claims to be 6 bytes packed to 8"):
         read_checkpoint_file(path)
 
 
@@ -203,7 +203,7 @@ def test_sizes_larger_than_the_file_are_not_believed(tmp_path):
     at = data.index(b"archive/data/0", data.index(b"PK\x01\x02")) - 46
     struct.pack_into("<II", data, at + 20, 1 << 31, 1 << 31)
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="a: damaged: data/0 says it is 2147483648 bytes"):
+    with pytest.raises(ValueError, match="a: damaged: data/0 claims to be 2147483648 bytes"):
         read_tensors(path, "")
     write_legacy(path, {"a": np.zeros(1000, np.float32)})
     data = bytearray(path.read_bytes())
@@ -225,12 +225,12 @@ def foreign_files():
     return {
         "an empty file": b"",
         "a web page": b"<!DOCTYPE html><html>too many downloads</html>",
-        "an HDF5 file, perhaps Keras weights already": b"\x89HDF\r\n\x1a\n" + bytes(100),
+        "an HDF5 file; it may hold Keras weights already": b"\x89HDF\r\n\x1a\n" + bytes(100),
         "a tar archive": archive.getvalue(),
         "a gzip archive": gzip.compress(b"x"),
         "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\n",
-        "something that begins with b'\\\\x08\\\\x01": b"\x08\x01onnx or other",
-        "not one of torch.save": arrays.getvalue(),
+        "a file that begins with b'\\\\x08\\\\x01": b"\x08\x01onnx or other",
+        "a zip archive of torch.save must hold one data.pkl, got 0": arrays.getvalue(),
         "a TorchScript program": module.getvalue(),
     }
 
@@ -246,5 +246,5 @@ def test_foreign_files_are_called_what_they_are(what, tmp_path):
 
 def test_a_missing_file_or_a_folder_is_an_error(tmp_path):
     for path in (tmp_path / "nothing.pth", tmp_path):
-        with pytest.raises(FileNotFoundError, match="no such file; expected a checkpoint"):
+        with pytest.raises(FileNotFoundError, match="no such file; give a checkpoint"):
             read_checkpoint_file(path)

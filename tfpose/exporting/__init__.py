@@ -1,1 +1,1 @@
-"""SavedModels and other forms of trained networks for use without tfpose."""
+"""Exports trained networks as SavedModels and other files that run without tfpose."""

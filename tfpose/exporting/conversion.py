@@ -1,7 +1,7 @@
-"""Bare networks as files for other runtimes: LiteRT (TensorFlow Lite) and ONNX.
+"""Writes bare networks as files for other runtimes: LiteRT (TensorFlow Lite) and ONNX.
 
-What is around the networks, from finding heads to reading maps, stays with the program that runs them; see
-`tfpose.inference`.
+The program that runs these files must do the steps around the networks itself, from cutting crops to decoding heatmaps;
+see `tfpose.inference`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 Arrays = dict[str, np.ndarray]
 SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
-# Of the largest value of an output, or of 1 where all are smaller.
+# Largest difference of an output, as a share of its largest value, or of 1 where all values are smaller.
 TOLERANCE = 1e-4
 _ONNX_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
 _ONNX_OPSET = 17
@@ -24,34 +24,36 @@ _LITERT_OPERATORS = ("Custom ops:", "Flex ops:")
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Tells whether networks can be written in these formats here.
+    """Checks that networks can be written in these formats.
 
     Raises:
-        ValueError: a format is unknown, or needs packages that are not installed.
+        ValueError: A format is unknown, or needs packages that are not installed.
     """
     unknown = [name for name in formats if name not in SUFFIXES]
     if unknown:
         raise ValueError(f"--convert must be some of {', '.join(SUFFIXES)}, got {unknown[0]!r}")
     missing = [name for name in _ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if "onnx" in formats and missing:
-        raise ValueError(f"--convert=onnx needs {', '.join(missing)}, not installed here: pip install 'tfpose[onnx]'")
+        raise ValueError(f"--convert=onnx requires {', '.join(missing)}; run pip install 'tfpose[onnx]'")
 
 
 def write_converted(
     networks: Mapping[str, keras.Model], formats: Sequence[str], directory: pathlib.Path
 ) -> dict[str, float]:
-    """Writes each network in each format, after its outputs have been compared with those of the original.
+    """Writes each network in each format, after comparing its outputs with those of the original.
 
     Args:
-        networks: by file name, each with a dict of outputs and batch normalisation merged; any batch size.
-        formats: of `SUFFIXES`.
-        directory: for `<name>.tflite` and `<name>.onnx`; names of inputs and outputs are those of the network.
+        networks: Networks by file name. Each has a dict of outputs, batch normalization merged into its convolutions,
+            and takes any batch size.
+        formats: Formats to write, some of `SUFFIXES`.
+        directory: Folder for `<name>.tflite` and `<name>.onnx`. Inputs and outputs have the names of the network's.
 
     Returns:
-        By file name the largest difference of any output, as a share of its largest value or of 1.
+        Largest difference of any output by file name, as a share of the output's largest value or of 1.
 
     Raises:
-        ValueError: as `check_formats`; an operator has no counterpart, or the outputs differ by more than `TOLERANCE`.
+        ValueError: See `check_formats`; or an operator has no counterpart in a format, or the outputs differ by more
+            than `TOLERANCE`.
     """
     check_formats(formats)
     converters = {"litert": _convert_to_litert, "onnx": _convert_to_onnx}
@@ -63,26 +65,27 @@ def write_converted(
             try:
                 data, run = converters[file_format](network)
                 difference = compare_outputs(network, run)
-            except Exception as error:  # Converters let through whatever their libraries raise.
+            except Exception as error:  # The converters' libraries raise errors of any kind.
                 reason = _describe_failure(error)
                 raise ValueError(f"{path.name}: cannot be converted to {file_format}: {reason}") from error
             if not difference <= TOLERANCE:
-                raise ValueError(f"{path.name}: should give the network's outputs to {TOLERANCE}, found {difference}")
+                raise ValueError(f"{path.name}: outputs must differ by at most {TOLERANCE}, got {difference}")
             path.write_bytes(data)
             differences[path.name] = difference
     return differences
 
 
 def compare_outputs(network: keras.Model, run: Callable[[Arrays], Arrays], batch_size: int = 2) -> float:
-    """The largest difference between a network's outputs and those of its converted form on random inputs.
+    """Compares a network's outputs with those of its converted form on random inputs.
 
     Args:
-        network: with a dict of outputs.
-        run: from inputs by name to outputs by name.
-        batch_size: of the inputs.
+        network: Network with a dict of outputs.
+        run: Function that runs the converted form, from inputs by name to outputs by name.
+        batch_size: Number of random inputs.
 
     Returns:
-        As a share of the output's largest value, or of 1 where all are smaller; NaN if an output is not finite.
+        Largest difference, as a share of the output's largest value, or of 1 where all values are smaller; NaN if an
+        output is not finite.
     """
     rng = np.random.default_rng(0)
     inputs = [rng.uniform(-1, 1, (batch_size, *tensor.shape[1:])).astype(np.float32) for tensor in network.inputs]
@@ -96,7 +99,7 @@ def compare_outputs(network: keras.Model, run: Callable[[Arrays], Arrays], batch
 
 
 def _describe_failure(error: Exception) -> str:
-    """One line; of LiteRT's many the one that names the operators without counterpart."""
+    """Returns one line of a converter's error: LiteRT's line that names operators without counterpart, or the first."""
     lines = str(error).splitlines() or [type(error).__name__]
     return next((line for line in lines if line.startswith(_LITERT_OPERATORS)), lines[0])
 

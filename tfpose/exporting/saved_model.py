@@ -1,4 +1,4 @@
-"""Writes SavedModels whole or not at all."""
+"""Writes complete SavedModels or none."""
 
 from __future__ import annotations
 
@@ -25,27 +25,28 @@ def write_saved_model(
     formats: Sequence[str] = (),
     description: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """Writes a SavedModel; an existing one is replaced when the new one is whole.
+    """Writes a SavedModel. An existing one is replaced when the new one is complete.
 
     Args:
-        module: its attributes are the networks, whose variables the signatures read.
-        build_signatures: gives concrete functions by name; called when it is known that `output` can be written.
-        output: folder of the SavedModel.
-        networks: the bare ones by name.
-        formats: of `conversion.SUFFIXES`, in which they are written into `EXTRA_FOLDER`.
-        description: from `describe_system`, put beside them for `tfpose.predict`.
+        module: Module whose attributes are the networks; the signatures read the networks' variables.
+        build_signatures: Function that returns concrete functions by signature name. It is slow, so it is called after
+            `output` has been checked.
+        output: Folder of the SavedModel.
+        networks: Bare networks by file name.
+        formats: Formats of `conversion.SUFFIXES` in which the bare networks are written too, into `EXTRA_FOLDER`.
+        description: Description of the system from `describe_system`, which `tfpose.predict` reads.
 
     Returns:
-        What the SavedModel holds, in words: its signatures, and the files of bare networks.
+        Descriptions of what was written: the signatures, and the files of bare networks.
 
     Raises:
-        OSError: if it cannot be written, or `output` holds something that is not a SavedModel.
-        ValueError: a network cannot be written in one of the formats.
+        OSError: `output` cannot be written, or exists and is not a SavedModel.
+        ValueError: A network cannot be written in one of the formats.
     """
     check_formats(formats)
     output = pathlib.Path(output)
     if output.exists() and not (output / "saved_model.pb").is_file():
-        raise FileExistsError(f"{output}: exists and is not a SavedModel; choose another folder")
+        raise FileExistsError(f"{output}: must be a new folder or a SavedModel; choose another folder")
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
@@ -65,10 +66,10 @@ def write_saved_model(
 
 
 def _hold_variables(module: tf.Module) -> tf.Module:
-    """The plain variables of a module's networks, to be saved in place of the networks.
+    """Returns a module with the plain variables of another module's networks, to be saved in place of the networks.
 
-    Keras 3.15 has its own variables saved as copies beside those that the signatures read. Loaded by
-    `tf.saved_model.load` both get their values; in a session, such as TensorFlow Serving's, the copies alone.
+    Keras 3.15 saves copies of its variables beside those that the signatures read. `tf.saved_model.load` restores both,
+    but a session, such as TensorFlow Serving's, restores only the copies.
     """
     networks = [value for value in vars(module).values() if isinstance(value, keras.Model)]
     holder = tf.Module(name=module.name)

@@ -1,13 +1,14 @@
-"""The single heatmap network as a SavedModel: encoded images in, poses out.
+"""Exports the single heatmap network as a SavedModel that turns encoded images into poses.
 
-- `serving_default`: `image_bytes` string [batch] (JPEG or PNG, of any sizes) -> `keypoints` float32 [batch, persons,
-  joints, 3] (x, y, score in pixels of each image; score 0 for a joint that was not found), `boxes` [batch, persons, 4]
-  (x1, y1, x2, y2 around the joints), `scores` [batch, persons], `num_persons` int32 [batch]. Padded with zeros to the
-  most persons of the batch.
-- `from_frames`: `frames` uint8 [batch, height, width, 3], decoded pictures of one size (RGB) -> the same. Pictures more
-  than twice as large as the network's input are shrunk by means of pixels.
-- `heatmaps`: the bare frame network, `images` float32 [batch, height, width, 3] normalised and of the network's size ->
-  `head_maps` [batch, height / 4, width / 4, 1] and `joint_maps` [batch, height / 4, width / 4, joints] of all people.
+- `serving_default`: `image_bytes` string [batch] (JPEG or PNG, each of any size) -> `keypoints` float32 [batch,
+  persons, joints, 3] (x and y in pixels of the image, and a score that is 0 for a joint that was not found), `boxes`
+  [batch, persons, 4] (x1, y1, x2, y2 around the joints), `scores` [batch, persons], `num_persons` int32 [batch]. Rows
+  are padded with zeros to the largest number of persons in the batch.
+- `from_frames`: `frames` uint8 [batch, height, width, 3], decoded RGB images of one size -> the outputs of
+  `serving_default`. Images more than twice as large as the network's input are shrunk by averaging pixels.
+- `heatmaps`: the bare frame network, `images` float32 [batch, height, width, 3], normalized and of the network's input
+  size -> `head_maps` [batch, height / 4, width / 4, 1] and `joint_maps` [batch, height / 4, width / 4, joints] of all
+  people.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tfpose.models.pose_unet import PoseUnet
 
 
 class SingleNetworkModule(tf.Module):
-    """The exported functions, around the one inference function of evaluation and prediction."""
+    """Exported functions, which call the inference function that evaluation and prediction use."""
 
     def __init__(self, network: PoseUnet, system: SingleNetworkSystem) -> None:
         super().__init__(name="single_network")
@@ -39,7 +40,7 @@ class SingleNetworkModule(tf.Module):
         self._parts = build_inference_parts(self.network, system)
 
     def signatures(self) -> dict[str, Callable]:
-        """Concrete functions by signature name."""
+        """Returns the concrete functions by signature name."""
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         frames = tf.TensorSpec([None, None, None, 3], tf.uint8, name="frames")
         images = tf.TensorSpec([None, *self.system.fit.input_size, 3], tf.float32, name="images")
@@ -50,12 +51,12 @@ class SingleNetworkModule(tf.Module):
         }
 
     def find_heatmaps(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The signature `heatmaps`."""
+        """Computes the outputs of the signature `heatmaps`."""
         maps = self.network.find_joints(images)
         return {name: maps[name] for name in ("head_maps", "joint_maps")}
 
     def find_people(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The signature `serving_default`."""
+        """Computes the outputs of the signature `serving_default`."""
         fit = self.system.fit
         frames, sizes = tf.map_fn(
             lambda data: read_frame(data, fit),
@@ -66,13 +67,13 @@ class SingleNetworkModule(tf.Module):
         return self._find(frames, sizes)
 
     def find_people_in_frames(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The signature `from_frames`."""
+        """Computes the outputs of the signature `from_frames`."""
         return self._find(*fit_frames(frames, self.system.fit))
 
     def _find(self, frames: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The people in fitted frames [B, H, W, 3] uint8 of pictures of (height, width) [B, 2]."""
+        """Finds the people in fitted frames [B, H, W, 3] uint8 of images whose (height, width) are [B, 2]."""
         num_frames = tf.shape(frames)[0]
-        # Fused convolutions fail on a batch of nothing.
+        # Fused convolutions fail on an empty batch.
         is_empty = tf.cast(tf.equal(num_frames, 0), tf.int32)
         frames = tf.pad(frames, [[0, is_empty], [0, 0], [0, 0], [0, 0]])
         matrices = self.system.fit.image_from_heatmap(tf.pad(sizes, [[0, is_empty], [0, 0]], constant_values=1))
@@ -83,21 +84,22 @@ class SingleNetworkModule(tf.Module):
 def export_single_network(
     network: PoseUnet, system: SingleNetworkSystem, output: str | pathlib.Path, formats: Sequence[str] = ()
 ) -> list[str]:
-    """Writes the SavedModel of a trained network; an existing one is replaced when the new one is whole.
+    """Writes the SavedModel of a trained network. An existing one is replaced when the new one is complete.
 
     Args:
-        network: as trained, under any precision; the export computes in float32, batch normalisation folded in.
-        system: what belongs to the network; its thresholds become those of the SavedModel.
-        output: folder of the SavedModel.
-        formats: 'litert' and 'onnx' write the bare networks too: `frame`, which runs once for a picture, and `person`,
-            which runs for each head, with inputs and outputs as in `tfpose.models.pose_unet`.
+        network: Trained network of any precision. The export computes in float32 and merges batch normalization.
+        system: System of the network. Its thresholds become those of the SavedModel.
+        output: Folder of the SavedModel.
+        formats: Formats in which the bare networks are written too, 'litert' and 'onnx': `frame`, which runs once for
+            an image, and `person`, which runs for each head. Inputs and outputs are those of
+            `tfpose.models.pose_unet`.
 
     Returns:
-        What was written, in words.
+        Descriptions of what was written.
 
     Raises:
-        OSError: if it cannot be written, or `output` holds something that is not a SavedModel.
-        ValueError: a network cannot be written in one of the formats.
+        OSError: `output` cannot be written, or exists and is not a SavedModel.
+        ValueError: A network cannot be written in one of the formats.
     """
     module = SingleNetworkModule(network, system)
     networks = {"frame": module.network.frame, "person": module.network.person}

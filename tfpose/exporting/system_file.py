@@ -1,4 +1,7 @@
-"""Joint names and limbs, which the signatures of a SavedModel do not say: a small JSON file in it. No TensorFlow."""
+"""Describes the joints of a SavedModel in a small JSON file inside it, without TensorFlow.
+
+The signatures of a SavedModel tell neither the names of joints nor the limbs.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,19 @@ from tfpose import __version__
 from tfpose.json_files import is_number, read_json
 from tfpose.skeletons import Skeleton, skeleton_from_dict
 
-# The place in a SavedModel for what users add; TensorFlow leaves it alone.
+# TensorFlow reserves this folder of a SavedModel for files of users.
 EXTRA_FOLDER = "assets.extra"
 SYSTEM_FILE = "tfpose_system.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class SystemDescription:
-    """What `describe_system` wrote.
+    """Description of a SavedModel.
 
     Attributes:
-        system: 'single_network' or 'two_stage'.
-        skeleton: of the keypoints.
-        joint_threshold: joints with a lower score count as not found.
+        system: Name of the system, 'single_network' or 'two_stage'.
+        skeleton: Skeleton of the keypoints.
+        joint_threshold: Score below which a joint counts as not found.
     """
 
     system: str
@@ -31,7 +34,7 @@ class SystemDescription:
 
 
 def describe_system(system: str, skeleton: Skeleton, joint_threshold: float) -> dict[str, Any]:
-    """The content of `SYSTEM_FILE`; arguments as in `SystemDescription`."""
+    """Returns the content of `SYSTEM_FILE`; the arguments are the attributes of `SystemDescription`."""
     return {
         "system": system,
         "skeleton": skeleton.to_dict(),
@@ -41,10 +44,10 @@ def describe_system(system: str, skeleton: Skeleton, joint_threshold: float) -> 
 
 
 def read_system_description(saved_model: pathlib.Path) -> SystemDescription | None:
-    """The description of a SavedModel, in it or beside its files; None where there is none.
+    """Reads the description of a SavedModel, from `EXTRA_FOLDER` or another of its folders; None if there is none.
 
     Raises:
-        ValueError: it is damaged; names the file.
+        ValueError: The description is damaged; the message names the file.
     """
     places = (saved_model / folder / SYSTEM_FILE for folder in (EXTRA_FOLDER, "assets", "."))
     path = next((place for place in places if place.is_file()), None)
@@ -54,7 +57,7 @@ def read_system_description(saved_model: pathlib.Path) -> SystemDescription | No
         values = read_json(path)
         threshold = values.get("joint_threshold", 0.0)
         if not is_number(threshold):
-            raise ValueError(f"'joint_threshold' should be a number, found {threshold!r}")
+            raise ValueError(f"'joint_threshold' must be a number, got {threshold!r}")
         skeleton = skeleton_from_dict(values["skeleton"])
         return SystemDescription(str(values.get("system", "")), skeleton, float(threshold))
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:

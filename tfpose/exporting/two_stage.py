@@ -1,10 +1,11 @@
-"""The second stage of the two-stage system as a SavedModel: encoded images and boxes in, poses out.
+"""Exports the second stage of the two-stage system as a SavedModel that turns encoded images and boxes into poses.
 
-- `from_boxes`: `image_bytes` string [batch] (JPEG or PNG), `boxes` float32 [batch, persons, 4] (x1, y1, x2, y2 in
-  image pixels; rows without area are padding) -> `keypoints` [batch, persons, joints, 3] (x, y, score in image pixels),
-  `boxes` as given, `scores` [batch, persons] (0 for padding), `num_persons` int32 [batch]. People stay in the order of
-  their boxes; near copies are not suppressed, as that would need the boxes' scores.
-- `heatmaps`: the bare network, `images` float32 [batch, height, width, 3] normalised -> `heatmaps`.
+- `from_boxes`: `image_bytes` string [batch] (JPEG or PNG, each of any size), `boxes` float32 [batch, persons, 4] (x1,
+  y1, x2, y2 in image pixels; a box without area is padding) -> `keypoints` [batch, persons, joints, 3] (x and y in
+  image pixels, and a score), `boxes` as given, `scores` [batch, persons] (0 for padding), `num_persons` int32 [batch].
+  People stay in the order of their boxes. Near copies are not suppressed, because that requires the scores of the
+  boxes.
+- `heatmaps`: the bare network, `images` float32 [batch, height, width, 3], normalized -> `heatmaps`.
 
 `tfpose.exporting.two_stage_detector` adds the first stage.
 """
@@ -25,12 +26,12 @@ from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.two_stage import predict_keypoints, rescore_poses
 from tfpose.models.batch_norm import fold_batch_norm
 
-# People that go through the network at once; bounds the memory of crowded images.
+# Number of people that go through the network at once, which limits the memory for crowded images.
 CHUNK_SIZE = 32
 
 
 class KeypointModule(tf.Module):
-    """The exported functions, around the one inference function of evaluation and prediction."""
+    """Exported functions, which call the inference function that evaluation and prediction use."""
 
     def __init__(self, network: keras.Model, system: KeypointSystem) -> None:
         super().__init__(name="keypoints")
@@ -38,7 +39,7 @@ class KeypointModule(tf.Module):
         self.system = system
 
     def signatures(self) -> dict[str, Callable]:
-        """Concrete functions by signature name."""
+        """Returns the concrete functions by signature name."""
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         boxes = tf.TensorSpec([None, None, 4], tf.float32, name="boxes")
         images = tf.TensorSpec([None, *self.system.crop.crop_size, 3], tf.float32, name="images")
@@ -48,11 +49,11 @@ class KeypointModule(tf.Module):
         }
 
     def find_heatmaps(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The signature `heatmaps`."""
+        """Computes the output of the signature `heatmaps`."""
         return {"heatmaps": self.network(images, training=False)}
 
     def find_people(self, image_bytes: tf.Tensor, boxes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The signature `from_boxes`."""
+        """Computes the outputs of the signature `from_boxes`."""
         check = tf.debugging.assert_equal(
             tf.shape(image_bytes)[0], tf.shape(boxes)[0], "boxes must have one row for each of image_bytes"
         )
@@ -73,7 +74,7 @@ class KeypointModule(tf.Module):
         }
 
     def _cut_crops(self, image_bytes: tf.Tensor, image_of_person: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-        """[N, H, W, 3] uint8 crops of people sorted by image."""
+        """Cuts the crops [N, H, W, 3] uint8 of people that are sorted by image."""
         crop_size = self.system.crop.crop_size
 
         def cut_from_image(index: tf.Tensor) -> tf.RaggedTensor:
@@ -90,11 +91,11 @@ class KeypointModule(tf.Module):
         return tf.reshape(cut.flat_values, [-1, *crop_size, 3])
 
     def predict(self, crops_of_people: tf.Tensor, matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Keypoints [N, J, 2] in image pixels and scores [N, J], a chunk of people at a time.
+        """Predicts keypoints [N, J, 2] in image pixels and scores [N, J], a chunk of people at a time.
 
         Args:
-            crops_of_people: [N, H, W, 3] uint8.
-            matrices: [N, 2, 3] float64 from image to crop.
+            crops_of_people: Crops [N, H, W, 3] uint8.
+            matrices: Matrices [N, 2, 3] float64 from image to crop.
         """
         system = self.system
         joints = system.skeleton.num_joints
@@ -128,28 +129,28 @@ class KeypointModule(tf.Module):
 
 
 def trace(function: Callable, *signature: tf.TensorSpec) -> Callable:
-    """The function as one graph."""
-    # There is no Python control flow to convert, and looking for it takes most of the time.
+    """Returns a function as one graph."""
+    # Without autograph, which would spend most of the time looking for Python control flow; there is none.
     return tf.function(function, autograph=False).get_concrete_function(*signature)
 
 
 def export_keypoint_network(
     network: keras.Model, system: KeypointSystem, output: str | pathlib.Path, formats: Sequence[str] = ()
 ) -> list[str]:
-    """Writes the SavedModel of a trained network; an existing one is replaced when the new one is whole.
+    """Writes the SavedModel of a trained network. An existing one is replaced when the new one is complete.
 
     Args:
-        network: as trained, under any precision; the export computes in float32, batch normalisation folded in.
-        system: what belongs to the network.
-        output: folder of the SavedModel.
-        formats: 'litert' and 'onnx' write the bare network too, as `keypoints`.
+        network: Trained network of any precision. The export computes in float32 and merges batch normalization.
+        system: System of the network.
+        output: Folder of the SavedModel.
+        formats: Formats in which the bare network is written too, as `keypoints`: 'litert' and 'onnx'.
 
     Returns:
-        What was written, in words.
+        Descriptions of what was written.
 
     Raises:
-        OSError: if it cannot be written, or `output` holds something that is not a SavedModel.
-        ValueError: the network cannot be written in one of the formats.
+        OSError: `output` cannot be written, or exists and is not a SavedModel.
+        ValueError: The network cannot be written in one of the formats.
     """
     module = KeypointModule(fold_batch_norm(network), system)
     networks = bare_networks(module.network)
@@ -157,14 +158,10 @@ def export_keypoint_network(
 
 
 def describe_keypoints(system: KeypointSystem) -> dict[str, Any]:
-    """What a SavedModel says of its joints."""
+    """Returns the description of the joints that the SavedModel holds."""
     return describe_system("two_stage", system.skeleton, system.selection.joint_threshold)
 
 
 def bare_networks(network: keras.Model) -> dict[str, keras.Model]:
-    """What is converted to other formats, by file name, with named outputs."""
-    return {"keypoints": _with_named_output(network)}
-
-
-def _with_named_output(network: keras.Model) -> keras.Model:
-    return keras.Model(network.input, {"heatmaps": network.output})
+    """Returns the networks that are converted to other formats by file name, with named outputs."""
+    return {"keypoints": keras.Model(network.input, {"heatmaps": network.output})}

@@ -1,15 +1,17 @@
-"""The whole two-stage system as a SavedModel: encoded images in, poses out.
+"""Exports the whole two-stage system as a SavedModel that turns encoded images into poses.
 
-Beside the signatures of `tfpose.exporting.two_stage`:
+The SavedModel has the signatures of `tfpose.exporting.two_stage` and
 
-- `serving_default`: `image_bytes` string [batch] (JPEG or PNG, of any sizes) -> `keypoints` float32 [batch, persons,
-  joints, 3] (x, y, score in pixels of each image), `boxes` [batch, persons, 4] (x1, y1, x2, y2, the detector's, without
-  the margin of crops), `scores` [batch, persons], `num_persons` int32 [batch]. People come best first, near copies are
-  suppressed, rows are padded with zeros to the most persons of the batch.
-- `from_frames`: `frames` uint8 [batch, height, width, 3], decoded pictures of one size (RGB) -> the same. Where a JPEG
-  would be decoded smaller for a crop, pictures are shrunk by means of pixels.
+- `serving_default`: `image_bytes` string [batch] (JPEG or PNG, each of any size) -> `keypoints` float32 [batch,
+  persons, joints, 3] (x and y in pixels of the image, and a score), `boxes` [batch, persons, 4] (x1, y1, x2, y2 of the
+  detector, without the margin of crops), `scores` [batch, persons], `num_persons` int32 [batch]. People are sorted by
+  falling score and near copies are suppressed. Rows are padded with zeros to the largest number of persons in the
+  batch.
+- `from_frames`: `frames` uint8 [batch, height, width, 3], decoded RGB images of one size -> the outputs of
+  `serving_default`. Where `serving_default` decodes a JPEG at a smaller size for a crop, images are shrunk by averaging
+  pixels.
 
-Images go through one after another and their people some at a time, so that memory does not grow with the batch.
+Images are processed one after another and their people in chunks, so that memory does not grow with the batch.
 """
 
 from __future__ import annotations
@@ -32,12 +34,12 @@ from tfpose.inference.two_stage import rescore_poses
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.oks import object_keypoint_similarity
 
-# Columns of a person's row before the joints: box, score.
+# Columns of a person's row before the joints: those of the box, and the score.
 _BOX_COLUMNS, _SCORE_COLUMN = 4, 4
 
 
 class TwoStageModule(KeypointModule):
-    """The exported functions of both stages, around the inference functions of evaluation and prediction."""
+    """Exported functions of both stages, which call the inference functions that evaluation and prediction use."""
 
     def __init__(self, network: keras.Model, system: KeypointSystem, detector: ExportableDetector) -> None:
         super().__init__(network, system)
@@ -46,7 +48,7 @@ class TwoStageModule(KeypointModule):
         self.detector = detector
 
     def signatures(self) -> dict[str, Callable]:
-        """Concrete functions by signature name."""
+        """Returns the concrete functions by signature name."""
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         frames = tf.TensorSpec([None, None, None, 3], tf.uint8, name="frames")
         return {
@@ -56,7 +58,7 @@ class TwoStageModule(KeypointModule):
         }
 
     def find_poses(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The signature `serving_default`."""
+        """Computes the outputs of the signature `serving_default`."""
 
         def find(data: tf.Tensor) -> tf.Tensor:
             return self._find_poses_in_image(decode_picture(data), functools.partial(cut_crops_tensor, data))
@@ -64,7 +66,7 @@ class TwoStageModule(KeypointModule):
         return self._map_images(find, image_bytes)
 
     def find_poses_in_frames(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The signature `from_frames`."""
+        """Computes the outputs of the signature `from_frames`."""
 
         def find(frame: tf.Tensor) -> tf.Tensor:
             return self._find_poses_in_image(frame, functools.partial(cut_crops_from_frame, frame))
@@ -72,7 +74,7 @@ class TwoStageModule(KeypointModule):
         return self._map_images(find, frames)
 
     def _map_images(self, find: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The outputs of a signature from a function from one image to the rows of its people."""
+        """Computes the outputs of a signature by a function from one image to the rows of its people."""
         joints = self.system.skeleton.num_joints
         columns = _BOX_COLUMNS + 1 + 3 * joints
         rows = tf.map_fn(
@@ -81,7 +83,7 @@ class TwoStageModule(KeypointModule):
             fn_output_signature=tf.RaggedTensorSpec([None, columns], tf.float32, ragged_rank=1),
             parallel_iterations=1,
         )
-        # Without people the columns would be lost.
+        # Without the shape a batch without people would have no columns.
         padded = rows.to_tensor(shape=[None, None, columns])
         return {
             "keypoints": tf.reshape(padded[..., _BOX_COLUMNS + 1 :], [*tf.unstack(tf.shape(padded)[:2]), joints, 3]),
@@ -91,10 +93,14 @@ class TwoStageModule(KeypointModule):
         }
 
     def _find_poses_in_image(self, image: tf.Tensor, cut_crops: Callable[..., tf.Tensor]) -> tf.Tensor:
-        """The people of an image [H, W, 3] uint8, whose crops come from `cut_crops(matrices, crop_size)`.
+        """Finds the people of an image.
+
+        Args:
+            image: Image [H, W, 3] uint8.
+            cut_crops: Function from (matrices, crop_size) to the crops of the image.
 
         Returns:
-            [P, 5 + 3 J] box, score, and x, y, score of each joint.
+            Rows [P, 5 + 3 J]: box, score, and x, y and score of each joint.
         """
         boxes, box_scores = self.detector.find_people_in_graph(image)
         matrices = self.system.crop.matrices(tf.cast(boxes, tf.float64))
@@ -109,13 +115,18 @@ class TwoStageModule(KeypointModule):
     def _select_poses(
         self, keypoints: tf.Tensor, joint_scores: tf.Tensor, boxes: tf.Tensor, box_scores: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """As `inference.two_stage.select_poses`: positions [K] of the poses that stay, and scores [P] of all."""
+        """Selects poses as `inference.two_stage.select_poses` does.
+
+        Returns:
+            Positions [K] of the poses that stay, and scores [P] of all.
+        """
         selection = self.system.selection
         scores = rescore_poses(box_scores, joint_scores, selection.joint_threshold)
         sizes = areas(tf.cast(boxes, tf.float64), ops)
         sigmas = self.system.skeleton.sigmas
         similarities = object_keypoint_similarity(keypoints, keypoints, sizes, sizes, sigmas, xp=ops)
-        # The operation compares in float32; whether a similarity is too large is decided before.
+        # TensorFlow's operation replaces `suppress_poses`, whose loop depends on values that a graph does not have.
+        # It compares in float32, so the similarities are compared with the threshold before.
         is_too_alike = tf.cast(similarities > selection.oks_threshold, tf.float32)
         kept = tf.image.non_max_suppression_overlaps(is_too_alike, scores, tf.shape(scores)[0], overlap_threshold=0.5)
         return kept, scores
@@ -128,22 +139,22 @@ def export_two_stage(
     output: str | pathlib.Path,
     formats: Sequence[str] = (),
 ) -> list[str]:
-    """Writes the SavedModel of both stages; an existing one is replaced when the new one is whole.
+    """Writes the SavedModel of both stages. An existing one is replaced when the new one is complete.
 
     Args:
-        network: of the keypoints, as trained, under any precision; the export computes in float32, batch normalisation
-            folded in.
-        system: what belongs to it.
-        detector: of people; its thresholds become those of the SavedModel.
-        output: folder of the SavedModel.
-        formats: as in `export_keypoint_network`.
+        network: Trained keypoint network of any precision. The export computes in float32 and merges batch
+            normalization.
+        system: System of the keypoint network.
+        detector: Detector of people. Its thresholds become those of the SavedModel.
+        output: Folder of the SavedModel.
+        formats: Formats in which the keypoint network is written too, see `export_keypoint_network`.
 
     Returns:
-        What was written, in words.
+        Descriptions of what was written.
 
     Raises:
-        OSError: if it cannot be written, or `output` holds something that is not a SavedModel.
-        ValueError: the network cannot be written in one of the formats.
+        OSError: `output` cannot be written, or exists and is not a SavedModel.
+        ValueError: The network cannot be written in one of the formats.
     """
     module = TwoStageModule(fold_batch_norm(network), system, detector)
     networks = bare_networks(module.network)

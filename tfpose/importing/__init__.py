@@ -1,1 +1,1 @@
-"""Public checkpoints as work folders of this library: weights, description, config."""
+"""Imports public checkpoints as work folders of this library: weights, settings, config."""

@@ -1,4 +1,4 @@
-"""The config file beside imported weights: evaluates them as they are, and fine-tunes them."""
+"""Writes the config file beside imported weights, which evaluates and fine-tunes them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.skeletons import KNOWN_SKELETONS
 
-# Says that a file is ours to replace.
+# A file with this text may be replaced.
 MARKER = "Written by python -m tfpose.pretrained"
-# Height from which both families train with Gaussians of 3 cells instead of 2.
+# Height of crops from which both families train with Gaussians of 3 cells instead of 2.
 _LARGE_INPUT = 384
 _DATA = {
     "coco17": ("data/coco_keypoints", "train", "val"),
@@ -71,14 +71,14 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def format_config(system: KeypointSystem, title: str, summary: str, config: pathlib.Path, workdir: pathlib.Path) -> str:
-    """The text of the config file.
+    """Returns the text of the config file.
 
     Args:
-        system: of the weights.
-        title: first line of its docstring.
-        summary: what is known about the weights.
-        config: its path, for the commands in the docstring.
-        workdir: folder with the weights.
+        system: System of the weights.
+        title: First line of the config's docstring.
+        summary: Description of the weights and of their source, for the docstring.
+        config: Path of the config, for the commands in the docstring.
+        workdir: Work folder with the weights.
     """
     values = system.to_dict()
     crop = {name: value for name, value in values["crop"].items() if name != "crop_size"}
@@ -104,7 +104,7 @@ def format_config(system: KeypointSystem, title: str, summary: str, config: path
 
 
 def _format_target(system: KeypointSystem) -> str:
-    """The targets that such weights were trained with: unbiased for unbiased decoding."""
+    """Returns the settings of the target heatmaps that the weights were trained with."""
     sigma = 3.0 if system.crop.crop_size[0] >= _LARGE_INPUT else 2.0
     centers, cutoff = {
         "dark": ("subcell", "None"),
@@ -114,23 +114,23 @@ def _format_target(system: KeypointSystem) -> str:
 
 
 def _literal(value: Any) -> str:
-    """A value as Python writes it, text between double quotes."""
+    """Returns a value as Python source, text between double quotes."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_literal(name)}: {_literal(part)}" for name, part in value.items()) + "}"
-    # JSON's escapes are Python's.
+    # JSON and Python share the escapes of text.
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _harmless(text: str) -> str:
-    """Text that cannot end the docstring it stands in."""
+    """Replaces the characters of a text that could end the docstring around it."""
     return re.sub(r"[^\w\s.,;:()/+=@%'-]", "_", text)
 
 
 def check_replaceable(path: pathlib.Path) -> None:
-    """Fails if there is a file of that name that this program did not write.
+    """Checks that a file does not exist, or was written by this program.
 
     Raises:
-        FileExistsError: names the file.
+        FileExistsError: The file was written by others; the message names it.
     """
     if path.exists() and MARKER not in path.read_text(encoding="utf-8", errors="replace"):
         raise FileExistsError(f"{path}: exists and was not written by this program; choose another --output")

@@ -1,23 +1,23 @@
-"""What the user may say about a checkpoint that the checkpoint itself does not."""
+"""Settings of an import that the user may give where the checkpoint does not tell them."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 
-# The networks halve the size five times.
+# Pixels of the input per cell of the last feature map: the networks halve the size five times.
 _STRIDE = 32
 
 
 @dataclasses.dataclass(frozen=True)
 class ImportSettings:
-    """None or '' leaves a setting to the file.
+    """Settings that the user gives. None or '' leaves a setting to the checkpoint.
 
     Attributes:
-        input_size: (height, width) of the crops.
-        stride_in: '3x3', or '1x1' for Caffe-style bottlenecks.
-        skeleton: name of a known skeleton, or the path of a COCO annotation file.
-        decoding: 'quarter', 'dark' or 'udp'.
+        input_size: Size (height, width) of the crops in pixels.
+        stride_in: Convolution of a bottleneck that halves the size: '3x3', or '1x1' for networks of Caffe style.
+        skeleton: Name of a known skeleton, or path of a COCO annotation file that names the joints.
+        decoding: Method that turns heatmaps into keypoints: 'quarter', 'dark' or 'udp'.
     """
 
     input_size: tuple[int, int] | None = None
@@ -27,10 +27,10 @@ class ImportSettings:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """(height, width) from such as '384x288'.
+    """Returns (height, width) of a text such as '384x288'.
 
     Raises:
-        ValueError: it is something else, or not of multiples of 32.
+        ValueError: The text is no size, or a side is not a multiple of 32.
     """
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     if match is None:
@@ -39,11 +39,11 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def checked_size(height: int, width: int) -> tuple[int, int]:
-    """(height, width) if both are multiples of 32.
+    """Returns (height, width) if both are multiples of 32.
 
     Raises:
-        ValueError: they are not.
+        ValueError: A side is not a multiple of 32.
     """
     if min(height, width) < _STRIDE or height % _STRIDE or width % _STRIDE:
-        raise ValueError(f"the input size must be HEIGHTxWIDTH in multiples of {_STRIDE}, got {height}x{width}")
+        raise ValueError(f"input size must be HEIGHTxWIDTH in multiples of {_STRIDE}, got {height}x{width}")
     return height, width

@@ -1,7 +1,8 @@
-"""The system that belongs to an imported pose_resnet: network, skeleton, input, decoding.
+"""Infers the system around an imported pose_resnet: network, skeleton, input and decoding.
 
-A file holds names and shapes; what surrounds them is fixed by its family (Microsoft's code feeds BGR, MMPose's RGB),
-told by its name or by the training config inside it, or assumed and said.
+A checkpoint only holds names and shapes of tensors. Its family fixes the order of color channels (BGR in Microsoft's
+code, RGB in MMPose). Its file name or the training config inside it may tell the other settings. What nothing tells is
+assumed, and the import prints the assumption.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from tfpose.importing.import_settings import ImportSettings, checked_size
 from tfpose.inference.keypoint_system import KeypointSystem, build_keypoint_system
 from tfpose.json_files import read_json
 from tfpose.models.pose_resnet import BASIC_BLOCK_DEPTHS, BLOCKS_PER_STAGE, INPUT_STRIDE
+from tfpose.pretrained.named_tensors import Checkpoint
 from tfpose.pretrained.pose_resnet import canonical_torch_name
-from tfpose.pretrained.recognition import Recognized
 from tfpose.skeletons import (
     COCO17,
     KNOWN_SKELETONS,
@@ -33,13 +34,12 @@ from tfpose.skeletons import (
 PUBLISHED_BASE_WIDTH = 64
 PUBLISHED_DECONV_FILTERS = 256
 DEFAULT_INPUT_SIZE = (384, 288)
-# Boxes grow by a quarter in both families.
+# Both families enlarge boxes by a quarter.
 MARGIN_SCALE = 1.25
-# Both families blur with 11 cells, whatever the sigma of the targets.
+# Both families blur heatmaps with a kernel of 11 cells for any sigma of the targets.
 DARK_BLUR_KERNEL = 11
-_CHANNEL_ORDERS = {"microsoft": "bgr", "mmpose": "rgb"}
 _SIZE_IN_NAME = re.compile(r"(?<!\d)(\d{2,4})x(\d{2,4})(?!\d)")
-# In the text of a training config of MMPose, as (width, height).
+# Patterns in the text of an MMPose training config, which writes sizes as (width, height).
 _SIZE_IN_CONFIG = re.compile(r"(?:input_size|image_size)\s*=\s*[(\[]\s*(\d+)\s*,\s*(\d+)")
 _CAFFE_IN_CONFIG = re.compile(r"style\s*=\s*['\"]caffe['\"]")
 _DARK_IN_CONFIG = re.compile(r"unbiased\s*=\s*True|unbiased_decoding\s*=\s*True|post_process\s*=\s*['\"]unbiased['\"]")
@@ -48,7 +48,7 @@ _UDP_IN_CONFIG = re.compile(r"UDPHeatmap|use_udp\s*=\s*True")
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """A value and where it is from, such as 'the file name'."""
+    """Value of a setting and the source of it, such as 'the file name'."""
 
     value: Any
     source: str
@@ -56,36 +56,37 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class ImportedSystem:
-    """A system, and how sure its settings are.
+    """A system and the sources of its settings.
 
     Attributes:
-        system: all that surrounds the weights.
-        findings: of 'input size', 'stride in', 'joints', 'decoding'.
+        system: Settings that surround the weights.
+        findings: Findings by 'input size', 'stride in', 'joints' and 'decoding'.
     """
 
     system: KeypointSystem
     findings: Mapping[str, Finding]
 
 
-def infer_system(path: pathlib.Path, recognized: Recognized, settings: ImportSettings) -> ImportedSystem:
-    """The system of a checkpoint of Microsoft's or MMPose's family.
+def infer_system(checkpoint: Checkpoint, channel_order: str, settings: ImportSettings) -> ImportedSystem:
+    """Infers the system of a checkpoint of Microsoft's code or of MMPose.
 
     Args:
-        path: of the checkpoint; its name may tell input size, decoding, style and dataset.
-        recognized: the checkpoint.
-        settings: what the user says; comes first.
+        checkpoint: The checkpoint. Its file name may tell input size, decoding, stride and dataset.
+        channel_order: Order of the color channels of the network's input, 'rgb' or 'bgr'.
+        settings: What the user says, which overrules everything else.
 
     Raises:
-        ValueError: no known network has such tensors, or a setting does not fit; names it.
+        ValueError: No known network has such tensors, or a setting does not fit; the message names it.
     """
-    shapes = {canonical_torch_name(name): tensor.shape for name, tensor in recognized.tensors.items()}
+    path = checkpoint.path
+    shapes = {canonical_torch_name(name): tensor.shape for name, tensor in checkpoint.tensors.items()}
     num_joints = _count_joints(path, shapes)
-    config = _config_text(recognized.extras)
+    config = _config_text(checkpoint.extras)
     name = path.name.lower()
     findings = {
         "input size": _find_input_size(name, config, settings),
         "stride in": _find_stride(name, config, settings),
-        "joints": _find_skeleton(path, recognized.extras, num_joints, settings),
+        "joints": _find_skeleton(path, checkpoint.extras, num_joints, settings),
         "decoding": _find_decoding(name, config, settings),
     }
     skeleton, decoding = findings["joints"].value, findings["decoding"].value
@@ -109,11 +110,11 @@ def infer_system(path: pathlib.Path, recognized: Recognized, settings: ImportSet
         normalization={
             "mean": IMAGENET_MEAN,
             "std": IMAGENET_STD,
-            "channel_order": _CHANNEL_ORDERS[recognized.family],
+            "channel_order": channel_order,
         },
         inference={
             "use_flip_test": _can_flip(skeleton),
-            # Without the shift of sizes counted in pixels there is none to make up for.
+            # Unbiased crops ('udp') do not shift mirrored heatmaps by a cell.
             "shift_one_cell": decoding != "udp",
             "decoding": decoding,
             "blur_kernel": DARK_BLUR_KERNEL,
@@ -126,13 +127,13 @@ def infer_system(path: pathlib.Path, recognized: Recognized, settings: ImportSet
 def _count_joints(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> int:
     shape = shapes.get("final_layer.weight", ())
     if len(shape) != 4 or shape[0] < 1:
-        found = f"shape {shape}" if shape else "no such tensor"
-        raise ValueError(f"{path}: final_layer.weight: expected shape (joints, filters, 1, 1), found {found}")
+        found = shape or "no such tensor"
+        raise ValueError(f"{path}: final_layer.weight must have shape (joints, filters, 1, 1), got {found}")
     return shape[0]
 
 
 def _infer_depth(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """The depth from the blocks of each stage."""
+    """Infers the depth from the number of blocks of each stage."""
     matches = [re.match(r"layer([1-4])\.(\d{1,3})\.", name) for name in shapes]
     blocks = {(int(match[1]), int(match[2])) for match in matches if match}
     counts = tuple(max((index + 1 for stage, index in blocks if stage == s), default=0) for s in (1, 2, 3, 4))
@@ -142,19 +143,19 @@ def _infer_depth(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> i
             return depth
     known = ", ".join(f"{expected} of depth {depth}" for depth, expected in BLOCKS_PER_STAGE.items())
     raise ValueError(
-        f"{path}: expected the blocks per stage of a ResNet ({known}), found {counts} "
+        f"{path}: blocks per stage must be those of a ResNet ({known}), got {counts} "
         f"{'bottlenecks' if is_bottleneck else 'basic blocks'}"
     )
 
 
 def _usual_or_found(usual: int, shapes: Mapping[str, tuple[int, ...]], *places: tuple[str, int]) -> int:
-    """The published size if one of the places has it, so that the other is reported when it is wrong."""
+    """Returns the published size if one of the places has it, so that a wrong tensor at the other one is reported."""
     sizes = [shapes[name][axis] for name, axis in places if len(shapes.get(name, ())) > axis]
     return usual if usual in sizes or not sizes else max(sizes[0], 1)
 
 
 def _config_text(extras: Mapping[str, Any]) -> str:
-    """The training config that MMPose leaves in its files; '' if there is none."""
+    """Returns the training config that MMPose keeps in its files; '' if there is none."""
     meta = extras.get("meta")
     texts = [meta.get(key) for key in ("cfg", "config")] if isinstance(meta, dict) else []
     return next((text for text in texts if isinstance(text, str)), "")
@@ -170,7 +171,7 @@ def _find_input_size(name: str, config: str, settings: ImportSettings) -> Findin
         size = int(match[1]), int(match[2])
         if all(n % INPUT_STRIDE == 0 for n in size):
             return Finding(size, "the file name")
-    return Finding(DEFAULT_INPUT_SIZE, "assumed; else say --input_size=256x192")
+    return Finding(DEFAULT_INPUT_SIZE, "assumed; otherwise give --input_size=256x192")
 
 
 def _find_stride(name: str, config: str, settings: ImportSettings) -> Finding:
@@ -180,7 +181,7 @@ def _find_stride(name: str, config: str, settings: ImportSettings) -> Finding:
         return Finding("1x1", "the config in the file")
     if "caffe" in name:
         return Finding("1x1", "the file name")
-    return Finding("3x3", "the family's default; for a network of Caffe style say --stride_in=1x1")
+    return Finding("3x3", "the family's default; for a network of Caffe style give --stride_in=1x1")
 
 
 def _find_decoding(name: str, config: str, settings: ImportSettings) -> Finding:
@@ -205,11 +206,11 @@ def _find_skeleton(path: pathlib.Path, extras: Mapping[str, Any], num_joints: in
         return Finding(POSETRACK18, "the file name")
     for skeleton in (COCO17, POSETRACK15):
         if skeleton.num_joints == num_joints:
-            return Finding(skeleton, "assumed from their number; else say --skeleton")
+            return Finding(skeleton, "assumed from the number of joints; otherwise give --skeleton")
     names = [f"joint_{index}" for index in range(num_joints)]
     return Finding(
         skeleton_from_names("unnamed", names),
-        "not known, so there is no flip test; name them with --skeleton=COCO_ANNOTATION_FILE",
+        "unknown names, so there is no flip test; name the joints with --skeleton=COCO_ANNOTATION_FILE",
     )
 
 
@@ -222,13 +223,13 @@ def _asked_skeleton(name: str, num_joints: int) -> Skeleton:
     skeleton = known[name] if name in known else _read_skeleton(name, known)
     if skeleton.num_joints != num_joints:
         raise ValueError(
-            f"--skeleton={name} has {skeleton.num_joints} joints, but the network has {num_joints} heatmaps"
+            f"--skeleton must have {num_joints} joints like the heatmaps, got {name} with {skeleton.num_joints} joints"
         )
     return skeleton
 
 
 def _read_skeleton(path: str, known: Mapping[str, Skeleton]) -> Skeleton:
-    """The skeleton of the first category with joints in a COCO annotation file."""
+    """Reads the skeleton of the first category with joints in a COCO annotation file."""
     if not pathlib.Path(path).is_file():
         raise ValueError(f"--skeleton must be one of {', '.join(known)}, or a COCO annotation file, got {path!r}")
     content = read_json(path)
@@ -236,11 +237,11 @@ def _read_skeleton(path: str, known: Mapping[str, Skeleton]) -> Skeleton:
     for category in categories if isinstance(categories, list) else []:
         if isinstance(category, dict) and category.get("keypoints"):
             return skeleton_from_coco_category(category)
-    raise ValueError(f"{path}: expected 'categories' with 'keypoints', found none")
+    raise ValueError(f"{path}: 'categories' must contain one with 'keypoints', got none")
 
 
 def _described_skeleton(extras: Mapping[str, Any], num_joints: int) -> Skeleton | None:
-    """The skeleton that MMPose 1.x describes in its files; None if there is none that fits."""
+    """Returns the skeleton that MMPose 1.x describes in its files; None if there is none that fits."""
     meta = extras.get("meta")
     dataset = meta.get("dataset_meta") if isinstance(meta, dict) else None
     names = dataset.get("keypoint_id2name") if isinstance(dataset, dict) else None

@@ -1,4 +1,4 @@
-"""Stages of a pipeline that work at the same time, each in a thread of its own, a few items ahead of the next."""
+"""Runs the stages of a pipeline at the same time, each in its own thread and a few items ahead of the next."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
-# Between two looks at whether the next stage has given up.
+# Time between two checks whether the next stage has stopped.
 _SECONDS = 0.1
 
 
 class _End:
-    """Comes after the last item."""
+    """Marks the end of the items."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 class Background(Generic[Item]):
-    """Iterates over something in a thread; used in a `with` statement.
+    """Iterates over items in a thread, within a `with` statement.
 
-    What the thread raises is raised by the iteration here. The end of the `with` statement stops the thread after the
-    item it is at.
+    An error in the thread is raised by the iteration over this object. The end of the `with` statement stops the thread
+    after its current item.
 
     Example:
         >>> with Background(range(3), 2) as items:
@@ -36,8 +36,8 @@ class Background(Generic[Item]):
         """Starts the thread.
 
         Args:
-            items: what to iterate over, in the thread.
-            max_waiting: items that may be ready before they are asked for.
+            items: Items to iterate over in the thread.
+            max_waiting: Largest number of items that wait to be taken.
         """
         self._items = items
         self._queue: queue.Queue[Item | _End] = queue.Queue(max_waiting)
@@ -52,7 +52,7 @@ class Background(Generic[Item]):
             for item in iterator:
                 if not self._put(item):
                     break
-        except BaseException as raised:  # Handed to the iteration, whatever it is.
+        except BaseException as raised:  # The iteration raises it again.
             error = raised
         finally:
             if hasattr(iterator, "close"):
@@ -72,7 +72,7 @@ class Background(Generic[Item]):
         while True:
             item = self._queue.get()
             if isinstance(item, _End):
-                # For whoever asks again.
+                # Another iteration ends at once.
                 self._queue.put(_End(None))
                 if item.error is not None:
                     raise item.error

@@ -1,9 +1,10 @@
-"""Poses over frames, fast enough for video: only the pixels around each limb are touched. Pictures are uint8 RGB."""
+"""Draws poses over uint8 RGB frames, fast enough for video: only the pixels around each limb change."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 
 import cv2
 import numpy as np
@@ -13,14 +14,14 @@ from tfpose.prediction.head_blur import blur_heads
 from tfpose.skeletons import Skeleton, side_of
 from tfpose.visualization import SIDE_COLORS, draw_identities, identity_color
 
-# OpenCV draws at fractions of a pixel given as whole numbers with this many binary places.
+# OpenCV takes fractions of a pixel as whole numbers with this many binary places.
 _SHIFT = 4
-# A joint that is barely found is still seen; one that is found for certain covers what is below it.
+# Opacity of a joint with the lowest score, and the opacity from which a limb hides the image.
 _LEAST_OPACITY, _CERTAIN = 0.25, 0.95
 _OUTLINE = (20, 20, 20)
-# Of the longer side of a picture, and of a person's extent: lines are as wide as the smaller of the two allows.
+# Longer side of an image, and extent of a person, per pixel of line width; the smaller width is drawn.
 _PICTURE_PER_THICKNESS, _PERSON_PER_THICKNESS = 360, 45
-# Pieces of a trail, each thinner than the next.
+# Number of pieces of a trail, each thinner than the next.
 _TRAIL_PIECES = 3
 _TORSO_WORDS = ("hip", "shoulder")
 
@@ -29,15 +30,15 @@ Color = tuple[int, int, int]
 
 @dataclasses.dataclass(frozen=True)
 class DrawingStyle:
-    """What is drawn.
+    """Settings of the drawings.
 
     Attributes:
-        joint_threshold: joints with a lower score are not drawn.
-        trail_frames: for how long the way that people have come is shown; 0 for not at all.
-        should_blur_heads: make faces unrecognisable.
+        joint_threshold: Lowest score of a joint that is drawn.
+        trail_frames: Number of past frames whose positions form a person's trail; 0 draws no trails.
+        should_blur_heads: Whether heads are blurred so that faces cannot be recognized.
 
     Raises:
-        ValueError: naming the flag, its rule and the value.
+        ValueError: A setting is out of its range; the message names the flag.
     """
 
     joint_threshold: float = 0.2
@@ -52,18 +53,18 @@ class DrawingStyle:
 
 
 class PoseArtist:
-    """Draws the people of successive frames: skeletons in the colour of their identity, ids, and trails.
+    """Draws the people of successive frames: skeletons in the color of their identity, ids and trails.
 
-    Limbs are as opaque as the less certain of their two joints. People without identity are coloured by the sides of
-    the body.
+    The lower score of a limb's two joints sets its opacity. People without identity have the colors of the sides of the
+    body.
     """
 
     def __init__(self, skeleton: Skeleton, style: DrawingStyle | None = None) -> None:
-        """Begins without trails.
+        """Starts without trails.
 
         Args:
-            skeleton: of the poses.
-            style: what to draw.
+            skeleton: Skeleton of the poses.
+            style: Settings of the drawings; None for the defaults.
         """
         self._skeleton, self._style = skeleton, style or DrawingStyle()
         self._limb_sides = [side_of(skeleton.joints[a]) or side_of(skeleton.joints[b]) for a, b in skeleton.limbs]
@@ -77,12 +78,12 @@ class PoseArtist:
         """Draws a frame.
 
         Args:
-            image: [H, W, 3]; left alone.
-            poses: who is drawn.
-            found: who else has a head to blur.
+            image: Frame [H, W, 3], which is not changed.
+            poses: People to draw.
+            found: More people whose heads are blurred, such as those that tracking has left out.
 
         Returns:
-            A new picture.
+            A new image.
         """
         image = image.copy()
         if self._style.should_blur_heads:
@@ -99,14 +100,14 @@ class PoseArtist:
 
     @property
     def _drawn_from(self) -> float:
-        """The lowest score that is drawn; 0 means that a joint is not there."""
+        """Lowest score that is drawn; a score of 0 means that the joint was not found."""
         return max(self._style.joint_threshold, float(np.finfo(np.float32).tiny))
 
     def _draw_person(
         self, image: np.ndarray, keypoints: np.ndarray, scores: np.ndarray, color: Color | None, thickness: int
     ) -> None:
         height, width = image.shape[:2]
-        # Further out nothing is seen, and OpenCV's whole numbers end.
+        # Points further out cannot be seen, and would overflow OpenCV's whole numbers.
         is_near = (np.abs(keypoints - (width / 2, height / 2)) < (2 * width, 2 * height)).all(axis=1)
         is_drawn = (scores >= self._drawn_from) & is_near
         if not is_drawn.any():
@@ -135,14 +136,14 @@ class PoseArtist:
         for track_id, trail in self._trails.items():
             points = np.round(np.array([(x, y) for _, x, y in trail]) * 2**_SHIFT).astype(np.int32)
             bounds = np.linspace(0, len(points) - 1, _TRAIL_PIECES + 1).round().astype(int).tolist()
-            for piece, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            for piece, (start, stop) in enumerate(itertools.pairwise(bounds)):
                 if stop > start:
                     part = [points[start : stop + 1]]
                     width = max(1, thickness * (piece + 1) // (_TRAIL_PIECES + 1))
                     cv2.polylines(image, part, False, identity_color(track_id), width, cv2.LINE_AA, _SHIFT)
 
     def _extend_trails(self, poses: Poses) -> None:
-        """Adds where everybody is now, and forgets what was too long ago."""
+        """Adds the current positions of all people, and drops positions that are too old."""
         self._frame_number += 1
         for trail in self._trails.values():
             while trail and trail[0][0] <= self._frame_number - self._style.trail_frames:
@@ -167,7 +168,7 @@ def _draw_limb(
     thickness: int,
     opacity: float,
 ) -> None:
-    """A line, mixed with what is below it within the rectangle around it."""
+    """Draws a line with some opacity, within the rectangle around it."""
     if opacity >= _CERTAIN:
         cv2.line(image, _fixed(*start), _fixed(*stop), color, thickness, cv2.LINE_AA, _SHIFT)
         return
@@ -178,8 +179,8 @@ def _draw_limb(
     if not region.size:
         return
     below = region.copy()
-    ends = (_fixed(x - left, y - top) for x, y in (start, stop))
-    cv2.line(region, *ends, color, thickness, cv2.LINE_AA, _SHIFT)
+    start, stop = ((x - left, y - top) for x, y in (start, stop))
+    cv2.line(region, _fixed(*start), _fixed(*stop), color, thickness, cv2.LINE_AA, _SHIFT)
     cv2.addWeighted(region, opacity, below, 1 - opacity, 0, dst=region)
 
 

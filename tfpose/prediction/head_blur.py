@@ -1,4 +1,4 @@
-"""Makes the faces of people who were found unrecognisable."""
+"""Blurs the heads of people so that their faces cannot be recognized."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from tfpose.skeletons import Skeleton
 
 _HEAD_WORDS = {"head", "face", "nose", "eye", "ear", "neck", "chin", "mouth"}
 _SHOULDER_WORDS = {"shoulder"}
-# As shares of the person's size, the square root of the area of the joints' extent: a standing person's head is
-# about a seventh of the height. Joints of the head may lie close together, as in profile.
+# Smallest radius as a share of the person's size, the square root of the area of the joints' extent: the head of a
+# standing person is about a seventh of the height. Joints of the head may lie close together, as in profile.
 _LEAST_RADIUS = 0.13
 _RADIUS_OF_EXTENT = 0.75
 _RADIUS_OF_SHOULDERS = 0.55
 _LEAST_PIXELS = 6
-# Cells that a head is reduced to; eyes and mouth are gone.
+# A head is reduced to this many cells per side, too few for eyes and mouth.
 _CELLS = 4
 
 
 def blur_heads(image: np.ndarray, poses: Poses, skeleton: Skeleton) -> None:
-    """Blurs the head of everybody, in place; also where the network is not sure of a joint.
+    """Blurs the heads of all people in place, even where the score of a joint is low.
 
     Args:
-        image: [H, W, 3] uint8.
-        poses: in its pixels.
-        skeleton: of the poses. Without joints of head and shoulders nothing is blurred.
+        image: Image [H, W, 3] uint8, which is changed.
+        poses: Poses in pixels of the image.
+        skeleton: Skeleton of the poses. Without joints of head and shoulders nothing is blurred.
     """
     is_head, is_shoulder = (
         np.array([bool(words & set(joint.lower().split("_"))) for joint in skeleton.joints])
@@ -41,16 +41,16 @@ def blur_heads(image: np.ndarray, poses: Poses, skeleton: Skeleton) -> None:
 def head_circle(
     keypoints: np.ndarray, is_present: np.ndarray, is_head: np.ndarray, is_shoulder: np.ndarray
 ) -> tuple[float, float, float] | None:
-    """A circle around a person's head, generous.
+    """Returns a generous circle around a person's head.
 
     Args:
-        keypoints: [J, 2] in pixels.
-        is_present: [J].
-        is_head: [J] joints of the head.
-        is_shoulder: [J] the shoulders.
+        keypoints: Keypoints [J, 2] in pixels.
+        is_present: Whether each joint was found, [J].
+        is_head: Whether each joint belongs to the head, [J].
+        is_shoulder: Whether each joint is a shoulder, [J].
 
     Returns:
-        x, y and radius in pixels; None where neither head nor shoulders are known.
+        x, y and radius in pixels; None if neither head nor shoulders were found.
     """
     head, shoulders = keypoints[is_present & is_head], keypoints[is_present & is_shoulder]
     extent = np.ptp(keypoints[is_present], axis=0) if is_present.any() else np.zeros(2)

@@ -1,4 +1,4 @@
-"""What is written of a source: files of poses, and the frames with the poses drawn over them."""
+"""Writes the results of a source: files of poses, and the frames with the poses drawn over them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterable, Sequence
+from types import TracebackType
 
 import cv2
 import numpy as np
@@ -33,34 +34,43 @@ _POSETRACK_WRITERS = {"2017": write_posetrack17, "2018": write_posetrack18}
 
 
 class OutputPaths:
-    """Where the results of a source go: a folder for each kind, so that those of several sources lie side by side."""
+    """Paths of a source's results; each kind of file has a folder for the files of all sources.
+
+    Attributes:
+        name: Name of the source.
+        posetrack: PoseTrack file.
+        coco: File of COCO keypoint results.
+        csv: CSV table.
+        pictures: Folder of annotated images.
+    """
 
     def __init__(self, directory: pathlib.Path, name: str) -> None:
-        """Names the files.
+        """Makes the paths.
 
         Args:
-            directory: the output folder.
-            name: of the source.
+            directory: Output folder.
+            name: Name of the source.
         """
+        self.name = name
         self.posetrack = directory / "predictions" / f"{name}.json"
         self.coco = directory / "coco" / f"{name}.json"
         self.csv = directory / "csv" / f"{name}.csv"
         self.pictures = directory / "pictures"
-        self._videos, self._name = directory / "videos", name
+        self._videos = directory / "videos"
 
     def video(self, suffix: str) -> pathlib.Path:
-        """The annotated video, with a suffix such as '.mp4'."""
-        return self._videos / f"{self._name}{suffix}"
+        """Returns the path of the annotated video, with a suffix such as '.mp4'."""
+        return self._videos / f"{self.name}{suffix}"
 
 
 def check_output(directory: pathlib.Path) -> None:
-    """Makes the folder, and finds out whether files can be written there before anything slow begins.
+    """Creates the output folder and checks that files can be written there.
 
     Raises:
-        OSError: naming it.
+        OSError: It cannot be created or written; the message names it.
     """
     if directory.exists() and not directory.is_dir():
-        raise NotADirectoryError(f"--output={directory}: should be a folder, found a file")
+        raise NotADirectoryError(f"--output={directory}: must be a folder, got a file")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
@@ -72,40 +82,38 @@ def check_output(directory: pathlib.Path) -> None:
 def write_files(
     kinds: Sequence[str],
     paths: OutputPaths,
-    name: str,
     results: Sequence[FrameResult],
     skeleton: Skeleton,
     posetrack_format: str,
 ) -> list[pathlib.Path]:
-    """Writes the poses of all frames in each of the formats; a file is replaced when the new one is whole.
+    """Writes the poses of all frames in each of the formats. A file is replaced when the new one is complete.
 
     Args:
-        kinds: of `OUTPUTS`; 'video' is not looked at.
-        paths: of the files.
-        name: of the source.
-        results: in the order of the frames.
-        skeleton: of the poses.
-        posetrack_format: '2017' or '2018'.
+        kinds: Kinds of results to write, some of `OUTPUTS`; 'video' is ignored.
+        paths: Paths of the files.
+        results: Results of the frames, in order.
+        skeleton: Skeleton of the poses.
+        posetrack_format: Version of the PoseTrack format, '2017' or '2018'.
 
     Returns:
-        The files written.
+        Paths of the files that were written.
     """
     written = []
     if "posetrack" in kinds:
-        sequence = build_sequence(name, results, skeleton)
+        sequence = _build_sequence(paths.name, results, skeleton)
         _POSETRACK_WRITERS[posetrack_format](paths.posetrack, sequence)
         written.append(paths.posetrack)
     if "coco" in kinds:
-        write_coco(paths.coco, results, skeleton)
+        _write_coco(paths.coco, results, skeleton)
         written.append(paths.coco)
     if "csv" in kinds:
-        write_csv(paths.csv, results, skeleton)
+        _write_csv(paths.csv, results, skeleton)
         written.append(paths.csv)
     return written
 
 
-def build_sequence(name: str, results: Iterable[FrameResult], skeleton: Skeleton) -> PoseSequence:
-    """The poses as a PoseTrack sequence: its 15 joints, by name; joints that the skeleton lacks are absent."""
+def _build_sequence(name: str, results: Iterable[FrameResult], skeleton: Skeleton) -> PoseSequence:
+    """Builds a PoseTrack sequence of the poses. Its 15 joints are taken by name; joints may be missing."""
     return PoseSequence(
         name=name,
         skeleton=POSETRACK15,
@@ -116,17 +124,12 @@ def build_sequence(name: str, results: Iterable[FrameResult], skeleton: Skeleton
 
 def _build_frame(result: FrameResult, skeleton: Skeleton) -> Frame:
     poses = posetrack_poses(result.poses, skeleton)
-    return frame_from_poses(
-        f"images/{result.name}",
-        result.index,
-        poses,
-        image_size=result.image_size,
-    )
+    return frame_from_poses(f"images/{result.name}", result.index, poses, image_size=result.image_size)
 
 
-def write_coco(path: pathlib.Path, results: Sequence[FrameResult], skeleton: Skeleton) -> None:
-    """COCO keypoint results with all joints, under the ids of `coco_image_ids`."""
-    image_ids = np.repeat(coco_image_ids(results), [len(result.poses) for result in results])
+def _write_coco(path: pathlib.Path, results: Sequence[FrameResult], skeleton: Skeleton) -> None:
+    """Writes COCO keypoint results with all joints of the skeleton, under the ids of `_coco_image_ids`."""
+    image_ids = np.repeat(_coco_image_ids(results), [len(result.poses) for result in results])
     joints = skeleton.num_joints
     columns = {"keypoints": (0, joints, 2), "joint_scores": (0, joints), "scores": (0,)}
     arrays = (
@@ -136,19 +139,19 @@ def write_coco(path: pathlib.Path, results: Sequence[FrameResult], skeleton: Ske
     write_keypoint_results(path, image_ids.astype(np.int64), *arrays)
 
 
-def coco_image_ids(results: Sequence[FrameResult]) -> list[int]:
-    """The numbers that COCO's pictures are called by; if the names of some frames are no numbers, their indices."""
+def _coco_image_ids(results: Sequence[FrameResult]) -> list[int]:
+    """Returns the ids of images: the numbers that COCO's files are named by, otherwise the indices of the frames."""
     stems = [pathlib.PurePosixPath(result.name).stem for result in results]
     if all(stem.isdecimal() for stem in stems) and len({int(stem) for stem in stems}) == len(stems):
         return [int(stem) for stem in stems]
     return [result.index for result in results]
 
 
-def write_csv(path: pathlib.Path, results: Iterable[FrameResult], skeleton: Skeleton) -> None:
-    """A table with a line per person; the cells of joints that were not found are empty."""
+def _write_csv(path: pathlib.Path, results: Iterable[FrameResult], skeleton: Skeleton) -> None:
+    """Writes a table with a row per person. The cells of joints that were not found are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    joints = [f"{joint}_{what}" for joint in skeleton.joints for what in ("x", "y", "score")]
+    joints = [f"{joint}_{column}" for joint in skeleton.joints for column in ("x", "y", "score")]
     writer.writerow(["frame", "file", "seconds", "track_id", "score", "x1", "y1", "x2", "y2", *joints])
     for result in results:
         poses = result.poses
@@ -164,15 +167,15 @@ def write_csv(path: pathlib.Path, results: Iterable[FrameResult], skeleton: Skel
 
 
 class VideoSink(contextlib.AbstractContextManager):
-    """Writes annotated frames as a video; those of a camera as often as it takes to play at their own speed."""
+    """Writes annotated frames as a video, and repeats frames of a camera so that the video plays at real speed."""
 
     def __init__(self, path: pathlib.Path, frames_per_second: float, is_live: bool) -> None:
-        """The file is made at the first frame.
+        """Prepares the video. The file is created with the first frame.
 
         Args:
-            path: of the video.
-            frames_per_second: of it.
-            is_live: the frames come as their `seconds` say.
+            path: Path of the video.
+            frames_per_second: Frame rate of the video.
+            is_live: Whether the frames were taken at the times that their `seconds` tell.
         """
         self.path = path
         self._rate, self._is_live = frames_per_second, is_live
@@ -186,38 +189,42 @@ class VideoSink(contextlib.AbstractContextManager):
             self._writer.write(image)
         self._num_written += times
 
-    def __exit__(self, *exception: object) -> None:
-        self._writer.__exit__(*exception)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.__exit__(kind, error, trace)
 
 
 class PictureSink(contextlib.AbstractContextManager):
-    """Writes annotated pictures under the names of the originals into another folder."""
+    """Writes annotated images into another folder, under the names of the originals."""
 
     def __init__(self, directory: pathlib.Path) -> None:
-        """The folder is made with the first picture.
+        """Prepares the folder, which is created with the first image.
 
         Args:
-            directory: for the pictures.
+            directory: Folder for the images.
         """
         self.path = directory
 
     def write(self, frame: SourceFrame, image: np.ndarray) -> None:
-        """Adds a picture, [H, W, 3] uint8 RGB.
+        """Writes an image, [H, W, 3] uint8 RGB.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: The image cannot be written.
         """
         path = self.path / frame.name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{os.getpid()}.{path.name}")
         is_encoded, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         if not is_encoded:
-            raise OSError(f"{path}: cannot encode the picture")
+            raise OSError(f"{path}: cannot encode the image")
         try:
             temporary.write_bytes(data.tobytes())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         pass

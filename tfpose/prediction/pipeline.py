@@ -1,4 +1,4 @@
-"""From a source to the poses of its frames: decoding, network and drawing each in a thread of its own."""
+"""Finds the poses in the frames of a source: decoding and network each run in a thread of their own."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tfpose.prediction.background import Background
 from tfpose.prediction.sources import Source, SourceFrame
 
 PredictPoses = Callable[[Sequence[np.ndarray]], list[Poses]]
-# Frames that wait between two stages, beside a batch: enough to even out how long a frame takes.
+# Number of frames besides a batch that wait between two stages, enough to even out the times of frames.
 _WAITING = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class FrameResult:
-    """What was found in a frame, without its pixels.
+    """Poses of a frame, without its pixels.
 
     Attributes:
-        index: as in `SourceFrame`.
-        name: as in `SourceFrame`.
-        seconds: as in `SourceFrame`.
-        image_size: (height, width).
-        poses: in pixels of the frame.
+        index: Index of the frame, see `SourceFrame`.
+        name: Name of the frame, see `SourceFrame`.
+        seconds: Time of the frame, see `SourceFrame`.
+        image_size: Size (height, width) of the frame in pixels.
+        poses: Poses in pixels of the frame.
     """
 
     index: int
@@ -42,9 +42,9 @@ class PredictedFrame:
     """A frame on its way through the pipeline.
 
     Attributes:
-        frame: as decoded.
-        found: everybody the network found.
-        shown: those who are left after tracking.
+        frame: Decoded frame.
+        found: All people that the network found.
+        shown: People after tracking, which may leave some out.
     """
 
     frame: SourceFrame
@@ -53,7 +53,7 @@ class PredictedFrame:
 
     @property
     def result(self) -> FrameResult:
-        """What of it is kept."""
+        """Result of the frame, without its pixels."""
         height, width = self.frame.image.shape[:2]
         return FrameResult(self.frame.index, self.frame.name, self.frame.seconds, (height, width), self.shown)
 
@@ -66,14 +66,14 @@ def predicted_frames(
     batch_size: int,
     should_stop: Callable[[], bool],
 ) -> Iterator[Iterable[PredictedFrame]]:
-    """The frames of a source with their people, found in the background.
+    """Iterates over the frames of a source with their people, which are found in the background.
 
     Args:
-        source: of the frames.
-        predict: from frames of one size to the people of each.
-        update: of a tracker, or what gives people back as they are.
-        batch_size: frames that `predict` is given at once, at most.
-        should_stop: asked before each frame and batch; True ends the iteration early.
+        source: Source of the frames.
+        predict: Function from frames of one size to the people of each.
+        update: Function from the people of a frame to those with identities, such as `Tracker.update`.
+        batch_size: Largest number of frames that `predict` is given at once.
+        should_stop: Function that is called before each frame and batch; True ends the iteration early.
     """
     waiting = batch_size + _WAITING
     with (
@@ -87,13 +87,19 @@ def predicted_frames(
 def replayed_frames(
     source: Source, found: Sequence[Poses], shown: Sequence[Poses]
 ) -> Iterator[Iterable[PredictedFrame]]:
-    """The frames of a source once more, as far as their people are known: as found, and as they shall be shown."""
+    """Iterates over the frames of a source once more, together with people that are known already.
+
+    Args:
+        source: Source of the frames.
+        found: All people that the network found in each frame. The iteration ends with the last of them.
+        shown: People to draw in each frame.
+    """
     with Background(itertools.islice(source.frames(), len(found)), _WAITING) as frames:
         yield (PredictedFrame(*of_frame) for of_frame in zip(frames, found, shown, strict=False))
 
 
 def until(should_stop: Callable[[], bool], items: Iterable) -> Iterator:
-    """The items, until it is time to stop."""
+    """Yields items until `should_stop` returns True."""
     for item in items:
         if should_stop():
             return
@@ -101,7 +107,7 @@ def until(should_stop: Callable[[], bool], items: Iterable) -> Iterator:
 
 
 def batch_frames(frames: Iterable[SourceFrame], batch_size: int) -> Iterator[list[SourceFrame]]:
-    """Up to `batch_size` frames of one size that follow each other."""
+    """Yields batches of successive frames of one size, up to `batch_size` each."""
     batch: list[SourceFrame] = []
     for frame in frames:
         if batch and (len(batch) == batch_size or frame.image.shape != batch[0].image.shape):

@@ -1,4 +1,4 @@
-"""One source from its first frame to the files of its results."""
+"""Predicts one source, from its first frame to the files of its results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -24,31 +24,32 @@ from tfpose.prediction.pipeline import (
     replayed_frames,
 )
 from tfpose.prediction.sound import copy_sound
-from tfpose.prediction.sources import Source
+from tfpose.prediction.sources import Pictures, Source
 from tfpose.skeletons import Skeleton
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.settings import NO_SMOOTHING
 from tfpose.tracking.smoothing import smooth_video
 from tfpose.tracking.tracker import Tracker
 
+# Number of drawn frames that wait to be written.
 _WAITING = 4
 Sink = VideoSink | PictureSink
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictionSettings:
-    """What is done with a source.
+    """Settings of a prediction.
 
     Attributes:
-        directory: for the results.
-        outputs: of `outputs.OUTPUTS`.
-        posetrack_format: '2017' or '2018'.
-        batch_size: frames that the network is given at once, at most.
-        tracker: gives people identities; None leaves them out.
-        style: of the drawings.
-        video_suffix: '.mp4', '.webm' or '.avi'.
-        video_rate: frames per second; None takes those of the source.
-        should_keep_sound: copy the sound of a video file to the annotated one.
+        directory: Folder for the results.
+        outputs: Kinds of results to write, some of `outputs.OUTPUTS`.
+        posetrack_format: Version of the PoseTrack format, '2017' or '2018'.
+        batch_size: Largest number of frames that the network is given at once.
+        tracker: Tracker that gives people identities; None predicts poses without identities.
+        style: Settings of the drawings.
+        video_suffix: Suffix of annotated videos: '.mp4', '.webm' or '.avi'.
+        video_rate: Frame rate of annotated videos; None takes that of the source.
+        should_keep_sound: Whether the sound of a video file is copied to the annotated one.
     """
 
     directory: pathlib.Path
@@ -64,17 +65,17 @@ class PredictionSettings:
 
 @dataclasses.dataclass(frozen=True)
 class PredictionSummary:
-    """What became of a source.
+    """Summary of a prediction.
 
     Attributes:
-        name: of the source.
-        num_frames: that are in the results.
-        num_people: in all of them.
-        num_tracks: identities.
-        frames_per_second: from the first frame on; 0 for a single one.
-        written: files and folders.
-        notes: what the user should know, in lines.
-        problems: what could not be read, in lines.
+        name: Name of the source.
+        num_frames: Number of frames in the results.
+        num_people: Number of people in all frames.
+        num_tracks: Number of identities.
+        frames_per_second: Speed, measured from the first frame on; 0 for a single frame.
+        written: Files and folders that were written.
+        notes: Notes for the user, one line each.
+        problems: Descriptions of frames and files that could not be read, one line each.
     """
 
     name: str
@@ -102,29 +103,30 @@ def predict_source(
 ) -> PredictionSummary:
     """Finds the people in all frames, gives them identities, and writes the results.
 
-    Where `should_stop` becomes true, or anything fails on the way, the results of the frames until then are written.
+    If `should_stop` returns True or an error is raised, the results of the frames until then are written.
 
     Args:
-        source: of the frames.
-        predict: from frames of one size to the people of each.
-        skeleton: of the poses.
-        settings: what to do.
-        should_stop: asked often.
-        show_progress: on the terminal.
+        source: Source of the frames.
+        predict: Function from frames of one size to the people of each.
+        skeleton: Skeleton of the poses.
+        settings: Settings of the prediction.
+        should_stop: Function that is called before each frame; True ends the prediction early.
+        show_progress: Whether to draw a progress bar on the terminal.
 
     Raises:
-        OSError: a file cannot be written.
-        ValueError: the source has no frame that can be decoded, results would replace it, or `predict` fails.
+        OSError: A file cannot be written.
+        ValueError: The source has no frame that can be decoded, or `predict` fails.
     """
     run = _Run(source, predict, skeleton, settings, should_stop, show_progress)
     return run.repair_and_draw() if run.needs_all_frames else run.draw_at_once()
 
 
 def check_source(source: Source, settings: PredictionSettings) -> None:
-    """Finds out what is known to go wrong before anything slow begins.
+    """Checks that a source and settings fit together.
 
     Raises:
-        ValueError: the results would replace the input, or tracks of a camera should be repaired with later frames.
+        ValueError: The results would replace the input, or the tracker's settings repair tracks with later frames,
+            which a camera does not have.
     """
     paths = OutputPaths(settings.directory, source.name)
     inputs = {path.resolve() for path in source.paths}
@@ -134,13 +136,13 @@ def check_source(source: Source, settings: PredictionSettings) -> None:
         raise ValueError(f"{min(replaced)}: the results would replace the input; choose another --output")
     if source.is_live and settings.tracker and settings.tracker.settings()[1] != NO_SMOOTHING:
         raise ValueError(
-            f"--tracker.settings: {source.name} has no later frames to repair tracks with; choose "
-            "--tracker.settings=online"
+            f"--tracker.settings={settings.tracker.name} requires later frames, which {source.name} does not have; "
+            "choose --tracker.settings=online"
         )
 
 
 class _Run:
-    """The state of `predict_source`."""
+    """State of `predict_source`."""
 
     def __init__(
         self,
@@ -181,7 +183,7 @@ class _Run:
         return self._summarize(results, written)
 
     def repair_and_draw(self) -> PredictionSummary:
-        """Finds everybody, repairs the tracks, then decodes the frames once more to draw them."""
+        """Finds the people of all frames, repairs their tracks, then decodes the frames once more to draw them."""
         found: list[Poses] = []
         tracked: list[FrameResult] = []
         try:
@@ -196,7 +198,7 @@ class _Run:
             written = self._write_files(shown)
         if "video" in self._settings.outputs:
             problems = self._source.problems
-            # After Ctrl-C what was found is still drawn; a second one ends that too.
+            # After Ctrl-C the people found so far are still drawn; a second Ctrl-C ends the drawing too.
             with (
                 replayed_frames(self._source, found, smoothed) as frames,
                 self._progress("drawing", len(shown)) as bar,
@@ -214,8 +216,8 @@ class _Run:
     def _predicted_frames(self) -> contextlib.AbstractContextManager[Iterable[PredictedFrame]]:
         return predicted_frames(self._source, self._predict, self._update, self._batch_size, self._should_stop)
 
-    def _draw_and_write(self, frames: Iterable[PredictedFrame]) -> Iterator[PredictedFrame]:
-        """The frames, each drawn in the background and written here before it is given, if pictures are wanted."""
+    def _draw_and_write(self, frames: Iterable[PredictedFrame]) -> Generator[PredictedFrame, None, None]:
+        """Yields the frames. Each is drawn in the background and written before, if the outputs include drawings."""
         if "video" not in self._settings.outputs:
             yield from frames
             return
@@ -234,14 +236,14 @@ class _Run:
     def _write_files(self, results: Sequence[FrameResult]) -> list[pathlib.Path]:
         if not results:
             return []
-        kinds, name = self._settings.outputs, self._source.name
-        return write_files(kinds, self._paths, name, results, self._skeleton, self._settings.posetrack_format)
+        settings = self._settings
+        return write_files(settings.outputs, self._paths, results, self._skeleton, settings.posetrack_format)
 
     def _summarize(self, results: Sequence[FrameResult], written: list[pathlib.Path]) -> PredictionSummary:
         if not results and not self._should_stop():
             problem = next(iter(self._source.problems), "no frame could be decoded")
             raise ValueError(f"{self._source.name}: nothing to predict: {problem}")
-        # From the first frame on: before it the network is compiled.
+        # Measured from the first frame on, because the network is compiled before it.
         seconds = self._times[-1] - self._times[0] if len(self._times) > 1 else math.inf
         notes = []
         if "video" in self._settings.outputs and results:
@@ -265,15 +267,15 @@ class _Run:
     def _copy_sound(self, results: Sequence[FrameResult]) -> list[str]:
         source = self._source
         is_wanted = self._settings.should_keep_sound and not self._settings.video_rate
-        if not is_wanted or not source.is_video or source.is_live:
+        if not is_wanted or isinstance(source, Pictures) or source.is_live:
             return []
         seconds = len(results) / source.frames_per_second
         note = copy_sound(source.paths[0], self._drawn_path, source.start_seconds, seconds)
         return [note] if note else []
 
-    def _progress(self, what: str, total: int | None = None) -> tqdm:
+    def _progress(self, stage: str, total: int | None = None) -> tqdm:
         total = total or self._source.num_frames
-        name = f"{self._source.name}: {what}"
+        name = f"{self._source.name}: {stage}"
         return tqdm(total=total, desc=name, unit=" frames", disable=not self._show_progress, smoothing=0.1)
 
 

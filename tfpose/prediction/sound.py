@@ -1,4 +1,4 @@
-"""The sound of a video, copied to its annotated version by an ffmpeg executable, where there is one."""
+"""Copies the sound of a video to its annotated version, if the program ffmpeg is installed."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _SOUND_STREAM = re.compile(r"Stream #\S+.*: Audio:")
 
 
 def copy_sound(source: pathlib.Path, video: pathlib.Path, start_seconds: float, seconds: float) -> str:
-    """Adds the sound of one video to another, without encoding anything anew; on failure `video` stays as it is.
+    """Adds the sound of one video to another without encoding it again. A failure leaves `video` as it is.
 
     Args:
-        source: with the sound.
-        video: the file to add it to.
-        start_seconds: where in `source` the video begins.
-        seconds: its length.
+        source: Video with the sound.
+        video: Video to add the sound to.
+        start_seconds: Time in `source` at which `video` begins.
+        seconds: Length of `video`.
 
     Returns:
-        What became of the sound, in words; empty if there is none.
+        Note about the sound for the user; '' if the source has none.
     """
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
-        return "no sound is kept: that needs the program ffmpeg, which is not installed here"
+        return "the sound is not kept: this requires the program ffmpeg, which is not installed"
     if not _has_sound(ffmpeg, source):
         return ""
     temporary = video.with_name(f".{os.getpid()}.{video.name}")
@@ -38,18 +38,18 @@ def copy_sound(source: pathlib.Path, video: pathlib.Path, start_seconds: float, 
             os.replace(temporary, video)
             return "the sound is kept"
         reason = finished.stderr.strip().splitlines() or [f"ffmpeg ended with {finished.returncode}"]
-        return f"no sound is kept: {video.suffix} cannot take it as it is: {reason[0]}"
+        return f"the sound is not kept: {video.suffix} cannot hold it without encoding it again: {reason[0]}"
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _has_sound(ffmpeg: str, path: pathlib.Path) -> bool:
-    # Without an output ffmpeg describes its input and ends with an error.
+    # Without an output, ffmpeg describes its input and exits with an error.
     command = [ffmpeg, "-nostdin", "-hide_banner", "-i", _as_argument(path)]
     described = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     return bool(_SOUND_STREAM.search(described.stderr))
 
 
 def _as_argument(path: pathlib.Path) -> str:
-    """A path that ffmpeg takes neither for an option nor for another protocol."""
+    """Returns a path that ffmpeg mistakes neither for an option nor for another protocol."""
     return f"file:{path.resolve()}"

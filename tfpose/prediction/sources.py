@@ -1,7 +1,7 @@
-"""Pictures, videos and cameras as frames.
+"""Reads images, videos and cameras as frames.
 
-Frames are upright: unlike the annotations of COCO and PoseTrack, which `data.pictures` goes by, the orientation that a
-phone has stored in a picture or video is applied, since networks know people who stand.
+Frames are upright, because networks were trained on people who stand: the orientation that a phone stores in an image
+or video is applied. `data.pictures` ignores it, as the annotations of COCO and PoseTrack do.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-# Of a file that states none, or one that no camera has.
+# Frame rate of a video that states none, or one that is above the largest plausible rate.
 DEFAULT_RATE = 25.0
 _MOST_RATE = 240.0
-# Headers that count frames by duration and rate are off by a few.
+# Some headers derive the number of frames from duration and frame rate, and are wrong by a few frames.
 _SHARE_OF_PROMISED_FRAMES = 0.9
 
 
@@ -31,10 +31,10 @@ class SourceFrame:
     """A decoded frame.
 
     Attributes:
-        index: of the picture, or of the frame in the video, from 0.
-        name: of its file; those of videos are made up.
-        image: [H, W, 3] uint8 RGB.
-        seconds: since the start of the video; 0 for pictures.
+        index: Index of the image, or of the frame in the video, from 0.
+        name: Name of the image file, or a name made from the video's name and the index.
+        image: Pixels [H, W, 3] uint8 RGB.
+        seconds: Time since the start of the video; 0 for images.
     """
 
     index: int
@@ -45,15 +45,15 @@ class SourceFrame:
 
 @dataclasses.dataclass(frozen=True)
 class FrameSpan:
-    """Which frames are wanted, counted from 0.
+    """Selection of frames, counted from 0.
 
     Attributes:
-        start: the first.
-        end: the one after the last; None for all.
-        every: 2 takes every other one.
+        start: Index of the first frame.
+        end: Index after the last frame; None selects all frames from `start` on.
+        every: Step between frames; 2 selects every other frame.
 
     Raises:
-        ValueError: naming the flag, its rule and the value.
+        ValueError: A value is out of its range; the message names the flag.
     """
 
     start: int = 0
@@ -72,17 +72,23 @@ class FrameSpan:
         return self.start <= index and not self.is_over(index) and (index - self.start) % self.every == 0
 
     def is_over(self, index: int) -> bool:
-        """Whether neither this frame nor a later one is wanted."""
+        """Returns whether neither this frame nor a later one is selected."""
         return self.end is not None and index >= self.end
 
     def count(self, num_frames: int) -> int:
-        """How many of so many frames are wanted."""
+        """Returns how many of `num_frames` frames are selected."""
         stop = num_frames if self.end is None else min(self.end, num_frames)
         return len(range(self.start, stop, self.every))
 
 
 class Pictures:
-    """Picture files, in the order of the numbers in their names."""
+    """Image files, in the order of the numbers in their names.
+
+    Attributes:
+        name: Name for the results.
+        paths: Paths of the selected files, in order.
+        problems: Descriptions of files that could not be decoded, one line each.
+    """
 
     is_video = is_live = False
     frames_per_second = DEFAULT_RATE
@@ -91,29 +97,29 @@ class Pictures:
         """Sorts the files.
 
         Args:
-            name: for the results.
-            paths: of the files.
-            span: which of them.
+            name: Name for the results.
+            paths: Paths of the files.
+            span: Selection of the files; None selects all.
 
         Raises:
-            ValueError: none is wanted.
+            ValueError: No file is selected.
         """
         span = span or FrameSpan()
         ordered = sorted(paths, key=lambda path: _natural_key(str(path)))
         self.name = name
         self.paths = [path for index, path in enumerate(ordered) if index in span]
         if not self.paths:
-            raise ValueError(f"--start={span.start}: there are only {len(ordered)} pictures")
+            raise ValueError(f"--start must be below {len(ordered)}, the number of images, got {span.start}")
         self._root = pathlib.Path(os.path.commonpath([path.resolve().parent for path in self.paths]))
         self.problems: list[str] = []
 
     @property
     def num_frames(self) -> int:
-        """How many pictures there are."""
+        """Number of images."""
         return len(self.paths)
 
     def frames(self) -> Iterator[SourceFrame]:
-        """The pictures; those that cannot be decoded are left out and named in `problems`."""
+        """Yields the images. Those that cannot be decoded are left out and named in `problems`."""
         self.problems = []
         for index, path in enumerate(self.paths):
             name = path.resolve().relative_to(self._root).as_posix()
@@ -124,64 +130,75 @@ class Pictures:
 
 
 def read_picture(path: pathlib.Path) -> np.ndarray:
-    """[H, W, 3] uint8 RGB of a picture file, upright.
+    """Reads an image file as upright pixels [H, W, 3] uint8 RGB.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it is no picture, or a truncated or corrupt one.
+        OSError: The file cannot be read.
+        ValueError: The file is no image, or a truncated or corrupt one.
     """
     image = None
     if data := path.read_bytes():
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error:  # More pixels than OpenCV takes.
+        except cv2.error:  # The image has more pixels than OpenCV accepts.
             image = None
     if image is None:
-        raise ValueError(f"{path}: cannot be decoded as a picture (truncated, corrupt or of another format)")
+        raise ValueError(f"{path}: cannot be decoded as an image (truncated, corrupt or of another format)")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 class Video:
-    """A video file, a camera or a stream."""
+    """A video file, a camera or a stream.
+
+    Attributes:
+        name: Name for the results.
+        is_live: Whether it is a camera or stream, whose frames can be read only once.
+        paths: Path of the video file; empty for a camera or stream.
+        problems: Descriptions of damage, one line each.
+        source_rate: Frame rate of the video.
+        frames_per_second: Frame rate of the selected frames.
+    """
 
     is_video = True
 
     def __init__(self, name: str, address: str | int, span: FrameSpan | None = None, is_live: bool = False) -> None:
-        """Opens it.
+        """Opens the video.
 
         Args:
-            name: for the results.
-            address: path or URL, or the number of a camera.
-            span: which frames.
-            is_live: frames come in their own time, and once only.
+            name: Name for the results.
+            address: Path, URL, or number of a camera.
+            span: Selection of the frames; None selects all.
+            is_live: Whether it is a camera or stream, whose frames can be read only once.
 
         Raises:
-            ValueError: it cannot be opened, or has no frame, or none at `span.start`.
+            ValueError: It cannot be opened, has no frame, or ends before `span.start`.
         """
         self.name, self.is_live = name, is_live
-        self.paths = [] if is_live else [pathlib.Path(address)]
+        self.paths = [] if is_live else [pathlib.Path(str(address))]
         self._address, self._span = address, span or FrameSpan()
         self.problems: list[str] = []
-        self._capture: cv2.VideoCapture | None = self._open()
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        capture = self._open()
+        rate = capture.get(cv2.CAP_PROP_FPS)
         self.source_rate = float(rate) if 0 < rate <= _MOST_RATE else DEFAULT_RATE
         self.frames_per_second = self.source_rate / self._span.every
-        self._promised = 0 if is_live else max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self._promised = 0 if is_live else max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        # A camera stays open until its frames are read.
+        self._capture = capture if is_live else None
         if not is_live:
-            self._check_frames()
+            self._check_frames(capture)
 
     @property
     def num_frames(self) -> int | None:
-        """How many frames are wanted; None where nobody knows."""
+        """Number of selected frames; None if it is not known."""
         return self._span.count(self._promised) or None
 
     @property
     def start_seconds(self) -> float:
-        """When the first wanted frame is shown."""
+        """Time of the first selected frame in the video."""
         return self._span.start / self.source_rate
 
     def frames(self) -> Iterator[SourceFrame]:
-        """The wanted frames; if there are fewer than the file says, `problems` tells."""
+        """Yields the selected frames. If the file has fewer frames than it claims, `problems` tells."""
         capture, self._capture = self._capture or self._open(), None
         self.problems = []
         begin = time.monotonic()
@@ -208,35 +225,35 @@ class Video:
         capture = cv2.VideoCapture(self._address)
         if not capture.isOpened():
             if isinstance(self._address, int):
-                raise ValueError(f"camera {self._address}: cannot be opened; is there one, and may you use it?")
-            raise ValueError(f"{self._address}: cannot be opened as a video (damaged, or no format of OpenCV)")
+                raise ValueError(f"camera {self._address}: cannot be opened; check its number, and that you may use it")
+            raise ValueError(f"{self._address}: cannot be opened as a video (damaged, or a format unknown to OpenCV)")
         return capture
 
-    def _check_frames(self) -> None:
-        """Looks for the first frame, before anything slow begins; headers promise what is not there."""
-        has_frame = self._capture.read()[0]
-        self._capture.release()
-        self._capture = None
+    def _check_frames(self, capture: cv2.VideoCapture) -> None:
+        """Checks that there is a first frame, and that `span` selects frames; a header alone proves nothing."""
+        has_frame = capture.read()[0]
+        capture.release()
         if not has_frame:
-            raise ValueError(f"{self._address}: should hold a video, found no frame that can be decoded")
+            raise ValueError(f"{self._address}: must be a video, got no frame that can be decoded")
         if self._promised and not self._span.count(self._promised):
-            raise ValueError(f"--start={self._span.start}: {self._address} has only {self._promised} frames")
+            rule = f"must be below {self._promised}, the number of frames of {self._address}"
+            raise ValueError(f"--start {rule}, got {self._span.start}")
 
 
 Source = Pictures | Video
 
 
 def open_sources(inputs: Sequence[str], span: FrameSpan | None = None) -> list[Source]:
-    """What the arguments of the command line name.
+    """Opens the sources that the arguments of the command line name.
 
     Args:
-        inputs: picture files, folders of them or patterns such as 'frames/*.jpg', which together are one source;
-            videos, addresses of streams and numbers of cameras, which are one each.
-        span: which frames of each.
+        inputs: Image files, folders of images and patterns such as 'frames/*.jpg', which together are one source; and
+            videos, addresses of streams and numbers of cameras, each a source of its own.
+        span: Selection of the frames of each source; None selects all.
 
     Raises:
-        FileNotFoundError: there is no such file, or no picture in a folder.
-        ValueError: a video cannot be opened, two have the same name, or `span` asks for none.
+        FileNotFoundError: A file does not exist, or a folder holds no image.
+        ValueError: A video cannot be opened, two sources have the same name, or `span` selects no frame.
     """
     pictures: list[pathlib.Path] = []
     videos: list[Source] = []
@@ -261,14 +278,14 @@ def open_sources(inputs: Sequence[str], span: FrameSpan | None = None) -> list[S
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two inputs are called {name!r}, and so would be their results; give one at a time")
+            raise ValueError(f"inputs must have different names, got two that are called {name!r}; give one at a time")
     return sources
 
 
 def _pictures_in(folder: pathlib.Path) -> list[pathlib.Path]:
     pictures = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
     if not pictures:
-        raise FileNotFoundError(f"{folder}: should hold pictures ({', '.join(PICTURE_SUFFIXES)}), found none")
+        raise FileNotFoundError(f"{folder}: must hold images ({', '.join(PICTURE_SUFFIXES)}), got none")
     return pictures
 
 
@@ -278,7 +295,7 @@ def _matching_pictures(pattern: str) -> list[pathlib.Path]:
     found = (pathlib.Path(match) for match in glob.glob(os.path.expanduser(pattern), recursive=True))
     pictures = [path for path in found if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
     if not pictures:
-        raise FileNotFoundError(f"{pattern}: should match pictures ({', '.join(PICTURE_SUFFIXES)}), found none")
+        raise FileNotFoundError(f"{pattern}: must match images ({', '.join(PICTURE_SUFFIXES)}), got none")
     return pictures
 
 
@@ -294,12 +311,12 @@ def _stream_name(url: str) -> str:
 
 
 def _natural_key(text: str) -> list[tuple[int, int, str]]:
-    """Sorts frame_2 before frame_10."""
+    """Returns a key that sorts frame_2 before frame_10."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"([0-9]+)", text)]
 
 
 def silence_opencv() -> None:
-    """Keeps what OpenCV and FFmpeg print about damaged files off the terminal; the programs say it in one line."""
+    """Silences OpenCV's and FFmpeg's own messages about damaged files, for which the programs print one line."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if "OPENCV_LOG_LEVEL" not in os.environ:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

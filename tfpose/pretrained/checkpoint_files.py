@@ -1,4 +1,4 @@
-"""Checkpoint files of other frameworks: tells the containers apart and reads them without executing anything."""
+"""Reads checkpoint files of other frameworks without executing anything in them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Tensor = PickledTensor | PickledArray
 _ZIP_START = b"PK\x03\x04"
 _PICKLE_START = b"\x80"
 _FOREIGN_STARTS = {
-    b"\x89HDF": "an HDF5 file, perhaps Keras weights already",
-    b"<": "a web page or XML, perhaps in place of a download that was refused",
+    b"\x89HDF": "an HDF5 file; it may hold Keras weights already",
+    b"<": "a web page or XML; the server may have refused the download",
     b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with git lfs pull",
     b"\x1f\x8b": "a gzip archive; unpack it first",
 }
@@ -31,12 +31,13 @@ _TAR_MAGIC = slice(257, 262)
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointFile:
-    """What a file holds.
+    """Content of a file.
 
     Attributes:
-        path: of the file.
-        container: for messages, such as 'PyTorch zip file'.
-        content: dicts, lists, text and numbers; tensors are `PickledTensor` or `PickledArray`, not yet read.
+        path: Path of the file.
+        container: Kind of the file in words, for messages, such as 'PyTorch zip file'.
+        content: Dicts, lists, text and numbers. Tensors are `PickledTensor` or `PickledArray`; their values are not
+            read yet.
     """
 
     path: pathlib.Path
@@ -45,20 +46,21 @@ class CheckpointFile:
 
 
 def read_checkpoint_file(path: pathlib.Path) -> CheckpointFile:
-    """Reads a `.pth`, `.pth.tar` or `.pkl`; its name does not matter.
+    """Reads a `.pth`, `.pth.tar` or `.pkl` file; the content tells its kind, not its name.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, of another kind, or asks for something to be executed; one line with the path.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is damaged, is of another kind, or asks for something to be executed; the message is one
+            line with the path.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected a checkpoint (.pth, .pth.tar or .pkl)")
+        raise FileNotFoundError(f"{path}: no such file; give a checkpoint (.pth, .pth.tar or .pkl)")
     with open(path, "rb") as stream:
         start = stream.read(512)
     if start.startswith(_ZIP_START) or zipfile.is_zipfile(path):
         return CheckpointFile(path, "PyTorch zip file", read_zip_file(path))
     if not start.startswith(_PICKLE_START):
-        raise ValueError(f"{path}: expected a checkpoint of PyTorch or Detectron, found {_describe_foreign(start)}")
+        raise ValueError(f"{path}: must be a checkpoint of PyTorch or Detectron, got {_describe_foreign(start)}")
     if is_legacy_file(path):
         return CheckpointFile(path, "PyTorch file of the format before zip", read_legacy_file(path))
     return CheckpointFile(path, "pickle of NumPy arrays", _read_plain_pickle(path))
@@ -69,13 +71,13 @@ def _describe_foreign(start: bytes) -> str:
         return "an empty file"
     if start[_TAR_MAGIC] == b"ustar":
         return "a tar archive"
-    known = (what for magic, what in _FOREIGN_STARTS.items() if start.lstrip().startswith(magic))
-    return next(known, f"something that begins with {start[:8]!r}")
+    known = (kind for magic, kind in _FOREIGN_STARTS.items() if start.lstrip().startswith(magic))
+    return next(known, f"a file that begins with {start[:8]!r}")
 
 
 def _read_plain_pickle(path: pathlib.Path) -> Any:
     try:
-        # In one piece: a file object would reserve as many bytes as the pickle claims to hold.
+        # Read as a whole, because a file object would reserve as many bytes as the pickle claims to hold.
         stream = io.BytesIO(path.read_bytes())
         return read_pickle(stream, {**PLAIN_CONSTRUCTORS, **ARRAY_CONSTRUCTORS})
     except ValueError as error:
@@ -83,10 +85,14 @@ def _read_plain_pickle(path: pathlib.Path) -> Any:
 
 
 def read_arrays(path: pathlib.Path, tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """The values of tensors, as float32 where they are not whole numbers.
+    """Reads the values of tensors; floating-point numbers become float32.
+
+    Args:
+        path: File that the tensors are from.
+        tensors: Tensors by name.
 
     Raises:
-        ValueError: one is damaged, or holds something else than finite numbers; names it.
+        ValueError: A tensor is damaged or holds numbers that are not finite; the message names it.
     """
     _check_total_size(path, tensors)
     arrays = {}
@@ -98,16 +104,16 @@ def read_arrays(path: pathlib.Path, tensors: Mapping[str, Tensor]) -> dict[str, 
         if array.dtype.kind == "f":
             array = array.astype(np.float32, copy=False)
             if not np.isfinite(array).all():
-                raise ValueError(f"{path}: {name}: expected finite numbers, found infinity or not-a-number")
+                raise ValueError(f"{path}: {name} must hold finite numbers, got infinity or not-a-number")
         arrays[name] = array
     return arrays
 
 
 def _check_total_size(path: pathlib.Path, tensors: Mapping[str, Tensor]) -> None:
-    """Tensors that all look at the same bytes could fill the memory from a small file."""
+    """Refuses tensors that share their bytes so often that a small file would fill the memory."""
     total = sum(math.prod(tensor.shape) for tensor in tensors.values())
     most = 2 * path.stat().st_size
     if total > most:
         raise ValueError(
-            f"{path}: its tensors claim {total:,} numbers, more than a file of {most // 2:,} bytes can hold"
+            f"{path}: the tensors claim to hold {total:,} numbers, more than fit into a file of {most // 2:,} bytes"
         )

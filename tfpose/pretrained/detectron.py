@@ -1,6 +1,6 @@
-"""Checkpoints of Detectron2 and of the original Detectron: one set of names, and the conventions that go with them.
+"""Gives the weights of Detectron2 and of the original Detectron one set of names, and tells their conventions.
 
-Sources: Wu et al., Detectron2, 2019; Girshick et al., Detectron, 2018 (its blobs have the names of Caffe2).
+Sources: Wu et al., Detectron2, 2019; Girshick et al., Detectron, 2018, whose weights are blobs with Caffe2's names.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from tfpose.models.keypoint_rcnn.settings import StrideIn
 from tfpose.pretrained.checkpoint_files import Tensor
 
-# By BGR channel, for a white of 255.
+# Means of the BGR channels of images whose white is 255.
 DETECTRON2_MEAN = (103.53, 116.28, 123.675)
 DETECTRON_MEAN = (102.9801, 115.9465, 122.7717)
 _RESNEXT_STD = (57.375, 57.12, 58.395)
-# The others' first kernel has the scale inside.
+# The first kernels of ResNets include the scale.
 _RESNET_STD = (1.0, 1.0, 1.0)
 _DEPTHS = {6: 50, 23: 101}
 _NUM_BOX_NUMBERS = 4
-# Added to the variance by the network; with it a normalisation without statistics is exactly affine.
+# The network adds this to the variance. A variance of 1 minus this makes a normalization exactly affine.
 _EPSILON = 1e-5
 
-# Not weights: momentum, what Detectron keeps for itself, the fixed bilinear kernel behind the heatmaps.
+# Blobs that are no weights: momentum, Detectron's own notes, and the fixed bilinear kernel that enlarges the heatmaps.
 _IGNORED_BLOBS = re.compile(r".*_momentum|__preserve__/.*|kps_score_[wb]|lr")
-_IGNORED_TENSORS = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\.cell_anchors\.\d+")
+# Constants of the input and of the anchors, which Detectron2's files hold beside the weights.
+IGNORED_TENSORS = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\.cell_anchors\.\d+")
 _BLOB_RULES = (
     (r"conv1_(w)", r"backbone.bottom_up.stem.conv1"),
     (r"res_conv1_bn_(\w+)", r"backbone.bottom_up.stem.conv1.norm"),
@@ -61,52 +63,52 @@ _NORMALIZATION_ENDS = {
 
 @dataclasses.dataclass(frozen=True)
 class KeypointRcnnVariant:
-    """What a file of Keypoint R-CNN does not say, from what it does.
+    """Kind of network that a file of Keypoint R-CNN holds, inferred from names and shapes.
 
     Attributes:
-        depth: 50 or 101.
-        num_groups: of the 3x3 convolutions of bottlenecks; 1 is a ResNet, 32 a ResNeXt.
-        width_per_group: channels of a group in the first stage.
-        stride_in: the convolution of a bottleneck that halves the size, '1x1' or '3x3'.
-        pixel_mean: by BGR channel, for a white of 255.
-        pixel_std: likewise.
-        is_legacy: the conventions of the original Detectron, see `models.keypoint_rcnn.conventions`.
+        depth: Depth of the ResNet, 50 or 101.
+        num_groups: Number of groups of the 3x3 convolutions in bottlenecks: 1 is a ResNet, 32 a ResNeXt.
+        width_per_group: Channels of a group in the first stage.
+        stride_in: Convolution of a bottleneck that halves the size, '1x1' or '3x3'.
+        pixel_mean: Means of the BGR channels of images whose white is 255.
+        pixel_std: Standard deviations of these channels.
+        is_legacy: Whether the conventions are those of the original Detectron, see `models.keypoint_rcnn.conventions`.
     """
 
     depth: int
     num_groups: int
     width_per_group: int
-    stride_in: str
+    stride_in: StrideIn
     pixel_mean: tuple[float, float, float]
     pixel_std: tuple[float, float, float]
     is_legacy: bool
 
     @property
     def name(self) -> str:
-        """Such as 'X-101-32x8d-FPN'."""
+        """Name of the network in the model zoos, such as 'X-101-32x8d-FPN'."""
         if self.num_groups == 1:
             return f"R-{self.depth}-FPN"
         return f"X-{self.depth}-{self.num_groups}x{self.width_per_group}d-FPN"
 
 
 def infer_variant(shapes: Mapping[str, tuple[int, ...]], is_legacy: bool) -> KeypointRcnnVariant:
-    """The variant from names and shapes of a Detectron2 state dict.
+    """Infers the variant from the names and shapes of the weights.
 
     Args:
-        shapes: by Detectron2's names.
-        is_legacy: the weights are of the original Detectron.
+        shapes: Shapes by Detectron2's names.
+        is_legacy: Whether the weights are from the original Detectron.
 
     Raises:
-        ValueError: depth or groups are of no known variant; names the tensor.
+        ValueError: Depth or groups belong to no known variant; the message names the tensor.
     """
     blocks = {int(match[1]) for match in map(re.compile(r".*\bres4\.(\d+)\.").match, shapes) if match}
     num_blocks = max(blocks, default=-1) + 1
     if num_blocks not in _DEPTHS:
-        raise ValueError(f"expected 6 (depth 50) or 23 (depth 101) blocks in res4, found {num_blocks}")
+        raise ValueError(f"res4 must have 6 blocks (depth 50) or 23 (depth 101), got {num_blocks}")
     name = "backbone.bottom_up.res2.0.conv2.weight"
     shape = shapes.get(name, ())
     if len(shape) != 4 or not shape[1] or shape[0] % shape[1]:
-        raise ValueError(f"{name}: expected shape (out, in / groups, 3, 3), found {shape or 'no such tensor'}")
+        raise ValueError(f"{name} must have shape (out, in / groups, 3, 3), got {shape or 'no such tensor'}")
     num_groups = shape[0] // shape[1]
     return KeypointRcnnVariant(
         depth=_DEPTHS[num_blocks],
@@ -120,26 +122,26 @@ def infer_variant(shapes: Mapping[str, tuple[int, ...]], is_legacy: bool) -> Key
 
 
 def select_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a Detectron2 file that are weights: without constants of the input and of the anchors."""
+    """Returns the tensors of a Detectron2 file that are weights."""
     names = {re.sub(r"^(module\.)+", "", name): tensor for name, tensor in tensors.items()}
-    return {name: tensor for name, tensor in names.items() if not _IGNORED_TENSORS.fullmatch(name)}
+    return {name: tensor for name, tensor in names.items() if not IGNORED_TENSORS.fullmatch(name)}
 
 
 def select_blobs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The blobs of an original Detectron file that are weights, by their own names.
+    """Returns the blobs of an original Detectron file that are weights, by their own names.
 
     Raises:
-        ValueError: a blob is not one of Keypoint R-CNN with FPN; names it.
+        ValueError: A blob does not belong to a Keypoint R-CNN with FPN; the message names it.
     """
     blobs = {name: tensor for name, tensor in tensors.items() if not _IGNORED_BLOBS.fullmatch(name)}
     unknown = [name for name in blobs if detectron2_name(name) is None]
     if unknown:
-        raise ValueError(f"{', '.join(unknown[:5])}: not a blob of Keypoint R-CNN with FPN ({len(unknown)} such)")
+        raise ValueError(f"{', '.join(unknown[:5])}: not a blob of Keypoint R-CNN with FPN ({len(unknown)} such blobs)")
     return blobs
 
 
 def detectron2_name(blob: str) -> str | None:
-    """Detectron2's name of a blob of the original Detectron; None if it has none.
+    """Returns Detectron2's name of a blob of the original Detectron; None if it has none.
 
     >>> detectron2_name("res4_22_branch2b_bn_s")
     'backbone.bottom_up.res4.22.conv2.norm.weight'
@@ -159,13 +161,13 @@ def detectron2_name(blob: str) -> str | None:
 
 
 def convert_blobs(blobs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A Detectron2 state dict from the arrays of `select_blobs`.
+    """Converts the arrays of `select_blobs` to a state dict of Detectron2.
 
-    The background moves from the first class to the last, its box is dropped, and normalisations without statistics
+    The background moves from the first class to the last, and its box is dropped. Normalizations without statistics
     get those that make them exactly affine.
 
     Raises:
-        ValueError: two blobs have the same name in Detectron2, or a shape is wrong; names it.
+        ValueError: Two blobs have the same name in Detectron2, or a shape is wrong; the message names the blob.
     """
     arrays: dict[str, np.ndarray] = {}
     for blob, array in blobs.items():
@@ -182,13 +184,13 @@ def convert_blobs(blobs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _move_background(blob: str, array: np.ndarray) -> np.ndarray:
     if array.ndim < 1 or len(array) != 2:
-        raise ValueError(f"{blob}: expected 2 rows (background, person), found shape {array.shape}")
+        raise ValueError(f"{blob} must have 2 rows (background, person), got shape {array.shape}")
     return np.roll(array, -1, axis=0)
 
 
 def _drop_background(blob: str, array: np.ndarray) -> np.ndarray:
     if array.ndim < 1 or len(array) != 2 * _NUM_BOX_NUMBERS:
-        raise ValueError(f"{blob}: expected 8 rows (background's box, person's), found shape {array.shape}")
+        raise ValueError(f"{blob} must have 8 rows (box of the background, box of the person), got shape {array.shape}")
     return array[_NUM_BOX_NUMBERS:]
 
 

@@ -1,4 +1,4 @@
-"""Downloads that continue where they were cut, and that are visible only when they are whole and right."""
+"""Downloads files: continues where an attempt was cut, and shows a file only when it is complete and correct."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 _TIMEOUT_SECONDS = 30.0
 _CHUNK_BYTES = 1 << 20
-# A server that cuts every connection must not keep us for ever.
+# A server that cuts every connection must not keep the program busy forever.
 _ATTEMPTS_WITHOUT_PROGRESS = 3
 _PARTIAL_SUFFIX = ".part"
 _RANGE_NOT_SATISFIABLE = 416
@@ -24,25 +24,26 @@ _PARTIAL_CONTENT = 206
 
 
 def download_file(url: str, path: pathlib.Path, sha256_prefix: str = "", show_progress: bool = True) -> pathlib.Path:
-    """Downloads a file unless it is there already; continues an earlier, cut attempt.
+    """Downloads a file unless it exists already; continues an earlier attempt that was cut.
 
     Args:
-        url: http or https.
-        path: where it goes; `path` + '.part' holds what came so far.
-        sha256_prefix: first hexadecimal digits of the file's SHA-256; '' checks only the size that the server says.
-        show_progress: draw a progress bar.
+        url: Address that begins with http:// or https://.
+        path: File to write. Until it is complete, its content is in `path` + '.part'.
+        sha256_prefix: First hexadecimal digits of the file's SHA-256. '' only checks the size that the server reports.
+        show_progress: Whether to draw a progress bar.
 
     Returns:
         `path`.
 
     Raises:
-        OSError: no network, no such file, or the connection was cut again and again; one line.
-        ValueError: the checksum is another; what came is deleted.
+        OSError: There is no network or no such file, or the connection was cut several times without progress; the
+            message is one line.
+        ValueError: The checksum differs. The downloaded data is deleted.
     """
     if path.is_file():
         return path
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"{url}: expected an address that begins with http:// or https://")
+        raise ValueError(f"address must begin with http:// or https://, got {url}")
     partial = path.with_name(path.name + _PARTIAL_SUFFIX)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tqdm(desc=path.name, unit="B", unit_scale=True, unit_divisor=1024, disable=not show_progress) as bar:
@@ -51,14 +52,14 @@ def download_file(url: str, path: pathlib.Path, sha256_prefix: str = "", show_pr
     if not found.startswith(sha256_prefix.lower()):
         partial.unlink()
         raise ValueError(
-            f"{url}: expected a file whose SHA-256 begins with {sha256_prefix}, got {found[:16]}...; it was deleted"
+            f"{url}: SHA-256 must begin with {sha256_prefix}, got {found[:16]}...; the downloaded file was deleted"
         )
     os.replace(partial, path)
     return path
 
 
 def _download_all(url: str, partial: pathlib.Path, bar: tqdm) -> None:
-    """Asks for the rest until there is none."""
+    """Downloads the rest of the file again and again until nothing is missing."""
     failures = 0
     while True:
         before = _size(partial)
@@ -70,14 +71,14 @@ def _download_all(url: str, partial: pathlib.Path, bar: tqdm) -> None:
         except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
             reason = f"the connection was cut ({error or type(error).__name__})"
         except urllib.error.URLError as error:
-            raise OSError(f"cannot download {url}: {_reason(error)}; fetch it elsewhere and give the file") from error
+            raise OSError(f"cannot download {url}: {_reason(error)}; get it elsewhere and give the file") from error
         failures = 0 if _size(partial) > before else failures + 1
         if failures >= _ATTEMPTS_WITHOUT_PROGRESS:
             raise OSError(f"cannot download {url}: {reason}; the same command continues from {partial}")
 
 
 def _download_rest(url: str, partial: pathlib.Path, bar: tqdm) -> int | None:
-    """Appends what is missing, as far as it comes; returns the size of the whole file if the server says it."""
+    """Appends the missing bytes until the connection ends; returns the file's size if the server tells it."""
     start = _size(partial)
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
@@ -90,7 +91,7 @@ def _download_rest(url: str, partial: pathlib.Path, bar: tqdm) -> int | None:
         if total == start:
             return total
         partial.unlink()
-        raise ConnectionError("the server's file is not the one that was begun") from error
+        raise ConnectionError("the file on the server has changed since the download began") from error
     with response, open(partial, "ab") as file:
         if response.status != _PARTIAL_CONTENT or not _continues_at(response, start):
             file.truncate(start := 0)
@@ -120,7 +121,7 @@ def _total_of_range(content_range: str | None) -> int | None:
 
 def _reason(error: urllib.error.URLError) -> str:
     if isinstance(error, urllib.error.HTTPError):
-        return f"the server says {error.code} {error.reason}"
+        return f"the server answered {error.code} {error.reason}"
     return f"no connection ({error.reason})"
 
 
@@ -129,7 +130,7 @@ def _size(path: pathlib.Path) -> int:
 
 
 def sha256_of_file(path: pathlib.Path) -> str:
-    """The SHA-256 of a file in hexadecimal digits."""
+    """Returns the SHA-256 of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

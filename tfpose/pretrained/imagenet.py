@@ -1,8 +1,8 @@
-"""The backbone's start from Keras' own ImageNet ResNets (`keras.applications.ResNet50/101/152`).
+"""Loads Keras' ImageNet ResNets (`keras.applications.ResNet50/101/152`) into the backbone of a pose network.
 
-Their bottlenecks stride in the first 1x1, their convolutions have biases, their normalisations an
-epsilon of 1.001e-5, and they see BGR pixels of 0..255 minus a mean. All but the last merges
-exactly; `input_normalization` says what is done about the last.
+Keras' bottlenecks stride in the first 1x1, their convolutions have biases, their normalizations have an epsilon of
+1.001e-5, and they were trained on BGR pixels of 0..255 minus a mean. Biases and epsilon merge exactly into our layers;
+`input_normalization` of `load_imagenet_encoder` chooses how the pixels are treated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD
 from tfpose.models.pose_resnet import BLOCKS_PER_STAGE
 
-# By BGR channel, for a white of 255: `keras.applications.resnet.preprocess_input`.
+# Means of the BGR channels of images whose white is 255: `keras.applications.resnet.preprocess_input`.
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 _NETWORKS = {
     50: keras.applications.ResNet50,
@@ -113,19 +113,28 @@ def _float64(weights: list[keras.Variable]) -> list[np.ndarray]:
 
 
 def _rgb_kernel(kernel: np.ndarray) -> np.ndarray:
-    """The stem's kernel [h, w, 3, out] for normalised RGB instead of BGR levels."""
+    """Converts the stem's kernel [h, w, 3, out] from BGR levels to normalized RGB."""
     levels = 255.0 * np.asarray(IMAGENET_STD)
     return kernel[:, :, ::-1] * levels[:, None]
 
 
 def _mean_shift(kernel: np.ndarray) -> np.ndarray:
-    """What the BGR kernel [h, w, 3, out] makes of the difference between the two means: [out]."""
+    """Returns the stem's output [out] for the difference between both means, under the BGR kernel [h, w, 3, out]."""
     difference = 255.0 * np.asarray(IMAGENET_MEAN)[::-1] - np.asarray(CAFFE_MEAN)
     return np.einsum("hwco,c->o", kernel, difference)
 
 
 def read_imagenet_network(depth: int, weights: str | os.PathLike[str]) -> keras.Model:
-    """Keras' own network of depth 50, 101 or 152, `weights` as of `load_imagenet_encoder`; errors likewise."""
+    """Builds Keras' network of depth 50, 101 or 152.
+
+    Args:
+        depth: Depth of the network.
+        weights: As in `load_imagenet_encoder`.
+
+    Raises:
+        ValueError: The file does not hold weights of this depth.
+        FileNotFoundError: `weights` is a path without a file, or the download failed.
+    """
     if weights == "imagenet":
         return _download_network(depth)
     path = Path(weights)
@@ -142,8 +151,8 @@ def read_imagenet_network(depth: int, weights: str | os.PathLike[str]) -> keras.
         else:
             return network
     raise ValueError(
-        f"{path}: expected weights saved from keras.applications.ResNet{depth}; without the "
-        f"classifier: {failures[0]}; with it: {failures[1]}"
+        f"{path}: must hold weights saved from keras.applications.ResNet{depth}; without the classifier: "
+        f"{failures[0]}; with it: {failures[1]}"
     )
 
 
@@ -153,6 +162,6 @@ def _download_network(depth: int) -> keras.Model:
     except Exception as error:  # Keras raises a bare Exception for a failed download.
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
-            f"No ImageNet weights for ResNet-{depth}: not in Keras' cache, and the download "
-            f"failed ({reason}). Pass the path of a local file as weights."
+            f"ImageNet weights of ResNet-{depth} are not in Keras' cache, and the download failed ({reason}); give the "
+            "path of a local file instead"
         ) from error

@@ -1,9 +1,8 @@
-"""A checkpoint of Keypoint R-CNN becomes our network."""
+"""Builds a Keypoint R-CNN from a checkpoint."""
 
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping
 
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
@@ -18,9 +17,9 @@ from tfpose.pretrained.detectron import (
     select_weights,
 )
 from tfpose.pretrained.keypoint_rcnn_weights import load_detectron2_state_dict
-from tfpose.pretrained.recognition import Recognized
+from tfpose.pretrained.named_tensors import Checkpoint
 
-# By depth, groups and their width.
+# Settings by depth, number of groups, and width of a group.
 _SETTINGS: Mapping[tuple[int, int, int], KeypointRcnnSettings] = {
     (50, 1, 64): RESNET50,
     (101, 1, 64): RESNET101,
@@ -28,19 +27,20 @@ _SETTINGS: Mapping[tuple[int, int, int], KeypointRcnnSettings] = {
 }
 
 
-def read_keypoint_rcnn(path: pathlib.Path, recognized: Recognized) -> tuple[KeypointRcnn, KeypointRcnnVariant]:
-    """The network with the weights of a checkpoint, and what the checkpoint was recognised as.
+def read_keypoint_rcnn(checkpoint: Checkpoint, is_legacy: bool) -> tuple[KeypointRcnn, KeypointRcnnVariant]:
+    """Builds the network of a checkpoint with its weights, and returns its variant too.
 
     Args:
-        path: of the checkpoint, for messages.
-        recognized: of the families 'detectron2' and 'detectron'.
+        checkpoint: Checkpoint of Detectron2 or of the original Detectron.
+        is_legacy: Whether it is one of the original Detectron.
 
     Raises:
-        ValueError: a tensor is missing, superfluous, misshapen or damaged, or the variant is unknown; names it.
+        ValueError: A tensor is missing, superfluous, damaged or has a wrong shape, or the variant is unknown; the
+            message names it.
     """
-    is_legacy = recognized.family == "detectron"
+    path = checkpoint.path
     try:
-        tensors = select_blobs(recognized.tensors) if is_legacy else select_weights(recognized.tensors)
+        tensors = select_blobs(checkpoint.tensors) if is_legacy else select_weights(checkpoint.tensors)
         variant = infer_variant(_shapes(tensors, is_legacy), is_legacy)
         settings = _settings_of(variant)
     except ValueError as error:
@@ -62,7 +62,7 @@ def _shapes(tensors: Mapping[str, Tensor], is_legacy: bool) -> dict[str, tuple[i
 def _settings_of(variant: KeypointRcnnVariant) -> KeypointRcnnSettings:
     known = _SETTINGS.get((variant.depth, variant.num_groups, variant.width_per_group))
     if known is None:
-        raise ValueError(f"expected R-50-FPN, R-101-FPN or X-101-32x8d-FPN, found {variant.name}")
+        raise ValueError(f"network must be R-50-FPN, R-101-FPN or X-101-32x8d-FPN, got {variant.name}")
     return dataclasses.replace(
         known,
         stride_in=variant.stride_in,

@@ -1,14 +1,15 @@
-"""The start of a Keypoint R-CNN's trunk: from Keras' own ImageNet ResNets, or from Detectron's ImageNet files.
+"""Loads ImageNet weights into the trunk of a Keypoint R-CNN, from Keras' ResNets or from Detectron's files.
 
-Keras' weights of ResNet-50 and ResNet-101 are those of He et al., 2015, with which Detectron starts too: they stride in
-the first 1x1 and see BGR pixels of 0..255 minus a mean that is half a grey level off ours at most.
+Keras' weights of ResNet-50 and ResNet-101 are those of He et al., 2015, with which Detectron starts too. They stride in
+the first 1x1 and were trained on BGR pixels of 0..255 minus a mean, which differs from ours by half a gray level at
+most.
 """
 
 from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import h5py
 import numpy as np
@@ -22,23 +23,23 @@ from tfpose.pretrained.keypoint_rcnn_weights import load_detectron2_state_dict
 from tfpose.pretrained.pickled_arrays import PickledArray
 
 _TRUNK = "backbone.bottom_up."
-_DEPTHS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101}
-# Of the convolutions of a bottleneck in Keras' names.
+_DEPTHS: Mapping[tuple[int, ...], int] = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101}
+# Numbers of a bottleneck's convolutions in Keras' names.
 _KERAS_NUMBERS = {"shortcut": 0, "conv1": 1, "conv2": 2, "conv3": 3}
 
 
 def load_trunk(model: KeypointRcnn, weights: str | os.PathLike[str]) -> None:
-    """Sets the residual network of the trunk; pyramid and heads stay.
+    """Sets the residual network of the trunk; pyramid and heads keep their weights.
 
     Args:
-        model: with a frozen normalisation.
-        weights: "imagenet" downloads Keras' public file (or takes it from Keras' cache); else the path of a file saved
-            from that network, or of an ImageNet file of Detectron (`R-50.pkl`, `R-101.pkl`, `X-101-32x8d.pkl`), which
-            is read without executing anything.
+        model: Model with a frozen normalization.
+        weights: "imagenet" downloads Keras' public file (or takes it from Keras' cache). Any other value is the path of
+            a file saved from that Keras network, or of an ImageNet file of Detectron (`R-50.pkl`, `R-101.pkl`,
+            `X-101-32x8d.pkl`), in which nothing is executed.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the weights are damaged or of another network.
+        FileNotFoundError: The file does not exist.
+        ValueError: The weights are damaged or belong to another network.
     """
     path = pathlib.Path(weights)
     if weights == "imagenet" or (path.is_file() and h5py.is_hdf5(path)):
@@ -53,8 +54,8 @@ def _load_keras_network(model: KeypointRcnn, weights: str | os.PathLike[str]) ->
     found = (depth, settings.num_groups, settings.inner_width, settings.stride_in, settings.normalization)
     if depth is None or found[1:] != (1, 64, "1x1", "frozen"):
         raise ValueError(
-            "Keras' ImageNet weights need a trunk of depth 50 or 101, 1 group, inner_width 64, stride_in '1x1' and "
-            f"frozen normalisation, got {found}"
+            "trunk must have depth 50 or 101, 1 group, inner_width 64, stride_in '1x1' and frozen normalization for "
+            f"Keras' ImageNet weights, got {found}"
         )
     source = read_imagenet_network(depth, weights)
     for name, source_name in _convolution_names(settings.blocks_per_stage):
@@ -71,7 +72,7 @@ def _load_keras_network(model: KeypointRcnn, weights: str | os.PathLike[str]) ->
 
 
 def _convolution_names(blocks_per_stage: tuple[int, ...]) -> Iterator[tuple[str, str]]:
-    """Names of the convolutions in our trunk, with what those in Keras' network begin with."""
+    """Yields the names of our convolutions, each with the start of its name in Keras' network."""
     yield "stem_conv1", "conv1"
     for stage, num_blocks in enumerate(blocks_per_stage, start=2):
         for block in range(num_blocks):
@@ -83,7 +84,7 @@ def _convolution_names(blocks_per_stage: tuple[int, ...]) -> Iterator[tuple[str,
 def _load_detectron_file(model: KeypointRcnn, path: pathlib.Path) -> None:
     content = read_checkpoint_file(path).content
     blobs = content.get("blobs", content) if isinstance(content, dict) else {}
-    # The classifier is of no use here.
+    # Blobs of the classifier are left out.
     names = {blob: detectron2_name(blob) or "" for blob in blobs if isinstance(blob, str)}
     tensors = {
         blob: blobs[blob]
@@ -91,7 +92,9 @@ def _load_detectron_file(model: KeypointRcnn, path: pathlib.Path) -> None:
         if name.startswith(_TRUNK) and isinstance(blobs[blob], PickledArray)
     }
     if not tensors:
-        raise ValueError(f"{path}: expected an ImageNet network of Detectron (blobs such as conv1_w), found none")
+        raise ValueError(
+            f"{path}: content must be an ImageNet network of Detectron with blobs such as conv1_w, got none"
+        )
     try:
         load_detectron2_state_dict(model, convert_blobs(read_arrays(path, tensors)), _TRUNK)
     except ValueError as error:

@@ -1,8 +1,7 @@
-"""Weights of Keypoint R-CNN from arrays under Detectron2's names."""
+"""Loads the weights of Keypoint R-CNN from arrays under Detectron2's names."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 import keras
@@ -11,10 +10,9 @@ import numpy as np
 from tfpose.models.keypoint_rcnn.convolution import TrunkConvolution
 from tfpose.models.keypoint_rcnn.heads import BOX_POOLED_SIZE
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn
+from tfpose.pretrained.detectron import IGNORED_TENSORS
 from tfpose.pretrained.weight_names import check_names
 
-# Constants that files of the model zoo may hold.
-_IGNORED = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\.cell_anchors\.\d+")
 _KEYPOINT_HEAD = "roi_heads.keypoint_head."
 _NORM_NAMES = {
     "norm_scale": "norm.weight",
@@ -29,17 +27,17 @@ _WEIGHT_NAMES = {"kernel": "weight", "bias": "bias", **_NORM_NAMES}
 def load_detectron2_state_dict(model: KeypointRcnn, state_dict: Mapping[str, np.ndarray], prefix: str = "") -> None:
     """Sets the weights from arrays under Detectron2's names.
 
-    The arrays do not say which convolution strides, nor the pixels' mean and scale: the model must have the settings
-    that belong to them. Running statistics that are absent are 0 and 1. A model without keypoint head ignores that
-    head's arrays. Nothing is changed if there is an error.
+    The arrays tell neither which convolution strides nor the mean and scale of the pixels: the model must have been
+    built with the settings that belong to them. Missing running means are 0, missing running variances 1. A model
+    without keypoint head ignores the arrays of that head. An error changes nothing.
 
     Args:
-        model: from `build_keypoint_rcnn`, with a frozen normalisation.
-        state_dict: by name; kernels as (out, in / groups, h, w), dense ones as (out, in).
-        prefix: of the names in question; the other weights stay and the other arrays are ignored.
+        model: Model from `build_keypoint_rcnn`, with a frozen normalization.
+        state_dict: Arrays by name: kernels as (out, in / groups, h, w), those of dense layers as (out, in).
+        prefix: Start of the names to load. Other weights keep their values and other arrays are ignored.
 
     Raises:
-        ValueError: an array is missing, superfluous, of another shape or not finite; names it.
+        ValueError: An array is missing, superfluous, not finite or has another shape; the message names it.
     """
     expected = {name: value for name, value in detectron2_names_of(model).items() if name.startswith(prefix)}
     found = {name: array for name, array in _known_arrays(model, state_dict).items() if name.startswith(prefix)}
@@ -54,14 +52,14 @@ def load_detectron2_state_dict(model: KeypointRcnn, state_dict: Mapping[str, np.
 
 
 def detectron2_names_of(model: KeypointRcnn) -> dict[str, keras.Variable]:
-    """The variables of a model by their names in Detectron2.
+    """Returns the variables of a model by their names in Detectron2.
 
     Raises:
-        ValueError: the model was built with batch normalisation, which has no counterpart there.
+        ValueError: The model was built with batch normalization, which Detectron2's weights do not have.
     """
     if model.settings.normalization != "frozen":
         raise ValueError(
-            f"Detectron2's weights need a model with frozen normalisation, got {model.settings.normalization!r}."
+            f"normalization must be 'frozen' for Detectron2's weights, got {model.settings.normalization!r}."
         )
     return {
         f"{layer_name}.{_WEIGHT_NAMES[variable.name]}": variable
@@ -71,7 +69,7 @@ def detectron2_names_of(model: KeypointRcnn) -> dict[str, keras.Variable]:
 
 
 def _layers_by_name(model: KeypointRcnn) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """The layers that have weights."""
+    """Yields the layers that have weights, each with its name in Detectron2."""
     prefixes = {"box_head": "roi_heads.box_head", "rpn": "proposal_generator.rpn_head"}
     parts = [model.trunk, model.proposal_head, model.box_head, model.keypoint_head]
     for part in parts:
@@ -94,26 +92,26 @@ def _trunk_name(layer: keras.layers.Layer) -> str:
 
 def _known_arrays(model: KeypointRcnn, state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     is_ignored = {
-        name: bool(_IGNORED.fullmatch(name)) or (model.keypoint_head is None and name.startswith(_KEYPOINT_HEAD))
+        name: bool(IGNORED_TENSORS.fullmatch(name)) or (model.keypoint_head is None and name.startswith(_KEYPOINT_HEAD))
         for name in state_dict
     }
     return {name: np.asarray(array) for name, array in state_dict.items() if not is_ignored[name]}
 
 
 def _keras_layout(name: str, array: np.ndarray, variable: keras.Variable) -> np.ndarray:
-    """Detectron2's array as the variable stores it."""
+    """Returns Detectron2's array in the layout of the variable."""
     expected = _detectron2_shape(name, variable)
     if array.shape != expected:
-        raise ValueError(f"{name}: expected shape {expected}, got {array.shape}.")
+        raise ValueError(f"{name} must have shape {expected}, got {array.shape}.")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name}: it holds numbers that are not finite.")
+        raise ValueError(f"{name} must hold finite numbers, got infinity or not-a-number.")
     if _reads_flattened_maps(name):
-        # The pooled features are flattened with the channels first there, and last here.
+        # Detectron2 flattens the pooled features with the channels first, this library with the channels last.
         channels = array.shape[1] // BOX_POOLED_SIZE**2
         maps = array.reshape(-1, channels, BOX_POOLED_SIZE, BOX_POOLED_SIZE)
         return maps.transpose(2, 3, 1, 0).reshape(array.shape[::-1])
     if array.ndim == 4:
-        # (out, in, h, w) to (h, w, in, out), and transposed (in, out, h, w) to (h, w, out, in).
+        # (out, in, h, w) becomes (h, w, in, out), a transposed kernel (in, out, h, w) becomes (h, w, out, in).
         return array.transpose(2, 3, 1, 0)
     return array.T
 

@@ -1,47 +1,49 @@
-"""NumPy arrays in pickles, put together from their bytes."""
+"""Builds the NumPy arrays of pickles from their bytes."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 
 from tfpose.pretrained.restricted_pickle import Constructor, Global, PickledObject
 
 _NUMBER = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
-_BYTE_ORDERS = {"<": "<", ">": ">", "|": "", "=": "", "": ""}
+_BYTE_ORDERS: Mapping[str, Literal["<", ">", "="]] = {"<": "<", ">": ">", "|": "=", "=": "=", "": "="}
 
 
 class PickledDtype(PickledObject):
-    """`numpy.dtype` as a pickle describes it."""
+    """A `numpy.dtype` as a pickle describes it."""
 
     def __init__(self, code: str = "", *flags: Any) -> None:
         del flags
         self.code = code
-        self.byte_order = ""
+        self._byte_order: Literal["<", ">", "="] = "="
 
     def set_state(self, state: Any) -> None:
+        """Takes the byte order."""
         if isinstance(state, tuple) and len(state) > 1 and state[1] in _BYTE_ORDERS:
-            self.byte_order = _BYTE_ORDERS[state[1]]
+            self._byte_order = _BYTE_ORDERS[state[1]]
 
     def to_dtype(self) -> np.dtype:
-        """The dtype.
+        """Returns the dtype.
 
         Raises:
-            ValueError: it is not one of plain numbers.
+            ValueError: It is not a dtype of plain numbers.
         """
         if not isinstance(self.code, str) or not _NUMBER.fullmatch(self.code):
-            raise ValueError("expected an array of numbers, found one of other objects")
-        return np.dtype(self.code).newbyteorder(self.byte_order or "=")
+            raise ValueError("an array must hold numbers, got other objects")
+        return np.dtype(self.code).newbyteorder(self._byte_order)
 
 
 class PickledArray(PickledObject):
-    """`numpy.ndarray` as a pickle describes it: shape, dtype, order and bytes.
+    """A `numpy.ndarray` as a pickle describes it: shape, dtype, order and bytes.
 
     Attributes:
-        shape: of the array.
+        shape: Shape of the array.
     """
 
     def __init__(self, shape: Any = (0,), dtype: Any = None, data: Any = b"", is_fortran: Any = False) -> None:
@@ -49,26 +51,27 @@ class PickledArray(PickledObject):
         self._dtype, self._data, self._is_fortran = dtype, data, is_fortran
 
     def set_state(self, state: Any) -> None:
+        """Takes shape, dtype, order and bytes."""
         _, self.shape, self._dtype, self._is_fortran, self._data = state
         if not _is_shape(self.shape):
             raise ValueError("an array without a shape")
 
     def to_array(self) -> np.ndarray:
-        """The array.
+        """Returns the array.
 
         Raises:
-            ValueError: its bytes are not as many as its shape says, or not numbers.
+            ValueError: The elements are not numbers, or their bytes do not match the shape.
         """
         if not isinstance(self._dtype, PickledDtype):
             raise ValueError("an array without a dtype")
         dtype = self._dtype.to_dtype()
-        # Python 2 had no bytes; its strings come as latin-1.
+        # Python 2 stores bytes as strings, which are read as latin-1.
         data = self._data.encode("latin-1") if isinstance(self._data, str) else self._data
         if not isinstance(data, (bytes, bytearray)):
             raise ValueError("an array without bytes")
         expected = math.prod(self.shape) * dtype.itemsize
         if len(data) != expected:
-            raise ValueError(f"expected {expected} bytes for shape {self.shape}, found {len(data)}")
+            raise ValueError(f"an array of shape {self.shape} must have {expected} bytes, got {len(data)}")
         return np.frombuffer(data, dtype).reshape(self.shape, order="F" if self._is_fortran else "C")
 
 

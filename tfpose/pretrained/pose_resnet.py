@@ -57,7 +57,7 @@ def load_torch_arrays(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> N
     for name, variable in expected.items():
         values[name] = _keras_layout(found[name])
         if values[name].shape != tuple(variable.shape):
-            raise ValueError(f"{name}: expected shape {_torch_shape(variable.shape)}, got {found[name].shape}.")
+            raise ValueError(f"{name} must have shape {_torch_shape(variable.shape)}, got {found[name].shape}.")
     for name, variable in expected.items():
         variable.assign(values[name])
 
@@ -75,8 +75,8 @@ def torch_names_of(model: keras.Model) -> dict[str, keras.Variable]:
         torch_name = _torch_layer_name(layer.name)
         if torch_name is None:
             raise ValueError(
-                f"model {model.name}: layer {layer.name} has no counterpart in PyTorch; expected a "
-                "model from build_pose_resnet."
+                f"model {model.name} must be a build_pose_resnet without skip connections, got one with a layer "
+                f"{layer.name}, which has no counterpart in PyTorch."
             )
         for variable in layer.weights:
             variables[f"{torch_name}.{_WEIGHT_NAMES[variable.name]}"] = variable

@@ -1,7 +1,8 @@
-"""Public checkpoints by name: where they are, how large, and what they score.
+"""Public checkpoints by name: addresses, sizes and published scores.
 
-Sources: the model zoos of human-pose-estimation.pytorch, MMPose, Detectron2 and Detectron. Scores are theirs; those of
-keypoint networks are for COCO val2017 with the boxes of a detector of 56.4 AP (person), with flip test.
+Sources: the model zoos of human-pose-estimation.pytorch, MMPose, Detectron2 and Detectron. The scores are those of the
+publishers. Scores of keypoint networks are for COCO val2017 with the boxes of a detector of 56.4 AP (person), with flip
+test.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ _DETECTRON_FILE = (
     "output/train/keypoints_coco_2014_train%3Akeypoints_coco_2014_valminusminival/generalized_rcnn/model_final.pkl"
 )
 MICROSOFT_FOLDER = "https://drive.google.com/drive/folders/13_wJ6nC7my1KKouMkQMqyr9r1ZnLnukP"
-# float32 numbers of the networks with 17 joints.
+# Sizes of the float32 weights of networks with 17 joints, by depth.
 _POSE_RESNET_MEGABYTES = {50: 136, 101: 212, 152: 275}
 
 
 @dataclasses.dataclass(frozen=True)
 class PublicCheckpoint:
-    """A file that somebody else offers.
+    """A checkpoint file that others have published.
 
     Attributes:
-        url: of the file, or of the page where a person can fetch it.
-        expected: the published scores.
-        megabytes: about, in millions of bytes; None if not known.
-        is_direct: whether `url` is the file itself.
-        sha256_prefix: first hexadecimal digits of its SHA-256, where the publisher puts them into the name.
+        url: Address of the file, or of the page where a browser can download it.
+        expected: Published scores.
+        megabytes: Approximate size in millions of bytes; None if it is not known.
+        is_direct: Whether `url` is the file itself.
+        sha256_prefix: First hexadecimal digits of the file's SHA-256; '' if its name does not contain them.
     """
 
     url: str
@@ -43,11 +44,12 @@ class PublicCheckpoint:
 
     @property
     def file_name(self) -> str:
+        """Name of the file."""
         return self.url.rsplit("/", 1)[1]
 
 
 def _digits_in_name(name: str) -> str:
-    """The digits of the SHA-256 that MMPose and Detectron2 put into the names of their files."""
+    """Returns the digits of the SHA-256 that MMPose and Detectron2 put into the names of their files."""
     match = re.search(r"-([0-9a-f]{8})_\d{8}\.pth$|/model_final_([0-9a-f]{6})\.pkl$", name)
     return (match[1] or match[2]) if match else ""
 
@@ -109,18 +111,18 @@ PUBLIC_CHECKPOINTS: Mapping[str, PublicCheckpoint] = {
 
 
 def checkpoint_at(url: str) -> tuple[str, PublicCheckpoint]:
-    """A name for the cache, and the checkpoint, for any address."""
+    """Returns the checkpoint of an address, which need not be in the table, and a name for it in the cache."""
     for name, public in PUBLIC_CHECKPOINTS.items():
         if public.is_direct and public.url == url:
             return name, public
     public = PublicCheckpoint(url, "", sha256_prefix=_digits_in_name(url))
     if public.file_name in ("", ".", ".."):
-        raise ValueError(f"{url}: expected the address of a file, found that of a folder")
+        raise ValueError(f"address must be that of a file, got {url}")
     return hashlib.sha256(url.encode()).hexdigest()[:16], public
 
 
 def expected_scores(path: pathlib.Path) -> str:
-    """What a file of that name should score; '' if no public checkpoint is called so."""
+    """Returns the published scores of the public checkpoint with this file name; '' if there is none."""
     name = path.name.lower()
     for public in PUBLIC_CHECKPOINTS.values():
         if public.is_direct and public.file_name.lower() == name and name != "model_final.pkl":

@@ -1,7 +1,7 @@
 """Reads pickles without executing anything in them.
 
-A pickle is a program for a small stack machine. Python's own machine imports and calls what the program names; this one
-only ever calls the constructors that it is given, by name, and imports nothing.
+A pickle is a program for a small stack machine. Python's own machine imports and calls whatever the program names. The
+machine of this module imports nothing, and calls nothing but the constructors that it is given, by name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 Constructor = Callable[..., Any]
 
 _NEWEST_PROTOCOL = 5
-# Every opcode makes an object of some dozens of bytes; the largest honest files have some hundred thousand.
+# Each opcode makes an object of some dozens of bytes. The largest real checkpoints have some hundred thousand opcodes.
 _MOST_OPCODES = 10_000_000
 _MARK = object()
 _IGNORED = ("FRAME",)
@@ -35,20 +35,20 @@ class RefusedGlobalError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Global:
-    """A class or function that a pickle names: the name, not the thing."""
+    """Name of a class or function that a pickle refers to."""
 
     name: str
 
 
 class PickledObject:
-    """What a constructor returns when the pickle may hand it a state afterwards."""
+    """Object of a constructor to which the pickle may give a state afterwards."""
 
     def set_state(self, state: Any) -> None:
-        """Takes the state; here it is dropped."""
+        """Takes the state. This class drops it."""
 
 
 class InertObject(PickledObject):
-    """Stands for an object whose content is of no interest; takes any arguments."""
+    """Stand-in for an object whose content is not needed; takes any arguments."""
 
     def __init__(self, *arguments: Any) -> None:
         del arguments
@@ -59,30 +59,32 @@ def read_pickle(
     constructors: Mapping[str, Constructor],
     load_persistent: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Reads one pickle, of any protocol but with the text of protocol 0 in ASCII only.
+    """Reads one pickle of any protocol; the text of protocol 0 must be ASCII.
 
     Strings of Python 2 become text with one character per byte (latin-1).
 
     Args:
-        stream: positioned at the start; afterwards behind the end of the pickle.
-        constructors: by full name such as `collections.OrderedDict`: what may be called, with the pickle's arguments.
-            A state (as of `__setstate__`) goes to `PickledObject.set_state`; of a dict it is dropped.
-        load_persistent: what becomes of a persistent id; None refuses them.
+        stream: File at the start of the pickle. Afterwards it is at the end of the pickle.
+        constructors: Functions that the pickle may call with arguments of its own, by the full name that the pickle
+            uses, such as `collections.OrderedDict`. A state (of `__setstate__`) goes to `PickledObject.set_state`; the
+            state of a dict is dropped.
+        load_persistent: Function that turns a persistent id into an object. None refuses persistent ids.
 
     Returns:
-        The object: numbers, text, bytes, lists, tuples, sets, dicts, `Global`s and what constructors returned.
+        The object. It consists of numbers, text, bytes, lists, tuples, sets, dicts, `Global`s and the results of
+        constructors.
 
     Raises:
-        RefusedGlobalError: it names a global that is not in `constructors`; nothing was executed.
-        ValueError: it is damaged, cut short or no pickle; says at which byte.
+        RefusedGlobalError: The pickle names a global that is not in `constructors`. Nothing was executed.
+        ValueError: The pickle is damaged, cut short, or no pickle at all; the message tells the byte.
     """
     machine = _StackMachine(constructors, load_persistent)
-    position = stream.tell()
+    position: int | None = stream.tell()
     try:
         for count, instruction in enumerate(pickletools.genops(stream)):
             opcode, argument, position = instruction
             if count > _MOST_OPCODES:
-                raise ValueError(f"more than {_MOST_OPCODES:,} steps")
+                raise ValueError(f"it has more than {_MOST_OPCODES:,} steps")
             if opcode.name == "STOP":
                 return machine.pop()
             machine.step(opcode.name, argument)
@@ -144,7 +146,7 @@ class _StackMachine:
         elif name in self._actions:
             self._actions[name](argument)
         elif name not in _IGNORED:
-            raise ValueError(f"opcode {name} has no place in a checkpoint")
+            raise ValueError(f"opcode {name} is not used by checkpoints")
 
     def pop(self) -> Any:
         value = self._stack.pop()
@@ -185,7 +187,7 @@ class _StackMachine:
         full_name = f"{_checked(module, str)}.{_checked(name, str)}"
         if full_name not in self._constructors:
             raise RefusedGlobalError(
-                f"it asks for {full_name!r}, which no checkpoint of a known kind needs; nothing was executed"
+                f"it asks for {full_name!r}, which no known kind of checkpoint needs; nothing was executed"
             )
         return Global(full_name)
 
@@ -216,21 +218,21 @@ class _StackMachine:
 
 def _check_protocol(version: int) -> None:
     if version > _NEWEST_PROTOCOL:
-        raise ValueError(f"protocol {version}, expected at most {_NEWEST_PROTOCOL}")
+        raise ValueError(f"protocol must be at most {_NEWEST_PROTOCOL}, got {version}")
 
 
 def _checked(value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
-        raise ValueError(f"expected a {kind.__name__}, found a {type(value).__name__}")
+        raise ValueError(f"a value must be a {kind.__name__}, got a {type(value).__name__}")
     return value
 
 
 def _checked_key(key: Any) -> Any:
-    # The hash of tuples within tuples can take for ever.
+    # Hashing nested tuples can take forever.
     parts = key if isinstance(key, tuple) else (key,)
     for part in parts:
         if not isinstance(part, _KEY_TYPES):
-            raise ValueError(f"a {type(part).__name__} as a key")
+            raise ValueError(f"a key must be text, bytes or a number, got a {type(part).__name__}")
     return key
 
 
@@ -241,14 +243,14 @@ def _pairs_to_dict(keys_and_values: list[Any]) -> dict:
 
 
 def make_dict(pairs: Iterable[Any] = ()) -> dict:
-    """A constructor for ordered and other dicts: of pairs, or of a dict."""
+    """Constructs a dict in place of any kind of dict, from pairs or from a dict."""
     if isinstance(pairs, dict):
         return dict(pairs)
     return {_checked_key(key): value for key, value in pairs}
 
 
 def make_set(values: Iterable[Any] = ()) -> set:
-    """A constructor for sets."""
+    """Constructs a set."""
     return {_checked_key(value) for value in values}
 
 
@@ -261,7 +263,7 @@ PLAIN_CONSTRUCTORS: dict[str, Constructor] = {
     **{f"{module}.frozenset": make_set for module in ("__builtin__", "builtins")},
     **{f"{module}.dict": make_dict for module in ("__builtin__", "builtins")},
     **{f"{module}.list": lambda values=(): list(values) for module in ("__builtin__", "builtins")},
-    # Training checkpoints of mmengine hold its logs: these classes, and methods of theirs by getattr.
+    # Training checkpoints of mmengine hold its logs: objects of these classes, and their methods by getattr.
     **{f"{module}.getattr": InertObject for module in ("__builtin__", "builtins")},
     "mmengine.logging.history_buffer.HistoryBuffer": InertObject,
 }

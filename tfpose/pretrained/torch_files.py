@@ -1,7 +1,7 @@
-"""Files of `torch.save`, in the zip format (since PyTorch 1.6) and in the one before it, without PyTorch.
+"""Reads files of `torch.save` without PyTorch, in the zip format (since PyTorch 1.6) and in the format before it.
 
-Both hold pickles in which a tensor is a view (offset, sizes, strides) of a numbered storage whose bytes stand outside
-the pickle. Tensors are read when they are asked for.
+Both formats hold pickles in which a tensor is a view (offset, sizes, strides) of a numbered storage, whose bytes lie
+outside the pickle. The values of a tensor are read when `to_array` is called.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ import pathlib
 import zipfile
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from tfpose.pretrained.pickled_arrays import ARRAY_CONSTRUCTORS
 from tfpose.pretrained.restricted_pickle import PLAIN_CONSTRUCTORS, Constructor, Global, InertObject, read_pickle
 
+ByteOrder = Literal["<", ">"]
+
 LEGACY_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _BFLOAT16 = "bfloat16"
-# Kind of a storage to the dtype of its elements, without byte order.
+# NumPy dtypes, without byte order, by the kind of a storage.
 _STORAGES = {
     "Float": "f4",
     "Double": "f8",
@@ -57,22 +59,26 @@ _TENSOR_DTYPES = {f"torch.{name}": dtype for name, dtype in _DTYPES.items()}
 
 
 class StorageSource:
-    """Where the bytes of storages are.
+    """Place that holds the bytes of storages.
 
     Attributes:
-        byte_order: "<" or ">".
+        byte_order: Byte order of the numbers, "<" or ">".
     """
 
-    byte_order = "<"
-    # Of the tensors of a state dict some share a storage, one right after the other.
+    byte_order: ByteOrder = "<"
+    # Neighbors in a state dict may share a storage, so the last one is kept.
     _last: tuple[Any, np.ndarray] | None = None
 
     def read_bytes(self, key: str, num_bytes: int) -> bytes:
-        """All bytes of a storage; a ValueError if there are not exactly that many."""
+        """Reads all bytes of a storage.
+
+        Raises:
+            ValueError: The storage is missing or does not have `num_bytes` bytes.
+        """
         raise NotImplementedError
 
     def read(self, key: str, dtype: str, num_elements: int) -> np.ndarray:
-        """All elements of a storage, [num_elements]."""
+        """Reads all elements of a storage, [num_elements]."""
         if self._last is None or self._last[0] != (key, dtype):
             data = self.read_bytes(key, num_elements * _item_size(dtype))
             self._last = (key, dtype), _to_elements(data, dtype, self.byte_order)
@@ -81,14 +87,14 @@ class StorageSource:
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """A numbered run of elements outside the pickle, or a part of one.
+    """A numbered array of elements outside the pickle, or a part of one.
 
     Attributes:
-        source: where its bytes are.
-        key: its number.
-        dtype: of the elements, without byte order.
-        num_elements: of the whole storage.
-        start: first element of the part.
+        source: Place that holds the bytes.
+        key: Number of the storage, as text.
+        dtype: NumPy dtype of the elements, without byte order.
+        num_elements: Number of elements of the whole storage.
+        start: Index of the first element of the part.
     """
 
     source: StorageSource
@@ -98,7 +104,7 @@ class Storage:
     start: int = 0
 
     def read(self) -> np.ndarray:
-        """The elements of the whole storage, [num_elements]."""
+        """Reads the elements of the whole storage, [num_elements]."""
         return self.source.read(self.key, self.dtype, self.num_elements)
 
 
@@ -106,8 +112,8 @@ class PickledTensor:
     """A tensor as a pickle describes it.
 
     Attributes:
-        shape: of the tensor.
-        dtype: of its elements, without byte order.
+        shape: Shape of the tensor.
+        dtype: NumPy dtype of the elements, without byte order.
     """
 
     def __init__(self, storage: Any, offset: Any, shape: Any, strides: Any, dtype: str | None = None) -> None:
@@ -120,7 +126,7 @@ class PickledTensor:
         self._storage, self._offset, self._strides = self._typed(storage), storage.start + offset, tuple(strides)
 
     def _typed(self, storage: Storage) -> Storage:
-        """Bytes of an untyped storage as elements."""
+        """Returns the storage with elements of the tensor's dtype; an untyped storage holds bytes."""
         if storage.dtype == self.dtype:
             return storage
         if storage.dtype != "u1":
@@ -130,10 +136,10 @@ class PickledTensor:
         )
 
     def to_array(self) -> np.ndarray:
-        """The values; bfloat16, which NumPy lacks, as float32.
+        """Reads the values; bfloat16, which NumPy lacks, becomes float32.
 
         Raises:
-            ValueError: the storage is missing, cut short or smaller than the tensor.
+            ValueError: The storage is missing, cut short or smaller than the tensor.
         """
         count = math.prod(self.shape)
         last = self._offset + sum((n - 1) * step for n, step in zip(self.shape, self._strides, strict=True))
@@ -146,10 +152,11 @@ class PickledTensor:
 
 
 def read_zip_file(path: pathlib.Path) -> Any:
-    """The content of a file of `torch.save` in the zip format, tensors as `PickledTensor`.
+    """Reads a file of `torch.save` in the zip format; tensors become `PickledTensor`s.
 
     Raises:
-        ValueError: it is damaged or of another kind, or asks for something to be executed; one line with the path.
+        ValueError: The file is damaged, is of another kind, or asks for something to be executed; the message is one
+            line with the path.
     """
     try:
         archive = _ZipStorages(path)
@@ -162,7 +169,7 @@ def read_zip_file(path: pathlib.Path) -> Any:
 
 
 def is_legacy_file(path: pathlib.Path) -> bool:
-    """Whether a file begins with the magic number of the format before zip."""
+    """Returns whether a file begins with the magic number of the format before zip."""
     with open(path, "rb") as stream:
         start = stream.read(32)
     try:
@@ -172,7 +179,7 @@ def is_legacy_file(path: pathlib.Path) -> bool:
 
 
 def read_legacy_file(path: pathlib.Path) -> Any:
-    """The content of a file of `torch.save` in the format before zip; otherwise as `read_zip_file`."""
+    """Reads a file of `torch.save` in the format before zip; result and errors are those of `read_zip_file`."""
     try:
         return _read_legacy(path.read_bytes())
     except ValueError as error:
@@ -180,31 +187,31 @@ def read_legacy_file(path: pathlib.Path) -> Any:
 
 
 def _read_legacy(data: bytes) -> Any:
-    """Magic number, protocol, facts of the machine, the object, the keys of the storages, then each one."""
+    """Reads magic number, protocol, facts about the machine, the object, the keys of the storages, and the storages."""
     stream = io.BytesIO(data)
     header = [read_pickle(stream, PLAIN_CONSTRUCTORS) for _ in range(3)]
     if header[:2] != [LEGACY_MAGIC_NUMBER, _LEGACY_PROTOCOL] or not isinstance(header[2], dict):
-        raise ValueError(f"expected PyTorch's protocol {_LEGACY_PROTOCOL}, found another")
+        raise ValueError(f"PyTorch's protocol must be {_LEGACY_PROTOCOL}, got another")
     storages = _LegacyStorages("<" if header[2].get("little_endian", True) else ">")
     item_sizes: dict[str, int] = {}
     content = read_pickle(stream, CONSTRUCTORS, functools.partial(_load_persistent, storages, item_sizes))
     keys = read_pickle(stream, PLAIN_CONSTRUCTORS)
     if not isinstance(keys, list) or set(map(str, keys)) != set(item_sizes):
-        raise ValueError("damaged: the list of storages is not that of the tensors")
+        raise ValueError("damaged: the list of storages does not match the tensors")
     storages.index(data, stream.tell(), [(str(key), item_sizes[str(key)]) for key in keys])
     return content
 
 
 class _LegacyStorages(StorageSource):
-    """Storages one behind the other: the number of elements in 8 bytes, then these."""
+    """Storages one after another: the number of elements in 8 bytes, then the elements."""
 
-    def __init__(self, byte_order: str) -> None:
+    def __init__(self, byte_order: ByteOrder) -> None:
         self.byte_order = byte_order
         self._data = memoryview(b"")
         self._places: dict[str, slice] = {}
 
     def index(self, data: bytes, position: int, keys_and_item_sizes: list[tuple[str, int]]) -> None:
-        """Finds the storages from a position in the file on."""
+        """Finds the storages, which begin at a position in the file."""
         self._data = memoryview(data)
         for key, item_size in keys_and_item_sizes:
             count = int.from_bytes(self._data[position : position + 8], "little" if self.byte_order == "<" else "big")
@@ -221,7 +228,7 @@ class _LegacyStorages(StorageSource):
 
 
 class _ZipStorages(StorageSource):
-    """Storages as entries `PREFIX/data/KEY` of an archive, not compressed."""
+    """Storages as uncompressed entries `PREFIX/data/KEY` of an archive."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self._archive = zipfile.ZipFile(path)
@@ -229,22 +236,22 @@ class _ZipStorages(StorageSource):
         names = self._archive.namelist()
         pickles = [name for name in names if name.endswith("/data.pkl")]
         if len(pickles) != 1:
-            raise ValueError("a zip archive, but not one of torch.save: expected one data.pkl in it")
+            raise ValueError(f"a zip archive of torch.save must hold one data.pkl, got {len(pickles)}")
         self._prefix = pickles[0][: -len("data.pkl")]
         if f"{self._prefix}constants.pkl" in names:
-            raise ValueError("a TorchScript program; expected weights saved by torch.save")
+            raise ValueError("must be weights saved by torch.save, got a TorchScript program")
         has_order = f"{self._prefix}byteorder" in names
         self.byte_order = ">" if has_order and self.read_entry("byteorder") == b"big" else "<"
 
     def read_entry(self, name: str) -> bytes:
-        """The bytes of an entry by its name behind the prefix."""
+        """Reads an entry by its name after the prefix."""
         try:
             entry = self._archive.getinfo(self._prefix + name)
         except KeyError:
             raise ValueError(f"damaged: {name} is missing in the archive") from None
-        # What unpacks to more than the file is no checkpoint but a zip bomb.
+        # An entry that unpacks to more than the file is a zip bomb.
         if entry.compress_type != zipfile.ZIP_STORED or not entry.file_size == entry.compress_size <= self._file_size:
-            raise ValueError(f"damaged: {name} says it is {entry.file_size} bytes packed to {entry.compress_size}")
+            raise ValueError(f"damaged: {name} claims to be {entry.file_size} bytes packed to {entry.compress_size}")
         try:
             return self._archive.read(entry)
         except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError, OSError) as error:
@@ -256,14 +263,14 @@ class _ZipStorages(StorageSource):
 
 def _checked_size(key: str, data: Any, num_bytes: int) -> Any:
     if len(data) != num_bytes:
-        raise ValueError(f"damaged: storage {key} should have {num_bytes} bytes, it has {len(data)}")
+        raise ValueError(f"damaged: storage {key} must have {num_bytes} bytes, got {len(data)}")
     return data
 
 
-def _to_elements(data: bytes, dtype: str, byte_order: str) -> np.ndarray:
+def _to_elements(data: bytes, dtype: str, byte_order: ByteOrder) -> np.ndarray:
     if dtype != _BFLOAT16:
         return np.frombuffer(data, np.dtype(dtype).newbyteorder(byte_order)).astype(dtype, copy=False)
-    # The upper half of a float32.
+    # A bfloat16 is the upper half of a float32.
     halves = np.frombuffer(data, np.dtype("u2").newbyteorder(byte_order))
     return (halves.astype(np.uint32) << 16).view(np.float32)
 
@@ -277,7 +284,7 @@ def _are_counts(values: Any) -> bool:
 
 
 def _load_persistent(source: StorageSource, item_sizes: dict[str, int], persistent_id: Any) -> Any:
-    """A storage from ('storage', kind, key, device, number of elements[, view]); source code of modules is dropped."""
+    """Makes a storage of ('storage', kind, key, device, number of elements[, view]); drops source code of modules."""
     if isinstance(persistent_id, tuple) and persistent_id[:1] == ("module",):
         return persistent_id[1]
     if not isinstance(persistent_id, tuple) or len(persistent_id) not in (5, 6) or persistent_id[0] != "storage":

@@ -1,0 +1,71 @@
+"""What a family of public checkpoints has to tell, and what the families share when they write a work folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shutil
+from typing import Protocol
+
+import keras
+
+from tfpose.checkpoints import BEST_WEIGHTS_NAME, FINAL_WEIGHTS_NAME, write_weights
+from tfpose.importing.import_settings import ImportSettings
+from tfpose.pretrained.named_tensors import Checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Targets:
+    """Files that an import may write.
+
+    Attributes:
+        weights: File for the weights, NAME.weights.h5.
+        config: File for the config, NAME.py.
+        workdir: Work folder, NAME.
+    """
+
+    weights: pathlib.Path
+    config: pathlib.Path
+    workdir: pathlib.Path
+
+
+class Family(Protocol):
+    """Checkpoints that the same code has written: the names of their tensors, and what these stand for."""
+
+    @property
+    def description(self) -> str:
+        """Name of the network and of the code that wrote the checkpoint, for messages."""
+
+    def matches(self, checkpoint: Checkpoint) -> bool:
+        """Returns whether a checkpoint is of this family, by the names of its tensors."""
+
+    def convert(self, checkpoint: Checkpoint, targets: Targets, settings: ImportSettings) -> None:
+        """Writes the weights and the work folder, and prints what was found and written.
+
+        Raises:
+            FileExistsError: A file exists that must not be replaced.
+            ValueError: A tensor is missing, superfluous, damaged or has a wrong shape, or a setting does not fit; the
+                message is one line with the path.
+        """
+
+
+def write_network(network: keras.Model, targets: Targets) -> None:
+    """Writes the weights file, and the same weights under the names that they have in a work folder."""
+    write_weights(network, targets.weights)
+    targets.workdir.mkdir(parents=True, exist_ok=True)
+    for name in (BEST_WEIGHTS_NAME, FINAL_WEIGHTS_NAME):
+        _link(targets.weights, targets.workdir / name)
+
+
+def _link(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Gives a file a second name where the file system can do that, otherwise copies it."""
+    temporary = target.with_name(f".incomplete_{target.name}")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+    # os.replace does nothing if both are names of the same file.
+    temporary.unlink(missing_ok=True)

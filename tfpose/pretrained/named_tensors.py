@@ -1,0 +1,84 @@
+"""Finds the named tensors of a network in a checkpoint file."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tfpose.pretrained.checkpoint_files import CheckpointFile, Tensor, read_checkpoint_file
+from tfpose.pretrained.pickled_arrays import PickledArray
+from tfpose.pretrained.torch_files import PickledTensor
+
+# Keys under which files keep the tensors, outermost first.
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "blobs")
+_MOST_SHOWN = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """The named tensors of a file.
+
+    Attributes:
+        path: Path of the file.
+        container: Kind of the file in words, for messages, such as 'PyTorch zip file'.
+        wrapper: Key under which the file keeps the tensors; '' if they are its whole content.
+        tensors: Tensors by their names in the file. Their values are not read yet.
+        extras: Rest of the file's content by key, such as 'epoch' and 'meta'.
+    """
+
+    path: pathlib.Path
+    container: str
+    wrapper: str
+    tensors: Mapping[str, Tensor]
+    extras: Mapping[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the tensors without PyTorch's prefix for networks on several GPUs."""
+        return [re.sub(r"^(module\.)+", "", name) for name in self.tensors]
+
+    def describe_tensors(self) -> str:
+        """Describes the tensors in a few words, for messages about networks of an unknown kind."""
+        if any(name.endswith("fc.weight") for name in self.tensors) and any("layer1.0." in n for n in self.tensors):
+            return "an ImageNet classifier without heatmaps"
+        return f"{len(self.tensors)} tensors such as {_shortened(self.tensors)}"
+
+
+def read_checkpoint(path: pathlib.Path) -> Checkpoint:
+    """Reads a `.pth`, `.pth.tar` or `.pkl` file that holds named tensors. Nothing in the file is executed.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is damaged, is of another kind, asks for something to be executed, or holds no named
+            tensors; the message is one line with the path.
+    """
+    file = read_checkpoint_file(path)
+    content = file.content
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: content must be named tensors, got a {type(content).__name__}")
+    for wrapper in _WRAPPERS:
+        inner = content.get(wrapper)
+        if isinstance(inner, dict) and any(map(_is_tensor, inner.values())):
+            extras = {key: value for key, value in content.items() if key != wrapper}
+            return Checkpoint(path, file.container, wrapper, _checked_tensors(file, inner), extras)
+    if not any(map(_is_tensor, content.values())):
+        raise ValueError(f"{path}: content must be named tensors, got none; it holds {_shortened(map(str, content))}")
+    return Checkpoint(path, file.container, "", _checked_tensors(file, content), {})
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, (PickledTensor, PickledArray))
+
+
+def _checked_tensors(file: CheckpointFile, tensors: Mapping[Any, Any]) -> dict[str, Tensor]:
+    for name, value in tensors.items():
+        if not isinstance(name, str) or not _is_tensor(value):
+            raise ValueError(f"{file.path}: {name} must be a tensor, got a {type(value).__name__}")
+    return dict(tensors)
+
+
+def _shortened(names: Iterable[str]) -> str:
+    return ", ".join(name[:80] for name in list(names)[:_MOST_SHOWN])
