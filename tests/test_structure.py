@@ -1,0 +1,106 @@
+"""The structure of the library: which room may import which, how long functions are, where a system is chosen."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+PROJECT = pathlib.Path(__file__).resolve().parents[1]
+SOURCES = sorted(
+    [*(PROJECT / "tfpose").rglob("*.py"), *(PROJECT / "data_prep").rglob("*.py"), *PROJECT.glob("*_main.py")]
+)
+# From the bottom to the top: a module imports its own row and those before it.
+ROOMS = (
+    ("skeletons", "poses", "pose_exchange", "json_files", "processes", "stderr_filter"),
+    ("geometry", "boxes", "oks", "frame_fit", "crops", "heatmaps", "interruption", "video_files"),
+    ("coco", "posetrack", "tracking", "visualization", "losses", "models"),
+    ("metrics", "data", "checkpoints", "pretrained"),
+    ("inference", "report"),
+    ("importing", "exporting", "evaluation"),
+    ("training", "prediction"),
+    ("systems",),
+    ("flags", "api"),
+    ("programs",),
+)
+PROGRAMS = {
+    *("console", "export", "predict", "score", "track", "tune", "__main__"),
+    *("pretrained.__main__", "report.__main__", "report.program", "pretrained.program"),
+}
+MOST_LINES, MOST_PARAMETERS = 60, 7
+
+
+def room_of(module: str) -> str:
+    """The room of a module of the library."""
+    if not module.startswith("tfpose.") or module.removeprefix("tfpose.") in PROGRAMS:
+        return "programs"
+    return module.split(".")[1]
+
+
+def module_of(path: pathlib.Path) -> str:
+    return ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(path: pathlib.Path) -> Iterator[str]:
+    """Modules of this project that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from names if node.module in ("tfpose", "data_prep") else [node.module]
+
+
+def functions(path: pathlib.Path) -> Iterator[ast.FunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_imports_never_run_from_a_lower_to_a_higher_room(path):
+    level = {room: height for height, rooms in enumerate(ROOMS) for room in rooms}
+    importer = module_of(path)
+    # The package itself hands out names of any room when they are first used.
+    if importer == "tfpose":
+        return
+    for imported in imported_modules(path):
+        if imported.split(".")[0] not in ("tfpose", "data_prep") or imported in ("tfpose", "tfpose.__version__"):
+            continue
+        assert level[room_of(imported)] <= level[room_of(importer)], f"{importer} imports {imported}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_functions_are_short(path):
+    for function in functions(path):
+        lines = (function.end_lineno or 0) - function.lineno + 1
+        assert lines <= MOST_LINES, f"{function.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_functions_have_few_parameters(path):
+    for function in functions(path):
+        arguments = function.args
+        names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        count = len([name for name in names if name not in ("self", "cls")])
+        # A function that builds a network has a parameter for each setting of a config.
+        is_builder = function.name.startswith("build_") and "models" in path.parts
+        assert is_builder or count <= MOST_PARAMETERS, f"{function.name} has {count} parameters"
+
+
+def test_one_module_chooses_the_system():
+    names = ("two_stage", "single_network", "keypoint_rcnn")
+    for path in SOURCES:
+        if path.name == "__init__.py" and path.parent.name == "systems":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            words = (
+                {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+                if isinstance(node, (ast.Compare, ast.Dict))
+                else set()
+            )
+            assert len(words.intersection(names)) == 0 or isinstance(node, ast.Dict) and len(words & set(names)) < 2, (
+                f"{module_of(path)} line {node.lineno} chooses a system"
+            )
