@@ -27,7 +27,7 @@ from tfpose.data.picture_tensors import read_frame
 from tfpose.data.records import RecordTable
 from tfpose.data.step_batches import dataset_of_arrays
 from tfpose.frame_fit import FrameFit
-from tfpose.heatmaps import DecodingMethod, decode_heatmaps
+from tfpose.heatmaps import decode_heatmaps
 from tfpose.inference.frame_peaks import (
     Peaks,
     Refinement,
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 FrameNetwork = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 PersonNetwork = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 FoundPeaks = dict[str, tf.Tensor]
-_DECODING: dict[Refinement, DecodingMethod] = {"none": "peak", "quadratic": "quadratic"}
+_DECODING: dict[Refinement, str] = {"none": "peak", "quadratic": "quadratic"}
 
 
 def predict_peaks(

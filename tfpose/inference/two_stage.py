@@ -16,7 +16,7 @@ from keras import ops
 from tfpose import geometry
 from tfpose.boxes import areas
 from tfpose.crops import CropSettings, Normalization
-from tfpose.heatmaps import DecodingMethod, average_flipped, decode_heatmaps
+from tfpose.heatmaps import average_flipped, decode_heatmaps
 from tfpose.inference.suppression import suppress_poses
 from tfpose.poses import Poses
 from tfpose.skeletons import Skeleton
@@ -37,7 +37,7 @@ class KeypointSettings:
 
     use_flip_test: bool = True
     shift_one_cell: bool = True
-    decoding: DecodingMethod = "quarter"
+    decoding: str = "quarter"
     blur_kernel: int = 11
 
 
