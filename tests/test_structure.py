@@ -14,9 +14,9 @@ SOURCES = sorted(
 )
 # From the bottom to the top: a module imports its own row and those before it.
 ROOMS = (
-    ("skeletons", "poses", "pose_exchange", "json_files", "processes", "stderr_filter"),
+    ("skeletons", "poses", "json_files", "processes", "stderr_filter"),
     ("geometry", "boxes", "oks", "frame_fit", "crops", "heatmaps", "interruption", "video_files"),
-    ("coco", "posetrack", "tracking", "visualization", "losses", "models"),
+    ("pose_exchange", "coco", "posetrack", "tracking", "visualization", "losses", "models"),
     ("metrics", "data", "checkpoints", "pretrained"),
     ("inference", "report"),
     ("importing", "exporting", "evaluation"),

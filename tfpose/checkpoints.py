@@ -24,8 +24,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfpose.training.step import name_variables
-
 DIRECTORY_NAME = "checkpoints"
 FINAL_WEIGHTS_NAME = "model.weights.h5"
 BEST_WEIGHTS_NAME = "best.weights.h5"
@@ -293,3 +291,16 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def name_variables(variables: list[keras.Variable], skip_parts: int = 0) -> dict[str, keras.Variable]:
+    """Maps paths to variables, without their first `skip_parts` parts; a repeated path is numbered."""
+    named: dict[str, keras.Variable] = {}
+    for variable in variables:
+        path = "/".join(variable.path.split("/")[skip_parts:])
+        name, count = path, 1
+        while name in named:
+            count += 1
+            name = f"{path}#{count}"
+        named[name] = variable
+    return named

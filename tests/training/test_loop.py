@@ -14,7 +14,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tfpose import checkpoints
 from tfpose.data.step_batches import without_autotuning
-from tfpose.training import step
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, build_strategy, train
 from tfpose.training.optimization import build_optimizer
 
@@ -382,7 +381,7 @@ def test_curves_and_pictures_are_in_tensorboard(tmp_path: pathlib.Path) -> None:
 
 def test_variables_of_the_same_path_get_names_of_their_own() -> None:
     first, second = keras.Variable(1.0, name="a"), keras.Variable(2.0, name="a")
-    assert step.name_variables([first, second]) == {"a": first, "a#2": second}
+    assert checkpoints.name_variables([first, second]) == {"a": first, "a#2": second}
 
 
 def test_memory_does_not_grow(tmp_path: pathlib.Path) -> None:

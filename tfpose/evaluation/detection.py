@@ -43,25 +43,25 @@ def evaluate_detector(
     """Finds the people of every image of a table, and writes and prints what is found.
 
     Args:
-        table: the records.
-        split: its name.
-        skeleton: of the network's keypoints, if it has any.
-        workdir: of the training run or the imported checkpoint.
+        table: Records of the split.
+        split: Name of the split.
+        skeleton: Skeleton of the network's keypoints, if it has any.
+        workdir: Work folder of the training run or the imported checkpoint.
         weights: 'best' or 'last'.
-        output_dir: for `DETECTIONS_FILE` and metrics.json.
-        batch_size: images of one size at a time.
+        output_dir: Folder for `DETECTIONS_FILE` and metrics.json.
+        batch_size: Images of one size that go through the network at once.
 
     Returns:
         The path of metrics.json.
 
     Raises:
-        FileNotFoundError, ValueError: the run or a picture is missing or damaged.
+        FileNotFoundError, ValueError: The run or an image is missing or damaged.
     """
     settings = read_keypoint_rcnn_settings(workdir)
     if settings.has_keypoint_head and settings.num_joints != skeleton.num_joints:
         raise ValueError(
             f"{workdir}: the network has {settings.num_joints} joints, skeleton {skeleton.name} has "
-            f"{skeleton.num_joints}; name its skeleton with --config.skeleton"
+            f"{skeleton.num_joints}; --config.skeleton must name the skeleton of the network"
         )
     network = build_keypoint_rcnn(settings)
     loaded = load_for_inference(network, workdir, weights)
@@ -86,13 +86,13 @@ def evaluate_detector(
 
 
 def format_metrics(metrics: dict[str, Any]) -> str:
-    """The figures as lines for a terminal."""
+    """Writes the metrics as lines for a terminal."""
     titles = {
         "boxes": "COCO boxes of people (overlap), percent",
         "coco": "COCO keypoints (object keypoint similarity), percent",
     }
     return "\n".join(
-        f"{title}\n  " + "  ".join(f"{figure} {value:.1f}" for figure, value in metrics[name].items())
+        f"{title}\n  " + "  ".join(f"{metric} {value:.1f}" for metric, value in metrics[name].items())
         for name, title in titles.items()
         if name in metrics
     )

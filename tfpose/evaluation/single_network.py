@@ -1,4 +1,4 @@
-"""Predicts a split with the single heatmap network, and finds the thresholds that suit it best."""
+"""Predicts a split with the single heatmap network, and searches its best thresholds."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from tfpose.processes import num_cores
 from tfpose.tracking.tuning import Trial, expand_grid
 
 BOXES = "around the joints that the single network found"
-# Fewer are done before another process has started.
+# Fewer trials end before another process has started.
 _TRIALS_PER_PROCESS = 24
 
 
@@ -58,9 +58,9 @@ class TrainedNetwork:
     """The network of a training run, ready for inference.
 
     Attributes:
-        system: with the thresholds of the config file.
-        network: in float32, batch normalisation merged.
-        weights: the file that they came from.
+        system: System of the network, with the thresholds of the config.
+        network: Network in float32, with batch normalization merged into its convolutions.
+        weights: File that the weights came from.
     """
 
     system: SingleNetworkSystem
@@ -69,7 +69,7 @@ class TrainedNetwork:
 
     @property
     def parts(self) -> tuple[FrameNetwork, PersonNetwork]:
-        """As `inference.single_network` calls them."""
+        """The two parts of the network as `inference.single_network` calls them."""
         return build_inference_parts(self.network, self.system)
 
 
@@ -108,16 +108,16 @@ class Validation:
 def load_trained_network(
     workdir: pathlib.Path, weights: str, network: Mapping[str, Any], inference: Mapping[str, Any]
 ) -> TrainedNetwork:
-    """Loads what a training run left.
+    """Loads the network of a training run.
 
     Args:
-        workdir: of the run.
+        workdir: Work folder of the run.
         weights: 'best' or 'last'.
-        network: arguments of `PoseUnetSettings`, as in the config file.
-        inference: arguments of `SingleNetworkSettings`.
+        network: Section `network` of the config, the arguments of `PoseUnetSettings`.
+        inference: Section `inference` of the config, the arguments of `SingleNetworkSettings`.
 
     Raises:
-        FileNotFoundError, ValueError: the run is missing, damaged or of another network.
+        FileNotFoundError, ValueError: The run is missing or damaged, or has another network.
     """
     system = with_inference(read_single_network_system(workdir), inference)
     check_network(system, network, workdir)
@@ -130,9 +130,9 @@ def predict_split(table: RecordTable, trained: TrainedNetwork, batch_size: int) 
     """Finds the people of every image of a table.
 
     Args:
-        table: the records.
-        trained: the network.
-        batch_size: frames at a time.
+        table: Records of the split.
+        trained: Network of the run.
+        batch_size: Frames that go through the network at once.
     """
     system = trained.system
     print(f"{trained.weights}: {table.num_images} images")
@@ -143,9 +143,28 @@ def predict_split(table: RecordTable, trained: TrainedNetwork, batch_size: int) 
         boxes=BOXES,
         weights=str(trained.weights),
         thresholds=dataclasses.asdict(system.inference),
-        # A score of 0 is a dropped joint, also where the threshold is 0.
+        # A score of 0 marks a dropped joint, even with a threshold of 0.
         joint_threshold=max(system.inference.joint_threshold, float(np.finfo(np.float32).tiny)),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class ThresholdSearch:
+    """A search over the thresholds of the single network and the settings of its tracker.
+
+    Attributes:
+        base: Settings that the values change.
+        choices: Values to try, by setting.
+        objective: Metric to optimize, a key of `catalog.objectives`.
+        method: 'grid' tries every combination, 'coordinates' changes one setting at a time.
+        num_processes: Number of processes of a grid; None for one per core.
+    """
+
+    base: SearchSystem
+    choices: Mapping[str, Sequence[Any]]
+    objective: str
+    method: str = "grid"
+    num_processes: int | None = None
 
 
 def tune_split(
@@ -153,47 +172,39 @@ def tune_split(
     split: str,
     trained: TrainedNetwork,
     batch_size: int,
-    base: SearchSystem,
-    choices: Mapping[str, Sequence[Any]],
-    objective: str,
+    search: ThresholdSearch,
     output_dir: pathlib.Path,
-    method: str = "grid",
-    num_processes: int | None = None,
 ) -> SearchSystem:
-    """Runs the network once over annotated videos, tries combinations of settings on what it found.
+    """Runs the network once over annotated videos, then tries combinations of settings on what it found.
 
-    Prints the table of all and writes tuning.json, which `read_tuned_settings` reads.
+    Prints the table of all trials and writes tuning.json, which `read_tuned_settings` reads.
 
     Args:
-        table: the records.
-        split: its name.
-        trained: the network.
-        batch_size: frames at a time.
-        base: what the values are changes of.
-        choices: values to try by setting, from `parse_search_choices`.
-        objective: Metric to optimize, a key of `catalog.objectives`.
-        output_dir: for tuning.json.
-        method: 'grid' tries every combination, 'coordinates' changes one setting at a time.
-        num_processes: of a grid; None takes as many as there are cores.
+        table: Records of the split.
+        split: Name of the split.
+        trained: Network of the run.
+        batch_size: Frames that go through the network at once.
+        search: Settings and values to try.
+        output_dir: Folder for tuning.json.
 
     Returns:
-        The best.
+        The best settings.
 
     Raises:
-        ValueError: the table has no videos, or their annotations lack what PoseTrack's figures need.
+        ValueError: The table has no videos, or their annotations lack what the metrics of PoseTrack need.
     """
     truth = ground_truth_sequences(table)
     if not truth:
-        raise ValueError(f"{table.shards[0].parent}: a search needs videos, found single photos only")
-    cases = build_cases(table, truth, _find_peaks(table, trained, batch_size, choices))
-    trials = _search_with_progress(cases, base, choices, objectives()[objective], method, num_processes)
-    best = base.with_changes(trials[0].settings)
+        raise ValueError(f"{table.shards[0].parent}: the split must have videos for a search, got single photos only")
+    cases = build_cases(table, truth, _find_peaks(table, trained, batch_size, search.choices))
+    trials = _search_with_progress(cases, search)
+    best = search.base.with_changes(trials[0].settings)
     labels = {
         "weights": str(trained.weights),
         "labels": f"{table.shards[0].parent} split {split}",
         "sequences": len(cases),
     }
-    write_tuning(output_dir, trials, describe_search(trials, best, objective, base, labels))
+    write_tuning(output_dir, trials, describe_search(trials, best, search.objective, search.base, labels))
     return best
 
 
@@ -208,12 +219,12 @@ def _find_peaks(
 
 
 def build_cases(table: RecordTable, truth: Sequence[PoseSequence], peaks: Sequence[Peaks]) -> list[SearchCase]:
-    """The videos of a table with the peaks of their images.
+    """Pairs the videos of a table with the peaks of their images.
 
     Args:
-        table: the records.
-        truth: from `ground_truth_sequences`.
-        peaks: of every image of the table, found under `peak_settings`.
+        table: Records of the split.
+        truth: Annotated videos of the table, from `ground_truth_sequences`.
+        peaks: Peaks of every image of the table, found under `peak_settings`.
     """
     skeleton = table.skeleton
     empty = sequences_from_poses(table, [no_poses(skeleton.num_joints)] * table.num_images, skeleton)
@@ -224,27 +235,22 @@ def build_cases(table: RecordTable, truth: Sequence[PoseSequence], peaks: Sequen
     ]
 
 
-def _search_with_progress(
-    cases: Sequence[SearchCase],
-    base: SearchSystem,
-    choices: Mapping[str, Sequence[Any]],
-    objective: str,
-    method: str,
-    num_processes: int | None,
-) -> list[Trial]:
+def _search_with_progress(cases: Sequence[SearchCase], search: ThresholdSearch) -> list[Trial]:
+    base, choices, objective = search.base, search.choices, objectives()[search.objective]
+    is_grid = search.method == "grid"
     # A search by coordinates mostly ends after its second or third round.
-    num_trials = len(expand_grid(choices)) if method == "grid" else 2 * sum(map(len, choices.values()))
-    processes = min(num_processes or num_cores(), math.ceil(num_trials / _TRIALS_PER_PROCESS))
+    num_trials = len(expand_grid(choices)) if is_grid else 2 * sum(map(len, choices.values()))
+    processes = min(search.num_processes or num_cores(), math.ceil(num_trials / _TRIALS_PER_PROCESS))
     done: list[Trial] = []
     with LateProgress("tuning", "trials") as progress:
 
         def show(trial: Trial) -> None:
             done.append(trial)
-            progress(len(done), max(num_trials, len(done) + 1) if method == "coordinates" else num_trials)
+            progress(len(done), num_trials if is_grid else max(num_trials, len(done) + 1))
 
-        if method == "coordinates":
-            return search_by_coordinates(cases, base, choices, objective, show)
-        return search_thresholds(cases, base, choices, objective, processes, show)
+        if is_grid:
+            return search_thresholds(cases, base, choices, objective, processes, show)
+        return search_by_coordinates(cases, base, choices, objective, show)
 
 
 def describe_search(

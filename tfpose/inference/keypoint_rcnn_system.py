@@ -1,4 +1,4 @@
-"""The settings of a Keypoint R-CNN in the work folder of its weights."""
+"""The description of a Keypoint R-CNN in the work folder of its weights."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _PARTS = {
 
 
 def write_keypoint_rcnn_settings(workdir: str | pathlib.Path, settings: KeypointRcnnSettings) -> None:
-    """Leaves in a work folder what is needed to use its weights."""
+    """Writes the description of a network into a work folder, which makes its weights usable."""
     write_json(pathlib.Path(workdir) / KEYPOINT_RCNN_FILE, dataclasses.asdict(settings), indent=2)
 
 
 def read_keypoint_rcnn_settings(workdir: str | pathlib.Path) -> KeypointRcnnSettings:
-    """The settings that the weights in a work folder belong to.
+    """Reads the settings of the network that the weights in a work folder belong to.
 
     Raises:
-        FileNotFoundError: the folder is not that of a Keypoint R-CNN.
-        ValueError: its description is damaged.
+        FileNotFoundError: The folder is not the work folder of a Keypoint R-CNN.
+        ValueError: Its description is damaged.
     """
     path = pathlib.Path(workdir) / KEYPOINT_RCNN_FILE
     if not path.is_file():
@@ -40,14 +40,16 @@ def read_keypoint_rcnn_settings(workdir: str | pathlib.Path) -> KeypointRcnnSett
 
 
 def keypoint_rcnn_settings(values: Mapping[str, Any]) -> KeypointRcnnSettings:
-    """The settings from what a config or a description says; what it does not say has the defaults.
+    """Builds the settings from a config or a description; settings that it leaves out have their defaults.
 
     Raises:
-        ValueError, TypeError: a value is out of range, or there is no such setting.
+        ValueError, TypeError: A value is out of range, or there is no such setting.
     """
-    values = {name: _with_tuples(value) for name, value in values.items()}
-    parts = {name: kind(**values.pop(name)) for name, kind in _PARTS.items() if name in values}
-    return KeypointRcnnSettings(**values, **parts)
+    settings = {name: _with_tuples(value) for name, value in values.items()}
+    for name, kind in _PARTS.items():
+        if name in settings:
+            settings[name] = kind(**settings[name])
+    return KeypointRcnnSettings(**settings)
 
 
 def _with_tuples(value: Any) -> Any:

@@ -19,18 +19,18 @@ from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings, build_pose_unet
 from tfpose.skeletons import Skeleton
 
 SINGLE_NETWORK_FILE = "single_network_system.json"
-# What matters in training alone; the weights do not depend on it.
+# Settings that matter in training only; the weights do not depend on them.
 _TRAINING_ONLY = ("synchronize_batch_norm", "heatmap_init_stddev", "filter_init_bias", "l2")
 
 
 @dataclasses.dataclass(frozen=True)
 class SingleNetworkSystem:
-    """The single network; training, evaluation and export are given the same one.
+    """The single network; training, evaluation and export share one.
 
     Attributes:
-        skeleton: of the network.
-        network: its size.
-        inference: thresholds and the people that go through the network at once.
+        skeleton: Skeleton of the network.
+        network: Size of the network.
+        inference: Thresholds, and how many people go through the network at once.
     """
 
     skeleton: Skeleton
@@ -58,12 +58,12 @@ class SingleNetworkSystem:
 def build_single_network_system(
     skeleton: Skeleton, network: Mapping[str, Any], inference: Mapping[str, Any]
 ) -> SingleNetworkSystem:
-    """Builds the system from the sections of a config file.
+    """Builds the system from the sections of a config.
 
-    The head mask of inference is that of training.
+    Inference uses the head mask of training.
 
     Raises:
-        ValueError: a setting is unknown or out of range.
+        ValueError: A setting is unknown or out of range.
     """
     settings = _from_dict(PoseUnetSettings, network, "network")
     masked = {**inference, "head_mask_sigma_cells": settings.head_mask_sigma_cells}
@@ -71,16 +71,16 @@ def build_single_network_system(
 
 
 def write_single_network_system(workdir: str | pathlib.Path, system: SingleNetworkSystem) -> None:
-    """Leaves in a work folder what is needed to use its weights."""
+    """Writes the description of the system into a work folder, which makes its weights usable."""
     write_json(pathlib.Path(workdir) / SINGLE_NETWORK_FILE, system.to_dict(), indent=2)
 
 
 def read_single_network_system(workdir: str | pathlib.Path) -> SingleNetworkSystem:
-    """The system that the weights in a work folder belong to.
+    """Reads the system that the weights in a work folder belong to.
 
     Raises:
-        FileNotFoundError: the folder is not that of a run of the single network.
-        ValueError: its description is damaged.
+        FileNotFoundError: The folder is not the work folder of a run of the single network.
+        ValueError: Its description is damaged.
     """
     path = pathlib.Path(workdir) / SINGLE_NETWORK_FILE
     if not path.is_file():
@@ -94,15 +94,15 @@ def read_single_network_system(workdir: str | pathlib.Path) -> SingleNetworkSyst
 
 
 def with_inference(system: SingleNetworkSystem, inference: Mapping[str, Any]) -> SingleNetworkSystem:
-    """The same network, its maps read with other settings."""
+    """Returns the same network with other settings for reading its maps."""
     return build_single_network_system(system.skeleton, dataclasses.asdict(system.network), inference)
 
 
 def check_network(system: SingleNetworkSystem, network: Mapping[str, Any], workdir: str | pathlib.Path) -> None:
-    """Compares the network that a config file asks for with that of a work folder.
+    """Checks that a config describes the network of a work folder.
 
     Raises:
-        ValueError: they differ; names the first setting that does.
+        ValueError: They differ; the message names the first setting that does.
     """
     wanted, found = (
         _effective(values) for values in (_from_dict(PoseUnetSettings, network, "network"), system.network)
@@ -110,12 +110,12 @@ def check_network(system: SingleNetworkSystem, network: Mapping[str, Any], workd
     for name, value in found.items():
         if wanted[name] != value:
             raise ValueError(
-                f"config.network.{name} must be that of the weights in {workdir}, {value!r}, got {wanted[name]!r}"
+                f"config.network.{name} must be {value!r}, as for the weights in {workdir}, got {wanted[name]!r}"
             )
 
 
 def _effective(settings: PoseUnetSettings) -> dict[str, Any]:
-    """What the weights and their use depend on, defaults filled in."""
+    """The settings that the weights and their use depend on, with defaults filled in."""
     values = dataclasses.asdict(settings) | {
         "input_size": tuple(settings.input_size),
         "person_width": settings.width_of_person,
@@ -125,11 +125,11 @@ def _effective(settings: PoseUnetSettings) -> dict[str, Any]:
 
 
 def build_inference_network(network: PoseUnet, system: SingleNetworkSystem) -> PoseUnet:
-    """The network in float32 with batch normalisation merged into its convolutions.
+    """Builds the network in float32 with batch normalization merged into its convolutions.
 
     Args:
-        network: as trained, under any precision; later training does not change the result.
-        system: that it belongs to.
+        network: Network as trained, under any precision; later training does not change the result.
+        system: System of the network.
     """
     plain = _build_in_float32(system)
     plain.set_weights(network.get_weights())
@@ -137,7 +137,7 @@ def build_inference_network(network: PoseUnet, system: SingleNetworkSystem) -> P
 
 
 def build_inference_parts(network: PoseUnet, system: SingleNetworkSystem) -> tuple[Callable, Callable]:
-    """The frame network and the person network as `inference.single_network` calls them, with the flip test or not."""
+    """Returns the two parts of a network as `inference.single_network` calls them, with or without the flip test."""
     parts = MirroredNetworks(network, system.skeleton.flip_order) if system.inference.use_flip_test else network
     return parts.find_joints, parts.filter_joints
 
@@ -155,6 +155,6 @@ def _from_dict(kind: type, values: Mapping[str, Any], section: str) -> Any:
     known = {field.name for field in dataclasses.fields(kind)}
     for name in values:
         if name not in known:
-            raise ValueError(f"{section}: unknown setting {name!r}, expected some of {', '.join(sorted(known))}")
+            raise ValueError(f"{section}: settings must be some of {', '.join(sorted(known))}, got {name!r}")
     # JSON has no tuples.
     return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})

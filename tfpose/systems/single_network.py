@@ -22,6 +22,7 @@ from tfpose.data.records import RecordTable
 from tfpose.data.whole_frames import WholeFrames
 from tfpose.evaluation.single_network import (
     EvaluationSettings,
+    ThresholdSearch,
     TrainedNetwork,
     Validation,
     load_trained_network,
@@ -116,18 +117,10 @@ def tune(config: Config, table: RecordTable, request: TuningRequest) -> None:
     trained = _load(config, request.run)
     tracker = request.tracker.choose(choice_from_settings(config.tracker)) or TrackerChoice()
     base = SearchSystem(trained.system.skeleton, trained.system.inference, tracker)
-    tune_split(
-        table,
-        request.split,
-        trained,
-        config.evaluation.batch_size,
-        base,
-        request.parse_choices(base),
-        request.objective,
-        request.output_dir,
-        request.method,
-        request.num_processes,
+    search = ThresholdSearch(
+        base, request.parse_choices(base), request.objective, request.method, request.num_processes
     )
+    tune_split(table, request.split, trained, config.evaluation.batch_size, search, request.output_dir)
 
 
 def _load(config: Config, run: RunChoice) -> TrainedNetwork:

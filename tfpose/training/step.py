@@ -15,6 +15,7 @@ from typing import TypeVar
 import keras
 import tensorflow as tf
 
+from tfpose.checkpoints import name_variables
 from tfpose.training.optimization import LossScale, MovingAverage, OptimizationSettings, update_variables
 
 Batch = dict[str, tf.Tensor]
@@ -45,19 +46,6 @@ class TrainingState:
             named["loss_scale/scale"] = self.loss_scale.scale
             named["loss_scale/steps_since_change"] = self.loss_scale.steps_since_change
         return named
-
-
-def name_variables(variables: list[keras.Variable], skip_parts: int = 0) -> dict[str, keras.Variable]:
-    """Maps paths to variables, without their first `skip_parts` parts; a repeated path is numbered."""
-    named: dict[str, keras.Variable] = {}
-    for variable in variables:
-        path = "/".join(variable.path.split("/")[skip_parts:])
-        name, count = path, 1
-        while name in named:
-            count += 1
-            name = f"{path}#{count}"
-        named[name] = variable
-    return named
 
 
 class TrainStep:
