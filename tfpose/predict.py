@@ -128,6 +128,10 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     for source in sources:
         check_source(source, _settings_of(settings, source, values))
     check_output(settings.directory)
+    if not pathlib.Path(values.model).is_dir():
+        raise FileNotFoundError(
+            f"--model must be a SavedModel or the work folder of a run, got {values.model!r}: no folder"
+        )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     start_tensorflow()
     from tfpose.flags.run_flags import run_choice

@@ -417,7 +417,7 @@ def test_posetrack21_refuses_other_images_and_2017_files(poseval_dir, tmp_path):
     with pytest.raises(ValueError, match=r"frame 1: image 'id' must be that of the ground truth"):
         evaluate_posetrack(*folders, PoseTrackOptions(("hota",)))
     case = poseval_dir / "pt17_basic"
-    with pytest.raises(ValueError, match="need files of the 2018 or 2021 format"):
+    with pytest.raises(ValueError, match="PoseTrack21's metrics require files of the 2018 or 2021 format"):
         evaluate_posetrack(case / "gt", case / "pred", PoseTrackOptions(("hota",)))
 
 

@@ -117,7 +117,10 @@ def test_a_missing_model_is_one_line(tmp_path):
     result = run(picture, f"--model={tmp_path / 'none'}", f"--output={tmp_path / 'out'}")
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
-    assert re.match(r"error: --model=.*none: should be a SavedModel", result.stderr.strip().splitlines()[-1])
+    assert re.match(
+        r"error: --model must be a SavedModel or the work folder of a run, got '.*none': no folder",
+        result.stderr.strip().splitlines()[-1],
+    )
 
 
 def test_without_ffmpeg_that_is_said(tmp_path, monkeypatch):

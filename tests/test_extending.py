@@ -1,0 +1,121 @@
+"""The files of docs/extend.md, each written outside the package: a toy part is added by one file and its entry."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import documentation_pages as pages
+import numpy as np
+import pytest
+from posetrack_cases import random_sequences
+
+from data_prep import build
+from data_prep.datasets import DATASETS
+from tfpose.data.records import read_table
+from tfpose.inference.keypoint_networks import NETWORKS, build_network
+from tfpose.metrics.catalog import METRICS
+from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
+from tfpose.metrics.report import report_tables
+from tfpose.poses import Poses
+from tfpose.tracking.settings import TrackerSettings
+from tfpose.tracking.similarity import SIMILARITIES
+from tfpose.tracking.tracker import Tracker
+
+sys.path.insert(0, str(pages.PROJECT / "tests" / "data_prep"))
+import source_folders  # noqa: E402
+
+PAGE = pages.PROJECT / "docs" / "extend.md"
+PREFIX = "extension: "
+FILES = {
+    block.directive.removeprefix(PREFIX): block.text
+    for block in pages.read_blocks(PAGE)
+    if block.directive.startswith(PREFIX)
+}
+REGISTRIES: tuple[dict[str, Any], ...] = (NETWORKS, DATASETS, SIMILARITIES, METRICS)
+
+
+def module_name(file: str) -> str:
+    return file.removesuffix(".py").replace("/", ".")
+
+
+@pytest.fixture
+def add_part(tmp_path, monkeypatch) -> Iterator[Callable[[str], ModuleType]]:
+    """Imports a file of the page from a folder outside the package; what it adds is taken away again."""
+    entries = [dict(registry) for registry in REGISTRIES]
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def add(name: str) -> ModuleType:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(FILES[name])
+        importlib.invalidate_caches()
+        return importlib.import_module(module_name(name))
+
+    yield add
+    for name in FILES:
+        sys.modules.pop(module_name(name), None)
+    for registry, before in zip(REGISTRIES, entries, strict=True):
+        registry.clear()
+        registry.update(before)
+
+
+def test_the_page_has_a_file_for_each_registry():
+    assert len(FILES) == len(REGISTRIES)
+
+
+def test_a_keypoint_network_is_built_from_the_section_of_a_config(add_part):
+    add_part("tiny_network.py")
+    model = build_network(15, {"name": "tiny", "input_size": (64, 48), "width": 4})
+    assert model.output_shape == (None, 16, 12, 15)
+    assert model.layers[-1].name == "heatmaps"
+    with pytest.raises(ValueError, match="got 'depth'"):
+        build_network(15, {"name": "tiny", "input_size": (64, 48), "depth": 18})
+
+
+def person_at(x: float) -> Poses:
+    """One person whose box is [20, 20] around (x, 50), with a single joint far away from it."""
+    box = np.array([[x - 10, 40, x + 10, 60]])
+    return Poses(np.array([[[1000 * x, 0.0]]]), np.ones((1, 1)), np.ones(1), box, np.full(1, -1))
+
+
+def test_a_dataset_is_built_by_its_name(add_part, tmp_path, capsys):
+    add_part("clicked_points/builder.py")
+    (tmp_path / "clicked_points" / "README.md").write_text("Hands.\n")
+    (tmp_path / "clicked_points" / "CITATIONS.bib").write_text("@misc{hands}\n")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "0001.png").write_bytes(source_folders.encoded_picture(20, 30, ".png"))
+    header = ",".join(f"{joint}_{axis}" for joint in ("wrist", "thumb_tip", "index_tip") for axis in "xy")
+    (source / "train.csv").write_text(f"file,{header}\n0001.png,1,2,11,2,6,12\n")
+    arguments = ["clicked_points", f"--source={source}", f"--output={tmp_path / 'data'}"]
+    assert build.main(arguments) == 0, capsys.readouterr().err
+    table = read_table(tmp_path / "data" / "clicked_points" / "1.0.0", "train")
+    np.testing.assert_array_equal(table.people["keypoints"], [[[1, 2], [11, 2], [6, 12]]])
+    np.testing.assert_array_equal(table.people["box"], [[-1, 0, 13, 14]])
+    assert table.images["height"].tolist() == [20]
+
+
+def test_a_similarity_decides_who_continues_a_track(add_part):
+    with pytest.raises(ValueError, match="similarity must be one of"):
+        TrackerSettings(similarity="center")
+    add_part("center_similarity.py")
+    tracker = Tracker(TrackerSettings(similarity="center", max_joint_distance_pixels=30))
+    ids = [int(tracker.update(person_at(x)).track_ids[0]) for x in (50, 70, 99, 130)]
+    assert ids == [0, 0, 0, 1]
+
+
+def test_a_metric_is_computed_and_has_a_table(add_part):
+    with pytest.raises(ValueError, match="got missing"):
+        PoseTrackOptions(("missing",))
+    add_part("missing_joints.py")
+    true, predicted = random_sequences(seed=3)
+    report = evaluate_sequences([true], [predicted], PoseTrackOptions(("missing",)))
+    num_true, num_predicted = (
+        sum(int((frame.visibility > 0).sum()) for frame in sequence.frames) for sequence in (true, predicted)
+    )
+    assert report.to_dict()["posetrack"]["missing"][-1] == pytest.approx(100 * (1 - num_predicted / num_true))
+    assert report_tables(report)[-1].title == "Missing joints (%)"
