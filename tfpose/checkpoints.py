@@ -24,8 +24,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfpose.training.step import name_variables
-
 DIRECTORY_NAME = "checkpoints"
 FINAL_WEIGHTS_NAME = "model.weights.h5"
 BEST_WEIGHTS_NAME = "best.weights.h5"
@@ -158,6 +156,19 @@ def prune_checkpoints(workdir: Path, max_to_keep: int) -> None:
     for directory in (Path(workdir), Path(workdir) / DIRECTORY_NAME):
         for path in directory.glob(f"{_TEMPORARY_PREFIX}*"):
             path.unlink(missing_ok=True)
+
+
+def name_variables(variables: list[keras.Variable], skip_parts: int = 0) -> dict[str, keras.Variable]:
+    """Maps paths to variables, without the first `skip_parts` parts of each path; repeated paths are numbered."""
+    named: dict[str, keras.Variable] = {}
+    for variable in variables:
+        path = "/".join(variable.path.split("/")[skip_parts:])
+        name, count = path, 1
+        while name in named:
+            count += 1
+            name = f"{path}#{count}"
+        named[name] = variable
+    return named
 
 
 def read_values(
