@@ -46,11 +46,11 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     strategy = build_strategy(config.strategy, config.batch_size)
     tables = (read_table(config.data.directory, config.data[f"{split}_split"]) for split in ("train", "validation"))
     train(
+        system.plan_training(config, *tables),
         strategy=strategy,
         workdir=pathlib.Path(values.workdir),
         optimization=OptimizationSettings(**config.optimization),
         run=RunSettings(seed=config.seed, **config.run),
-        **vars(system.plan_training(config, *tables)),
     )
 
 

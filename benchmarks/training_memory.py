@@ -23,7 +23,7 @@ from tfpose.data.records import read_table
 from tfpose.inference.keypoint_system import build_keypoint_system
 from tfpose.training import two_stage
 from tfpose.training.batches import make_dataset
-from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, build_strategy, train
+from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 _DATA = flags.DEFINE_string("data", None, "Folder of a dataset made by data_prep.build.", required=True)
 _STEPS = flags.DEFINE_integer("steps", 500, "Number of steps to train.", lower_bound=200)
@@ -54,14 +54,16 @@ def main(argv: Sequence[str]) -> None:
 
     with tempfile.TemporaryDirectory() as workdir:
         train(
+            TrainingPlan(
+                build_model=system.build_network,
+                compute_loss=compute_loss,
+                make_dataset=functools.partial(make_dataset, people, _BATCH_SIZE.value),
+                hooks=Hooks(draw_pictures=read_memory),
+            ),
             strategy=build_strategy("one_device"),
-            build_model=system.build_network,
-            compute_loss=compute_loss,
-            make_dataset=functools.partial(make_dataset, people, _BATCH_SIZE.value),
             workdir=workdir,
             optimization=OptimizationSettings(learning_rate=1e-3),
             run=RunSettings(total_steps=_STEPS.value, log_every=50, checkpoint_every=100, pictures_every=50),
-            hooks=Hooks(draw_pictures=read_memory),
         )
     for step, value in readings.items():
         print(f"step {step:5}  {value:7.0f} MiB")

@@ -67,7 +67,7 @@ def test_train_and_evaluate(dataset, tmp_path):
     ("arguments", "words"),
     [
         (("train_main.py", "--config.input.padded_size=(64,96)"), "padded_size must hold the largest image"),
-        (("train_main.py", "--config.initialize.from_scratch=False"), "initialize needs exactly one of"),
+        (("train_main.py", "--config.initialize.from_scratch=False"), "initialize must set exactly one of"),
         (("train_main.py", "--config.network.stride_in=5x5"), "stride_in must be one of"),
         (
             ("train_main.py", "--config.optimization.optimizer=sdg"),

@@ -125,7 +125,7 @@ def test_preview_draws_people(dataset, tmp_path):
         (("--config.data.directory=/nonexistent",), ["/nonexistent", "expected a dataset folder"]),
         (("--config.data.train_split=trian",), ["no TFRecord files of split 'trian'", "'train'"]),
         (("--config.skeleton=coco18",), ["skeleton must be", "coco18"]),
-        (("--config.initialize.from_scratch=False",), ["initialize needs exactly one of"]),
+        (("--config.initialize.from_scratch=False",), ["initialize must set exactly one of"]),
         (("--config.network.depth=99",), ["depth must be one of", "99"]),
         (("--config.optimization.precision=float8",), ["precision must be one of", "float8"]),
         (("--config.batch_sise=8",), ["the config has no value 'batch_sise'. Did you mean"]),

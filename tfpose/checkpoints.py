@@ -158,6 +158,19 @@ def prune_checkpoints(workdir: Path, max_to_keep: int) -> None:
             path.unlink(missing_ok=True)
 
 
+def name_variables(variables: list[keras.Variable], skip_parts: int = 0) -> dict[str, keras.Variable]:
+    """Maps paths to variables, without the first `skip_parts` parts of each path; repeated paths are numbered."""
+    named: dict[str, keras.Variable] = {}
+    for variable in variables:
+        path = "/".join(variable.path.split("/")[skip_parts:])
+        name, count = path, 1
+        while name in named:
+            count += 1
+            name = f"{path}#{count}"
+        named[name] = variable
+    return named
+
+
 def read_values(
     strategy: tf.distribute.Strategy, variables: Mapping[str, keras.Variable | tf.Variable]
 ) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET
 from tfpose.skeletons import POSETRACK15
 from tfpose.training import keypoint_rcnn
 from tfpose.training.batches import make_dataset
-from tfpose.training.loop import OptimizationSettings, RunSettings, build_strategy, train
+from tfpose.training.loop import OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 BOX_TERMS = ("anchor_classes", "anchor_boxes", "classes", "boxes")
 
@@ -70,10 +70,12 @@ def losses_of_run(images, workdir, strategy, total_steps=3):
     """[steps, terms] of a run of the network without keypoints."""
     keras.backend.clear_session()
     train(
+        TrainingPlan(
+            build_model=functools.partial(small_network, SETTINGS.without_keypoints()),
+            compute_loss=keypoint_rcnn.build_loss(SAMPLING),
+            make_dataset=functools.partial(make_dataset, images, 2),
+        ),
         strategy=strategy,
-        build_model=functools.partial(small_network, SETTINGS.without_keypoints()),
-        compute_loss=keypoint_rcnn.build_loss(SAMPLING),
-        make_dataset=functools.partial(make_dataset, images, 2),
         workdir=workdir,
         optimization=OptimizationSettings(1e-3, optimizer="sgd", weight_decay=1e-4, warmup_steps=2),
         run=RunSettings(total_steps=total_steps, log_every=1, checkpoint_every=2),
@@ -142,7 +144,7 @@ def test_pictures_show_the_batch_with_boxes(images):
 
 def test_exactly_one_kind_of_first_weights_must_be_chosen():
     for trunk, source, scratch in (("", "", False), ("imagenet", "", True), ("imagenet", "run", False)):
-        with pytest.raises(ValueError, match="initialize needs exactly one of"):
+        with pytest.raises(ValueError, match="initialize must set exactly one of"):
             keypoint_rcnn.build_initializer(trunk, source, scratch)
 
 
@@ -174,7 +176,7 @@ def test_weights_for_boxes_only_go_both_ways():
 def test_weights_of_another_network_are_refused_and_change_nothing():
     target = small_network(SETTINGS)
     before = [variable.numpy() for variable in target.variables]
-    with pytest.raises(ValueError, match="expected shape .*, the source has"):
+    with pytest.raises(ValueError, match="must have shape .*, got"):
         keypoint_rcnn.transfer_weights(small_network(dataclasses.replace(SETTINGS, box_head_width=24)), target)
     for variable, value in zip(target.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)

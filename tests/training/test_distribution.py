@@ -20,7 +20,7 @@ import toy_run
 
 from tfpose import checkpoints
 from tfpose.training.distribution import build_strategy, is_chief
-from tfpose.training.loop import OptimizationSettings, RunSettings, train
+from tfpose.training.loop import OptimizationSettings, RunSettings, TrainingPlan, train
 
 PROGRAM = pathlib.Path(toy_run.__file__)
 PROJECT = PROGRAM.parents[2]
@@ -57,10 +57,12 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("single")
     for name, settings in toy_run.VARIANTS.items():
         train(
+            TrainingPlan(
+                build_model=functools.partial(toy_run.build_model_of, name),
+                compute_loss=toy_run.compute_loss,
+                make_dataset=toy_run.make_dataset,
+            ),
             strategy=build_strategy("one_device"),
-            build_model=functools.partial(toy_run.build_model_of, name),
-            compute_loss=toy_run.compute_loss,
-            make_dataset=toy_run.make_dataset,
             workdir=folder / name,
             optimization=OptimizationSettings(0.01, warmup_steps=5, **settings),
             run=RunSettings(total_steps=20, log_every=1),
@@ -135,7 +137,7 @@ def test_cores_become_devices_before_tensorflow_is_used() -> None:
     )
     run_in_new_process(program)
     tf.zeros(1)
-    with pytest.raises(ValueError, match="strategy cpu_cores must be built before TensorFlow is used otherwise"):
+    with pytest.raises(ValueError, match="strategy cpu_cores must be built before any other use of TensorFlow, got"):
         build_strategy("cpu_cores")
 
 
@@ -189,13 +191,13 @@ def test_one_process_is_its_own_chief() -> None:
 
 
 def test_wrong_strategy_is_named() -> None:
-    with pytest.raises(ValueError, match="strategy must be one of .*; found 'tpu'"):
+    with pytest.raises(ValueError, match="strategy must be one of .*, got 'tpu'"):
         build_strategy("tpu")
 
 
 def test_several_workers_need_tf_config(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(ValueError, match="needs TF_CONFIG"):
+    with pytest.raises(ValueError, match="TF_CONFIG must list the processes .*, got no TF_CONFIG"):
         build_strategy("multi_worker")
     monkeypatch.setenv("TF_CONFIG", "[1")
     with pytest.raises(ValueError, match="TF_CONFIG must be a JSON object"):

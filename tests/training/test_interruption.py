@@ -9,7 +9,7 @@ import toy_run
 
 from tfpose import checkpoints
 from tfpose.interruption import SignalWatch, TrainingInterrupted
-from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, build_strategy, train
+from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -23,14 +23,16 @@ def test_signal_saves_and_exits_with_its_code(
     before = signal.getsignal(number)
     with pytest.raises(TrainingInterrupted) as caught:
         train(
+            TrainingPlan(
+                build_model=toy_run.build_model,
+                compute_loss=toy_run.compute_loss,
+                make_dataset=toy_run.make_dataset,
+                hooks=Hooks(evaluate=evaluate),
+            ),
             strategy=build_strategy("one_device"),
-            build_model=toy_run.build_model,
-            compute_loss=toy_run.compute_loss,
-            make_dataset=toy_run.make_dataset,
             workdir=tmp_path,
             optimization=OptimizationSettings(0.01),
             run=RunSettings(total_steps=9, evaluate_every=4),
-            hooks=Hooks(evaluate=evaluate),
         )
     assert caught.value.code == code
     assert "stopped by a signal after step 4; the state is saved" in capsys.readouterr().err

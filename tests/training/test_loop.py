@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tfpose import checkpoints
 from tfpose.data.step_batches import without_autotuning
-from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, build_strategy, train
+from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 from tfpose.training.optimization import build_optimizer
 
 SGD = functools.partial(OptimizationSettings, build_optimizer=keras.optimizers.SGD)
@@ -32,14 +32,16 @@ def train_toy(
     **run: object,
 ) -> keras.Model:
     return train(
+        TrainingPlan(
+            build_model=build_model,
+            compute_loss=compute_loss,
+            make_dataset=make_dataset,
+            hooks=hooks or Hooks(),
+        ),
         strategy=build_strategy("one_device"),
-        build_model=build_model,
-        compute_loss=compute_loss,
-        make_dataset=make_dataset,
         workdir=workdir,
         optimization=optimization or OptimizationSettings(0.01),
         run=RunSettings(total_steps=steps, **({"log_every": 1} | run)),
-        hooks=hooks,
     )
 
 
@@ -323,12 +325,12 @@ def test_a_run_describes_itself_unless_it_is_refused(tmp_path: pathlib.Path) -> 
 
 
 def test_short_dataset_is_an_error(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match="the dataset must last for 10 steps; it ended after step 3"):
+    with pytest.raises(ValueError, match="the dataset must last for 10 steps, got 3"):
         train_toy(tmp_path, make_dataset=lambda *a: toy_run.make_dataset(*a).take(3))
 
 
 def test_batch_that_does_not_divide_is_an_error(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match="found 8 examples, accumulation_steps 3"):
+    with pytest.raises(ValueError, match="must divide .* equal parts, got 8 examples, accumulation_steps 3"):
         train_toy(tmp_path, optimization=OptimizationSettings(0.1, accumulation_steps=3))
 
 

@@ -49,7 +49,7 @@ def test_new_run_begins_a_new_table(tmp_path: pathlib.Path) -> None:
 def test_other_file_is_not_overwritten(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "train.csv"
     path.write_text("name,age\nAnna,3\n")
-    with pytest.raises(ValueError, match="train.csv: expected a table whose first column is step"):
+    with pytest.raises(ValueError, match="train.csv: the first column must be step, .* got the columns .*name.*age"):
         CsvTable(path, 0)
     assert path.read_text() == "name,age\nAnna,3\n"
 

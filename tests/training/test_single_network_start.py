@@ -115,13 +115,13 @@ def test_what_does_not_fit_is_named(tmp_path):
     write_run(tmp_path)
     wrong = single_network(encoder_width=4)
     initialize = build_initializer(wrong, keypoint_workdir=str(tmp_path))
-    with pytest.raises(ValueError, match=r"keypoint_system.json: does not fit .* stem_conv/kernel"):
+    with pytest.raises(ValueError, match=r"keypoint_system.json: the network must fit .* stem_conv/kernel"):
         initialize(wrong.build_network())
     with pytest.raises(FileNotFoundError, match="expected the work folder of a training run"):
         build_initializer(wrong, keypoint_workdir=str(tmp_path / "nowhere"))(wrong.build_network())
     with pytest.raises(ValueError, match="at most one of encoder and keypoint_workdir"):
         build_initializer(wrong, "imagenet", "run")
     paper = single_network(encoder_depth=0)
-    with pytest.raises(ValueError, match=r"initialize.encoder=imagenet: needs a network with an encoder_depth"):
+    with pytest.raises(ValueError, match=r"initialize.encoder must be '' .* encoder_depth 0, got 'imagenet'"):
         build_initializer(paper, "imagenet")
     assert build_initializer(paper) is None

@@ -23,7 +23,7 @@ from tfpose.models.pose_unet import PoseUnetSettings, build_pose_unet
 from tfpose.skeletons import POSETRACK15
 from tfpose.training import single_network
 from tfpose.training.batches import make_dataset
-from tfpose.training.loop import OptimizationSettings, RunSettings, build_strategy, train
+from tfpose.training.loop import OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 CONFIGS = (
@@ -144,7 +144,7 @@ def test_joint_maps_can_be_trained_on_all_people_by_themselves():
     heads = {name: np.concatenate([batch[name], batch[name][:, :1]], 1) for name in ("heads", "head_weights")}
     heads["head_weights"][1, 2] = 0
     assert error(batch | heads) == pytest.approx(0.5 * 1 * GAUSSIAN_COST, rel=1e-4)
-    with pytest.raises(ValueError, match="joint_map_weight must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="loss.joint_map_weight must be at least 0, got -1"):
         single_network.build_loss(build_targets, TARGET, joint_map_weight=-1)
 
 
@@ -256,10 +256,12 @@ def losses_by_step(directory, strategy, table, network=SETTINGS, augmentation=PA
     targets = single_network.build_target_function(fit.heatmap_size, target)
     steps = changes.pop("steps", NUM_STEPS)
     train(
+        TrainingPlan(
+            build_model=lambda: build_pose_unet(15, network),
+            compute_loss=single_network.build_loss(targets, target),
+            make_dataset=functools.partial(make_dataset, frames, GLOBAL_BATCH),
+        ),
         strategy=strategy,
-        build_model=lambda: build_pose_unet(15, network),
-        compute_loss=single_network.build_loss(targets, target),
-        make_dataset=functools.partial(make_dataset, frames, GLOBAL_BATCH),
         workdir=directory,
         # The rate of the paper twice over. Adam divides small gradients by their size, so at ten times the rate it
         # drives two runs apart that differ in the last bit of a sum.

@@ -12,7 +12,7 @@ from tfpose.data.augmentation import Augmentation
 from tfpose.data.person_crops import PersonCrops
 from tfpose.inference.keypoint_system import write_keypoint_system
 from tfpose.training import batches, two_stage
-from tfpose.training.loop import OptimizationSettings, RunSettings, build_strategy, train
+from tfpose.training.loop import OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 GLOBAL_BATCH = 4
 NUM_STEPS = 20
@@ -106,13 +106,13 @@ def test_batch_that_does_not_divide_among_replicas_is_an_error(table):
     system = small_system()
     people = PersonCrops(table, system.skeleton, system.crop)
     context = tf.distribute.InputContext(1, 0, 3)
-    with pytest.raises(ValueError, match="batch_size must divide among 3 replicas, got 4"):
+    with pytest.raises(ValueError, match="batch_size must be a multiple of 3, the number of replicas, got 4"):
         batches.make_dataset(people, GLOBAL_BATCH, 0, context)
 
 
 def test_exactly_one_kind_of_first_weights_must_be_chosen():
     for encoder, source, scratch in (("", "", False), ("imagenet", "", True), ("imagenet", "run", False)):
-        with pytest.raises(ValueError, match="initialize needs exactly one of"):
+        with pytest.raises(ValueError, match="initialize must set exactly one of"):
             two_stage.build_initializer(small_system(), encoder, source, scratch)
 
 
@@ -133,10 +133,12 @@ def losses_by_step(directory, strategy, table, synchronize):
     system = small_system(network={**SETTINGS["network"], "synchronize_batch_norm": synchronize})
     people = PersonCrops(table, system.skeleton, system.crop, Augmentation(0.5, 30.0, 1.0, (0.8, 1.2)))
     train(
+        TrainingPlan(
+            build_model=system.build_network,
+            compute_loss=two_stage.build_loss(build_targets(system), system.normalization),
+            make_dataset=functools.partial(batches.make_dataset, people, GLOBAL_BATCH),
+        ),
         strategy=strategy,
-        build_model=system.build_network,
-        compute_loss=two_stage.build_loss(build_targets(system), system.normalization),
-        make_dataset=functools.partial(batches.make_dataset, people, GLOBAL_BATCH),
         workdir=directory,
         # The rate of fine-tuning (Honda et al., 2018). Adam divides small gradients by their size, so at ten times the
         # rate it drives two runs apart that differ in the last bit of a sum.
@@ -149,7 +151,7 @@ def losses_by_step(directory, strategy, table, synchronize):
 
 
 def test_two_replicas_train_like_one_device(table, tmp_path):
-    """With synchronised normalisation the keypoint network's losses are those of one device."""
+    """With synchronized normalization the keypoint network's losses are those of one device."""
     if len(tf.config.list_logical_devices("CPU")) < 2:
         pytest.skip("needs two logical CPUs: TensorFlow was started with one")
     one = losses_by_step(tmp_path / "one", tf.distribute.OneDeviceStrategy("/cpu:0"), table, False)

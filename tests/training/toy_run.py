@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from tfpose.data.step_batches import without_autotuning
-from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, build_strategy, train
+from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 GLOBAL_BATCH = 8
 NUM_JOINTS = 3
@@ -108,10 +108,13 @@ def main() -> None:
     strategy = build_strategy(arguments.strategy)
     for variant in arguments.variants:
         train(
+            TrainingPlan(
+                build_model=functools.partial(build_model_of, variant, batch_norm=arguments.batch_norm),
+                compute_loss=compute_loss,
+                make_dataset=lambda step, context: make_dataset(step, context, pause_seconds=arguments.pause),
+                hooks=Hooks(evaluate=lambda model, step: {"weight": float(abs(model.weights[0].numpy()).sum())}),
+            ),
             strategy=strategy,
-            build_model=functools.partial(build_model_of, variant, batch_norm=arguments.batch_norm),
-            compute_loss=compute_loss,
-            make_dataset=lambda step, context: make_dataset(step, context, pause_seconds=arguments.pause),
             workdir=arguments.workdir / variant,
             optimization=OptimizationSettings(0.01, warmup_steps=5, **VARIANTS[variant]),
             run=RunSettings(
@@ -121,7 +124,6 @@ def main() -> None:
                 evaluate_every=arguments.checkpoint_every,
                 best_metric="weight",
             ),
-            hooks=Hooks(evaluate=lambda model, step: {"weight": float(abs(model.weights[0].numpy()).sum())}),
         )
 
 

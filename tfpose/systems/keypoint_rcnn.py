@@ -27,9 +27,10 @@ from tfpose.models.keypoint_rcnn.sampling import SamplingSettings
 from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
 from tfpose.skeletons import choose_skeleton
 from tfpose.systems.config import Section
-from tfpose.systems.system import Config, EvaluationRequest, TrainingPlan
+from tfpose.systems.system import Config, EvaluationRequest
 from tfpose.training import keypoint_rcnn as training
 from tfpose.training.batches import make_dataset
+from tfpose.training.loop import TrainingPlan
 from tfpose.training.session import Hooks
 
 DESCRIPTION_FILE = KEYPOINT_RCNN_FILE

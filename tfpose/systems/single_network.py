@@ -45,11 +45,12 @@ from tfpose.models.pose_unet import PoseUnetSettings
 from tfpose.prediction.model import PoseModel, function_of_frames
 from tfpose.skeletons import choose_skeleton
 from tfpose.systems.config import Section
-from tfpose.systems.system import Config, EvaluationRequest, RunChoice, TrainingPlan, TuningRequest
+from tfpose.systems.system import Config, EvaluationRequest, RunChoice, TuningRequest
 from tfpose.tracking.choice import TrackerChoice, choice_from_settings
 from tfpose.tracking.settings import SmoothingSettings, TrackerSettings
 from tfpose.training import single_network as training
 from tfpose.training.batches import make_dataset
+from tfpose.training.loop import TrainingPlan
 from tfpose.training.session import Hooks
 from tfpose.training.single_network_start import build_initializer
 

@@ -11,9 +11,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-import keras
 import numpy as np
-import tensorflow as tf
 from ml_collections import ConfigDict as Config
 
 from tfpose.data.records import RecordTable
@@ -26,25 +24,7 @@ from tfpose.inference.detected_boxes import BoxSettings
 from tfpose.prediction.model import PoseModel
 from tfpose.systems.config import Section
 from tfpose.tracking.choice import TrackerChoice
-from tfpose.training.session import Hooks
-from tfpose.training.step import ComputeLoss
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingPlan:
-    """What `training.loop.train` needs of a system; see there.
-
-    Attributes:
-        build_model: Builds the network with fresh weights.
-        compute_loss: Function from the network and a batch to losses and metrics.
-        make_dataset: Function from the first step and the input context to the batches from that step on.
-        hooks: What the run does besides training.
-    """
-
-    build_model: Callable[[], keras.Model]
-    compute_loss: ComputeLoss
-    make_dataset: Callable[[int, tf.distribute.InputContext], tf.data.Dataset]
-    hooks: Hooks
+from tfpose.training.loop import TrainingPlan
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,10 +43,11 @@ from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.prediction.model import PoseModel, function_of_frames
 from tfpose.skeletons import choose_skeleton
 from tfpose.systems.config import Section
-from tfpose.systems.system import Config, EvaluationRequest, RunChoice, TrainingPlan
+from tfpose.systems.system import Config, EvaluationRequest, RunChoice
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.training import two_stage as training
 from tfpose.training.batches import make_dataset
+from tfpose.training.loop import TrainingPlan
 from tfpose.training.session import Hooks
 from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
 

@@ -1,13 +1,14 @@
-"""The update of Adam as one kernel for each variable."""
+"""The Adam update as one kernel per variable."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
 
-Variable = keras.Variable | tf.Variable
+Variable: TypeAlias = keras.Variable | tf.Variable
 AdamVariable = tuple[tf.Tensor, Variable, Variable, Variable]
 
 
@@ -18,18 +19,18 @@ def update_by_adam(
     betas: tuple[float, float],
     epsilon: float,
 ) -> None:
-    """Moves this replica's copies of variables by one update of Adam.
+    """Applies one Adam update to this replica's copies of variables.
 
-    One kernel for each variable, where `keras.optimizers.Adam` takes some fifteen operations: their start alone was a
-    fifth of a small network's training step. The formula is the same (Kingma and Ba, 2014, section 2, the efficient
+    `keras.optimizers.Adam` starts about fifteen operations for each variable, which took a fifth of the training step
+    of a small network. This function starts one. The formula is the same (Kingma and Ba, 2014, section 2, the efficient
     form).
 
     Args:
-        moved: of each variable its gradient, itself, its mean gradient and its mean squared gradient.
-        rate: scalar.
-        iterations: how many updates came before this one.
-        betas: decays of the two means.
-        epsilon: added to the root of the mean square.
+        moved: For each variable a tuple of its gradient, the variable, its mean gradient and its mean squared gradient.
+        rate: Learning rate, a scalar.
+        iterations: Number of updates before this one.
+        betas: Decay rates of the mean gradient and of the mean squared gradient.
+        epsilon: Number that is added to the root of the mean squared gradient.
     """
     update = tf.convert_to_tensor(iterations.value) + 1
     scalars: dict[tf.DType, dict[str, tf.Tensor]] = {}
@@ -50,5 +51,5 @@ def update_by_adam(
 
 
 def _resource(variable: Variable) -> tf.Tensor:
-    # Keras hands its optimizers TensorFlow's variables instead of its own.
+    # Keras may give its optimizers TensorFlow variables instead of Keras variables.
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle

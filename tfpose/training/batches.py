@@ -1,24 +1,44 @@
-"""The batches of one worker, of whichever system."""
+"""The batches that one worker trains on, for every system."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import tensorflow as tf
 
-from tfpose.data.person_crops import PersonCrops
+
+class Examples(Protocol):
+    """Training examples that can be read from any step on."""
+
+    def dataset(self, start_step: int, batch_size: int, num_replicas: int, replicas: range) -> tf.data.Dataset:
+        """Returns endless batches from `start_step` on: for each step one batch per replica of this worker, in turn.
+
+        Args:
+            start_step: First step, counted from 0.
+            batch_size: Number of examples per replica.
+            num_replicas: Number of replicas of all workers.
+            replicas: Indices of the replicas of this worker.
+        """
 
 
 def make_dataset(
-    people: PersonCrops, batch_size: int, start_step: int, context: tf.distribute.InputContext
+    examples: Examples, batch_size: int, start_step: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
-    """Batches for the replicas of one worker, see `training.loop.train`; `batch_size` is that of all replicas.
+    """Returns the batches for the replicas of one worker, in the form that `training.loop.train` expects.
+
+    Args:
+        examples: Training examples of the run.
+        batch_size: Number of examples per step, over all replicas.
+        start_step: First step, counted from 0.
+        context: Place of this worker among all workers.
 
     Raises:
-        ValueError: if the batch does not divide among the replicas.
+        ValueError: The replicas cannot share the batch equally.
     """
     num_replicas = context.num_replicas_in_sync
     if batch_size % num_replicas:
-        raise ValueError(f"batch_size must divide among {num_replicas} replicas, got {batch_size}")
+        raise ValueError(f"batch_size must be a multiple of {num_replicas}, the number of replicas, got {batch_size}")
     per_worker = num_replicas // context.num_input_pipelines
     first = context.input_pipeline_id * per_worker
     replicas = range(first, first + per_worker)
-    return people.dataset(start_step, batch_size // num_replicas, num_replicas, replicas)
+    return examples.dataset(start_step, batch_size // num_replicas, num_replicas, replicas)

@@ -1,4 +1,4 @@
-"""The devices a run trains on: one, all of this machine, or several machines."""
+"""The devices that a run trains on: one device, all devices of this machine, or several machines."""
 
 from __future__ import annotations
 
@@ -8,34 +8,40 @@ import os
 
 import tensorflow as tf
 
+from tfpose.processes import num_cores
+
 STRATEGY_NAMES = ("auto", "one_device", "mirrored", "cpu_cores", "multi_worker")
-# Threads of the process besides one for each replica: the input pipeline's.
+# Threads for the input pipeline, besides one thread for each replica.
 NUM_INPUT_THREADS = 2
 
 
 def build_strategy(name: str = "auto", batch_size: int | None = None) -> tf.distribute.Strategy:
-    """Builds the distribution strategy called `name`.
+    """Builds the distribution strategy with the given name.
 
     Args:
-        name: "one_device" (the first GPU, else the CPU), "mirrored" (every GPU of this machine, else
-            every logical CPU), "multi_worker" (the processes listed in the environment variable
-            TF_CONFIG) or "auto": "multi_worker" when TF_CONFIG lists several processes, "mirrored"
-            on a machine with several GPUs, "one_device" otherwise. "multi_worker" must be built
-            before any other TensorFlow operation of the process. "mirrored" is the same object at
-            every call, because TensorFlow cannot run two in one process. "cpu_cores" makes every core a
-            device of one thread: for a small network that is faster than all cores in every operation.
-            It must be built before any other TensorFlow operation as well, and then "mirrored" is the same.
-            On a machine with a GPU it is "auto".
-        batch_size: Of all replicas; "cpu_cores" makes no more devices than divide it, of more threads then.
+        name: Name of the strategy, one of the following.
+            "one_device": The first GPU, or the CPU on a machine without a GPU.
+            "mirrored": Every GPU of this machine, or every logical CPU on a machine without a GPU. Every call returns
+            the same object, because TensorFlow cannot run two such strategies in one process.
+            "cpu_cores": One device with one thread for each CPU core. A small network trains faster so than with all
+            cores in every operation. It must be built before any other TensorFlow operation of the process, and
+            "mirrored" is the same strategy from then on. On a machine with a GPU it acts like "auto".
+            "multi_worker": The processes that the environment variable TF_CONFIG lists. It must be built before any
+            other TensorFlow operation of the process.
+            "auto": "multi_worker" if TF_CONFIG lists several processes, "mirrored" on a machine with several GPUs, and
+            "one_device" otherwise.
+        batch_size: Number of examples per step, over all replicas. The number of devices of "cpu_cores" divides it, and
+            each device then has more threads. None sets no limit.
 
     Raises:
-        ValueError: `name` is unknown, "multi_worker" without a usable TF_CONFIG, or "cpu_cores" too late.
+        ValueError: `name` is unknown, TF_CONFIG is missing or unusable for "multi_worker", or "cpu_cores" is built too
+            late.
     """
     if name not in STRATEGY_NAMES:
-        raise ValueError(f"strategy must be one of {', '.join(STRATEGY_NAMES)}; found {name!r}")
+        raise ValueError(f"strategy must be one of {', '.join(STRATEGY_NAMES)}, got {name!r}")
     if name == "multi_worker" or (name == "auto" and _count_workers() > 1):
         if _count_workers() == 0:
-            raise ValueError("strategy multi_worker needs TF_CONFIG with a cluster; found none")
+            raise ValueError("TF_CONFIG must list the processes for strategy multi_worker, got no TF_CONFIG")
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "cpu_cores" and not tf.config.list_physical_devices("GPU"):
         return _build_mirrored(tuple(_divide_cpu(batch_size)))
@@ -48,28 +54,28 @@ def build_strategy(name: str = "auto", batch_size: int | None = None) -> tf.dist
 
 @functools.cache
 def _divide_cpu(batch_size: int | None) -> list[str]:
-    """Logical devices among which the cores that this process may use are divided."""
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    num_devices = max(count for count in range(1, num_cores + 1) if batch_size is None or batch_size % count == 0)
+    """Divides the cores that this process may use among logical devices and returns the device names."""
+    cores = num_cores()
+    num_devices = max(count for count in range(1, cores + 1) if batch_size is None or batch_size % count == 0)
     (cpu,) = tf.config.list_physical_devices("CPU")
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * num_devices)
-        tf.config.threading.set_intra_op_parallelism_threads(num_cores // num_devices)
+        tf.config.threading.set_intra_op_parallelism_threads(cores // num_devices)
         tf.config.threading.set_inter_op_parallelism_threads(num_devices + NUM_INPUT_THREADS)
     except RuntimeError as error:
-        raise ValueError(f"strategy cpu_cores must be built before TensorFlow is used otherwise: {error}") from error
+        raise ValueError(f"strategy cpu_cores must be built before any other use of TensorFlow, got {error}") from error
     return [device.name for device in tf.config.list_logical_devices("CPU")]
 
 
 @functools.cache
 def _build_mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
-    # One for the process: each strategy numbers its collective operations from the same start, so those of a second
-    # one meet the first one's and fail on their shapes (tensorflow issue 62790).
+    # Each strategy numbers its collective operations from the same start. The operations of a second strategy in the
+    # process would meet those of the first and fail because their shapes differ (tensorflow issue 62790).
     return tf.distribute.MirroredStrategy(list(devices))
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the files of the run: exactly one of the workers does."""
+    """Returns whether this process writes the files of the run, which exactly one worker does."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.cluster_spec().jobs:
         return True
@@ -79,7 +85,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def count_processes(strategy: tf.distribute.Strategy) -> int:
-    """The number of processes that train together."""
+    """Returns the number of processes that train together."""
     resolver = strategy.cluster_resolver
     if resolver is None:
         return 1
@@ -88,7 +94,7 @@ def count_processes(strategy: tf.distribute.Strategy) -> int:
 
 
 def _count_workers() -> int:
-    """The number of training processes in TF_CONFIG; 0 when it is not set."""
+    """Returns the number of training processes in TF_CONFIG, or 0 without TF_CONFIG."""
     text = os.environ.get("TF_CONFIG", "")
     if not text:
         return 0
@@ -96,4 +102,4 @@ def _count_workers() -> int:
         cluster = json.loads(text).get("cluster", {})
         return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
     except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"TF_CONFIG must be a JSON object with a cluster; found {text!r}") from error
+        raise ValueError(f"TF_CONFIG must be a JSON object with a cluster, got {text!r}") from error

@@ -1,6 +1,6 @@
 """Loss, first weights, validation and pictures of the person detector, for `training.loop.train`.
 
-He et al., "Mask R-CNN", 2017, sections 3.1 and 5.
+Source: He et al., "Mask R-CNN", 2017, sections 3.1 and 5.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_table_people
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
-from tfpose.inference.table_people import build_find_function, find_table_people
+from tfpose.inference.table_people import FindPeople, build_find_function, find_table_people
 from tfpose.models.keypoint_rcnn.images import normalize_images
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.objective import compute_losses
@@ -25,30 +25,26 @@ from tfpose.models.keypoint_rcnn.sampling import SamplingSettings
 from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET, KeypointRcnnSettings
 from tfpose.pretrained.keypoint_rcnn_trunk import load_trunk
 from tfpose.skeletons import Skeleton
+from tfpose.training.step import Batch, ComputeLoss, Losses
 from tfpose.visualization import draw_pose, tile_pictures
 
-Batch = Mapping[str, tf.Tensor]
-WeightedSum = tuple[tf.Tensor, tf.Tensor]
-
-# In the paths of weights: the head, and its layer that depends on which joints there are.
+# Parts of the paths of weights: the keypoint head, and the layer of the head that depends on the joints.
 _KEYPOINT_HEAD, _JOINT_LAYER = "conv_fcn", "score_lowres"
 BOX_COLOR = (255, 220, 0)
 
 
-def build_loss(
-    sampling: SamplingSettings,
-) -> Callable[[KeypointRcnn, Batch], tuple[dict[str, WeightedSum], dict[str, WeightedSum]]]:
-    """The losses of `models.keypoint_rcnn.objective` on a batch of `data.detection_images`.
+def build_loss(sampling: SamplingSettings) -> ComputeLoss:
+    """Returns the function that computes the losses of the detector on a batch of `data.detection_images`.
 
-    Each is a mean over boxes or joints of the replica's images, and weighs as many images as it is of: how many boxes
-    are sampled depends on the network, and a weight that does would cost every replica a second forward pass.
-    Detectron2 averages over devices likewise.
+    Each loss is a mean over boxes or joints of the images of a replica, and its weight is the number of these images.
+    The number of sampled boxes cannot be the weight: it depends on the network, and a weight that depends on the
+    network costs every replica a second forward pass. Detectron2 averages over devices in the same way.
 
     Args:
-        sampling: how many boxes are trained on.
+        sampling: How many boxes the detector is trained on.
     """
 
-    def compute_loss(model: KeypointRcnn, batch: Batch) -> tuple[dict[str, WeightedSum], dict[str, WeightedSum]]:
+    def compute_loss(model: KeypointRcnn, batch: Batch) -> Losses:
         results = compute_losses(model, prepare_batch(batch, model.settings), sampling)
         num_images = tf.cast(tf.shape(batch["images"])[0], tf.float32)
         means = {name: tf.math.divide_no_nan(*pair) for name, pair in results.items()}
@@ -58,7 +54,7 @@ def build_loss(
 
 
 def prepare_batch(batch: Batch, settings: KeypointRcnnSettings) -> dict[str, tf.Tensor]:
-    """The batch with images normalised as in inference: with zeros where they are padded."""
+    """Returns the batch with images normalized as in inference, which means zeros in the padding."""
     images, sizes = batch["images"], batch["image_sizes"]
     is_inside = [
         tf.range(tf.shape(images)[axis + 1]) < sizes[:, axis, None]  # [B, H], [B, W]
@@ -69,20 +65,20 @@ def prepare_batch(batch: Batch, settings: KeypointRcnnSettings) -> dict[str, tf.
 
 
 class Validation:
-    """Scores the network on a split: COCO's figures of boxes, `box_AP` and so on, and of keypoints if it has them.
+    """Scores the detector on a split: COCO's metrics of boxes (`box_AP` and others), and of keypoints if it has any.
 
     Args:
-        table: the records of the split.
-        skeleton: of the network.
-        batch_size: images at once.
+        table: Records of the split.
+        skeleton: Skeleton of the network.
+        batch_size: Number of images that the network processes at once.
     """
 
     def __init__(self, table: RecordTable, skeleton: Skeleton, batch_size: int) -> None:
         self.table, self.skeleton, self.batch_size = table, skeleton, batch_size
-        self._find: Callable | None = None
+        self._find: FindPeople | None = None
 
     def __call__(self, model: KeypointRcnn, step: int = 0) -> dict[str, float]:
-        """Metrics in percent by name; always of the same model, so that it is compiled once."""
+        """Returns the metrics in percent by name. Every call must pass the same model, which is compiled once."""
         if self._find is None:
             self._find = build_find_function(model)
         return score_table_people(self.table, find_table_people(self._find, self.table, self.batch_size), self.skeleton)
@@ -91,21 +87,21 @@ class Validation:
 def build_initializer(
     trunk: str = "", source_workdir: str = "", from_scratch: bool = False
 ) -> Callable[[KeypointRcnn], None]:
-    """What gives a fresh network its first weights.
+    """Returns the function that gives a fresh network its first weights.
 
     Args:
-        trunk: of an ImageNet network, see `load_trunk`; '' for none.
-        source_workdir: a finished run or an imported checkpoint whose weights are taken over, see `transfer_weights`;
-            '' for none.
-        from_scratch: the random weights stay.
+        trunk: Weights of an ImageNet network for the trunk, see `load_trunk`; '' for none.
+        source_workdir: Work folder of a finished run or of an imported checkpoint whose weights are copied, see
+            `transfer_weights`; '' for none.
+        from_scratch: Whether the network keeps its random weights.
 
     Raises:
-        ValueError: unless exactly one of the three is asked for.
+        ValueError: Not exactly one of `trunk`, `source_workdir` and `from_scratch` is given.
     """
     asked = [bool(trunk), bool(source_workdir), from_scratch]
     if sum(asked) != 1:
         raise ValueError(
-            "initialize needs exactly one of trunk, source_workdir and from_scratch, got "
+            "initialize must set exactly one of trunk, source_workdir and from_scratch, got "
             f"trunk={trunk!r}, source_workdir={source_workdir!r}, from_scratch={from_scratch}"
         )
 
@@ -121,13 +117,13 @@ def build_initializer(
 
 
 def transfer_weights(source: KeypointRcnn, target: KeypointRcnn) -> None:
-    """Copies the weights between two networks that differ in their joints at most.
+    """Copies the weights from `source` to `target`, which may only differ in their joints.
 
-    With another number of joints the keypoint head's last layer stays as it is; so does the whole head if the source
-    has none. A head that only the source has is passed over.
+    If the numbers of joints differ, the last layer of the target's keypoint head keeps its weights. If the source has
+    no keypoint head, the whole head of the target keeps its weights. A head that only the source has is ignored.
 
     Raises:
-        ValueError: a weight has no counterpart of the same shape; names it. Nothing is changed then.
+        ValueError: A weight has no counterpart of the same shape; the message names the weight. No weight is changed.
     """
     values = {variable.path: variable for variable in source.variables}
     lacks_head = source.keypoint_head is None
@@ -138,11 +134,9 @@ def transfer_weights(source: KeypointRcnn, target: KeypointRcnn) -> None:
         if (is_head and lacks_head) or (is_joint_layer and has_other_joints):
             continue
         value = values.get(variable.path)
-        found = None if value is None else tuple(value.shape)
-        if found != tuple(variable.shape):
-            raise ValueError(
-                f"{variable.path}: expected shape {tuple(variable.shape)}, the source has {found or 'no such weight'}"
-            )
+        if value is None or tuple(value.shape) != tuple(variable.shape):
+            got = "no such weight" if value is None else tuple(value.shape)
+            raise ValueError(f"{variable.path} of the source must have shape {tuple(variable.shape)}, got {got}")
         assignments.append((variable, keras.ops.convert_to_numpy(value)))
     for variable, value in assignments:
         variable.assign(value)
@@ -151,7 +145,7 @@ def transfer_weights(source: KeypointRcnn, target: KeypointRcnn) -> None:
 def draw_examples(
     model: KeypointRcnn, batch: Batch, skeleton: Skeleton, num_examples: int = 4
 ) -> dict[str, np.ndarray]:
-    """Pictures of a training batch: what goes in with its boxes and joints."""
+    """Draws the images of a training batch with their boxes and joints."""
     del model
     count = min(num_examples, len(batch["images"]))
     examples = ({name: values[index].numpy() for name, values in batch.items()} for index in range(count))
@@ -159,7 +153,7 @@ def draw_examples(
 
 
 def draw_example(example: Mapping[str, np.ndarray], skeleton: Skeleton) -> np.ndarray:
-    """Picture [H, W, 3] of one example of a batch with its boxes and joints."""
+    """Draws one example of a batch with its boxes and joints as a picture [H, W, 3]."""
     picture = example["images"]
     for person in np.flatnonzero(example["person_weights"] > 0):
         keypoints = example["keypoints"][person] - KEYPOINT_OFFSET

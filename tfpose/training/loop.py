@@ -1,19 +1,20 @@
-"""The training loop, the same for every system: what is trained comes in as functions.
+"""The training loop, the same for every system: a `TrainingPlan` says what is trained.
 
-It runs on one device, on several of one machine, or on several machines, and continues by itself from
-what an earlier call left in the work folder. The files of a run:
+The loop runs on one device, on several devices of one machine, or on several machines. It continues from what an
+earlier call left in the work folder. The files of a run:
 
-    checkpoints/step_<number>.npz   the whole state: the newest few and the best
-    best.weights.h5                 Keras weights of the best evaluation (averaged ones if kept)
-    model.weights.h5                Keras weights at the end (averaged ones if kept)
-    train.csv, eval.csv             one row for each report and each evaluation
-    tensorboard/                    the same as curves, and pictures
+    checkpoints/step_<number>.npz   the whole state: the newest few checkpoints and the best one
+    best.weights.h5                 Keras weights of the best evaluation (averaged weights if the run keeps an average)
+    model.weights.h5                Keras weights at the end (averaged weights if the run keeps an average)
+    train.csv, eval.csv             one row per report and one row per evaluation
+    tensorboard/                    the same numbers as curves, and pictures
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
@@ -32,67 +33,76 @@ from tfpose.training.precision import choose_precision
 from tfpose.training.session import Hooks, RunSettings, Session
 from tfpose.training.step import Batch, ComputeLoss, TrainingState, TrainStep
 
-__all__ = ["Hooks", "OptimizationSettings", "RunSettings", "build_strategy", "train"]
+__all__ = ["Hooks", "OptimizationSettings", "RunSettings", "TrainingPlan", "build_strategy", "train"]
 
 MakeDataset = Callable[[int, tf.distribute.InputContext], tf.data.Dataset]
 
 
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a run trains.
+
+    Attributes:
+        build_model: Function that builds the network, with a name for every layer. It is called in the scope of the
+            strategy, under the global precision policy that `OptimizationSettings.precision` names.
+        compute_loss: Function from the network and the batch of one replica to losses and metrics, two dicts from a
+            name to a pair of scalars: a sum over the batch and the weight of the batch, for example the squared error
+            summed over the visible joints and the number of visible joints. The loss of a step is the sum over the
+            losses of total sum / total weight, over all replicas, so it does not depend on how the examples are
+            distributed. Metrics are averaged in the same way and only reported. The function must call the network
+            with training=True. With several replicas the weights are needed before the gradient. Weights that depend
+            on the batch alone cost nothing; other weights cost a second forward pass.
+        make_dataset: Function from the first step (counted from 0) and the input context to the batches from that step
+            on: for each step one batch of fixed size for each replica that the input pipeline feeds, which are
+            `context.num_replicas_in_sync // context.num_input_pipelines`. The batches must depend on the step alone,
+            because only then can a run continue exactly.
+        hooks: What the run does besides training: initial weights, evaluation and pictures.
+    """
+
+    build_model: Callable[[], keras.Model]
+    compute_loss: ComputeLoss
+    make_dataset: MakeDataset
+    hooks: Hooks = field(default_factory=Hooks)
+
+
 def train(
+    plan: TrainingPlan,
     *,
     strategy: tf.distribute.Strategy,
-    build_model: Callable[[], keras.Model],
-    compute_loss: ComputeLoss,
-    make_dataset: MakeDataset,
     workdir: str | Path,
     optimization: OptimizationSettings,
     run: RunSettings,
-    hooks: Hooks | None = None,
 ) -> keras.Model:
-    """Trains a network, or continues a run, and returns the network with its last weights.
+    """Trains a network or continues a run, and returns the network with its last weights.
 
-    Continuing is exact: the losses are those of a run that was never stopped, to the bit where the
-    operations are deterministic (on CPUs they are).
+    Continuing is exact: the losses equal those of a run that was never stopped, to the bit where the operations are
+    deterministic, as they are on CPUs. Batch normalization takes its statistics over the batch of one replica.
+    Evaluations and weights files use the moving averages of the first replica.
 
     Args:
-        strategy: From `build_strategy`.
-        build_model: Builds the network, every layer named. Called in the scope of the strategy, under
-            the global precision policy that `optimization.precision` names.
-        compute_loss: From (model, batch of one replica) to (losses, metrics), two dicts from a name to
-            a pair of scalars (sum over the batch, weight of the batch), e.g. the squared error summed
-            over visible joints and the number of visible joints. The loss of a step is the sum over
-            the losses of total sum / total weight, over all replicas, so it does not depend on how the
-            examples are spread. Metrics are averaged likewise and only reported. Call the model with
-            training=True. On several replicas the weights are needed before the gradient: weights
-            that depend on the batch alone cost nothing, others cost a second forward pass.
-        make_dataset: From (first step, input context) to the batches of replicas from that step on
-            (steps counted from 0): for each step, one batch for each replica that this input pipeline
-            feeds, `context.num_replicas_in_sync // context.num_input_pipelines` of them, of fixed
-            size. A pure function of the step, which is what makes continuing exact.
-        workdir: Folder of the run; with several machines one that all of them see.
-        optimization: How the weights move.
+        plan: What is trained.
+        strategy: Strategy from `build_strategy`.
+        workdir: Folder of the run. With several machines all of them must share it.
+        optimization: How the weights are updated.
         run: How long the run is and what it leaves behind.
-        hooks: Initial weights, evaluation and pictures.
-
-    Batch normalisation takes its statistics over the batch of one replica; evaluated and saved are the
-    moving averages of the first.
 
     Raises:
-        ValueError: The checkpoint in `workdir` is of another model or other settings, or unreadable.
-        FloatingPointError: The loss or gradient is not finite; nothing is saved after that step.
+        ValueError: A checkpoint in `workdir` cannot be read, or a different model or configuration wrote it.
+        FloatingPointError: The loss or the gradient is not finite. Nothing is saved after that step.
         OSError: A file cannot be written.
-        TrainingInterrupted: SIGTERM or Ctrl-C; the state is saved.
+        TrainingInterrupted: SIGTERM or Ctrl-C stopped the run. The state is saved.
     """
-    workdir, hooks = Path(workdir), hooks or Hooks()
-    state = _build_state(strategy, build_model, optimization, run.seed)
+    workdir, hooks = Path(workdir), plan.hooks
+    state = _build_state(strategy, plan.build_model, optimization, run.seed)
     restored = _restore_or_initialize(strategy, state, workdir, hooks)
     if hooks.describe is not None and is_chief(strategy):
         workdir.mkdir(parents=True, exist_ok=True)
         hooks.describe(workdir)
-    train_step = TrainStep(strategy, state, compute_loss, optimization)
+    train_step = TrainStep(strategy, state, plan.compute_loss, optimization)
     with SignalWatch() as watch, Session(strategy, state, workdir, run, hooks, restored) as session:
         session.announce()
         session.evaluate_if_missed()
-        for batch in _iterate_batches(strategy, make_dataset, restored.step, run.total_steps):
+        for batch in _iterate_batches(strategy, plan.make_dataset, restored.step, run.total_steps):
             session.count(train_step(batch, watch.stop_requested), batch)
             session.report_and_save(batch)
             if session.must_stop(watch):
@@ -133,7 +143,7 @@ def _precision_policy(name: str) -> Iterator[None]:
 def _restore_or_initialize(
     strategy: tf.distribute.Strategy, state: TrainingState, workdir: Path, hooks: Hooks
 ) -> checkpoints.Metadata:
-    """Loads the newest checkpoint, or the initial weights of a fresh run."""
+    """Loads the newest checkpoint, or initializes the weights of a fresh run."""
     latest = checkpoints.read_latest_checkpoint(workdir)
     metadata = checkpoints.Metadata(step=0) if latest is None else latest[2]
     _check_same_step(strategy, metadata.step)
@@ -154,17 +164,17 @@ def _check_same_step(strategy: tf.distribute.Strategy, step: int) -> None:
     total = int(strategy.reduce(tf.distribute.ReduceOp.SUM, steps, axis=None))
     if total != step * strategy.num_replicas_in_sync:
         raise ValueError(
-            f"workdir must be a folder that all workers share; found workers at different steps (this one at {step})"
+            f"workdir must be a folder that all workers share, got workers at different steps (this one at {step})"
         )
 
 
 def _iterate_batches(
     strategy: tf.distribute.Strategy, make_dataset: MakeDataset, start_step: int, total_steps: int
 ) -> Iterator[Batch]:
-    """The batches of this worker's replicas, on their devices.
+    """Yields the batches of this worker's replicas, on their devices.
 
-    Not `strategy.distribute_datasets_from_function`: its iterators have threads that tune them, which nothing can turn
-    off, and whose end took up to a minute for each device (TensorFlow 2.21).
+    The iterators of `strategy.distribute_datasets_from_function` have tuning threads that cannot be turned off. The end
+    of these threads took up to a minute per device (TensorFlow 2.21), so the loop distributes the batches itself.
     """
     if start_step >= total_steps:
         return
@@ -175,11 +185,11 @@ def _iterate_batches(
             try:
                 parts = [_copy_to_device(next(batches), device) for device in devices]
             except (StopIteration, tf.errors.OutOfRangeError) as error:
-                reason = f"the dataset must last for {total_steps} steps; it ended after step {step}"
+                reason = f"the dataset must last for {total_steps} steps, got {step}"
                 raise ValueError(reason) from error
             yield _distribute(strategy, parts)
     finally:
-        # An iterator that outlives an error, in its traceback, can keep the process from ending.
+        # The traceback of an error can keep the iterator alive, and then the process may not end.
         del batches
 
 
@@ -196,7 +206,7 @@ def _copy_to_device(batch: Batch, device: str) -> Batch:
 
 
 def _distribute(strategy: tf.distribute.Strategy, parts: list[Batch]) -> Batch:
-    """A batch whose values have a part on each local replica."""
+    """Combines the batches of the local replicas into one distributed batch."""
 
     def distribute(name: str) -> tf.Tensor:
         values = iter(parts)

@@ -1,4 +1,7 @@
-"""Muon: momentum made orthogonal, layer by layer; the demo's networks need about two thirds of the steps of Adam."""
+"""Muon, an optimizer that makes the momentum of each layer orthogonal.
+
+The networks of the demo need about two thirds of the steps that they need with Adam.
+"""
 
 from __future__ import annotations
 
@@ -10,39 +13,42 @@ import keras
 import tensorflow as tf
 
 from tfpose.models.output_layers import is_output_kernel
-from tfpose.training.adam import update_by_adam
+from tfpose.training.adam import AdamVariable, update_by_adam
 
-# Kernels from or to fewer channels read pictures or write maps: their directions are not alike.
+# Kernels with fewer channels read pictures or write maps, and their directions do not have equal importance.
 _MIN_CHANNELS = 16
-# An odd polynomial of degree 5 that raises small singular values fast, to between 0.7 and 1.2 (Jordan et al., 2024).
+# Coefficients of x, x^3 and x^5 in the polynomial that lifts small singular values (Jordan et al., 2024).
 _POLYNOMIAL = (3.4445, -4.7750, 2.0315)
 _NUM_ITERATIONS = 5
-# Size of an update's entries; that of Adam's is alike, so that one learning rate suits both (Liu et al., 2025, eq. 4).
+# Typical size of an entry of an update. Adam's entries have it too, so one learning rate suits both optimizers
+# (Liu et al., 2025, equation 4).
 _ENTRY_SIZE = 0.2
 _ADAM_BETAS = (0.9, 0.999)
 _ADAM_EPSILON = 1e-7
-# Of a gradient of nothing; far below any other, so that the scale of the loss does not matter.
+# Keeps a zero gradient from dividing by zero. It is far below any other norm, so the scale of the loss does not matter.
 _SMALLEST_NORM = 1e-12
 
 
 @keras.saving.register_keras_serializable("tfpose")
 class Muon(keras.optimizers.Optimizer):
-    """Moves the kernels between hidden layers by their momentum made orthogonal, everything else by Adam.
+    """Updates the kernels between hidden layers by orthogonalized momentum, and all other variables by Adam.
 
-    A kernel is a matrix W [height * width * channels, channels] here. With gradient G, its momentum M and direction D
+    A kernel is treated as a matrix W [height * width * channels, channels]. Its gradient G changes its momentum M, its
+    direction D and the matrix W as follows:
 
         M = momentum * M + G,  D = G + momentum * M,  W = W - rate * 0.2 * sqrt(longer side of W) * orthogonal(D)
 
-    where orthogonal(U S V') is U V' for a singular value decomposition U S V', nearly (`orthogonalize`): all directions
-    of a layer are learned equally fast, not the strongest first. Biases, normalisations, and the kernels that read
-    pictures or write maps are moved by Adam at the same rate. `keras.optimizers.Muon` has no form for convolutions.
+    orthogonal(U S V') is close to U V' for a singular value decomposition U S V', see `orthogonalize`. So a layer
+    learns all directions equally fast, instead of the strongest directions first. Adam updates the biases, the
+    normalization layers, and the kernels that read pictures or write maps, at the same learning rate.
+    `keras.optimizers.Muon` has no form for convolutions.
 
-    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; the scale of Liu et al.,
-    "Muon is scalable for LLM training", 2025, equation 4.
+    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. The factor in front of
+    orthogonal(D) is that of Liu et al., "Muon is scalable for LLM training", 2025, equation 4.
 
     Args:
-        learning_rate: Number or schedule, about that of Adam.
-        momentum: See above.
+        learning_rate: Number or schedule. Rates that suit Adam suit this optimizer.
+        momentum: Factor `momentum` of the formulas above.
     """
 
     def __init__(
@@ -52,7 +58,7 @@ class Muon(keras.optimizers.Optimizer):
         self.momentum = momentum
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Makes the slots: a momentum for each variable, for Adam's the mean square of the gradient too."""
+        """Creates a momentum for each variable, and a mean squared gradient for each variable that Adam updates."""
         if self.built:
             return
         super().build(variables)
@@ -62,19 +68,21 @@ class Muon(keras.optimizers.Optimizer):
         self._velocities = {self._get_variable_index(v): slot for v, slot in zip(of_adam, velocities, strict=True)}
 
     def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
-        """Moves one variable."""
+        """Updates one variable."""
         self.update_all([gradient], [variable], learning_rate)
 
     def update_all(
         self, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable], learning_rate: tf.Tensor
     ) -> None:
-        """Moves the variables; together they take less time than one by one."""
-        directions, kernels, rest = [], [], []
+        """Updates the variables together, which takes less time than one by one."""
+        directions: list[tf.Tensor] = []
+        kernels: list[keras.Variable] = []
+        moved_by_adam: list[AdamVariable] = []
         for gradient, variable in zip(gradients, variables, strict=True):
             index = self._get_variable_index(variable)
             slot, gradient = self._momentums[index], tf.cast(gradient, variable.dtype)
             if index in self._velocities:
-                rest.append((gradient, variable, slot, self._velocities[index]))
+                moved_by_adam.append((gradient, variable, slot, self._velocities[index]))
                 continue
             momentum = self.momentum * tf.convert_to_tensor(slot) + gradient
             self.assign(slot, momentum)
@@ -83,48 +91,50 @@ class Muon(keras.optimizers.Optimizer):
         for variable, direction in zip(kernels, orthogonalize(directions), strict=True):
             scale = tf.cast(learning_rate, direction.dtype) * (_ENTRY_SIZE * math.sqrt(max(direction.shape)))
             self.assign_sub(variable, tf.reshape(scale * direction, variable.shape))
-        update_by_adam(rest, learning_rate, self.iterations, _ADAM_BETAS, _ADAM_EPSILON)
+        update_by_adam(moved_by_adam, learning_rate, self.iterations, _ADAM_BETAS, _ADAM_EPSILON)
 
     def get_config(self) -> dict[str, object]:
-        """The constructor's arguments."""
+        """Returns the arguments of the constructor."""
         config = super().get_config()
         return {"learning_rate": config["learning_rate"], "momentum": self.momentum}
 
 
 def is_hidden_kernel(variable: keras.Variable) -> bool:
-    """Whether `variable` is the kernel of a layer between hidden ones, which Muon moves by orthogonal updates."""
+    """Returns whether `variable` is the kernel of a hidden layer, which Muon updates by orthogonalized momentum."""
     is_kernel = len(variable.shape) in (2, 4) and min(variable.shape[-2:]) >= _MIN_CHANNELS
     return is_kernel and not is_output_kernel(variable)
 
 
 def orthogonalize(matrices: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """For each matrix U S V' about U V': singular values of 1 % of the matrix's norm and more become 0.7 to 1.2.
+    """Returns a matrix close to U V' for each matrix with the singular value decomposition U S V'.
 
-    Newton-Schulz iterations X = a X + b (X X') X + c (X X')^2 X from X = matrix / norm. They are run on the Gram
-    matrices of the shorter sides, all of one size at once, and what comes out multiplies the matrices in the end: a
-    kernel has several times as many rows as columns.
+    Singular values of at least 1 % of the norm of the matrix become 0.7 to 1.2.
+
+    The function runs the Newton-Schulz iterations X = a X + b (X X') X + c (X X')^2 X from X = matrix / norm. It runs
+    them on the Gram matrices of the shorter sides, all matrices of one size at once, and multiplies each matrix by the
+    result at the end. This is faster because a kernel has several times as many rows as columns.
 
     Args:
-        matrices: each [n, m], any sizes.
+        matrices: Matrices [n, m] of any sizes.
 
     Returns:
-        Matrices of the same shapes; a matrix of zeros stays one.
+        Matrices of the same shapes. A matrix of zeros stays a matrix of zeros.
     """
-    by_side = collections.defaultdict(list)
+    by_side: dict[int, list[int]] = collections.defaultdict(list)
     for index, matrix in enumerate(matrices):
         by_side[min(matrix.shape)].append(index)
-    results: list[tf.Tensor | None] = [None] * len(matrices)
+    results: dict[int, tf.Tensor] = {}
     for indices in by_side.values():
         chosen = [matrices[index] for index in indices]
         grams = [tf.matmul(m, m, transpose_a=_is_tall(m), transpose_b=not _is_tall(m)) for m in chosen]
         factors = tf.unstack(_orthogonal_factors(tf.stack(grams)), num=len(chosen))
         for index, matrix, factor in zip(indices, chosen, factors, strict=True):
             results[index] = tf.matmul(matrix, factor) if _is_tall(matrix) else tf.matmul(factor, matrix)
-    return results
+    return [results[index] for index in range(len(matrices))]
 
 
 def _orthogonal_factors(grams: tf.Tensor) -> tf.Tensor:
-    """What makes matrices with the Gram matrices [K, n, n] nearly orthogonal when multiplied by it, [K, n, n]."""
+    """Returns the factors [K, n, n] that make the matrices with the Gram matrices [K, n, n] nearly orthogonal."""
     a, b, c = _POLYNOMIAL
     norms = tf.sqrt(tf.linalg.trace(grams))[:, None, None] + _SMALLEST_NORM
     grams = grams / tf.square(norms)

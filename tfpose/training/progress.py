@@ -1,4 +1,4 @@
-"""What a run tells while it trains: CSV tables, TensorBoard and one line of progress."""
+"""What a run reports while it trains: CSV tables, TensorBoard files and a progress line."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import TextIO
 import numpy as np
 import tensorflow as tf
 
-# Of these the value of the last step is reported; of the others the mean since the last report.
+# Scalars whose last value is reported. Of all other scalars the mean since the last report is reported.
 _LATEST_NOT_MEAN = ("learning_rate", "loss_scale")
-# Bookkeeping between the workers, not reported.
+# Scalars that only the workers exchange. They are not reported.
 _INTERNAL = ("stop_requested",)
 
 
 class ScalarWindow:
-    """The scalars of the steps since the last report, on the device until they are asked for."""
+    """The scalars of the steps since the last report, which stay on the device until `fetch` is called."""
 
     def __init__(self, step: int, pending: Mapping[str, list[float]] | None = None) -> None:
         self._on_device: list[dict[str, tf.Tensor]] = []
@@ -34,10 +34,10 @@ class ScalarWindow:
         self._on_device.append(scalars)
 
     def fetch(self, *, has_loss_scale: bool) -> None:
-        """Waits for the steps added and brings their scalars to the host.
+        """Waits for the added steps and copies their scalars to the host.
 
         Raises:
-            FloatingPointError: A loss is not finite; or a gradient, unless loss scaling skipped it.
+            FloatingPointError: A loss is not finite, or without loss scaling a gradient is not finite.
         """
         checked = ("loss",) if has_loss_scale else ("loss", "gradient_norm")
         for scalars in self._on_device:
@@ -51,7 +51,7 @@ class ScalarWindow:
 
     @property
     def pending(self) -> dict[str, list[float]]:
-        """The fetched scalars of the steps since the last report."""
+        """The fetched scalars of the steps since the last report, by name."""
         return {k: list(v) for k, v in self._on_host.items() if k not in _INTERNAL}
 
     @property
@@ -60,7 +60,7 @@ class ScalarWindow:
         return any(self._on_host.get("stop_requested", ()))
 
     def summarize(self) -> dict[str, float]:
-        """One number for each scalar fetched; starts a new window."""
+        """Returns one number for each fetched scalar and starts a new window."""
         summary = {
             name: values[-1] if name in _LATEST_NOT_MEAN else _mean_of_finite(values)
             for name, values in self._on_host.items()
@@ -76,13 +76,13 @@ def _mean_of_finite(values: list[float]) -> float:
 
 
 class CsvTable:
-    """A CSV file with one row for each reported step, that a resumed run continues.
+    """A CSV file with one row for each reported step, which a resumed run continues.
 
-    The first row written fixes the columns. Numbers are written with all their digits.
+    The first row fixes the columns. Numbers are written with all their digits.
     """
 
     def __init__(self, path: Path, start_step: int) -> None:
-        """Opens the table; rows after `start_step` and torn rows go, since they will come again."""
+        """Opens the table and removes incomplete rows and rows after `start_step`, which the run writes again."""
         self._path = Path(path)
         self._columns, rows = _read_whole_rows(self._path)
         rows = [row for row in rows if int(row[0]) <= start_step]
@@ -96,7 +96,7 @@ class CsvTable:
             self._columns = []
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
-        """Appends a row; it is in the file when this returns."""
+        """Appends a row, which is in the file when this method returns."""
         text = ""
         if not self._columns:
             self._columns = ["step", *values]
@@ -116,7 +116,7 @@ def _read_whole_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     if not path.exists():
         return [], []
     text = path.read_text(encoding="utf-8")
-    # A killed run may leave half a row, whose first digits would read as another step.
+    # A killed run may leave half a row. The digits in it could be read as a different step.
     whole = text[: text.rfind("\n") + 1]
     rows = list(csv.reader(io.StringIO(whole)))
     if not rows:
@@ -124,7 +124,7 @@ def _read_whole_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     columns = rows[0]
     is_table = columns[0] == "step" and all(row[:1] and row[0].isdigit() for row in rows[1:])
     if not is_table:
-        raise ValueError(f"{path}: expected a table whose first column is step; found another file")
+        raise ValueError(f"{path}: the first column must be step, a number in every row, got the columns {columns}")
     return columns, [row for row in rows[1:] if len(row) == len(columns)]
 
 
@@ -135,7 +135,7 @@ def _format_row(row: list[str]) -> str:
 
 
 class ProgressLine:
-    """One line that says how far the run is: rewritten on a terminal, a new line each time elsewhere."""
+    """A line that shows the progress of the run, rewritten in a terminal and repeated in any other stream."""
 
     def __init__(self, total_steps: int, stream: TextIO | None = None) -> None:
         self._total_steps = total_steps
@@ -159,7 +159,7 @@ class ProgressLine:
         self._stream.flush()
 
     def say(self, message: str) -> None:
-        """Writes a message on a line of its own."""
+        """Writes a message on its own line."""
         start = "\n" if self._is_terminal and self._last_width else ""
         self._stream.write(f"{start}{message}\n")
         self._stream.flush()
@@ -179,7 +179,7 @@ def format_duration(seconds: float) -> str:
 
 
 class Throughput:
-    """Images per second of the training steps, without the time of evaluations and checkpoints."""
+    """Speed of the training steps, without the time that evaluations and checkpoints take."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -188,7 +188,7 @@ class Throughput:
         self._resumed_at = time.perf_counter()
 
     def count(self, num_images: int) -> None:
-        """Counts one step over `num_images`."""
+        """Counts one step on `num_images` images."""
         self._steps += 1
         self._images += num_images
 
@@ -201,7 +201,7 @@ class Throughput:
         self._resumed_at = time.perf_counter()
 
     def measure(self) -> tuple[float, float]:
-        """Images per second and seconds per step since the last measurement; needs a paused clock."""
+        """Returns images per second and seconds per step since the last measurement. The clock must be paused."""
         seconds = max(self._seconds, 1e-9)
         rates = self._images / seconds, seconds / max(self._steps, 1)
         self._seconds, self._steps, self._images = 0.0, 0, 0
@@ -209,7 +209,7 @@ class Throughput:
 
 
 class RunLog:
-    """The files that one run writes about itself; silent on workers that are not the chief."""
+    """The log files and the progress line of a run. Only the chief worker writes them."""
 
     def __init__(self, workdir: Path, *, start_step: int, total_steps: int, is_chief: bool) -> None:
         self._is_chief = is_chief
@@ -224,12 +224,12 @@ class RunLog:
         self._line = ProgressLine(total_steps)
 
     def say(self, message: str) -> None:
-        """Tells the user something."""
+        """Shows a message to the user."""
         if self._is_chief:
             self._line.say(message)
 
     def has_evaluation(self, step: int) -> bool:
-        """Whether the evaluation after `step` is on file."""
+        """Returns whether eval.csv has the evaluation after `step`."""
         return self._is_chief and step in self._evaluation_table.steps
 
     def write_training(
@@ -239,7 +239,7 @@ class RunLog:
         images_per_second: float,
         seconds_per_step: float,
     ) -> None:
-        """Reports the steps up to `step`: `scalars` hold at least loss and learning_rate."""
+        """Reports the steps up to `step`. `scalars` must contain at least loss and learning_rate."""
         if not self._is_chief:
             return
         row = {
@@ -260,7 +260,7 @@ class RunLog:
         self.say(f"step {step}: " + "  ".join(f"{k} {v:.5g}" for k, v in metrics.items()))
 
     def write_pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
-        """Reports pictures: each [N, H, W, 3] or [H, W, 3], uint8 RGB."""
+        """Reports pictures, each an array [N, H, W, 3] or [H, W, 3], uint8 RGB."""
         with self._writer.as_default(step):
             for name, pixels in pictures.items():
                 pixels = np.asarray(pixels)
@@ -268,12 +268,12 @@ class RunLog:
                 tf.summary.image(f"pictures/{name}", batch, max_outputs=len(batch))
 
     def flush(self) -> None:
-        """Brings the TensorBoard files up to date."""
+        """Writes what is pending to the TensorBoard files."""
         if self._is_chief:
             self._writer.flush()
 
     def close(self) -> None:
-        """Closes the files."""
+        """Closes the TensorBoard files."""
         if self._is_chief:
             self._writer.close()
 

@@ -1,4 +1,4 @@
-"""What a run does between its steps: reports, checkpoints, evaluations, pictures, stopping."""
+"""What a run does between its steps: it reports, saves, evaluates, draws pictures, and stops."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ class RunSettings:
     """How long a run is and what it leaves behind. A step is one update of the weights.
 
     Attributes:
-        total_steps: Length of the run.
-        seed: Of the initial weights.
-        log_every: Steps between rows of train.csv; also how soon a loss that is not finite is seen.
-        checkpoint_every: Steps between checkpoints; one more is written at the end and at the best.
-        max_to_keep: How many of the newest checkpoints stay, besides the best.
-        evaluate_every: Steps between evaluations; None evaluates at the end only.
-        best_metric: The metric of the evaluation that tells the best checkpoint; None marks none.
-        higher_is_better: Direction of `best_metric`.
-        pictures_every: Steps between pictures; None draws none.
+        total_steps: Number of steps of the whole run.
+        seed: Seed of the random initial weights.
+        log_every: Number of steps between rows of train.csv. A loss that is not finite is detected there at the
+            latest.
+        checkpoint_every: Number of steps between checkpoints. The run also saves at its end and when an evaluation is
+            the best so far.
+        max_to_keep: Number of newest checkpoints that are kept, besides the best one.
+        evaluate_every: Number of steps between evaluations. None evaluates only at the end.
+        best_metric: Metric of the evaluation that decides which checkpoint is the best. None marks no checkpoint.
+        higher_is_better: Whether a higher value of `best_metric` is better.
+        pictures_every: Number of steps between pictures in TensorBoard. None draws no pictures.
     """
 
     total_steps: int
@@ -48,24 +50,25 @@ class RunSettings:
     def __post_init__(self) -> None:
         for name in ("total_steps", "log_every", "checkpoint_every", "max_to_keep"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; found {getattr(self, name)}")
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("evaluate_every", "pictures_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1 or None; found {getattr(self, name)}")
+                raise ValueError(f"{name} must be at least 1 or None, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a run does besides training; every one optional.
+    """What a run does besides training. Every hook is optional.
 
     Attributes:
-        describe: From the work folder, on the chief alone, when the weights are in place, fresh or restored: leaves
-            there what is needed to use them. A run that is refused has not changed the folder.
-        initialize: Called once, on a fresh run: loads pretrained weights, say.
-        evaluate: From the model and the step to metrics. Runs on the chief alone, with the averaged
-            weights when they are kept.
-        draw_pictures: From the model and the first replica's batch to pictures, each [N, H, W, 3] or
-            [H, W, 3], uint8 RGB.
+        describe: Function that writes into the work folder what is needed to use the weights. The chief alone calls it,
+            after the weights were initialized or restored, so that a run that is refused does not change the folder.
+        initialize: Function that gives the network its first weights, for example pretrained ones. It is called once,
+            at the start of a fresh run.
+        evaluate: Function from the network and the step to metrics. The chief alone calls it, with the averaged weights
+            if the run keeps an average.
+        draw_pictures: Function from the network and the batch of the first replica to pictures by name, each an array
+            [N, H, W, 3] or [H, W, 3], uint8 RGB.
     """
 
     describe: Callable[[Path], None] | None = None
@@ -75,9 +78,9 @@ class Hooks:
 
 
 class Session:
-    """A run from its start to its next stop: counts the steps and does what falls due after each.
+    """A run from its start to its next stop: counts the steps and does what is due after each step.
 
-    Leaving its `with` block closes the files of the run.
+    The end of its `with` block closes the files of the run.
     """
 
     def __init__(
@@ -116,7 +119,7 @@ class Session:
         self._log.close()
 
     def announce(self) -> None:
-        """Says where the run starts."""
+        """Shows the step and the devices that the run starts with."""
         devices = f"{self._strategy.num_replicas_in_sync} replica(s)"
         if self._start_step:
             self._log.say(f"continuing after step {self._start_step} on {devices}")
@@ -124,30 +127,29 @@ class Session:
             self._log.say(f"starting on {devices}: {self._state.model.count_params()} parameters")
 
     def count(self, scalars: dict[str, tf.Tensor], batch: Batch) -> None:
-        """Counts a step that was trained."""
+        """Counts a finished step and keeps its scalars."""
         self._step += 1
         self._window.add(scalars)
         self._throughput.count(self._count_images(batch))
 
     def report_and_save(self, batch: Batch) -> None:
-        """Does what falls due after this step."""
+        """Does what is due after this step."""
         run = self._run
         if self._is_due(run.log_every):
             self._report()
         is_save_due = self._is_due(run.checkpoint_every)
-        is_evaluation_due = self._is_due(run.evaluate_every) and self._hooks.evaluate is not None
+        is_evaluation_due = self._hooks.evaluate is not None and self._is_due(run.evaluate_every)
         are_pictures_due = (
-            run.pictures_every is not None
+            self._hooks.draw_pictures is not None
+            and run.pictures_every is not None
             and self._step % run.pictures_every == 0
-            and self._hooks.draw_pictures is not None
         )
         if not (is_save_due or is_evaluation_due or are_pictures_due):
             return
         self._fetch()
         self._throughput.pause()
         if are_pictures_due and self._is_chief:
-            pictures = self._hooks.draw_pictures(self._state.model, self._local_batch(batch))
-            self._log.write_pictures(self._step, pictures)
+            self._draw_pictures(batch)
         if is_save_due:
             self._save()
         if is_evaluation_due and self._is_chief:
@@ -155,14 +157,14 @@ class Session:
         self._throughput.resume()
 
     def evaluate_if_missed(self) -> None:
-        """Evaluates the restored weights if the run was killed before it could."""
+        """Evaluates the restored weights if the run was killed before their evaluation."""
         is_due = self._start_step > 0 and self._is_due(self._run.evaluate_every)
         is_missing = self._is_chief and not self._log.has_evaluation(self._start_step)
-        if is_due and is_missing and self._hooks.evaluate is not None:
+        if is_due and is_missing:
             self._evaluate()
 
     def must_stop(self, watch: SignalWatch) -> bool:
-        """Whether to stop now; on several machines all of them must agree on the step."""
+        """Returns whether to stop after this step. Several machines agree on the step."""
         if self._step >= self._run.total_steps:
             return False
         if self._num_processes > 1:
@@ -170,7 +172,7 @@ class Session:
         return watch.stop_requested
 
     def stop(self, watch: SignalWatch) -> None:
-        """Saves and leaves the run.
+        """Saves the state and ends the run.
 
         Raises:
             TrainingInterrupted: Always.
@@ -182,7 +184,7 @@ class Session:
         raise TrainingInterrupted(watch.exit_code)
 
     def finish(self) -> None:
-        """Exports the weights of the end."""
+        """Exports the last weights."""
         if self._is_chief:
             self._export(checkpoints.FINAL_WEIGHTS_NAME)
         self._log.say(f"finished after step {self._step}: {self._workdir}")
@@ -218,26 +220,33 @@ class Session:
         checkpoints.prune_checkpoints(self._workdir, self._run.max_to_keep)
         self._log.flush()
 
+    def _draw_pictures(self, batch: Batch) -> None:
+        if self._hooks.draw_pictures is not None:
+            pictures = self._hooks.draw_pictures(self._state.model, self._local_batch(batch))
+            self._log.write_pictures(self._step, pictures)
+
     def _evaluate(self) -> None:
+        if self._hooks.evaluate is None:
+            return
         with self._averaged_weights():
             metrics = dict(self._hooks.evaluate(self._state.model, self._step))
-        if self._run.best_metric is not None and self._is_best(metrics):
-            name = self._run.best_metric
+        name = self._run.best_metric
+        if name is not None and self._is_best(name, metrics):
             self._save(best={"metric": name, "value": float(metrics[name])})
             self._export(checkpoints.BEST_WEIGHTS_NAME)
-        # Last, so that a run killed before this line evaluates again.
+        # The row is written last, so that a run that is killed before this line evaluates again.
         self._log.write_evaluation(self._step, metrics)
 
-    def _is_best(self, metrics: Mapping[str, float]) -> bool:
-        name = self._run.best_metric
+    def _is_best(self, name: str, metrics: Mapping[str, float]) -> bool:
         if name not in metrics:
-            raise ValueError(f"best_metric must be one of the metrics {sorted(metrics)}; found {name!r}")
+            raise ValueError(f"best_metric must be one of the metrics {sorted(metrics)}, got {name!r}")
         value = float(metrics[name])
-        previous = checkpoints.find_best_checkpoint(self._workdir)
+        best = checkpoints.find_best_checkpoint(self._workdir)
+        previous = None if best is None else best[1].best
         if math.isnan(value) or previous is None:
             return not math.isnan(value)
         sign = 1 if self._run.higher_is_better else -1
-        return sign * value > sign * float(previous[1].best["value"])
+        return sign * value > sign * float(previous["value"])
 
     def _export(self, name: str) -> None:
         with self._averaged_weights():

@@ -1,14 +1,14 @@
 """Targets, loss and pictures of the single heatmap network, for `training.loop.train`.
 
-Payer et al., 2017, section 4. A batch of whole frames holds B images with up to N heads and P people of interest each;
-coordinates are (x, y) in heatmap cells:
+The method is that of Payer et al., 2017, section 4. A batch of whole frames holds B images, with up to N heads and P
+people of interest in each image. Coordinates are (x, y) in heatmap cells. The arrays of a batch are:
 
     images [B, H, W, 3], intensity_shifts [B], intensity_scales [B]
-    heads [B, N, 2], head_weights [B, N], region_masks [B, h, w] (0 where people may be without annotation)
+    heads [B, N, 2], head_weights [B, N], region_masks [B, h, w] (0 where people may lack annotations)
     person_heads [B, P, 2], person_weights [B, P], keypoints [B, P, J, 2], joint_weights [B, P, J]
 
-Weight 0 marks padding and what is not annotated. A joint that the augmentation moved out of the image has weight 1: its
-map must be empty.
+Padding and joints without annotation have weight 0. A joint that the augmentation moved out of the image has weight 1,
+because its map must be empty.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
 from tfpose.losses import joint_map_error, masked_map_error
 from tfpose.models.pose_unet import PoseUnet, normalize_images
 from tfpose.skeletons import Skeleton
+from tfpose.training.step import ComputeLoss, Losses
 from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
 
-Tensor = Any  # of the Keras backend in use
+Tensor = Any  # A tensor of the Keras backend in use.
 Batch = Mapping[str, Tensor]
 BuildTargets = Callable[[Batch], tuple[Tensor, Tensor]]
-WeightedSum = tuple[Tensor, Tensor]
 
-# A joint counts as right in the training log when its peak is off by no more than this many sigmas of its target.
+# The training log counts a joint as correct if its peak is at most this many sigmas of the target off.
 CLOSE_SIGMAS = 2.0
 # The intensity that the network sees as 0.
 MIDDLE_GRAY = 128.0
@@ -41,7 +41,14 @@ MIDDLE_GRAY = 128.0
 
 @dataclasses.dataclass(frozen=True)
 class TargetSettings:
-    """Target heatmaps, see `heatmaps.encode_heatmaps`. Payer et al., 2017: Gaussians of 2 cells."""
+    """Settings of the target heatmaps.
+
+    Attributes:
+        sigma_cells: Standard deviation of the Gaussian in heatmap cells. Payer et al., 2017, use 2.
+        centers: Where the Gaussian is centered: 'subcell' on the keypoint, 'rounded' on the nearest cell.
+        cutoff_sigmas: Half the side, in standard deviations, of the square around the keypoint outside which the target
+            is 0. None cuts nothing off.
+    """
 
     sigma_cells: float = 2.0
     centers: str = "subcell"
@@ -49,9 +56,10 @@ class TargetSettings:
 
 
 def build_target_function(heatmap_size: tuple[int, int], target: TargetSettings) -> BuildTargets:
-    """A function from a batch to the target maps of all heads [B, h, w, 1] and of the people [B, P, h, w, J].
+    """Returns the function from a batch to the target maps of all heads and of the people of interest.
 
-    The Gaussians of all heads are merged by their maximum.
+    The target of all heads [B, h, w, 1] is the maximum of the Gaussians of the heads. The targets of the people are
+    [B, P, h, w, J].
     """
     settings = dataclasses.asdict(target)
 
@@ -69,27 +77,33 @@ def build_target_function(heatmap_size: tuple[int, int], target: TargetSettings)
     return build_targets
 
 
-def build_loss(
-    build_targets: BuildTargets, target: TargetSettings, joint_map_weight: float = 0.0
-) -> Callable[[PoseUnet, Batch], tuple[dict, dict]]:
-    """The data terms and the decay as sum and weight each, and the share of right joints.
+def build_loss(build_targets: BuildTargets, target: TargetSettings, joint_map_weight: float = 0.0) -> ComputeLoss:
+    """Returns the function that computes the loss terms and the share of correct joints.
 
-    - `heads`: summed over the images, their number;
-    - `joints`: summed over the people of interest, their number, which with one in each image is the batch size;
-    - `joint_maps`: with a `joint_map_weight`, this times the error of the first network's joint maps, which the paper
-      trains through the product alone; summed over the images, their number;
-    - `decay`: the kernels' regularisation times the number of images, this number.
+    Each loss term is a pair of a sum and a weight:
+
+    - `heads`: error of the head maps, summed over the images; weight: number of images.
+    - `joints`: error of the joints, summed over the people of interest; weight: number of these people, which is the
+      batch size if each image has one.
+    - `joint_maps`, only with a `joint_map_weight`: error of the joint maps of the first network times this weight,
+      summed over the images; weight: number of images. The paper trains these maps only through the product with the
+      filter.
+    - `decay`: regularization of the kernels times the number of images; weight: number of images.
 
     Args:
-        build_targets: from `build_target_function`.
-        target: its settings.
-        joint_map_weight: 0 is the paper. This term counts the images whose heads are all of people of interest, as the
-            targets show no others, and of these the joints that all of them have labelled.
+        build_targets: Function from `build_target_function`.
+        target: Settings that `build_targets` was built with.
+        joint_map_weight: Factor of the term `joint_maps`. The paper uses 0. The term counts only images in which every
+            head belongs to a person of interest, because the targets show only these people, and in these images
+            only joints that are labeled for every such person.
+
+    Raises:
+        ValueError: `joint_map_weight` is negative.
     """
     if joint_map_weight < 0:
-        raise ValueError(f"loss: joint_map_weight must be at least 0, got {joint_map_weight}")
+        raise ValueError(f"loss.joint_map_weight must be at least 0, got {joint_map_weight}")
 
-    def compute_loss(model: PoseUnet, batch: Batch) -> tuple[dict[str, WeightedSum], dict[str, WeightedSum]]:
+    def compute_loss(model: PoseUnet, batch: Batch) -> Losses:
         head_targets, person_targets = build_targets(batch)
         maps = _predict(model, batch, training=True)
         joint_weights = _joint_weights(batch)
@@ -104,10 +118,10 @@ def build_loss(
         if joint_map_weight > 0:
             error = _all_joints_error(person_targets, maps["joint_maps"], joint_weights, batch)
             losses["joint_maps"] = (joint_map_weight * ops.sum(error), num_images)
-        # Not model.losses: in the pass that only counts the weights, Keras finds no values for the variables there.
+        # model.losses cannot be used: in the pass that only sums the weights, Keras finds no values for its variables.
         decays = [v.regularizer(v) for v in model.trainable_variables if v.regularizer is not None]
         if decays:
-            # By the images, so that the parts of an accumulated batch and the replicas share it.
+            # The number of images shares the decay among the parts of an accumulated batch and the replicas.
             losses["decay"] = (sum(decays) * num_images, num_images)
         correct = count_correct(maps["person_maps"], batch["keypoints"], joint_weights, target.sigma_cells)
         return losses, {"accuracy": correct}
@@ -116,7 +130,7 @@ def build_loss(
 
 
 def _all_joints_error(person_targets: Tensor, joint_maps: Tensor, joint_weights: Tensor, batch: Batch) -> Tensor:
-    """[B, J], half the squared error of the first network's joint maps outside ignored regions."""
+    """Returns half the squared error of the first network's joint maps outside ignored regions, [B, J]."""
     masks = ops.convert_to_tensor(batch["region_masks"])[..., None]
     is_absent = ops.convert_to_tensor(batch["person_weights"])[..., None] <= 0
     is_labeled = ops.all(ops.logical_or(is_absent, joint_weights > 0), axis=1)
@@ -128,13 +142,13 @@ def _all_joints_error(person_targets: Tensor, joint_maps: Tensor, joint_weights:
 def count_correct(
     person_maps: Tensor, keypoints: Tensor, joint_weights: Tensor, sigma_cells: float
 ) -> tuple[Tensor, Tensor]:
-    """How many labelled joints inside the map have its peak near them, and how many there are.
+    """Counts the labeled joints inside the map whose predicted peak is near them, and all labeled joints inside it.
 
     Args:
-        person_maps: [B, P, h, w, J].
-        keypoints: [B, P, J, 2], (x, y) in heatmap cells.
-        joint_weights: [B, P, J].
-        sigma_cells: of the targets.
+        person_maps: Predicted maps [B, P, h, w, J].
+        keypoints: True keypoints [B, P, J, 2] as (x, y) in heatmap cells.
+        joint_weights: Weights [B, P, J], 0 for a joint without label.
+        sigma_cells: Standard deviation of the targets in heatmap cells.
     """
     height, width = person_maps.shape[2:4]
     peaks, _ = decode_heatmaps(_merge_people(person_maps), "peak")
@@ -150,11 +164,11 @@ def count_correct(
 def draw_examples(
     model: PoseUnet, batch: Batch, build_targets: BuildTargets, skeleton: Skeleton, num_examples: int = 4
 ) -> dict[str, np.ndarray]:
-    """Pictures of a training batch, a row for the first person of interest of each image.
+    """Draws a training batch: one row per image, for the first person of interest of the image.
 
-    Columns: the labels; the target of the heads and the predicted one; the joints of all people; the filter; their
-    product, the joints of this person; and its target. A joint map and its filter may both be negative where the
-    product is positive, so these two show magnitudes.
+    The columns show the labels, the target of the heads, the predicted heads, the joint maps of all people, the filter,
+    the product of joint maps and filter (the joints of this person), and the target of the product. A joint map and its
+    filter may both be negative where the product is positive, so their columns show absolute values.
     """
     batch = {name: values[:num_examples] for name, values in batch.items()}
     targets = build_targets(batch)
@@ -181,9 +195,10 @@ def draw_examples(
 
 
 def draw_targets(batch: Batch, build_targets: BuildTargets, skeleton: Skeleton) -> list[np.ndarray]:
-    """Pictures [H, W, 3] of the examples of a batch, with a row for each person of interest.
+    """Draws one picture [H, W, 3] per example of a batch, with one row per person of interest.
 
-    Columns: the augmented frame with the labels; the target of all heads; the target of this person's joints.
+    The columns show the augmented frame with the labels, the target of all heads, and the target of the person's
+    joints.
     """
     head_targets, person_targets = (ops.convert_to_numpy(values) for values in build_targets(batch))
     intensities = normalize_images(batch["images"], batch["intensity_shifts"], batch["intensity_scales"])
@@ -206,17 +221,17 @@ def draw_targets(batch: Batch, build_targets: BuildTargets, skeleton: Skeleton) 
 
 def _predict(model: PoseUnet, batch: Batch, training: bool) -> dict[str, Tensor]:
     images = normalize_images(batch["images"], batch["intensity_shifts"], batch["intensity_scales"])
-    # A slot without a person must find no head, whatever stands in it.
+    # A slot without a person must have no head, whatever numbers the slot holds.
     is_person = ops.convert_to_tensor(batch["person_weights"])[..., None] > 0
     heads = ops.where(is_person, batch["person_heads"], math.nan)
     return model(images, heads, training=training)
 
 
 def _joint_weights(batch: Batch) -> Tensor:
-    """[B, P, J], 0 for a slot without a person."""
+    """Returns the weights of the joints [B, P, J], which are 0 for a slot without a person."""
     return batch["joint_weights"] * ops.convert_to_tensor(batch["person_weights"])[..., None]
 
 
 def _merge_people(values: Tensor) -> Tensor:
-    """[B, P, ...] to [B * P, ...]."""
+    """Reshapes [B, P, ...] to [B * P, ...]."""
     return ops.reshape(values, (-1, *values.shape[2:]))

@@ -1,4 +1,4 @@
-"""First weights of the single network's first half, from a keypoint network or from ImageNet."""
+"""First weights of the first half of the single network, from a keypoint network or from ImageNet."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ _STEM_NORMALIZATION = "stem_bn"
 def build_initializer(
     system: SingleNetworkSystem, encoder: str = "", keypoint_workdir: str = ""
 ) -> Callable[[PoseUnet], None] | None:
-    """What gives a fresh network its first weights; None leaves them random, as the paper's.
+    """Returns the function that gives a fresh network its first weights, or None for random weights as in the paper.
 
     Args:
-        system: of the network to train, whose `encoder_depth` is not 0.
-        encoder: 'imagenet' for Keras' public encoder, or its file; '' for none.
-        keypoint_workdir: a finished run of a keypoint network of the same encoder, whose weights are taken over, its
-            heatmaps as joint maps matched by name; '' for none.
+        system: System that the network belongs to. Its `encoder_depth` must not be 0 if weights are loaded.
+        encoder: 'imagenet' for the public encoder of Keras, or the file of an encoder; '' for none.
+        keypoint_workdir: Work folder of a finished run of a keypoint network with the same encoder, whose weights are
+            copied. Its heatmaps become joint maps, with joints matched by name; '' for none.
 
     Raises:
-        ValueError: both are asked for, or the network has no place for them.
+        ValueError: Both `encoder` and `keypoint_workdir` are given, or the network has no encoder.
     """
     if encoder and keypoint_workdir:
         raise ValueError(
-            f"initialize needs at most one of encoder and keypoint_workdir, got {encoder!r} and {keypoint_workdir!r}"
+            "initialize must set at most one of encoder and keypoint_workdir, got "
+            f"encoder={encoder!r}, keypoint_workdir={keypoint_workdir!r}"
         )
     if not (encoder or keypoint_workdir):
         return None
     if not system.network.encoder_depth:
         name, value = ("encoder", encoder) if encoder else ("keypoint_workdir", keypoint_workdir)
-        raise ValueError(f"initialize.{name}={value}: needs a network with an encoder_depth, this one has 0")
+        raise ValueError(f"initialize.{name} must be '' for a network with encoder_depth 0, got {value!r}")
 
     def initialize(model: PoseUnet) -> None:
         if encoder:
@@ -56,11 +57,11 @@ def build_initializer(
 
 
 def load_keypoint_network(model: PoseUnet, system: SingleNetworkSystem, workdir: pathlib.Path) -> None:
-    """Takes over the weights of a finished run of the two-stage system's keypoint network.
+    """Copies the weights of a finished run of a keypoint network of the two-stage system.
 
     Raises:
-        FileNotFoundError: the folder is not that of such a run.
-        ValueError: a weight has no counterpart of the same shape; names it.
+        FileNotFoundError: The folder is not the work folder of such a run.
+        ValueError: A weight has no counterpart of the same shape; the message names the weight.
     """
     source = read_keypoint_system(workdir)
     network = source.build_network()
@@ -70,21 +71,20 @@ def load_keypoint_network(model: PoseUnet, system: SingleNetworkSystem, workdir:
     try:
         transfer_weights(network, same, source.skeleton.joints, system.skeleton.joints)
     except ValueError as error:
-        raise ValueError(
-            f"{workdir / KEYPOINT_SYSTEM_FILE}: does not fit the network of this config: {error}"
-        ) from error
+        file = workdir / KEYPOINT_SYSTEM_FILE
+        raise ValueError(f"{file}: the network must fit that of this config, got {error}") from error
     _copy_where_named(same, model.frame)
     adapt_to_normalization(model.frame, source.normalization)
 
 
 def adapt_to_normalization(frame: keras.Model, normalization: Normalization) -> None:
-    """Changes the stem of a network that was trained on images of this normalisation to fit `normalize_images`.
+    """Changes the stem of a network that was trained with `normalization` so that it fits `normalize_images`.
 
-    Exact but for the outermost rows and columns, where zeros are padded.
+    The outputs of the stem are the same, except in the outermost rows and columns, where the stem pads zeros.
     """
     probes = np.zeros((4, 1, 1, 3), np.uint8)
     probes[np.arange(3), 0, 0, np.arange(3)] = 255
-    # Rows: black, and what full red, green and blue add to it.
+    # The first three rows are full red, green and blue, the last row is black.
     ours, theirs = (
         np.asarray(normalize(probes), np.float64)[:, 0, 0] for normalize in (normalize_images, normalization)
     )
@@ -110,7 +110,7 @@ def _build_keypoint_network(num_joints: int, settings: PoseUnetSettings) -> kera
 
 
 def _copy_where_named(source: keras.Model, target: keras.Model) -> None:
-    """Copies the variables of a frame network and of a keypoint network that correspond, either way round."""
+    """Copies variables between a frame network and a keypoint network, in either direction, where names match."""
     values = {_keypoint_path(variable.path): variable for variable in source.variables}
     for variable in target.variables:
         if _keypoint_path(variable.path) in values:

@@ -1,9 +1,9 @@
 """One training step: the gradient of the global mean loss and the update, on every replica.
 
-The loss of a step is, for each of its terms, (sum over the step) / (weight over the step), where
-"the step" is every example of every replica and every accumulated part. A mean taken per replica and
-averaged again would weigh a joint by how few its replica sees; so losses return sums and weights, the
-weights are added up over the replicas first, and each replica differentiates its share of the mean.
+The loss of a step is the sum of its terms, each of them (sum over the step) / (weight over the step). "The step" means
+all examples of all replicas and of all accumulated parts. Averaging the means of the replicas would give a joint more
+weight on a replica that sees few joints. So losses return sums and weights, the weights are first added up over the
+replicas, and each replica differentiates its share of the mean.
 """
 
 from __future__ import annotations
@@ -21,12 +21,20 @@ from tfpose.training.optimization import LossScale, MovingAverage, OptimizationS
 Batch = dict[str, tf.Tensor]
 Nest = TypeVar("Nest")
 WeightedSum = tuple[tf.Tensor, tf.Tensor]
-ComputeLoss = Callable[[keras.Model, Batch], tuple[Mapping[str, WeightedSum], Mapping[str, WeightedSum]]]
+Losses = tuple[Mapping[str, WeightedSum], Mapping[str, WeightedSum]]
+ComputeLoss = Callable[[keras.Model, Batch], Losses]
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Everything that a step changes."""
+    """Everything that a training step changes.
+
+    Attributes:
+        model: Network in training.
+        optimizer: Optimizer of the network's weights.
+        average: Moving average of the weights. None keeps no average.
+        loss_scale: Factor on the loss of float16 training. None does not scale the loss.
+    """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
@@ -34,9 +42,9 @@ class TrainingState:
     loss_scale: LossScale | None
 
     def named_variables(self) -> dict[str, keras.Variable | tf.Variable]:
-        """Every variable of the state by a name that does not depend on the process."""
+        """Returns every variable of the state by a name that does not depend on the process."""
         named = {f"model/{k}": v for k, v in name_variables(self.model.variables).items()}
-        # An optimizer's name counts the optimizers of the process ("adam_1"); its slots' do not.
+        # The name of an optimizer counts the optimizers of the process ("adam_1"). The names of its variables do not.
         slots = name_variables(self.optimizer.variables, skip_parts=1)
         named |= {f"optimizer/{k}": v for k, v in slots.items()}
         if self.average is not None:
@@ -49,11 +57,11 @@ class TrainingState:
 
 
 class TrainStep:
-    """The compiled step: `step(batch, stop_requested)` updates the state and returns its scalars.
+    """The compiled training step: `step(batch, stop_requested)` updates the state and returns scalars.
 
-    The scalars are those of the whole step, equal on every worker: "loss", "loss/<term>" when there are
-    several terms, each metric, "gradient_norm" (before clipping), "learning_rate", "stop_requested"
-    (how many replicas were asked to stop) and, with float16, "loss_scale". They stay on the device.
+    The scalars describe the whole step and are equal on every worker: "loss", "loss/<term>" if there are several terms,
+    each metric, "gradient_norm" (before clipping), "learning_rate", "stop_requested" (number of replicas that were
+    asked to stop) and, with float16, "loss_scale". They stay on the device.
     """
 
     def __init__(
@@ -69,21 +77,22 @@ class TrainStep:
         self._num_parts = settings.accumulation_steps
         self._clip_norm = settings.gradient_clip_norm
         self._variables = list(state.model.trainable_variables)
+        # XLA compiles two functions, because it cannot compile the communication between them.
+        self._gradient_function, self._update_function = self._compute_gradients, self._update
         if settings.jit_compile:
-            # Two clusters, because XLA cannot hold the communication between them.
-            self._compute_gradients = tf.function(self._compute_gradients, jit_compile=True)
-            self._update = tf.function(self._update, jit_compile=True)
+            self._gradient_function = tf.function(self._compute_gradients, jit_compile=True)
+            self._update_function = tf.function(self._update, jit_compile=True)
         self._run = tf.function(self._run_on_replicas)
 
     def __call__(self, batch: Batch, stop_requested: bool) -> dict[str, tf.Tensor]:
-        """Trains on the distributed `batch`; see the class."""
+        """Trains on the distributed `batch` and returns the scalars of the step, see the class."""
         return self._run(batch, tf.constant(float(stop_requested)))
 
     def _run_on_replicas(self, batch: Batch, stop_requested: tf.Tensor) -> dict[str, tf.Tensor]:
         per_replica = self._strategy.run(self._run_on_replica, args=(batch, stop_requested))
         # All replicas return the same reduced values.
         scalars = tf.nest.map_structure(lambda value: self._strategy.experimental_local_results(value)[0], per_replica)
-        # Counted here, outside the replicas: a skipped float16 step is no update.
+        # Updates are counted outside the replicas, because a skipped float16 step is no update.
         num_updates = scalars.pop("num_updates")
         self._state.optimizer.iterations.assign_add(tf.cast(num_updates, tf.int64))
         return scalars
@@ -91,20 +100,20 @@ class TrainStep:
     def _run_on_replica(self, batch: Batch, stop_requested: tf.Tensor) -> dict[str, tf.Tensor]:
         context = tf.distribute.get_replica_context()
         weights = self._compute_global_weights(batch, context)
-        gradients, shares, metrics = self._compute_gradients(batch, weights)
+        gradients, shares, metrics = self._gradient_function(batch, weights)
         gradients, shares, metrics, stop_requested = _sum_over_replicas(
             (gradients, shares, metrics, stop_requested), context
         )
         means = {name: tf.math.divide_no_nan(*pair) for name, pair in metrics.items()}
-        return shares | means | self._update(gradients) | {"stop_requested": stop_requested}
+        return shares | means | self._update_function(gradients) | {"stop_requested": stop_requested}
 
     def _compute_global_weights(
         self, batch: Batch, context: tf.distribute.ReplicaContext
     ) -> dict[str, tf.Tensor] | None:
-        """The weight of each loss term over the step; None when this call sees the whole step.
+        """Returns the weight of each loss term over the step, or None if one call sees the whole step.
 
-        Only the weights of this extra pass are used, and no variable changes in it, so the graph keeps
-        of it what the weights need: nothing of the network when they come from the labels alone.
+        Only the weights of this extra pass are used, and the pass changes no variable. So TensorFlow runs only what the
+        weights need, which is no part of the network if they depend on the labels alone.
         """
         if context.num_replicas_in_sync * self._num_parts == 1:
             return None
@@ -116,12 +125,12 @@ class TrainStep:
     def _compute_gradients(
         self, batch: Batch, weights: dict[str, tf.Tensor] | None
     ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor], dict[str, WeightedSum]]:
-        """This replica's share of the gradient and of the loss, and its sums of the metrics."""
+        """Returns this replica's shares of the gradient and of the loss, and its sums of the metrics."""
         if self._num_parts == 1:
             return self._differentiate(batch, weights)
         parts = tf.nest.map_structure(self._split_into_parts, batch)
         sums = self._differentiate(tf.nest.map_structure(lambda x: x[0], parts), weights)
-        # The first part must leave memory before the loop starts the second.
+        # The first part must leave memory before the loop starts with the second part.
         with tf.control_dependencies(tf.nest.flatten(sums)):
             index = tf.constant(1)
 
@@ -130,15 +139,16 @@ class TrainStep:
             more = self._differentiate(part, weights)
             return index + 1, tf.nest.map_structure(tf.add, sums, more)
 
-        return tf.while_loop(lambda index, _: index < self._num_parts, add_part, (index, sums), parallel_iterations=1)[
-            1
-        ]
+        _, sums = tf.while_loop(
+            lambda index, _: index < self._num_parts, add_part, (index, sums), parallel_iterations=1
+        )
+        return sums
 
     def _split_into_parts(self, tensor: tf.Tensor) -> tf.Tensor:
         batch_size = tensor.shape[0]
         if batch_size is None or batch_size % self._num_parts:
             raise ValueError(
-                "the batch of a replica must divide into accumulation_steps parts; found "
+                "the batch of a replica must divide into accumulation_steps equal parts, got "
                 f"{batch_size} examples, accumulation_steps {self._num_parts}"
             )
         part_shape = (self._num_parts, batch_size // self._num_parts)
@@ -162,14 +172,16 @@ class TrainStep:
         shares = {"loss": loss}
         if len(terms) > 1:
             shares |= {f"loss/{name}": share for name, share in terms.items()}
-        sums = {name: tuple(tf.cast(value, tf.float32) for value in pair) for name, pair in metrics.items()}
+        sums = {
+            name: (tf.cast(total, tf.float32), tf.cast(weight, tf.float32)) for name, (total, weight) in metrics.items()
+        }
         return gradients, shares, sums
 
     def _values(self) -> list[tf.Variable]:
         return [variable.value for variable in self._variables]
 
     def _update(self, gradients: list[tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Updates the variables by the summed gradients; a float16 overflow leaves them."""
+        """Updates the variables by the summed gradients, unless a float16 gradient overflowed."""
         scalars = {"learning_rate": tf.cast(self._state.optimizer.learning_rate, tf.float32)}
         loss_scale = self._state.loss_scale
         if loss_scale is not None:
@@ -195,9 +207,9 @@ class TrainStep:
 
 
 def _sum_over_replicas(values: Nest, context: tf.distribute.ReplicaContext) -> Nest:
-    """Adds up each tensor of a nested structure over the replicas; every replica gets the sums."""
+    """Adds up each tensor of a nested structure over the replicas. Every replica gets the sums."""
     if context.num_replicas_in_sync == 1:
         return values
-    # A tensor from outside the replicas has no device of its own to be reduced to; its copy has.
+    # A tensor from outside the replicas has no device that it could be reduced to, but its copy has one.
     copies = tf.nest.map_structure(tf.identity, values)
     return context.all_reduce(tf.distribute.ReduceOp.SUM, copies)

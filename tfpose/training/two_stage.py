@@ -23,28 +23,33 @@ from tfpose.inference.person_keypoints import build_keypoint_function, ground_tr
 from tfpose.losses import hard_joint_weights, heatmap_mse
 from tfpose.pretrained.transfer import transfer_weights
 from tfpose.skeletons import Skeleton
+from tfpose.training.step import Batch, ComputeLoss, Losses
 from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
 
-Batch = dict[str, tf.Tensor]
 BuildTargets = Callable[[Batch], tuple[tf.Tensor, tf.Tensor]]
 
-# A joint counts as right in the training log when it is off by no more than this share of the map's longer side.
+# The training log counts a joint as correct if its error is at most this share of the longer side of the heatmap.
 CLOSE_SHARE_OF_MAP = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
 class TargetSettings:
-    """Target heatmaps, see `heatmaps.encode_heatmaps`. Honda et al., 2018: Gaussians of 3 cells."""
+    """Settings of the target heatmaps.
+
+    Attributes:
+        sigma_cells: Standard deviation of the Gaussian in heatmap cells. Honda et al., 2018, use 3.
+        centers: Where the Gaussian is centered: 'subcell' on the keypoint, 'rounded' on the nearest cell.
+        cutoff_sigmas: Half the side, in standard deviations, of the square around the keypoint outside which the target
+            is 0. None cuts nothing off.
+    """
 
     sigma_cells: float = 3.0
     centers: str = "subcell"
     cutoff_sigmas: float | None = None
 
 
-def build_target_function(
-    crop: CropSettings, heatmap_size: tuple[int, int], target: TargetSettings
-) -> Callable[[Batch], tuple[tf.Tensor, tf.Tensor]]:
-    """A function from a batch of crops to target heatmaps [B, h, w, J] and weights [B, J]."""
+def build_target_function(crop: CropSettings, heatmap_size: tuple[int, int], target: TargetSettings) -> BuildTargets:
+    """Returns the function from a batch of crops to target heatmaps [B, h, w, J] and weights [B, J]."""
     heatmap_from_crop = geometry.heatmap_from_crop(crop.crop_size, heatmap_size, crop.convention)
 
     def build_targets(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
@@ -55,13 +60,19 @@ def build_target_function(
 
 
 def build_loss(
-    build_targets: Callable[[Batch], tuple[tf.Tensor, tf.Tensor]],
-    normalization: Normalization,
-    num_hard_joints: int | None = None,
-) -> Callable:
-    """The masked mean squared error over visible joints as sum and weight, and the share of right joints."""
+    build_targets: BuildTargets, normalization: Normalization, num_hard_joints: int | None = None
+) -> ComputeLoss:
+    """Returns the function that computes the masked mean squared error and the share of correct joints.
 
-    def compute_loss(model: keras.Model, batch: Batch) -> tuple[dict, dict]:
+    The error is a sum over the labeled joints and the number of these joints.
+
+    Args:
+        build_targets: Function from `build_target_function`.
+        normalization: How crops become inputs of the network.
+        num_hard_joints: Number of joints per person, those with the largest errors, that count. None counts all.
+    """
+
+    def compute_loss(model: keras.Model, batch: Batch) -> Losses:
         targets, weights = build_targets(batch)
         images = normalization(batch["crops"]) * batch["color_gains"][:, None, None, :]
         heatmaps = model(images, training=True)
@@ -76,32 +87,32 @@ def build_loss(
 
 
 def count_correct(heatmaps: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """How many labelled joints have the peak of their map near the target's, and how many are labelled."""
+    """Counts the labeled joints whose predicted peak is near that of the target, and all labeled joints."""
     predicted, _ = decode_heatmaps(heatmaps, "peak")
     true, _ = decode_heatmaps(targets, "peak")
     limit = CLOSE_SHARE_OF_MAP * max(heatmaps.shape[1:3])
     is_counted = weights > 0
     is_close = tf.norm(predicted - true, axis=-1) <= limit
     is_correct = tf.logical_and(is_counted, is_close)
-    return tuple(tf.reduce_sum(tf.cast(x, tf.float32)) for x in (is_correct, is_counted))
+    return tf.reduce_sum(tf.cast(is_correct, tf.float32)), tf.reduce_sum(tf.cast(is_counted, tf.float32))
 
 
 class Validation:
-    """Scores the network on a split with ground-truth boxes: COCO's AP and, with a torso to measure by, PCK@0.2.
+    """Scores the network on the ground-truth boxes of a split: COCO's AP, and PCK@0.2 if the skeleton has a torso.
 
     Args:
-        table: the records of the split; annotations in another skeleton are mapped by joint name.
-        system: the network's.
-        batch_size: crops at once.
+        table: Records of the split. Annotations of a different skeleton are matched by joint name.
+        system: System that the network belongs to.
+        batch_size: Number of crops that the network processes at once.
     """
 
     def __init__(self, table: RecordTable, system: KeypointSystem, batch_size: int) -> None:
         self.table, self.system, self.batch_size = table, system, batch_size
         self.people = ground_truth_boxes(table)
-        self._find_keypoints: Callable | None = None
+        self._find_keypoints: Callable[[np.ndarray, np.ndarray], tuple[tf.Tensor, tf.Tensor]] | None = None
 
     def __call__(self, model: keras.Model, step: int = 0) -> dict[str, float]:
-        """Metrics in percent by name; always of the same model, so that it is compiled once."""
+        """Returns the metrics in percent by name. Every call must pass the same model, which is compiled once."""
         if self._find_keypoints is None:
             network = functools.partial(model, training=False)
             self._find_keypoints = build_keypoint_function(network, self.system)
@@ -112,34 +123,36 @@ class Validation:
 def build_initializer(
     system: KeypointSystem, encoder: str = "", source_workdir: str = "", from_scratch: bool = False
 ) -> Callable[[keras.Model], None]:
-    """What gives a fresh network its first weights.
+    """Returns the function that gives a fresh network its first weights.
 
     Args:
-        system: of the network to train.
-        encoder: 'imagenet' for Keras' public encoder, or its file; '' for none.
-        source_workdir: a finished run whose weights are taken over, joints matched by name; '' for none.
-        from_scratch: the random weights stay.
+        system: System that the network belongs to.
+        encoder: 'imagenet' for the public encoder of Keras, or the file of an encoder; '' for none.
+        source_workdir: Work folder of a finished run whose weights are copied, with joints matched by name; '' for
+            none.
+        from_scratch: Whether the network keeps its random weights.
 
     Raises:
-        ValueError: unless exactly one of the three is asked for.
+        ValueError: Not exactly one of `encoder`, `source_workdir` and `from_scratch` is given, or the network has no
+            public encoder weights.
     """
     asked = [bool(encoder), bool(source_workdir), from_scratch]
     if sum(asked) != 1:
         raise ValueError(
-            "initialize needs exactly one of encoder, source_workdir and from_scratch, got "
+            "initialize must set exactly one of encoder, source_workdir and from_scratch, got "
             f"encoder={encoder!r}, source_workdir={source_workdir!r}, from_scratch={from_scratch}; training from "
-            "scratch takes far longer: say --config.initialize.encoder='' "
-            "--config.initialize.from_scratch=True if you mean it"
+            "scratch takes far longer and needs --config.initialize.encoder='' --config.initialize.from_scratch=True"
         )
-
-    if encoder and find_network(system.network).load_encoder is None:
+    load_encoder = find_network(system.network).load_encoder
+    if encoder and load_encoder is None:
         raise ValueError(
-            f"initialize.encoder={encoder}: network {system.network['name']} has no public encoder weights"
+            f"initialize.encoder must be '' for network {system.network['name']}, which has no public encoder weights, "
+            f"got {encoder!r}"
         )
 
     def initialize(model: keras.Model) -> None:
-        if encoder:
-            find_network(system.network).load_encoder(model, encoder)
+        if encoder and load_encoder is not None:
+            load_encoder(model, encoder)
         elif source_workdir:
             source = read_keypoint_system(source_workdir)
             network = source.build_network()
@@ -152,12 +165,12 @@ def build_initializer(
 def draw_examples(
     model: keras.Model,
     batch: Batch,
-    build_targets: Callable[[Batch], tuple[tf.Tensor, tf.Tensor]],
+    build_targets: BuildTargets,
     normalization: Normalization,
     skeleton: Skeleton,
     num_examples: int = 4,
 ) -> dict[str, np.ndarray]:
-    """Pictures of a training batch: what goes in with its labels, the target, the prediction."""
+    """Draws examples of a training batch: the crop with its labels, the target heatmaps, the predicted heatmaps."""
     batch = {name: values[:num_examples] for name, values in batch.items()}
     targets, weights = (values.numpy() for values in build_targets(batch))
     heatmaps = model(normalization(batch["crops"]), training=False).numpy()
