@@ -213,7 +213,7 @@ def test_thresholds_are_not_those_of_the_two_stage_system(run_evaluation, flags,
 def test_weights_of_another_network_are_named(run_evaluation, flags, workdir, tmp_path):
     output = f"--output_dir={tmp_path / 'out'}"
     result = run_evaluation(*without(flags, "person_width"), "--config.network.person_width=16", output)
-    assert_one_line(result, "config.network.person_width must be that of the weights in", "8, got 16")
+    assert_one_line(result, "config.network.person_width must be 8, as for the weights in", "got 16")
     other = tmp_path / "other"
     shutil.copytree(workdir, other)
     content = json.loads((other / "single_network_system.json").read_text())

@@ -48,7 +48,7 @@ def test_a_damaged_description_is_named(tmp_path, damage):
 
 
 def test_unknown_settings_are_named():
-    with pytest.raises(ValueError, match="network: unknown setting 'wdth', expected some of .*width"):
+    with pytest.raises(ValueError, match="network: settings must be some of .*width.*, got 'wdth'"):
         build_single_network_system(COCO17, {"wdth": 3}, {})
-    with pytest.raises(ValueError, match="inference: unknown setting 't_head', expected some of .*head_threshold"):
+    with pytest.raises(ValueError, match="inference: settings must be some of .*head_threshold.*, got 't_head'"):
         build_single_network_system(COCO17, NETWORK, {"t_head": 0.2})
