@@ -304,16 +304,3 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def name_variables(variables: list[keras.Variable], skip_parts: int = 0) -> dict[str, keras.Variable]:
-    """Maps paths to variables, without their first `skip_parts` parts; a repeated path is numbered."""
-    named: dict[str, keras.Variable] = {}
-    for variable in variables:
-        path = "/".join(variable.path.split("/")[skip_parts:])
-        name, count = path, 1
-        while name in named:
-            count += 1
-            name = f"{path}#{count}"
-        named[name] = variable
-    return named

@@ -127,7 +127,7 @@ def test_a_saved_model_without_names_of_joints_needs_them(foreign_model):
     with pytest.raises(ValueError, match="--skeleton must be one of coco17, .*, got 'hand'"):
         load_saved_model(foreign_model, "hand")
     model = load_saved_model(foreign_model, "coco17")
-    with pytest.raises(ValueError, match=r"keypoints should be \[frames, people, 17 joints of coco17, 3\], found \[1,"):
+    with pytest.raises(ValueError, match=r"keypoints must be \[frames, people, 17 joints of coco17, 3\], got \[1,"):
         model.predict(frames_of((50, 90), 1))
 
 
@@ -167,7 +167,7 @@ def test_outputs_that_are_no_poses_are_named():
         return {"keypoints": np.zeros((len(frames), 1, 17, 3)), "scores": np.zeros((len(frames), 1))}
 
     model = PoseModel(find_people, COCO17, 0.2, "exported")
-    with pytest.raises(ValueError, match="exported: should give .* lacks boxes, num_persons"):
+    with pytest.raises(ValueError, match="exported: outputs must include .* got none called boxes, num_persons"):
         model.predict(frames_of((20, 30)))
 
 
@@ -263,7 +263,7 @@ def test_a_keypoint_network_without_detector_says_what_to_do(two_stage, tmp_path
     system = read_keypoint_system(two_stage / "keypoints")
     network = system.build_network()
     export_keypoint_network(network, system, tmp_path / "model")
-    with pytest.raises(ValueError, match="export it once more together with a detector: python -m tfpose.export"):
+    with pytest.raises(ValueError, match="export it again with a detector: python -m tfpose.export"):
         load_pose_model(RunChoice(tmp_path / "model"))
     content = json.loads((tmp_path / "model" / EXTRA_FOLDER / SYSTEM_FILE).read_text())
     assert content["skeleton"]["name"] == "posetrack15"

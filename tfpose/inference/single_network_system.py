@@ -39,8 +39,15 @@ class SingleNetworkSystem:
 
     @property
     def fit(self) -> FrameFit:
-        """How frames become the network's input."""
-        return FrameFit(self.network.input_size, self.network.size_multiple)
+        """How frames become the network's input.
+
+        Raises:
+            ValueError: The network takes inputs of any size.
+        """
+        height, width = self.network.input_size
+        if height is None or width is None:
+            raise ValueError(f"network.input_size must be (height, width), got {self.network.input_size}")
+        return FrameFit((height, width), self.network.size_multiple)
 
     def to_dict(self) -> dict:
         """A JSON-ready description; `read_single_network_system` reads it back."""

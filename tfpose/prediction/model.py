@@ -60,12 +60,14 @@ class PoseModel:
     def _check(self, found: Arrays) -> None:
         missing = [name for name in OUTPUTS if name not in found]
         if missing:
-            raise ValueError(f"{self._source}: should give {', '.join(OUTPUTS)}, lacks {', '.join(missing)}")
+            raise ValueError(
+                f"{self._source}: outputs must include {', '.join(OUTPUTS)}, got none called {', '.join(missing)}"
+            )
         shape = found["keypoints"].shape
         if len(shape) != 4 or shape[2:] != (self.skeleton.num_joints, 3):
             raise ValueError(
-                f"{self._source}: keypoints should be [frames, people, {self.skeleton.num_joints} joints of "
-                f"{self.skeleton.name}, 3], found {list(shape)}"
+                f"{self._source}: keypoints must be [frames, people, {self.skeleton.num_joints} joints of "
+                f"{self.skeleton.name}, 3], got {list(shape)}"
             )
 
 
@@ -110,9 +112,9 @@ def load_saved_model(directory: pathlib.Path, skeleton: str = "") -> PoseModel:
 
 def _describe(directory: pathlib.Path, skeleton: str) -> SystemDescription:
     description = read_system_description(directory)
-    if description is None and not skeleton:
+    if not skeleton and description is None:
         raise ValueError(f"{directory}: does not name its joints; give --skeleton={'|'.join(SKELETONS_BY_NAME)}")
-    if not skeleton:
+    if not skeleton and description is not None:
         return description
     if skeleton not in SKELETONS_BY_NAME:
         raise ValueError(f"--skeleton must be one of {', '.join(SKELETONS_BY_NAME)}, got {skeleton!r}")
@@ -128,16 +130,16 @@ def _choose_signature(loaded: Any, directory: pathlib.Path) -> FindPeople:
         return lambda frames: _as_arrays(loaded.signatures["serving_default"](image_bytes=tf.constant(_encode(frames))))
     if "from_boxes" in signatures:
         raise ValueError(
-            f"{directory}: finds the joints of people in given boxes, not the people; export it once more together "
-            "with a detector: python -m tfpose.export --workdir=RUN --detector=DETECTOR --output=DIR"
+            f"{directory}: finds the joints of people in given boxes, not the people; export it again with a "
+            "detector: python -m tfpose.export --workdir=RUN --detector=DETECTOR --output=DIR"
         )
     raise ValueError(
-        f"{directory}: should have the signature serving_default with the input image_bytes, or from_frames; found "
+        f"{directory}: signatures must include serving_default with the input image_bytes, or from_frames, got "
         f"{', '.join(signatures) or 'none'}"
     )
 
 
-def _input_names(signature: Callable) -> list[str]:
+def _input_names(signature: Any) -> list[str]:
     return list(signature.structured_input_signature[1])
 
 
