@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 
 import cv2
 import numpy as np
@@ -135,7 +136,7 @@ class PoseArtist:
         for track_id, trail in self._trails.items():
             points = np.round(np.array([(x, y) for _, x, y in trail]) * 2**_SHIFT).astype(np.int32)
             bounds = np.linspace(0, len(points) - 1, _TRAIL_PIECES + 1).round().astype(int).tolist()
-            for piece, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            for piece, (start, stop) in enumerate(itertools.pairwise(bounds)):
                 if stop > start:
                     part = [points[start : stop + 1]]
                     width = max(1, thickness * (piece + 1) // (_TRAIL_PIECES + 1))
