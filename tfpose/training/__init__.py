@@ -1,1 +1,1 @@
-"""Training: one loop for every system of the library, its optimisation, checkpoints and progress."""
+"""Training: one loop for every system of the library, its optimization and its progress."""

@@ -1,4 +1,4 @@
-"""How the weights move: optimizers, learning rate by step, loss scaling, averaged weights, and their settings."""
+"""How weights are updated: optimizers, learning rate schedule, loss scaling, averaged weights, and their settings."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tfpose.training.adam import update_by_adam
 from tfpose.training.muon import Muon
 from tfpose.training.precision import PRECISIONS
 
-# The first updates would otherwise weigh the random initial weights for 1 / (1 - decay) steps.
-# Same ramp as tf.train.ExponentialMovingAverage with `num_updates`.
+# Without a ramp the random initial weights would dominate the average for 1 / (1 - decay) steps. The ramp is that of
+# tf.train.ExponentialMovingAverage with `num_updates`.
 _AVERAGE_RAMP_STEPS = 10
-# Scale and shift of a normalization layer: decay would only make the layer after it work harder.
+# Scale and shift of a normalization layer. If they decayed, the next layer would only have to compensate for it.
 _NEVER_DECAYED = ("gamma", "beta")
 
 
 @dataclass(frozen=True)
 class OptimizationSettings:
-    """How the weights move.
+    """How the weights are updated.
 
     Attributes:
         learning_rate: Base rate, reached after the warm-up.
@@ -90,7 +90,7 @@ class OptimizationSettings:
 
 @keras.saving.register_keras_serializable("tfpose")
 class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up to a base rate that is then multiplied by a factor at each given step.
+    """Learning rate that rises linearly to a base rate and is then multiplied by a factor at each given step.
 
     The rate of update s, counted from 0, is
     `base_rate * product(factor_i for s >= step_i) * min(1, w + (1 - w) * (s + 1) / warmup_steps)`
@@ -126,7 +126,7 @@ class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
             raise ValueError(f"cosine_steps must be at least 1, got {cosine_steps}")
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
-        """The rate (scalar float32) of the update with index `step`, counted from 0."""
+        """Returns the rate (scalar float32) of the update with index `step`, counted from 0."""
         step = tf.cast(tf.convert_to_tensor(step), tf.int64)
         rate = tf.constant(self.base_rate, tf.float32)
         for drop_step, factor in self.drops:
@@ -140,7 +140,7 @@ class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return rate * tf.minimum(1.0, self.warmup_factor + (1 - self.warmup_factor) * progress)
 
     def get_config(self) -> dict[str, object]:
-        """The constructor's arguments."""
+        """Returns the arguments of the constructor."""
         return {
             "base_rate": self.base_rate,
             "drops": [list(drop) for drop in self.drops],
@@ -155,13 +155,13 @@ class MomentumDescent(keras.optimizers.SGD):
 
     The velocity v is a sum of gradients, v = momentum * v + gradient + decay * weight, and the weight moves by rate * v
     (Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013, equations 1 and 2,
-    with the rate outside, as in PyTorch). `keras.optimizers.SGD` has the rate of each step inside the sum, so that a
-    drop of the rate takes effect after some steps only.
+    with the rate outside, as in PyTorch). `keras.optimizers.SGD` has the rate of each step inside the sum, so a drop of
+    the rate only takes effect gradually.
 
     Args:
         learning_rate: Number or schedule.
-        momentum: See above.
-        decay: See above; not of normalisations' scale and shift.
+        momentum: Factor `momentum` of the formula above.
+        decay: Factor `decay` of the formula above. It is 0 for the scales and shifts of normalization layers.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class MomentumDescent(keras.optimizers.SGD):
         self.decay = decay
 
     def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
-        """Moves one variable."""
+        """Updates one variable."""
         value = tf.convert_to_tensor(variable)
         gradient = tf.cast(gradient, value.dtype)
         if self.decay and variable.name not in _NEVER_DECAYED:
@@ -184,10 +184,10 @@ class MomentumDescent(keras.optimizers.SGD):
 
 
 def build_optimizer(settings: OptimizationSettings, variables: Sequence[keras.Variable]) -> keras.optimizers.Optimizer:
-    """Builds the optimizer with its slots; call it in the scope of the strategy.
+    """Builds the optimizer and creates its variables. It must be called in the scope of the strategy.
 
     Raises:
-        ValueError: The optimizer carries an option that this library's update would pass over.
+        ValueError: The optimizer has an option that the training loop would ignore.
     """
     schedule = StepwiseSchedule(
         settings.learning_rate,
@@ -211,7 +211,7 @@ def _build_adamw(settings: OptimizationSettings, schedule: StepwiseSchedule) -> 
     return optimizer
 
 
-# A new optimizer is one entry here: from settings and schedule to the optimizer.
+# To add an optimizer, add one entry here: a function from settings and schedule to the optimizer.
 OPTIMIZERS: dict[str, Callable[[OptimizationSettings, StepwiseSchedule], keras.optimizers.Optimizer]] = {
     "adam": lambda _, schedule: keras.optimizers.Adam(schedule),
     "adamw": _build_adamw,
@@ -222,7 +222,7 @@ _DECAYING_OPTIMIZERS = ("sgd", "adamw")
 
 
 def _check_options(optimizer: keras.optimizers.Optimizer) -> None:
-    """Raises a ValueError for options that the training loop does itself."""
+    """Raises a ValueError for an option that duplicates what the training loop does."""
     for option in (
         "weight_decay",
         "clipnorm",
@@ -239,14 +239,14 @@ def _check_options(optimizer: keras.optimizers.Optimizer) -> None:
 def update_variables(
     optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable]
 ) -> None:
-    """Moves this replica's copies of the variables by one update, without counting it in `optimizer.iterations`.
+    """Applies one update to this replica's copies of the variables, without counting it in `optimizer.iterations`.
 
-    Adam is one kernel for each variable here, see `update_by_adam`.
+    Adam runs as one kernel per variable, see `update_by_adam`.
 
     Args:
-        optimizer: From `build_optimizer`.
-        gradients: One of each variable, already summed over the replicas.
-        variables: Those that the optimizer was built for.
+        optimizer: Optimizer from `build_optimizer`.
+        gradients: Gradient of each variable, already summed over the replicas.
+        variables: Variables that the optimizer was built for.
     """
     rate = optimizer.learning_rate
     if type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW) and not optimizer.amsgrad:
@@ -262,8 +262,8 @@ def update_variables(
     elif isinstance(optimizer, Muon):
         optimizer.update_all(gradients, variables, rate)
     else:
-        # Not optimizer.apply: it would sum the gradients over the replicas a second time, and its merge call may stand
-        # neither in a condition nor in a compiled function.
+        # optimizer.apply would sum the gradients over the replicas a second time, and its merge call works neither in a
+        # condition nor in a compiled function.
         for gradient, variable in zip(gradients, variables, strict=True):
             optimizer.update_step(gradient, variable, rate)
 
@@ -277,10 +277,10 @@ def _decay_weights(optimizer: keras.optimizers.AdamW, variables: Sequence[keras.
 
 
 class LossScale:
-    """A factor on the loss that keeps float16 gradients from vanishing, found by trial.
+    """A factor on the loss that keeps float16 gradients from vanishing, found by trial and error.
 
-    Halved when a gradient overflows, doubled after `growth_steps` updates without one (Micikevicius
-    et al., Mixed Precision Training, 2018, section 3.2).
+    The factor is halved when a gradient overflows and doubled after `growth_steps` updates without overflow
+    (Micikevicius et al., "Mixed Precision Training", 2018, section 3.2).
     """
 
     def __init__(self, initial_scale: float = 2.0**15, growth_steps: int = 2000) -> None:
@@ -289,18 +289,18 @@ class LossScale:
         self._growth_steps = growth_steps
 
     def update(self, is_finite: tf.Tensor) -> None:
-        """Adapts the scale to whether the last gradient was finite (scalar bool)."""
+        """Adapts the scale, given whether the last gradient was finite (scalar bool)."""
         steps = tf.where(is_finite, self.steps_since_change + 1, tf.zeros([], tf.int64))
         is_due = steps >= self._growth_steps
         growth = tf.where(is_due, 2.0, 1.0)
-        # Below 1 there is nothing left to scale: the gradient itself overflows.
+        # A scale below 1 cannot help, because then the unscaled gradient overflows.
         shrunk = tf.maximum(self.scale * 0.5, 1.0)
         self.scale.assign(tf.where(is_finite, self.scale * growth, shrunk))
         self.steps_since_change.assign(tf.where(is_due, tf.zeros([], tf.int64), steps))
 
 
 class MovingAverage:
-    """An exponential moving average of variables, with `apply_to` to compute with the averages.
+    """An exponential moving average of variables; `apply_to_variables` lets a model compute with the averages.
 
     The decay of update n, counted from 0, is `min(decay, (1 + n) / (10 + n))`.
     """
@@ -318,13 +318,13 @@ class MovingAverage:
             average.assign_add((1 - decay) * (tf.convert_to_tensor(variable.value) - average))
 
     def restart(self) -> None:
-        """Sets the averages to the variables: the variables were loaded from elsewhere."""
+        """Sets the averages to the values of the variables, for use after weights were loaded into the variables."""
         for average, variable in zip(self.averages, self.variables, strict=True):
             average.assign(tf.convert_to_tensor(variable.value))
 
     @contextlib.contextmanager
     def apply_to_variables(self) -> Iterator[None]:
-        """Lends the averages to the variables; they have their own values again afterwards."""
+        """Gives the variables the values of the averages, and their own values again at the end of the block."""
         own_values = [tf.identity(variable.value) for variable in self.variables]
         for average, variable in zip(self.averages, self.variables, strict=True):
             variable.assign(tf.convert_to_tensor(average))

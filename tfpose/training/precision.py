@@ -1,4 +1,4 @@
-"""Which numbers a network is trained in."""
+"""The number formats that a network can be trained in."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import tensorflow as tf
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16", "auto")
 _CPU_INFO = pathlib.Path("/proc/cpuinfo")
-# Instructions that multiply bfloat16 numbers; without them oneDNN converts each, which is slower than float32.
+# Instructions that multiply bfloat16 numbers. Without them oneDNN converts each number, slower than float32.
 _CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def choose_precision(name: str) -> str:
-    """The precision policy that `name` stands for.
+    """Returns the precision policy that `name` stands for.
 
     Args:
-        name: a policy, or "auto": mixed_bfloat16 where the device multiplies such numbers (GPUs from compute
-            capability 8.0, CPUs with AVX512-BF16 or AMX), mixed_float16 on GPUs from 7.0, else float32.
+        name: Name of a policy, or "auto". "auto" is mixed_bfloat16 where the device multiplies bfloat16 numbers (GPUs
+            of compute capability 8.0 or higher, CPUs with AVX512-BF16 or AMX), mixed_float16 on GPUs of compute
+            capability 7.0 or higher, and float32 elsewhere.
 
     Raises:
         ValueError: `name` is unknown.
@@ -34,7 +35,7 @@ def choose_precision(name: str) -> str:
 
 
 def _read_cpu_flags() -> set[str]:
-    """What the processor says of itself; nothing where the system does not tell."""
+    """Returns the feature flags of the processor, or no flags where the system does not list them."""
     try:
         lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
