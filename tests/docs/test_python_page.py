@@ -1,7 +1,8 @@
-"""The code of docs/python.md runs, in a folder as a reader has it after some work."""
+"""The code of docs/python.md and of the notebook runs, in a folder as a reader has it after some work."""
 
 from __future__ import annotations
 
+import json
 import pathlib
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 from posetrack_cases import random_sequences
 from small_single_network import random_pose_unet, small_single_network
 
+import tfpose
 from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
 from tfpose.inference.single_network_system import write_single_network_system
 from tfpose.posetrack import write_posetrack18
 from tfpose.video_files import VideoFileWriter
 
 BLOCKS = [b for b in pages.read_blocks(pages.PROJECT / "docs" / "python.md") if b.language == "python"]
+NOTEBOOK = pages.PROJECT / "examples" / "quickstart.ipynb"
 
 
 def write_run(directory: pathlib.Path) -> None:
@@ -55,3 +58,15 @@ def test_the_page_runs_from_top_to_bottom(folder):
     assert names["poses"].track_ids.tolist() == [0, 1, 2]
     assert names["metrics"]["posetrack"]["ap"][-1] > 0 and "hota" in names["metrics"]["posetrack21"]
     assert names["exit_code"] == 0 and list((folder / "tracked" / "predictions").glob("*.json"))
+
+
+def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads(NOTEBOOK.read_text())
+    names: dict[str, Any] = {}
+    for number, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"], f"cell {number}: the notebook must be stored without outputs"
+            exec(compile("".join(cell["source"]), f"quickstart.ipynb, cell {number}", "exec"), names)
+    assert names["metrics"]["posetrack"]["mota"][-1] > 50
+    assert names["sheet"].dtype == np.uint8 and isinstance(names["model"], tfpose.Model)
