@@ -16,6 +16,8 @@ from posetrack_cases import random_sequences
 from data_prep import build
 from data_prep.datasets import DATASETS
 from tfpose.data.records import read_table
+from tfpose.inference.detectors import DETECTORS, load_detector
+from tfpose.inference.detectors.detector import Picture
 from tfpose.inference.keypoint_networks import NETWORKS, build_network
 from tfpose.metrics.catalog import METRICS
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
@@ -26,7 +28,7 @@ from tfpose.tracking.similarity import SIMILARITIES
 from tfpose.tracking.tracker import Tracker
 
 sys.path.insert(0, str(pages.PROJECT / "tests" / "data_prep"))
-import source_folders  # noqa: E402
+import source_folders
 
 PAGE = pages.PROJECT / "docs" / "extend.md"
 PREFIX = "extension: "
@@ -35,7 +37,7 @@ FILES = {
     for block in pages.read_blocks(PAGE)
     if block.directive.startswith(PREFIX)
 }
-REGISTRIES: tuple[dict[str, Any], ...] = (NETWORKS, DATASETS, SIMILARITIES, METRICS)
+REGISTRIES: tuple[dict[str, Any], ...] = (NETWORKS, DETECTORS, DATASETS, SIMILARITIES, METRICS)
 
 
 def module_name(file: str) -> str:
@@ -74,6 +76,16 @@ def test_a_keypoint_network_is_built_from_the_section_of_a_config(add_part):
     assert model.layers[-1].name == "heatmaps"
     with pytest.raises(ValueError, match="got 'depth'"):
         build_network(15, {"name": "tiny", "input_size": (64, 48), "depth": 18})
+
+
+def test_a_detector_is_loaded_by_its_name(add_part):
+    with pytest.raises(FileNotFoundError, match="got 'center'"):
+        load_detector("center")
+    add_part("center_detector.py")
+    detector = load_detector("center")
+    ((boxes, scores),) = detector.find_people([Picture(lambda: np.zeros((40, 80, 3), np.uint8))])
+    np.testing.assert_array_equal(boxes, [[20, 10, 60, 30]])
+    assert detector.source == "center" and scores.tolist() == [1]
 
 
 def person_at(x: float) -> Poses:

@@ -27,27 +27,28 @@ class PoseModel:
     """Finds the people in frames.
 
     Attributes:
-        skeleton: of the poses.
-        joint_threshold: joints with a lower score count as not found.
+        skeleton: Skeleton of the poses.
+        joint_threshold: Joints with a lower score count as not found.
     """
 
     def __init__(self, find_people: FindPeople, skeleton: Skeleton, joint_threshold: float, source: str) -> None:
         """Wraps a function.
 
         Args:
-            find_people: from frames of one size [B, H, W, 3] uint8 RGB to what the signature `from_frames` gives.
-            skeleton: of the keypoints.
-            joint_threshold: see the class.
-            source: what the function comes from, for messages.
+            find_people: Function from frames of one size [B, H, W, 3] uint8 RGB to the outputs of the signature
+                `from_frames`.
+            skeleton: Skeleton of the keypoints.
+            joint_threshold: See the class.
+            source: Name of the model, for messages.
         """
         self.skeleton, self.joint_threshold = skeleton, joint_threshold
         self._find_people, self._source = find_people, source
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Poses]:
-        """The people in frames of one size, each [H, W, 3] uint8 RGB.
+        """Finds the people in frames of one size, each [H, W, 3] uint8 RGB.
 
         Raises:
-            ValueError: the network fails, or gives something else than poses.
+            ValueError: The network fails, or its outputs are not poses.
         """
         try:
             found = self._find_people(np.stack(images))
@@ -72,7 +73,7 @@ class PoseModel:
 
 
 def poses_from_outputs(found: Arrays, row: int) -> Poses:
-    """The people of one frame of a batch; joints whose place is no number are not there."""
+    """Returns the people of one frame of a batch; joints whose coordinates are not finite count as missing."""
     people = slice(int(found["num_persons"][row]))
     keypoints = found["keypoints"][row, people].astype(np.float64)
     is_place = np.isfinite(keypoints).all(axis=-1)
@@ -95,11 +96,11 @@ def load_saved_model(directory: pathlib.Path, skeleton: str = "") -> PoseModel:
     """Loads a SavedModel with `from_frames` or `serving_default`.
 
     Args:
-        directory: of the SavedModel.
-        skeleton: name of a known one, where `SYSTEM_FILE` is not there.
+        directory: Folder of the SavedModel.
+        skeleton: Name of a known skeleton, for a SavedModel without a description of its joints.
 
     Raises:
-        ValueError: it has neither signature, or nobody knows its joints.
+        ValueError: The SavedModel has neither signature, or its joints are unknown.
     """
     description = _describe(directory, skeleton)
     try:
@@ -148,7 +149,7 @@ def _as_arrays(outputs: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
 
 
 def _encode(frames: np.ndarray) -> list[bytes]:
-    """Each frame as a PNG, without loss."""
+    """Encodes each frame as a PNG, without loss."""
     encoded = (cv2.imencode(".png", cv2.cvtColor(f, cv2.COLOR_RGB2BGR), _PNG_WITHOUT_COMPRESSION)[1] for f in frames)
     return [picture.tobytes() for picture in encoded]
 
