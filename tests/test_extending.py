@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -11,8 +12,11 @@ from typing import Any
 import documentation_pages as pages
 import numpy as np
 import pytest
+import two_stage_runs
 from posetrack_cases import random_sequences
+from program_runs import run
 
+import tfpose
 from data_prep import build
 from data_prep.datasets import DATASETS
 from tfpose.data.records import read_table
@@ -76,6 +80,46 @@ def test_a_keypoint_network_is_built_from_the_section_of_a_config(add_part):
     assert model.layers[-1].name == "heatmaps"
     with pytest.raises(ValueError, match="got 'depth'"):
         build_network(15, {"name": "tiny", "input_size": (64, 48), "depth": 18})
+
+
+CONFIG = """
+import tiny_network
+from tfpose.systems import build_config
+
+def get_config():
+    return build_config(
+        "two_stage",
+        data={"directory": DIRECTORY, "train_split": "val"},
+        network={"name": "tiny", "input_size": (64, 48), "width": 4},
+        augmentation={"mirror_probability": 0.5},
+        initialize={"from_scratch": True},
+        batch_size=2,
+        strategy="one_device",
+        optimization={"learning_rate": 1e-3, "optimizer": "muon"},
+        run={"total_steps": 5, "evaluate_every": 5, "pictures_every": 5, "best_metric": "AP"},
+    )
+"""
+
+
+def test_a_keypoint_network_is_trained_evaluated_exported_and_loaded(add_part, tmp_path):
+    """One file, one entry and a config; nothing else knows the network."""
+    add_part("tiny_network.py")
+    data, workdir, results = two_stage_runs.write_pictures(tmp_path / "data"), tmp_path / "run", tmp_path / "results"
+    config = tmp_path / "tiny_config.py"
+    config.write_text(CONFIG.replace("DIRECTORY", repr(str(data))))
+    for program, *arguments in (
+        ("train_main.py", f"--config={config}", f"--workdir={workdir}"),
+        ("eval_main.py", f"--config={config}", f"--workdir={workdir}", f"--output_dir={results}"),
+        ("-m", "tfpose.export", f"--workdir={workdir}", f"--output={tmp_path / 'exported'}"),
+    ):
+        result = run(program, *arguments)
+        assert result.returncode == 0, result.stderr[-2000:]
+    assert "AP" in json.loads((results / "metrics.json").read_text())["coco"]
+    assert (tmp_path / "exported" / "saved_model.pb").is_file()
+    detector = two_stage_runs.write_detector_run(tmp_path / "detector")
+    model = tfpose.load(workdir, detector=detector)
+    (poses,) = model.predict([np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)])
+    assert model.skeleton.num_joints == 15 and len(poses) > 0
 
 
 def test_a_detector_is_loaded_by_its_name(add_part):
