@@ -1,14 +1,15 @@
 """The person detector: Keypoint R-CNN with ResNet-50 and a feature pyramid on COCO keypoints.
 
-He et al., "Mask R-CNN", 2017, section 5; numbers of Detectron2's `keypoint_rcnn_R_50_FPN_3x`.
+He et al., "Mask R-CNN", 2017, section 5; settings of Detectron2's `keypoint_rcnn_R_50_FPN_3x`.
 
     python -m data_prep.build coco_keypoints --source COCO_DIR --output data
     python train_main.py --config=configs/keypoint_rcnn_r50_coco.py --workdir=runs/keypoint_rcnn_r50
 
-Hardware: the published run took 8 GPUs with 16 GB, 16 images together, 0.32 s a step, 24 hours. Time and score have not
-been measured with this library; Detectron2 reports 55.4 box AP and 65.5 keypoint AP on val2017. For fewer images at a
-time the rate goes down and the steps go up in proportion. The 1x schedule: 90,000 steps, drops at 60,000 and 80,000.
-For PoseTrack start from a COCO run with --config.initialize.source_workdir and --config.initialize.trunk=''.
+Hardware: the published run used 8 GPUs with 16 GB each, 16 images per step, 0.32 s per step and 24 hours. Time and
+score have not been measured with this library; Detectron2 reports 55.4 box AP and 65.5 keypoint AP on val2017. With
+fewer images per step, lower the learning rate and raise the number of steps in proportion. The 1x schedule has 90,000
+steps, with drops at 60,000 and 80,000. For PoseTrack, start from a COCO run with --config.initialize.source_workdir and
+--config.initialize.trunk=''.
 """
 
 import ml_collections

@@ -1,11 +1,12 @@
 """The demo's person detector: a small Keypoint R-CNN for boxes only on synthetic videos, trained on two CPU cores.
 
-What differs from the published networks, and why. From scratch: batch normalisation, nothing frozen. Images of 480x270
-are shown at 320x180, anchors are small and as slim as people. A narrow trunk of few bottlenecks.
+Differences from the published networks: it trains from scratch, so it has batch normalization and no frozen layers.
+Images of 480x270 are resized to 320x180. Anchors are small and as slim as people. The trunk is narrow and has few
+bottlenecks.
 
-Measured on the 120 unseen videos of the demo's data: box AP50 95.2, AP 60.8, after 20 minutes of processor time (19 by
-a busy clock). With its boxes (--box_score_threshold=0.5) the demo's keypoint network has a PoseTrack mAP of 84.5 and a
-MOTA of 68.7, with the annotated boxes 91.6 and 80.1.
+Measured in one run on the 120 unseen videos of the demo's data: box AP50 95.2 and AP 60.8 after 20 minutes of processor
+time on two cores. With its boxes (--box_score_threshold=0.5) the demo's keypoint network reached a PoseTrack mAP of
+84.5 and a MOTA of 68.7; with the annotated boxes it reached 91.6 and 80.1.
 
     python -m data_prep.build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
     python train_main.py --config=configs/keypoint_rcnn_synthetic.py --workdir=runs/keypoint_rcnn_synthetic

@@ -1,17 +1,17 @@
 r"""The person detector of Honda et al., 2018: Keypoint R-CNN, ResNeXt-101-32x8d, on COCO.
 
 He et al., "Mask R-CNN", 2017, section 5; Xie et al., "Aggregated Residual Transformations for Deep Neural Networks",
-2017; numbers of Detectron2's `keypoint_rcnn_X_101_32x8d_FPN_3x`. Training starts from Detectron's ImageNet network
+2017; settings of Detectron2's `keypoint_rcnn_X_101_32x8d_FPN_3x`. Training starts from Detectron's ImageNet network
 X-101-32x8d.pkl; to use the published weights instead, see `python -m tfpose.pretrained`.
 
     python -m data_prep.build coco_keypoints --source COCO_DIR --output data
-    python train_main.py --config=configs/keypoint_rcnn_x101_coco.py --workdir=runs/keypoint_rcnn_x101 \\
+    python train_main.py --config=configs/keypoint_rcnn_x101_coco.py --workdir=runs/keypoint_rcnn_x101 \
         --config.initialize.trunk=X-101-32x8d.pkl
 
-Hardware: the published run took 8 GPUs with 16 GB, 16 images together, 0.74 s a step, 55 hours. Time and score have not
-been measured with this library; Detectron2 reports 57.3 box AP and 66.0 keypoint AP on val2017. For fewer images at a
-time the rate goes down and the steps go up in proportion. For PoseTrack start from a COCO run with
---config.initialize.source_workdir.
+Hardware: the published run used 8 GPUs with 16 GB each, 16 images per step, 0.74 s per step and 55 hours. Time and
+score have not been measured with this library; Detectron2 reports 57.3 box AP and 66.0 keypoint AP on val2017. With
+fewer images per step, lower the learning rate and raise the number of steps in proportion. For PoseTrack, start from a
+COCO run with --config.initialize.source_workdir.
 """
 
 import ml_collections

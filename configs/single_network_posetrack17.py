@@ -1,9 +1,12 @@
 """The single heatmap network as published, on PoseTrack 2017.
 
 Payer, Neff, Bischof, Urschler and Stern, "Simultaneous Multi-Person Detection and Single-Person Pose Estimation With a
-Single Heatmap Regression Network", 2017. The paper reports on the validation set mAP 53.9 and MOTA 36.8, MOTP 50.3,
-precision 73.2, recall 61.7. Not trained with this library. What the paper leaves silent
-is in `tfpose.models.pose_unet.PoseUnetSettings` and `tfpose.data.frame_augmentation.FrameAugmentation`.
+Single Heatmap Regression Network", 2017. On the validation set the paper reports mAP 53.9, MOTA 36.8, MOTP 50.3,
+precision 73.2 and recall 61.7. `tracker` holds the paper's t_pose_dist (`max_joint_distance_pixels`) and t_max_age
+(`max_age_frames`). Settings that the paper does not give are explained in
+`tfpose.models.pose_unet_settings.PoseUnetSettings` and `tfpose.data.frame_augmentation.FrameAugmentation`.
+
+Hardware: meant for one GPU with 24 GB or more. Time and score have not been measured with this library.
 
     python -m data_prep.build posetrack17 --source POSETRACK17_DIR --output data
     python train_main.py --config=configs/single_network_posetrack17.py --workdir=runs/single_network

@@ -1,17 +1,17 @@
 """The single heatmap network on PoseTrack 2017, changed to train faster.
 
-What differs from single_network_posetrack17.py, and why:
+Differences from single_network_posetrack17.py:
 
-- the stem halves the size in its first convolutions and starts with 32 channels: three quarters of the published
-  network's operations for a frame are in four convolutions at full and half size; here they take a fifth;
-- batch normalisation, which bears a learning rate of 1e-3 where the plain network needs 5e-5;
-- heatmap layers start near 0 and the filter maps at tanh(1): the joint maps learn at once, the filter afterwards.
-  With neither, the small network of the synthetic videos fell to empty maps in 50 steps and stayed there;
-- four people of interest per frame: the frame network's work is shared by four examples of the filter;
-- 16 frames per step and 60,000 steps: 1.0 million frames with 3.8 million people of interest, in place of 4 million
-  frames with one each; warm-up, a cosine to 0, and averaged weights for evaluation;
-- bfloat16 and XLA; turns of 30 degrees, as people in videos stand mostly upright;
-- quadratic refinement of the peaks: half a cell is 2 pixels of the input.
+- The stem halves the size in its first convolutions and starts with 32 channels. In the published network four
+  convolutions at full and half size take three quarters of the operations for a frame; here they take a fifth.
+- Batch normalization allows a learning rate of 1e-3, where the plain network needs 5e-5.
+- Heatmap layers start near 0 and the filter maps at tanh(1), so that the joint maps learn first and the filter later.
+  With neither change, the small network of the synthetic videos predicted empty maps from step 50 on.
+- Each frame has four people of interest, which share the work of the frame network.
+- 60,000 steps of 16 frames see 1.0 million frames with 3.8 million people of interest, instead of 4 million frames with
+  one each. The rate has a warm-up and a cosine to 0, and evaluation uses averaged weights.
+- The network trains in bfloat16 with XLA. Rotations reach 30 degrees only, since people in videos mostly stand upright.
+- Peaks are refined by a parabola, because half a cell is 2 pixels of the input.
 
 Hardware: meant for one GPU with 40 GB or more. Time and score have not been measured on PoseTrack.
 

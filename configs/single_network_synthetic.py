@@ -1,22 +1,26 @@
 r"""The demo's single heatmap network: small, on synthetic videos, trained in minutes on two CPU cores.
 
-What differs from the paper, and why. A residual encoder-decoder, that of the two-stage system's keypoint network, is in
-the place of the stem and the first U-Net, so that the demo can start from the weights that it has just trained
-(`initialize.keypoint_workdir`): from scratch a network of this size needs many times as long to tell left from right.
-The second U-Net sees what the first network made of the image instead of the stem's features, and works at half the
-resolution: its maps only choose among the joints. Batch normalisation bears a high learning rate, the filter starts
-open, and the joint maps are trained on all people by themselves as well, not through the product alone. Little
-augmentation: in so few steps more of it costs points (2.7 of validation AP after 800). Muon in place of Adam (1 to 2
-points after 1,700 steps), and a flip test (2 to 4 points of MOTA with its thresholds).
+Differences from the paper:
 
-Measured by `make demo` on 120 unseen videos, thresholds found on 40 others: PoseTrack mAP 78.0, MOTA 64.3. With 16,000
-training videos, batches of 16, 6,500 steps of Adam, `ema_decay` 0.998, shifts of 20 pixels, turns of 10 degrees, scales
-of 0.85 to 1.2 and without the flip test: mAP 86.9, MOTA 77.4.
+- The residual encoder-decoder of the two-stage system's keypoint network replaces the stem and the first U-Net, so that
+  the demo can start from the weights that it has just trained (`initialize.keypoint_workdir`). From scratch, a network
+  of this size needs many times as long to tell left from right.
+- The second U-Net sees the features of the first network instead of those of the stem, and works at half the
+  resolution, because its maps only choose among the joints.
+- Batch normalization allows a high learning rate. The filter starts open. The joint maps are also trained on all people
+  directly, not only through the product with the filter.
+- There is little augmentation: in so few steps more of it costs 2.7 points of validation AP (after 800 steps).
+- Muon replaces Adam (1 to 2 points after 1,700 steps), and a flip test adds 2 to 4 points of MOTA with its thresholds.
 
-    python -m data_prep.build synthetic --output data --max_people=2 --num_train_videos=4000 --num_frames=1 \\
+Measured by `make demo` on 120 unseen videos, with thresholds from 40 others: PoseTrack mAP 78.0 and MOTA 64.3 in one
+run; mAP 75.1 in a run on another machine. With 16,000 training videos, batches of 16, 6,500 steps of Adam, `ema_decay`
+0.998, shifts of 20 pixels, rotations of 10 degrees, scales of 0.85 to 1.2 and no flip test, one run reached mAP 86.9
+and MOTA 77.4.
+
+    python -m data_prep.build synthetic --output data --max_people=2 --num_train_videos=4000 --num_frames=1 \
         --num_unseen_frames=5
     python train_main.py --config=configs/two_stage_resnet18_synthetic.py --workdir=runs/synthetic
-    python train_main.py --config=configs/single_network_synthetic.py --workdir=runs/single_network_synthetic \\
+    python train_main.py --config=configs/single_network_synthetic.py --workdir=runs/single_network_synthetic \
         --config.initialize.keypoint_workdir=runs/synthetic
 """
 

@@ -7,8 +7,8 @@ Tracking", 2018.
     python -m data_prep.build coco_keypoints --source COCO_DIR --output data
     python train_main.py --config=configs/two_stage_resnet152_coco.py --workdir=runs/resnet152_coco
 
-Hardware: meant for one GPU with 24 GB or more; on several the batch of 64 is divided among them. Time and score have
-not been measured with this library; from the literature:
+Hardware: meant for one GPU with 24 GB or more; several GPUs divide the batch of 64. Time and score have not been
+measured with this library. Published score:
 74.3 AP on COCO val2017 with detected boxes (Xiao et al., Table 2, ResNet-152 384x288).
 On a CPU add --config.optimization.precision=float32 --config.optimization.jit_compile=False.
 """

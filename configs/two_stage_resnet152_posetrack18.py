@@ -1,7 +1,8 @@
 """Keypoint network of the two-stage system: ResNet-152 from COCO fine-tuned on PoseTrack 2018, 384x288.
 
-Honda et al., "Enhanced Two-Stage Multi-Person Pose Estimation", 2018: 1,000 steps at 1e-4 are best, 76,000 are worse.
-Weights come from the COCO run, joint by joint; the heads of head_bottom and head_top start fresh.
+Honda et al., "Enhanced Two-Stage Multi-Person Pose Estimation", 2018: 1,000 steps at 1e-4 score best, 76,000 steps
+score worse. Weights come from the COCO run, matched by joint name; the heatmaps of head_bottom and head_top start
+fresh.
 
     python -m data_prep.build posetrack18 --source POSETRACK18_DIR --output data
     python train_main.py --config=configs/two_stage_resnet152_posetrack18.py --workdir=runs/resnet152_posetrack18 \

@@ -1,13 +1,13 @@
 r"""A small keypoint network on LSPET: 9,000 sports photos with 14 joints of their own, on CPUs, from scratch.
 
-Its steps take 48 minutes on two cores at 75 to 90 images/s. PCK@0.2 on the 500 photos of `val` after 1,500, 3,000,
-4,500, 6,000 and 7,500 steps: 52.4, 57.2, 59.6, 60.9, 60.9 %. With Adam, without skip connections and with maps of
-2 cells, a narrower network had 52.1 % after 55 minutes.
+One run took 48 minutes on two CPU cores at 75 to 90 images/s. Its PCK@0.2 on the 500 photos of `val` was 52.4, 57.2,
+59.6, 60.9 and 60.9 % after 1,500, 3,000, 4,500, 6,000 and 7,500 steps. With Adam, no skip connections and targets of 2
+cells, a narrower network reached 52.1 % after 55 minutes.
 
 Johnson and Everingham, "Learning Effective Human Pose Estimation from Inaccurate Annotation", 2011 (data).
 
     python -m data_prep.build coco_keypoints --source LSPET_DIR --output data/lspet
-    python train_main.py --config=configs/two_stage_resnet18_lspet.py --workdir=runs/lspet \\
+    python train_main.py --config=configs/two_stage_resnet18_lspet.py --workdir=runs/lspet \
         --config.data.directory=data/lspet
 """
 
