@@ -18,7 +18,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.11,<3.14",
     packages=[*find_packages(include=["tfpose*", "data_prep*"]), "tfpose.configs"],
     # A folder of its own beside the programs, part of the package where it is installed.
     package_dir={"tfpose.configs": "configs"},
