@@ -6,14 +6,15 @@ r"""Predicts the poses of a split with a trained network, tracks the people of i
     tfpose evaluate --config=single_network_posetrack17 --workdir=runs/single_network --output_dir=results \
         --split=test --tuned=tuned/tuning.json
 
-Programs of their own work on files of poses, without a network:
+Three other commands work on PoseTrack prediction files and need no network:
 
-    tfpose score     scores files of poses against annotations
-    tfpose track     tracks files of poses
-    tfpose tune      searches the best settings of the tracker, and of the single network
+    tfpose score     scores prediction files against annotations
+    tfpose track     assigns track identities to the people in prediction files
+    tfpose tune      searches for the best tracker settings
 
-tfpose evaluate also takes their flags and hands over to them: --ground_truth with --predictions scores, --track with
---predictions tracks, --tune searches. `python eval_main.py` takes the same arguments as tfpose evaluate.
+tfpose evaluate runs tfpose tune if --tune is given, and tfpose track if --track is given. Without --config, tfpose
+evaluate runs tfpose score if --ground_truth or --predictions is given. `python eval_main.py` takes the same arguments
+as tfpose evaluate.
 """
 
 from __future__ import annotations
@@ -52,42 +53,66 @@ def define_flags(values: ProgramFlags) -> None:
         "weights",
         "best",
         ["best", "last"],
-        "Weights to use: best has the best validation score of the run, last is from its last step.",
+        "Weights to use: best has the best validation score of the run, last is from the last step of the run.",
     )
     values.define_string(
         "split", None, "Split of the dataset to predict. By default the validation split of the config."
     )
-    values.define_enum("format", "2018", ["2017", "2018"], "Year of the PoseTrack format of the predicted files.")
+    values.define_enum(
+        "format",
+        "2018",
+        ["2017", "2018"],
+        "Year of the PoseTrack format of the predicted files. Only for splits with videos.",
+    )
     values.define_bool(
         "infer_head_joints",
         False,
-        "Add the PoseTrack joints head_bottom and head_top, estimated from the other joints, to the poses of a network "
-        "with the joints of COCO.",
+        "Add the PoseTrack joints head_bottom and head_top, estimated from the shoulders, eyes and ears, to "
+        "the poses of a network with the joints of COCO. Only for splits with videos.",
     )
     values.define_bool(
-        "tracking", True, "Give the people of videos identities. Without identities only AP is computed."
+        "tracking", True, "Assign track identities to the people in videos. Without identities only AP is computed."
     )
     values.define_string(
         "tuned",
         None,
-        "File tuning.json that tfpose.tune wrote; its best settings are used. Cannot be combined with --tracker flags.",
+        "File tuning.json that tfpose tune wrote; the best tracker settings in the file are used and, for a "
+        "single network, the best thresholds. Cannot be combined with --tracker flags.",
     )
-    values.define_integer("num_pictures", 0, "Number of images to draw the poses over, in OUTPUT_DIR/pictures.", 0)
-    values.define_integer("num_videos", 0, "Number of videos to draw the tracked poses over, in OUTPUT_DIR/videos.", 0)
+    values.define_integer(
+        "num_pictures",
+        0,
+        "Number of images, evenly spread over the split, that are drawn with their poses to "
+        "OUTPUT_DIR/pictures. 0 writes none.",
+        0,
+    )
+    values.define_integer(
+        "num_videos",
+        0,
+        "Number of videos, evenly spread over the split, that are drawn with their tracked poses to "
+        "OUTPUT_DIR/videos. 0 writes none.",
+        0,
+    )
     values.define_float(
         "video_rate",
         10.0,
-        "Frame rate, in frames per second, of the videos that --num_videos writes and of the video in the report.",
+        "Frame rate, in frames per second, of the drawn videos and of the video in the report. Only with "
+        "--num_videos or --report.",
         0.1,
     )
     values.begin_section("Flags of the boxes around people (two-stage system)", "boxes")
     values.define_string(
         "boxes",
         "ground_truth",
-        "Source of the boxes: ground_truth takes the annotated boxes; detector runs --detector and also writes its "
-        "boxes to OUTPUT_DIR/detections.json; anything else is a file of COCO results or of PoseTrack detections.",
+        "Source of the boxes around people: ground_truth (the annotated boxes), detector (requires "
+        "--detector; the boxes are also written to OUTPUT_DIR/detections.json), or the path of a file of "
+        "COCO results or PoseTrack detections.",
     )
-    define_box_flags(values)
+    define_box_flags(
+        values,
+        "Requires --boxes=detector.",
+        "Cannot be combined with --boxes=ground_truth.",
+    )
     define_scoring_flags(values, "Flags of the metrics and the report")
     define_tracker_flags(values)
 

@@ -3,7 +3,7 @@
     tfpose train --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco
     tfpose train --config=two_stage_resnet50_coco --workdir=runs/small --config.batch_size=16
 
-Ctrl-C and SIGTERM save the state of the run first; the same command continues it.
+Ctrl-C or SIGTERM ends the run after the current step and saves the state; the same command continues the run.
 `python train_main.py` takes the same arguments as tfpose train.
 """
 
@@ -25,7 +25,8 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "workdir",
         None,
-        "Folder for checkpoints, weights and tables. A run that is already in the folder is continued. Required.",
+        "Folder for checkpoints, weights and training logs (CSV, TensorBoard). tfpose continues a run that "
+        "is already in the folder. Required.",
         required=True,
     )
 

@@ -10,9 +10,11 @@ DATASET is one of
   posetrack21     PoseTrack21
   synthetic       videos that this program draws itself; needs no --source
 
-The files are written to OUTPUT/DATASET/VERSION in the layout of tensorflow-datasets. An interrupted run leaves no
-incomplete dataset; run the same command again. data_prep/DATASET/README.md describes the files that the source folder
-must contain. The module data_prep.datasets describes how to add a dataset.
+tfpose writes the files to OUTPUT/DATASET/VERSION in the layout of tensorflow-datasets; VERSION is the version of the
+dataset builder. An interrupted run leaves no incomplete dataset; run the same command again.
+
+data_prep/DATASET/README.md describes the files that the source folder must contain. The module data_prep.datasets
+describes how to add a dataset.
 """
 
 from __future__ import annotations
@@ -37,9 +39,19 @@ __all__ = ["DATASETS", "PROGRAM", "Dataset", "count_table", "define_flags", "mai
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program and those of all datasets."""
-    values.define_string("source", None, "Folder of the published dataset. Required except for synthetic.")
-    values.define_string("output", None, "Folder for the result, which goes to OUTPUT/DATASET/VERSION. Required.")
-    values.define_bool("overwrite", False, "Replace a result that is already there. By default it is an error.")
+    values.define_string("source", None, "Folder of the published dataset. Required for all datasets except synthetic.")
+    values.define_string(
+        "output",
+        None,
+        "Folder for the converted datasets; the files are written to OUTPUT/DATASET/VERSION, VERSION is the "
+        "version of the dataset builder. Required.",
+    )
+    values.define_bool(
+        "overwrite",
+        False,
+        "Replace a dataset that is already in OUTPUT/DATASET/VERSION. By default an equal dataset is kept, "
+        "and a different dataset is an error.",
+    )
     values.define_bool("beam", False, "Write the files in parallel with Apache Beam. Requires the extra tfpose[beam].")
     values.define_list(
         "beam_options",
@@ -47,8 +59,8 @@ def define_flags(values: ProgramFlags) -> None:
             *("runner=DirectRunner", "direct_running_mode=multi_processing", "direct_num_workers=0"),
             "default_sdk_harness_log_level=WARNING",
         ],
-        "Options NAME=VALUE of the Beam pipeline, separated by commas. Only with --beam. direct_num_workers=0 starts "
-        "one worker per processor core.",
+        "Options NAME=VALUE of the Apache Beam pipeline, separated by commas; direct_num_workers=0 starts "
+        "one worker per processor core. Only with --beam.",
     )
     for dataset in DATASETS.values():
         if dataset.define_flags is not None:

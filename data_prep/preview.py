@@ -1,15 +1,15 @@
-"""Draws what a network sees of a dataset.
+"""Draws the training input and the training targets of a network for examples of a dataset.
 
     tfpose preview --data=DIR --output=DIR --num=20 --config=two_stage_resnet50_coco
 
-The config chooses the system, and with it what a picture shows:
+The config determines the system, and the system determines the content of a picture:
 
 - two-stage system: one person, as the augmented crop with its keypoints and the target heatmaps over it;
-- single network: one frame, with a row for each person of interest: the labels, the target of all heads, and the
-  target of this person's joints;
+- single network: one frame, with a row for each person of interest (the person whose joints the network predicts): the
+  labels, the target heatmap of all human heads, and the target heatmaps of the joints of the person of interest;
 - Keypoint R-CNN: one image with the boxes and joints that the network learns.
 
-Without a config, crops are cut as in Xiao et al., 2018, at 256x192, without augmentation.
+Without a config, crops are cut as in Xiao et al. 2018, at 256x192, without augmentation.
 """
 
 from __future__ import annotations
@@ -41,15 +41,30 @@ DEFAULTS: dict[str, Any] = {
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    values.define_string("data", None, "Folder of a dataset that data_prep.build made. Required.", required=True)
+    values.define_string(
+        "data",
+        None,
+        "Folder OUTPUT/DATASET/VERSION of a dataset that tfpose build wrote; OUTPUT or OUTPUT/DATASET also "
+        "works if it contains only one dataset. Required.",
+        required=True,
+    )
     values.define_string("output", None, "Folder for the pictures. Required.", required=True)
-    values.define_integer("num", 20, "Number of people, frames or images to draw.", 1)
+    values.define_integer(
+        "num",
+        20,
+        "Number of pictures to draw: of people for a two-stage system, of frames for a single network, of "
+        "images for Keypoint R-CNN.",
+        1,
+    )
     values.define_string(
         "split",
         None,
         "Split of the dataset to draw. By default the training split of the config, or train without a config.",
     )
-    define_config_flag(values, "Config whose network input is drawn.")
+    define_config_flag(
+        values,
+        "Config of the network whose input is drawn. By default a two-stage system with crops as in Xiao et al. 2018.",
+    )
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:

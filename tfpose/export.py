@@ -3,8 +3,9 @@
     tfpose export --workdir=runs/demo --output=exported
     tfpose export --workdir=runs/demo --detector=runs/keypoint_rcnn --output=exported
 
-The signatures are those of the system in the work folder. The single network and the two-stage system with a
-detector find the people of an image (serving_default). The two-stage system also takes boxes (from_boxes).
+The signature serving_default finds the people of an image. The SavedModel of a single network has
+serving_default; the SavedModel of a two-stage system has serving_default only with --detector. The signature from_boxes
+of a two-stage system takes the boxes of the people.
 """
 
 from __future__ import annotations
@@ -27,23 +28,29 @@ def define_flags(values: ProgramFlags) -> None:
         "weights",
         "best",
         ["best", "last"],
-        "Weights to use: best has the best validation score of the run, last is from its last step.",
+        "Weights to use: best has the best validation score of the run, last is from the last step of the run.",
     )
     values.define_string(
         "tuned",
         None,
-        "File tuning.json that tfpose.tune wrote for the single network; the SavedModel uses its thresholds. By "
-        "default it uses those of the training config.",
+        "File tuning.json that tfpose tune wrote for the single network; only the thresholds in the file "
+        "are used. Requires the work folder of a single network. By default the thresholds of the training "
+        "config are used.",
     )
     values.define_list(
         "convert",
         [],
-        "Other formats to write the networks in, to OUTPUT/assets.extra, without detection and decoding: litert, onnx "
-        "(requires the extra tfpose[onnx]) or both.",
+        "Other formats to write the networks in, without person detection and decoding, to "
+        "OUTPUT/assets.extra: litert, onnx (requires the extra tfpose[onnx]) or both, separated by commas. "
+        "By default none.",
     )
-    values.define_string("config", None, "Not used, since the work folder describes its network.")
+    values.define_string("config", None, "Ignored: the work folder describes the network.")
     values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
-    define_box_flags(values)
+    define_box_flags(
+        values,
+        "Without --detector, the SavedModel of a two-stage system has only the signature from_boxes.",
+        "Requires --detector.",
+    )
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:

@@ -8,11 +8,11 @@ INPUT is an image, a folder of images, a pattern such as 'frames/*.jpg', a video
 address of a stream, or the number of a camera. Several inputs may be given. --model is a SavedModel (of tfpose export,
 or any other with the same signature serving_default) or the work folder of a training run. Results:
 
-- OUTPUT/predictions/NAME.json: a PoseTrack file, which tfpose score scores and tfpose track tracks again;
+- OUTPUT/predictions/NAME.json: a PoseTrack file, the input of tfpose score and tfpose track;
 - OUTPUT/videos/NAME.mp4, or OUTPUT/pictures/ for images: the frames with poses, identities and trails;
 - OUTPUT/coco/NAME.json and OUTPUT/csv/NAME.csv, if --outputs asks for them.
 
-Ctrl-C ends a run early: the files hold the frames until then, and the exit code is 130.
+Ctrl-C ends a run early: the files hold the frames that were processed, and the exit code is 130.
 """
 
 from __future__ import annotations
@@ -41,76 +41,103 @@ OUTPUTS = ("posetrack", "coco", "csv", "video")
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    values.define_string("model", None, "SavedModel, or work folder of a training run. Required.")
+    values.define_string("model", None, "Folder of a SavedModel, or work folder of a training run. Required.")
     values.define_string("output", None, "Folder for the results. Required.")
     values.define_list(
         "outputs",
         ["posetrack", "video"],
-        "Results to write: posetrack (PoseTrack files), coco (COCO results), csv (one row for each joint), video "
-        "(drawn videos; for images, drawn images).",
+        "Results to write, separated by commas: posetrack (PoseTrack files), coco (files of COCO results), "
+        "csv (one row for each joint), video (drawn videos; drawn images for image inputs).",
     )
-    values.define_enum("format", "2018", ["2017", "2018"], "Year of the PoseTrack format of the files.")
+    values.define_enum(
+        "format",
+        "2018",
+        ["2017", "2018"],
+        "Year of the PoseTrack format of the predicted files. Only with posetrack in --outputs.",
+    )
     values.define_integer("batch_size", 4, "Largest number of frames that the network processes at once.", 1)
-    values.define_integer("start", 0, "Number of the first frame, or image, to process, counted from 0.")
-    values.define_integer("end", None, "Number of the frame after the last one to process. By default all are.")
-    values.define_integer("every", 1, "Step between the frames to process: 2 takes every other frame.")
+    values.define_integer(
+        "start",
+        0,
+        "Number of the first frame to process in each input, counted from 0; the images of a folder count as frames.",
+    )
+    values.define_integer(
+        "end",
+        None,
+        "Number of the frame after the last frame to process in each input, counted from 0. By default each "
+        "input is processed to its end.",
+    )
+    values.define_integer(
+        "every", 1, "Step between the processed frames of each input: 1 takes every frame, 2 takes every other frame."
+    )
     values.define_bool(
         "tracking",
         None,
-        "Give people identities. By default, people of videos get identities, people of images do not.",
+        "Assign track identities to the people. By default, people in videos get identities and people in "
+        "images do not.",
     )
     values.define_enum(
         "weights",
         "best",
         ["best", "last"],
-        "Only with a work folder. "
-        "Weights to use: best has the best validation score of the run, last is from its last step.",
+        "Weights to use: best has the best validation score of the run, last is from the last step of the "
+        "run. Only with a work folder in --model.",
     )
     values.define_string(
         "tuned",
         None,
-        "File tuning.json that tfpose.tune wrote for the single network; its thresholds are used. Only with the work "
-        "folder of a single network.",
+        "File tuning.json that tfpose tune wrote for the single network; only the thresholds in the file "
+        "are used, not the tracker settings. Requires the work folder of a single network in --model.",
     )
     values.define_string(
         "skeleton",
         "",
-        "Joints of a SavedModel of other software that does not name them, such as coco17 or posetrack15.",
+        "Joints of the model: coco17, posetrack15 or posetrack18. Only with a SavedModel of other software, "
+        "which does not name its joints.",
     )
     _define_drawing_flags(values)
     values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
-    define_box_flags(values)
+    define_box_flags(
+        values,
+        "Required for the work folder of a two-stage system.",
+        "Requires --detector.",
+    )
     define_tracker_flags(values)
 
 
 def _define_drawing_flags(values: ProgramFlags) -> None:
-    values.begin_section("Flags of the drawings", "joint_threshold")
+    values.begin_section("Flags of the drawn videos and images (only with video in --outputs)", "joint_threshold")
     values.define_float(
-        "joint_threshold", None, "Smallest score of the joints that are drawn. By default the threshold of the model."
+        "joint_threshold",
+        None,
+        "Smallest score of the joints that are drawn. By default the joint threshold of the model.",
     )
     values.define_integer(
-        "trail_frames", 30, "Length, in frames, of the trail that shows the past path of a person. 0 draws no trails."
+        "trail_frames",
+        30,
+        "Length, in frames, of the trail that shows the past path of a tracked person. 0 draws no trails.",
     )
     values.define_bool(
-        "blur_heads", False, "Blur the heads of all people who are found, so that nobody is recognizable."
+        "blur_heads", False, "Blur the heads of all detected people. People who are not detected stay visible."
     )
     values.define_enum(
         "video_format",
         "mp4",
         ["mp4", "webm", "avi"],
-        "Format of the drawn videos. webm (VP8) plays in every browser; mp4 (MPEG-4) is written seven times as fast.",
+        "Format of the drawn videos: mp4 (MPEG-4) is written about seven times as fast as webm, webm (VP8) "
+        "plays in every browser, avi (Motion JPEG) stores each frame as a JPEG image.",
     )
     values.define_float(
         "video_rate",
         None,
-        "Frame rate, in frames per second, of the drawn videos. By default that of the input.",
+        "Frame rate of the drawn videos, in frames per second. By default the frame rate of the input.",
         0.1,
     )
     values.define_bool(
         "sound",
         True,
-        "Keep the sound of the input in the drawn videos. Requires the program ffmpeg; without it, the "
-        "videos are silent.",
+        "Copy the sound of an input video to the drawn video; without the program ffmpeg the drawn video is "
+        "silent. With --video_rate the drawn video is always silent.",
     )
 
 

@@ -1,9 +1,9 @@
-"""Scores files of predicted poses against annotations. Needs no network.
+"""Scores PoseTrack files of predicted poses against annotations, without a network.
 
     tfpose score --ground_truth=annotations/val --predictions=results/predictions --output_dir=scores
     tfpose score --ground_truth=annotations/val --predictions=first --compare=second --output_dir=scores
 
-The tables are printed; OUTPUT_DIR/metrics.json holds the same metrics at full precision.
+tfpose prints the tables and writes the same metrics at full precision to OUTPUT_DIR/metrics.json.
 """
 
 from __future__ import annotations
@@ -33,20 +33,22 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "predictions",
         None,
-        "Folder of the predicted poses, PoseTrack files with the same names as the annotations. Required.",
+        "Folder of the predicted poses, one PoseTrack file with the name of the annotation file for each "
+        "video. Required.",
         required=True,
     )
-    values.define_string("output_dir", None, "Folder for metrics.json and the pages. Required.", required=True)
+    values.define_string("output_dir", None, "Folder for metrics.json and the HTML pages. Required.", required=True)
     values.define_string(
         "compare",
         None,
-        "Second folder of predictions. tfpose also prints how its metrics differ from those of --predictions, and "
-        "writes OUTPUT_DIR/comparison.html with --report.",
+        "Second folder of predicted poses, in the form of --predictions. tfpose prints how the metrics of "
+        "the second folder differ from the metrics of --predictions; with --report, tfpose also writes "
+        "OUTPUT_DIR/comparison.html.",
     )
     values.define_integer(
         "num_processes",
         None,
-        "Number of processes that read and score files at the same time. By default one per core.",
+        "Number of processes that read and score files at the same time. By default one per processor core.",
         1,
     )
     define_scoring_flags(values, "Flags of the metrics and the report")

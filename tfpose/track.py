@@ -1,9 +1,10 @@
-"""Gives the people in files of poses identities, and scores the result if annotations are given. Needs no network.
+"""Assigns track identities to the people in PoseTrack prediction files, without a network.
 
     tfpose track --predictions=poses --output_dir=tracked --tracker.settings=offline
     tfpose track --predictions=poses --output_dir=tracked --ground_truth=annotations/val
 
-OUTPUT_DIR/predictions holds files of the same names.
+The tracked files keep their names and are written to OUTPUT_DIR/predictions. With --ground_truth, tfpose also scores
+the tracked poses.
 """
 
 from __future__ import annotations
@@ -24,25 +25,34 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "predictions",
         None,
-        "Folder of the poses to track, one PoseTrack file for each video. Identities in the files are replaced. "
-        "Required.",
+        "Folder of the predicted poses to track, one PoseTrack file for each video. Identities that the "
+        "files already hold are replaced. Required.",
         required=True,
     )
-    values.define_string("output_dir", None, "Folder for the results. Required.", required=True)
+    values.define_string(
+        "output_dir",
+        None,
+        "Folder for the tracked files (in OUTPUT_DIR/predictions), metrics.json and the report. Required.",
+        required=True,
+    )
     values.define_enum("format", "2018", ["2017", "2018"], "Year of the PoseTrack format of the tracked files.")
     values.define_string(
         "tuned",
         None,
-        "File tuning.json that tfpose.tune wrote; its best tracker is used. Cannot be combined with --tracker flags.",
+        "File tuning.json that tfpose tune wrote; the best tracker settings in the file are used. Cannot be "
+        "combined with --tracker flags.",
     )
     values.define_string(
         "ground_truth",
         None,
-        "Folder of PoseTrack annotations with the same names as the files of poses. With this folder, the tracked "
-        "poses are scored. By default they are not.",
+        "Folder of the PoseTrack annotations, one file with the name of the prediction file for each video, "
+        "to score the tracked poses. By default the tracked poses are not scored.",
     )
     values.define_integer(
-        "num_processes", None, "Number of processes that track files at the same time. By default one per core.", 1
+        "num_processes",
+        None,
+        "Number of processes that track and score files at the same time. By default one per processor core.",
+        1,
     )
     define_tracker_flags(values)
     define_scoring_flags(values, "Flags of the metrics and the report (require --ground_truth)")

@@ -1,12 +1,16 @@
-r"""Searches the settings with the best metric: of the tracker on files of poses, or also of the single network.
+r"""Searches for the best tracker settings and thresholds.
 
     tfpose tune --tune=max_age_frames=5,10,20 --predictions=poses --ground_truth=annotations/val \
         --output_dir=tuned
     tfpose tune --tune=head_threshold=0.1,0.2,0.3 --config=single_network_posetrack17 \
         --workdir=runs/single_network --output_dir=tuned
 
-The trials are printed, the best first, and written to OUTPUT_DIR/tuning.json. The flag --tuned of the subcommands
-track, evaluate, export and predict takes this file.
+The command has two modes. Without --config, tfpose tracks the poses of --predictions with every combination of tracker
+settings. With --config, a single network predicts the poses of a split, and tfpose searches the thresholds of the
+network and the tracker settings together.
+
+tfpose prints the trials, the best first, and writes them to OUTPUT_DIR/tuning.json. tfpose track, evaluate, export and
+predict take this file with the flag --tuned.
 """
 
 from __future__ import annotations
@@ -33,41 +37,62 @@ def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
     values.define_texts(
         "tune",
-        "Setting to search and the values to try, such as max_age_frames=5,10,20. Give this flag once for each "
-        "setting. Every setting of the tracker below can be searched, without 'tracker.' in front of its name; with "
-        "--config also every threshold in the section inference of the config, such as head_threshold. Required.",
+        "Setting to search and the values to try, such as max_age_frames=5,10,20; give this flag once for "
+        "each setting. A setting is a --tracker flag without the prefix 'tracker.' or, only with --config, "
+        "a threshold of config.inference such as head_threshold. Required.",
         required=True,
     )
-    values.define_enum("tune_objective", DEFAULT_OBJECTIVE, list(objectives()), "Metric that the search optimizes.")
+    values.define_enum("tune_objective", DEFAULT_OBJECTIVE, list(objectives()), "Metric that the search maximizes.")
     values.define_string("output_dir", None, "Folder for tuning.json. Required.", required=True)
     values.define_integer(
-        "num_processes", None, "Number of processes that try settings at the same time. By default one per core.", 1
+        "num_processes",
+        None,
+        "Number of processes that try settings at the same time. By default one per processor core.",
+        1,
     )
-    values.begin_section("Flags of a search on files of poses", "predictions")
-    values.define_string("predictions", None, "Folder of the poses, one PoseTrack file for each video.")
+    values.begin_section("Flags of a search without --config (on prediction files)", "predictions")
     values.define_string(
-        "ground_truth", None, "Folder of the PoseTrack annotations, files with the same names as the predictions."
+        "predictions",
+        None,
+        "Folder of the predicted poses, one PoseTrack file for each video. Required without --config. "
+        "Cannot be combined with --config.",
     )
-    values.begin_section("Flags of a search with the single network", "config")
+    values.define_string(
+        "ground_truth",
+        None,
+        "Folder of the PoseTrack annotations, one file with the name of the prediction file for each video. "
+        "Required without --config. Cannot be combined with --config.",
+    )
+    values.begin_section("Flags of a search with --config (with a single network)", "config")
     define_config_flag(
-        values, "Config of the single network that predicts the poses.", example="single_network_posetrack17"
+        values,
+        "Config of the single network that predicts the poses. By default no network runs, and tfpose tracks the "
+        "poses of --predictions.",
+        example="single_network_posetrack17",
     )
-    values.define_string("workdir", None, "Work folder of the training run whose weights are used. Requires --config.")
+    values.define_string(
+        "workdir",
+        None,
+        "Work folder of the training run whose weights are used. Required if --config is given. Requires --config.",
+    )
     values.define_enum(
         "weights",
         "best",
         ["best", "last"],
-        "Weights to use: best has the best validation score of the run, last is from its last step.",
+        "Weights to use: best has the best validation score of the run, last is from the last step of the "
+        "run. Requires --config.",
     )
     values.define_string(
-        "split", None, "Split of the dataset to predict. By default the validation split of the config."
+        "split",
+        None,
+        "Split of the dataset to predict. By default the validation split of the config. Requires --config.",
     )
     values.define_enum(
         "tune_method",
         "grid",
         ["grid", "coordinates"],
-        "grid tries every combination of the values. coordinates changes one setting at a time until no value is "
-        "better, which takes far fewer trials. Requires --config.",
+        "Search method: grid tries every combination of the values, coordinates changes one setting at a "
+        "time until no value is better and needs far fewer trials. Requires --config.",
     )
     define_tracker_flags(values)
 

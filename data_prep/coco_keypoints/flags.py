@@ -14,14 +14,16 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_list(
         "left_right_pairs",
         None,
-        "Pairs of joints that a mirrored image swaps, as LEFT:RIGHT,LEFT:RIGHT. By default, joints whose names differ "
-        "only in the words left and right.",
+        "Pairs of joint names that a mirrored image swaps, as LEFT:RIGHT,LEFT:RIGHT, such as "
+        "left_eye:right_eye,left_ear:right_ear. By default, joints whose names differ only in the words "
+        "left and right are pairs.",
     )
     values.define_list(
         "sigmas",
         None,
-        "Constants of the object keypoint similarity, one number for each joint. By default, those of the COCO joints "
-        "with similar names.",
+        "Constants (sigmas) of the object keypoint similarity (OKS), one positive number for each joint in "
+        "the order of the annotation file, separated by commas. By default, each joint takes the constant "
+        "of the COCO joint with a similar name.",
     )
 
 

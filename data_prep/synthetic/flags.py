@@ -17,17 +17,18 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "videos",
         None,
-        "Folder for the frames and the annotation files, in the layout of PoseTrack 2018. Finished videos in the "
-        "folder are used again. By default OUTPUT/synthetic/videos.",
+        "Folder for the drawn frames and the annotation files, in the layout of PoseTrack 2018; finished "
+        "videos that were drawn with equal flags are not drawn again. By default OUTPUT/synthetic/videos.",
     )
     values.define_integer("num_train_videos", 40, "Number of videos in the split train.", 1)
     values.define_integer("num_val_videos", 10, "Number of videos in the split val.", 1)
-    values.define_integer("num_test_videos", 0, "Number of videos in the split test. With 0 there is no such split.", 0)
+    values.define_integer("num_test_videos", 0, "Number of videos in the split test. 0 writes no split test.", 0)
     values.define_integer("num_frames", 15, "Number of frames in each video of the split train.", 1, 9999)
     values.define_integer(
         "num_unseen_frames",
         None,
-        "Number of frames in each video of the splits val and test. By default the same as --num_frames.",
+        "Number of frames in each video of the splits val and test, which training does not see. By default "
+        "the value of --num_frames.",
         1,
         9999,
     )
@@ -45,17 +46,21 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_list(
         "person_sizes",
         ["0.23", "0.8"],
-        "Smallest and largest height of a person, as shares of the height of the frame.",
+        "Smallest and largest height of a person, as shares of the height of the frame, separated by a comma.",
     )
     values.define_integer(
         "min_joints",
         5,
-        "Smallest number of annotated joints of a labeled person. People with fewer are covered by an ignore region.",
+        "Smallest number of annotated joints of a labeled person. An ignore region covers each person with "
+        "fewer joints.",
         1,
         15,
     )
     values.define_integer(
-        "num_processes", None, "Number of processes that draw videos at the same time. By default one per core.", 1
+        "num_processes",
+        None,
+        "Number of processes that draw videos at the same time. By default one per processor core.",
+        1,
     )
     values.define_integer("seed", 0, "Seed of the random scenes. Equal seeds give equal videos.", 0, 200_000)
 

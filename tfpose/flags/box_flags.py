@@ -14,42 +14,53 @@ if TYPE_CHECKING:
 BOX_FLAGS = ("detector", "detector_weights", "box_score_threshold", "box_nms", "box_extension_pixels")
 
 
-def define_box_flags(values: ProgramFlags) -> None:
-    """Defines `BOX_FLAGS`."""
+def define_box_flags(values: ProgramFlags, detector_need: str, threshold_need: str) -> None:
+    """Defines `BOX_FLAGS`.
+
+    Args:
+        values: The flags of the program.
+        detector_need: Sentence of the help text about when the program needs --detector.
+        threshold_need: Sentence of the help texts about what --box_score_threshold and --box_nms need.
+    """
     values.define_string(
         "detector",
         None,
-        "Person detector: the work folder of a Keypoint R-CNN, which a training run or tfpose.pretrained wrote, or "
-        "keras_hub:PRESET, such as keras_hub:dfine_medium_coco (requires the extra tfpose[keras_hub]).",
+        "Person detector: the work folder of a Keypoint R-CNN that tfpose train or tfpose pretrained wrote, or "
+        "keras_hub:PRESET, such as keras_hub:dfine_medium_coco (requires the extra tfpose[keras_hub]). "
+        f"{detector_need}",
     )
     values.define_enum(
         "detector_weights",
         "best",
         ["best", "last"],
-        "Weights of --detector to use: best has the best validation score of its run, last is from its last step.",
+        "Weights of the person detector: best has the best validation score of the detector's training run, "
+        "last is from the last step of the detector's training run. Only with a work folder in --detector.",
     )
     values.define_float(
         "box_score_threshold",
         None,
-        "Smallest score of the boxes that are used, from 0 to 1. By default, the threshold of the detector (0.05 for "
-        "Keypoint R-CNN); an evaluation then also removes the boxes below config.evaluation.box_score_threshold.",
+        "Smallest score, from 0 to 1, of the detected boxes that are used. By default the threshold of the "
+        "detector (0.05 for Keypoint R-CNN); tfpose evaluate without this flag also removes boxes whose "
+        "score is below config.evaluation.box_score_threshold. "
+        f"{threshold_need}",
         0.0,
         1.0,
     )
     values.define_float(
         "box_nms",
         None,
-        "Largest overlap (intersection over union, from 0 to 1) of a box with a box of the same image that has a "
-        "higher score; boxes that overlap more are removed. By default, the threshold of the detector (0.5 for "
-        "Keypoint R-CNN); the boxes of a file are all kept.",
+        "Threshold of non-maximum suppression, as intersection over union from 0 to 1: a box that overlaps "
+        "a box with a higher score by more is removed. By default the threshold of the detector (0.5 for "
+        "Keypoint R-CNN); all boxes of a file are kept. "
+        f"{threshold_need}",
         0.0,
         1.0,
     )
     values.define_float(
         "box_extension_pixels",
         None,
-        "Distance, in pixels of the image, by which each side of a box moves outward before the box is cropped. By "
-        "default, crop.margin_pixels of the config that the network was trained with.",
+        "Distance, in pixels of the image, by which each side of a box moves outward before the person is "
+        "cropped. By default crop.margin_pixels of the config that the network was trained with.",
         0.0,
     )
 

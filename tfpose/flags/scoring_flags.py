@@ -23,14 +23,23 @@ def define_scoring_flags(values: ProgramFlags, title: str) -> None:
         DEFAULT_METRICS,
         f"Metrics to compute, separated by commas: {describe_metrics()}.",
     )
-    values.define_bool("per_sequence", False, "Also report the metrics of each video.")
-    values.define_bool("clean_figures", False, "Also report the metrics with the official tools' known bugs fixed.")
-    values.define_list("table", ["text"], "Formats of the printed tables, any of text, latex, markdown and csv.")
+    values.define_bool("per_sequence", False, "Also print and save the metrics of each video.")
+    values.define_bool(
+        "clean_figures",
+        False,
+        "Also report a second set of metrics, computed with the known bugs of the official tools fixed.",
+    )
+    values.define_list(
+        "table",
+        ["text"],
+        "Formats of the printed tables: one or more of text, latex, markdown and csv, separated by commas.",
+    )
     values.define_bool(
         "report",
         False,
-        "Write OUTPUT_DIR/report.html: a page with curves, charts, timelines of the tracks, the best and the worst "
-        "frames, and a video.",
+        "Write OUTPUT_DIR/report.html, a page with precision-recall curves, metrics of each joint and "
+        "video, timelines of the tracks and a video. The page also shows the best and the worst frames by "
+        "mean object keypoint similarity (OKS) of the annotated people.",
     )
 
 
@@ -39,8 +48,8 @@ def define_file_report_flags(values: ProgramFlags) -> None:
     values.define_string(
         "images",
         None,
-        "Root folder of the images that the annotations name; the report draws the poses over these images. By "
-        "default it draws them on an empty background. Requires --report.",
+        "Root folder of the images that the annotations name; the report draws the poses over these images. "
+        "By default the report draws the poses on an empty background. Requires --report.",
     )
     values.define_float(
         "video_rate", 10.0, "Frame rate of the video in the report, in frames per second. Only with --report.", 0.1

@@ -20,44 +20,47 @@ NAME_FLAG = f"{PREFIX}settings"
 TRACKER_FLAGS = (NAME_FLAG, *(PREFIX + name for name in setting_types()))
 # What --help says about each setting.
 SETTING_HELP = {
-    "similarity": "Measure of how well a person fits a track: joint_distance is the median distance between equal "
-    "joints (Payer et al. 2017), oks the object keypoint similarity, iou the overlap of the bounding boxes.",
-    "max_joint_distance_pixels": "Joint distance, in pixels of the image, below which a person can "
-    "continue a track. Only with the similarity joint_distance.",
+    "similarity": "Measure of how well a person fits a track: joint_distance is the median joint distance (Payer et "
+    "al. 2017), oks is the object keypoint similarity, iou is the intersection over union of the bounding boxes.",
+    "max_joint_distance_pixels": "Median joint distance, in pixels of the image, below which a person can continue a "
+    "track. Only with --tracker.similarity=joint_distance.",
     "min_oks": "Object keypoint similarity, from 0 to 1, above which a person can continue a track. Only with "
-    "the similarity oks.",
-    "min_iou": "Overlap (intersection over union, from 0 to 1) above which a person can continue a track. Only with "
-    "the similarity iou.",
-    "matching": "Assignment of people to tracks: greedy takes the most similar pair first (Payer et al. 2017), optimal "
-    "maximizes the total similarity of the frame.",
-    "max_age_frames": "Number of frames after which a track that nobody continued ends. With 1, a person who is "
-    "missing in one frame starts a new track.",
-    "age_penalty_per_frame": "Share by which the distance to a track grows for each frame without its person, so that "
-    "of two equally near tracks the one seen later is continued. 0 treats both alike.",
-    "min_joint_score": "Joints with this score or a lower one are removed, from the tracked files too.",
-    "min_joints": "People with fewer remaining joints than this are removed.",
-    "min_person_score": "People with a lower score than this are removed.",
-    "min_new_track_score": "People with a lower score than this continue tracks but do not start one; those who fit no "
-    "track are removed.",
-    "remember_joints": "Compare a person also with joints that are missing in the last pose of a track: each is taken "
-    "from the latest pose that has it, and moved along with the person.",
-    "motion": "Pose of a track that people are compared with: none takes its last pose (Payer et al. 2017), velocity "
-    "moves that pose on by the constant velocity of the person.",
-    "velocity_memory": "Share, from 0 up to 1, of the old velocity that remains in the velocity of a track after each "
-    "new pose. 0 uses the last two poses only. Only with the motion velocity.",
-    "max_prediction_frames": "Largest number of frames without its person for which a track moves on by its velocity. "
-    "Only with the motion velocity.",
-    "min_track_length_frames": "Tracks that have a pose in fewer frames than this are removed.",
-    "min_track_score": "Tracks whose people have a lower mean score than this are removed.",
-    "max_jump": "A joint is removed if it is further than this from the median position of the joint in the "
-    "neighboring frames, as a share of the square root of the area of the person's bounding box. inf removes none.",
-    "jump_window_frames": "Number of neighboring frames before and after a joint that max_jump compares it with.",
-    "max_person_gap_frames": "Longest gap in a track, in frames, that is filled with poses on the straight line "
-    "between the poses before and after it. 0 fills none.",
-    "max_joint_gap_frames": "Longest gap of a single joint in a track, in frames, that is filled with positions on the "
-    "straight line between those before and after it. 0 fills none.",
-    "sigma_frames": "Standard deviation, in frames, of the Gaussian that smooths the path of each joint. 0 does not "
-    "smooth.",
+    "--tracker.similarity=oks.",
+    "min_iou": "Intersection over union of the bounding boxes, from 0 to 1, above which a person can continue a "
+    "track. Only with --tracker.similarity=iou.",
+    "matching": "Assignment of people to tracks: greedy takes the most similar pair first (Payer et al. 2017), "
+    "optimal maximizes the total similarity of all pairs in the frame.",
+    "max_age_frames": "Number of consecutive frames without its person after which a track ends. With 1, a person "
+    "who is missing in one frame starts a new track.",
+    "age_penalty_per_frame": "Share by which the distance to a track grows for each of the consecutive frames "
+    "without its person, so that the tracker prefers tracks that were seen later. 0 ignores when a track was seen.",
+    "min_joint_score": "Joints whose score is at most this value are removed before tracking and from the output.",
+    "min_joints": "People with fewer joints than this value, counted after --tracker.min_joint_score, are removed.",
+    "min_person_score": "People whose score is below this value are removed before tracking. The value -inf removes "
+    "nobody.",
+    "min_new_track_score": "People whose score is below this value can continue a track but cannot start one, and "
+    "are removed if they fit no track. With -inf, everybody can start a track.",
+    "remember_joints": "Compare a person also with the joints that are missing in the last pose of a track; each "
+    "missing joint is taken from the latest pose that has the joint and is moved along with the person.",
+    "motion": "Pose of a track that people are compared with: none takes the last pose (Payer et al. 2017), velocity "
+    "takes the last pose moved on by the velocity of the person.",
+    "velocity_memory": "Weight, in [0, 1), of the previous velocity in the exponential average that estimates the "
+    "velocity of a track; 0 uses the last two poses only. Only with --tracker.motion=velocity.",
+    "max_prediction_frames": "Largest number of frames after the last pose of a track for which the velocity moves "
+    "the pose on. Only with --tracker.motion=velocity.",
+    "min_track_length_frames": "Tracks with poses in fewer frames than this value are removed.",
+    "min_track_score": "Tracks whose mean person score is below this value are removed. The value -inf removes nobody.",
+    "max_jump": "A joint is removed if it is farther than this value from the median position of the joint in the "
+    "neighboring frames, as a share of the square root of the area of the person's bounding box. The value inf "
+    "removes no joint.",
+    "jump_window_frames": "Number of frames before and after a frame whose median position --tracker.max_jump uses. "
+    "Only with a finite --tracker.max_jump.",
+    "max_person_gap_frames": "Longest gap of a person in a track, in frames, that is filled by linear interpolation "
+    "between the poses before and after the gap. 0 fills no gaps.",
+    "max_joint_gap_frames": "Longest gap of a single joint in a track, in frames, that is filled by linear "
+    "interpolation between the positions before and after the gap. 0 fills no gaps.",
+    "sigma_frames": "Standard deviation, in frames, of the Gaussian that smooths the path of each joint in a track. "
+    "0 does not smooth.",
 }
 _PARSERS = {bool: flags.BooleanParser, int: flags.IntegerParser, float: flags.FloatParser}
 
@@ -69,8 +72,8 @@ def define_tracker_flags(values: ProgramFlags) -> None:
         NAME_FLAG,
         "payer2017",
         list(NAMED_SETTINGS),
-        "Named settings that the other --tracker flags change: payer2017 is the tracker of Payer et al. 2017; online "
-        "uses no later frames; offline also uses later frames and repairs whole tracks.",
+        "Preset whose values the other --tracker flags override: payer2017 is the tracker of Payer et al. 2017, online "
+        "uses no later frames, offline also uses later frames and repairs whole tracks.",
     )
     for name, kind in setting_types().items():
         help_text = f"{SETTING_HELP[name]} {_describe_default(name)}"

@@ -6,10 +6,10 @@
 
 FILE is a .pth or .pth.tar file of Microsoft's human-pose-estimation.pytorch or of the top-down ResNets of MMPose, or a
 .pkl file of the Keypoint R-CNN of Detectron2 or Detectron. No code in the file is executed. tfpose recognizes the
-network and prints what it is. PUBLIC_NAME is the name of a public checkpoint ('list' prints all names); tfpose
+network and prints its description. PUBLIC_NAME is the name of a public checkpoint ('list' prints all names); tfpose
 downloads it and, with --output, converts it.
 
-Beside NAME.weights.h5, tfpose writes the config NAME.py and the work folder NAME/ for it:
+Besides NAME.weights.h5, tfpose writes the config NAME.py and the work folder NAME/, which tfpose evaluate takes:
 
     tfpose evaluate --config=NAME.py --workdir=NAME --output_dir=results
 """
@@ -33,34 +33,36 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "output",
         None,
-        "File for the weights; its name must end in .weights.h5. Without it, a public checkpoint is downloaded but not "
-        "converted.",
+        "File for the weights, whose name must end in .weights.h5. Required for FILE; without --output, "
+        "tfpose downloads the public checkpoint PUBLIC_NAME but does not convert it.",
     )
     values.define_string(
         "input_size",
         None,
-        "Size of the crops, HEIGHTxWIDTH in pixels, such as 256x192. By default as the checkpoint says.",
+        "Size of the crops of the network as HEIGHTxWIDTH in pixels, such as 256x192. By default the value "
+        "that tfpose recognizes from the checkpoint.",
     )
     values.define_enum(
         "stride_in",
         None,
         ["1x1", "3x3"],
-        "Convolution of the bottlenecks that halves the resolution: 1x1 in networks that were trained in Caffe, 3x3 in "
-        "those of PyTorch. By default as the checkpoint says.",
+        "Convolution of the bottleneck blocks that halves the resolution: 1x1 in networks that were trained "
+        "in Caffe, 3x3 in networks of PyTorch. By default the value that tfpose recognizes from the "
+        "checkpoint.",
     )
     values.define_string(
         "skeleton",
         None,
-        "Joints of the checkpoint: coco17, posetrack15, posetrack18, or a COCO annotation file that names them. By "
-        "default as the checkpoint says.",
+        "Joints of the checkpoint: coco17, posetrack15, posetrack18, or the path of a COCO annotation file "
+        "that names the joints. By default the value that tfpose recognizes from the checkpoint.",
     )
     values.define_enum(
         "decoding",
         None,
         ["quarter", "dark", "udp"],
-        "Rule that turns a heatmap into a joint: quarter moves the peak by a quarter of a cell toward its "
-        "higher neighbor, dark is the Newton step of Zhang et al. 2020, udp its variant by Huang et al. 2020. By "
-        "default as the checkpoint says.",
+        "Rule that computes the position of a joint from a heatmap: quarter moves the peak by a quarter of "
+        "a heatmap cell toward the higher neighbor, dark is the Newton step of Zhang et al. 2020, udp is "
+        "the variant of Huang et al. 2020. By default the value that tfpose recognizes from the checkpoint.",
     )
     values.define_string("cache", "~/.cache/tfpose", "Folder for downloaded checkpoints.")
 

@@ -24,18 +24,23 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_list(
         "results",
         None,
-        "Folders that an evaluation with --report wrote, or folders that hold such folders, in the order of the page. "
-        "Required.",
+        "Folders that tfpose evaluate, score or track wrote with --report, or folders that contain such "
+        "folders, separated by commas. The page shows the results in this order. Required.",
     )
     values.define_list(
         "runs",
         [],
-        "Work folders of the training runs, one for each folder of results, for the training curves. By default, the "
-        "curves that the results hold.",
+        "Work folders of the training runs whose training curves are shown, separated by commas, one for "
+        "each folder of results. By default the page shows the training curves that the results contain.",
     )
-    values.define_list("names", [], "Titles of the results, one for each folder. By default the names of the folders.")
-    values.define_string("output", "report.html", "HTML file to write.")
-    values.define_string("title", "Poses: what was found", "Title of the page.")
+    values.define_list(
+        "names",
+        [],
+        "Titles of the results on the page, separated by commas, one for each folder of results. By default "
+        "the names of the folders are shown.",
+    )
+    values.define_string("output", "report.html", "HTML file that tfpose writes.")
+    values.define_string("title", "Poses: what was found", "Title that the page shows.")
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
