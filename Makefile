@@ -92,8 +92,13 @@ format: install
 check: lint
 	$(PYTEST) -m "not slow" $(QUICK_TESTS)
 
+# In parts, each with processes of its own: TensorFlow keeps memory of the networks that it has run.
+TEST_PARTS := tests/training "tests/models tests/pretrained tests/inference" "tests/exporting tests/serving tests/predict" \
+	"tests/evaluation tests/report tests/docs tests/systems tests/test_*.py" \
+	"tests/data tests/data_prep tests/flags tests/metrics tests/tracking"
+
 test: lint
-	$(PYTEST) $(TEST_FLAGS)
+	failed=0; for part in $(TEST_PARTS); do $(PYTEST) $(TEST_FLAGS) $$part || failed=1; done; exit $$failed
 
 # The documentation site, in build/site. Broken links and missing docstrings are errors.
 docs: install

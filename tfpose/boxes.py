@@ -62,8 +62,9 @@ def around_keypoints(keypoints: Array, is_labeled: Array, relative_margin: float
         [P, 4] boxes; zeros for a person without a labeled joint.
     """
     counts = xp.not_equal(is_labeled, 0)[..., None]
-    low = xp.min(xp.where(counts, keypoints, np.inf), axis=-2)
-    high = xp.max(xp.where(counts, keypoints, -np.inf), axis=-2)
+    # With an initial value Keras accepts arrays without people too.
+    low = xp.min(xp.where(counts, keypoints, np.inf), axis=-2, initial=np.inf)
+    high = xp.max(xp.where(counts, keypoints, -np.inf), axis=-2, initial=-np.inf)
     has_joint = xp.any(counts, axis=-2)
     low, high = xp.where(has_joint, low, 0.0), xp.where(has_joint, high, 0.0)
     margin = relative_margin * (high - low)

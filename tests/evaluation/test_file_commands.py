@@ -264,8 +264,8 @@ def test_files_need_no_tensorflow(project_dir, folders, tmp_path, mode):
         (("--ground_truth={gt18}", "--predictions={pred18}"), ["--output_dir must be given"]),
         (("--workdir={gt18}", "--output_dir={out}"), ["nothing to do", "--config"]),
         (("--ground_truth={gt18}/none", "--predictions={pred18}", "--output_dir={out}"), ["gt18/none", "not there"]),
-        (("--track", "--predictions={gt18}/none", "--output_dir={out}"), ["gt18/none", "not there"]),
-        (("--track", "--predictions={out}", "--output_dir={out}"), ["found none"]),
+        (("--track", "--predictions={gt18}/none", "--output_dir={out}"), ["gt18/none", "does not exist"]),
+        (("--track", "--predictions={out}", "--output_dir={out}"), ["must hold predictions", "got none"]),
         (
             ("--ground_truth={gt18}", "--predictions={out}", "--output_dir={out}"),
             ["000001_mpii_test.json", "not found"],

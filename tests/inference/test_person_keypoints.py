@@ -154,7 +154,7 @@ def test_folder_without_a_run_is_an_error(tmp_path):
 
 
 def test_udp_decoding_needs_udp_crops():
-    with pytest.raises(ValueError, match="inference.decoding=udp needs crop.convention=udp"):
+    with pytest.raises(ValueError, match="inference.decoding=udp requires crop.convention=udp"):
         small_system(inference={"decoding": "udp"})
 
 
