@@ -14,7 +14,7 @@ Network = TypeVar("Network", bound=keras.Model)
 def build_random(
     build: Callable[[], Network], spread_of: Callable[[str], float], seed: int = 0, precision: str = "float32"
 ) -> Network:
-    """Builds a network under a precision policy, its normalisations and biases not trivial.
+    """Builds a network under a precision policy, its normalizations and biases not trivial.
 
     Args:
         build: makes it.

@@ -26,6 +26,6 @@ def small_single_network(**inference) -> SingleNetworkSystem:
 
 
 def random_pose_unet(system: SingleNetworkSystem, seed: int = 0, precision: str = "float32") -> PoseUnet:
-    """A network whose maps have distinct peaks and whose normalisations are not trivial."""
+    """A network whose maps have distinct peaks and whose normalizations are not trivial."""
     # So small that tanh does not saturate, which would make peaks equal.
     return build_random(system.build_network, lambda path: 0.05 * ("maps" in path), seed, precision)

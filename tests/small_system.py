@@ -25,7 +25,7 @@ def small_system(**changes) -> KeypointSystem:
 
 
 def random_network(system: KeypointSystem, seed: int = 0, precision: str = "float32") -> keras.Model:
-    """A network whose heatmaps have distinct peaks and whose normalisations are not trivial."""
+    """A network whose heatmaps have distinct peaks and whose normalizations are not trivial."""
     return build_random(
         system.build_network, lambda path: 0.2 * ("deconv" in path or "heatmaps" in path), seed, precision
     )

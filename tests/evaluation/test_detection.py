@@ -68,7 +68,7 @@ def test_nothing_found_is_zero_and_nothing_to_find_is_nan(tmp_path):
     assert np.isnan(score_boxes(table_of(tmp_path / "b", [[]]), nobody)["AP"])
 
 
-def test_what_is_found_in_ignore_regions_crowds_and_unlabelled_images_does_not_count(tmp_path):
+def test_what_is_found_in_ignore_regions_crowds_and_unlabeled_images_does_not_count(tmp_path):
     fields = {
         "ignore_points": [[50, 50, 99, 50, 99, 99, 50, 99], [], []],
         "ignore_lengths": [[4], [], []],

@@ -109,7 +109,7 @@ def test_report_of_files_shows_their_pictures(tmp_path):
     assert matches.num_switches == 2
     picture = cv2.imread(str(tmp_path / "out" / evaluation.gallery[0].truth))
     assert picture.shape == (360, 640, 3)
-    # Red, as OpenCV orders colours: no empty canvas.
+    # Red, as OpenCV orders colors: no empty canvas.
     assert np.median(picture[..., 2]) > 150 > 50 > np.median(picture[..., 1])
     missing = dataclasses.replace(settings, images=tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="--images must be a folder, got .*none"):
