@@ -100,6 +100,11 @@ def define_flags(values: ProgramFlags) -> None:
         "--num_videos or --report.",
         0.1,
     )
+    _define_box_and_scoring_flags(values)
+
+
+def _define_box_and_scoring_flags(values: ProgramFlags) -> None:
+    """Defines the flags of boxes, metrics and tracker."""
     values.begin_section("Flags of the boxes around people (two-stage system)", "boxes")
     values.define_string(
         "boxes",
@@ -143,7 +148,9 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     tuned = read_tuned(values)
     box_flags = tuple(name for name in ("boxes", *BOX_FLAGS) if values[name].present)
     request = EvaluationRequest(
-        run=RunChoice(workdir, values.weights, box_settings(values) if box_flags else None, tuned, box_flags),
+        run=RunChoice(
+            workdir, values.weights, box_settings(values, values.boxes) if box_flags else None, tuned, box_flags
+        ),
         split=split,
         output=SplitOutput(
             pathlib.Path(values.output_dir),

@@ -96,6 +96,11 @@ def define_flags(values: ProgramFlags) -> None:
         "which does not name its joints.",
     )
     _define_drawing_flags(values)
+    _define_model_and_tracker_flags(values)
+
+
+def _define_model_and_tracker_flags(values: ProgramFlags) -> None:
+    """Defines the flags in the sections below the general ones."""
     values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
     define_box_flags(
         values,

@@ -50,6 +50,11 @@ def define_flags(values: ProgramFlags) -> None:
         "Number of processes that try settings at the same time. By default one per processor core.",
         1,
     )
+    _define_network_flags(values)
+
+
+def _define_network_flags(values: ProgramFlags) -> None:
+    """Defines the flags of a search with a network, and those of the tracker."""
     values.begin_section("Flags of a search without --config (on prediction files)", "predictions")
     values.define_string(
         "predictions",

@@ -65,8 +65,12 @@ def define_box_flags(values: ProgramFlags, detector_need: str, threshold_need: s
     )
 
 
-def box_settings(values: flags.FlagValues) -> BoxSettings:
+def box_settings(values: flags.FlagValues, source: str) -> BoxSettings:
     """Returns the settings of the boxes that the flags ask for.
+
+    Args:
+        values: The parsed flags.
+        source: Where the boxes come from, see `BoxSettings`.
 
     Raises:
         ValueError: Flags cannot be combined; the message names them.
@@ -74,7 +78,7 @@ def box_settings(values: flags.FlagValues) -> BoxSettings:
     from tfpose.inference.detected_boxes import BoxSettings
 
     return BoxSettings(
-        values.boxes,
+        source,
         values.detector or "",
         values.detector_weights,
         values.box_score_threshold,

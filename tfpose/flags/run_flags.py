@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import TYPE_CHECKING
 
-from tfpose.flags.box_flags import BOX_FLAGS
+from tfpose.flags.box_flags import BOX_FLAGS, box_settings
 from tfpose.flags.combinations import require_companion
 from tfpose.flags.program_flags import ProgramFlags
 
@@ -24,7 +24,7 @@ def run_choice(values: ProgramFlags, workdir: str) -> RunChoice:
         FileNotFoundError, ValueError: The file of --tuned is missing or damaged, or a flag requires --detector.
     """
     from tfpose.evaluation.tuned_settings import read_tuned_settings
-    from tfpose.inference.detected_boxes import DETECTOR, GROUND_TRUTH, BoxSettings
+    from tfpose.inference.detected_boxes import DETECTOR, GROUND_TRUTH
     from tfpose.systems.system import RunChoice
 
     of_detector = [name for name in BOX_FLAGS if name not in ("detector", "box_extension_pixels")]
@@ -33,12 +33,5 @@ def run_choice(values: ProgramFlags, workdir: str) -> RunChoice:
     box_flags = tuple(name for name in BOX_FLAGS if values[name].present)
     if not box_flags:
         return RunChoice(pathlib.Path(workdir), values.weights, tuned=tuned)
-    boxes = BoxSettings(
-        DETECTOR if values.detector else GROUND_TRUTH,
-        values.detector or "",
-        values.detector_weights,
-        values.box_score_threshold,
-        values.box_nms,
-        values.box_extension_pixels,
-    )
+    boxes = box_settings(values, DETECTOR if values.detector else GROUND_TRUTH)
     return RunChoice(pathlib.Path(workdir), values.weights, boxes, tuned, box_flags)

@@ -41,7 +41,7 @@ from tfpose.inference.single_network_system import (
     with_inference,
     write_single_network_system,
 )
-from tfpose.models.pose_unet import PoseUnetSettings
+from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings
 from tfpose.prediction.model import PoseModel, function_of_frames
 from tfpose.skeletons import choose_skeleton
 from tfpose.systems.config import Section
@@ -133,26 +133,25 @@ def _load(config: Config, run: RunChoice) -> TrainedNetwork:
 
 def load_model(run: RunChoice) -> PoseModel:
     """Loads a run as one function from frames to poses."""
-    system = _read_system(run)
-    network = system.build_network()
-    load_for_inference(network, run.workdir, run.weights)
+    system, network, _ = _load_run(run)
     find_people = function_of_frames(SingleNetworkModule(network, system).find_people_in_frames)
     return PoseModel(find_people, system.skeleton, system.inference.joint_threshold, str(run.workdir))
 
 
 def export(run: RunChoice, output: pathlib.Path, formats: Sequence[str]) -> list[str]:
     """Writes the SavedModel of a run."""
-    system = _read_system(run)
-    network = system.build_network()
-    loaded = load_for_inference(network, run.workdir, run.weights)
+    system, network, loaded = _load_run(run)
     return [str(loaded), *export_single_network(network, system, output, formats)]
 
 
-def _read_system(run: RunChoice) -> SingleNetworkSystem:
-    """The system of a run, with the tuned thresholds where there are any."""
+def _load_run(run: RunChoice) -> tuple[SingleNetworkSystem, PoseUnet, pathlib.Path]:
+    """The system of a run, with tuned thresholds if there are any; its network as trained; the file of the weights."""
     _refuse_boxes(run)
     system = read_single_network_system(run.workdir)
-    return with_inference(system, {**vars(system.inference), **run.tuned.inference}) if run.tuned else system
+    if run.tuned:
+        system = with_inference(system, {**vars(system.inference), **run.tuned.inference})
+    network = system.build_network()
+    return system, network, load_for_inference(network, run.workdir, run.weights)
 
 
 def _refuse_boxes(run: RunChoice) -> None:
