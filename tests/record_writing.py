@@ -10,7 +10,18 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose.data import records
+from tfpose.data.frame_augmentation import FrameAugmentation
 from tfpose.skeletons import Skeleton
+
+# Payer et al. 2017, section 4. Pixels are those of an input 896 wide and 512 high.
+PAYER2017_AUGMENTATION = FrameAugmentation(
+    mirror_probability=0.5,
+    translation_pixels=100.0,
+    rotation_degrees=45.0,
+    scale_range=(0.5, 1.5),
+    intensity_shift=0.25,
+    intensity_scale=0.25,
+)
 
 
 def write_dataset(

@@ -3,11 +3,10 @@ import json
 import cv2
 import numpy as np
 import pytest
-from record_writing import synthetic_image, write_dataset
+from record_writing import PAYER2017_AUGMENTATION, synthetic_image, write_dataset
 
 from tfpose.data import records
 from tfpose.data.frame_augmentation import (
-    PAYER2017_AUGMENTATION,
     FrameAugmentation,
     augmented_from_input,
     draw_frame_augmentation,

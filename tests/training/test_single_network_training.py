@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from program_runs import assert_one_line, run
-from record_writing import synthetic_image, write_dataset
+from record_writing import PAYER2017_AUGMENTATION, synthetic_image, write_dataset
 
 from tfpose.checkpoints import load_for_inference
-from tfpose.data.frame_augmentation import PAYER2017_AUGMENTATION, FrameAugmentation
+from tfpose.data.frame_augmentation import FrameAugmentation
 from tfpose.data.records import read_table
 from tfpose.data.whole_frames import WholeFrames
 from tfpose.frame_fit import FrameFit

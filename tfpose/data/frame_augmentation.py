@@ -58,15 +58,6 @@ class FrameAugmentation:
 
 
 NO_FRAME_AUGMENTATION = FrameAugmentation()
-# Payer et al. 2017, section 4. Pixels are those of an input 896 wide and 512 high.
-PAYER2017_AUGMENTATION = FrameAugmentation(
-    mirror_probability=0.5,
-    translation_pixels=100.0,
-    rotation_degrees=45.0,
-    scale_range=(0.5, 1.5),
-    intensity_shift=0.25,
-    intensity_scale=0.25,
-)
 
 
 def draw_frame_augmentation(settings: FrameAugmentation, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:

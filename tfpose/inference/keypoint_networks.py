@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from tfpose.models.pose_resnet import HEATMAP_STRIDE, build_pose_resnet
+from tfpose.models.pose_resnet import POSE_RESNET_STRIDE, build_pose_resnet
 from tfpose.pretrained.imagenet import load_imagenet_encoder
 
 # Arguments of a build function that no config sets.
@@ -40,7 +40,7 @@ class KeypointNetwork:
 
 
 NETWORKS: dict[str, KeypointNetwork] = {
-    "pose_resnet": KeypointNetwork(build_pose_resnet, HEATMAP_STRIDE, load_imagenet_encoder),
+    "pose_resnet": KeypointNetwork(build_pose_resnet, POSE_RESNET_STRIDE, load_imagenet_encoder),
 }
 
 
