@@ -1,0 +1,339 @@
+"""Picture files: kind, size and orientation as the header tells them, and upright pixels.
+
+One rule holds for every program: the pixels of a picture are those that a viewer shows. The orientation that a camera
+stores beside the pixels (EXIF) is applied. docs/pixel_convention.md describes the rule and its one exception.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import struct
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+# A file of 400 kB can unpack to gigabytes. The largest cameras make about 100 megapixels.
+MAX_MEGAPIXELS = 100.0
+MAX_MEGAPIXELS_VARIABLE = "TFPOSE_MAX_MEGAPIXELS"
+
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_EXIF_START = b"Exif\0\0"
+_ISO_MEDIA = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC", b"avif": "AVIF", b"avis": "AVIF"}
+# Start-of-frame markers carry the size (ITU-T T.81, table B.1); C4, C8 and CC are other segments.
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_SCAN, _JPEG_JFIF, _JPEG_EXIF = 0xDA, 0xE0, 0xE1
+# Tags of TIFF 6.0, which EXIF uses too.
+_WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
+# Depths that cameras write into 16-bit files.
+_SENSOR_BITS = (8, 10, 12, 14)
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureHeader:
+    """What the header of a picture file tells.
+
+    Attributes:
+        kind: Name of the format, such as "JPEG".
+        stored_size: (height, width) of the pixels as they are stored.
+        orientation: EXIF orientation from 1 to 8; 1 means that the stored pixels are upright.
+        has_16_bits: Whether a PNG stores 16 bits for each color.
+        pixel_aspect: Width of a pixel divided by its height.
+    """
+
+    kind: str
+    stored_size: tuple[int, int]
+    orientation: int = 1
+    has_16_bits: bool = False
+    pixel_aspect: float = 1.0
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(height, width) of the pixels as a viewer shows them."""
+        return self.stored_size[::-1] if self.orientation >= 5 else self.stored_size
+
+
+def picture_kind(data: bytes) -> str | None:
+    """Returns the name of the format that a file begins as; None if the format is unknown."""
+    starts = {_PNG_START: "PNG", b"\xff\xd8": "JPEG", b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+    for start, kind in starts.items():
+        if data.startswith(start):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        return "PNM"
+    return _ISO_MEDIA.get(data[8:12]) if data[4:8] == b"ftyp" else None
+
+
+def read_header(data: bytes, name: object) -> PictureHeader:
+    """Reads the header of a JPEG, PNG, BMP, GIF, WebP, TIFF or PNM file. Nothing is decoded.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in error messages.
+
+    Raises:
+        ValueError: The data begin as none of these formats, the header is damaged, or the picture has more than
+            `max_megapixels()`.
+    """
+    kind = picture_kind(data)
+    if kind not in _HEADER_READERS:
+        found = f"the first bytes {data[:4].hex(' ')}" if data else "an empty file"
+        raise ValueError(f"{name}: must be a picture, got {f'a {kind} file' if kind else found}")
+    try:
+        header = _HEADER_READERS[kind](data)
+    except (struct.error, ValueError, IndexError):
+        header = None
+    if header is None or min(header.stored_size) <= 0:
+        raise ValueError(f"{name}: damaged {kind}: its header has no size")
+    check_megapixels(header.stored_size, name)
+    return header
+
+
+def max_megapixels() -> float:
+    """Returns the largest size of a picture in megapixels: `TFPOSE_MAX_MEGAPIXELS`, or `MAX_MEGAPIXELS` if not set.
+
+    Raises:
+        ValueError: The environment variable is no number above 0.
+    """
+    text = os.environ.get(MAX_MEGAPIXELS_VARIABLE, "") or str(MAX_MEGAPIXELS)
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = 0.0
+    if not limit > 0:
+        raise ValueError(f"{MAX_MEGAPIXELS_VARIABLE} must be a number of megapixels above 0, got {text!r:.80}")
+    return limit
+
+
+def check_megapixels(size: tuple[int, int], name: object) -> None:
+    """Checks that a picture of (height, width) is not larger than `max_megapixels()`.
+
+    Raises:
+        ValueError: The picture is larger; the message names the limit.
+    """
+    limit, megapixels = max_megapixels(), size[0] * size[1] / 1e6
+    if megapixels > limit:
+        raise ValueError(
+            f"{name}: size must be at most {limit:g} megapixels, got {size[1]}x{size[0]} pixels "
+            f"({megapixels:.0f} megapixels); {MAX_MEGAPIXELS_VARIABLE} sets another limit"
+        )
+
+
+def decode_upright(data: bytes, name: object) -> np.ndarray:
+    """Decodes a picture as a viewer shows it.
+
+    Args:
+        data: Content of a file that `read_header` reads.
+        name: Name of the file in error messages.
+
+    Returns:
+        [H, W, 3] uint8 RGB.
+
+    Raises:
+        ValueError: The header breaks a rule (see `read_header`), or the pixels cannot be decoded.
+    """
+    header = read_header(data, name)
+    return turn_upright(to_8_bits(decode_stored(data, name))[..., ::-1], header.orientation)
+
+
+def decode_stored(data: bytes, name: object, flags: int = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) -> np.ndarray:
+    """Decodes the pixels as they are stored, with OpenCV's flags and channels (BGR).
+
+    Raises:
+        ValueError: The pixels cannot be decoded.
+    """
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # The image has more pixels than OpenCV accepts.
+        image = None
+    if image is None:
+        raise ValueError(f"{name}: cannot be decoded as an image (truncated, corrupt or of another format)")
+    return image
+
+
+def to_8_bits(image: np.ndarray) -> np.ndarray:
+    """Returns pixels of 8 or 16 bits as uint8; 16-bit pixels by the bits that they use, see `used_bits`."""
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype != np.uint16:
+        raise ValueError(f"pixels must have 8 or 16 bits, got {image.dtype}")
+    return (image >> (used_bits(image) - 8)).astype(np.uint8)
+
+
+def used_bits(image: np.ndarray) -> int:
+    """Returns the depth of a camera's sensor in bits that holds all values: 8, 10, 12, 14 or 16.
+
+    Cameras of 12 bits write 16-bit files with values up to 4095. Read as 16 bits they are nearly black.
+    """
+    most = int(image.max(initial=0))
+    return next((bits for bits in _SENSOR_BITS if most < 1 << bits), 16)
+
+
+def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Returns stored pixels [H, W, ...] as a viewer shows them, contiguous.
+
+    Args:
+        image: Pixels as they are stored.
+        orientation: EXIF orientation from 1 to 8 (EXIF 2.3, tag 274).
+    """
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)
+
+
+def without_exif(data: bytes) -> bytes:
+    """Returns a JPEG or PNG file without EXIF data: every program then shows the stored pixels."""
+    if data.startswith(_PNG_START):
+        parts = [(start, end) for kind, start, end in _png_chunks(data) if kind == b"eXIf"]
+    else:
+        parts = [(start, end) for _, start, end in _jpeg_exif_segments(data)]
+    for start, end in reversed(parts):
+        data = data[:start] + data[end:]
+    return data
+
+
+def _jpeg_header(data: bytes) -> PictureHeader:
+    size, aspect = (0, 0), 1.0
+    for marker, start, end in jpeg_segments(data):
+        if marker in _JPEG_FRAMES:
+            size = struct.unpack_from(">HH", data, start + 5)
+        if marker == _JPEG_JFIF and data[start + 4 : start + 9] == b"JFIF\0" and end - start >= 16:
+            aspect = _pixel_aspect(*struct.unpack_from(">HH", data, start + 12))
+    exif = next((data[body:end] for body, _, end in _jpeg_exif_segments(data)), b"")
+    return PictureHeader("JPEG", size, _exif_orientation(exif), pixel_aspect=aspect)
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yields (marker, start, end) of the segments of a JPEG file up to the first scan."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        end = position + 2 + struct.unpack_from(">H", data, position + 2)[0]
+        yield marker, position, end
+        if marker == _JPEG_SCAN:
+            return
+        position = end
+
+
+def _jpeg_exif_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yields (start of the EXIF data, start, end) of the segments with EXIF data."""
+    for marker, start, end in jpeg_segments(data):
+        body = start + 4 + len(_EXIF_START)
+        if marker == _JPEG_EXIF and data[start + 4 : body] == _EXIF_START:
+            yield body, start, end
+
+
+def _png_header(data: bytes) -> PictureHeader:
+    width, height, depth = struct.unpack_from(">IIB", data, 16)
+    orientation, aspect = 1, 1.0
+    for kind, start, end in _png_chunks(data):
+        if kind == b"eXIf":
+            orientation = _exif_orientation(data[start + 8 : end - 4])
+        if kind == b"pHYs" and end - start >= 20:
+            aspect = _pixel_aspect(*struct.unpack_from(">II", data, start + 8))
+    return PictureHeader("PNG", (height, width), orientation, depth == 16, aspect)
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yields (type, start, end) of the chunks of a PNG file."""
+    position = len(_PNG_START)
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        yield kind, position, position + length + 12
+        position += length + 12
+
+
+def _pixel_aspect(across: int, down: int) -> float:
+    """Width of a pixel divided by its height, from the numbers of pixels for a length across and down."""
+    return down / across if across and down else 1.0
+
+
+def _bmp_header(data: bytes) -> PictureHeader:
+    is_old = struct.unpack_from("<I", data, 14)[0] == 12
+    width, height = struct.unpack_from("<HH" if is_old else "<ii", data, 18)
+    return PictureHeader("BMP", (abs(height), width))
+
+
+def _gif_header(data: bytes) -> PictureHeader:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return PictureHeader("GIF", (height, width))
+
+
+def _webp_header(data: bytes) -> PictureHeader:
+    kind = data[12:16]
+    if kind == b"VP8 ":
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+        return PictureHeader("WebP", (height, width))
+    if kind == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        return PictureHeader("WebP", ((bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1))
+    width, height = (int.from_bytes(data[start : start + 3], "little") + 1 for start in (24, 27))
+    position, orientation = 12, 1
+    while position + 8 <= len(data):
+        chunk, length = struct.unpack_from("<4sI", data, position)
+        if chunk == b"EXIF":
+            orientation = _exif_orientation(data[position + 8 : position + 8 + length].removeprefix(_EXIF_START))
+        position += 8 + length + length % 2
+    return PictureHeader("WebP", (height, width), orientation)
+
+
+def _tiff_header(data: bytes) -> PictureHeader:
+    tags = _tiff_tags(data)
+    return PictureHeader("TIFF", (tags.get(_HEIGHT, 0), tags.get(_WIDTH, 0)), _valid_orientation(tags))
+
+
+def _pnm_header(data: bytes) -> PictureHeader:
+    numbers: list[int] = []
+    for line in data[2:1024].splitlines():
+        numbers += [int(word) for word in line.split(b"#")[0].split()[: 2 - len(numbers)]]
+        if len(numbers) == 2:
+            break
+    return PictureHeader("PNM", (numbers[1], numbers[0]))
+
+
+def _exif_orientation(exif: bytes) -> int:
+    return _valid_orientation(_tiff_tags(exif))
+
+
+def _valid_orientation(tags: dict[int, int]) -> int:
+    orientation = tags.get(_ORIENTATION, 1)
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _tiff_tags(data: bytes) -> dict[int, int]:
+    """Returns the whole numbers of the first directory of a TIFF file or of EXIF data; none if it is damaged."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None:
+        return {}
+    tags = {}
+    try:
+        directory = struct.unpack_from(f"{order}I", data, 4)[0]
+        for entry in range(struct.unpack_from(f"{order}H", data, directory)[0]):
+            place = directory + 2 + 12 * entry
+            tag, kind, count = struct.unpack_from(f"{order}HHI", data, place)
+            if kind in (3, 4) and count == 1:
+                tags[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, place + 8)[0]
+    except struct.error:
+        pass
+    return tags
+
+
+_HEADER_READERS = {
+    "JPEG": _jpeg_header,
+    "PNG": _png_header,
+    "BMP": _bmp_header,
+    "GIF": _gif_header,
+    "WebP": _webp_header,
+    "TIFF": _tiff_header,
+    "PNM": _pnm_header,
+}
