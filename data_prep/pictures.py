@@ -1,88 +1,129 @@
-"""Cheap checks of image files: the size in the header, and whether the end is there. Nothing is decoded."""
+"""Reads the image files of a dataset as records hold them: whole JPEG or PNG files whose pixels are upright.
+
+Only what no reader of the records would show rightly is decoded and encoded again: a picture with an EXIF orientation,
+and a 16-bit PNG that uses fewer bits. All other files are copied byte by byte.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
-import struct
 
-_PNG_START = b"\x89PNG\r\n\x1a\n"
+import cv2
+import numpy as np
+
+from tfpose.picture_files import (
+    PictureHeader,
+    decode_stored,
+    jpeg_segments,
+    picture_kind,
+    read_header,
+    to_8_bits,
+    turn_upright,
+    used_bits,
+    without_exif,
+)
+
 _PNG_END = b"IEND\xaeB`\x82"
-_JPEG_START = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
-# Start-of-frame markers carry the size (ITU-T T.81, table B.1); C4, C8 and CC are other segments.
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_SCAN = 0xDA
+# The smallest loss that one more JPEG encoding causes at a reasonable size of the file.
+_JPEG_OPTIONS = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
-def read_picture(
-    path: str | pathlib.Path, expected_size: tuple[int, int] | None = None
-) -> tuple[bytes, tuple[int, int]]:
-    """Reads the bytes of a JPEG or PNG file and checks them.
+@dataclasses.dataclass(frozen=True)
+class SourcePicture:
+    """A picture as a record holds it.
+
+    Attributes:
+        data: Content of a JPEG or PNG file.
+        size: (height, width) in pixels.
+        notes: What the user must know of the picture, in words that a number of images follows.
+    """
+
+    data: bytes
+    size: tuple[int, int]
+    notes: tuple[str, ...] = ()
+
+
+def read_picture(path: str | pathlib.Path, expected_size: tuple[int, int] = (0, 0)) -> SourcePicture:
+    """Reads a JPEG or PNG file, checks it and makes its pixels upright.
+
+    Pixels are turned as the EXIF orientation says, as viewers and annotation tools do. Only where the annotations give
+    the size of the pixels as they are stored, these are kept; the EXIF data are then left out, so that every reader
+    shows the same pixels.
 
     Args:
         path: Path of the file.
-        expected_size: (height, width) that the annotations give; None or zeros if they do not give it.
-
-    Returns:
-        The content of the file and the (height, width) of the image.
+        expected_size: (height, width) that the annotations give; zeros if they do not give it.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not a JPEG or PNG file, is cut short, or its image has another size.
+        ValueError: The file is not a JPEG or PNG file, is cut short, is too large, or its image has another size.
     """
     try:
         data = pathlib.Path(path).read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: image file not found") from None
-    size = picture_size(data, path)
-    if expected_size is not None and any(expected_size) and size != tuple(expected_size):
-        raise ValueError(
-            f"{path}: size must be {expected_size[1]}x{expected_size[0]} pixels as in the annotations, "
-            f"got {size[1]}x{size[0]}"
+    header = _whole_header(data, path)
+    is_turned = _is_turned(header, expected_size, path)
+    notes = _notes(header, is_turned)
+    size = header.upright_size if is_turned else header.stored_size
+    image = decode_stored(data, path, cv2.IMREAD_UNCHANGED) if header.has_16_bits else None
+    bits = used_bits(image) if image is not None else 8
+    if image is not None and bits < 16:
+        image = to_8_bits(image)
+        notes += (f"images of 16 bits for each color that use only {bits} bits, converted to 8 bits",)
+    elif not is_turned:
+        return SourcePicture(data if header.orientation == 1 else without_exif(data), size, notes)
+    elif image is None:
+        image = decode_stored(data, path, cv2.IMREAD_COLOR if header.kind == "JPEG" else cv2.IMREAD_UNCHANGED)
+    return SourcePicture(
+        _encoded(turn_upright(image, header.orientation if is_turned else 1), header.kind), size, notes
+    )
+
+
+def _is_turned(header: PictureHeader, expected_size: tuple[int, int], path: str | pathlib.Path) -> bool:
+    """Whether the pixels are turned as the EXIF orientation says; checks the size."""
+    stored, upright, expected = header.stored_size, header.upright_size, tuple(expected_size)
+    if not any(expected) or expected == upright:
+        return header.orientation != 1
+    if expected == stored:
+        return False
+    exif = f", or {upright[1]}x{upright[0]} by its EXIF orientation {header.orientation}" if upright != stored else ""
+    raise ValueError(
+        f"{path}: size must be {expected[1]}x{expected[0]} pixels as in the annotations, "
+        f"got {stored[1]}x{stored[0]}{exif}"
+    )
+
+
+def _notes(header: PictureHeader, is_turned: bool) -> tuple[str, ...]:
+    notes = []
+    if is_turned:
+        notes.append("images turned upright by their EXIF orientation, as annotation tools show them")
+    elif header.orientation != 1:
+        notes.append(
+            "images not turned by their EXIF orientation, since the annotated sizes are those of the stored pixels"
         )
-    return data, size
+    if abs(header.pixel_aspect - 1) > 0.01:
+        notes.append("images whose header says that pixels are not square, which tfpose takes as square")
+    return tuple(notes)
 
 
-def picture_size(data: bytes, path: str | pathlib.Path) -> tuple[int, int]:
-    """(height, width) of an encoded image.
-
-    Args:
-        data: Content of a JPEG or PNG file.
-        path: Name of the file in error messages.
-
-    Raises:
-        ValueError: The data are not a JPEG or PNG image, or are cut short.
-    """
-    if data.startswith(_PNG_START):
-        return _png_size(data, path)
-    if data.startswith(_JPEG_START):
-        return _jpeg_size(data, path)
-    received = f"the first bytes {data[:4].hex(' ')}" if data else "an empty file"
-    raise ValueError(f"{path}: must be a JPEG or PNG image, got {received}")
+def _encoded(image: np.ndarray, kind: str) -> bytes:
+    options = _JPEG_OPTIONS if kind == "JPEG" else ()
+    return cv2.imencode(".jpg" if kind == "JPEG" else ".png", image, options)[1].tobytes()
 
 
-def _png_size(data: bytes, path: str | pathlib.Path) -> tuple[int, int]:
-    if len(data) < 24 or _PNG_END not in data[-1024:]:
+def _whole_header(data: bytes, path: str | pathlib.Path) -> PictureHeader:
+    """Reads the header of a JPEG or PNG file and checks that the end of the file is there."""
+    kind = picture_kind(data)
+    if kind not in ("JPEG", "PNG"):
+        received = f"the first bytes {data[:4].hex(' ')}" if data else "an empty file"
+        raise ValueError(f"{path}: must be a JPEG or PNG image, got {f'a {kind} image' if kind else received}")
+    if kind == "PNG" and (len(data) < 24 or _PNG_END not in data[-1024:]):
         raise ValueError(f"{path}: truncated PNG: its end chunk is missing after {len(data)} bytes")
-    width, height = struct.unpack(">II", data[16:24])
-    return height, width
-
-
-def _jpeg_size(data: bytes, path: str | pathlib.Path) -> tuple[int, int]:
-    """Walks over the segments up to the first scan; a thumbnail inside a segment is skipped."""
-    position, size = 2, None
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        if marker in _JPEG_FRAMES and position + 9 <= len(data):
-            size = struct.unpack(">HH", data[position + 5 : position + 9])
-        if marker == _JPEG_SCAN:
-            break
-        position += 2 + struct.unpack(">H", data[position + 2 : position + 4])[0]
-    if data.rfind(_JPEG_END, position) < 0:
-        raise ValueError(f"{path}: truncated JPEG: its end marker is missing after {len(data)} bytes")
-    if size is None or 0 in size:
-        raise ValueError(f"{path}: damaged JPEG: its header has no size")
-    return size
+    if kind == "JPEG":
+        scan = max((start for _, start, _ in jpeg_segments(data)), default=0)
+        if data.rfind(_JPEG_END, scan) < 0:
+            raise ValueError(f"{path}: truncated JPEG: its end marker is missing after {len(data)} bytes")
+    return read_header(data, path)

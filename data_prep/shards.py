@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data_prep.annotations import SplitAnnotations
-from data_prep.pictures import read_picture
-from data_prep.writing import image_bytes
+from data_prep.pictures import SourcePicture, read_picture
+from data_prep.writing import NOTES_FOLDER, PictureNotes, image_bytes
 from tfpose.data.records import IMAGE_FIELDS, PERSON_FIELDS
 from tfpose.skeletons import Skeleton
 
@@ -60,23 +60,28 @@ class ShardExamples:
     Attributes:
         annotations: Annotations of the images of the shard only, since Beam sends them to its workers.
         first_image: Position of the first image of the shard in the split.
+        notes_file: File for the notes on the pictures of the shard.
         on_record: Function to call after each record, to show progress; None under Beam.
     """
 
     annotations: SplitAnnotations
     first_image: int
+    notes_file: pathlib.Path
     on_record: Callable[[], Any] | None = None
 
     def __call__(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the key and the content of each record."""
+        notes = PictureNotes()
         with concurrent.futures.ThreadPoolExecutor(_NUM_READERS) as pool:
             images = range(self.annotations.num_images)
-            for image, (encoded, size) in _map_ahead(pool, self._read, images):
-                yield self.first_image + image, self.annotations.example(image, encoded, size)
+            for image, picture in _map_ahead(pool, self._read, images):
+                yield self.first_image + image, self.annotations.example(image, picture.data, picture.size)
+                notes.add(picture.notes, self.annotations.images["file_name"][image])
                 if self.on_record is not None:
                     self.on_record()
+        notes.write(self.notes_file)
 
-    def _read(self, image: int) -> tuple[bytes, tuple[int, int]]:
+    def _read(self, image: int) -> SourcePicture:
         return read_picture(self.annotations.image_paths[image], self.annotations.size_of(image))
 
 
@@ -162,6 +167,7 @@ class PoseDatasetBuilder(  # type: ignore[call-arg]  # tensorflow-datasets has n
         self._skeleton = skeleton
         self._metadata = dict(metadata)
         self._on_record = on_record
+        self._notes_folder = pathlib.Path(data_dir) / NOTES_FOLDER
         super().__init__(data_dir=data_dir)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -176,7 +182,12 @@ class PoseDatasetBuilder(  # type: ignore[call-arg]  # tensorflow-datasets has n
     def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[ShardExamples]]:
         return {
             name: [
-                ShardExamples(split.select(images), images.start, self._on_record)
+                ShardExamples(
+                    split.select(images),
+                    images.start,
+                    self._notes_folder / f"{name}-{images.start:09d}.json",
+                    self._on_record,
+                )
                 for images in shard_ranges(image_bytes(split), SHARD_BYTES)
             ]
             for name, split in self._splits.items()

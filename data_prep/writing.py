@@ -9,8 +9,9 @@ import json
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +19,45 @@ import numpy as np
 from data_prep.annotations import SplitAnnotations, count_split
 from data_prep.source import Source
 from tfpose.data.records import METADATA_FILE, write_index
+from tfpose.json_files import read_json, write_json
 
 if TYPE_CHECKING:
     from data_prep.shards import PoseDatasetBuilder
 
 # A record is an image file with its annotations, most of whose bytes are outlines of people.
 _RELATIVE_OVERHEAD = 1.05
+NOTES_FOLDER = "picture_notes"
+
+
+class PictureNotes:
+    """Counts the notes on pictures, with the name of the first picture of each; shards of any process write theirs."""
+
+    def __init__(self) -> None:
+        """Begins without notes."""
+        self._counts: dict[str, tuple[int, str]] = {}
+
+    def add(self, notes: Iterable[str], file_name: str, count: int = 1) -> None:
+        """Adds the notes on a picture."""
+        for note in notes:
+            number, first = self._counts.get(note, (0, file_name))
+            self._counts[note] = number + count, first
+
+    def lines(self) -> list[str]:
+        """Returns a line for each kind of note."""
+        return [f"{note}: {count} (first: {first})" for note, (count, first) in self._counts.items()]
+
+    def write(self, path: pathlib.Path) -> None:
+        """Writes the notes of a shard."""
+        write_json(path, self._counts)
+
+    @classmethod
+    def read(cls, paths: Iterable[pathlib.Path]) -> PictureNotes:
+        """Reads the notes of shards."""
+        notes = cls()
+        for path in sorted(paths):
+            for note, (count, first) in read_json(path).items():
+                notes.add([note], first, count)
+        return notes
 
 
 def write_dataset(
@@ -126,6 +160,7 @@ def _write_aside(
     download_config = tfds.download.DownloadConfig(try_download_gcs=False, **beam)
     num_images = sum(split.num_images for split in source.splits.values())
     output = directory.parents[1]
+    notes: list[str] = []
     with (
         tempfile.TemporaryDirectory(dir=output, prefix=".incomplete_") as aside,
         tqdm(total=num_images, unit=" images", desc=builder_class.name, disable=bool(beam)) as progress,
@@ -151,9 +186,13 @@ def _write_aside(
             if not beam:
                 raise
             raise ValueError(str(error).strip().splitlines()[-1]) from error
+        notes_folder = pathlib.Path(aside) / NOTES_FOLDER
         for split in source.splits:
             write_index(builder.data_dir, split)
+            notes += [f"{split}: {line}" for line in PictureNotes.read(notes_folder.glob(f"{split}-*")).lines()]
         _move(pathlib.Path(builder.data_dir), directory)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _move(finished: pathlib.Path, directory: pathlib.Path) -> None:

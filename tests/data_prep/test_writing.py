@@ -76,9 +76,13 @@ def test_the_index_beside_the_shards_says_what_the_records_say(tmp_path):
     assert indexed.read_image_bytes(4) == plain.read_image_bytes(4)
 
 
-def test_a_split_is_cut_into_shards_by_size_and_read_as_one(tmp_path, monkeypatch):
+def test_a_split_is_cut_into_shards_by_size_and_read_as_one(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shards, "SHARD_BYTES", 2500)
     source = read_source(write_coco(tmp_path / "source", ("train",), num_images=7))
+    for image in (2, 6):
+        path = source.splits["train"].image_paths[image]
+        # A JFIF header with pixels twice as wide as high.
+        path.write_bytes(path.read_bytes()[:14] + b"\0\1\0\2" + path.read_bytes()[18:])
     directory = writing.write_dataset(Builder, source, tmp_path / "out")
     assert len(records.find_shards(directory, "train")) > 2
     table = records.read_table(directory, "train")
@@ -87,6 +91,8 @@ def test_a_split_is_cut_into_shards_by_size_and_read_as_one(tmp_path, monkeypatc
     for image in range(7):
         path = source.splits["train"].image_paths[image]
         assert table.read_image_bytes(image) == path.read_bytes()
+    (note,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("note: train: "))
+    assert "pixels are not square" in note and note.endswith(": 2 (first: 000000000002.jpg)")
 
 
 @pytest.mark.parametrize("sizes", [[5], [1, 1, 1], [9, 1, 1, 1], [1, 1, 1, 9], [0, 0, 0], [3] * 40, [50, 1, 50, 1, 50]])
@@ -106,7 +112,7 @@ def test_shards_are_about_equal():
 
 def test_examples_of_a_shard_can_be_sent_to_another_process(tmp_path):
     split = read_source(write_coco(tmp_path / "source", ("train",))).splits["train"]
-    examples = shards.ShardExamples(split.select(range(3, 5)), 3)
+    examples = shards.ShardExamples(split.select(range(3, 5)), 3, tmp_path / "notes" / "a.json")
     sent = list(pickle.loads(pickle.dumps(examples))())
     assert [key for key, _ in sent] == [3, 4]
     assert [example["image_id"] for _, example in sent] == [103, 104]
