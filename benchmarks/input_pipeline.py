@@ -1,10 +1,10 @@
-"""Compares the input pipeline to a customary loader and to bare JPEG decoding, in samples per second and core.
+"""Compares the input pipeline to a usual loader and to bare JPEG decoding, in samples per second and core.
 
     python benchmarks/input_pipeline.py --data=data/coco_mini --images=COCO_MINI/images/train
 
 Three programs run in turn in one process with one thread, for several rounds. Their medians are compared:
 - tfpose: `PersonCrops.batch` with the paper's augmentation, and the target heatmaps of the batch;
-- customary loader: one person at a time as in PyTorch projects for this task, with cv2.imread, cv2.warpAffine, a
+- usual loader: one person at a time as in PyTorch projects for this task, with cv2.imread, cv2.warpAffine, a
   normalized and transposed float image, and a Python loop that draws the Gaussian of each joint;
 - bare JPEG decoding: cv2.imdecode of the whole image of each person.
 """
@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from results_file import RECORD_HELP, ratios, record
 
 from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD, CropSettings
 from tfpose.data.augmentation import Augmentation, draw_augmentation
@@ -38,7 +39,8 @@ AUGMENTATION = Augmentation(0.5, 40.0, 0.6, (0.7, 1.3))
 _DATA = flags.DEFINE_string("data", None, "Folder of a dataset made by data_prep.build.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "Folder of the image files of the same dataset.", required=True)
 _SPLIT = flags.DEFINE_string("split", "train", "Split of the data.")
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "Number of rounds.")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Number of rounds.", lower_bound=1)
+_RECORD = flags.DEFINE_bool("record", False, RECORD_HELP)
 
 
 def build_ours(people: PersonCrops) -> Callable[[int], None]:
@@ -52,8 +54,8 @@ def build_ours(people: PersonCrops) -> Callable[[int], None]:
     return load
 
 
-def build_customary(people: PersonCrops, files: Sequence[str]) -> Callable[[int], None]:
-    """A batch of the customary loader, person by person."""
+def build_usual(people: PersonCrops, files: Sequence[str]) -> Callable[[int], None]:
+    """A batch of the usual loader, person by person."""
     mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
 
     def load(step: int) -> None:
@@ -63,7 +65,7 @@ def build_customary(people: PersonCrops, files: Sequence[str]) -> Callable[[int]
         for sample in range(BATCH_SIZE):
             person = int(rng.integers(len(people)))
             image = cv2.imread(files[person], cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-            matrix = customary_matrix(people.boxes[person], drawn["scales"][sample], drawn["rotations_degrees"][sample])
+            matrix = usual_matrix(people.boxes[person], drawn["scales"][sample], drawn["rotations_degrees"][sample])
             crop = cv2.warpAffine(image, matrix, CROP_SIZE[::-1], flags=cv2.INTER_LINEAR)
             picture = ((crop.astype(np.float32) / 255 - mean) / std).transpose(2, 0, 1)
             points = [matrix @ [x, y, 1.0] for x, y in people.keypoints[person]]
@@ -74,7 +76,7 @@ def build_customary(people: PersonCrops, files: Sequence[str]) -> Callable[[int]
     return load
 
 
-def customary_matrix(box: np.ndarray, scale: float, degrees: float) -> np.ndarray:
+def usual_matrix(box: np.ndarray, scale: float, degrees: float) -> np.ndarray:
     """The affine map through three points: center, above it, beside it."""
     height, width = CROP_SIZE
     center = (box[:2] + box[2:]) / 2
@@ -129,7 +131,7 @@ def main(argv: Sequence[str]) -> None:
     files = [str(pathlib.Path(_IMAGES.value) / table.images["file_name"][image]) for image in people.images]
     programs = {
         "tfpose": build_ours(people),
-        "customary loader": build_customary(people, files),
+        "usual loader": build_usual(people, files),
         "bare JPEG decoding": build_decoding(people, files),
     }
     seconds: dict[str, list[float]] = {name: [] for name in programs}
@@ -141,11 +143,24 @@ def main(argv: Sequence[str]) -> None:
                 load(4 * step + part)
             if step:  # the first round warms up
                 seconds[name].append((time.process_time() - start) / (4 * BATCH_SIZE))
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    for name, value in medians.items():
+    report(seconds)
+
+
+def report(seconds: dict[str, list[float]]) -> None:
+    """Prints the medians of seconds per sample, and records the rounds if --record is given."""
+    ours, loader, decoding = seconds["tfpose"], seconds["usual loader"], seconds["bare JPEG decoding"]
+    to_loader, to_decoding = ratios(loader, ours), [100 * ratio for ratio in ratios(decoding, ours)]
+    for name, values in seconds.items():
+        value = statistics.median(values)
         print(f"{name:20} {1000 * value:6.2f} ms per sample  {1 / value:6.0f} samples/s per core")
-    print(f"tfpose against the customary loader: {medians['customary loader'] / medians['tfpose']:.2f}x")
-    print(f"tfpose against bare JPEG decoding:   {100 * medians['bare JPEG decoding'] / medians['tfpose']:.0f} %")
+    print(f"tfpose against the usual loader:   {statistics.median(to_loader):.2f}x")
+    print(f"tfpose against bare JPEG decoding: {statistics.median(to_decoding):.0f} %")
+    if _RECORD.value:
+        rates = {"tfpose": ours, "usual_loader": loader, "jpeg_decoding": decoding}
+        measured = {f"input_pipeline.{name}": ([1 / s for s in of], "samples/s") for name, of in rates.items()}
+        measured["input_pipeline.to_usual_loader"] = (to_loader, "times")
+        measured["input_pipeline.to_jpeg_decoding"] = (to_decoding, "%")
+        record(measured)
 
 
 if __name__ == "__main__":

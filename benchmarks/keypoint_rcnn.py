@@ -7,7 +7,7 @@ PyTorch runs trunk and heads in eager mode, as Detectron2 does; proposals, suppr
 that this benchmark does not require. The time of Detectron2 for a whole image was measured once on another machine,
 together with that of its trunk; the time of the trunk on this machine scales it. The goal is 0.8 times that time.
 
-Both sides run in turn, so that other load on the machine slows both; the smallest times are compared. On a shared
+Both sides run in turn, so that other load on the machine slows both; the medians are compared. On a shared
 machine use `--single_thread`: each side computes in one thread, and processor times are compared.
 
 Weights are random, so the number of people is set to that of the reference. PyTorch is left out if its interpreter
@@ -21,15 +21,16 @@ import dataclasses
 import functools
 import os
 import resource
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
 import tensorflow as tf
-from network_speed import choose_clock, timed
+from network_speed import choose_clock, count_threads, timed
+from results_file import RECORD_HELP, ratios, record
 from torch_side import TorchSide, start_torch
 
 from tfpose.models.keypoint_rcnn.detection import detect_people, find_keypoints
@@ -131,11 +132,12 @@ def _run_whole(function: Callable[[], object]) -> Callable[[], None]:
 
 def time_model(
     model: str, torch_side: TorchSide | None, clock: Callable[[], float], num_rounds: int
-) -> tuple[dict[str, float], dict[str, float]]:
-    """The smallest seconds of each part of tfpose and of PyTorch."""
+) -> tuple[dict[str, list[float]], dict[str, list[float]], float]:
+    """The seconds of each round of each part of tfpose and of PyTorch, and the peak memory of tfpose in GiB."""
     num_people = REFERENCES[model].num_people
     network = build_network(REFERENCES[model])
-    print(f"peak memory of the process after one image: {measure_memory(network):.2f} GiB")
+    memory = measure_memory(network)
+    print(f"peak memory of the process after one image: {memory:.2f} GiB")
     sides = {("tfpose", name): timed(run, clock) for name, run in build_parts(network, num_people).items()}
     if torch_side is not None:
         for part in TORCH_PARTS:
@@ -144,26 +146,46 @@ def time_model(
     for _ in range(num_rounds):
         for side, run in sides.items():
             times[side].append(run())
-    smallest = {side: float(np.min(values)) for side, values in times.items()}
     ours, theirs = (
-        {name: seconds for (owner, name), seconds in smallest.items() if owner == side} for side in ("tfpose", "torch")
+        {name: seconds for (owner, name), seconds in times.items() if owner == side} for side in ("tfpose", "torch")
     )
-    return ours, theirs
+    return ours, theirs, memory
 
 
-def report(model: str, ours: dict[str, float], theirs: dict[str, float]) -> str:
-    """The times of a model as lines of text."""
+def scale_reference(model: str, name: str, theirs: dict[str, list[float]]) -> list[float]:
+    """The seconds that Detectron2 would take on this machine, by the time of its trunk in each round."""
     reference = REFERENCES[model]
-    lines = [f"{model}, {reference.num_people} people (seconds: tfpose, PyTorch):"]
+    return [getattr(reference, name) * seconds / reference.trunk for seconds in theirs["trunk"]]
+
+
+def report(model: str, ours: dict[str, list[float]], theirs: dict[str, list[float]]) -> str:
+    """The medians of a model as lines of text."""
+    lines = [f"{model}, {REFERENCES[model].num_people} people (median seconds: tfpose, PyTorch):"]
     for name in TORCH_PARTS:
-        lines.append(f"  {name:14} {ours[name]:7.3f} {theirs.get(name, float('nan')):7.3f}")
+        both = [statistics.median(side.get(name, [float("nan")])) for side in (ours, theirs)]
+        lines.append(f"  {name:14} {both[0]:7.3f} {both[1]:7.3f}")
     for name in ("people", "boxes"):
-        line = f"  whole, {name:7} {ours[name]:7.3f}"
+        line = f"  whole, {name:7} {statistics.median(ours[name]):7.3f}"
         if theirs:
-            expected = getattr(reference, name) * theirs["trunk"] / reference.trunk
-            line += f"; Detectron2 would take {expected:.3f}: ratio {ours[name] / expected:.2f} (goal {GOAL:.2f})"
+            expected = scale_reference(model, name, theirs)
+            ratio = statistics.median(ratios(ours[name], expected))
+            line += f"; Detectron2 would take {statistics.median(expected):.3f}: ratio {ratio:.2f} (goal {GOAL:.2f})"
         lines.append(line)
     return "\n".join(lines)
+
+
+def record_model(
+    prefix: str, model: str, ours: dict[str, list[float]], theirs: dict[str, list[float]], memory: float
+) -> None:
+    """Records the times and the memory of a model for docs/results.json."""
+    measured = {f"{prefix}.memory": ([memory], "GiB")}
+    for name in ("people", "boxes"):
+        measured[f"{prefix}.{name}.tfpose"] = (ours[name], "s")
+        if theirs:
+            expected = scale_reference(model, name, theirs)
+            measured[f"{prefix}.{name}.detectron2"] = (expected, "s")
+            measured[f"{prefix}.{name}.ratio"] = (ratios(ours[name], expected), "times")
+    record(measured)
 
 
 def main() -> None:
@@ -173,6 +195,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=REFERENCES, default=list(REFERENCES), help="models to time")
     parser.add_argument("--num_rounds", type=int, default=5, help="number of runs of each part")
     parser.add_argument("--single_thread", action="store_true", help="compare processor times of one thread")
+    parser.add_argument("--record", action="store_true", help=RECORD_HELP)
     arguments = parser.parse_args()
     clock = choose_clock(arguments.single_thread)
     torch_side = start_torch(arguments.torch_python, TORCH_SCRIPT, arguments.single_thread)
@@ -180,8 +203,11 @@ def main() -> None:
     print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}")
     for model in arguments.models:
         print(f"load average {os.getloadavg()[0]:.1f}")
-        ours, theirs = time_model(model, torch_side, clock, arguments.num_rounds)
+        ours, theirs, memory = time_model(model, torch_side, clock, arguments.num_rounds)
         print(report(model, ours, theirs), flush=True)
+        if arguments.record:
+            prefix = f"keypoint_rcnn.{model.lower()}.{count_threads(arguments.single_thread)}"
+            record_model(prefix, model, ours, theirs, memory)
     if torch_side is not None:
         torch_side.close()
 

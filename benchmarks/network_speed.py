@@ -4,7 +4,7 @@
 
 tfpose runs the training step as one graph, and inference as in an exported model, with batch normalization folded and
 variables frozen. PyTorch runs the same network in eager mode, in both of its memory layouts. Both sides run in turn, so
-that other load on the machine slows both; the smallest and the median times are compared. On a shared machine such
+that other load on the machine slows both; the medians are compared. On a shared machine such
 times mean little, since PyTorch's threads wait for each other. With `--single_thread` each side computes in one thread,
 and processor times are compared, which other processes hardly change.
 
@@ -28,6 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from results_file import RECORD_HELP, ratios, record
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from torch_side import TorchSide, start_torch
 
@@ -140,6 +141,11 @@ def choose_clock(single_thread: bool) -> Callable[[], float]:
     return time.process_time
 
 
+def count_threads(single_thread: bool) -> str:
+    """The number of threads that compute, as part of a key of docs/results.json."""
+    return "1_thread" if single_thread else f"{os.cpu_count()}_threads"
+
+
 def timed(run: Callable[[], object], clock: Callable[[], float]) -> Callable[[], float]:
     """The function that runs `run` and returns its seconds; `run` is warmed up first."""
     for _ in range(NUM_WARMUP_RUNS):
@@ -155,19 +161,29 @@ def timed(run: Callable[[], object], clock: Callable[[], float]) -> Callable[[],
 
 def report(case: Case, times: dict[str, list[float]]) -> str:
     """The times of a case as lines of text."""
-    lines = [f"{case.kind}, batch {case.batch}, {case.num_rounds} rounds (smallest, median):"]
+    lines = [f"{case.kind}, batch {case.batch}, {case.num_rounds} rounds (median, smallest):"]
     for side, values in times.items():
-        lines.append(f"  {side:20} {min(values):8.3f} s {statistics.median(values):8.3f} s")
-    others = [side for side in times if side != "tfpose"]
-    if others:
-        ratio = min(times["tfpose"]) / min(min(times[side]) for side in others)
-        medians = {side: statistics.median(values) for side, values in times.items()}
-        median_ratio = medians["tfpose"] / min(medians[side] for side in others)
-        lines.append(
-            f"  ratio to PyTorch's better layout: {ratio:.2f} of the smallest, {median_ratio:.2f} "
-            f"of the medians (goal {case.goal:.2f})"
-        )
+        lines.append(f"  {side:20} {statistics.median(values):8.3f} s {min(values):8.3f} s")
+    theirs = better_layout(times)
+    if theirs:
+        ratio = statistics.median(ratios(times["tfpose"], theirs))
+        lines.append(f"  ratio to PyTorch's better layout: {ratio:.2f} (goal {case.goal:.2f})")
     return "\n".join(lines)
+
+
+def better_layout(times: dict[str, list[float]]) -> list[float]:
+    """Seconds of PyTorch in its faster layout; empty without PyTorch."""
+    return min((values for side, values in times.items() if side != "tfpose"), key=statistics.median, default=[])
+
+
+def record_case(prefix: str, times: dict[str, list[float]]) -> None:
+    """Records the times of a case for docs/results.json."""
+    theirs = better_layout(times)
+    measured = {f"{prefix}.tfpose": (times["tfpose"], "s")}
+    if theirs:
+        measured[f"{prefix}.pytorch"] = (theirs, "s")
+        measured[f"{prefix}.ratio"] = (ratios(times["tfpose"], theirs), "times")
+    record(measured)
 
 
 def main() -> None:
@@ -177,6 +193,7 @@ def main() -> None:
     parser.add_argument("--input_size", type=int, nargs=2, default=(384, 288), help="height and width in pixels")
     parser.add_argument("--only", choices=("training", "inference"), help="time only this kind")
     parser.add_argument("--single_thread", action="store_true", help="compare processor times of one thread")
+    parser.add_argument("--record", action="store_true", help=RECORD_HELP)
     arguments = parser.parse_args()
     input_size = tuple(arguments.input_size)
     clock = choose_clock(arguments.single_thread)
@@ -187,7 +204,11 @@ def main() -> None:
     for case in CASES:
         if arguments.only in (None, case.kind):
             print(f"load average {os.getloadavg()[0]:.1f}")
-            print(report(case, time_case(case, input_size, torch_side, clock)), flush=True)
+            times = time_case(case, input_size, torch_side, clock)
+            print(report(case, times), flush=True)
+            if arguments.record:
+                size, threads = "{}x{}".format(*input_size), count_threads(arguments.single_thread)
+                record_case(f"network_speed.{size}.{case.kind}_{case.batch}.{threads}", times)
     if torch_side is not None:
         torch_side.close()
 

@@ -5,9 +5,8 @@
 The benchmark writes 50 sequences of 46 frames with about 14,000 predicted people (noise, misses, duplicates, phantoms,
 changing tracks, ignore regions). It scores AP and MOT with eval_main.py and with the library alone, each in a new
 Python process, and includes the start of the process. For comparison it parses the same files with the `json` module.
-The programs run in turn several times, and the smallest time counts, since other load on the machine only adds time.
-The processor time of all processes is reported too, since other load hardly changes it. The last line splits the
-processor time of a single process into its parts.
+The programs run in turn several times, and the medians are compared. The processor time of all processes is reported
+too, since other load hardly changes it. The last line splits the processor time of a single process into its parts.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import tempfile
 import time
 
 import numpy as np
+from results_file import RECORD_HELP, ratios, record
 
 from tfpose.posetrack import PoseSequence, build_frame, write_posetrack17, write_posetrack18
 from tfpose.skeletons import POSETRACK15
@@ -148,9 +148,10 @@ def run_python(*arguments: object) -> tuple[float, float, str]:
 def main() -> None:
     """Makes the data, times, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--format", choices=("2017", "2018"), default="2018")
-    parser.add_argument("--num_processes", type=int, default=2)
-    parser.add_argument("--num_rounds", type=int, default=5)
+    parser.add_argument("--format", choices=("2017", "2018"), default="2018", help="year of the file format")
+    parser.add_argument("--num_processes", type=int, default=2, help="number of processes that score")
+    parser.add_argument("--num_rounds", type=int, default=5, help="number of rounds")
+    parser.add_argument("--record", action="store_true", help=RECORD_HELP)
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -167,11 +168,21 @@ def main() -> None:
             scored.append(run_python(*program)[:2])
             parsed.append([float(value) for value in run_python("-c", _PARSE, *folders)[2].split()])
         split = json.loads(run_python("-c", _SPLIT, *folders)[2])
-    parsing = np.min(parsed, axis=0)
+    parsing = np.median(parsed, axis=0)
     print(f"parsing the JSON alone, 1 process: {parsing[0]:.2f} s (processor {parsing[1]:.2f} s)")
-    report("eval_main.py", np.min(commanded, axis=0), parsing, flags.num_processes)
-    report("the library", np.min(scored, axis=0), parsing, flags.num_processes)
+    report("eval_main.py", np.median(commanded, axis=0), parsing, flags.num_processes)
+    report("the library", np.median(scored, axis=0), parsing, flags.num_processes)
     print("processor seconds in one process:", ", ".join(f"{name} {value:.2f}" for name, value in split.items()))
+    if flags.record:
+        ours, parse = ([seconds for seconds, _ in rounds] for rounds in (commanded, parsed))
+        prefix = f"posetrack_scoring.{flags.format}"
+        record(
+            {
+                f"{prefix}.{flags.num_processes}_processes": (ours, "s"),
+                f"{prefix}.parsing": (parse, "s"),
+                f"{prefix}.ratio": (ratios(ours, parse), "times"),
+            }
+        )
 
 
 def report(what: str, scored: np.ndarray, parsed: np.ndarray, num_processes: int) -> None:

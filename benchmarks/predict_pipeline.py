@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
+from results_file import RECORD_HELP, ratios, record
 
 from tfpose.boxes import around_keypoints
 from tfpose.poses import Poses
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=5, help="number of people in a frame")
     parser.add_argument("--batch_size", type=int, default=4, help="number of images in a batch")
     parser.add_argument("--rounds", type=int, default=5, help="number of rounds")
+    parser.add_argument("--record", action="store_true", help=RECORD_HELP)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
@@ -132,7 +134,8 @@ def main() -> None:
             "bare": build_bare(folder / "video.mp4", folder / "bare.mp4", False),
             "bare, overlapped": build_bare(folder / "video.mp4", folder / "bare.mp4", True),
         }
-        seconds = time_in_turns(programs, options.rounds, options.frames)
+        times = time_in_turns(programs, options.rounds, options.frames)
+    seconds = {name: tuple(map(statistics.median, zip(*of, strict=True))) for name, of in times.items()}
     print(f"{options.frames} frames of {SIZE[1]} x {SIZE[0]}, {options.people} people in each")
     print(f"{'program':<20}{'frames/s':>10}{'processor ms per frame':>26}")
     for program, (wall, processor) in seconds.items():
@@ -141,12 +144,16 @@ def main() -> None:
         walls, processors = (seconds[program][i] / seconds["tfpose"][i] for i in (0, 1))
         print(f"tfpose against {program}: {walls:.2f} elapsed, {processors:.2f} by processor time")
     print(f"goal: {GOAL_FRAMES_PER_SECOND} frames/s on two cores, so at most 20 ms of processor time for a frame")
+    if options.record:
+        ours, bare = ([1 / wall for wall, _ in times[name]] for name in ("tfpose", "bare"))
+        measured = {"tfpose": (ours, "frames/s"), "bare": (bare, "frames/s"), "ratio": (ratios(ours, bare), "times")}
+        record({f"predict_pipeline.{options.people}_people.{name}": of for name, of in measured.items()})
 
 
 def time_in_turns(
     programs: dict[str, Callable[[], int]], num_rounds: int, num_frames: int
-) -> dict[str, tuple[float, float]]:
-    """Median seconds per frame, elapsed and of the processor."""
+) -> dict[str, list[tuple[float, float]]]:
+    """Seconds per frame of each round, elapsed and of the processor."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
     for round_number in range(num_rounds + 1):
         for name, run in programs.items():
@@ -157,7 +164,7 @@ def time_in_turns(
             if round_number:  # the first round warms up
                 spent = time.perf_counter() - starts[0], time.process_time() - starts[1]
                 times[name].append((spent[0] / num_frames, spent[1] / num_frames))
-    return {name: tuple(statistics.median(column) for column in zip(*of, strict=True)) for name, of in times.items()}
+    return times
 
 
 if __name__ == "__main__":

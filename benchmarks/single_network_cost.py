@@ -11,6 +11,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import multiprocessing
+import pathlib
 import resource
 import statistics
 import time
@@ -21,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 from ml_collections import config_flags
+from results_file import RECORD_HELP, ratios, record
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings, build_pose_unet, mask_heads
@@ -36,8 +38,11 @@ _CHUNK = flags.DEFINE_integer("people_per_chunk", 8, "Number of people in a batc
 _REPEATS = flags.DEFINE_integer(
     "repeats", 3, "Number of runs of each measurement; the median is printed.", lower_bound=1
 )
+_RECORD = flags.DEFINE_bool("record", False, RECORD_HELP)
 
 Result = TypeVar("Result")
+# Seconds of each run of the frame network and of all people of a frame.
+FrameTimes = tuple[list[float], list[float]]
 
 NUM_JOINTS = 15
 MATRIX_SIZE = 4096
@@ -51,7 +56,10 @@ def main(argv: Sequence[str]) -> None:
     peak = run_alone(measure_matrix_product)
     print(f"{settings.input_size[1]} x {settings.input_size[0]}, {settings.width} channels; matrices of {MATRIX_SIZE}")
     print(f"peak of this machine, measured by the product of two matrices: {peak / 1e9:.0f} GFLOP/s")
-    measure_inference(settings, peak)
+    times, shares, memory = measure_inference(settings, peak)
+    if _RECORD.value:
+        name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+        record_inference(f"single_network_cost.{name}", times, shares, memory, peak)
     people = min(2, config.examples.persons_per_image)
     for batch_size, persons in sorted({(1, 1), (config.batch_size, people)}):
         seconds, loss, memory = run_alone(measure_training, settings, batch_size, persons, _REPEATS.value)
@@ -60,27 +68,66 @@ def main(argv: Sequence[str]) -> None:
         )
 
 
-def measure_inference(settings: PoseUnetSettings, peak: float) -> None:
-    """Prints the costs of whole frames and of their two parts."""
+def measure_inference(
+    settings: PoseUnetSettings, peak: float
+) -> tuple[dict[tuple[str, int], FrameTimes], list[float], float]:
+    """Prints the costs of whole frames and of their two parts.
+
+    Returns:
+        Times by form of the first convolution and number of people; the share of the machine's peak in percent of the
+        shared form with each number of people; and its largest peak of memory in MiB.
+    """
     flops = run_alone(count_operations, settings)
     plain_flops = run_alone(count_operations, plain_form(settings))
     print(f"operations: frame {flops[0] / 1e9:.1f} GFLOP, each person {flops[1] / 1e9:.1f} GFLOP")
     print(f"            plain form {plain_flops[0] / 1e9:.1f} and {plain_flops[1] / 1e9:.1f} GFLOP")
-    seconds = {}
+    seconds: dict[tuple[str, int], FrameTimes] = {}
+    shares, memories = [], []
     for count in map(int, _PEOPLE.value):
         for name, form in (("shared", settings), ("plain", plain_form(settings))):
             times, memory = run_alone(measure_frame, form, count, _CHUNK.value, _REPEATS.value)
             seconds[name, count] = times
-            total = sum(times)
+            frame, people = map(statistics.median, times)
             operations = (flops if name == "shared" else plain_flops) @ np.array([1, count])
+            share = operations / (frame + people) / peak
+            if name == "shared":
+                shares.append(100 * share)
+                memories.append(memory)
             print(
-                f"{count:3} people, {name:6} first convolution: {total:7.2f} s = frame {times[0]:.2f} + people "
-                f"{times[1]:.2f} ({times[1] / count:.3f} each); {operations / total / peak:4.0%} of the peak; "
-                f"memory {memory:.0f} MiB"
+                f"{count:3} people, {name:6} first convolution: {frame + people:7.2f} s = frame {frame:.2f} + people "
+                f"{people:.2f} ({people / count:.3f} each); {share:4.0%} of the peak; memory {memory:.0f} MiB"
             )
     most = max(count for _, count in seconds)
-    gain = 1 - sum(seconds["shared", most]) / sum(seconds["plain", most])
+    totals = {name: sum(map(statistics.median, seconds[name, most])) for name in ("shared", "plain")}
+    gain = 1 - totals["shared"] / totals["plain"]
     print(f"the shared first convolution saves {gain:.1%} of the time with {most} people")
+    return seconds, shares, max(memories)
+
+
+def record_inference(
+    prefix: str, times: dict[tuple[str, int], FrameTimes], shares: list[float], memory: float, peak: float
+) -> None:
+    """Records the costs of a frame and of a person for docs/results.json."""
+    runs = {
+        form: [
+            (frame, people / count)
+            for (name, count), rounds in times.items()
+            if name == form
+            for frame, people in zip(*rounds, strict=True)
+        ]
+        for form in ("shared", "plain")
+    }
+    shared, plain = ([person for _, person in runs[form]] for form in ("shared", "plain"))
+    measured = {
+        "frame": ([frame for frame, _ in runs["shared"]], "s"),
+        "person_shared": (shared, "s"),
+        "person_plain": (plain, "s"),
+        "person_ratio": (ratios(shared, plain), "times"),
+        "memory": ([memory / 1024], "GiB"),
+        "peak_rate": ([peak / 1e9], "GFLOP/s"),
+        "share_of_peak": (shares, "%"),
+    }
+    record({f"{prefix}.{name}": of for name, of in measured.items()})
 
 
 def plain_form(settings: PoseUnetSettings) -> PoseUnetSettings:
@@ -90,8 +137,8 @@ def plain_form(settings: PoseUnetSettings) -> PoseUnetSettings:
 
 def measure_frame(
     settings: PoseUnetSettings, num_people: int, people_per_chunk: int, repeats: int
-) -> tuple[tuple[float, float], float]:
-    """Seconds of the frame network and of all people, and the peak of memory in MiB."""
+) -> tuple[FrameTimes, float]:
+    """Seconds of each run of the frame network and of all people, and the peak of memory in MiB."""
     network = build_pose_unet(NUM_JOINTS, settings)
     images = tf.random.stateless_normal((1, *settings.input_size, 3), (0, 0))
     heads = tf.random.stateless_uniform((num_people, 2), (1, 0), maxval=min(settings.heatmap_size))
@@ -104,7 +151,7 @@ def measure_frame(
 
     maps = find_joints(images)
     run_people()
-    times = median_seconds(lambda: find_joints(images), repeats), median_seconds(run_people, repeats)
+    times = tuple([timed(run) for _ in range(repeats)] for run in (lambda: find_joints(images), run_people))
     return times, peak_mebibytes()
 
 

@@ -8,8 +8,8 @@ Differences from the paper:
 - Training videos have a single frame, because the number of different people matters most.
 - Muon replaces Adam: validation AP 86.3 instead of 82.3 after 1,600 steps.
 
-Measured in one run of `make demo` on 120 unseen videos with the annotated boxes: COCO AP 86.2, PCK@0.2 96.0, PoseTrack
-mAP 91.6 and MOTA 80.1.
+Measured by `make demo` on 120 unseen videos with the annotated boxes: COCO AP 86.2, PCK@0.2 96.0; PoseTrack mAP 91.6,
+MOTA 80.1.
 
     python -m data_prep.build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
     python train_main.py --config=configs/two_stage_resnet18_synthetic.py --workdir=runs/synthetic
