@@ -1,4 +1,4 @@
-r"""Predicts the poses of a split with a trained network, tracks the people of its videos, and scores the result.
+r"""Predicts the poses of a dataset with a trained network, tracks the people in videos, and scores the poses.
 
     tfpose evaluate --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco --output_dir=results
     tfpose evaluate --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco --output_dir=results \
@@ -12,9 +12,9 @@ Three other commands work on PoseTrack prediction files and need no network:
     tfpose track     assigns track identities to the people in prediction files
     tfpose tune      searches for the best tracker settings
 
-tfpose evaluate runs tfpose tune if --tune is given, and tfpose track if --track is given. Without --config, tfpose
-evaluate runs tfpose score if --ground_truth or --predictions is given. `python eval_main.py` takes the same arguments
-as tfpose evaluate.
+Commands of earlier versions still work: tfpose evaluate runs tfpose tune if --tune is given, and tfpose track if
+--track is given. Without --config, tfpose evaluate runs tfpose score if --ground_truth or --predictions is given.
+`python eval_main.py` takes the same arguments as tfpose evaluate.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def define_flags(values: ProgramFlags) -> None:
         "format",
         "2018",
         ["2017", "2018"],
-        "Year of the PoseTrack format of the predicted files. Only for splits with videos.",
+        "Year of the PoseTrack format of the prediction files. Only for splits with videos.",
     )
     values.define_bool(
         "infer_head_joints",
@@ -71,26 +71,29 @@ def define_flags(values: ProgramFlags) -> None:
         "the poses of a network with the joints of COCO. Only for splits with videos.",
     )
     values.define_bool(
-        "tracking", True, "Assign track identities to the people in videos. Without identities only AP is computed."
+        "tracking",
+        True,
+        "Give each person in a video a track identity: a number that is the same in all frames. Without identities "
+        "only average precision (AP) is computed.",
     )
     values.define_string(
         "tuned",
         None,
-        "File tuning.json that tfpose tune wrote; the best tracker settings in the file are used and, for a "
-        "single network, the best thresholds. Cannot be combined with --tracker flags.",
+        "File tuning.json that tfpose tune wrote; tfpose uses the best tracker settings in the file and, for a single "
+        "network, the best thresholds. Cannot be combined with --tracker flags.",
     )
     values.define_integer(
         "num_pictures",
         0,
         "Number of images, evenly spread over the split, that are drawn with their poses to "
-        "OUTPUT_DIR/pictures. 0 writes none.",
+        "OUTPUT_DIR/pictures. 0 draws no images.",
         0,
     )
     values.define_integer(
         "num_videos",
         0,
         "Number of videos, evenly spread over the split, that are drawn with their tracked poses to "
-        "OUTPUT_DIR/videos. 0 writes none.",
+        "OUTPUT_DIR/videos. 0 draws no videos.",
         0,
     )
     values.define_float(
@@ -116,10 +119,13 @@ def _define_box_and_scoring_flags(values: ProgramFlags) -> None:
     define_box_flags(
         values,
         "Requires --boxes=detector.",
-        "Cannot be combined with --boxes=ground_truth.",
+        "By default the larger of config.evaluation.box_score_threshold and the threshold of the detector (0.05 for a "
+        "Keypoint R-CNN; a file has no threshold). Cannot be combined with --boxes=ground_truth.",
+        "By default the threshold of the detector (0.5 for a Keypoint R-CNN); all boxes of a file are kept. Cannot be "
+        "combined with --boxes=ground_truth.",
     )
     define_scoring_flags(values, "Flags of the metrics and the report")
-    define_tracker_flags(values)
+    define_tracker_flags(values, may_have_config=True)
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
@@ -195,7 +201,7 @@ def read_tuned(values: ProgramFlags) -> TunedSettings | None:
     return tuned
 
 
-PROGRAM = Program("eval_main.py", __doc__, define_flags, run)
+PROGRAM = Program("tfpose evaluate", __doc__, define_flags, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,7 +3,10 @@
     tfpose train --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco
     tfpose train --config=two_stage_resnet50_coco --workdir=runs/small --config.batch_size=16
 
-Ctrl-C or SIGTERM ends the run after the current step and saves the state; the same command continues the run.
+The config describes one of three systems: the keypoint network of a two-stage system, a single network, or a Keypoint
+R-CNN, which is a person detector.
+
+Ctrl-C or SIGTERM ends the run after the current step and saves the state. The same command continues the run.
 `python train_main.py` takes the same arguments as tfpose train.
 """
 
@@ -55,7 +58,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     )
 
 
-PROGRAM = Program("train_main.py", __doc__, define_flags, run)
+PROGRAM = Program("tfpose train", __doc__, define_flags, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,13 +8,13 @@ DATASET is one of
   posetrack17     PoseTrack 2017
   posetrack18     PoseTrack 2018
   posetrack21     PoseTrack21
-  synthetic       videos that this program draws itself; needs no --source
+  synthetic       videos that tfpose draws; requires no --source
 
-tfpose writes the files to OUTPUT/DATASET/VERSION in the layout of tensorflow-datasets; VERSION is the version of the
-dataset builder. An interrupted run leaves no incomplete dataset; run the same command again.
+tfpose writes the files to OUTPUT/DATASET/VERSION in the layout of tensorflow-datasets, where VERSION is the version of
+the dataset builder. An interrupted run leaves no incomplete dataset. Run the same command again to build the dataset.
 
-data_prep/DATASET/README.md describes the files that the source folder must contain. The module data_prep.datasets
-describes how to add a dataset.
+data_prep/DATASET/README.md describes the files that the source folder must contain. The docstring of the module
+data_prep.datasets describes how to add a dataset.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "output",
         None,
-        "Folder for the converted datasets; the files are written to OUTPUT/DATASET/VERSION, VERSION is the "
+        "Folder for the converted datasets. tfpose writes the files to OUTPUT/DATASET/VERSION, where VERSION is the "
         "version of the dataset builder. Required.",
     )
     values.define_bool(
         "overwrite",
         False,
-        "Replace a dataset that is already in OUTPUT/DATASET/VERSION. By default an equal dataset is kept, "
-        "and a different dataset is an error.",
+        "Replace a dataset that is already in OUTPUT/DATASET/VERSION. By default tfpose keeps the dataset if it was "
+        "built from the same files and flags, and ends with an error otherwise.",
     )
     values.define_bool("beam", False, "Write the files in parallel with Apache Beam. Requires the extra tfpose[beam].")
     values.define_list(
@@ -59,7 +59,7 @@ def define_flags(values: ProgramFlags) -> None:
             *("runner=DirectRunner", "direct_running_mode=multi_processing", "direct_num_workers=0"),
             "default_sdk_harness_log_level=WARNING",
         ],
-        "Options NAME=VALUE of the Apache Beam pipeline, separated by commas; direct_num_workers=0 starts "
+        "Options of the Apache Beam pipeline in the form NAME=VALUE, separated by commas. direct_num_workers=0 starts "
         "one worker per processor core. Only with --beam.",
     )
     for dataset in DATASETS.values():
@@ -150,7 +150,7 @@ def count_table(counts: Mapping[str, Mapping[str, int]]) -> str:
 
 
 PROGRAM = Program(
-    "data_prep.build",
+    "tfpose build",
     __doc__,
     define_flags,
     run,

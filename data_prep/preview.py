@@ -4,12 +4,12 @@
 
 The config determines the system, and the system determines the content of a picture:
 
-- two-stage system: one person, as the augmented crop with its keypoints and the target heatmaps over it;
+- two-stage system: the augmented crop of one person, with the joints and the target heatmaps drawn over the crop;
 - single network: one frame, with a row for each person of interest (the person whose joints the network predicts): the
   labels, the target heatmap of all human heads, and the target heatmaps of the joints of the person of interest;
 - Keypoint R-CNN: one image with the boxes and joints that the network learns.
 
-Without a config, crops are cut as in Xiao et al. 2018, at 256x192, without augmentation.
+Without a config, tfpose draws crops as in Xiao et al. 2018 (256 pixels high, 192 pixels wide) without augmentation.
 """
 
 from __future__ import annotations
@@ -44,26 +44,27 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "data",
         None,
-        "Folder OUTPUT/DATASET/VERSION of a dataset that tfpose build wrote; OUTPUT or OUTPUT/DATASET also "
-        "works if it contains only one dataset. Required.",
+        "Folder of a dataset that tfpose build wrote. The --output folder of tfpose build also works if the folder "
+        "contains only one dataset. Required.",
         required=True,
     )
     values.define_string("output", None, "Folder for the pictures. Required.", required=True)
     values.define_integer(
         "num",
         20,
-        "Number of pictures to draw: of people for a two-stage system, of frames for a single network, of "
-        "images for Keypoint R-CNN.",
+        "Number of pictures to draw. A picture shows one person for a two-stage system, one frame for a single "
+        "network, one image for a Keypoint R-CNN.",
         1,
     )
     values.define_string(
         "split",
         None,
-        "Split of the dataset to draw. By default the training split of the config, or train without a config.",
+        "Split of the dataset to draw. By default the training split of the config; without --config, the split train.",
     )
     define_config_flag(
         values,
-        "Config of the network whose input is drawn. By default a two-stage system with crops as in Xiao et al. 2018.",
+        "Config of the network whose input is drawn. By default the input of a two-stage system as in Xiao et al. 2018 "
+        "is drawn.",
     )
 
 
@@ -88,7 +89,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     print(f"{count} pictures of split {split}: {directory}")
 
 
-PROGRAM = Program("data_prep.preview", __doc__, define_flags, run)
+PROGRAM = Program("tfpose preview", __doc__, define_flags, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

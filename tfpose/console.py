@@ -12,17 +12,17 @@ from tfpose.flags.command_line import until_stdout_is_closed
 
 # The module of each subcommand and what the subcommand does.
 SUBCOMMANDS = {
-    "predict": ("tfpose.predict", "find the poses in images and videos, track and draw the people"),
+    "predict": ("tfpose.predict", "find poses in images and videos, track and draw the people"),
     "train": ("train_main", "train the network of a config"),
-    "evaluate": ("eval_main", "predict a split of a dataset with a trained network, and score it"),
+    "evaluate": ("eval_main", "predict a dataset with a trained network and score the poses"),
     "score": ("tfpose.score", "score PoseTrack prediction files against annotations"),
     "track": ("tfpose.track", "assign track identities to people in PoseTrack prediction files"),
     "tune": ("tfpose.tune", "search for the best tracker settings and thresholds"),
     "export": ("tfpose.export", "write a SavedModel that needs only TensorFlow"),
-    "pretrained": ("tfpose.pretrained.__main__", "convert public checkpoints to weights of tfpose"),
+    "pretrained": ("tfpose.pretrained.__main__", "convert public checkpoints of other software"),
     "report": ("tfpose.report.__main__", "join the results of evaluations into one HTML page"),
     "build": ("data_prep.build", "convert a dataset to TFRecord files"),
-    "preview": ("data_prep.preview", "draw the input and the targets of a network for a dataset"),
+    "preview": ("data_prep.preview", "draw the training input and targets of a network"),
 }
 HELP = f"""Multi-person pose estimation and tracking, version {tfpose.__version__}.
 
@@ -30,7 +30,10 @@ usage: tfpose SUBCOMMAND [arguments]
 
 {{subcommands}}
 
-tfpose SUBCOMMAND --help explains a subcommand; tfpose --version the version.
+A two-stage system detects the people in an image, and then finds the joints of
+each person. A single network finds the joints of all people without a detector.
+
+tfpose SUBCOMMAND --help lists the flags. tfpose --version prints the version.
 """.format(subcommands="\n".join(f"  {name:<11} {text}" for name, (_, text) in SUBCOMMANDS.items()))
 
 

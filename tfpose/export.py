@@ -3,9 +3,13 @@
     tfpose export --workdir=runs/demo --output=exported
     tfpose export --workdir=runs/demo --detector=runs/keypoint_rcnn --output=exported
 
-The signature serving_default finds the people of an image. The SavedModel of a single network has
-serving_default; the SavedModel of a two-stage system has serving_default only with --detector. The signature from_boxes
-of a two-stage system takes the boxes of the people.
+The SavedModel has these signatures:
+
+- serving_default: encoded images in, poses of all people out; a two-stage system has this signature only with
+  --detector;
+- from_frames: as serving_default, with pixels instead of encoded images;
+- from_boxes (two-stage system only): encoded images and the bounding boxes of the people in, poses out;
+- heatmaps: the network without person detection and decoding.
 """
 
 from __future__ import annotations
@@ -33,23 +37,28 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "tuned",
         None,
-        "File tuning.json that tfpose tune wrote for the single network; only the thresholds in the file "
-        "are used. Requires the work folder of a single network. By default the thresholds of the training "
-        "config are used.",
+        "File tuning.json that tfpose tune wrote for this single network; tfpose uses only the thresholds in the file. "
+        "By default the thresholds of the training config are used. Requires the work folder of a single network.",
     )
     values.define_list(
         "convert",
         [],
-        "Other formats to write the networks in, without person detection and decoding, to "
-        "OUTPUT/assets.extra: litert, onnx (requires the extra tfpose[onnx]) or both, separated by commas. "
-        "By default none.",
+        "Formats in which tfpose also writes the bare networks, without person detection and decoding, to "
+        "OUTPUT/assets.extra: litert, onnx (requires the extra tfpose[onnx]) or both, separated by commas. By default "
+        "tfpose writes only the SavedModel.",
     )
-    values.define_string("config", None, "Ignored: the work folder describes the network.")
+    values.define_string(
+        "config",
+        None,
+        "Ignored, because the work folder describes the network. Commands of earlier versions give this flag.",
+    )
     values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
     define_box_flags(
         values,
-        "Without --detector, the SavedModel of a two-stage system has only the signature from_boxes.",
-        "Requires --detector.",
+        "Without --detector, the SavedModel of a two-stage system cannot find people and must be given their bounding "
+        "boxes.",
+        "By default the threshold of the detector (0.05 for a Keypoint R-CNN). Requires --detector.",
+        "By default the threshold of the detector (0.5 for a Keypoint R-CNN). Requires --detector.",
     )
 
 
@@ -66,7 +75,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     print(f"{weights} -> {values.output}: {'; '.join(written)}")
 
 
-PROGRAM = Program("tfpose.export", __doc__, define_flags, run)
+PROGRAM = Program("tfpose export", __doc__, define_flags, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,15 +1,16 @@
-"""Finds the poses in images and videos, tracks the people, and draws them.
+"""Finds the poses in images and videos, tracks the people, and draws the poses.
 
     tfpose predict clip.mp4 --model=exported --output=results
     tfpose predict photos --model=runs/single --output=results --outputs=coco,csv,video
+    tfpose predict clip.mp4 --model=runs/two_stage --detector=runs/keypoint_rcnn --output=results
     tfpose predict 0 --model=exported --output=results
 
 INPUT is an image, a folder of images, a pattern such as 'frames/*.jpg', a video in any format that OpenCV opens, the
-address of a stream, or the number of a camera. Several inputs may be given. --model is a SavedModel (of tfpose export,
-or any other with the same signature serving_default) or the work folder of a training run. Results:
+address of a stream, or the number of a camera. Several inputs may be given. --model is a SavedModel or the work folder
+of a training run. The work folder of a two-stage system also requires --detector. Results:
 
 - OUTPUT/predictions/NAME.json: a PoseTrack file, the input of tfpose score and tfpose track;
-- OUTPUT/videos/NAME.mp4, or OUTPUT/pictures/ for images: the frames with poses, identities and trails;
+- OUTPUT/videos/NAME.mp4, or OUTPUT/pictures/ for images: the frames with poses, identities and past paths;
 - OUTPUT/coco/NAME.json and OUTPUT/csv/NAME.csv, if --outputs asks for them.
 
 Ctrl-C ends a run early: the files hold the frames that were processed, and the exit code is 130.
@@ -41,7 +42,12 @@ OUTPUTS = ("posetrack", "coco", "csv", "video")
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    values.define_string("model", None, "Folder of a SavedModel, or work folder of a training run. Required.")
+    values.define_string(
+        "model",
+        None,
+        "Folder of a SavedModel, or work folder of a training run. A SavedModel must have the signature "
+        "serving_default that tfpose export writes. Required.",
+    )
     values.define_string("output", None, "Folder for the results. Required.")
     values.define_list(
         "outputs",
@@ -53,13 +59,13 @@ def define_flags(values: ProgramFlags) -> None:
         "format",
         "2018",
         ["2017", "2018"],
-        "Year of the PoseTrack format of the predicted files. Only with posetrack in --outputs.",
+        "Year of the PoseTrack format of the prediction files. Only with posetrack in --outputs.",
     )
     values.define_integer("batch_size", 4, "Largest number of frames that the network processes at once.", 1)
     values.define_integer(
         "start",
         0,
-        "Number of the first frame to process in each input, counted from 0; the images of a folder count as frames.",
+        "Number of the first frame to process in each input, counted from 0. The images of a folder count as frames.",
     )
     values.define_integer(
         "end",
@@ -73,8 +79,8 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_bool(
         "tracking",
         None,
-        "Assign track identities to the people. By default, people in videos get identities and people in "
-        "images do not.",
+        "Give each person a track identity: a number that is the same in all frames. By default only people in videos "
+        "get track identities.",
     )
     values.define_enum(
         "weights",
@@ -86,14 +92,14 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "tuned",
         None,
-        "File tuning.json that tfpose tune wrote for the single network; only the thresholds in the file "
-        "are used, not the tracker settings. Requires the work folder of a single network in --model.",
+        "File tuning.json that tfpose tune wrote for this single network; tfpose uses only the thresholds in the file, "
+        "not the tracker settings. Requires the work folder of a single network in --model.",
     )
     values.define_string(
         "skeleton",
         "",
-        "Joints of the model: coco17, posetrack15 or posetrack18. Only with a SavedModel of other software, "
-        "which does not name its joints.",
+        "Joints of the model: coco17, posetrack15 or posetrack18. Only with a SavedModel that tfpose "
+        "export did not write.",
     )
     _define_drawing_flags(values)
     _define_model_and_tracker_flags(values)
@@ -105,7 +111,8 @@ def _define_model_and_tracker_flags(values: ProgramFlags) -> None:
     define_box_flags(
         values,
         "Required for the work folder of a two-stage system.",
-        "Requires --detector.",
+        "By default the threshold of the detector (0.05 for a Keypoint R-CNN). Requires --detector.",
+        "By default the threshold of the detector (0.5 for a Keypoint R-CNN). Requires --detector.",
     )
     define_tracker_flags(values)
 
@@ -129,8 +136,8 @@ def _define_drawing_flags(values: ProgramFlags) -> None:
         "video_format",
         "mp4",
         ["mp4", "webm", "avi"],
-        "Format of the drawn videos: mp4 (MPEG-4) is written about seven times as fast as webm, webm (VP8) "
-        "plays in every browser, avi (Motion JPEG) stores each frame as a JPEG image.",
+        "Format of the drawn videos: mp4 (MPEG-4) is written about seven times as fast as webm; webm (VP8) plays in "
+        "every browser; avi (Motion JPEG) stores each frame as a JPEG image.",
     )
     values.define_float(
         "video_rate",
@@ -141,8 +148,8 @@ def _define_drawing_flags(values: ProgramFlags) -> None:
     values.define_bool(
         "sound",
         True,
-        "Copy the sound of an input video to the drawn video; without the program ffmpeg the drawn video is "
-        "silent. With --video_rate the drawn video is always silent.",
+        "Copy the sound of an input video to the drawn video. Requires the program ffmpeg; without ffmpeg, or with "
+        "--video_rate, the drawn video is silent.",
     )
 
 
@@ -235,7 +242,7 @@ def _report(summary: PredictionSummary, is_interrupted: bool) -> None:
         print(f"error: {problem}", file=sys.stderr)
 
 
-PROGRAM = Program("tfpose.predict", __doc__, define_flags, run, takes_inputs=True)
+PROGRAM = Program("tfpose predict", __doc__, define_flags, run, takes_inputs=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

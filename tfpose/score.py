@@ -41,8 +41,8 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "compare",
         None,
-        "Second folder of predicted poses, in the form of --predictions. tfpose prints how the metrics of "
-        "the second folder differ from the metrics of --predictions; with --report, tfpose also writes "
+        "Second folder of predicted poses, in the form of --predictions. tfpose prints how the metrics of the second "
+        "folder differ from the metrics of --predictions. With --report, tfpose also writes "
         "OUTPUT_DIR/comparison.html.",
     )
     values.define_integer(
@@ -69,7 +69,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     )
 
 
-PROGRAM = Program("tfpose.score", __doc__, define_flags, run)
+PROGRAM = Program("tfpose score", __doc__, define_flags, run)
 
 
 class _CallableModule(types.ModuleType):

@@ -25,8 +25,8 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "predictions",
         None,
-        "Folder of the predicted poses to track, one PoseTrack file for each video. Identities that the "
-        "files already hold are replaced. Required.",
+        "Folder of the predicted poses to track, one PoseTrack file for each video. tfpose replaces track identities "
+        "that the files already hold. Required.",
         required=True,
     )
     values.define_string(
@@ -39,14 +39,14 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "tuned",
         None,
-        "File tuning.json that tfpose tune wrote; the best tracker settings in the file are used. Cannot be "
+        "File tuning.json that tfpose tune wrote; tfpose uses the best tracker settings in the file. Cannot be "
         "combined with --tracker flags.",
     )
     values.define_string(
         "ground_truth",
         None,
-        "Folder of the PoseTrack annotations, one file with the name of the prediction file for each video, "
-        "to score the tracked poses. By default the tracked poses are not scored.",
+        "Folder of the PoseTrack annotations for scoring the tracked poses, one file with the name of the prediction "
+        "file for each video. By default the tracked poses are not scored.",
     )
     values.define_integer(
         "num_processes",
@@ -82,7 +82,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         score_folders(pathlib.Path(values.ground_truth), tracked, output_dir, settings, tracker=tracker.to_dict())
 
 
-PROGRAM = Program("tfpose.track", __doc__, define_flags, run)
+PROGRAM = Program("tfpose track", __doc__, define_flags, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

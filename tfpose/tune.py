@@ -5,12 +5,12 @@ r"""Searches for the best tracker settings and thresholds.
     tfpose tune --tune=head_threshold=0.1,0.2,0.3 --config=single_network_posetrack17 \
         --workdir=runs/single_network --output_dir=tuned
 
-The command has two modes. Without --config, tfpose tracks the poses of --predictions with every combination of tracker
-settings. With --config, a single network predicts the poses of a split, and tfpose searches the thresholds of the
-network and the tracker settings together.
+The command has two modes. Without --config, tfpose tracks the poses of --predictions with every combination of the
+values. With --config, a single network predicts the poses of a split of a dataset, and tfpose searches thresholds of
+the network and tracker settings together.
 
-tfpose prints the trials, the best first, and writes them to OUTPUT_DIR/tuning.json. tfpose track, evaluate, export and
-predict take this file with the flag --tuned.
+tfpose prints the results, the best first, and writes the results to OUTPUT_DIR/tuning.json. tfpose track, evaluate,
+export and predict take this file with the flag --tuned.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
     values.define_texts(
         "tune",
-        "Setting to search and the values to try, such as max_age_frames=5,10,20; give this flag once for "
+        "Setting to search and the values to try, such as max_age_frames=5,10,20. Give this flag once for "
         "each setting. A setting is a --tracker flag without the prefix 'tracker.' or, only with --config, "
         "a threshold of config.inference such as head_threshold. Required.",
         required=True,
@@ -71,14 +71,14 @@ def _define_network_flags(values: ProgramFlags) -> None:
     values.begin_section("Flags of a search with --config (with a single network)", "config")
     define_config_flag(
         values,
-        "Config of the single network that predicts the poses. By default no network runs, and tfpose tracks the "
-        "poses of --predictions.",
+        "Config of the single network that predicts the poses. Required if --predictions is not given.",
         example="single_network_posetrack17",
     )
     values.define_string(
         "workdir",
         None,
-        "Work folder of the training run whose weights are used. Required if --config is given. Requires --config.",
+        "Work folder of the training run whose weights are used. Required with --config; cannot be used without "
+        "--config.",
     )
     values.define_enum(
         "weights",
@@ -96,10 +96,10 @@ def _define_network_flags(values: ProgramFlags) -> None:
         "tune_method",
         "grid",
         ["grid", "coordinates"],
-        "Search method: grid tries every combination of the values, coordinates changes one setting at a "
-        "time until no value is better and needs far fewer trials. Requires --config.",
+        "Search method: grid tries every combination of the values; coordinates changes one setting at a time until no "
+        "change improves the metric, and needs far fewer trials. Requires --config.",
     )
-    define_tracker_flags(values)
+    define_tracker_flags(values, may_have_config=True)
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
@@ -155,7 +155,7 @@ def tune_network(values: ProgramFlags) -> None:
     system.tune(config, read_table(config.data.directory, split), request)
 
 
-PROGRAM = Program("tfpose.tune", __doc__, define_flags, run)
+PROGRAM = Program("tfpose tune", __doc__, define_flags, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

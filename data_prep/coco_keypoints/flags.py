@@ -14,9 +14,9 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_list(
         "left_right_pairs",
         None,
-        "Pairs of joint names that a mirrored image swaps, as LEFT:RIGHT,LEFT:RIGHT, such as "
-        "left_eye:right_eye,left_ear:right_ear. By default, joints whose names differ only in the words "
-        "left and right are pairs.",
+        "Pairs of joints that swap their places in a mirrored image, as LEFT:RIGHT,LEFT:RIGHT, such as "
+        "left_eye:right_eye,left_ear:right_ear. By default two joints are a pair if their names differ only in the "
+        "words left and right.",
     )
     values.define_list(
         "sigmas",

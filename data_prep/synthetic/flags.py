@@ -17,8 +17,8 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "videos",
         None,
-        "Folder for the drawn frames and the annotation files, in the layout of PoseTrack 2018; finished "
-        "videos that were drawn with equal flags are not drawn again. By default OUTPUT/synthetic/videos.",
+        "Folder for the drawn frames and the annotation files, in the layout of PoseTrack 2018. tfpose keeps videos in "
+        "this folder that were drawn with the same flags. By default OUTPUT/synthetic/videos.",
     )
     values.define_integer("num_train_videos", 40, "Number of videos in the split train.", 1)
     values.define_integer("num_val_videos", 10, "Number of videos in the split val.", 1)
@@ -38,11 +38,11 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_float(
         "frames_per_second",
         10.0,
-        "Frame rate of the videos, in frames per second. People move at the same speed at every rate, so a lower rate "
-        "means larger motion between frames.",
+        "Frame rate of the videos, in frames per second. The speed of the people does not depend on the frame rate, so "
+        "a lower rate means more motion between two frames.",
         1.0,
     )
-    values.define_float("mean_props", 1.0, "Mean number of objects in a scene that can hide people.", 0.0)
+    values.define_float("mean_props", 1.0, "Mean number of objects in a video that can hide people.", 0.0)
     values.define_list(
         "person_sizes",
         ["0.23", "0.8"],
@@ -51,8 +51,8 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_integer(
         "min_joints",
         5,
-        "Smallest number of annotated joints of a labeled person. An ignore region covers each person with "
-        "fewer joints.",
+        "Smallest number of annotated joints of a labeled person. A person with fewer joints is not labeled but "
+        "covered by an ignore region.",
         1,
         15,
     )

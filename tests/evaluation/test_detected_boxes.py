@@ -113,8 +113,8 @@ def test_a_broken_picture_is_named_and_no_file_is_left(nobody, tmp_path):
     [
         ({"source": "detector"}, "--boxes=detector and --detector=WORKDIR go together"),
         ({"source": "boxes.json", "detector": "runs/x"}, "go together, got --boxes=boxes.json and --detector=runs/x"),
-        ({"score_threshold": 0.5}, "--box_score_threshold and --box_nms have no meaning with --boxes=ground_truth"),
-        ({"iou_threshold": 0.5}, "--box_score_threshold and --box_nms have no meaning with --boxes=ground_truth"),
+        ({"score_threshold": 0.5}, "--box_score_threshold and --box_nms cannot be combined with --boxes=ground_truth"),
+        ({"iou_threshold": 0.5}, "--box_score_threshold and --box_nms cannot be combined with --boxes=ground_truth"),
     ],
 )
 def test_settings_that_do_not_go_together_are_named(settings, message):
@@ -182,7 +182,7 @@ def test_wrong_flags_end_with_one_line(run_evaluation, flags, detector_run, tmp_
         (["--boxes=detector"], "--boxes=detector and --detector=WORKDIR go together"),
         ([f"--detector={detector_run}"], "go together, got --boxes=ground_truth and --detector="),
         (["--boxes=detector", f"--detector={tmp_path}"], "--detector must be the work folder of a Keypoint R-CNN"),
-        (["--box_nms=0.5"], "have no meaning with --boxes=ground_truth"),
+        (["--box_nms=0.5"], "cannot be combined with --boxes=ground_truth"),
         (["--boxes=detector", f"--detector={detector_run}", "--box_nms=7"], "box_nms"),
     ]
     for arguments, message in cases:

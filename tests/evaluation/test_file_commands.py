@@ -272,10 +272,10 @@ def test_files_need_no_tensorflow(project_dir, folders, tmp_path, mode):
         ),
         ((*MODES["score"][:2], "--output_dir={out}", "--metrics=mota"), ["--metrics must be some of", "mota"]),
         ((*MODES["score"][:2], "--output_dir={out}", "--table=html"), ["--table must be some of", "html"]),
-        ((*MODES["score"][:2], "--output_dir={out}", "--boxes=x"), ["tfpose.score has no flag --boxes"]),
+        ((*MODES["score"][:2], "--output_dir={out}", "--boxes=x"), ["tfpose score has no flag --boxes"]),
         (
             (*MODES["score"][:2], "--output_dir={out}", "--tracker.motion=none"),
-            ["tfpose.score has no flag --tracker.motion"],
+            ["tfpose score has no flag --tracker.motion"],
         ),
         (
             (*MODES["score"][:2], "--output_dir={out}", "--num_processes=0"),
@@ -284,7 +284,7 @@ def test_files_need_no_tensorflow(project_dir, folders, tmp_path, mode):
         ((*MODES["track"][:2], "--output_dir={out}", "--report"), ["--report requires --ground_truth"]),
         (
             (*MODES["track"][:2], "--output_dir={out}", "--tracker.max_age=5"),
-            ["tfpose.track has no flag --tracker.max_age; did you mean --tracker.max_age_frames?"],
+            ["tfpose track has no flag --tracker.max_age; did you mean --tracker.max_age_frames?"],
         ),
         ((*MODES["track"][:2], "--output_dir={out}", "--tracker.max_age_frames=0"), ["at least 1, got 0"]),
         (

@@ -190,7 +190,7 @@ def test_flags_without_meaning_here_are_named(run_evaluation, flags, tuned, tmp_
         ),
         ([*plain, f"--tuned={tmp_path / 'none.json'}"], ["none.json", "not found"]),
         ([*flags, "--tune=heads=0.1"], ["--tune must be NAME=VALUE", "got 'heads=0.1'"]),
-        ([*flags, "--tune=head_threshold=0.1", "--num_pictures=1"], ["tfpose.tune has no flag --num_pictures"]),
+        ([*flags, "--tune=head_threshold=0.1", "--num_pictures=1"], ["tfpose tune has no flag --num_pictures"]),
     ]
     for arguments, words in cases:
         assert_one_line(run_evaluation(*arguments, output), *words)

@@ -51,11 +51,12 @@ def test_every_setting_has_a_flag_with_a_help_text_of_its_own():
     assert set(SETTING_HELP) == set(setting_types())
     assert len(set(SETTING_HELP.values())) == len(SETTING_HELP)
     for name, text in SETTING_HELP.items():
-        assert text.endswith(".") and values[f"tracker.{name}"].help.startswith(f"{text} By default ")
+        help_text = values[f"tracker.{name}"].help
+        assert text.endswith(".") and help_text.startswith(f"{text} By default the value of the preset in ")
     assert values["tracker.max_joint_distance_pixels"].help.endswith(
-        "By default 200 in payer2017, 100 in online and offline."
+        "By default the value of the preset in --tracker.settings: 200 in payer2017, 100 in online and offline."
     )
-    assert values["tracker.min_oks"].help.endswith("By default 0.2.")
+    assert values["tracker.min_oks"].help.endswith("By default the value of the preset in --tracker.settings: 0.2.")
 
 
 def test_a_choice_as_flags_gives_the_same_choice_again():

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 BOX_FLAGS = ("detector", "detector_weights", "box_score_threshold", "box_nms", "box_extension_pixels")
 
 
-def define_box_flags(values: ProgramFlags, detector_need: str, threshold_need: str) -> None:
+def define_box_flags(values: ProgramFlags, detector_need: str, score_default: str, overlap_default: str) -> None:
     """Defines `BOX_FLAGS`.
 
     Args:
         values: The flags of the program.
         detector_need: Sentence of the help text about when the program needs --detector.
-        threshold_need: Sentence of the help texts about what --box_score_threshold and --box_nms need.
+        score_default: Sentences of the help text about the default of --box_score_threshold and what the flag needs.
+        overlap_default: Sentences of the help text about the default of --box_nms and what the flag needs.
     """
     values.define_string(
         "detector",
@@ -39,20 +40,15 @@ def define_box_flags(values: ProgramFlags, detector_need: str, threshold_need: s
     values.define_float(
         "box_score_threshold",
         None,
-        "Smallest score, from 0 to 1, of the detected boxes that are used. By default the threshold of the "
-        "detector (0.05 for Keypoint R-CNN); tfpose evaluate without this flag also removes boxes whose "
-        "score is below config.evaluation.box_score_threshold. "
-        f"{threshold_need}",
+        f"Smallest score, from 0 to 1, of the detected boxes that are used. {score_default}",
         0.0,
         1.0,
     )
     values.define_float(
         "box_nms",
         None,
-        "Threshold of non-maximum suppression, as intersection over union from 0 to 1: a box that overlaps "
-        "a box with a higher score by more is removed. By default the threshold of the detector (0.5 for "
-        "Keypoint R-CNN); all boxes of a file are kept. "
-        f"{threshold_need}",
+        "Threshold of non-maximum suppression: a box is removed if its intersection over union with a box of higher "
+        f"score is larger than this value, from 0 to 1. {overlap_default}",
         0.0,
         1.0,
     )

@@ -5,7 +5,7 @@ A program is a module with these functions, so that it can be called from a shel
     def define_flags(values: ProgramFlags) -> None: ...
     def run(values: ProgramFlags, inputs: Sequence[str]) -> int | None: ...
 
-    PROGRAM = Program("tfpose.example", __doc__, define_flags, run)
+    PROGRAM = Program("tfpose example", __doc__, define_flags, run)
 
     def main(arguments: Sequence[str] | None = None) -> int:
         return run_program(PROGRAM, arguments)
@@ -41,7 +41,7 @@ class Program:
     """A command-line program.
 
     Attributes:
-        name: What messages call the program, such as "tfpose.score".
+        name: What messages call the program, such as "tfpose score".
         description: The docstring of the module, which --help prints above the flags.
         define_flags: Defines the flags of the program.
         run: Does what the parsed flags and the other arguments ask for; its result is the exit code, None means 0.

@@ -34,8 +34,8 @@ def define_config_flag(
     config_flags.DEFINE_config_file(
         "config",
         None,
-        f"{help_text} A Python file, or the name of a config of tfpose, such as {example}. Flags of the form "
-        "--config.NAME=VALUE after --config change values of the config, such as --config.batch_size=16.",
+        f"{help_text} The value is a Python file or the name of a config of tfpose, such as {example}. Flags of the "
+        "form --config.NAME=VALUE after --config change values of the config, such as --config.batch_size=16.",
         flag_values=values,
         lock_config=True,
         sys_argv=["program", *values.arguments],

@@ -56,5 +56,5 @@ def _default(flag: flags.Flag) -> str:
     if flag.default is None or flag.default is False or flag.default in ("", []):
         return ""
     if isinstance(flag.default, list):
-        return ",".join(map(str, flag.default))
+        return ", ".join(map(str, flag.default))
     return "true" if flag.default is True else str(flag.default)

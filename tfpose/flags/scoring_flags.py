@@ -37,9 +37,9 @@ def define_scoring_flags(values: ProgramFlags, title: str) -> None:
     values.define_bool(
         "report",
         False,
-        "Write OUTPUT_DIR/report.html, a page with precision-recall curves, metrics of each joint and "
-        "video, timelines of the tracks and a video. The page also shows the best and the worst frames by "
-        "mean object keypoint similarity (OKS) of the annotated people.",
+        "Write OUTPUT_DIR/report.html, a page with precision-recall curves, metrics of each joint and video, timelines "
+        "of the tracks and a video. The page also shows the frames with the highest and the lowest mean object "
+        "keypoint similarity (OKS) of the annotated people.",
     )
 
 

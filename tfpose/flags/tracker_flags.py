@@ -32,29 +32,30 @@ SETTING_HELP = {
     "optimal maximizes the total similarity of all pairs in the frame.",
     "max_age_frames": "Number of consecutive frames without its person after which a track ends. With 1, a person "
     "who is missing in one frame starts a new track.",
-    "age_penalty_per_frame": "Share by which the distance to a track grows for each of the consecutive frames "
-    "without its person, so that the tracker prefers tracks that were seen later. 0 ignores when a track was seen.",
+    "age_penalty_per_frame": "Growth of the distance between a person and a track, as a share of the distance, for "
+    "each frame since the track was last seen. The tracker then prefers recently seen tracks. 0 ignores when a track "
+    "was last seen.",
     "min_joint_score": "Joints whose score is at most this value are removed before tracking and from the output.",
     "min_joints": "People with fewer joints than this value, counted after --tracker.min_joint_score, are removed.",
     "min_person_score": "People whose score is below this value are removed before tracking. The value -inf removes "
     "nobody.",
     "min_new_track_score": "People whose score is below this value can continue a track but cannot start one, and "
     "are removed if they fit no track. With -inf, everybody can start a track.",
-    "remember_joints": "Compare a person also with the joints that are missing in the last pose of a track; each "
-    "missing joint is taken from the latest pose that has the joint and is moved along with the person.",
+    "remember_joints": "Compare a person also with joints that are missing in the last pose of a track. tfpose takes a "
+    "missing joint from the latest pose that has the joint and moves the joint along with the person.",
     "motion": "Pose of a track that people are compared with: none takes the last pose (Payer et al. 2017), velocity "
     "takes the last pose moved on by the velocity of the person.",
-    "velocity_memory": "Weight, in [0, 1), of the previous velocity in the exponential average that estimates the "
-    "velocity of a track; 0 uses the last two poses only. Only with --tracker.motion=velocity.",
+    "velocity_memory": "Weight of the previous velocity, from 0 to below 1, in the exponential average that estimates "
+    "the velocity of a track. 0 uses only the last two poses. Only with --tracker.motion=velocity.",
     "max_prediction_frames": "Largest number of frames after the last pose of a track for which the velocity moves "
     "the pose on. Only with --tracker.motion=velocity.",
     "min_track_length_frames": "Tracks with poses in fewer frames than this value are removed.",
     "min_track_score": "Tracks whose mean person score is below this value are removed. The value -inf removes nobody.",
-    "max_jump": "A joint is removed if it is farther than this value from the median position of the joint in the "
-    "neighboring frames, as a share of the square root of the area of the person's bounding box. The value inf "
-    "removes no joint.",
-    "jump_window_frames": "Number of frames before and after a frame whose median position --tracker.max_jump uses. "
-    "Only with a finite --tracker.max_jump.",
+    "max_jump": "Largest distance of a joint from the median position of the joint in the neighboring frames, as a "
+    "share of the square root of the area of the person's bounding box. Joints with a larger distance are removed. The "
+    "value inf removes no joint.",
+    "jump_window_frames": "Number of frames before a frame, and of frames after a frame, from which "
+    "--tracker.max_jump takes the median position of a joint. Only with a finite --tracker.max_jump.",
     "max_person_gap_frames": "Longest gap of a person in a track, in frames, that is filled by linear interpolation "
     "between the poses before and after the gap. 0 fills no gaps.",
     "max_joint_gap_frames": "Longest gap of a single joint in a track, in frames, that is filled by linear "
@@ -65,15 +66,21 @@ SETTING_HELP = {
 _PARSERS = {bool: flags.BooleanParser, int: flags.IntegerParser, float: flags.FloatParser}
 
 
-def define_tracker_flags(values: ProgramFlags) -> None:
-    """Defines one flag per setting, and one for the named settings to begin with."""
+def define_tracker_flags(values: ProgramFlags, may_have_config: bool = False) -> None:
+    """Defines one flag for each setting, and one flag for the preset that the other flags change.
+
+    Args:
+        values: The flags of the program.
+        may_have_config: Whether a config of the program can replace the default preset.
+    """
     values.begin_section("Flags of the tracker", NAME_FLAG)
     values.define_enum(
         NAME_FLAG,
         "payer2017",
         list(NAMED_SETTINGS),
         "Preset whose values the other --tracker flags override: payer2017 is the tracker of Payer et al. 2017, online "
-        "uses no later frames, offline also uses later frames and repairs whole tracks.",
+        "uses no later frames, offline also uses later frames and repairs whole tracks."
+        + (" Without this flag, a single network uses config.tracker instead of a preset." if may_have_config else ""),
     )
     for name, kind in setting_types().items():
         help_text = f"{SETTING_HELP[name]} {_describe_default(name)}"
@@ -91,9 +98,9 @@ def _describe_default(setting: str) -> str:
         text = f"{value:g}" if isinstance(value, float) else str(value).lower()
         words.setdefault(text, []).append(name)
     if len(words) == 1:
-        return f"By default {next(iter(words))}."
+        return f"By default the value of the preset in --tracker.settings: {next(iter(words))}."
     parts = [f"{value} in {' and '.join(names)}" for value, names in words.items()]
-    return f"By default {', '.join(parts)}."
+    return f"By default the value of the preset in --tracker.settings: {', '.join(parts)}."
 
 
 def setting_parser(kind: Any) -> flags.ArgumentParser:

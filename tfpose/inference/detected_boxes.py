@@ -53,7 +53,7 @@ class BoxSettings:
                 f"got --boxes={self.source} and --detector={self.detector}"
             )
         if self.source == GROUND_TRUTH and (self.score_threshold, self.iou_threshold) != (None, None):
-            raise ValueError(f"--box_score_threshold and --box_nms have no meaning with --boxes={GROUND_TRUTH}")
+            raise ValueError(f"--box_score_threshold and --box_nms cannot be combined with --boxes={GROUND_TRUTH}")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the thresholds that were given, by the names of their flags."""

@@ -345,13 +345,13 @@ _CLEAN_HOTA = dataclasses.replace(
 # The groups by the name that users ask for them by, in the order of tables and charts.
 METRICS: dict[str, MetricGroup] = {
     "ap": MetricGroup(
-        description="average precision of joints (AP)",
+        description="the average precision of the joints (AP)",
         evaluator=POSEVAL,
         blocks=(_AVERAGE_PRECISION,),
         main_block="average_precision",
     ),
     "mot": MetricGroup(
-        description="tracking accuracy and precision (MOTA, MOTP)",
+        description="the tracking accuracy and precision (MOTA, MOTP)",
         evaluator=POSEVAL,
         blocks=(_TRACKING, _CLEAN_TRACKING),
         main_block="tracking",
@@ -359,7 +359,7 @@ METRICS: dict[str, MetricGroup] = {
         sequence_note="MOTA is negative where wrong joints, misses and changes of identity outnumber the true joints.",
     ),
     "hota": MetricGroup(
-        description="PoseTrack21's higher-order tracking accuracy (HOTA) and mean average precision (mAP)",
+        description="the higher-order tracking accuracy (HOTA) and mean average precision (mAP) of PoseTrack21",
         evaluator=POSETRACK21,
         blocks=(_POSE_MAP, _HOTA, _CLEAN_HOTA),
         main_block="hota",
@@ -376,7 +376,7 @@ DEFAULT_OBJECTIVE = "mota"
 
 def describe_metrics() -> str:
     """The names of the groups and what each computes, for help texts."""
-    return ", ".join(f"{name} ({group.description})" for name, group in METRICS.items())
+    return "; ".join(f"{name} is {group.description}" for name, group in METRICS.items())
 
 
 def objectives() -> dict[str, str]:

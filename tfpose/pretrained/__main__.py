@@ -5,11 +5,11 @@
     tfpose pretrained list
 
 FILE is a .pth or .pth.tar file of Microsoft's human-pose-estimation.pytorch or of the top-down ResNets of MMPose, or a
-.pkl file of the Keypoint R-CNN of Detectron2 or Detectron. No code in the file is executed. tfpose recognizes the
-network and prints its description. PUBLIC_NAME is the name of a public checkpoint ('list' prints all names); tfpose
-downloads it and, with --output, converts it.
+.pkl file of the Keypoint R-CNN of Detectron2 or Detectron. tfpose recognizes the network in FILE and prints a
+description; tfpose never executes code from FILE. PUBLIC_NAME is the name of a public checkpoint, which tfpose
+downloads and, with --output, converts. `tfpose pretrained list` prints all names.
 
-Besides NAME.weights.h5, tfpose writes the config NAME.py and the work folder NAME/, which tfpose evaluate takes:
+Besides NAME.weights.h5, tfpose writes the config NAME.py and the work folder NAME/. tfpose evaluate takes both:
 
     tfpose evaluate --config=NAME.py --workdir=NAME --output_dir=results
 """
@@ -33,22 +33,22 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "output",
         None,
-        "File for the weights, whose name must end in .weights.h5. Required for FILE; without --output, "
-        "tfpose downloads the public checkpoint PUBLIC_NAME but does not convert it.",
+        "File for the converted weights. The name must end in .weights.h5. Required for FILE. Without --output, tfpose "
+        "downloads the public checkpoint PUBLIC_NAME but does not convert the checkpoint.",
     )
     values.define_string(
         "input_size",
         None,
-        "Size of the crops of the network as HEIGHTxWIDTH in pixels, such as 256x192. By default the value "
-        "that tfpose recognizes from the checkpoint.",
+        "Size, in pixels, of the image crops that the network takes, as HEIGHTxWIDTH, such as 256x192. By default the "
+        "value that tfpose recognizes from the checkpoint.",
     )
     values.define_enum(
         "stride_in",
         None,
         ["1x1", "3x3"],
-        "Convolution of the bottleneck blocks that halves the resolution: 1x1 in networks that were trained "
-        "in Caffe, 3x3 in networks of PyTorch. By default the value that tfpose recognizes from the "
-        "checkpoint.",
+        "Convolution that halves the resolution in the bottleneck blocks of a ResNet: 1x1 in networks that were "
+        "trained with Caffe, 3x3 in networks that were trained with PyTorch. By default the value that tfpose "
+        "recognizes from the checkpoint.",
     )
     values.define_string(
         "skeleton",
@@ -60,9 +60,9 @@ def define_flags(values: ProgramFlags) -> None:
         "decoding",
         None,
         ["quarter", "dark", "udp"],
-        "Rule that computes the position of a joint from a heatmap: quarter moves the peak by a quarter of "
-        "a heatmap cell toward the higher neighbor, dark is the Newton step of Zhang et al. 2020, udp is "
-        "the variant of Huang et al. 2020. By default the value that tfpose recognizes from the checkpoint.",
+        "Rule that computes the position of a joint from a heatmap: quarter moves the peak by a quarter of a heatmap "
+        "cell toward the higher neighbor; dark is the Newton step of Zhang et al. 2020; udp is the variant of dark in "
+        "Huang et al. 2020. By default the value that tfpose recognizes from the checkpoint.",
     )
     values.define_string("cache", "~/.cache/tfpose", "Folder for downloaded checkpoints.")
 
@@ -140,7 +140,7 @@ def _print_public() -> None:
 
 
 PROGRAM = Program(
-    "tfpose.pretrained",
+    "tfpose pretrained",
     __doc__,
     define_flags,
     run,

@@ -24,8 +24,8 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_list(
         "results",
         None,
-        "Folders that tfpose evaluate, score or track wrote with --report, or folders that contain such "
-        "folders, separated by commas. The page shows the results in this order. Required.",
+        "Folders that tfpose evaluate, tfpose score or tfpose track wrote with --report, separated by commas. A folder "
+        "of such folders stands for all of them. The page shows the results in the given order. Required.",
     )
     values.define_list(
         "runs",
@@ -40,14 +40,14 @@ def define_flags(values: ProgramFlags) -> None:
         "the names of the folders are shown.",
     )
     values.define_string("output", "report.html", "HTML file that tfpose writes.")
-    values.define_string("title", "Poses: what was found", "Title that the page shows.")
+    values.define_string("title", "Results of pose estimation", "Title that the page shows.")
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Writes the page."""
     del inputs
     if not values.results:
-        raise ValueError("--results must name at least one folder that `eval_main.py --report` wrote, got none")
+        raise ValueError("--results must name at least one folder that tfpose evaluate wrote with --report, got none")
     folders = [folder for name in values.results for folder in _find_results(pathlib.Path(name))]
     for flag in ("runs", "names"):
         given = len(values.get_flag_value(flag, []))
@@ -76,7 +76,7 @@ def _read(folder: pathlib.Path, run: str) -> Evaluation:
     return dataclasses.replace(evaluation, training=read_training_tables(run)) if run else evaluation
 
 
-PROGRAM = Program("tfpose.report", __doc__, define_flags, run)
+PROGRAM = Program("tfpose report", __doc__, define_flags, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
