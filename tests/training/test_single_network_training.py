@@ -118,10 +118,24 @@ def test_targets_of_all_heads_are_merged_by_their_maximum():
 def test_empty_maps_cost_two_pi_for_every_gaussian():
     losses = terms(FixedMaps(), hand_batch())
     assert losses["heads"] == (pytest.approx(3 * GAUSSIAN_COST, rel=1e-4), 2)
-    # Joints: two and one in the first image, one in the second, whose other joint is nowhere to be seen.
-    assert losses["joints"] == (pytest.approx(4 * GAUSSIAN_COST, rel=1e-4), 3)
+    # Joints: two and one for the two people of the first image, one for the only person of the second, whose other
+    # joint is nowhere to be seen.
+    assert losses["joints"] == (pytest.approx((3 / 2 + 1) * GAUSSIAN_COST, rel=1e-4), 2)
     assert set(losses) == {"heads", "joints"}
     assert terms(FixedMaps(decay=1.5), hand_batch())["decay"] == (2 * 2.25, 2)
+
+
+def test_an_image_without_a_person_does_not_make_the_other_images_count_more():
+    """Payer et al., 2017: the error is divided by the batch size."""
+    batch = {name: np.concatenate([values, values[1:]]) for name, values in hand_batch().items()}
+    batch["person_weights"][:] = [[1, 0], [1, 0], [0, 0]]
+    total, weight = terms(FixedMaps(), batch)["joints"]
+    assert total / weight == pytest.approx(3 * GAUSSIAN_COST / 3, rel=1e-4)
+    per_person = single_network.build_loss(build_targets, TARGET, joint_average="people")
+    total, weight = per_person(FixedMaps(), as_tensors(batch))[0]["joints"]
+    assert float(total / weight) == pytest.approx(3 * GAUSSIAN_COST / 2, rel=1e-4)
+    with pytest.raises(ValueError, match="loss.joint_average must be one of images, people, got 'boxes'"):
+        single_network.build_loss(build_targets, TARGET, joint_average="boxes")
 
 
 def test_joint_maps_can_be_trained_on_all_people_by_themselves():
@@ -168,7 +182,7 @@ def test_images_without_people_train_the_heads_alone():
     batch = hand_batch()
     batch["person_weights"][:] = 0
     losses = terms(FixedMaps(), batch)
-    assert losses["joints"] == (0, 0)
+    assert losses["joints"] == (0, 2)
     assert losses["heads"][0] > 0
 
 

@@ -33,6 +33,7 @@ Tensor = Any  # A tensor of the Keras backend in use.
 Batch = Mapping[str, Tensor]
 BuildTargets = Callable[[Batch], tuple[Tensor, Tensor]]
 
+JOINT_AVERAGES = ("images", "people")
 # The training log counts a joint as correct if its peak is at most this many sigmas of the target off.
 CLOSE_SIGMAS = 2.0
 # The intensity that the network sees as 0.
@@ -77,14 +78,20 @@ def build_target_function(heatmap_size: tuple[int, int], target: TargetSettings)
     return build_targets
 
 
-def build_loss(build_targets: BuildTargets, target: TargetSettings, joint_map_weight: float = 0.0) -> ComputeLoss:
+def build_loss(
+    build_targets: BuildTargets,
+    target: TargetSettings,
+    joint_map_weight: float = 0.0,
+    joint_average: str = "images",
+) -> ComputeLoss:
     """Returns the function that computes the loss terms and the share of correct joints.
 
     Each loss term is a pair of a sum and a weight:
 
     - `heads`: error of the head maps, summed over the images; weight: number of images.
-    - `joints`: error of the joints, summed over the people of interest; weight: number of these people, which is the
-      batch size if each image has one.
+    - `joints`: error of the joints, for each image the mean over its people of interest, summed over the images;
+      weight: number of images. An image without a person counts with an error of 0. The paper has one person of
+      interest per image, drawn at random; the mean over several is the expected value of its error.
     - `joint_maps`, only with a `joint_map_weight`: error of the joint maps of the first network times this weight,
       summed over the images; weight: number of images. The paper trains these maps only through the product with the
       filter.
@@ -96,12 +103,17 @@ def build_loss(build_targets: BuildTargets, target: TargetSettings, joint_map_we
         joint_map_weight: Factor of the term `joint_maps`. The paper uses 0. The term counts only images in which every
             head belongs to a person of interest, because the targets show only these people, and in these images
             only joints that are labeled for every such person.
+        joint_average: What the term `joints` averages over: "images" as the paper, or "people", which sums the errors
+            of all people of interest and divides by the number of these people, so that images without a person do not
+            make the term smaller.
 
     Raises:
-        ValueError: `joint_map_weight` is negative.
+        ValueError: A setting is out of range.
     """
     if joint_map_weight < 0:
         raise ValueError(f"loss.joint_map_weight must be at least 0, got {joint_map_weight}")
+    if joint_average not in JOINT_AVERAGES:
+        raise ValueError(f"loss.joint_average must be one of {', '.join(JOINT_AVERAGES)}, got {joint_average!r}")
 
     def compute_loss(model: PoseUnet, batch: Batch) -> Losses:
         head_targets, person_targets = build_targets(batch)
@@ -110,10 +122,9 @@ def build_loss(build_targets: BuildTargets, target: TargetSettings, joint_map_we
         head_errors = masked_map_error(head_targets, maps["head_maps"], batch["region_masks"])
         joint_errors = joint_map_error(*map(_merge_people, (person_targets, maps["person_maps"], joint_weights)))
         num_images = ops.sum(ops.ones_like(head_errors))
-        num_people = ops.sum(ops.cast(batch["person_weights"], joint_errors.dtype))
         losses = {
             "heads": (ops.sum(head_errors), num_images),
-            "joints": (ops.sum(joint_errors), num_people),
+            "joints": _average_joints(joint_errors, batch["person_weights"], joint_average),
         }
         if joint_map_weight > 0:
             error = _all_joints_error(person_targets, maps["joint_maps"], joint_weights, batch)
@@ -127,6 +138,16 @@ def build_loss(build_targets: BuildTargets, target: TargetSettings, joint_map_we
         return losses, {"accuracy": correct}
 
     return compute_loss
+
+
+def _average_joints(errors: Tensor, person_weights: Tensor, average: str) -> tuple[Tensor, Tensor]:
+    """Returns the sum and the weight of the errors [B * P, J] of people whose weights [B, P] are 0 or 1."""
+    is_person = ops.cast(person_weights, errors.dtype)
+    people = ops.sum(is_person, axis=1)
+    if average == "people":
+        return ops.sum(errors), ops.sum(people)
+    per_image = ops.sum(ops.reshape(ops.sum(errors, axis=1), ops.shape(is_person)), axis=1)
+    return ops.sum(per_image / ops.maximum(people, 1)), ops.sum(ops.ones_like(people))
 
 
 def _all_joints_error(person_targets: Tensor, joint_maps: Tensor, joint_weights: Tensor, batch: Batch) -> Tensor:
