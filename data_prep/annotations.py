@@ -47,15 +47,15 @@ class SplitAnnotations:
 
     @property
     def num_images(self) -> int:
-        """Number of images I."""
+        """The number of images I."""
         return len(self.image_paths)
 
     def size_of(self, image: int) -> tuple[int, int]:
-        """(height, width) of an image by its annotations; zeros where they do not give it."""
+        """Returns the annotated size (height, width) of an image; zeros if the annotations give no size."""
         return int(self.images["height"][image]), int(self.images["width"][image])
 
     def select(self, images: range) -> SplitAnnotations:
-        """The records of consecutive images."""
+        """Returns the records of consecutive images."""
         first, last = self.first_person[[images.start, images.stop]]
         return dataclasses.replace(
             self,
@@ -66,7 +66,7 @@ class SplitAnnotations:
         )
 
     def example(self, image: int, encoded: bytes, size: tuple[int, int]) -> dict[str, Any]:
-        """The record of an image, in the form that tensorflow-datasets encodes.
+        """Returns the record of an image, in the form that tensorflow-datasets encodes.
 
         Args:
             image: Position of the image in the split.
@@ -89,7 +89,7 @@ def _check_columns(table: str, columns: Mapping[str, Column], names: Iterable[st
 
 
 def photo_columns(num_images: int) -> dict[str, Column]:
-    """The image columns that only videos need, filled for single photos: no sequence, no ignore regions."""
+    """Returns the image columns that only videos need, filled for photos: no sequence, no ignore regions."""
     return {
         "sequence": [""] * num_images,
         "frame": np.zeros(num_images, np.int64),
@@ -100,7 +100,7 @@ def photo_columns(num_images: int) -> dict[str, Column]:
 
 
 def count_split(split: SplitAnnotations) -> dict[str, int]:
-    """Counts of images, people and keypoints in a split, to print and to keep in the metadata of the dataset."""
+    """Counts images, people and keypoints in a split, to print and to keep in the metadata of the dataset."""
     labeled_joints = np.asarray(split.people["visibility"]) > 0
     return {
         "images": split.num_images,
@@ -127,7 +127,7 @@ def _num_tracks(split: SplitAnnotations) -> int:
 
 
 def odd_boxes_note(boxes: np.ndarray, image_sizes: np.ndarray, first_person: np.ndarray) -> tuple[str, ...]:
-    """A line that counts the boxes that are empty or wholly outside their image; no line if there are none.
+    """Returns a line that counts boxes that are empty or outside their image; no line if there are none.
 
     Args:
         boxes: [P, 4] xyxy boxes.

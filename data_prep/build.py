@@ -76,7 +76,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _sigterm_as_interruption() -> Iterator[None]:
-    """Within this context SIGTERM interrupts the program like Ctrl-C, so that it cleans up."""
+    """Makes SIGTERM interrupt the program as Ctrl-C does, so that the program cleans up, within the context."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

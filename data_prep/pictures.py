@@ -83,7 +83,7 @@ def read_picture(path: str | pathlib.Path, expected_size: tuple[int, int] = (0, 
 
 
 def _is_turned(header: PictureHeader, expected_size: tuple[int, int], path: str | pathlib.Path) -> bool:
-    """Whether the pixels are turned as the EXIF orientation says; checks the size."""
+    """Checks the size of a picture; returns whether its pixels are turned as the EXIF orientation says."""
     stored, upright, expected = header.stored_size, header.upright_size, tuple(expected_size)
     if not any(expected) or expected == upright:
         return header.orientation != 1

@@ -132,7 +132,7 @@ def _image_id(frame: Frame) -> int:
 
 
 def _people(frames: Sequence[Frame]) -> dict[str, Column]:
-    """The people of all frames; a box that the file lacks is made from the joints as in PoseTrack 2018."""
+    """Returns the people of all frames; a missing box is made from the joints as in PoseTrack 2018."""
     visibility = _joined(frames, "visibility", (POSETRACK15.num_joints,))
     keypoints = _joined(frames, "keypoints", (POSETRACK15.num_joints, 2))
     boxes = _joined(frames, "boxes", (4,))

@@ -27,7 +27,7 @@ _LIST_FIELDS = ("ignore_points", "ignore_lengths")
 
 
 def features_from_schema(num_joints: int) -> tfds.features.FeaturesDict:
-    """The schema of `tfpose.data.records` as features of tensorflow-datasets.
+    """Converts the schema of `tfpose.data.records` to features of tensorflow-datasets.
 
     Each field of the people is a tensor whose first axis has an unknown length. It is stored as one flat list, as the
     schema demands; `tfds.features.Sequence` stores the same list but walks over every number in Python.

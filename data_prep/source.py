@@ -29,7 +29,7 @@ class Source:
 
 
 def digest_files(paths: Iterable[pathlib.Path], options: Mapping[str, Any]) -> str:
-    """SHA-256 of the names and contents of annotation files and of the options that they are read with."""
+    """Computes SHA-256 of the names and contents of annotation files and of the options for reading them."""
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
     for path in sorted(paths):
         digest.update(f"{path.name}\0".encode())

@@ -105,7 +105,7 @@ def write_dataset(
 
 
 def image_bytes(split: SplitAnnotations) -> np.ndarray:
-    """Sizes [I] of the image files in bytes.
+    """Returns the sizes [I] of the image files in bytes.
 
     Raises:
         FileNotFoundError: Image files are missing; the message counts them and names the first.

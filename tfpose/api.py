@@ -43,12 +43,12 @@ class Model:
 
     @property
     def skeleton(self) -> Skeleton:
-        """Names of the joints and limbs of the poses."""
+        """The names of the joints and limbs of the poses."""
         return self._model.skeleton
 
     @property
     def joint_threshold(self) -> float:
-        """Joints with a lower score count as not found."""
+        """The score below which a joint counts as not found."""
         return self._model.joint_threshold
 
     def predict(self, images: Sequence[Image], batch_size: int = 8) -> list[Poses]:
@@ -124,7 +124,7 @@ def _with_smoothed_poses(
     tracked: Iterator[tuple[np.ndarray, Poses]],
     smooth: Callable[[list[Poses]], list[Poses]],
 ) -> Iterator[tuple[np.ndarray, Poses]]:
-    """The frames of a video once more, with poses that were smoothed over all of them."""
+    """Returns the frames of a video once more, with poses that were smoothed over all of them."""
     smoothed = smooth([poses for _, poses in tracked])
     yield from zip(read_frames(), smoothed, strict=False)
 
@@ -191,7 +191,7 @@ def score(
 
 
 def _read_image(image: Image, index: int) -> np.ndarray:
-    """An image of any kind as [H, W, 3] uint8 RGB."""
+    """Returns an image of any kind as [H, W, 3] uint8 RGB."""
     if isinstance(image, (str, os.PathLike)):
         from tfpose.prediction.sources import read_picture
 
@@ -204,7 +204,7 @@ def _read_image(image: Image, index: int) -> np.ndarray:
 
 
 def _open_frames(video: Any, is_read_twice: bool) -> tuple[ReadFrames, bool]:
-    """A function that starts the frames of a video, and whether they come from a stream or camera."""
+    """Returns a function that starts the frames of a video, and whether they come from a stream or camera."""
     if not isinstance(video, (str, os.PathLike, int)):
         frames = list(video) if is_read_twice else video
         return lambda: (_read_image(frame, index) for index, frame in enumerate(frames)), False

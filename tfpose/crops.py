@@ -97,7 +97,7 @@ class Normalization:
     channel_order: str = "rgb"
 
     def __call__(self, crops: Array) -> Array:
-        """[..., 3] uint8 -> [..., 3] float32."""
+        """Normalizes images [..., 3] uint8 to [..., 3] float32."""
         return normalize_crops(crops, self.mean, self.std, self.channel_order)
 
 
@@ -140,7 +140,7 @@ def image_from_reduced(reductions: Array) -> Array:
 def source_windows(
     crop_from_source: np.ndarray, crop_size: tuple[int, int], source_size: tuple[int, int] | np.ndarray
 ) -> np.ndarray:
-    """The smallest rectangles of pixels from which crops can be interpolated.
+    """Returns the smallest rectangles of pixels from which crops can be interpolated.
 
     Args:
         crop_from_source: [P, 2, 3].
@@ -166,7 +166,7 @@ def normalize_crops(
     std: tuple[float, float, float] = IMAGENET_STD,
     channel_order: str = "rgb",
 ) -> Array:
-    """The network's input from pictures.
+    """Normalizes pictures for the network.
 
     Args:
         crops: [..., 3] uint8, RGB.

@@ -46,11 +46,11 @@ class FrameFit:
 
     @property
     def heatmap_size(self) -> tuple[int, int]:
-        """(height, width) in cells."""
+        """The size (height, width) of the heatmaps in cells."""
         return self.input_size[0] // HEATMAP_STRIDE, self.input_size[1] // HEATMAP_STRIDE
 
     def matrices(self, image_sizes: Array) -> Array:
-        """The maps from image to input pixels.
+        """Computes the maps from image to input pixels.
 
         The middle of the picture, ((width - 1) / 2, (height - 1) / 2), falls on that of the input, so that mirroring
         the input mirrors the picture.
@@ -71,7 +71,7 @@ class FrameFit:
 
     @property
     def heatmap_from_input(self) -> np.ndarray:
-        """[2, 3] float64."""
+        """The map [2, 3] float64 from input pixels to heatmap cells."""
         return geometry.heatmap_from_crop(self.input_size, self.heatmap_size).astype(np.float64)
 
     def image_from_heatmap(self, image_sizes: Array) -> Array:

@@ -22,7 +22,7 @@ Array = Any  # a NumPy array or a tensor of the Keras backend
 
 
 def multiply(a: Array, b: Array) -> Array:
-    """The matrix product [..., N, K] x [..., K, M] by multiplications and sums.
+    """Computes the matrix product [..., N, K] x [..., K, M] by multiplications and sums.
 
     `matmul` may round its factors to 10 bits on a GPU (TF32), which moves a coordinate of 2000 by a pixel.
     """
@@ -30,14 +30,14 @@ def multiply(a: Array, b: Array) -> Array:
 
 
 def compose(outer: Array, inner: Array) -> Array:
-    """The affine map that applies `inner` first, then `outer`. [..., 2, 3] each."""
+    """Returns the affine map [..., 2, 3] that applies the map `inner` first, then the map `outer`."""
     linear = multiply(outer[..., :2], inner[..., :2])
     offset = ops.add(multiply(outer[..., :2], inner[..., 2:]), outer[..., 2:])
     return ops.concatenate([linear, offset], axis=-1)
 
 
 def compose_arrays(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """`compose` in NumPy's float64: for the small matrices of the host's pipeline, which no device should see."""
+    """Computes `compose` in NumPy's float64, for small matrices in the input pipeline, without a device."""
     outer, inner = np.asarray(outer, np.float64), np.asarray(inner, np.float64)
     linear = outer[..., :2] @ inner[..., :2]
     offset = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
@@ -69,7 +69,7 @@ def transform_arrays(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
 def heatmap_from_crop(
     crop_size: tuple[int, int], heatmap_size: tuple[int, int], convention: str = "stride"
 ) -> np.ndarray:
-    """The map from crop pixels to heatmap cells.
+    """Returns the map from crop pixels to heatmap cells.
 
     Args:
         crop_size: (height, width) in pixels.
@@ -105,7 +105,7 @@ def warp_image(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> 
 
 
 def warp_image_tensor(image: Array, matrix: Array, size: tuple[int, int]) -> Array:
-    """`warp_image` as a TensorFlow operation, for graphs that must run without OpenCV.
+    """Computes `warp_image` as a TensorFlow operation, for graphs that must run without OpenCV.
 
     Args:
         image: [H, W, 3] uint8 tensor.

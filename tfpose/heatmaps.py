@@ -170,7 +170,7 @@ def average_flipped(
     flip_order: Sequence[int] | np.ndarray,
     shift_one_cell: bool,
 ) -> Tensor:
-    """Mean of an image's heatmaps [B, H, W, J] and those of its mirror image, mirrored back.
+    """Averages an image's heatmaps [B, H, W, J] and those of its mirror image, mirrored back.
 
     See `mirror_heatmaps` for the arguments.
     """
@@ -179,7 +179,7 @@ def average_flipped(
 
 
 def _reaches_map(centers: Tensor, reach: float, heatmap_size: tuple[int | Tensor, int | Tensor]) -> Tensor:
-    """[B, J] whether the square of half side `reach` around each center [B, J, 2] is on the map.
+    """Returns whether the square of half side `reach` around each center [B, J, 2] touches the map, [B, J] bool.
 
     As in the public codes a square that ends one cell left of or above the map still counts.
     """
@@ -195,7 +195,7 @@ def _gaussian_along_axis(
     sigma_cells: float,
     cutoff_sigmas: float | None,
 ) -> Tensor:
-    """[B, J] centers to [B, size, J] values of a one-dimensional Gaussian of peak 1."""
+    """Computes the values [B, size, J] of one-dimensional Gaussians of peak 1 at centers [B, J]."""
     cells = ops.arange(size, dtype="float32")[None, :, None]
     values = ops.exp(-0.5 * ops.square((cells - centers[:, None, :]) / sigma_cells))
     if cutoff_sigmas is None:
@@ -217,7 +217,7 @@ def _find_peaks(heatmaps: Tensor) -> Peaks:
 
 
 def _values_at(heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Values [B, J] of every map at its cell (x, y) [B, J]; the border cell's beyond the border."""
+    """Reads the value [B, J] of each map at a cell (x, y) [B, J]; beyond the border, the value of the border cell."""
     batch, height, width, num_joints = ops.shape(heatmaps)
     cell = ops.clip(y, 0, height - 1) * width + ops.clip(x, 0, width - 1)
     flat = ops.reshape(heatmaps, (batch, height * width, num_joints))
@@ -322,7 +322,7 @@ def _newton_step(
 
 
 def _blur_keeping_peak(heatmaps: Tensor, scores: Tensor, blur_kernel: int) -> Tensor:
-    """Gaussian blur, zeros beyond the border, every map then scaled to its former maximum."""
+    """Blurs by a Gaussian with zeros beyond the border, then scales each map to its former maximum."""
     # Sums of shifted maps, not a depthwise convolution: XLA turns them into one loop (30 times
     # faster on a CPU), and an accelerator's convolution may round its input to 10 bits.
     blurred = _blur_along_axis(_blur_along_axis(heatmaps, blur_kernel, axis=1), blur_kernel, axis=2)
@@ -343,7 +343,7 @@ def _blur_along_axis(heatmaps: Tensor, blur_kernel: int, axis: int) -> Tensor:
 
 
 def _gaussian_taps(kernel: int) -> np.ndarray:
-    """[kernel] float32 weights that sum to 1."""
+    """Returns float32 weights [kernel] that sum to 1."""
     sigma = 0.3 * ((kernel - 1) / 2 - 1) + 0.8
     steps = np.arange(kernel) - (kernel - 1) / 2
     taps = np.exp(-0.5 * (steps / sigma) ** 2)

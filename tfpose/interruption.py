@@ -37,7 +37,7 @@ class SignalWatch:
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number; that of SIGTERM where another worker received the signal."""
+        """The exit code: 128 plus the number of the signal, or of SIGTERM if another worker received the signal."""
         return 128 + (signal.SIGTERM if self.signal_number is None else self.signal_number)
 
     def __enter__(self) -> SignalWatch:

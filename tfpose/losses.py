@@ -12,7 +12,7 @@ Reduction = Literal["visible", "all"]
 
 
 def heatmap_mse(heatmaps_true: Tensor, heatmaps_pred: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean squared error of each heatmap.
+    """Computes the weighted mean squared error of each heatmap.
 
     Args:
         heatmaps_true: [B, H, W, J].
@@ -66,7 +66,7 @@ def mean_heatmap_loss(
     reduction: Reduction = "visible",
     scale: float = 1.0,
 ) -> Tensor:
-    """Mean squared error of a batch of heatmaps.
+    """Computes the mean squared error of a batch of heatmaps.
 
     Honda et al. (2018) average over the visible joints: the defaults. For weights of 0 and 1,
     `reduction="all"` is the loss of mmpose (mean over hidden joints too), and with `scale=0.5`
@@ -103,7 +103,7 @@ def mean_heatmap_loss(
 
 
 def joint_map_error(heatmaps_true: Tensor, heatmaps_pred: Tensor, weights: Tensor) -> Tensor:
-    """Half the weighted sum of squared differences of each heatmap.
+    """Computes half the weighted sum of squared differences of each heatmap.
 
     Payer et al., 2017, section 4. A sum, not a mean over the pixels: a mean would be lost against the decay of the
     weights. Leaving out one Gaussian of sigma 2 costs 2 * pi = 6.3.
@@ -124,7 +124,7 @@ def joint_map_error(heatmaps_true: Tensor, heatmaps_pred: Tensor, weights: Tenso
 
 
 def masked_map_error(heatmaps_true: Tensor, heatmaps_pred: Tensor, masks: Tensor) -> Tensor:
-    """Half the sum of squared differences of maps, each difference multiplied by its cell's mask before squaring.
+    """Computes half the sum of squared differences of maps, each multiplied by its cell's mask before squaring.
 
     Payer et al., 2017, section 4: heads count only where people are annotated.
 

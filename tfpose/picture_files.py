@@ -50,7 +50,7 @@ class PictureHeader:
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """(height, width) of the pixels as a viewer shows them."""
+        """The size (height, width) of the picture as a viewer shows it."""
         return self.stored_size[::-1] if self.orientation >= 5 else self.stored_size
 
 
@@ -254,7 +254,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _pixel_aspect(across: int, down: int) -> float:
-    """Width of a pixel divided by its height, from the numbers of pixels for a length across and down."""
+    """Returns the width of a pixel divided by its height, from the numbers of pixels for a length across and down."""
     return down / across if across and down else 1.0
 
 

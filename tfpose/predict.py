@@ -227,7 +227,7 @@ def _settings(values: ProgramFlags) -> PredictionSettings:
 
 
 def _settings_of(settings: PredictionSettings, source: Source, values: ProgramFlags) -> PredictionSettings:
-    """With a tracker only where one is wanted."""
+    """Returns the settings of a source, which has a tracker only if the source is tracked."""
     is_tracked = source.is_video if values.tracking is None else values.tracking
     return settings if is_tracked else dataclasses.replace(settings, tracker=None)
 

@@ -123,7 +123,7 @@ class _Label:
         return np.concatenate([self._corner, self._corner + self._size])
 
     def _grid(self) -> np.ndarray:
-        """[N, 2] places all over the picture, a third of the label apart."""
+        """Returns places [N, 2] all over the picture, a third of the label apart."""
         height, width = self._image_size
         steps = np.maximum(self._size // 3, 1)
         columns, rows = np.arange(0, max(width, 1), steps[0]), np.arange(0, max(height, 1), steps[1])
@@ -151,13 +151,13 @@ class _Label:
 
 
 def _overlaps(corners: np.ndarray, size: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """[C] bool: a box of that size at the corner [C, 2] meets one of `taken` [N, 4]."""
+    """Returns whether a box of a size at the corners [C, 2] meets one of the boxes `taken` [N, 4], [C] bool."""
     is_beside = (corners[:, None] > taken[None, :, 2:]) | (corners[:, None] + size < taken[None, :, :2])
     return (~is_beside.any(axis=2)).any(axis=1)
 
 
 def identity_color(track_id: int) -> tuple[int, int, int]:
-    """A bright color that stays with an identity; neighboring ids differ clearly."""
+    """Returns a bright color that belongs to an identity; the colors of neighboring ids differ clearly."""
     red, green, blue = colorsys.hsv_to_rgb((track_id * _GOLDEN_RATIO) % 1.0, 0.75, 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)
 

@@ -56,7 +56,7 @@ def read_source(
 
 
 def split_names(names: Sequence[str]) -> list[str]:
-    """Names of the splits of annotation files: without the year at the end, unless that makes two names equal.
+    """Returns the names of the splits: without the year at the end, unless two names would then be equal.
 
     Args:
         names: The part of each file name behind `person_keypoints_`.
@@ -67,7 +67,7 @@ def split_names(names: Sequence[str]) -> list[str]:
 
 
 def find_image_folder(source: pathlib.Path, name: str) -> pathlib.Path:
-    """The image folder of a split, either beside `annotations` or inside `images`.
+    """Returns the image folder of a split, either beside `annotations` or inside `images`.
 
     Raises:
         FileNotFoundError: There is neither folder.

@@ -106,7 +106,7 @@ class DetectionImages(StepBatches):
         return len(self.rows)
 
     def batch(self, step: int, global_batch_size: int, part: slice) -> dict[str, np.ndarray]:
-        """The examples `part` of the global batch of a step.
+        """Returns the examples `part` of the global batch of a step.
 
         Returns:
             As `examples`.
@@ -145,7 +145,7 @@ class DetectionImages(StepBatches):
         }
 
     def _is_used(self) -> np.ndarray:
-        """[I] bool."""
+        """Returns whether each image is used for training, [I] bool."""
         table = self.table
         is_used = table.images["is_labeled"] > 0
         if not self.input.keeps_unlabeled:
@@ -172,7 +172,7 @@ class DetectionImages(StepBatches):
         return example
 
     def _resized_from_image(self, image: int, size: tuple[int, int], is_mirrored: bool) -> np.ndarray:
-        """[2, 3]; between planes in which pixel i covers [i, i + 1]."""
+        """Returns the map [2, 3] from image to resized pixels; pixel i covers [i, i + 1] in both."""
         zoom_y, zoom_x = np.array(size) / self.sizes[image]
         if is_mirrored:
             return np.array([[-zoom_x, 0, size[1]], [0, zoom_y, 0]])
@@ -228,7 +228,7 @@ class DetectionImages(StepBatches):
         return of_example
 
     def _shuffle(self, epoch: int, batch_size: int) -> np.ndarray:
-        """[N, batch_size] rows of images; of each orientation as many as fill batches, the rest waits for other epochs.
+        """Returns the rows of images of each batch, [N, batch_size]; images that fill no batch wait for other epochs.
 
         An orientation with fewer images than a batch fills one by repetition.
         """
@@ -240,7 +240,7 @@ class DetectionImages(StepBatches):
 
 
 def read_picture(table: RecordTable, image: int) -> np.ndarray:
-    """A whole image of a table, [H, W, 3] uint8 RGB.
+    """Reads a whole image of a table, [H, W, 3] uint8 RGB.
 
     Raises:
         ValueError: naming a picture that cannot be decoded or has another size than its record says.

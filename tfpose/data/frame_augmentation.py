@@ -82,7 +82,7 @@ def draw_frame_augmentation(settings: FrameAugmentation, count: int, rng: np.ran
 
 
 def augmented_from_input(drawn: dict[str, np.ndarray], input_size: tuple[int, int]) -> np.ndarray:
-    """The maps from fitted to augmented frames, both in input pixels.
+    """Returns the maps from fitted to augmented frames, both in input pixels.
 
     The middle of the input stays where it is but for the translation. Mirroring here is mirroring before the fit,
     which puts the frame's middle on the input's and scales both axes alike.

@@ -10,7 +10,7 @@ HEAD_JOINTS = ("head_top", "head_bottom", "nose", "left_eye", "right_eye", "left
 
 
 def find_head_centers(people: dict[str, np.ndarray], skeleton: Skeleton) -> np.ndarray:
-    """Head positions of people as records hold them.
+    """Finds the head positions of people as records hold them.
 
     Payer et al. 2017 take the center of the head box. Without a head box (COCO has none) it is the middle of the extent
     of the labeled head joints; crowds and people without any labeled head joint have no head.

@@ -64,7 +64,7 @@ class PersonCrops(StepBatches):
         return len(self.rows)
 
     def batch(self, step: int, global_batch_size: int, part: slice) -> dict[str, np.ndarray]:
-        """The examples `part` of the global batch of a step.
+        """Returns the examples `part` of the global batch of a step.
 
         Returns:
             crops [B, H, W, 3] uint8, keypoints [B, J, 2] in crop pixels, weights [B, J], color_gains [B, 3],
@@ -76,7 +76,7 @@ class PersonCrops(StepBatches):
         return self.examples(chosen, {name: values[part] for name, values in drawn.items()})
 
     def examples(self, chosen: np.ndarray, drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The examples at positions `chosen` [B] under the augmentation `drawn` for them."""
+        """Returns the examples at positions `chosen` [B] under the augmentation `drawn` for them."""
         boxes = self.boxes[chosen].astype(np.float64)
         shifts = drawn["shifts"] * (boxes[:, 2:] - boxes[:, :2])
         is_mirrored = drawn["is_mirrored"]
@@ -119,7 +119,7 @@ def crop_matrices(
     rotations_degrees: np.ndarray | float = 0.0,
     is_mirrored: np.ndarray | bool = False,
 ) -> np.ndarray:
-    """`CropSettings.matrices` as NumPy float64 [P, 2, 3], computed on the host whatever device there is."""
+    """Computes `CropSettings.matrices` as NumPy float64 [P, 2, 3] on the host, whatever devices there are."""
     augmentation = (
         np.broadcast_to(np.asarray(value, dtype), len(boxes))
         for value, dtype in ((scales, np.float64), (rotations_degrees, np.float64), (is_mirrored, bool))
@@ -144,7 +144,7 @@ def cut_record_crops(
     crop_from_image: np.ndarray,
     crop_size: tuple[int, int],
 ) -> np.ndarray:
-    """Crops [N, H, W, 3] uint8 of the table's images [N] under the matrices [N, 2, 3]."""
+    """Returns the crops [N, H, W, 3] uint8 of the table's images [N] under the matrices [N, 2, 3]."""
     with tf.device("CPU"):
         return cut_crops(
             table.read_image_bytes, table.sizes(images), images, crop_from_image, crop_size, table.describe

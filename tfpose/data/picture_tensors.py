@@ -13,7 +13,7 @@ from tfpose.frame_fit import FrameFit
 
 
 def read_frame(image_bytes: tf.Tensor, fit: FrameFit) -> tuple[tf.Tensor, tf.Tensor]:
-    """A whole picture as the input of a network.
+    """Reads a whole picture as the input of a network.
 
     Args:
         image_bytes: Scalar string with a JPEG, PNG, BMP or GIF.
@@ -30,7 +30,7 @@ def read_frame(image_bytes: tf.Tensor, fit: FrameFit) -> tuple[tf.Tensor, tf.Ten
 
 
 def picture_size(image_bytes: tf.Tensor) -> tf.Tensor:
-    """(height, width) of an encoded picture [2] int64; of a JPEG without decoding it.
+    """Returns the size (height, width) of an encoded picture, [2] int64; a JPEG is not decoded for this.
 
     Args:
         image_bytes: Scalar string with a JPEG, PNG, BMP or GIF.
@@ -48,12 +48,12 @@ def picture_size(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def is_jpeg_picture(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Whether a scalar string begins as a JPEG does, as a scalar bool."""
+    """Returns whether a scalar string begins as a JPEG does, as a scalar bool."""
     return tf.strings.substr(image_bytes, 0, len(JPEG_START)) == JPEG_START
 
 
 def decode_picture(image_bytes: tf.Tensor) -> tf.Tensor:
-    """[H, W, 3] uint8 RGB from a scalar string, JPEG, PNG, BMP or GIF.
+    """Decodes a scalar string that holds a JPEG, PNG, BMP or GIF to [H, W, 3] uint8 RGB.
 
     Raises:
         tf.errors.InvalidArgumentError: it is no picture, or a damaged one.
@@ -62,7 +62,7 @@ def decode_picture(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def cut_crops_tensor(image_bytes: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int]) -> tf.Tensor:
-    """`data.pictures.cut_crops` for one image as a graph.
+    """Computes `data.pictures.cut_crops` for one image in a graph.
 
     Args:
         image_bytes: Scalar string with a JPEG, PNG, BMP or GIF.
@@ -79,7 +79,7 @@ def cut_crops_tensor(image_bytes: tf.Tensor, crop_from_image: tf.Tensor, crop_si
 
 
 def cut_crops_from_frame(frame: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int]) -> tf.Tensor:
-    """`cut_crops_tensor` for a decoded picture; where that would decode a JPEG smaller, this takes means of pixels.
+    """Computes `cut_crops_tensor` for a decoded picture, with means of pixels instead of a smaller decoded JPEG.
 
     Args:
         frame: [H, W, 3] uint8 RGB.
@@ -94,7 +94,7 @@ def cut_crops_from_frame(frame: tf.Tensor, crop_from_image: tf.Tensor, crop_size
 
 
 def fit_frames(frames: tf.Tensor, fit: FrameFit) -> tuple[tf.Tensor, tf.Tensor]:
-    """`read_frame` for a batch of decoded pictures of one size.
+    """Computes `read_frame` for a batch of decoded pictures of one size.
 
     Args:
         frames: [B, H, W, 3] uint8 RGB.
@@ -117,7 +117,7 @@ def fit_frames(frames: tf.Tensor, fit: FrameFit) -> tuple[tf.Tensor, tf.Tensor]:
 def _cut_crops(
     read: Callable[[int], tf.Tensor], reductions: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int]
 ) -> tf.Tensor:
-    """[P, height, width, 3] crops of a picture, each from `read(reduction)`, the picture at 1 / `reductions` [P]."""
+    """Cuts crops [P, height, width, 3], each from `read(reduction)`, the picture at 1 / `reductions` [P]."""
     shape = [tf.shape(crop_from_image)[0], *crop_size, 3]
     result = tf.ensure_shape(tf.zeros(shape, tf.uint8), [None, *crop_size, 3])
     for reduction in crops.DECODE_REDUCTIONS:
@@ -135,13 +135,13 @@ def _cut_crops(
 def _cut_at_scale(
     result: tf.Tensor, rows: tf.Tensor, crop_from_source: tf.Tensor, read: Callable[[], tf.Tensor]
 ) -> tf.Tensor:
-    """`result` with the crops of `rows` cut from the picture."""
+    """Returns `result` with the crops of `rows` cut from the picture."""
     matrices = tf.cast(crop_from_source, tf.float32)
     return tf.tensor_scatter_nd_update(result, rows, geometry.warp_image_tensor(read(), matrices, result.shape[1:3]))
 
 
 def _shrink(frame: tf.Tensor, reduction: int) -> tf.Tensor:
-    """[H, W, 3] uint8 at 1 / reduction: pixel i is the mean of pixels r i ... r i + r - 1, as `image_from_reduced`."""
+    """Reduces [H, W, 3] uint8 to 1 / reduction: pixel i is the mean of pixels r i to r i + r - 1."""
     if reduction == 1:
         return frame
     padding = tf.math.floormod(-tf.shape(frame)[:2], reduction)
@@ -151,7 +151,7 @@ def _shrink(frame: tf.Tensor, reduction: int) -> tf.Tensor:
 
 
 def _decode(image_bytes: tf.Tensor, is_jpeg: tf.Tensor, reduction: int) -> tf.Tensor:
-    """[H, W, 3] uint8; only a JPEG is ever reduced."""
+    """Decodes to [H, W, 3] uint8; only a JPEG is ever reduced."""
 
     def decode_jpeg() -> tf.Tensor:
         return tf.io.decode_jpeg(image_bytes, ratio=reduction, **JPEG_OPTIONS)

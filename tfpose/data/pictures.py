@@ -24,12 +24,12 @@ JPEG_OPTIONS = {"channels": 3, "dct_method": "INTEGER_ACCURATE", "fancy_upscalin
 
 
 def reduced_size(size: Sequence[Any] | np.ndarray, reduction: int | np.ndarray) -> tuple:
-    """(height, width) of a JPEG decoded at 1 / reduction: numbers, or arrays of one shape."""
+    """Returns the size (height, width) of a JPEG decoded at 1 / reduction: numbers, or arrays of one shape."""
     return -(-size[0] // reduction), -(-size[1] // reduction)
 
 
 def decode_window(data: bytes, window: Sequence[int], reduction: int = 1) -> np.ndarray:
-    """A part of an encoded picture.
+    """Decodes a part of an encoded picture.
 
     Args:
         data: Encoded picture.
@@ -113,7 +113,7 @@ def cut_crops(
 
 
 def _crop_from_reduced(crop_from_image: np.ndarray, reductions: np.ndarray) -> np.ndarray:
-    """The matrices [N, 2, 3] float64 from pictures decoded at 1 / reductions [N] to crops."""
+    """Returns the matrices [N, 2, 3] float64 from pictures decoded at 1 / reductions [N] to crops."""
     sources = np.array(crop_from_image, np.float64)
     is_reduced = reductions > 1
     if is_reduced.any():
@@ -123,7 +123,7 @@ def _crop_from_reduced(crop_from_image: np.ndarray, reductions: np.ndarray) -> n
 
 
 def _enclosing_window(windows: np.ndarray) -> tuple[int, int, int, int]:
-    """The smallest window (top, left, height, width) around windows [N, 4]."""
+    """Returns the smallest window (top, left, height, width) around windows [N, 4]."""
     top, left = windows[:, :2].min(axis=0).tolist()
     bottom, right = (windows[:, :2] + windows[:, 2:]).max(axis=0).tolist()
     return top, left, bottom - top, right - left

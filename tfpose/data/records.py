@@ -79,17 +79,17 @@ class RecordTable:
 
     @property
     def num_images(self) -> int:
-        """Number of images."""
+        """The number of images."""
         return len(self.shard)
 
     @property
     def num_people(self) -> int:
-        """Number of people in all images."""
+        """The number of people in all images."""
         return int(self.first_person[-1])
 
     @property
     def image_of_person(self) -> np.ndarray:
-        """[P] int: the image that each person is in."""
+        """The row of the image of each person, [P] int."""
         return np.repeat(np.arange(self.num_images), np.diff(self.first_person))
 
     def sizes(self, images: np.ndarray | int | slice) -> np.ndarray:
@@ -116,7 +116,7 @@ class RecordTable:
         return keypoints, visibility[..., 0] > 0
 
     def read_image_bytes(self, image: int) -> bytes:
-        """The encoded picture of an image.
+        """Reads the encoded picture of an image.
 
         Raises:
             ValueError: if the shard is cut short or holds something else, naming the file and the offset.
@@ -133,12 +133,12 @@ class RecordTable:
         return _parse(data, path, int(self.offset[image])).features.feature["image"].bytes_list.value[0]
 
     def describe(self, image: int) -> str:
-        """The image in words, for messages."""
+        """Describes an image in words, for messages."""
         return f"{self.images['file_name'][image]} (in {self.shards[self.shard[image]].name})"
 
 
 def resolve_dataset_dir(directory: str | pathlib.Path) -> pathlib.Path:
-    """The folder with the shards: `directory`, or the only such folder one or two levels below it.
+    """Finds the folder with the shards: `directory`, or the only such folder one or two levels below `directory`.
 
     `python -m data_prep.build` writes to OUTPUT/DATASET/VERSION, so OUTPUT will do while it holds one dataset.
 
@@ -162,7 +162,7 @@ def resolve_dataset_dir(directory: str | pathlib.Path) -> pathlib.Path:
 
 
 def read_skeleton(directory: str | pathlib.Path) -> Skeleton:
-    """The skeleton of a dataset folder."""
+    """Reads the skeleton of a dataset folder."""
     path = resolve_dataset_dir(directory) / METADATA_FILE
     try:
         return skeleton_from_dict(json.loads(path.read_text())["skeleton"])
@@ -171,7 +171,7 @@ def read_skeleton(directory: str | pathlib.Path) -> Skeleton:
 
 
 def find_shards(directory: str | pathlib.Path, split: str) -> tuple[pathlib.Path, ...]:
-    """The TFRecord files of a split in order.
+    """Finds the TFRecord files of a split, in order.
 
     Raises:
         FileNotFoundError: if the folder, the split or one of its shards is missing; names the splits that are there.
@@ -231,12 +231,12 @@ def write_index(directory: str | pathlib.Path, split: str) -> pathlib.Path:
 
 
 def index_path(shards: Sequence[pathlib.Path], split: str) -> pathlib.Path:
-    """Where the index of a split lies."""
+    """Returns the path of the index of a split."""
     return shards[0].parent / f"index-{split}.npz"
 
 
 def _read_index(shards: Sequence[pathlib.Path], split: str) -> dict | None:
-    """The columns of the table, or None where there is no index of these very shards."""
+    """Reads the columns of the table from the index; returns None if there is no index of exactly these shards."""
     try:
         # np.load leaves a damaged file open if it opens the file itself.
         with open(index_path(shards, split), "rb") as file, np.load(file, allow_pickle=False) as columns:
@@ -261,7 +261,7 @@ def _read_index(shards: Sequence[pathlib.Path], split: str) -> dict | None:
 
 
 def _read_rows(shards: Sequence[pathlib.Path], num_joints: int) -> dict:
-    """The columns of the table from the records themselves."""
+    """Reads the columns of the table from the records themselves."""
     places, features = [], []
     for shard, path in enumerate(shards):
         for offset, length, data in iterate_records(path):

@@ -60,7 +60,7 @@ def draw_region_mask(
     heatmap_from_image: np.ndarray,
     heatmap_size: tuple[int, int],
 ) -> np.ndarray:
-    """Which cells count.
+    """Draws the mask of the cells that count in the loss.
 
     Args:
         polygons: [N, 2] corners (x, y) each, in image pixels; fewer than three enclose nothing.
@@ -86,7 +86,7 @@ def draw_region_mask(
 
 
 def box_polygon(box: np.ndarray) -> np.ndarray:
-    """[4, 2] corners of an xyxy box, none where it has no area."""
+    """Returns the corners [4, 2] of an xyxy box; no corners for a box without an area."""
     x1, y1, x2, y2 = np.asarray(box, np.float64)
     if not (x2 > x1 and y2 > y1):
         return np.zeros((0, 2))
@@ -94,7 +94,7 @@ def box_polygon(box: np.ndarray) -> np.ndarray:
 
 
 def read_crowd_region(segmentation: str, box: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The region of a crowd as (polygons, bitmaps).
+    """Reads the region of a crowd as (polygons, bitmaps).
 
     COCO writes crowds as run lengths, down the columns, beginning with the pixels outside (`counts` as a list, `size`
     (height, width)), people as polygons. The box stands for what is neither, such as compressed run lengths.

@@ -16,7 +16,7 @@ _FRACTION_BITS = 22
 
 
 def resize_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What `models.keypoint_rcnn.images.resize_images` does.
+    """Resizes a picture as `models.keypoint_rcnn.images.resize_images` does.
 
     Args:
         picture: [H, W, 3] uint8.
@@ -44,7 +44,7 @@ def _filter(values: np.ndarray, size: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=256)
 def _filter_matrix(source_size: int, size: int) -> sparse.csr_matrix:
-    """[size, source_size] int32 of a triangle as wide as the larger of the two pixels, on both sides."""
+    """Returns int32 weights [size, source_size] of a triangle as wide as the larger of both pixels, on each side."""
     scale = source_size / size
     half_width = max(scale, 1.0)
     centers = (np.arange(size) + 0.5) * scale

@@ -25,7 +25,7 @@ def crop_batches(
     crop_size: tuple[int, int],
     batch_size: int,
 ) -> Iterator[tf.Tensor]:
-    """Crops of people in their order: batches [B, H, W, 3] uint8, the last one shorter.
+    """Returns the crops of people in their order: batches [B, H, W, 3] uint8, the last one shorter.
 
     Args:
         table: Records.
@@ -61,7 +61,7 @@ def crop_batches(
 
 
 def _name_broken_pictures(batches: Iterable[tf.Tensor], table: RecordTable, images: np.ndarray) -> Iterator[tf.Tensor]:
-    """The batches; an error of decoding as a ValueError with the picture's name."""
+    """Yields the batches; a decoding error becomes a ValueError with the picture's name."""
     num_done = 0
     try:
         for batch in batches:

@@ -78,7 +78,7 @@ class WholeFrames(StepBatches):
         return len(self.rows)
 
     def batch(self, step: int, global_batch_size: int, part: slice) -> dict[str, np.ndarray]:
-        """The examples `part` of the global batch of a step.
+        """Returns the examples `part` of the global batch of a step.
 
         Returns:
             As `examples`.
@@ -90,7 +90,7 @@ class WholeFrames(StepBatches):
         return self.examples(self.rows[chosen], {name: values[part] for name, values in drawn.items()})
 
     def examples(self, images: np.ndarray, drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The examples of images of the table [B] under the augmentation `drawn` for them.
+        """Returns the examples of images of the table [B] under the augmentation `drawn` for them.
 
         Args:
             images: [B] rows of the table's images.
@@ -161,7 +161,7 @@ class WholeFrames(StepBatches):
         }
 
     def _is_inside(self, points: np.ndarray) -> np.ndarray:
-        """Whether points [..., 2] in cells are inside the frame, whose outer cells reach half a cell further."""
+        """Returns whether points [..., 2] in cells are in the frame, whose outer cells reach half a cell further."""
         height, width = self.fit.heatmap_size
         return np.all((points >= -0.5) & (points < np.array([width, height]) - 0.5), axis=-1)
 

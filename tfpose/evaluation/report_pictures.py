@@ -56,7 +56,7 @@ class DrawnPeople:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Size (height, width) of a picture that holds all drawn joints."""
+        """The size (height, width) of a picture that holds all drawn joints."""
         points = self.poses.keypoints[self.poses.joint_scores >= self.joint_threshold]
         width, height = np.ceil((1 + _EMPTY_MARGIN) * np.max(np.append(points, [[1.0, 1.0]], axis=0), axis=0))
         return int(height), int(width)

@@ -256,7 +256,7 @@ def _search_with_progress(cases: Sequence[SearchCase], search: ThresholdSearch) 
 def describe_search(
     trials: Sequence[Trial], best: SearchSystem, objective: str, base: SearchSystem, labels: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The content of tuning.json, as the tracker's, with the settings of the network beside those of the tracker."""
+    """Returns the content of tuning.json: the settings of the network beside those of the tracker."""
     content = describe_trials(trials, best.tracker, objective, base.tracker, labels)
     content["best"] |= {"flags": best.to_flags(), "inference": _describe_inference(best)}
     tracker = content["provenance"]["base"]

@@ -173,7 +173,7 @@ def _discard_stdout() -> None:
 
 @contextlib.contextmanager
 def _logging(verbosity: int) -> Iterator[None]:
-    """Within, messages of absl's logger from this level on go to stderr, in the format of absl."""
+    """Sends messages of absl's logger from this level on to stderr, in the format of absl, within the context."""
     level = converter.absl_to_standard(verbosity)
     root, absl_logger = logging.getLogger(), absl_logging.get_absl_logger()
     # TensorFlow logs each sum over several devices and each file of a SavedModel; warnings stay.

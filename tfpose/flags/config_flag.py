@@ -46,13 +46,13 @@ def define_config_flag(
 
 
 def config_source(values: ProgramFlags) -> tuple[str, Mapping[str, Any]]:
-    """The config file as it was given, and the values that --config.NAME=VALUE changed, by name."""
+    """Returns the config file as it was given, and the values that --config.NAME=VALUE changed, by name."""
     flag = values["config"]
     return config_flags.get_config_filename(flag), config_flags.get_override_values(flag)
 
 
 def configs_directory() -> pathlib.Path:
-    """The folder of the library's configs: in the installed package, or in the checkout of the sources."""
+    """Returns the folder of the library's configs: in the installed package, or in the checkout of the sources."""
     package = pathlib.Path(tfpose.__file__).parent
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
@@ -103,7 +103,7 @@ class _ConfigParser(flags.ArgumentParser[ConfigDict]):
         return config
 
     def flag_type(self) -> str:
-        """The kind of value, for absl."""
+        """Returns the kind of value, for absl."""
         return "config file"
 
 
@@ -122,7 +122,7 @@ def _load(path: pathlib.Path, parameters: list[str]) -> ConfigDict:
 
 
 def _describe_defect(error: Exception, path: pathlib.Path) -> str:
-    """The error and the line of the config that raised it."""
+    """Returns the error and the line of the config that raised it."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     place = f" (line {lines[-1]})" if lines else ""
     return f"{type(error).__name__}: {error}{place}"

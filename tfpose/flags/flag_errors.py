@@ -54,7 +54,7 @@ def _describe_value(name: str, value: str, text: str, values: ProgramFlags) -> s
 
 
 def _rule(parser: flags.ArgumentParser) -> str:
-    """What the values of a flag must be; empty if only its parser can say."""
+    """Returns the rule for the values of a flag; an empty text if only the parser knows the rule."""
     if isinstance(parser, flags.EnumParser):
         return f"one of {', '.join(parser.enum_values)}"
     if isinstance(parser, flags.BooleanParser):

@@ -42,7 +42,7 @@ def _render_flag(flag: flags.Flag) -> Iterator[str]:
 
 
 def _usage(flag: flags.Flag) -> str:
-    """The flag as it is written on a command line."""
+    """Returns the flag as it is written on a command line."""
     if flag.boolean:
         return f"[no]{flag.name}"
     parser = flag.parser

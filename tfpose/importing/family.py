@@ -35,7 +35,7 @@ class Family(Protocol):
 
     @property
     def description(self) -> str:
-        """Name of the network and of the code that wrote the checkpoint, for messages."""
+        """The name of the network and of the code that wrote the checkpoint, for messages."""
 
     def matches(self, checkpoint: Checkpoint) -> bool:
         """Returns whether a checkpoint is of this family, by the names of its tensors."""

@@ -71,7 +71,7 @@ class SingleNetworkSettings:
 
     @property
     def squared_head_distance(self) -> int:
-        """Largest squared distance between whole cells within which a head removes a weaker one."""
+        """The largest squared distance, in whole cells, at which a head removes a weaker head."""
         return math.floor(self.head_distance_cells**2)
 
 

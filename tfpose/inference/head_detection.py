@@ -80,7 +80,7 @@ def _repeat_until_stable(step: Callable[[tf.Tensor], tf.Tensor], start: tf.Tenso
 
 
 def _suppress(images: tf.Tensor, heads: tf.Tensor, num_images: tf.Tensor, squared_distance: int) -> tf.Tensor:
-    """`frame_peaks.suppress_heads` for all images at once: each round keeps the strongest open head of every image.
+    """Applies `frame_peaks.suppress_heads` to all images at once; a round keeps the strongest open head of each image.
 
     This form is for graphs, where the number of heads is not known; the rule itself is `frame_peaks.are_near`.
     """

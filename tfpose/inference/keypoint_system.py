@@ -41,13 +41,13 @@ class KeypointSystem:
 
     @property
     def heatmap_size(self) -> tuple[int, int]:
-        """(height, width) of the heatmaps in cells."""
+        """The size (height, width) of the heatmaps in cells."""
         height, width = self.crop.crop_size
         stride = find_network(self.network).heatmap_stride
         return height // stride, width // stride
 
     def to_dict(self) -> dict:
-        """A JSON-ready description; `keypoint_system_from_dict` reads it back."""
+        """Returns a JSON-ready description; `keypoint_system_from_dict` reads it back."""
         return {
             "skeleton": self.skeleton.to_dict(),
             **{
@@ -58,7 +58,7 @@ class KeypointSystem:
         }
 
     def build_network(self) -> keras.Model:
-        """A network with fresh weights."""
+        """Returns a network with fresh weights."""
         return build_network(self.skeleton.num_joints, self.network)
 
 
@@ -127,7 +127,7 @@ def _from_dict(kind: type, values: Mapping[str, Any]) -> Any:
 
 
 def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a JSON object, which has no tuples, as settings."""
+    """Converts the values of a JSON object to settings: lists become tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 

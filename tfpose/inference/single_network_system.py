@@ -50,7 +50,7 @@ class SingleNetworkSystem:
         return FrameFit((height, width), self.network.size_multiple)
 
     def to_dict(self) -> dict:
-        """A JSON-ready description; `read_single_network_system` reads it back."""
+        """Returns a JSON-ready description; `read_single_network_system` reads it back."""
         return {
             "skeleton": self.skeleton.to_dict(),
             "network": dataclasses.asdict(self.network),
@@ -58,7 +58,7 @@ class SingleNetworkSystem:
         }
 
     def build_network(self) -> PoseUnet:
-        """A network with fresh weights."""
+        """Returns a network with fresh weights."""
         return build_pose_unet(self.skeleton.num_joints, self.network)
 
 
@@ -122,7 +122,7 @@ def check_network(system: SingleNetworkSystem, network: Mapping[str, Any], workd
 
 
 def _effective(settings: PoseUnetSettings) -> dict[str, Any]:
-    """The settings that the weights and their use depend on, with defaults filled in."""
+    """Returns the settings that the weights and their use depend on, with defaults filled in."""
     values = dataclasses.asdict(settings) | {
         "input_size": tuple(settings.input_size),
         "person_width": settings.width_of_person,

@@ -26,7 +26,7 @@ class SequenceBatch:
 
     @functools.cached_property
     def frame_sequences(self) -> np.ndarray:
-        """[F] the sequence of each evaluated frame, not decreasing."""
+        """The sequence [F] of each evaluated frame, in ascending order."""
         return np.repeat(np.arange(len(self.sequences)), self._num_frames)
 
     @functools.cached_property

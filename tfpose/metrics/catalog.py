@@ -92,7 +92,7 @@ class Column:
     higher_is_better: bool = True
 
     def gain(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """By how much the second numbers are better than the first ones."""
+        """Returns how much better the second numbers are than the first numbers."""
         return second - first if self.higher_is_better else first - second
 
 
@@ -202,7 +202,7 @@ def _summarize_hota(parts: Sequence[HotaParts], tie_rule: TieRule, is_single_seq
 
 
 def _in_order21(values: np.ndarray) -> np.ndarray:
-    """[J] or [J + 1] numbers in the order of `JOINTS` in that of `JOINTS21`; a total stays last."""
+    """Reorders numbers [J] or [J + 1] from the order of `JOINTS` to the order of `JOINTS21`; a total stays last."""
     return np.concatenate([values[JOINTS21_IN_JOINTS], values[NUM_JOINTS:]])
 
 
@@ -375,17 +375,17 @@ DEFAULT_OBJECTIVE = "mota"
 
 
 def describe_metrics() -> str:
-    """The names of the groups and what each computes, for help texts."""
+    """Returns the names of the groups and the metrics of each group, for help texts."""
     return "; ".join(f"{name} is {group.description}" for name, group in METRICS.items())
 
 
 def objectives() -> dict[str, str]:
-    """The labels of the metrics that a search can optimize and two folders can be compared by, by lower-case name."""
+    """Returns the labels of the metrics for searches and comparisons by their lower-case names."""
     return {group.main.label.lower(): group.main.label for group in METRICS.values()}
 
 
 def group_of(objective: str) -> str:
-    """The name of the group whose main column has this label or lower-case name.
+    """Returns the name of the group whose main column has a label or its lower-case name.
 
     Raises:
         ValueError: No group has.

@@ -31,7 +31,7 @@ class TrackMatches:
 
     @property
     def is_switch(self) -> np.ndarray:
-        """[F] bool: whether the person is found by a different track than the last time."""
+        """Whether the person is found by a different track than the last time, [F] bool."""
         found = np.flatnonzero(self.is_found)
         switches = np.zeros(len(self.is_found), bool)
         switches[found[1:]] = np.diff(self.predicted_ids[found]) != 0
@@ -62,7 +62,7 @@ class SequenceMatches:
 
     @property
     def frame_scores(self) -> np.ndarray:
-        """[F] scores in percent: twice the correct joints over the sum of annotated and predicted joints (F1)."""
+        """The scores [F] in percent: twice the correct joints over the sum of annotated and predicted joints (F1)."""
         return 200.0 * self.correct_joints / np.maximum(self.true_joints + self.predicted_joints, 1)
 
     @property

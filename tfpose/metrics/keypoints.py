@@ -27,19 +27,19 @@ class CorrectKeypoints:
 
     @property
     def per_joint(self) -> np.ndarray:
-        """[J] shares in [0, 1]; NaN for a joint that was never labeled."""
+        """The shares [J] in [0, 1]; NaN for a joint that was never labeled."""
         shares = self.correct / np.maximum(self.labeled, 1)
         return np.where(self.labeled > 0, shares, np.nan)
 
     @property
     def mean_over_joints(self) -> float:
-        """Mean of the shares of the joints that were labeled at all; NaN if none was."""
+        """The mean of the shares of the joints that were labeled at all; NaN if none was."""
         shares = self.per_joint[self.labeled > 0]
         return float(shares.mean()) if len(shares) else float("nan")
 
     @property
     def over_all_keypoints(self) -> float:
-        """Share of all labeled keypoints, whatever their joint; NaN if there is none."""
+        """The share of all labeled keypoints, whatever their joint; NaN if there is none."""
         total = int(self.labeled.sum())
         return float(self.correct.sum() / total) if total else float("nan")
 
@@ -90,7 +90,7 @@ def pckh(
     head_boxes: np.ndarray,
     threshold: float = 0.5,
 ) -> CorrectKeypoints:
-    """PCK relative to the head: correct within half the head segment's length.
+    """Computes PCK relative to the head: a keypoint is correct within half the length of the head segment.
 
     Andriluka et al. 2014, "2D Human Pose Estimation: New Benchmark and State of the Art Analysis",
     PCKh@0.5: the head segment is steadier under articulation than the torso. Its length is

@@ -40,7 +40,7 @@ class People:
 
     @property
     def has_joint(self) -> np.ndarray:
-        """[N, J] bool: whether the joint is there."""
+        """Whether each joint is there, [N, J] bool."""
         return ~np.isnan(self.keypoints[..., 0])
 
     def __len__(self) -> int:

@@ -258,7 +258,7 @@ def _report(
 def _summarize(
     part: _Part, indices: Sequence[int], options: PoseTrackOptions, is_single_sequence: bool = False
 ) -> PoseTrackMetrics:
-    """The metrics of some of the sequences together."""
+    """Returns the metrics of some of the sequences together."""
     blocks = {
         block.name: block.summarize(
             [part.counts[block.name][index] for index in indices], options.tie_rule, is_single_sequence

@@ -29,17 +29,17 @@ class PoseTrackMetrics:
 
     @property
     def average_precision(self) -> JointAveragePrecision | None:
-        """AP by poseval's rules in the order of `JOINTS`, the total last; None if it was not computed."""
+        """The AP by poseval's rules in the order of `JOINTS`, the total last; None if AP was not computed."""
         return self.blocks.get("average_precision")
 
     @property
     def tracking(self) -> TrackingMetrics | None:
-        """MOTA and the like in the order of `JOINTS`, the total last; None if they were not computed."""
+        """The tracking metrics in the order of `JOINTS`, the total last; None if they were not computed."""
         return self.blocks.get("tracking")
 
     @property
     def clean_tracking(self) -> TrackingMetrics | None:
-        """As `tracking`, counting every frame with the people that are in it."""
+        """The metrics of `tracking`, counted over every frame with its own people."""
         return self.blocks.get("clean_tracking")
 
     @property
@@ -49,12 +49,12 @@ class PoseTrackMetrics:
 
     @property
     def clean_hota(self) -> dict[str, np.ndarray] | None:
-        """As `hota`, counting frames without true or predicted people once."""
+        """The metrics of `hota`, with frames without true or predicted people counted once."""
         return self.blocks.get("clean_hota")
 
     @property
     def pose_map(self) -> JointAveragePrecision | None:
-        """AP by PoseTrack21's rules in the order of `JOINTS21`, the total last; None if it was not computed."""
+        """The AP by PoseTrack21's rules in the order of `JOINTS21`, the total last; None if AP was not computed."""
         return self.blocks.get("pose_map")
 
 
@@ -78,7 +78,7 @@ class PoseTrackReport:
     single_frame_sequences: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The sections of metrics.json, one per evaluator, and the same for each sequence where asked for."""
+        """Returns the sections of metrics.json, one for each evaluator, and those of each sequence on request."""
         sections: dict[str, Any] = metrics_to_dict(self.total)
         if self.sequences:
             sections["sequences"] = {name: metrics_to_dict(metrics) for name, metrics in self.sequences.items()}
@@ -86,7 +86,7 @@ class PoseTrackReport:
 
 
 def metrics_to_dict(metrics: PoseTrackMetrics) -> dict[str, dict[str, Any]]:
-    """One section of metrics.json for each evaluator; NaN becomes null, and what was not computed is absent."""
+    """Returns one section of metrics.json for each evaluator; NaN becomes null, and missing metrics are absent."""
     sections: dict[str, dict[str, Any]] = {}
     for group in METRICS.values():
         for block in group.blocks:
@@ -118,7 +118,7 @@ class ComputedColumn:
 
 
 def computed_columns(metrics: PoseTrackMetrics) -> list[ComputedColumn]:
-    """All columns with official rules that were computed, in the order of the catalog."""
+    """Returns all computed columns with official rules, in the order of the catalog."""
     columns = []
     for name, group in METRICS.items():
         order = [*(group.evaluator.joints.index(joint) for joint in JOINTS), len(JOINTS)]
@@ -133,11 +133,11 @@ def computed_columns(metrics: PoseTrackMetrics) -> list[ComputedColumn]:
 
 
 def main_columns(metrics: PoseTrackMetrics) -> dict[str, ComputedColumn]:
-    """The columns that stand for the computed groups, by label."""
+    """Returns the columns that stand for the computed groups, by label."""
     return {found.column.label: found for found in computed_columns(metrics) if found.is_main}
 
 
 def search_scores(metrics: PoseTrackMetrics, objective: str) -> dict[str, float]:
-    """The totals that a search reports by label, the objective first."""
+    """Returns the totals that a search reports by label, the objective first."""
     totals = {c.column.label: float(c.values[-1]) for c in computed_columns(metrics) if c.column.is_searched}
     return {objective: totals[objective]} | totals

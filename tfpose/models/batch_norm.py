@@ -185,13 +185,13 @@ def _is_large_subpixel(layer: keras.layers.Layer) -> bool:
 
 
 def _renew_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
-    """An input of the same name, which cloning alone would not keep."""
+    """Returns an input of the same name, which cloning alone would not keep."""
     name = tensor._keras_history.operation.name
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
 
 
 def _convolutions_before_normalizations(model: keras.Model) -> dict[str, str]:
-    """Names of the batch normalizations that can be merged, with the convolution before each."""
+    """Returns the names of the batch normalizations that can be merged, with the convolution before each."""
     pairs = {}
     for layer in model.layers:
         if not isinstance(layer, keras.layers.BatchNormalization):
@@ -218,7 +218,7 @@ def _inputs_of(layer: keras.layers.Layer) -> Any:
 def _merged_weights(
     convolution: keras.layers.Layer, normalization: keras.layers.BatchNormalization
 ) -> list[np.ndarray]:
-    """Kernel and bias of convolution and normalization together, computed in float64."""
+    """Computes kernel and bias of convolution and normalization together, in float64."""
     kernel, *bias = (np.asarray(weight, np.float64) for weight in convolution.get_weights())
     mean, variance = (
         np.asarray(keras.ops.convert_to_numpy(weight), np.float64)

@@ -30,7 +30,7 @@ class OutputLayer(layers.Layer):
 
 
 def is_output_kernel(variable: keras.Variable) -> bool:
-    """Whether `variable` is the kernel of an `OutputLayer`."""
+    """Returns whether `variable` is the kernel of an `OutputLayer`."""
     return getattr(variable, "is_output", False)
 
 

@@ -273,5 +273,5 @@ def _rectify(x: KerasTensor, policy: keras.DTypePolicy, name: str) -> KerasTenso
 
 
 def _new_layer_initializer() -> keras.initializers.Initializer:
-    """The start of layers without pretrained weights (Xiao et al.'s code)."""
+    """Returns the initializer of layers without pretrained weights (Xiao et al.'s code)."""
     return keras.initializers.RandomNormal(stddev=0.001)

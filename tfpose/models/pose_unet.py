@@ -60,7 +60,7 @@ class PoseUnet(keras.Model):
         self.built = True
 
     def call(self, images: Tensor, person_heads: Tensor, training: bool | None = None) -> dict[str, Tensor]:
-        """See the class."""
+        """Computes the outputs that the class describes."""
         maps = self.find_joints(images, training)
         num_people = person_heads.shape[1]
         head_maps, joint_maps, features = (
@@ -74,13 +74,13 @@ class PoseUnet(keras.Model):
         return {"head_maps": maps["head_maps"], "joint_maps": maps["joint_maps"], **split}
 
     def find_joints(self, images: Tensor, training: bool | None = False) -> dict[str, Tensor]:
-        """The maps and features of images, see `build_frame_network`."""
+        """Computes the maps and features of images, see `build_frame_network`."""
         return self.frame(images, training=training)
 
     def filter_joints(
         self, person_features: Tensor, masked_heads: Tensor, joint_maps: Tensor, training: bool | None = False
     ) -> Tensor:
-        """The joints of one person each, [P, h, w, J], see `build_person_network`."""
+        """Computes the joints [P, h, w, J] of one person each, see `build_person_network`."""
         return self.person([person_features, masked_heads, joint_maps], training=training)["person_maps"]
 
 
@@ -207,7 +207,7 @@ def mask_heads(head_maps: Tensor, centers: Tensor, sigma_cells: float = 4.0) -> 
 
 
 def normalize_images(images: Tensor, shifts: Tensor | None = None, scales: Tensor | None = None) -> Tensor:
-    """Images as the network takes them: (x - 128) / 128, in training shifted and then scaled, nothing clamped.
+    """Normalizes images: (x - 128) / 128, in training then shifted and scaled; nothing is clamped.
 
     Payer et al., 2017, section 4.
 
@@ -228,7 +228,7 @@ def normalize_images(images: Tensor, shifts: Tensor | None = None, scales: Tenso
 
 
 def _apply_stem(x: KerasTensor, build: PoseUnetLayers) -> KerasTensor:
-    """Two stages of two convolutions and a pooling."""
+    """Applies two stages of two convolutions and a pooling."""
     for stage, filters in enumerate(build.settings.widths_of_stem, start=1):
         for index in (1, 2):
             x = build.convolution(x, filters, f"stem_stage{stage}_{index}")
@@ -238,7 +238,7 @@ def _apply_stem(x: KerasTensor, build: PoseUnetLayers) -> KerasTensor:
 
 
 def _apply_unet(x: KerasTensor, width: int, name: str, build: PoseUnetLayers, num_levels: int) -> KerasTensor:
-    """A U-Net from what its first convolution gave, before the activation, to features of the same size.
+    """Applies a U-Net to the output of its first convolution before the activation; the size stays the same.
 
     Every level has its convolutions on the way down and again on the way up, the lowest too (24 in the paper's).
     """

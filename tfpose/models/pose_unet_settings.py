@@ -125,7 +125,7 @@ class PoseUnetSettings:
 
     @property
     def heatmap_size(self) -> tuple[int | None, int | None]:
-        """(height, width) in cells."""
+        """The size (height, width) of the heatmaps in cells."""
         height, width = (None if size is None else size // HEATMAP_STRIDE for size in self.input_size)
         return height, width
 
@@ -136,12 +136,12 @@ class PoseUnetSettings:
 
     @property
     def num_levels_of_person(self) -> int:
-        """So many that both networks have the same lowest resolution."""
+        """The number of levels with which both networks have the same lowest resolution."""
         return self.num_levels - self.person_stride + 1
 
     @property
     def person_map_size(self) -> tuple[int | None, int | None]:
-        """(height, width) of the maps that the second U-Net works on."""
+        """The size (height, width) of the maps that the second U-Net works on."""
         height, width = (None if size is None else size // self.person_stride for size in self.heatmap_size)
         return height, width
 

@@ -70,7 +70,7 @@ class SubpixelConvolution(layers.Layer):
 
 
 def is_subpixel(layer: layers.Layer) -> bool:
-    """Whether `SubpixelConvolution` can replace a layer."""
+    """Returns whether `SubpixelConvolution` can replace a layer."""
     return (
         isinstance(layer, layers.Conv2DTranspose)
         and layer.kernel_size == (DECONVOLUTION_SIZE, DECONVOLUTION_SIZE)

@@ -195,7 +195,7 @@ def _ignore_regions_2018(path: pathlib.Path, image: Mapping) -> tuple[np.ndarray
 
 
 def image_id_of(file_name: str, index: int) -> int:
-    """The id that PoseTrack 2018 gives a frame: a 1, the number of its video (6 digits), its index (4 digits)."""
+    """Returns the id of a frame in PoseTrack 2018: a 1, the number of the video (6 digits), the index (4 digits)."""
     match = _VIDEO_NUMBER.search(file_name)
     return (10**6 + int(match[1]) if match else 10**6) * 10**4 + index
 

@@ -100,7 +100,7 @@ class PoseArtist:
 
     @property
     def _drawn_from(self) -> float:
-        """Lowest score that is drawn; a score of 0 means that the joint was not found."""
+        """The lowest score that is drawn; a score of 0 means that the joint was not found."""
         return max(self._style.joint_threshold, float(np.finfo(np.float32).tiny))
 
     def _draw_person(

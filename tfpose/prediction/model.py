@@ -88,7 +88,7 @@ def poses_from_outputs(found: Arrays, row: int) -> Poses:
 
 
 def is_saved_model(directory: pathlib.Path) -> bool:
-    """Whether a folder holds a SavedModel."""
+    """Returns whether a folder holds a SavedModel."""
     return (directory / "saved_model.pb").is_file()
 
 

@@ -53,7 +53,7 @@ class PredictedFrame:
 
     @property
     def result(self) -> FrameResult:
-        """Result of the frame, without its pixels."""
+        """The result of the frame, without its pixels."""
         height, width = self.frame.image.shape[:2]
         return FrameResult(self.frame.index, self.frame.name, self.frame.seconds, (height, width), self.shown)
 

@@ -115,7 +115,7 @@ class Pictures:
 
     @property
     def num_frames(self) -> int:
-        """Number of images."""
+        """The number of images."""
         return len(self.paths)
 
     def frames(self) -> Iterator[SourceFrame]:
@@ -189,12 +189,12 @@ class Video:
 
     @property
     def num_frames(self) -> int | None:
-        """Number of selected frames; None if it is not known."""
+        """The number of selected frames; None if it is not known."""
         return self._span.count(self._promised) or None
 
     @property
     def start_seconds(self) -> float:
-        """Time of the first selected frame in the video."""
+        """The time of the first selected frame in the video."""
         return self._span.start / self.source_rate
 
     def frames(self) -> Iterator[SourceFrame]:

@@ -85,7 +85,7 @@ class KeypointRcnnVariant:
 
     @property
     def name(self) -> str:
-        """Name of the network in the model zoos, such as 'X-101-32x8d-FPN'."""
+        """The name of the network in the model zoos, such as 'X-101-32x8d-FPN'."""
         if self.num_groups == 1:
             return f"R-{self.depth}-FPN"
         return f"X-{self.depth}-{self.num_groups}x{self.width_per_group}d-FPN"

@@ -37,7 +37,7 @@ class Checkpoint:
 
     @property
     def names(self) -> list[str]:
-        """Names of the tensors without PyTorch's prefix for networks on several GPUs."""
+        """The names of the tensors without PyTorch's prefix for networks on several GPUs."""
         return [re.sub(r"^(module\.)+", "", name) for name in self.tensors]
 
     def describe_tensors(self) -> str:

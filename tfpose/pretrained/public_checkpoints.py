@@ -44,7 +44,7 @@ class PublicCheckpoint:
 
     @property
     def file_name(self) -> str:
-        """Name of the file."""
+        """The name of the file."""
         return self.url.rsplit("/", 1)[1]
 
 

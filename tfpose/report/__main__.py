@@ -65,7 +65,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
 
 
 def _find_results(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The folder itself, or those in it that hold results."""
+    """Returns the folder itself, or those in it that hold results."""
     if (folder / REPORT_DATA_FILE).is_file():
         return [folder]
     return [path.parent for path in sorted(folder.glob(f"*/{REPORT_DATA_FILE}"))] or [folder]

@@ -127,7 +127,7 @@ class _Field:
     default: Any
 
     def value(self, place: str, value: Any) -> Any:
-        """The value as a config holds it: typed, also where it is None now."""
+        """Returns the value as a config holds it: with its type, even if the value is None now."""
         if dataclasses.is_dataclass(self.default) and not isinstance(self.default, type):
             changes = value if isinstance(value, Mapping) else {}
             return _complete(place, Section(type(self.default)), dataclasses.asdict(self.default) | dict(changes))
@@ -157,7 +157,7 @@ def _is_union(hint: Any) -> bool:
 
 
 def _plain_type(hint: Any) -> Any:
-    """The class of the values of a hint: str for a Literal of words, tuple for tuple[int, int]."""
+    """Returns the class of the values of a type hint: str for a Literal of words, tuple for tuple[int, int]."""
     origin = typing.get_origin(hint)
     if origin is typing.Literal:
         return type(typing.get_args(hint)[0])

@@ -39,7 +39,7 @@ _USED_FLAGS = ("config", "workdir", "output_dir", "weights", "split", "verbosity
 
 
 def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
-    """The sections of a config; the number of joints is that of the skeleton."""
+    """Returns the sections of a config; the number of joints is that of the skeleton."""
     del values
     return {
         "network": Section(KeypointRcnnSettings, without=("num_joints",)),

@@ -58,7 +58,7 @@ DESCRIPTION_FILE = SINGLE_NETWORK_FILE
 
 
 def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
-    """The sections of a config; `tracker` holds the settings of the tracker that evaluation uses."""
+    """Returns the sections of a config; `tracker` holds the settings of the tracker that evaluation uses."""
     del values
     return {
         "network": Section(PoseUnetSettings),
@@ -95,7 +95,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
 def _compose(
     config: Config, table: RecordTable
 ) -> tuple[SingleNetworkSystem, WholeFrames, training.TargetSettings, training.BuildTargets]:
-    """The system of a config, its training examples, and their targets."""
+    """Returns the system of a config, its training examples, and their targets."""
     skeleton = choose_skeleton(config.skeleton, table.skeleton)
     system = build_single_network_system(skeleton, config.network.to_dict(), config.inference.to_dict())
     augmentation = FrameAugmentation(**config.augmentation)
@@ -125,7 +125,7 @@ def tune(config: Config, table: RecordTable, request: TuningRequest) -> None:
 
 
 def _load(config: Config, run: RunChoice) -> TrainedNetwork:
-    """The network of a run with the thresholds of a config, or the tuned ones."""
+    """Returns the network of a run with the thresholds of a config, or the tuned ones."""
     _refuse_boxes(run)
     inference = config.inference.to_dict() | (dict(run.tuned.inference) if run.tuned else {})
     return load_trained_network(run.workdir, run.weights, config.network.to_dict(), inference)
@@ -145,7 +145,7 @@ def export(run: RunChoice, output: pathlib.Path, formats: Sequence[str]) -> list
 
 
 def _load_run(run: RunChoice) -> tuple[SingleNetworkSystem, PoseUnet, pathlib.Path]:
-    """The system of a run, with tuned thresholds if there are any; its network as trained; the file of the weights."""
+    """Returns the system of a run with its tuned thresholds, its network as trained, and the file of the weights."""
     _refuse_boxes(run)
     system = read_single_network_system(run.workdir)
     if run.tuned:

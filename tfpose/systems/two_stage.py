@@ -55,7 +55,7 @@ DESCRIPTION_FILE = KEYPOINT_SYSTEM_FILE
 
 
 def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
-    """The sections of a config; those of the network are the arguments of the function that builds it."""
+    """Returns the sections of a config; those of the network are the arguments of the function that builds it."""
     network = {"name": DEFAULT_NETWORK, **values.get("network", {})}
     return {
         "network": Section(find_network(network).build, without=NOT_SETTINGS, extra={"name": network["name"]}),
@@ -93,7 +93,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
 
 
 def _compose(config: Config, table: RecordTable) -> tuple[KeypointSystem, PersonCrops, training.BuildTargets]:
-    """The system of a config, its training examples, and the function that makes their target heatmaps."""
+    """Returns the system of a config, its training examples, and the function that makes their target heatmaps."""
     skeleton = choose_skeleton(config.skeleton, table.skeleton)
     sections = ("network", "crop", "normalization", "inference", "selection")
     system = build_keypoint_system(skeleton, **{name: config[name].to_dict() for name in sections})
@@ -160,7 +160,7 @@ def _refuse_tuned(run: RunChoice) -> None:
 
 
 def _read_system(run: RunChoice) -> KeypointSystem:
-    """The system of a run, with the margin of crops that the user asked for."""
+    """Returns the system of a run, with the margin of crops that the user asked for."""
     system = read_keypoint_system(run.workdir)
     if run.boxes is None or run.boxes.margin_pixels is None:
         return system
@@ -168,7 +168,7 @@ def _read_system(run: RunChoice) -> KeypointSystem:
 
 
 def _load_network(system: KeypointSystem, run: RunChoice) -> tuple[keras.Model, pathlib.Path]:
-    """The network of a run with its weights, as trained, and the file that they came from."""
+    """Returns the network of a run with its weights, as trained, and the file that they came from."""
     network = system.build_network()
     return network, load_for_inference(network, run.workdir, run.weights)
 

@@ -33,7 +33,7 @@ class Detector(Protocol):
 
     @property
     def source(self) -> str:
-        """Name of the weights or boxes, for reports; an attribute will do."""
+        """The name of the weights or boxes, for reports. A plain attribute is enough."""
 
     def find_people(self, pictures: Iterable[Picture]) -> list[BoxesAndScores]:
         """Finds the people of each picture.
@@ -55,7 +55,7 @@ class ExportableDetector(Detector, Protocol):
 
     @property
     def network(self) -> keras.Model:
-        """Network whose variables the SavedModel holds; an attribute will do."""
+        """The network whose variables the SavedModel holds. A plain attribute is enough."""
 
     def find_people_in_graph(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Finds the people of one image by TensorFlow operations alone.

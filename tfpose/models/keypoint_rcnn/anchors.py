@@ -16,7 +16,7 @@ Tensor = Any  # of the Keras backend in use
 
 
 def cell_anchors(size: float, ratios: Sequence[float]) -> np.ndarray:
-    """The anchors of one cell, around (0, 0).
+    """Returns the anchors of one cell, around (0, 0).
 
     Args:
         size: Square root of the area in pixels.
@@ -36,7 +36,7 @@ def cell_anchors(size: float, ratios: Sequence[float]) -> np.ndarray:
 
 
 def rounded_cell_anchors(size: float, ratios: Sequence[float], stride: int) -> np.ndarray:
-    """The anchors of one cell as the original Detectron makes them, around the middle of the cell's pixels.
+    """Returns the anchors of one cell as the original Detectron makes them, around the middle of the cell's pixels.
 
     The sides of the anchor that is as large as the cell are rounded, then enlarged.
 
@@ -60,7 +60,7 @@ def rounded_cell_anchors(size: float, ratios: Sequence[float], stride: int) -> n
 
 
 def grid_anchors(cells: np.ndarray, map_size: tuple[Any, Any], stride: int) -> Tensor:
-    """The anchors of one level.
+    """Returns the anchors of one level.
 
     Args:
         cells: [R, 4], from `cell_anchors`.

@@ -39,7 +39,7 @@ def encode_boxes(boxes: Tensor, references: Tensor, weights: Weights) -> Tensor:
 
 
 def decode_boxes(deltas: Tensor, references: Tensor, weights: Weights) -> Tensor:
-    """Boxes from their offsets.
+    """Computes boxes from their offsets.
 
     Args:
         deltas: [..., 4] (dx, dy, dw, dh).
@@ -71,7 +71,7 @@ def clip_boxes(boxes: Tensor, image_sizes: Tensor, min_size: float = 0.0) -> Ten
 
 
 def has_area(boxes: Tensor) -> Tensor:
-    """[..., 4] -> [...]: both sides of a box are longer than 0."""
+    """Returns whether both sides of each box [..., 4] are longer than 0, [...] bool."""
     return ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
 
 

@@ -79,7 +79,7 @@ class TrunkConvolution(keras.layers.Layer):
         )
 
     def call(self, inputs: Tensor) -> Tensor:
-        """[B, H, W, C] to [B, ceil(H / strides), ceil(W / strides), filters]."""
+        """Convolves features [B, H, W, C] to [B, ceil(H / strides), ceil(W / strides), filters]."""
         kernel, shift = self._merged_weights()
         x = inputs
         border = self.kernel_size // 2
@@ -118,7 +118,7 @@ def convolve(
     groups: int = 1,
     grouped_convolution: GroupedConvolution = "auto",
 ) -> Tensor:
-    """Convolution whose groups are computed in the way that suits the machine.
+    """Computes a grouped convolution in the way that suits the machine.
 
     Args:
         inputs: [B, H, W, C].
@@ -142,7 +142,7 @@ def convolve(
 
 
 def _convolve_blocks(inputs: Tensor, kernel: Tensor, strides: int, padding: str, groups: int) -> Tensor:
-    """Dense convolutions of blocks of channels, with zeros in the kernels between their groups."""
+    """Computes dense convolutions of blocks of channels, with zeros in the kernels between the groups of a block."""
     kernels = _block_kernels(kernel, groups)
     parts = ops.split(inputs, kernels.shape[0], axis=-1)
     outputs = [ops.conv(part, kernels[index], strides=strides, padding=padding) for index, part in enumerate(parts)]
@@ -150,7 +150,7 @@ def _convolve_blocks(inputs: Tensor, kernel: Tensor, strides: int, padding: str,
 
 
 def _block_kernels(kernel: Tensor, groups: int) -> Tensor:
-    """[h, w, C / groups, filters] to [blocks, h, w, C / blocks, filters / blocks]."""
+    """Converts kernels [h, w, C / groups, filters] to [blocks, h, w, C / blocks, filters / blocks]."""
     height, width, channels, filters = kernel.shape
     per_block = next(size for size in range(max(BLOCK_CHANNELS // channels, 1), 0, -1) if groups % size == 0)
     num_blocks = groups // per_block
@@ -162,7 +162,7 @@ def _block_kernels(kernel: Tensor, groups: int) -> Tensor:
 
 @functools.cache
 def has_native_gradient() -> bool:
-    """Whether the backend differentiates grouped convolutions here; TensorFlow on a CPU only does with oneDNN."""
+    """Returns whether the backend differentiates grouped convolutions here; TensorFlow on a CPU requires oneDNN."""
     if keras.backend.backend() != "tensorflow":
         return True
     settings = {"strides": [1, 1, 1, 1], "padding": "SAME"}

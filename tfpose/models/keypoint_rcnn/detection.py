@@ -36,7 +36,7 @@ class People(NamedTuple):
 
 
 def find_people(network: KeypointRcnn, images: tf.Tensor, settings: KeypointRcnnSettings | None = None) -> People:
-    """The people of images of one size, in pixels of these images, where pixel i covers [i, i + 1].
+    """Finds the people of images of one size, in pixels of these images, where pixel i covers [i, i + 1].
 
     Args:
         network: Network with its weights.
@@ -53,7 +53,7 @@ def find_people(network: KeypointRcnn, images: tf.Tensor, settings: KeypointRcnn
 def detect_people(
     network: KeypointRcnn, images: tf.Tensor, image_sizes: tf.Tensor, settings: KeypointRcnnSettings | None = None
 ) -> People:
-    """The people of prepared images, in pixels of the resized images.
+    """Finds the people of prepared images, in pixels of the resized images.
 
     Args:
         network: Network with its weights.
@@ -83,7 +83,7 @@ def select_people(
     settings: DetectionSettings,
     min_box_size: float = 0.0,
 ) -> tuple[ScoredBoxes, tf.Tensor]:
-    """Boxes with a high probability of a person that do not overlap better ones.
+    """Selects boxes with a high probability of a person that do not overlap better boxes.
 
     Args:
         class_logits: [N, 2] (person, background).
@@ -104,7 +104,7 @@ def select_people(
 def select_boxes(
     candidates: ScoredBoxes, image_sizes: tf.Tensor, settings: DetectionSettings, min_box_size: float = 0.0
 ) -> tuple[ScoredBoxes, tf.Tensor]:
-    """`select_people` from decoded boxes and their probabilities, in any order within an image."""
+    """Applies `select_people` to decoded boxes and their probabilities, in any order within an image."""
     is_finite = tf.reduce_all(tf.math.is_finite(candidates.boxes), axis=1) & tf.math.is_finite(candidates.scores)
     boxes = clip_boxes(candidates.boxes, tf.gather(image_sizes, candidates.image_indices), min_box_size)
     is_candidate = is_finite & (candidates.scores > settings.score_threshold)
@@ -119,7 +119,7 @@ def select_boxes(
 
 
 def find_keypoints(network: KeypointRcnn, pyramid: list[tf.Tensor], people: ScoredBoxes) -> tf.Tensor:
-    """[N, J, 4] keypoints of people, see `decode_keypoints`, some people at a time."""
+    """Finds the keypoints [N, J, 4] of people, some people at a time; see `decode_keypoints`."""
     num_people, num_joints = tf.shape(people.boxes)[0], network.settings.num_joints
     conventions = network.settings.box_conventions
 
@@ -146,7 +146,7 @@ def rescale_people(
     original_sizes: tf.Tensor,
     settings: KeypointRcnnSettings | None = None,
 ) -> People:
-    """People in pixels of the original images; those whose box is empty inside them are dropped.
+    """Converts people to pixels of the original images; people whose box is empty there are removed.
 
     Args:
         people: People in pixels of the resized images.
@@ -168,7 +168,7 @@ def rescale_people(
 
 
 def _original_scales(image_sizes: tf.Tensor, original_sizes: tf.Tensor, settings: KeypointRcnnSettings) -> tf.Tensor:
-    """[B, 2] (x, y) pixels of the original images in one of the resized images."""
+    """Returns the pixels (x, y) of the original images in one pixel of the resized images, [B, 2]."""
     if settings.box_conventions.has_filtered_images:
         scales = tf.cast(original_sizes, tf.float32) / tf.cast(image_sizes, tf.float32)
         return tf.reverse(scales, axis=[1])

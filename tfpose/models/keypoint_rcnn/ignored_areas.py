@@ -14,7 +14,7 @@ IGNORED_STRIDE = 4
 
 
 def sum_ignored_cells(is_ignored: np.ndarray) -> np.ndarray:
-    """The summed-area table of an image.
+    """Computes the summed-area table of an image.
 
     Args:
         is_ignored: [h, w], whether a cell of `IGNORED_STRIDE` pixels lies in a region.
@@ -28,7 +28,7 @@ def sum_ignored_cells(is_ignored: np.ndarray) -> np.ndarray:
 
 
 def ignored_shares(boxes: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
-    """The share of each box that lies in regions, of its part inside the table; 0 for an empty box.
+    """Computes the share of each box that lies in regions, for the part inside the table; 0 for an empty box.
 
     Args:
         boxes: [N, 4] xyxy in pixels of the resized image.
@@ -45,7 +45,7 @@ def ignored_shares(boxes: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
 
 
 def _look_up(sums: tf.Tensor, y: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """[N], between the corners bilinear, which is exact: inside a cell the area grows with each axis."""
+    """Reads the table at corners [N], bilinear in a cell, which is exact: the area grows along each axis."""
     row, column = (tf.minimum(tf.floor(v), tf.cast(tf.shape(sums)[i] - 2, tf.float32)) for i, v in ((0, y), (1, x)))
     y, x = y - row, x - column
     row, column = tf.cast(row, tf.int32), tf.cast(column, tf.int32)

@@ -46,7 +46,7 @@ def resized_size(image_size: Array, shortest_edge: int, longest_edge: int, xp: A
 
 
 def resize_factor(image_size: Tensor, shortest_edge: int, longest_edge: int) -> Tensor:
-    """The factor that the original Detectron resizes both axes by.
+    """Returns the factor by which the original Detectron resizes both axes.
 
     Args:
         image_size: [..., 2] (height, width) in pixels.
@@ -114,14 +114,14 @@ def _resample_axes(
 
 
 def _resample(x: Tensor, weights: Tensor) -> Tensor:
-    """[N, ...] along the first axis by weights [size, N]."""
+    """Resamples [N, ...] along the first axis by weights [size, N]."""
     shape = ops.shape(x)
     flat = ops.matmul(weights, ops.reshape(x, (shape[0], -1)))
     return ops.reshape(flat, (ops.shape(weights)[0], *shape[1:]))
 
 
 def _filter_weights(source_size: Tensor, size: Tensor) -> Tensor:
-    """[size, source_size] of a triangle as wide as the larger of the two pixels, on both sides."""
+    """Returns the weights [size, source_size] of a triangle as wide as the larger of both pixels, on each side."""
     scale = ops.cast(source_size, "float64") / ops.cast(size, "float64")
     half_width = ops.maximum(scale, ops.ones_like(scale))
     centers = (ops.cast(ops.arange(size), "float64") + 0.5) * scale
@@ -132,7 +132,7 @@ def _filter_weights(source_size: Tensor, size: Tensor) -> Tensor:
 
 
 def _interpolation_weights(source_size: Tensor, size: Tensor, factor: Tensor) -> Tensor:
-    """[size, source_size] of the two nearest pixels; the border is repeated."""
+    """Returns the weights [size, source_size] of the two nearest pixels; the border is repeated."""
     last = ops.cast(source_size, "float64") - 1.0
     positions = (ops.cast(ops.arange(size), "float64") + 0.5) / factor - 0.5
     positions = ops.minimum(ops.maximum(positions, 0.0), last)
@@ -141,14 +141,14 @@ def _interpolation_weights(source_size: Tensor, size: Tensor, factor: Tensor) ->
 
 
 def normalize_images(images: Tensor, settings: KeypointRcnnSettings) -> Tensor:
-    """[..., 3] red, green, blue in 0..255 -> [..., 3] float32 blue, green, red, without mean and scale."""
+    """Converts [..., 3] red, green, blue in 0..255 to [..., 3] float32 blue, green, red, without mean and scale."""
     images = ops.flip(ops.cast(images, "float32"), axis=-1)
     mean, std = (ops.convert_to_tensor(values, "float32") for values in (settings.pixel_mean, settings.pixel_std))
     return (images - mean) / std
 
 
 def pad_images(images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """One batch of normalized images, with zeros to the right and below.
+    """Joins normalized images to one batch, with zeros to the right and below.
 
     Args:
         images: [H, W, 3] each, of different sizes.
@@ -164,7 +164,7 @@ def pad_images(images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def prepare_images(images: Tensor, settings: KeypointRcnnSettings) -> tuple[Tensor, Tensor]:
-    """Images of one size as the network takes them.
+    """Prepares images of one size for the network.
 
     Args:
         images: [B, H, W, 3] uint8, red, green, blue.
@@ -186,7 +186,7 @@ def prepare_images(images: Tensor, settings: KeypointRcnnSettings) -> tuple[Tens
 
 
 def _pad_image(images: Tensor, size: Tensor) -> Tensor:
-    """[B, H, W, 3] to `size` rounded up."""
+    """Pads images [B, H, W, 3] to `size`, rounded up."""
     shape = ops.shape(images)
     padded = -(-size // SIZE_MULTIPLE) * SIZE_MULTIPLE
     return ops.pad(images, [[0, 0], [0, padded[0] - shape[1]], [0, padded[1] - shape[2]], [0, 0]])

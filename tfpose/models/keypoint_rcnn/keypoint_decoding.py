@@ -13,7 +13,7 @@ BICUBIC_A = -0.75
 
 
 def decode_keypoints(maps: tf.Tensor, boxes: tf.Tensor, sums_enlarged_map: bool = False) -> tf.Tensor:
-    """The best point of each map inside its box.
+    """Finds the best point of each map inside its box.
 
     Args:
         maps: [N, H, W, J] logits.
@@ -37,7 +37,7 @@ def decode_keypoints(maps: tf.Tensor, boxes: tf.Tensor, sums_enlarged_map: bool 
 
 
 def _decode_person(maps: tf.Tensor, box: tf.Tensor, sums_enlarged_map: bool) -> tf.Tensor:
-    """[J, H, W] and [4] to [J, 4]."""
+    """Decodes the maps [J, H, W] and the box [4] of one person to keypoints [J, 4]."""
     sides = tf.maximum(box[2:] - box[:2], 1.0)  # width, height
     size = tf.cast(tf.math.ceil(sides), tf.int32)
     enlarged = resize_bicubic(maps, size[1], size[0])
@@ -52,7 +52,7 @@ def _decode_person(maps: tf.Tensor, box: tf.Tensor, sums_enlarged_map: bool) -> 
 
 
 def resize_bicubic(maps: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """Bicubic interpolation with a = -0.75, pixel centers at halves and the border repeated.
+    """Resizes by bicubic interpolation with a = -0.75, pixel centers at halves and the border repeated.
 
     Args:
         maps: [J, h, w] float32.
@@ -67,7 +67,7 @@ def resize_bicubic(maps: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.T
 
 
 def _bicubic_weights(source_size: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """[size, source_size] the share of each source cell in each cell of the result."""
+    """Returns the share of each source cell in each cell of the result, [size, source_size]."""
     scale = tf.cast(source_size, tf.float32) / tf.cast(size, tf.float32)
     positions = (tf.range(tf.cast(size, tf.float32)) + 0.5) * scale - 0.5
     first = tf.floor(positions)

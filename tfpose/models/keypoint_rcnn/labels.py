@@ -21,7 +21,7 @@ PROPOSAL_IOU = 0.5
 
 
 def label_anchors(anchors: Tensor, person_boxes: Tensor, is_person: Tensor) -> tuple[Tensor, Tensor]:
-    """The person that each anchor overlaps most, and whether it shows them.
+    """Finds the person that each anchor overlaps most, and whether the anchor shows this person.
 
     So that nobody goes unseen, the anchors with a person's largest overlap are positive too, but for the person that
     they themselves overlap most.
@@ -45,20 +45,20 @@ def label_anchors(anchors: Tensor, person_boxes: Tensor, is_person: Tensor) -> t
 
 
 def label_proposals(proposals: Tensor, person_boxes: Tensor, is_person: Tensor) -> tuple[Tensor, Tensor]:
-    """As `label_anchors`, for proposals [N, 4]: each is positive or negative, by its own overlap alone."""
+    """Labels proposals [N, 4] as `label_anchors` does; each is positive or negative, by its own overlap alone."""
     overlaps = _overlaps(proposals, person_boxes, is_person)
     labels = ops.where(ops.max(overlaps, axis=0) >= PROPOSAL_IOU, POSITIVE, NEGATIVE)
     return ops.cast(ops.argmax(overlaps, axis=0), "int32"), ops.cast(labels, "int32")
 
 
 def _overlaps(boxes: Tensor, person_boxes: Tensor, is_person: Tensor) -> Tensor:
-    """[P, N]; padding overlaps less than nothing."""
+    """Computes the overlaps [P, N]; the overlap of padding is negative."""
     overlaps = intersection_over_union(person_boxes, boxes, ops)
     return ops.where(ops.cast(is_person, "bool")[:, None], overlaps, -1.0)
 
 
 def encode_keypoints(keypoints: Tensor, is_labeled: Tensor, boxes: Tensor, map_size: int) -> tuple[Tensor, Tensor]:
-    """The cells that keypoints lie in, when their boxes are cut into square maps.
+    """Finds the cells of keypoints when their boxes are cut into square maps.
 
     Args:
         keypoints: [N, J, 2] (x, y) in the plane of the boxes.

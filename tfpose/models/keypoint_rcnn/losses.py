@@ -20,7 +20,7 @@ PROPOSAL_BETA = 0.5
 
 
 def anchor_class_loss(logits: Tensor, labels: Tensor, num_samples: int) -> WeightedSum:
-    """Binary cross-entropy of the sampled anchors, and samples an image times images.
+    """Computes the binary cross-entropy of the sampled anchors, and the number of samples per image times images.
 
     Args:
         logits: [B, A].
@@ -35,7 +35,7 @@ def anchor_class_loss(logits: Tensor, labels: Tensor, num_samples: int) -> Weigh
 def anchor_box_loss(
     deltas: Tensor, labels: Tensor, anchors: Tensor, person_boxes: Tensor, num_samples: int
 ) -> WeightedSum:
-    """L1 of the positive anchors' offsets, and the divisor of `anchor_class_loss`.
+    """Computes L1 of the positive anchors' offsets, and the divisor of `anchor_class_loss`.
 
     Args:
         deltas: [B, A, 4].
@@ -62,7 +62,7 @@ def class_loss(class_logits: Tensor, labels: Tensor) -> WeightedSum:
 
 
 def box_loss(deltas: Tensor, labels: Tensor, proposals: Tensor, person_boxes: Tensor) -> WeightedSum:
-    """Smooth L1 of the positive proposals' offsets, and the number of all proposals.
+    """Computes smooth L1 of the positive proposals' offsets, and the number of all proposals.
 
     Args:
         deltas: [N, 4].
@@ -92,7 +92,7 @@ def keypoint_loss(maps: Tensor, cells: Tensor, is_target: Tensor) -> WeightedSum
 
 
 def smooth_l1(differences: Tensor, beta: float) -> Tensor:
-    """d^2 / (2 beta) for |d| below beta, |d| - beta / 2 above (Girshick, "Fast R-CNN", 2015, equation 3)."""
+    """Computes d^2 / (2 beta) for |d| below beta, |d| - beta / 2 above (Girshick, "Fast R-CNN", 2015, equation 3)."""
     sizes = ops.abs(differences)
     if beta == 0:
         return sizes

@@ -57,7 +57,7 @@ class KeypointRcnn(keras.Model):
         self.built = True
 
     def call(self, images: Tensor, training: bool | None = None) -> list[Tensor]:
-        """The feature pyramid, see `build_trunk`."""
+        """Computes the feature pyramid, see `build_trunk`."""
         return self.trunk(images, training=training)
 
     def score_anchors(self, pyramid: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -70,14 +70,14 @@ class KeypointRcnn(keras.Model):
         return logits, deltas
 
     def anchors(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
-        """[A, 4] for each level."""
+        """Returns the anchors [A, 4] of each level."""
         return [
             grid_anchors(cells, ops.shape(features)[1:3], stride)
             for cells, features, stride in zip(self.anchor_cells(), pyramid, STRIDES, strict=True)
         ]
 
     def anchor_cells(self) -> list[np.ndarray]:
-        """[R, 4] around the origin for each level."""
+        """Returns the anchors [R, 4] of one cell of each level, around the origin."""
         ratios, sizes = self.settings.anchor_ratios, self.settings.anchor_sizes
         if self.settings.box_conventions.has_rounded_anchors:
             return [rounded_cell_anchors(size, ratios, stride) for size, stride in zip(sizes, STRIDES, strict=True)]

@@ -43,7 +43,7 @@ def compute_losses(
     sampling: SamplingSettings | None = None,
     prioritize: Prioritize = prioritize_at_random,
 ) -> WeightedSums:
-    """Sum and divisor of each loss; the objective is the plain sum of the quotients.
+    """Computes sum and divisor of each loss; the objective is the plain sum of the quotients.
 
     - `anchor_classes`, `anchor_boxes`: over samples an image times images;
     - `classes`, `boxes`: over the sampled proposals;
@@ -118,16 +118,16 @@ def _keypoint_loss(
 
 
 def _at_least_one(values: tf.Tensor) -> tf.Tensor:
-    """A row of zeros where there is none: TensorFlow's convolutions fail on empty batches."""
+    """Adds a row of zeros to an empty batch, because TensorFlow's convolutions fail on empty batches."""
     missing = tf.maximum(1 - tf.shape(values)[0], 0)
     return tf.pad(values, [[0, missing], *[[0, 0]] * (values.shape.rank - 1)])
 
 
 def _person_slots(samples: SampledProposals) -> tf.Tensor:
-    """[N, 2] (image, person)."""
+    """Returns the position (image, person) of each sample, [N, 2]."""
     return tf.stack([samples.image_indices, samples.people], axis=1)
 
 
 def _gather_people(values: tf.Tensor, matches: tf.Tensor) -> tf.Tensor:
-    """[B, P, 4] at [B, A] -> [B, A, 4]."""
+    """Gathers values of people [B, P, 4] at indices [B, A] to [B, A, 4]."""
     return tf.gather(values, matches, batch_dims=1)

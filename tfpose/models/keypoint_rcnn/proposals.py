@@ -37,7 +37,7 @@ def select_proposals(
     settings: ProposalSettings,
     min_box_size: float = 0.0,
 ) -> ScoredBoxes:
-    """The best moved anchors of each image that are not near copies.
+    """Selects the best moved anchors of each image that are not near copies of better ones.
 
     Args:
         logits: [B, A] for each level.
@@ -95,7 +95,7 @@ def map_positions(
 def _best_of_level(
     logits: tf.Tensor, deltas: tf.Tensor, anchors: tf.Tensor, max_boxes: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Boxes [B, K, 4], not clipped, and logits [B, K] of the best anchors; only these are decoded."""
+    """Returns unclipped boxes [B, K, 4] and logits [B, K] of the best anchors; only these boxes are decoded."""
     scores, positions = tf.math.top_k(logits, tf.minimum(max_boxes, tf.shape(logits)[1]))
     best = tf.gather(deltas, positions, batch_dims=1)
     return decode_boxes(best, tf.gather(anchors, positions), ANCHOR_WEIGHTS), scores

@@ -129,7 +129,7 @@ def align_boxes(
     map_indices: tf.Tensor,
     settings: RoiAlignSettings,
 ) -> tf.Tensor:
-    """ROIAlign of boxes from given maps.
+    """Computes ROIAlign of boxes from given maps.
 
     A sample more than a cell outside the map counts as 0; closer ones take the border's value. An empty box gives 0
     (unless not `is_aligned`, where none is empty).
@@ -188,14 +188,14 @@ def _build_axis(low: tf.Tensor, high: tf.Tensor, map_size: tf.Tensor, settings: 
 
 
 def _chunk_order(windows: _Windows) -> tf.Tensor:
-    """[N] int32 positions of the boxes: by height in steps of a half, then by width."""
+    """Returns the order of the boxes, [N] int32 positions: by height in steps of a half, then by width."""
     heights = tf.cast(windows.rows.length, tf.float32)
     steps = tf.cast(tf.math.log(heights) / tf.math.log(1.5), tf.int32)
     return tf.argsort(steps * (1 << 16) + windows.columns.length)
 
 
 def _pool_windows(cells: tf.Tensor, windows: _Windows, pooled_size: int) -> tf.Tensor:
-    """Pooled features [N, P, P, C] of windows in the flattened maps [cells, C]."""
+    """Pools features [N, P, P, C] of windows in the flattened maps [cells, C]."""
     order = _chunk_order(windows)
     windows = tf.nest.map_structure(lambda values: tf.gather(values, order), windows)
 
@@ -262,7 +262,7 @@ def _scatter_chunks(gradients: tf.Tensor, windows: _Windows, shape: tf.Tensor, p
 
 
 def _take_chunk(windows: _Windows, start: tf.Tensor) -> _Windows:
-    """The longest run of boxes from `start` within the limits, one at least."""
+    """Returns the longest run of boxes from `start` within the limits, but at least one box."""
     candidates = tf.nest.map_structure(lambda values: values[start : start + CHUNK_BOXES], windows)
     heights, widths = candidates.rows.length, candidates.columns.length
     counts = tf.range(1, tf.shape(heights)[0] + 1)
@@ -274,13 +274,13 @@ def _take_chunk(windows: _Windows, start: tf.Tensor) -> _Windows:
 
 
 def _running_maximum(values: tf.Tensor) -> tf.Tensor:
-    """[N] -> [N] the largest so far; N is small."""
+    """Computes the running maximum of values [N], for a small N."""
     is_before = tf.range(tf.shape(values)[0])[:, None] >= tf.range(tf.shape(values)[0])
     return tf.reduce_max(tf.where(is_before, values, 0), axis=1)
 
 
 def _cell_indices(windows: _Windows) -> tf.Tensor:
-    """[n, h, w] int32 rows of the flattened maps; what lies outside its map has weight 0 and is any cell."""
+    """Returns rows [n, h, w] int32 of the flattened maps; cells outside their map have weight 0, so any row will do."""
     rows, columns = windows.rows, windows.columns
     y, x = (
         tf.minimum(axis.first[:, None] + tf.range(tf.reduce_max(axis.length)), axis.map_size[:, None] - 1)
@@ -290,7 +290,7 @@ def _cell_indices(windows: _Windows) -> tf.Tensor:
 
 
 def _axis_weights(axis: _Axis, pooled_size: int, dtype: tf.DType) -> tf.Tensor:
-    """[n, P, cells] the share of each cell of a window in each bin."""
+    """Returns the share of each cell of a window in each bin, [n, P, cells]."""
     samples = tf.range(tf.maximum(tf.reduce_max(axis.num_samples), 1.0))  # [S]
     counts = tf.maximum(axis.num_samples, 1.0)[:, None]
     within_bin = (samples + 0.5) * (axis.bin_size[:, None] / counts)  # [n, S]

@@ -71,7 +71,7 @@ class SampledProposals(NamedTuple):
 
 
 def prioritize_at_random(seed: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """The same numbers for the same seed."""
+    """Draws random priorities, which are equal for equal seeds."""
     return tf.random.stateless_uniform([count], seed)
 
 
@@ -82,7 +82,7 @@ def sample_anchors(
     settings: SamplingSettings,
     prioritize: Prioritize = prioritize_at_random,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The person of each anchor [B, A] int32, and labels [B, A] int32, `IGNORED` but for the samples.
+    """Returns the person of each anchor [B, A] int32, and labels [B, A] int32: `IGNORED` except for the samples.
 
     Args:
         anchors: [A, 4].
@@ -152,7 +152,7 @@ def sample_proposals(
 
 
 def sample_labels(labels: tf.Tensor, priorities: tf.Tensor, num_samples: int, max_positives: int) -> tf.Tensor:
-    """[N] bool: up to `max_positives` positives, and negatives up to `num_samples` together.
+    """Samples up to `max_positives` positives, and negatives up to `num_samples` samples in total, [N] bool.
 
     Args:
         labels: [N] int32.
@@ -178,7 +178,7 @@ def _optional(values: tf.Tensor | None) -> tuple[tf.Tensor, ...]:
 
 
 def _smallest(priorities: tf.Tensor, is_candidate: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """[N] bool, the candidates with the `count` smallest priorities."""
+    """Selects the candidates with the `count` smallest priorities, [N] bool."""
     positions = tf.cast(tf.where(is_candidate)[:, 0], tf.int32)
     _, best = tf.math.top_k(-tf.gather(priorities, positions), tf.minimum(count, tf.shape(positions)[0]))
     chosen = tf.gather(positions, best)[:, None]

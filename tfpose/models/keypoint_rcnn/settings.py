@@ -160,7 +160,7 @@ class KeypointRcnnSettings:
         return CONVENTIONS[self.conventions]
 
     def without_keypoints(self) -> KeypointRcnnSettings:
-        """The same network for boxes only."""
+        """Returns the same network for boxes only."""
         return dataclasses.replace(self, keypoint_head_widths=())
 
 

@@ -39,7 +39,7 @@ def suppress_grouped_boxes(
     max_boxes: int,
     is_candidate: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """`suppress_boxes` where boxes of different groups do not suppress each other.
+    """Applies `suppress_boxes`, but boxes of different groups do not suppress each other.
 
     Args:
         boxes: [N, 4] xyxy.

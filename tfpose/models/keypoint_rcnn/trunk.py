@@ -90,7 +90,7 @@ def _convolve(
 
 
 def _apply_pyramid(stages: list[KerasTensor], settings: KeypointRcnnSettings) -> list[KerasTensor]:
-    """From coarse to fine, each level is the sum of what comes from the trunk and from the level above."""
+    """Adds to each level the next coarser level of the pyramid, from coarse to fine."""
     outputs: list[KerasTensor] = []
     above = None
     for index in reversed(range(len(stages))):
