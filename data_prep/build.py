@@ -33,6 +33,7 @@ from data_prep.source import Source
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
+from tfpose.skeletons import unpaired_sided_joints
 
 __all__ = ["DATASETS", "PROGRAM", "Dataset", "count_table", "define_flags", "main", "run"]
 
@@ -134,9 +135,15 @@ def _print_source(source: Source) -> None:
     pairs = ", ".join(f"{left}/{right}" for left, right in skeleton.left_right_pairs)
     print(f"skeleton {skeleton.name}: {skeleton.num_joints} joints: {', '.join(skeleton.joints)}")
     print(f"swapped by a mirror: {pairs or 'none; if that is wrong, set --left_right_pairs'}")
+    if unpaired := unpaired_sided_joints(skeleton):
+        print(
+            f"warning: no pair contains {', '.join(unpaired)}, whose names tell a side; a mirror leaves these joints "
+            "where they are; --left_right_pairs=LEFT:RIGHT,... sets the pairs",
+            file=sys.stderr,
+        )
     for name, split in source.splits.items():
         for note in split.notes:
-            print(f"{name}: {note}")
+            print(f"note: {name}: {note}", file=sys.stderr)
 
 
 def count_table(counts: Mapping[str, Mapping[str, int]]) -> str:

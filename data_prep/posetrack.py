@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from data_prep.annotations import Column, SplitAnnotations, odd_boxes_note
-from data_prep.source import Source, digest_files
+from data_prep.source import Source, digest_files, find_image, images_outside_note
 from tfpose import boxes as box_math
 from tfpose.posetrack import (
     NO_IMAGE_ID,
@@ -87,7 +87,7 @@ def build_video_split(sequences: Sequence[PoseSequence], source: pathlib.Path) -
     num_left_out = 0
     for sequence in sequences:
         for frame in sequence.frames:
-            if (source / frame.file_name).is_file():
+            if find_image(source, frame.file_name).is_file():
                 frames.append((sequence.name, frame))
             elif frame.is_labeled or frame.num_people:
                 raise FileNotFoundError(
@@ -106,8 +106,9 @@ def _arrange(frames: Sequence[tuple[str, Frame]], source: pathlib.Path, notes: t
     sizes = np.array([frame.image_size for _, frame in frames], np.int64).reshape(-1, 2)
     regions = [frame.ignore_regions for _, frame in frames]
     no_points = [np.zeros((0, 2))]
+    image_paths = [find_image(source, frame.file_name) for _, frame in frames]
     return SplitAnnotations(
-        image_paths=[source / frame.file_name for _, frame in frames],
+        image_paths=image_paths,
         images={
             "file_name": [frame.file_name for _, frame in frames],
             "image_id": np.array([_image_id(frame) for _, frame in frames], np.int64),
@@ -123,7 +124,11 @@ def _arrange(frames: Sequence[tuple[str, Frame]], source: pathlib.Path, notes: t
         },
         people=people,
         first_person=first_person,
-        notes=notes + odd_boxes_note(np.asarray(people["box"]), sizes, first_person),
+        notes=(
+            *notes,
+            *odd_boxes_note(np.asarray(people["box"]), sizes, first_person),
+            *images_outside_note(image_paths, source),
+        ),
     )
 
 

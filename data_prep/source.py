@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from data_prep.annotations import SplitAnnotations
@@ -21,11 +22,13 @@ class Source:
         splits: Annotations by name of the split, in the order in which they are written.
         skeleton: Skeleton of all keypoints.
         digest: Checksum of all annotations and options; sources with equal digests give equal records.
+        category_id: Identity of the category of people in the annotation files, for files of predictions.
     """
 
     splits: Mapping[str, SplitAnnotations]
     skeleton: Skeleton
     digest: str
+    category_id: int = 1
 
 
 def digest_files(paths: Iterable[pathlib.Path], options: Mapping[str, Any]) -> str:
@@ -35,3 +38,21 @@ def digest_files(paths: Iterable[pathlib.Path], options: Mapping[str, Any]) -> s
         digest.update(f"{path.name}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def find_image(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Returns the path of an image file by its name in an annotation file, relative to a folder or absolute.
+
+    Windows writes backslashes between folders. They are taken so where there is no file of the very name.
+    """
+    path = folder / name
+    return folder / name.replace("\\", "/") if "\\" in name and not path.is_file() else path
+
+
+def images_outside_note(paths: Sequence[pathlib.Path], source: pathlib.Path) -> tuple[str, ...]:
+    """A line that counts the image files outside the folder of the dataset; no line if there are none."""
+    root = os.path.join(os.path.abspath(source), "")
+    outside = [path for path in paths if not os.path.abspath(path).startswith(root)]
+    if not outside:
+        return ()
+    return (f"{len(outside)} images are outside the folder of --source (first: {outside[0]})",)

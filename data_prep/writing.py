@@ -92,6 +92,7 @@ def write_dataset(
         digest.update(sizes.tobytes())
     metadata = {
         "source_digest": digest.hexdigest(),
+        "category_id": source.category_id,
         "counts": {name: count_split(split) for name, split in source.splits.items()},
     }
     directory = pathlib.Path(output) / builder_class.name / str(builder_class.VERSION)

@@ -95,6 +95,19 @@ def two_skeletons(content):
     content["categories"][0]["keypoints"] = ["tail"]
 
 
+def without_joints(content):
+    del content["categories"][1]["keypoints"]
+
+
+def other_categories(content):
+    for person in content["annotations"][:3]:
+        person["category_id"] = 9
+
+
+def huge_image(content):
+    content["images"][0]["height"] = 10**30
+
+
 def repeated_joint(content):
     content["categories"][1]["keypoints"] = ["head", "head", "hand"]
 
@@ -107,9 +120,17 @@ def repeated_image(content):
     ("change", "message"),
     [
         (break_field("keypoints", [1, 2, 2]), "annotation 5: 'keypoints' must be 9 numbers.*3 joints, got 3"),
-        (break_field("keypoints", [1, 2, 2] * 2 + [1, 2, 3]), r"annotation 5: visibilities .* 0, 1 or 2, got \[3\]"),
+        (
+            break_field("keypoints", [1, 2, 2] * 2 + [1, 2, 3]),
+            "annotation 5: visibilities .* 0, 1 or 2, got 3 for 'right_hand'",
+        ),
         (break_field("keypoints", ["x"] * 9), "annotation 5: 'keypoints' must be 9 numbers"),
-        (break_field("keypoints", [float("nan")] * 9), "annotation 5: 'keypoints' must be 9 numbers"),
+        (break_field("keypoints", [1, 2, 2, 1, float("nan"), 2, 0, 0, 0]), "9 numbers.*got nan for y of 'left_hand'"),
+        (break_field("keypoints", [1, 2, 2, 1, None, 2, 0, 0, 0]), "9 numbers.*got None for y of 'left_hand'"),
+        (break_field("keypoints", [1, 2, 2, "1", "2", "2", 0, 0, 0]), "9 numbers.*got '1' for x of 'left_hand'"),
+        (break_field("keypoints", [[1]] * 9), r"9 numbers.*got \[1\] for x of 'head'"),
+        (break_field("bbox", [1, 2, "3", 4]), "annotation 5: 'bbox' must be 4 numbers.*, got '3' for width"),
+        (break_field("iscrowd", "no"), "annotation 5: 'iscrowd' must be 0 or 1, got 'no'"),
         (break_field("bbox", [1, 2, 3]), "annotation 5: 'bbox' must be 4 numbers: x, y, width, height, got 3"),
         (break_field("bbox", None), "annotation 5: 'bbox' must be 4 numbers: x, y, width, height, got None"),
         (break_field("image_id", 11), "annotation 5: 'image_id' must be one of the 3 ids in 'images', got 11"),
@@ -117,7 +138,13 @@ def repeated_image(content):
         (break_field("id", "five"), "'id' must be a whole number, got 'five'"),
         (break_field("area", "big"), "annotation 5: 'area' must be a number"),
         (without_images, "'images' must be a list of objects, got None"),
-        (two_skeletons, "'categories' must have exactly one entry with 'keypoints'.*got 2 among 2"),
+        (two_skeletons, "'categories' must have equal 'keypoints'.*got different ones among dog, person; --categories"),
+        (without_joints, "'categories' must have an entry with 'keypoints' .*, got none among 2; --joints gives"),
+        (
+            other_categories,
+            r"'category_id' .* must be 1 \(person\), got other ones in all 4 \(category_id 9, not listed: 3; dog: 1",
+        ),
+        (huge_image, "image 10: 'height' and 'width' must be whole numbers, got "),
         (repeated_joint, "'categories': .*distinct names"),
         (repeated_image, "image ids must be distinct, got 10 twice"),
     ],
@@ -153,10 +180,78 @@ def test_pairs_and_sigmas_given_by_the_user_win(tmp_path):
     content["categories"][1]["keypoints"] = ["head", "hand_l", "hand_r"]
     path = write(tmp_path / "a.json", content)
     plain = coco.read_person_annotations(path).skeleton
-    given = coco.read_person_annotations(path, [("hand_l", "hand_r")], [0.1, 0.2, 0.3]).skeleton
-    assert plain.flip_order.tolist() == [0, 1, 2]
-    assert given.flip_order.tolist() == [0, 2, 1]
+    choice = coco.SkeletonChoice([("hand_r", "head")], [0.1, 0.2, 0.3])
+    given = coco.read_person_annotations(path, choice).skeleton
+    assert plain.flip_order.tolist() == [0, 2, 1]
+    assert given.flip_order.tolist() == [2, 1, 0]
     assert given.sigmas.tolist() == [0.1, 0.2, 0.3]
+
+
+def test_what_is_absent_or_empty_is_none(tmp_path):
+    content = file_content()
+    content["categories"][1]["skeleton"] = None
+    content["images"][0].update(height=None, width=None)
+    content["annotations"][1]["keypoints"] = []
+    content["annotations"][2] |= {"keypoints": None, "iscrowd": None, "area": None, "segmentation": None}
+    read = coco.read_person_annotations(write(tmp_path / "a.json", content))
+    assert read.skeleton.limbs == ()
+    assert read.image_sizes[0].tolist() == [0, 0]
+    assert not read.visibility.any() and not read.keypoints.any()
+    assert (read.areas[1], read.is_crowd[1], read.segmentations[1]) == (4, False, "")
+    assert "1 annotations have an empty list 'keypoints' (first: annotation 5): no labeled joints" in read.notes
+    for value in ({"annotations": None}, {"annotations": []}):
+        nobody = coco.read_person_annotations(write(tmp_path / "b.json", content | value))
+        assert (nobody.num_people, nobody.first_person.tolist()) == (0, [0, 0, 0, 0])
+    del content["annotations"]
+    assert coco.read_person_annotations(write(tmp_path / "b.json", content)).num_people == 0
+
+
+def test_annotations_that_are_left_out_are_counted(tmp_path):
+    content = file_content()
+    content["annotations"] += [{"id": 2, "category_id": 9}, {"id": 3, "category_id": 9}]
+    read = coco.read_person_annotations(write(tmp_path / "a.json", content))
+    assert read.notes == ("3 annotations of other categories are left out (category_id 9, not listed: 2; dog: 1)",)
+
+
+def animals(content):
+    """Gives the dogs the joints of people."""
+    content["categories"][0]["keypoints"] = JOINTS
+    content["annotations"][3] |= {"image_id": 30, "bbox": [0, 0, 5, 5], "keypoints": [1, 1, 2] * 3}
+    return content
+
+
+def test_categories_of_equal_joints_are_joined_unless_some_are_chosen(tmp_path):
+    path = write(tmp_path / "a.json", animals(file_content()))
+    joined = coco.read_person_annotations(path)
+    assert joined.annotation_ids.tolist() == [5, 6, 7, 1]
+    assert joined.category_id == 2
+    (note,) = joined.notes
+    assert note.startswith("2 categories with equal joints are joined: dog, person; --categories chooses some.")
+    dogs = coco.read_person_annotations(path, coco.SkeletonChoice(categories=["dog"]))
+    assert (dogs.annotation_ids.tolist(), dogs.category_id, dogs.skeleton.name) == ([1], 2, "dog")
+    with pytest.raises(ValueError, match="a.json: 'categories' must hold 'cat' of --categories, got dog, person"):
+        coco.read_person_annotations(path, coco.SkeletonChoice(categories=["cat"]))
+
+
+def test_a_category_without_joint_names_can_be_given_some(tmp_path):
+    content = file_content()
+    without_joints(content)
+    path = write(tmp_path / "a.json", content)
+    read = coco.read_person_annotations(path, coco.SkeletonChoice(categories=["person"], joints=JOINTS))
+    assert read.skeleton.joints == tuple(JOINTS)
+    assert read.annotation_ids.tolist() == [5, 6, 7]
+    assert read.skeleton.limbs == ((0, 1), (0, 2))
+
+
+@pytest.mark.parametrize("area", [0, 1, -5])
+def test_an_area_that_makes_scores_meaningless_is_that_of_the_box(tmp_path, area):
+    content = file_content()
+    content["annotations"][1]["area"] = area
+    content["annotations"][2]["area"] = 0
+    read = coco.read_person_annotations(write(tmp_path / "a.json", content))
+    # The second person has no labeled joints, so that its area makes no score.
+    assert read.areas.tolist() == [14, 0, 50]
+    assert "(first: annotation 5, area " in read.notes[-1]
 
 
 def test_ground_truth_from_arrays_is_what_pycocotools_takes():

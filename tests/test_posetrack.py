@@ -356,6 +356,21 @@ def test_a_wrong_field_of_a_2017_file_is_named(tmp_path, change, message):
         posetrack.read_posetrack(write(tmp_path / "wrong.json", content))
 
 
+@pytest.mark.parametrize("people", [{}, {"annotations": None}, {"annotations": []}])
+def test_a_file_of_a_test_set_has_frames_without_people(tmp_path, people):
+    content = {name: value for name, value in content_2018().items() if name != "annotations"}
+    for read in (posetrack.read_posetrack, posetrack.read_posetrack21):
+        frames = read(write(tmp_path / "a.json", content | people)).frames
+        assert len(frames) == len(content["images"]) and not any(frame.num_people for frame in frames)
+
+
+def test_a_number_that_is_text_is_named_with_its_joint(tmp_path):
+    content = content_2018()
+    content["annotations"][0]["keypoints"][4] = "7"
+    with pytest.raises(ValueError, match="'keypoints' must be 51 numbers: .*, got '7' for y of 'head_bottom'"):
+        posetrack.read_posetrack(write(tmp_path / "a.json", content))
+
+
 def test_a_file_that_is_none_of_the_formats_is_refused(tmp_path):
     with pytest.raises(ValueError, match="'categories' must be a list of objects"):
         posetrack.read_posetrack(write(tmp_path / "a.json", {"images": []}))

@@ -6,6 +6,7 @@ The format is described at cocodataset.org/#format-data and #format-results. Box
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import pathlib
@@ -15,8 +16,41 @@ from typing import Any
 import numpy as np
 
 from tfpose import boxes as box_math
-from tfpose.json_files import distinct_ids, is_number, number_array, object_list, read_json, sort_by_image, write_json
-from tfpose.skeletons import Skeleton, skeleton_from_coco_category
+from tfpose.json_files import (
+    BOX_COLUMNS,
+    distinct_ids,
+    is_id,
+    is_number,
+    keypoint_columns,
+    number_array,
+    object_list,
+    optional_object_list,
+    read_json,
+    sort_by_image,
+    write_json,
+)
+from tfpose.skeletons import Skeleton, limbs_of_coco_category, skeleton_from_coco_category
+
+# An area in square pixels up to which an object with labeled joints has surely no area in the file: its OKS with any
+# prediction would be 0.
+_NO_AREA = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SkeletonChoice:
+    """What the user says of the skeleton and the categories of COCO files.
+
+    Attributes:
+        left_right_pairs: Pairs (left, right) of joint names; None pairs the names that differ only in the side.
+        sigmas: J constants of the object keypoint similarity; None takes those of the COCO joints with similar names.
+        categories: Names of the categories to read; empty reads all with joints, which must have equal joints.
+        joints: Joint names of a category that has none; empty if each has its own.
+    """
+
+    left_right_pairs: Iterable[Sequence[str]] | None = None
+    sigmas: Sequence[float] | None = None
+    categories: Sequence[str] = ()
+    joints: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +62,7 @@ class PersonAnnotations:
     Attributes:
         path: Path of the file.
         skeleton: Skeleton of the category with keypoints.
-        category_id: Identity of that category.
+        category_id: Identity of that category; of the first one if several are joined.
         image_ids: [I] int64 identities of the images.
         file_names: I file names, relative to the image folder.
         image_sizes: [I, 2] int64 (height, width), 0 where the file lacks it.
@@ -40,6 +74,7 @@ class PersonAnnotations:
         annotation_ids: [P] int64 identities of the annotations.
         segmentations: P texts: the JSON of the segmentation (polygons or run lengths), empty where there is none.
         first_person: [I + 1] int64 row of the first person of each image, then P.
+        notes: Lines on what was left out of the file, or read otherwise than it says.
     """
 
     path: pathlib.Path
@@ -56,6 +91,7 @@ class PersonAnnotations:
     annotation_ids: np.ndarray
     segmentations: list[str]
     first_person: np.ndarray
+    notes: tuple[str, ...] = ()
 
     @property
     def num_images(self) -> int:
@@ -68,112 +104,203 @@ class PersonAnnotations:
         return len(self.annotation_ids)
 
 
-def read_person_annotations(
-    path: str | pathlib.Path,
-    left_right_pairs: Iterable[Sequence[str]] | None = None,
-    sigmas: Sequence[float] | None = None,
-) -> PersonAnnotations:
+def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | None = None) -> PersonAnnotations:
     """Reads a COCO keypoint annotation file, with any skeleton.
 
-    It skips annotations of other categories and keeps images without people.
+    It leaves out annotations of other categories and keeps images without people.
 
     Args:
         path: Path of the JSON file.
-        left_right_pairs: Pairs (left, right) of joint names, for skeletons whose names do not tell the side.
-        sigmas: J constants of the object keypoint similarity.
+        choice: What the file does not say of the skeleton and the categories; None takes all from the file.
 
     Raises:
         FileNotFoundError: The file does not exist.
         ValueError: The file breaks a rule; the message names the file, the entry, the field, the rule and the value.
     """
-    path = pathlib.Path(path)
+    path, choice = pathlib.Path(path), choice or SkeletonChoice()
     content = read_json(path)
-    images, annotations, categories = (
-        object_list(path, content, field) for field in ("images", "annotations", "categories")
-    )
-    category = _keypoint_category(path, categories)
-    try:
-        skeleton = skeleton_from_coco_category(category, left_right_pairs, sigmas)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: 'categories': {error}") from error
+    images, categories = (object_list(path, content, field) for field in ("images", "categories"))
+    chosen = _chosen_categories(path, categories, choice)
+    skeleton = _skeleton(path, chosen, choice)
     image_ids = distinct_ids(path, "image", images)
-    annotations = [a for a in annotations if a.get("category_id") == category["id"]]
+    annotations, notes = _annotations_of(path, optional_object_list(path, content, "annotations"), categories, chosen)
     order, first_person = sort_by_image(path, annotations, image_ids)
     people = [annotations[position] for position in order]
     keypoints = _keypoint_array(path, people, skeleton)
     visibility = keypoints[..., 2].astype(np.int64)
+    boxes = box_math.xyxy_from_xywh(_box_array(path, "annotation", people))
+    areas, area_notes = _areas(path, people, boxes, visibility.max(axis=1) > 0)
     return PersonAnnotations(
         path=path,
         skeleton=skeleton,
-        category_id=int(category["id"]),
+        category_id=chosen[0]["id"],
         image_ids=image_ids,
         file_names=[_text(path, "image", image, "file_name") for image in images],
         image_sizes=_image_sizes(path, images),
         keypoints=keypoints[..., :2] * (visibility > 0)[..., None],
         visibility=visibility,
-        boxes=box_math.xyxy_from_xywh(_box_array(path, "annotation", people)),
-        areas=_areas(path, people),
-        is_crowd=np.array([bool(person.get("iscrowd", 0)) for person in people], bool),
+        boxes=boxes,
+        areas=areas,
+        is_crowd=_is_crowd(path, people),
         annotation_ids=distinct_ids(path, "annotation", people),
         segmentations=[_segmentation(person) for person in people],
         first_person=first_person,
+        notes=(*_category_notes(chosen), *notes, *_empty_keypoints_note(people), *area_notes),
     )
 
 
-def _keypoint_category(path: pathlib.Path, categories: list) -> Mapping:
-    with_keypoints = [c for c in categories if c.get("keypoints")]
-    if len(with_keypoints) != 1:
+def _chosen_categories(path: pathlib.Path, categories: Sequence[dict], choice: SkeletonChoice) -> list[dict]:
+    """Returns the categories to read, with equal joint names."""
+    ids = distinct_ids(path, "category", categories)
+    names = [str(category.get("name", id_)) for category, id_ in zip(categories, ids, strict=True)]
+    unknown = [name for name in choice.categories if name not in names]
+    if unknown:
+        raise ValueError(f"{path}: 'categories' must hold {unknown[0]!r} of --categories, got {', '.join(names):.80}")
+    named = [c for c, name in zip(categories, names, strict=True) if name in choice.categories]
+    if choice.joints:
+        candidates = named or categories
+        candidates = [c if c.get("keypoints") else {**c, "keypoints": list(choice.joints)} for c in candidates]
+    else:
+        candidates = named or [c for c in categories if c.get("keypoints")]
+    without = [c for c in candidates if not c.get("keypoints")]
+    if without or not candidates:
         raise ValueError(
-            f"{path}: 'categories' must have exactly one entry with 'keypoints' (joint names), "
-            f"got {len(with_keypoints)} among {len(categories)}"
+            f"{path}: 'categories' must have an entry with 'keypoints' (joint names), got none among "
+            f"{len(candidates) or len(categories)}; --joints gives the names"
         )
-    if not isinstance(with_keypoints[0].get("id"), int):
-        raise ValueError(f"{path}: 'categories': 'id' must be a whole number, got {with_keypoints[0].get('id')!r}")
-    return with_keypoints[0]
+    if any(c["keypoints"] != candidates[0]["keypoints"] for c in candidates):
+        raise ValueError(
+            f"{path}: 'categories' must have equal 'keypoints' (joint names) to be read together, got different ones "
+            f"among {', '.join(str(c.get('name', c['id'])) for c in candidates):.80}; --categories chooses"
+        )
+    return candidates
+
+
+def _skeleton(path: pathlib.Path, chosen: Sequence[dict], choice: SkeletonChoice) -> Skeleton:
+    try:
+        return skeleton_from_coco_category(chosen[0], choice.left_right_pairs, choice.sigmas)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: 'categories': {error}") from error
+
+
+def _category_notes(chosen: Sequence[dict]) -> list[str]:
+    limbs_note = limbs_of_coco_category(chosen[0])[1]
+    notes = [f"'categories': {limbs_note}"] * bool(limbs_note)
+    if len(chosen) > 1:
+        names = ", ".join(str(category.get("name", category["id"])) for category in chosen)
+        notes.append(
+            f"{len(chosen)} categories with equal joints are joined: {names:.200}; --categories chooses some. "
+            f"Predictions get category_id {chosen[0]['id']}"
+        )
+    return notes
+
+
+def _annotations_of(
+    path: pathlib.Path, annotations: Sequence[dict], categories: Sequence[dict], chosen: Sequence[dict]
+) -> tuple[list[dict], list[str]]:
+    """Returns the annotations of the chosen categories, and a line that counts the others."""
+    ids = {category["id"] for category in chosen}
+    names = {category["id"]: str(category.get("name", category["id"])) for category in categories}
+    kept, left_out = [], collections.Counter[str]()
+    for annotation in annotations:
+        category_id = annotation.get("category_id")
+        if is_id(category_id) and category_id in ids:
+            kept.append(annotation)
+        else:
+            is_listed = is_id(category_id) and category_id in names
+            left_out[names[category_id] if is_listed else f"category_id {category_id!r:.40}, not listed"] += 1
+    if not left_out:
+        return kept, []
+    others = "; ".join(f"{name}: {count}" for name, count in left_out.most_common(5))
+    if not kept:
+        wanted = ", ".join(f"{id_} ({names[id_]})" for id_ in sorted(ids))
+        raise ValueError(
+            f"{path}: 'category_id' of the annotations must be {wanted:.80}, got other ones in all "
+            f"{len(annotations)} ({others:.200})"
+        )
+    return kept, [f"{left_out.total()} annotations of other categories are left out ({others:.200})"]
 
 
 def _text(path: pathlib.Path, kind: str, entry: Mapping, field: str) -> str:
     value = entry.get(field)
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{path}: {kind} {entry.get('id')}: {field!r} must be text, got {value!r}")
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"{path}: {kind} {entry.get('id')}: {field!r} must be text, got {value!r:.80}")
     return value
 
 
 def _image_sizes(path: pathlib.Path, images: list) -> np.ndarray:
-    sizes = [(image.get("height", 0), image.get("width", 0)) for image in images]
+    sizes = [(image.get("height") or 0, image.get("width") or 0) for image in images]
     for image, size in zip(images, sizes, strict=True):
-        if not all(isinstance(side, int) and side >= 0 for side in size):
-            raise ValueError(f"{path}: image {image['id']}: 'height' and 'width' must be whole numbers, got {size}")
+        if not all(isinstance(side, int) and 0 <= side < 1 << 31 for side in size):
+            raise ValueError(
+                f"{path}: image {image['id']}: 'height' and 'width' must be whole numbers, got {size!r:.80}"
+            )
     return np.array(sizes, np.int64).reshape(-1, 2)
 
 
 def _keypoint_array(path: pathlib.Path, people: list, skeleton: Skeleton) -> np.ndarray:
     """Returns [P, J, 3] (x, y, visibility); zeros for an annotation without `keypoints`."""
-    size = 3 * skeleton.num_joints
-    rows = [person.get("keypoints", [0] * size) for person in people]
-    expected = f"{size} numbers: x, y, visibility of {skeleton.num_joints} joints"
-    keypoints = number_array(path, "annotation", people, "keypoints", rows, expected, size)
+    columns = keypoint_columns(skeleton.joints, "visibility")
+    rows = [_not_empty(person.get("keypoints"), [0] * len(columns)) for person in people]
+    expected = f"{len(columns)} numbers: x, y, visibility of {skeleton.num_joints} joints"
+    keypoints = number_array(path, "annotation", people, "keypoints", rows, expected, columns)
     keypoints = keypoints.reshape(-1, skeleton.num_joints, 3)
-    is_wrong = ~np.isin(keypoints[..., 2], (0, 1, 2)).all(axis=1)
+    is_wrong = ~np.isin(keypoints[..., 2], (0, 1, 2))
     if is_wrong.any():
-        person = people[int(np.argmax(is_wrong))]
-        found = sorted(set(person["keypoints"][2::3]) - {0, 1, 2})
+        row, joint = np.argwhere(is_wrong)[0]
         raise ValueError(
-            f"{path}: annotation {person['id']}: visibilities in 'keypoints' must be 0, 1 or 2, got {found}"
+            f"{path}: annotation {people[row].get('id')}: visibilities in 'keypoints' must be 0, 1 or 2, "
+            f"got {keypoints[row, joint, 2]:g} for {skeleton.joints[joint]!r}"
         )
     return keypoints
+
+
+def _not_empty(value: Any, default: Any) -> Any:
+    """An absent or empty field means that there is none."""
+    return default if value is None or value == [] else value
+
+
+def _empty_keypoints_note(people: Sequence[Mapping]) -> list[str]:
+    ids = [person["id"] for person in people if person.get("keypoints") == []]
+    if not ids:
+        return []
+    return [f"{len(ids)} annotations have an empty list 'keypoints' (first: annotation {ids[0]}): no labeled joints"]
 
 
 def _box_array(path: pathlib.Path, kind: str, entries: list) -> np.ndarray:
     """Returns [N, 4] (x, y, width, height)."""
     rows = [entry.get("bbox") for entry in entries]
-    return number_array(path, kind, entries, "bbox", rows, "4 numbers: x, y, width, height", 4)
+    return number_array(path, kind, entries, "bbox", rows, "4 numbers: x, y, width, height", BOX_COLUMNS)
 
 
-def _areas(path: pathlib.Path, people: list) -> np.ndarray:
-    """Returns [P] areas as in the file; width times height of the box where the file has none."""
-    areas = [[person.get("area", person["bbox"][2] * person["bbox"][3])] for person in people]
-    return number_array(path, "annotation", people, "area", areas, "a number", 1)[:, 0]
+def _areas(
+    path: pathlib.Path, people: Sequence[Mapping], boxes: np.ndarray, has_joints: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    """Returns [P] areas as in the file, and a line on those that are not as in the file.
+
+    The area is that of the box where the file has none, and where it would make the object keypoint similarity with any
+    prediction 0.
+    """
+    of_boxes = box_math.areas(boxes)
+    rows = [[_not_empty(person.get("area"), area)] for person, area in zip(people, of_boxes.tolist(), strict=True)]
+    areas = number_array(path, "annotation", people, "area", rows, "a number", ("the area",))[:, 0]
+    is_wrong = has_joints & (areas <= _NO_AREA) & (of_boxes > _NO_AREA)
+    if not is_wrong.any():
+        return areas, []
+    first = int(np.argmax(is_wrong))
+    note = (
+        f"{int(is_wrong.sum())} annotations with joints have an 'area' of at most {_NO_AREA:g} square pixel (first: "
+        f"annotation {people[first].get('id')}, area {areas[first]:g}): the area of the box is used"
+    )
+    return np.where(is_wrong, of_boxes, areas), [note]
+
+
+def _is_crowd(path: pathlib.Path, people: Sequence[Mapping]) -> np.ndarray:
+    flags = [person.get("iscrowd") or 0 for person in people]
+    for person, flag in zip(people, flags, strict=True):
+        if flag not in (0, 1):
+            raise ValueError(f"{path}: annotation {person.get('id')}: 'iscrowd' must be 0 or 1, got {flag!r:.80}")
+    return np.array(flags, bool)
 
 
 def _segmentation(person: Mapping) -> str:

@@ -8,7 +8,7 @@ import os
 import pathlib
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,31 @@ def _umask() -> int:
     return mask
 
 
+# The four numbers of a box in files of COCO and PoseTrack.
+BOX_COLUMNS = ("x", "y", "width", "height")
+
+
+def keypoint_columns(joints: Iterable[str], third: str) -> list[str]:
+    """Returns in words what each number of a list of keypoints is.
+
+    Args:
+        joints: Names of the joints.
+        third: What the number behind x and y is.
+    """
+    return [f"{number} of {joint!r}" for joint in joints for number in ("x", "y", third)]
+
+
+def optional_object_list(path: pathlib.Path, content: Any, field: str) -> list[dict]:
+    """Returns the field of a JSON object that may be a list of objects; none if it is absent or null.
+
+    Raises:
+        ValueError: The content is not an object, or the field holds something else.
+    """
+    if isinstance(content, dict) and content.get(field) is None:
+        return []
+    return object_list(path, content, field)
+
+
 def object_list(path: pathlib.Path, content: Any, field: str) -> list[dict]:
     """Returns the field of a JSON object that must be a list of objects.
 
@@ -131,37 +156,53 @@ def is_id(value: Any) -> bool:
 
 
 def number_array(
-    path: pathlib.Path, kind: str, entries: Sequence, field: str, rows: Sequence, expected: str, size: int
+    path: pathlib.Path, kind: str, entries: Sequence, field: str, rows: Sequence, expected: str, columns: Sequence[str]
 ) -> np.ndarray:
-    """Returns [N, size] finite float64 numbers.
+    """Returns [N, C] finite float64 numbers.
 
     Args:
         path: Path of the file, for messages.
         kind: What an entry is, for messages.
         entries: Objects of a JSON file; messages name their `id`.
         field: Field of the entries that holds the rows.
-        rows: A list of `size` numbers for each entry.
+        rows: A list of C numbers for each entry.
         expected: What a row must be, in words.
-        size: Number of numbers in each row.
+        columns: What each of the C numbers is, in words.
 
     Raises:
-        ValueError: A row is not such a list; the message names the first such entry.
+        ValueError: A row is not such a list; the message names the first such entry and number.
     """
     for entry, row in zip(entries, rows, strict=True):
-        if not isinstance(row, list) or len(row) != size:
-            found = f"{len(row)}" if isinstance(row, list) else repr(row)
+        if not isinstance(row, list) or len(row) != len(columns):
+            found = f"{len(row)}" if isinstance(row, list) else f"{row!r:.60}"
             raise ValueError(f"{path}: {kind} {entry.get('id', '')!r}: {field!r} must be {expected}, got {found}")
-    try:
-        array = np.array(rows, np.float64).reshape(-1, size)
-        is_wrong = ~np.isfinite(array).all(axis=1)
-    except (TypeError, ValueError, OverflowError):
-        is_wrong = np.array([not all(is_number(value) for value in row) for row in rows])
-    if is_wrong.any():
-        wrong = int(np.argmax(is_wrong))
+    array = _array_of_numbers(rows, len(columns))
+    if array is None:
+        wrong, column = next(
+            (row, column)
+            for row, numbers in enumerate(rows)
+            for column, number in enumerate(numbers)
+            if not is_number(number)
+        )
         raise ValueError(
-            f"{path}: {kind} {entries[wrong].get('id', '')!r}: {field!r} must be {expected}, got {rows[wrong]}"
+            f"{path}: {kind} {entries[wrong].get('id', '')!r}: {field!r} must be {expected}, "
+            f"got {rows[wrong][column]!r:.60} for {columns[column]}"
         )
     return array
+
+
+def _array_of_numbers(rows: Sequence, size: int) -> np.ndarray | None:
+    """Returns [N, size] float64; None if a value is no number."""
+    try:
+        # Without a type, since NumPy reads text as numbers where numbers are asked for.
+        array = np.array(rows).reshape(len(rows), -1) if rows else np.zeros((0, size))
+        if array.dtype.kind in "iuf" and array.shape[1] == size and np.isfinite(array).all():
+            return array.astype(np.float64)
+    except ValueError:  # Lists of different lengths in place of numbers.
+        return None
+    # Whole numbers beyond 64 bits are objects of Python, booleans are none of the kinds above.
+    is_valid = all(is_number(value) for row in rows for value in row)
+    return np.array(rows, np.float64).reshape(-1, size) if is_valid else None
 
 
 def is_number(value: Any) -> bool:

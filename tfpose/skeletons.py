@@ -6,7 +6,8 @@ This is the only module that lists joints. All other modules refer to joints by 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -31,6 +32,18 @@ _SIGMAS = {
 DEFAULT_SIGMA = 0.072
 
 _SIDES = ("left", "right")
+# Words that name the left and the right side: as a whole word of a name, or also at the start or end of a word. Those
+# that ordinary words may hold too are behind the others, and need a partner.
+_SIDE_WORDS = (
+    (("left", "right"), False),
+    (("l", "r"), False),
+    (("near", "off"), False),
+    (("left", "right"), True),
+    (("near", "off"), True),
+    (("l", "r"), True),
+)
+_NUM_CERTAIN = 4
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,6 +57,7 @@ class Skeleton:
         left_right_pairs: Pairs (left, right) of joint names that a mirror swaps.
         sigmas: [J] constants of the object keypoint similarity (OKS).
         flip_order: [J] int, derived from the pairs; joint j of the mirrored person is joint flip_order[j].
+        sides: J times "left", "right" or None, derived from the pairs.
 
     Raises:
         ValueError: A field breaks a rule; the message names the rule and the value.
@@ -55,6 +69,7 @@ class Skeleton:
     left_right_pairs: tuple[tuple[str, str], ...]
     sigmas: np.ndarray
     flip_order: np.ndarray = dataclasses.field(init=False, repr=False)
+    sides: tuple[str | None, ...] = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_joints(self.name, self.joints)
@@ -64,6 +79,8 @@ class Skeleton:
                 f"skeleton {self.name}: sigmas must be {self.num_joints} positive numbers, got {self.sigmas!r}"
             )
         object.__setattr__(self, "flip_order", self._build_flip_order())
+        sides = {joint: side for pair in self.left_right_pairs for joint, side in zip(pair, _SIDES, strict=True)}
+        object.__setattr__(self, "sides", tuple(sides.get(joint) for joint in self.joints))
 
     @property
     def num_joints(self) -> int:
@@ -105,35 +122,54 @@ class Skeleton:
                     f"skeleton {self.name}: left_right_pairs must name each joint at most once, "
                     f"got {left!r} with {right!r} beside another pair of one of them"
                 )
-            if side_of(left) == "right" or side_of(right) == "left":
-                raise ValueError(
-                    f"skeleton {self.name}: left_right_pairs must pair a left joint with a right one, "
-                    f"in this order, got ({left!r}, {right!r})"
-                )
             flip_order[i], flip_order[j] = j, i
-        for joint, order in zip(self.joints, flip_order, strict=True):
-            if side_of(joint) and self.joints[order] == joint:
-                raise ValueError(f"skeleton {self.name}: {joint!r} names a side but has no partner in left_right_pairs")
         return flip_order
 
 
-def side_of(joint: str) -> str | None:
-    """Returns the side that the name of a joint tells: 'left', 'right' or None."""
-    words = joint.lower().replace("-", "_").replace(" ", "_").split("_")
-    sides = [side for side in _SIDES if side in words]
-    return sides[0] if sides else None
-
-
 def left_right_pairs_by_name(joints: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Pairs the joints whose names differ only in the words 'left' and 'right'."""
-    by_lower = {joint.lower(): joint for joint in joints}
-    pairs = []
-    for joint in joints:
-        if side_of(joint) == "left":
-            partner = by_lower.get(joint.lower().replace("left", "right"))
-            if partner is not None:
-                pairs.append((joint, partner))
-    return tuple(pairs)
+    """Pairs the joints whose names differ only in the side.
+
+    The side is a word such as in left_eye, LeftEye, L_Eye, eyeL or near_eye, or a part of a word such as in lefteye or
+    leye.
+    """
+    pairs: dict[str, str] = {}
+    for words, is_within in _SIDE_WORDS:
+        unpaired = [joint for joint in joints if joint not in pairs and joint not in pairs.values()]
+        by_form = {form: joint for joint in unpaired for form in _forms(joint, words, is_within)}
+        swap = dict(zip(words, reversed(words), strict=True))
+        for form, joint in by_form.items():
+            first_side = next(part for part in form if part in swap)
+            partner = by_form.get(tuple(swap.get(part, part) for part in form))
+            is_free = joint not in pairs and partner is not None and partner not in pairs.values()
+            if first_side == words[0] and partner is not None and is_free and partner != joint:
+                pairs[joint] = partner
+    return tuple((joint, pairs[joint]) for joint in joints if joint in pairs)
+
+
+def unpaired_sided_joints(skeleton: Skeleton) -> tuple[str, ...]:
+    """Returns the joints whose names tell a side but which no pair contains: a mirror leaves them where they are."""
+    certain = _SIDE_WORDS[:_NUM_CERTAIN]
+    return tuple(
+        joint
+        for joint, side in zip(skeleton.joints, skeleton.sides, strict=True)
+        if side is None and any(form for words, is_within in certain for form in _forms(joint, words, is_within))
+    )
+
+
+def _forms(joint: str, words: tuple[str, str], is_within: bool) -> Iterator[tuple[str, ...]]:
+    """Yields the words of a name in lower case, with those of the side as words of their own."""
+    parts = tuple(word.lower() for word in _WORD.findall(joint))
+    if not is_within:
+        if not set(words).isdisjoint(parts):
+            yield parts
+        return
+    for place, part in enumerate(parts):
+        for side in words:
+            before, behind = parts[:place], parts[place + 1 :]
+            if part.startswith(side) and part != side:
+                yield (*before, side, part.removeprefix(side), *behind)
+            if part.endswith(side) and part != side:
+                yield (*before, part.removesuffix(side), side, *behind)
 
 
 def default_sigma(joint: str) -> float:
@@ -175,9 +211,9 @@ def skeleton_from_coco_category(
     """Reads an entry of `categories` of a COCO keypoint file.
 
     Args:
-        category: Entry with `keypoints` (joint names) and optionally `skeleton` (limbs as pairs of positions counted
-            from 1) and `name`.
-        left_right_pairs: Pairs of joint names; None pairs names that differ in 'left' and 'right'.
+        category: Entry with `keypoints` (joint names) and optionally `skeleton` (see `limbs_of_coco_category`) and
+            `name`.
+        left_right_pairs: Pairs of joint names; None pairs the names that differ only in the side.
         sigmas: OKS constants; None takes those of the COCO joints with similar names.
 
     Raises:
@@ -187,13 +223,47 @@ def skeleton_from_coco_category(
     joints = category.get("keypoints")
     if not isinstance(joints, Sequence) or isinstance(joints, str) or not joints:
         raise ValueError(f"category {name!r}: 'keypoints' must be a list of joint names, got {joints!r}")
-    limbs = [(int(a) - 1, int(b) - 1) for a, b in category.get("skeleton", [])]
-    _check_limbs(name, limbs, len(joints))
-    limb_names = [(joints[a], joints[b]) for a, b in limbs]
+    if not all(isinstance(joint, str) for joint in joints):
+        raise ValueError(f"category {name!r}: 'keypoints' must be a list of joint names, got {list(joints)!r:.80}")
+    limb_names = [(joints[a], joints[b]) for a, b in limbs_of_coco_category(category)[0]]
     known = KNOWN_SKELETONS.get(tuple(joints))
     if known is not None and left_right_pairs is None and sigmas is None:
         return known
     return skeleton_from_names(name, joints, limb_names, left_right_pairs, sigmas)
+
+
+def limbs_of_coco_category(category: Mapping) -> tuple[tuple[tuple[int, int], ...], str]:
+    """Reads the limbs of an entry of `categories` of a COCO keypoint file. They serve drawings only.
+
+    Args:
+        category: Entry with `keypoints` (joint names) and optionally `skeleton`: limbs as pairs of positions that are
+            counted from 1. Where a position is 0, all are taken as counted from 0.
+
+    Returns:
+        Pairs of positions counted from 0, and what is wrong with the list; empty if nothing is.
+    """
+    entries, num_joints = category.get("skeleton"), len(category["keypoints"])
+    if entries is None:
+        return (), ""
+    if not isinstance(entries, list):
+        return (), f"'skeleton' must be a list of pairs, got {entries!r:.60}; no limbs are drawn"
+    numbers = [entry for entry in entries if _is_pair(entry)]
+    start = 0 if any(0 in pair for pair in numbers) else 1
+    last = num_joints - 1 + start
+    is_limb = [_is_pair(e) and e[0] != e[1] and start <= min(e) and max(e) <= last for e in entries]
+    limbs = tuple((e[0] - start, e[1] - start) for e, is_right in zip(entries, is_limb, strict=True) if is_right)
+    notes = ["'skeleton' must be counted from 1, got 0; its limbs are taken as counted from 0"] * (start == 0)
+    if not all(is_limb):
+        wrong = entries[is_limb.index(False)]
+        notes.append(
+            f"'skeleton' must hold pairs of two different positions from {start} to {last}, got {wrong!r:.60}; "
+            f"{len(entries) - len(limbs)} of {len(entries)} limbs are left out"
+        )
+    return limbs, "; ".join(notes)
+
+
+def _is_pair(entry: object) -> bool:
+    return isinstance(entry, list) and len(entry) == 2 and all(type(number) is int for number in entry)
 
 
 def skeleton_from_dict(description: Mapping) -> Skeleton:

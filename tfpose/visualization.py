@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from tfpose.poses import Poses
-from tfpose.skeletons import Skeleton, side_of
+from tfpose.skeletons import Skeleton
 
 # Right in red, left in blue, the middle in green: as drawings of PoseTrack and COCO results commonly have it.
 SIDE_COLORS = {"left": (70, 140, 255), "right": (255, 90, 70), None: (90, 220, 120)}
@@ -48,11 +48,11 @@ def draw_pose(
     points = np.round(np.where(drawn[:, None], keypoints, 0) * 2**_SHIFT).astype(np.int64)
     for a, b in skeleton.limbs:
         if drawn[a] and drawn[b]:
-            side = side_of(skeleton.joints[a]) or side_of(skeleton.joints[b])
+            side = skeleton.sides[a] or skeleton.sides[b]
             limb_color = color or SIDE_COLORS[side]
             cv2.line(image, points[a].tolist(), points[b].tolist(), limb_color, thickness, cv2.LINE_AA, _SHIFT)
     for joint in np.flatnonzero(drawn):
-        joint_color = SIDE_COLORS[side_of(skeleton.joints[joint])]
+        joint_color = SIDE_COLORS[skeleton.sides[joint]]
         radius = (thickness + 1) << _SHIFT
         cv2.circle(image, points[joint].tolist(), radius, joint_color, -1, cv2.LINE_AA, _SHIFT)
     return image

@@ -2,57 +2,58 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from data_prep.annotations import SplitAnnotations, odd_boxes_note, photo_columns
 from data_prep.shards import PoseDatasetBuilder
-from data_prep.source import Source, digest_files
-from tfpose.coco import PersonAnnotations, read_person_annotations
+from data_prep.source import Source, digest_files, find_image, images_outside_note
+from tfpose.coco import PersonAnnotations, SkeletonChoice, read_person_annotations
 
 _PREFIX = "person_keypoints_"
 
 
-def read_source(
-    source: pathlib.Path,
-    left_right_pairs: Iterable[Sequence[str]] | None = None,
-    sigmas: Sequence[float] | None = None,
-) -> Source:
+def read_source(source: pathlib.Path, choice: SkeletonChoice | None = None) -> Source:
     """Reads annotations/person_keypoints_<name>.json, whose images are in <name>/ or images/<name>/.
 
     The split is named <name> without a year at its end: train2017 becomes the split `train`.
 
     Args:
         source: Folder that contains `annotations`.
-        left_right_pairs: Pairs of joints that a mirror swaps; None pairs joints whose names differ only in the words
-            left and right.
-        sigmas: Constants of the object keypoint similarity, one per joint; None takes those of the COCO joints with
-            similar names.
+        choice: What the files do not say of the skeleton and the categories; None takes all from the files.
 
     Raises:
         FileNotFoundError: There are no such files, or an image folder is missing.
-        ValueError: A file is not valid, or its skeleton is not that of the others.
+        ValueError: A file is not valid, or its skeleton or category is not that of the others.
     """
+    choice = choice or SkeletonChoice()
     files = sorted((source / "annotations").glob(f"{_PREFIX}?*.json"))
     if not files:
         raise FileNotFoundError(f"{source}: must contain annotations/{_PREFIX}<split>.json, got no such file")
     names = [path.stem.removeprefix(_PREFIX) for path in files]
-    annotations = [read_person_annotations(path, left_right_pairs, sigmas) for path in files]
+    annotations = [read_person_annotations(path, choice) for path in files]
+    first = annotations[0]
     for other in annotations[1:]:
-        if other.skeleton != annotations[0].skeleton:
+        if other.skeleton != first.skeleton:
             raise ValueError(
-                f"{other.path}: skeleton must be that of {annotations[0].path.name} "
-                f"({annotations[0].skeleton.joints}), got {other.skeleton.joints}"
+                f"{other.path}: skeleton must be that of {first.path.name} "
+                f"({first.skeleton.joints}), got {other.skeleton.joints}"
+            )
+        if other.category_id != first.category_id:
+            raise ValueError(
+                f"{other.path}: 'id' of the category must be {first.category_id} as in {first.path.name}, "
+                f"got {other.category_id}"
             )
     splits = {
-        split: build_split(people, find_image_folder(source, name))
+        split: build_split(people, find_image_folder(source, name), source)
         for split, name, people in zip(split_names(names), names, annotations, strict=True)
     }
-    options = {"left_right_pairs": left_right_pairs, "sigmas": sigmas}
-    return Source(splits, annotations[0].skeleton, digest_files(files, options))
+    digest = digest_files(files, dataclasses.asdict(choice))
+    return Source(splits, first.skeleton, digest, first.category_id)
 
 
 def split_names(names: Sequence[str]) -> list[str]:
@@ -81,11 +82,18 @@ def find_image_folder(source: pathlib.Path, name: str) -> pathlib.Path:
     )
 
 
-def build_split(people: PersonAnnotations, image_folder: pathlib.Path) -> SplitAnnotations:
-    """Arranges annotations as records, without head boxes and tracks."""
+def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: pathlib.Path) -> SplitAnnotations:
+    """Arranges annotations as records, without head boxes and tracks.
+
+    Args:
+        people: Annotations of the split.
+        image_folder: Folder of the images.
+        source: Folder of the dataset.
+    """
     num_people = people.num_people
+    image_paths = [find_image(image_folder, name) for name in people.file_names]
     return SplitAnnotations(
-        image_paths=[image_folder / name for name in people.file_names],
+        image_paths=image_paths,
         images=photo_columns(people.num_images)
         | {
             "file_name": people.file_names,
@@ -105,7 +113,11 @@ def build_split(people: PersonAnnotations, image_folder: pathlib.Path) -> SplitA
             "segmentation": people.segmentations,
         },
         first_person=people.first_person,
-        notes=odd_boxes_note(people.boxes, people.image_sizes, people.first_person),
+        notes=(
+            *people.notes,
+            *odd_boxes_note(people.boxes, people.image_sizes, people.first_person),
+            *images_outside_note(image_paths, source),
+        ),
     )
 
 

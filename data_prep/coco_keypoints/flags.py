@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from data_prep.source import Source
+from tfpose.coco import SkeletonChoice
 from tfpose.flags.program_flags import ProgramFlags
 
 
@@ -16,7 +17,7 @@ def define_flags(values: ProgramFlags) -> None:
         None,
         "Pairs of joints that swap their places in a mirrored image, as LEFT:RIGHT,LEFT:RIGHT, such as "
         "left_eye:right_eye,left_ear:right_ear. By default two joints are a pair if their names differ only in the "
-        "words left and right.",
+        "side, such as left_eye and right_eye, L_Eye and R_Eye, or eyeL and eyeR.",
     )
     values.define_list(
         "sigmas",
@@ -24,6 +25,18 @@ def define_flags(values: ProgramFlags) -> None:
         "Constants (sigmas) of the object keypoint similarity (OKS), one positive number for each joint in "
         "the order of the annotation file, separated by commas. By default, each joint takes the constant "
         "of the COCO joint with a similar name.",
+    )
+    values.define_list(
+        "categories",
+        [],
+        "Names of the categories to convert, separated by commas, such as dog,cat. They must have equal joint "
+        "names. By default, all categories with joint names are converted.",
+    )
+    values.define_list(
+        "joints",
+        [],
+        "Joint names of a category whose annotation file gives none, separated by commas, in the order of the "
+        "keypoints.",
     )
 
 
@@ -34,11 +47,11 @@ def read_source(folder: pathlib.Path, values: ProgramFlags) -> Source:
         FileNotFoundError: A file is missing.
         ValueError: A flag or a file is not valid.
     """
-    left_right_pairs, sigmas = _left_right_pairs(values), _sigmas(values)
+    choice = SkeletonChoice(_left_right_pairs(values), _sigmas(values), values.categories, values.joints)
     # Imports tensorflow-datasets, which takes seconds.
     from data_prep.coco_keypoints import builder
 
-    return builder.read_source(folder, left_right_pairs, sigmas)
+    return builder.read_source(folder, choice)
 
 
 def _left_right_pairs(values: ProgramFlags) -> list[list[str]] | None:

@@ -11,6 +11,7 @@ from source_folders import coco_person, write_coco
 from data_prep.annotations import count_split
 from data_prep.coco_keypoints.builder import Builder, read_source, split_names
 from data_prep.writing import write_dataset
+from tfpose.coco import SkeletonChoice
 from tfpose.data import records
 from tfpose.skeletons import COCO17
 
@@ -76,17 +77,17 @@ def test_custom_pairs_and_sigmas_reach_the_dataset(tmp_path):
         content["categories"][0]["keypoints"] = ["head", "hand_l", "hand_r"]
 
     root = write_coco(tmp_path / "source", change=name_sides_differently)
-    write_dataset(Builder, read_source(root, [("hand_l", "hand_r")], [0.1, 0.2, 0.3]), tmp_path / "out")
+    write_dataset(Builder, read_source(root, SkeletonChoice([("hand_l", "hand_r")], [0.1, 0.2, 0.3])), tmp_path / "out")
     skeleton = records.read_skeleton(tmp_path / "out")
     assert skeleton.flip_order.tolist() == [0, 2, 1]
     assert skeleton.sigmas.tolist() == [0.1, 0.2, 0.3]
-    assert read_source(root).digest != read_source(root, [("hand_l", "hand_r")]).digest
+    assert read_source(root).digest != read_source(root, SkeletonChoice([("hand_l", "hand_r")])).digest
 
 
 def test_a_joint_that_a_pair_names_must_be_there(tmp_path):
     root = write_coco(tmp_path / "source")
     with pytest.raises(ValueError, match="person_keypoints_train2017.json: .*unknown joint 'hand_l'"):
-        read_source(root, [("hand_l", "hand_r")])
+        read_source(root, SkeletonChoice([("hand_l", "hand_r")]))
 
 
 def test_splits_with_different_skeletons_are_refused(tmp_path):
@@ -118,6 +119,33 @@ def test_a_person_in_an_unknown_image_is_named(tmp_path):
 
     with pytest.raises(ValueError, match="annotation 99: 'image_id' must be one of the 5 ids in 'images', got 555"):
         read_source(write_coco(tmp_path / "source", change=add_person))
+
+
+def test_the_category_travels_with_the_dataset(tmp_path):
+    def number_category(content):
+        content["categories"][0]["id"] = 7
+        for person in content["annotations"]:
+            person["category_id"] = 7
+
+    root = write_coco(tmp_path / "source", change=number_category)
+    directory = write_dataset(Builder, read_source(root), tmp_path / "out")
+    assert json.loads((directory / records.METADATA_FILE).read_text())["category_id"] == 7
+    path = root / "annotations" / "person_keypoints_val2017.json"
+    path.write_text(path.read_text().replace('"category_id": 7', '"category_id": 8').replace('"id": 7,', '"id": 8,'))
+    with pytest.raises(ValueError, match="val2017.json: 'id' of the category must be 7 as in .*train2017.json, got 8"):
+        read_source(root)
+
+
+def test_backslashes_are_folders_and_pictures_elsewhere_are_told(tmp_path):
+    def move_pictures(content):
+        content["images"][0]["file_name"] = "..\\train2017\\000000000000.jpg"
+        content["images"][1]["file_name"] = str(tmp_path / "elsewhere.png")
+
+    root = write_coco(tmp_path / "source", ("train2017",), change=move_pictures)
+    (root / "train2017" / "000000000001.png").rename(tmp_path / "elsewhere.png")
+    split = read_source(root).splits["train"]
+    assert all(path.is_file() for path in split.image_paths)
+    assert split.notes == (f"1 images are outside the folder of --source (first: {tmp_path / 'elsewhere.png'})",)
 
 
 EXPECTED = {

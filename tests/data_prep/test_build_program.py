@@ -41,6 +41,22 @@ def test_a_dataset_is_converted_counted_and_named(tmp_path):
     assert records.read_table(lines[-1], "train").num_images == 5
 
 
+def test_joints_that_look_sided_but_have_no_partner_are_warned_about(tmp_path):
+    def name_joints(content):
+        content["categories"][0]["keypoints"] = ["head", "left_hand", "right_foot"]
+
+    source = write_coco(tmp_path / "source", ("train",), change=name_joints)
+    done = run("coco_keypoints", "--source", source, "--output", tmp_path / "out")
+    (warning,) = (line for line in done.stderr.splitlines() if line.startswith("warning: "))
+    assert "left_hand, right_foot" in warning and "--left_right_pairs" in warning
+    done = run(
+        *("coco_keypoints", "--source", source, "--output", tmp_path / "out", "--overwrite"),
+        "--left_right_pairs=left_hand:right_foot",
+    )
+    assert "warning" not in done.stderr
+    assert records.read_skeleton(tmp_path / "out").flip_order.tolist() == [0, 2, 1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -12,13 +12,16 @@ import numpy as np
 from tfpose import boxes as box_math
 from tfpose.coco import category_from_skeleton
 from tfpose.json_files import (
+    BOX_COLUMNS,
     distinct_ids,
     is_id,
+    keypoint_columns,
     null_for_nan,
     number_array,
     number_or_nan,
     object_list,
     optional_entry,
+    optional_object_list,
     sort_by_image,
 )
 from tfpose.posetrack.sequences import (
@@ -80,7 +83,7 @@ def sequence_from_posetrack18(
         ValueError: The content breaks a rule; the message names the file, the entry, the field, the rule and the value.
     """
     images = object_list(path, content, "images")
-    annotations = object_list(path, content, "annotations")
+    annotations = optional_object_list(path, content, "annotations")
     image_ids = distinct_ids(path, "image", images)
     if drop_unknown_images:
         known = set(image_ids.tolist())
@@ -107,7 +110,7 @@ def _people_2018(
     path: pathlib.Path, people: Sequence[Mapping], joints: Sequence[str], skeleton: Skeleton
 ) -> dict[str, np.ndarray]:
     """Returns the fields of `Frame` that have a row per person, for the people of all frames."""
-    keypoints = _keypoints_2018(path, people, len(joints))
+    keypoints = _keypoints_2018(path, people, joints)
     # As in poseval, a joint is absent exactly when all three numbers are 0.
     visibility = np.where(keypoints[..., 2] > 0, 2, 1) * (keypoints != 0).any(axis=-1)
     scores = _joint_scores_2018(path, people, len(joints))
@@ -124,12 +127,12 @@ def _people_2018(
     }
 
 
-def _keypoints_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints: int) -> np.ndarray:
+def _keypoints_2018(path: pathlib.Path, people: Sequence[Mapping], joints: Sequence[str]) -> np.ndarray:
     """Returns [P, J, 3] (x, y, flag)."""
-    size = 3 * num_joints
-    expected = f"{size} numbers: x, y, flag of {num_joints} joints"
-    rows = [person.get("keypoints") or [0] * size for person in people]
-    return number_array(path, "annotation", people, "keypoints", rows, expected, size).reshape(-1, num_joints, 3)
+    columns = keypoint_columns(joints, "flag")
+    expected = f"{len(columns)} numbers: x, y, flag of {len(joints)} joints"
+    rows = [person.get("keypoints") or [0] * len(columns) for person in people]
+    return number_array(path, "annotation", people, "keypoints", rows, expected, columns).reshape(-1, len(joints), 3)
 
 
 def _joint_scores_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints: int) -> np.ndarray:
@@ -153,7 +156,7 @@ def _boxes_2018(path: pathlib.Path, people: Sequence[Mapping], field: str) -> np
         positions, holders = (list(column) for column in zip(*rows, strict=True))
         values = [person[field] for person in holders]
         expected = "4 numbers: x, y, width, height"
-        boxes_xywh = number_array(path, "annotation", holders, field, values, expected, 4)
+        boxes_xywh = number_array(path, "annotation", holders, field, values, expected, BOX_COLUMNS)
         boxes[positions] = box_math.xyxy_from_xywh(boxes_xywh)
     return boxes
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfpose.poses import Poses
 from tfpose.prediction.head_blur import blur_heads
-from tfpose.skeletons import Skeleton, side_of
+from tfpose.skeletons import Skeleton
 from tfpose.visualization import SIDE_COLORS, draw_identities, identity_color
 
 # OpenCV takes fractions of a pixel as whole numbers with this many binary places.
@@ -67,8 +67,8 @@ class PoseArtist:
             style: Settings of the drawings; None for the defaults.
         """
         self._skeleton, self._style = skeleton, style or DrawingStyle()
-        self._limb_sides = [side_of(skeleton.joints[a]) or side_of(skeleton.joints[b]) for a, b in skeleton.limbs]
-        self._joint_colors = [SIDE_COLORS[side_of(joint)] for joint in skeleton.joints]
+        self._limb_sides = [skeleton.sides[a] or skeleton.sides[b] for a, b in skeleton.limbs]
+        self._joint_colors = [SIDE_COLORS[side] for side in skeleton.sides]
         self._torso = np.array([any(word in joint for word in _TORSO_WORDS) for joint in skeleton.joints])
         # Frame number and place of each track, oldest first.
         self._trails: dict[int, collections.deque[tuple[int, float, float]]] = {}
