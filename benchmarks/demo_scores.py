@@ -23,7 +23,7 @@ COMMAND = "make demo"
 
 
 def read_scores(demo: pathlib.Path, system: str) -> dict[str, float]:
-    """Reads AP, PCK@0.2, PoseTrack mAP and MOTA in percent.
+    """Reads AP, PCK@0.2 (of a system that takes boxes), PoseTrack mAP and MOTA in percent.
 
     Raises:
         FileNotFoundError: The demo has no metrics of the system.
@@ -33,12 +33,8 @@ def read_scores(demo: pathlib.Path, system: str) -> dict[str, float]:
     metrics: Any = read_json(path)
     try:
         posetrack = metrics["posetrack"]
-        return {
-            "ap": metrics["coco"]["AP"],
-            "pck": metrics["pck"]["total"],
-            "map": posetrack["ap"][-1],
-            "mota": posetrack["mota"][-1],
-        }
+        scores = {"ap": metrics["coco"]["AP"], "map": posetrack["ap"][-1], "mota": posetrack["mota"][-1]}
+        return scores | ({"pck": metrics["pck"]["total"]} if "pck" in metrics else {})
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: {error} must be there, as in the metrics of a demo") from error
 

@@ -1,6 +1,6 @@
 """Compares the input pipeline to a usual loader and to bare JPEG decoding, in samples per second and core.
 
-    python benchmarks/input_pipeline.py --data=data/coco_mini --images=COCO_MINI/images/train
+    python benchmarks/input_pipeline.py --data=data/coco_mini/coco_keypoints --images=COCO_MINI_DIR/images/train
 
 Three programs run in turn in one process with one thread, for several rounds. Their medians are compared:
 - tfpose: `PersonCrops.batch` with the paper's augmentation, and the target heatmaps of the batch;

@@ -90,13 +90,16 @@ def record(
 
     Args:
         measured: Values and unit of each key.
-        command: Command that measures the numbers; None takes the command line of this program.
+        command: Command that measures the numbers; None takes the command line of this program, a benchmark.
         note: What else a reader must know to judge the numbers.
         path: The file.
 
     Raises:
         ValueError: A key, unit or value is not valid; the file is left as it was.
+        SystemExit: A benchmark ran beside other work; the file is left as it was.
     """
+    if command is None:
+        _check_load()
     date, command = datetime.date.today().isoformat(), command or command_line(sys.argv)
     results = read_results(path) if path.exists() else {}
     for key, (values, unit) in measured.items():
@@ -135,6 +138,16 @@ def command_line(arguments: Sequence[str]) -> str:
     script = pathlib.Path(arguments[0]).resolve()
     name = script.relative_to(PROJECT) if script.is_relative_to(PROJECT) else script.name
     return shlex.join(["python", str(name), *(word for word in arguments[1:] if word not in ("--record", "-record"))])
+
+
+def _check_load() -> None:
+    # A benchmark alone keeps at most every core busy.
+    load, num_cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > num_cores + 1:
+        raise SystemExit(
+            f"not recorded: the load average must be at most {num_cores + 1} on {num_cores} CPU cores, got {load:.1f}; "
+            "repeat the benchmark on a machine that does nothing else"
+        )
 
 
 def _check(path: pathlib.Path, key: str, measurement: Measurement) -> None:

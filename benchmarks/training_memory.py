@@ -1,6 +1,6 @@
 """Measures the peak memory of a training run, and whether its memory grows with the steps.
 
-python benchmarks/training_memory.py --data=data/coco_mini --steps=500
+python benchmarks/training_memory.py --data=data/coco_mini/coco_keypoints --steps=500
 """
 
 from __future__ import annotations

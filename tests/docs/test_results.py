@@ -187,6 +187,7 @@ def test_numbers_without_a_key_would_be_seen():
 
 def test_recording_replaces_its_own_entries(tmp_path, monkeypatch):
     path = tmp_path / "results.json"
+    monkeypatch.setattr(results_file.os, "getloadavg", lambda: (0.5, 0.5, 0.5))
     monkeypatch.setattr(sys, "argv", [str(pages.PROJECT / "benchmarks" / "x.py"), "--record", "--models", "R50"])
     results_file.record({"x.b": ([1.0], "s"), "x.a": ([2.0], "s")}, path=path)
     results_file.record({"x.b": ([0.123456, 3], "frames/s")}, note="two rounds", path=path)
@@ -198,6 +199,9 @@ def test_recording_replaces_its_own_entries(tmp_path, monkeypatch):
     for key, values, unit in (("x", [1.0], "s"), ("x.b", [], "s"), ("x.b", [float("nan")], "s"), ("x.b", [1.0], "")):
         with pytest.raises(ValueError, match=re.escape(str(path))):
             results_file.record({key: (values, unit)}, path=path)
+    monkeypatch.setattr(results_file.os, "getloadavg", lambda: (results_file.os.cpu_count() + 1.5, 0.5, 0.5))
+    with pytest.raises(SystemExit, match="not recorded: the load average must be at most"):
+        results_file.record({"x.b": ([1.0], "s")}, path=path)
     assert path.read_bytes() == before and [entry.name for entry in tmp_path.iterdir()] == ["results.json"]
 
 
