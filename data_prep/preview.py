@@ -19,12 +19,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
-
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import define_config_flag
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
+from tfpose.picture_files import write_picture
 
 # Without a config: crops as in Xiao et al., 2018, without augmentation.
 DEFAULTS: dict[str, Any] = {
@@ -82,9 +81,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     count = 0
     for name, picture in pictures:
-        path = directory / f"{name}.png"
-        if not cv2.imwrite(str(path), picture[..., ::-1]):
-            raise OSError(f"{path}: cannot write the picture")
+        write_picture(directory / f"{name}.png", picture)
         count += 1
     print(f"{count} pictures of split {split}: {directory}")
 

@@ -14,6 +14,7 @@ from tfpose.picture_files import (
     to_8_bits,
     turn_upright,
     without_exif,
+    write_picture,
 )
 
 # Where the top left and the top right corner of the upright picture are stored, by EXIF orientation.
@@ -138,3 +139,12 @@ def test_pixels_that_are_not_square_are_seen():
     assert jpeg[6:11] == b"JFIF\0"
     assert read_header(jpeg[:14] + b"\0\1\0\2" + jpeg[18:], "a").pixel_aspect == 2.0
     assert read_header(with_png_chunk(png, b"pHYs", b"\0\0\0\2\0\0\0\1\0"), "a").pixel_aspect == 0.5
+
+
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    write_picture(tmp_path / "a.png", picture())
+    np.testing.assert_array_equal(decode_upright((tmp_path / "a.png").read_bytes(), "a"), picture())
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        write_picture(tmp_path / "b.png", picture())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 import struct
 from collections.abc import Iterator
 
@@ -137,6 +138,28 @@ def decode_upright(data: bytes, name: object) -> np.ndarray:
     """
     header = read_header(data, name)
     return turn_upright(to_8_bits(decode_stored(data, name))[..., ::-1], header.orientation)
+
+
+def write_picture(path: pathlib.Path, image: np.ndarray) -> None:
+    """Writes a picture whole or not at all, in the format that the suffix of the name tells.
+
+    Args:
+        path: File to write.
+        image: [H, W, 3] uint8 RGB.
+
+    Raises:
+        OSError: The picture cannot be encoded or written.
+    """
+    is_encoded, data = cv2.imencode(path.suffix, image[..., ::-1])
+    if not is_encoded:
+        raise OSError(f"{path}: cannot encode the picture")
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        # Not by OpenCV, which says nothing of a full disk and takes names in UTF-8 only.
+        temporary.write_bytes(data.tobytes())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def decode_stored(data: bytes, name: object, flags: int = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) -> np.ndarray:

@@ -9,6 +9,7 @@ import types
 import cv2
 import numpy as np
 
+from tfpose.file_names import utf8_name
 from tfpose.stderr_filter import held_back
 
 # Codecs that OpenCV's wheels can encode. Browsers play VP8.
@@ -62,8 +63,8 @@ class VideoFileWriter:
         # Codecs store colors for two by two pixels.
         self._size = (max(2, width // 2 * 2), max(2, height // 2 * 2))
         codec = cv2.VideoWriter.fourcc(*_CODECS[self._temporary.suffix])
-        with held_back():
-            writer = cv2.VideoWriter(str(self._temporary), codec, self._frames_per_second, self._size)
+        with held_back(), utf8_name(self._temporary) as name:
+            writer = cv2.VideoWriter(name, codec, self._frames_per_second, self._size)
         if not writer.isOpened():
             self._temporary.unlink(missing_ok=True)
             raise OSError(f"{self._path}: cannot write the video")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from tfpose.data.detection_images import read_picture
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.video_sequences import rows_by_sequence
+from tfpose.picture_files import write_picture
 from tfpose.poses import Poses
 from tfpose.posetrack import PoseSequence, poses_from_frame
 from tfpose.skeletons import Skeleton
@@ -71,6 +71,4 @@ def write_pose_pictures(
     for row in chosen:
         picture = draw_poses(read_picture(table, row), poses[row], skeleton, joint_threshold)
         name = pathlib.PurePosixPath(table.images["file_name"][row])
-        path = directory / "_".join(name.with_suffix(".jpg").parts[-2:])
-        if not cv2.imwrite(str(path), picture[..., ::-1]):
-            raise OSError(f"{path}: cannot write the picture")
+        write_picture(directory / "_".join(name.with_suffix(".jpg").parts[-2:]), picture)

@@ -7,13 +7,13 @@ import functools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
-import cv2
 import numpy as np
 
 from tfpose.evaluation.report_pictures import Candidate, DrawnPeople, draw_scaled, write_gallery, write_video
 from tfpose.evaluation.retracking import read_predictions
 from tfpose.metrics.frame_matches import SequenceMatches, match_sequence
 from tfpose.metrics.posetrack import pair_files
+from tfpose.picture_files import decode_upright
 from tfpose.posetrack import Frame, PoseSequence, poses_from_frame
 from tfpose.report.evaluation_file import Evaluation
 
@@ -75,12 +75,14 @@ def read_scored_videos(
 
 
 def read_picture_below(folder: pathlib.Path, name: str) -> np.ndarray | None:
-    """Reads a picture [H, W, 3] uint8 RGB; returns None if the file does not exist or is outside the folder."""
+    """Reads an upright picture [H, W, 3] uint8 RGB; None if it is absent, damaged or outside the folder."""
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
         return None
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    return None if image is None else np.ascontiguousarray(image[..., ::-1])
+    try:
+        return decode_upright(path.read_bytes(), path)
+    except (OSError, ValueError):
+        return None
 
 
 def add_videos(evaluation: Evaluation, videos: ScoredVideos) -> Evaluation:

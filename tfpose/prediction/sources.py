@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
+from tfpose.file_names import utf8_name
+
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 # Frame rate of a video that states none, or one that is above the largest plausible rate.
 DEFAULT_RATE = 25.0
@@ -222,7 +224,11 @@ class Video:
             capture.release()
 
     def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(self._address)
+        if isinstance(self._address, int):
+            capture = cv2.VideoCapture(self._address)
+        else:
+            with utf8_name(self._address) as name:
+                capture = cv2.VideoCapture(name)
         if not capture.isOpened():
             if isinstance(self._address, int):
                 raise ValueError(f"camera {self._address}: cannot be opened; check its number, and that you may use it")

@@ -1,0 +1,55 @@
+"""Names that are not UTF-8, on which OpenCV ends in a segmentation fault."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from tfpose.evaluation.report_videos import read_picture_below
+from tfpose.file_names import utf8_name
+from tfpose.picture_files import write_picture
+from tfpose.prediction.sources import open_sources
+from tfpose.video_files import VideoFileWriter
+
+
+@pytest.fixture
+def folder(tmp_path) -> pathlib.Path:
+    """A folder whose name is Latin-1."""
+    path = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        path.mkdir()
+    except OSError:
+        pytest.skip("the file system takes names in UTF-8 only")
+    return path
+
+
+def test_a_link_stands_for_a_name_that_is_not_utf8(folder):
+    path = folder / "a.txt"
+    with utf8_name(path) as name:
+        assert name.isascii() and name.endswith(".txt")
+        pathlib.Path(name).write_text("written")
+    assert path.read_text() == "written"
+    assert not pathlib.Path(name).parent.exists()
+
+
+@pytest.mark.parametrize("name", ["plain.avi", "caf\u00e9.avi", "http://example.org/a.avi"])
+def test_other_names_stay(name):
+    with utf8_name(name) as opened:
+        assert opened == name
+
+
+def test_videos_and_pictures_below_such_a_folder_are_written_and_read(folder):
+    image = np.full((32, 48, 3), (200, 100, 50), np.uint8)
+    video, picture = folder / os.fsdecode(b"\xe9.avi"), folder / os.fsdecode(b"\xe9.png")
+    with VideoFileWriter(video, 5) as writer:
+        writer.write(image)
+    write_picture(picture, image)
+    assert sorted(os.listdir(os.fsencode(folder))) == [b"\xe9.avi", b"\xe9.png"]
+    for path in (video, picture):
+        (source,) = open_sources([str(path)])
+        (frame,) = source.frames()
+        np.testing.assert_allclose(frame.image, image, atol=8)
+    np.testing.assert_array_equal(read_picture_below(folder, picture.name), image)

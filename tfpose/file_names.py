@@ -1,0 +1,33 @@
+"""File names for libraries in C++ that take names in UTF-8 only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def utf8_name(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Gives a file a name in UTF-8 while it is opened; OpenCV ends in a segmentation fault on other names.
+
+    A name on Linux is any bytes, such as Latin-1 from an old archive. Python holds the bytes that are not UTF-8 as
+    surrogates. Within the `with` statement a link in a temporary folder stands for such a file, which may be absent
+    still. Once it is open, the link is not needed.
+
+    Yields:
+        The path itself if it is UTF-8, otherwise the path of the link.
+    """
+    name = os.fspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory(prefix="tfpose_") as folder:
+            suffix = pathlib.PurePath(name).suffix
+            link = os.path.join(folder, f"link{suffix}" if suffix.isascii() else "link")
+            os.symlink(os.path.abspath(name), link)
+            yield link
+        return
+    yield name
