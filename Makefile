@@ -7,10 +7,12 @@ TEST_FLAGS ?=
 # The core: no test here runs a program, unless it is marked as slow.
 QUICK_TESTS := tests/test_*.py tests/data tests/flags tests/metrics tests/tracking
 DEMO ?= demo
+# `make demo DEMO=demo1 DEMO_SEED=1` is another run of the demo with other weights and another order of the data.
+DEMO_SEED ?= 0
 # Many people seen once teach most; videos to score on need to be longer.
 DEMO_VIDEOS := --num_train_videos=4000 --num_val_videos=40 --num_test_videos=120 --num_frames=1 --num_unseen_frames=5 \
 	--frames_per_second=8 --max_people=2 --mean_props=0.1 --person_sizes=0.4,0.65 --min_joints=8
-DEMO_DATA := --config.data.directory=$(DEMO)/data/synthetic
+DEMO_DATA := --config.data.directory=$(DEMO)/data/synthetic --config.seed=$(DEMO_SEED)
 TWO_STAGE := --config=configs/two_stage_resnet18_synthetic.py --workdir=$(DEMO)/two_stage $(DEMO_DATA)
 SINGLE := --config=configs/single_network_synthetic.py --workdir=$(DEMO)/single_network $(DEMO_DATA) \
 	--config.initialize.keypoint_workdir=$(DEMO)/two_stage

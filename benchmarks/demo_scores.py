@@ -1,7 +1,7 @@
 """Records the scores of one or more finished demos for docs/results.json, one value for each demo.
 
-    make demo DEMO=demo1 && make demo DEMO=demo2 && make demo DEMO=demo3
-    python benchmarks/demo_scores.py demo1 demo2 demo3
+    make demo && make demo DEMO=demo1 DEMO_SEED=1 && make demo DEMO=demo2 DEMO_SEED=2
+    python benchmarks/demo_scores.py demo demo1 demo2 --note='seeds 0, 1 and 2'
 
 For each of the two systems it reads results/SYSTEM/metrics.json of every demo. `--minutes` records how long the demos
 took: time them on a machine that does nothing else.
