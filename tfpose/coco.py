@@ -24,6 +24,7 @@ from tfpose.json_files import (
     keypoint_columns,
     number_array,
     object_list,
+    optional_entry,
     optional_object_list,
     read_json,
     sort_by_image,
@@ -377,8 +378,8 @@ def build_person_annotations(
         keypoints: [P, J, 2] keypoints in image pixels.
         visibility: [P, J] visibility of the joints: 0 not labeled, 1 hidden, 2 visible.
         **columns: Any of `boxes` [P, 4] (default: the extent of the joints), `areas` [P] (default: those of the boxes),
-            `is_crowd` [P] (default: nobody), `annotation_ids` [P] (default: counted from 1) and `segmentations`
-            (default: none).
+            `is_crowd` [P] (default: nobody), `annotation_ids` [P] (default: counted from 1), `segmentations`
+            (default: none) and `category_id` (default: 1).
 
     Raises:
         ValueError: The people are not sorted by image.
@@ -396,11 +397,11 @@ def build_person_annotations(
         # COCO's evaluation reads the id 0 as "not matched".
         "annotation_ids": np.arange(1, num_people + 1),
         "segmentations": [""] * num_people,
+        "category_id": 1,
     }
     return PersonAnnotations(
         path=pathlib.Path(),
         skeleton=skeleton,
-        category_id=1,
         image_ids=np.asarray(image_ids, np.int64),
         file_names=list(file_names),
         image_sizes=np.asarray(image_sizes, np.int64).reshape(-1, 2),
@@ -418,22 +419,28 @@ def keypoint_results(
     joint_scores: np.ndarray,
     scores: np.ndarray,
     category_id: int = 1,
+    track_ids: np.ndarray | None = None,
 ) -> list[dict]:
     """Returns predicted people as COCO results, which pycocotools' `loadRes` reads.
 
     Args:
         image_ids: [P] identities of the people's images.
         keypoints: [P, J, 2] keypoints in image pixels.
-        joint_scores: [P, J] scores of the joints; COCO's evaluation ignores them.
+        joint_scores: [P, J] scores of the joints, which COCO's evaluation ignores. A joint with a score of 0 or less is
+            not there: its three numbers are 0.
         scores: [P] scores of the people.
         category_id: Identity of the category of people.
+        track_ids: [P] identities of the people, -1 where there is none; None for photos.
     """
     triples = np.concatenate([keypoints, np.asarray(joint_scores)[..., None]], axis=-1)
+    triples = np.where(np.asarray(joint_scores)[..., None] > 0, triples, 0.0)
     flat = triples.astype(np.float64).reshape(len(triples), 3 * triples.shape[1]).tolist()
-    rows = zip(np.asarray(image_ids).tolist(), flat, np.asarray(scores).tolist(), strict=True)
+    ids = [-1] * len(flat) if track_ids is None else np.asarray(track_ids).tolist()
+    rows = zip(np.asarray(image_ids).tolist(), flat, np.asarray(scores).tolist(), ids, strict=True)
     return [
         {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": score}
-        for image_id, row, score in rows
+        | optional_entry("track_id", track_id, track_id >= 0)
+        for image_id, row, score, track_id in rows
     ]
 
 
@@ -489,14 +496,16 @@ def read_detections(path: str | pathlib.Path, category_id: int = 1) -> Detection
     )
 
 
-def detection_results(image_ids: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> list[dict]:
+def detection_results(image_ids: np.ndarray, boxes: np.ndarray, scores: np.ndarray, category_id: int = 1) -> list[dict]:
     """Returns boxes as COCO results, which pycocotools' `loadRes` reads; for the arguments see `write_detections`."""
     boxes_xywh = box_math.xywh_from_xyxy(boxes).tolist()
     columns = zip(np.asarray(image_ids).tolist(), boxes_xywh, np.asarray(scores).tolist(), strict=True)
-    return [{"image_id": i, "category_id": 1, "bbox": box, "score": score} for i, box, score in columns]
+    return [{"image_id": i, "category_id": category_id, "bbox": box, "score": score} for i, box, score in columns]
 
 
-def write_detections(path: str | pathlib.Path, image_ids: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> None:
+def write_detections(
+    path: str | pathlib.Path, image_ids: np.ndarray, boxes: np.ndarray, scores: np.ndarray, category_id: int = 1
+) -> None:
     """Writes a COCO results file of people's boxes; `read_detections` returns float32 boxes unchanged.
 
     Args:
@@ -504,5 +513,6 @@ def write_detections(path: str | pathlib.Path, image_ids: np.ndarray, boxes: np.
         image_ids: [N] identities of the images.
         boxes: [N, 4] xyxy boxes in image pixels.
         scores: [N] scores of the boxes.
+        category_id: Identity of the category of people.
     """
-    write_json(path, detection_results(image_ids, boxes, scores))
+    write_json(path, detection_results(image_ids, boxes, scores, category_id))

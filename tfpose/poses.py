@@ -54,6 +54,15 @@ class Poses:
         """Returns the people at these positions, in this order, or those where this mask [P] is true."""
         return Poses(**{f.name: getattr(self, f.name)[indices] for f in dataclasses.fields(self)})
 
+    def as_written(self) -> Poses:
+        """Returns the poses as files hold them: a joint that is not there lies at (0, 0) with a score of 0."""
+        is_joint = self.joint_scores > 0
+        return dataclasses.replace(
+            self,
+            keypoints=np.where(is_joint[..., None], self.keypoints, 0.0),
+            joint_scores=np.where(is_joint, self.joint_scores, 0.0),
+        )
+
     def to_dict(self, joints: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Returns columns with one row for each joint of each person: `pandas.DataFrame(poses.to_dict())` is a table.
 

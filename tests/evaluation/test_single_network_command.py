@@ -132,7 +132,7 @@ def test_a_split_without_anything_to_evaluate_is_predicted_all_the_same(run_eval
     data = write_dataset(tmp_path / "data", POSETRACK15, images, "val")
     changes = (f"--config.data.directory={data}", f"--output_dir={tmp_path / 'out'}")
     result = succeed(run_evaluation(*without(flags, "data.directory"), *changes))
-    assert "note: PoseTrack's metrics are left out" in result.stdout
+    assert "note: PoseTrack's metrics are left out" in result.stderr
     assert len(read_frames(tmp_path / "out", IGNORED)) == 2
 
 

@@ -107,7 +107,7 @@ def test_without_tracking_there_are_no_identities_and_only_ap(make_table, tmp_pa
 def test_figures_that_cannot_be_told_are_left_out_with_a_line(make_table, tmp_path, capsys, changes, what):
     metrics = evaluate(make_table(**changes), tmp_path / "out", TrackerChoice())
     assert "posetrack" not in metrics and "coco" in metrics
-    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note:")]
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
     assert notes == [f"note: PoseTrack's metrics are left out: 16 of 16 annotated people lack {what}"]
 
 

@@ -9,8 +9,8 @@ from tfpose.data.person_crops import crop_matrices
 from tfpose.evaluation import person_scores
 from tfpose.evaluation.metrics_file import write_metrics
 from tfpose.evaluation.pose_drawings import write_pose_pictures
-from tfpose.evaluation.splits import write_coco_predictions
 from tfpose.evaluation.video_sequences import sequences_from_poses
+from tfpose.evaluation.written_poses import write_coco_predictions
 from tfpose.inference import person_keypoints
 from tfpose.inference.keypoint_system import read_keypoint_system, with_settings, write_keypoint_system
 from tfpose.inference.posetrack_joints import infer_head_joints
@@ -108,10 +108,11 @@ def test_head_boxes_give_pckh_and_those_without_extent_count_nobody(system, tmp_
     table.people["head_box"][:] = [[10, 10, 20, 20]]
     table.people["head_box"][0] = [5, 5, 5, 5]
     people = person_keypoints.ground_truth_boxes(table)
-    keypoints, _ = true_poses(table, people)
+    keypoints, scores = true_poses(table, people)
     # Half of 0.6 diagonals of a 10 px head: 4.24 px.
     for error, share in ((4.2, 1.0), (4.3, 0.0)):
-        counts = person_scores.count_correct_keypoints(table, people, keypoints + [error, 0], POSETRACK15)["pckh"]
+        poses = person_keypoints.poses_by_image(table, people, keypoints + [error, 0], scores, system)
+        counts = person_scores.count_correct_keypoints(table, poses, POSETRACK15)["pckh"]
         assert counts.over_all_keypoints == share
         assert counts.labeled.tolist() == [len(people) - 1] * 15
 

@@ -12,13 +12,19 @@ import pytest
 import tensorflow as tf
 from program_runs import assert_one_line, run
 from record_writing import PAYER2017_AUGMENTATION, synthetic_image, write_dataset
+from small_single_network import random_pose_unet, small_single_network
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.frame_augmentation import FrameAugmentation
 from tfpose.data.records import read_table
 from tfpose.data.whole_frames import WholeFrames
+from tfpose.evaluation import single_network as evaluation
 from tfpose.frame_fit import FrameFit
-from tfpose.inference.single_network_system import build_single_network_system, read_single_network_system
+from tfpose.inference.single_network_system import (
+    build_inference_network,
+    build_single_network_system,
+    read_single_network_system,
+)
 from tfpose.models.pose_unet import PoseUnetSettings, build_pose_unet
 from tfpose.skeletons import POSETRACK15
 from tfpose.training import single_network
@@ -336,6 +342,20 @@ def test_a_small_modern_network_learns(table, tmp_path):
     changes = {"learning_rate": 5e-3, "steps": 150}
     losses = losses_by_step(tmp_path, strategy, table, network, FrameAugmentation(), **changes)
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+
+
+def test_validation_in_training_is_that_of_evaluation_whatever_the_precision(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "score_poses", lambda table, poses, skeleton: poses)
+    system = small_single_network()
+    trained = random_pose_unet(system, precision="mixed_bfloat16")
+    found = evaluation.Validation(table, system, batch_size=2)(trained)
+    network = evaluation.TrainedNetwork(
+        system, build_inference_network(random_pose_unet(system), system), tmp_path / "step_1.npz"
+    )
+    expected = evaluation.predict_split(table, network, batch_size=2).poses
+    assert sum(map(len, expected)) > 0
+    for own, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(own.joint_scores, other.joint_scores, rtol=1e-5)
 
 
 def load_config(name):

@@ -10,6 +10,7 @@ from small_system import SETTINGS, random_network, small_system, small_table
 from tfpose.checkpoints import write_weights
 from tfpose.data.augmentation import Augmentation
 from tfpose.data.person_crops import PersonCrops
+from tfpose.inference import person_keypoints
 from tfpose.inference.keypoint_system import write_keypoint_system
 from tfpose.training import batches, two_stage
 from tfpose.training.loop import OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
@@ -91,6 +92,19 @@ def test_validation_of_a_perfect_network_is_100(table, monkeypatch):
     metrics = validation(random_network(system))
     assert metrics["AP"] == pytest.approx(100)
     assert metrics["PCK"] == 100
+
+
+def test_validation_in_training_is_that_of_evaluation_whatever_the_precision(table, monkeypatch):
+    """Both run in float32; later weights are used too."""
+    monkeypatch.setattr(two_stage, "score_people", lambda table, people, keypoints, scores, system: scores)
+    system = small_system()
+    validation = two_stage.Validation(table, system, batch_size=4)
+    for seed in (0, 1):
+        trained = random_network(system, seed, "mixed_bfloat16")
+        plain = random_network(system, seed)
+        find_keypoints = person_keypoints.build_keypoint_function(plain, system)
+        _, expected = person_keypoints.predict_people(find_keypoints, table, validation.people, system)
+        np.testing.assert_allclose(validation(trained), expected, rtol=1e-5)
 
 
 def test_pictures_show_input_target_and_prediction(table):

@@ -66,6 +66,7 @@ class RecordTable:
         images: [I] arrays of `IMAGE_FIELDS` without the picture; ignore regions are lists of [N, 2] arrays.
         people: [P, ...] arrays of `PERSON_FIELDS`.
         first_person: [I + 1] int.
+        category_id: Identity of the category of people in the annotation files, for files of predictions.
     """
 
     skeleton: Skeleton
@@ -76,6 +77,7 @@ class RecordTable:
     images: dict[str, Any]
     people: dict[str, np.ndarray]
     first_person: np.ndarray
+    category_id: int = 1
 
     @property
     def num_images(self) -> int:
@@ -161,6 +163,15 @@ def resolve_dataset_dir(directory: str | pathlib.Path) -> pathlib.Path:
     return found[0]
 
 
+def read_category_id(directory: str | pathlib.Path) -> int:
+    """The identity of the category of people in the files that a dataset folder was made of; 1 where it is not said."""
+    path = resolve_dataset_dir(directory) / METADATA_FILE
+    category_id = json.loads(path.read_text()).get("category_id", 1)
+    if not isinstance(category_id, int):
+        raise ValueError(f"{path}: 'category_id' must be a whole number, got {category_id!r:.60}")
+    return category_id
+
+
 def read_skeleton(directory: str | pathlib.Path) -> Skeleton:
     """Reads the skeleton of a dataset folder."""
     path = resolve_dataset_dir(directory) / METADATA_FILE
@@ -199,7 +210,7 @@ def read_table(directory: str | pathlib.Path, split: str) -> RecordTable:
     shards = find_shards(directory, split)
     skeleton = read_skeleton(shards[0].parent)
     rows = _read_index(shards, split) or _read_rows(shards, skeleton.num_joints)
-    return RecordTable(skeleton=skeleton, shards=shards, **rows)
+    return RecordTable(skeleton=skeleton, shards=shards, category_id=read_category_id(shards[0].parent), **rows)
 
 
 def write_index(directory: str | pathlib.Path, split: str) -> pathlib.Path:

@@ -63,4 +63,5 @@ def box_annotations(table: RecordTable) -> PersonAnnotations:
         boxes=boxes[order],
         areas=box_areas[order],
         is_crowd=is_crowd[order],
+        category_id=table.category_id,
     )

@@ -13,6 +13,7 @@ from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_boxes
 from tfpose.evaluation.metrics_file import write_metrics
 from tfpose.evaluation.person_scores import score_poses
+from tfpose.evaluation.written_poses import COCO_RESULTS_FILE, write_coco_predictions
 from tfpose.inference.detected_boxes import DETECTIONS_FILE
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
 from tfpose.inference.table_people import build_find_function, find_table_people, poses_by_image
@@ -48,7 +49,7 @@ def evaluate_detector(
         skeleton: Skeleton of the network's keypoints, if it has any.
         workdir: Work folder of the training run or the imported checkpoint.
         weights: 'best' or 'last'.
-        output_dir: Folder for `DETECTIONS_FILE` and metrics.json.
+        output_dir: Folder for `DETECTIONS_FILE`, metrics.json and, where the network finds keypoints, predictions.json.
         batch_size: Images of one size that go through the network at once.
 
     Returns:
@@ -67,10 +68,15 @@ def evaluate_detector(
     loaded = load_for_inference(network, workdir, weights)
     print(f"{loaded}: {table.num_images} images")
     people = find_table_people(build_find_function(network), table, batch_size, show_progress=True)
-    write_detections(output_dir / DETECTIONS_FILE, table.images["image_id"][people.images], people.boxes, people.scores)
+    written = [output_dir / DETECTIONS_FILE]
+    columns = (table.images["image_id"][people.images], people.boxes, people.scores, table.category_id)
+    write_detections(written[0], *columns)
     metrics: dict[str, Any] = {"boxes": score_boxes(table, people)}
     if people.has_keypoints:
-        metrics["coco"] = score_poses(table, poses_by_image(table, people), skeleton)
+        poses = poses_by_image(table, people)
+        metrics["coco"] = score_poses(table, poses, skeleton)
+        written.append(output_dir / COCO_RESULTS_FILE)
+        write_coco_predictions(written[-1], table, poses)
     metrics["provenance"] = {
         "labels": f"{table.shards[0].parent} split {split}",
         "frames": table.num_images,
@@ -81,7 +87,7 @@ def evaluate_detector(
     }
     path = write_metrics(output_dir, metrics)
     print(format_metrics(metrics))
-    print(f"written: {output_dir / DETECTIONS_FILE}, {path}")
+    print(f"written: {', '.join(map(str, [*written, path]))}")
     return path
 
 

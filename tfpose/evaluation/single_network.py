@@ -87,6 +87,8 @@ class EvaluationSettings:
 class Validation:
     """Scores a network on a split during training: AP and AR of COCO, in percent.
 
+    The network is evaluated in float32 whatever it is trained in, as eval_main.py evaluates its weights.
+
     Args:
         table: Records of the split.
         system: System of the network.
@@ -100,7 +102,7 @@ class Validation:
         """Returns the metrics of the network after `step` steps, by name."""
         del step
         system = self.system
-        parts = build_inference_parts(model, system)
+        parts = build_inference_parts(build_inference_network(model, system), system)
         poses = predict_frames(*parts, self.table, system.fit, system.inference, self.batch_size)
         return score_poses(self.table, poses, system.skeleton)
 

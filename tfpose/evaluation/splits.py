@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfpose import __version__
-from tfpose.coco import write_keypoint_results
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.metrics_file import (
     CORRECT_KEYPOINTS_TITLES,
@@ -19,17 +19,15 @@ from tfpose.evaluation.metrics_file import (
     format_metrics,
     write_metrics,
 )
-from tfpose.evaluation.person_scores import score_poses
+from tfpose.evaluation.person_scores import count_correct_keypoints, score_poses
 from tfpose.evaluation.pose_drawings import write_pose_pictures, write_pose_videos
-from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.report_files import begin_evaluation, try_add_videos, write_report
 from tfpose.evaluation.report_splits import TrainingRun, add_photos, add_training, picture_reader
 from tfpose.evaluation.report_videos import ScoredVideos
-from tfpose.evaluation.retracking import PREDICTIONS_FOLDER, WRITERS, track_sequence
 from tfpose.evaluation.scoring import ScoringSettings, describe_scoring, print_report
-from tfpose.evaluation.video_sequences import ground_truth_sequences, sequences_from_poses
+from tfpose.evaluation.video_sequences import ground_truth_sequences
+from tfpose.evaluation.written_poses import poses_to_write
 from tfpose.inference.posetrack_joints import infer_head_joints
-from tfpose.metrics.keypoints import CorrectKeypoints
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
 from tfpose.metrics.posetrack_metrics import PoseTrackReport
 from tfpose.poses import Poses
@@ -50,7 +48,7 @@ class SplitPrediction:
         weights: File of the network's weights.
         thresholds: Thresholds and other settings of inference, for metrics.json.
         joint_threshold: Joints with a lower score are not drawn.
-        correct_keypoints: Counts of `person_scores.count_correct_keypoints`.
+        has_annotated_boxes: Whether the poses were found in the annotated boxes, so that their PCK is known.
     """
 
     poses: Sequence[Poses]
@@ -59,7 +57,7 @@ class SplitPrediction:
     weights: str
     thresholds: Mapping[str, Any]
     joint_threshold: float
-    correct_keypoints: Mapping[str, CorrectKeypoints] = dataclasses.field(default_factory=dict)
+    has_annotated_boxes: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +102,8 @@ def evaluate_split(
 ) -> pathlib.Path:
     """Scores the people found in a split and writes poses, metrics, drawings and the report.
 
-    Single photos are scored by COCO's rules, videos by PoseTrack's rules too.
+    Single photos are scored by COCO's rules, videos by PoseTrack's rules too. All metrics are those of the poses as the
+    files hold them: after the thresholds, the suppression of near copies and the tracker.
 
     Args:
         table: Records of the split.
@@ -118,27 +117,24 @@ def evaluate_split(
     Returns:
         The path of metrics.json.
     """
-    metrics: dict[str, Any] = {"coco": score_poses(table, prediction.poses, prediction.skeleton)}
-    for name, count in prediction.correct_keypoints.items():
-        metrics[name] = describe_correct_keypoints(count, prediction.skeleton)
-    metrics["provenance"] = _describe(table, split, prediction) | ({} if run is None else run.describe())
     if output.infers_head_joints and any(table.images["sequence"]):
         poses = [infer_head_joints(people, prediction.skeleton) for people in prediction.poses]
         prediction = dataclasses.replace(prediction, poses=poses, skeleton=POSETRACK15)
-    sequences = sequences_from_poses(table, prediction.poses, prediction.skeleton)
+    written_poses = poses_to_write(table, prediction.poses, prediction.skeleton, tracker)
+    written_poses.write(output.directory, table, output.file_format)
+    prediction = dataclasses.replace(prediction, poses=written_poses.poses, skeleton=written_poses.skeleton)
+    metrics = _score_people(table, prediction)
+    metrics["provenance"] = _describe(table, split, prediction) | ({} if run is None else run.describe())
     scored = None
-    if sequences:
+    if written_poses.sequences:
         if tracker is not None:
-            sequences = track_sequences(sequences, tracker)
             metrics["provenance"]["tracker"] = tracker.to_dict()
-        scored = _evaluate_videos(table, sequences, output, settings, tracker is not None)
+        scored = _evaluate_videos(table, written_poses.posetrack_sequences, settings, tracker is not None)
         if scored is not None:
             metrics |= _shown_report(scored.report, settings).to_dict()
             metrics["provenance"]["posetrack"] = describe_scoring(scored.report, scored.options)
         if output.num_videos:
-            _draw_videos(table, sequences, prediction.joint_threshold, output)
-    else:
-        write_coco_predictions(output.directory / "predictions.json", table, prediction.poses)
+            _draw_videos(table, written_poses.sequences, prediction.joint_threshold, output)
     if output.num_pictures:
         _draw(table, prediction, output)
     written = [write_metrics(output.directory, metrics)]
@@ -193,16 +189,22 @@ def _draw_videos(
     write_pose_videos(folder, table, sequences, count, joint_threshold, output.video_rate)
 
 
+def _score_people(table: RecordTable, prediction: SplitPrediction) -> dict[str, Any]:
+    """Returns the metrics by COCO's rules and, in annotated boxes, the shares of correct keypoints."""
+    metrics: dict[str, Any] = {"coco": score_poses(table, prediction.poses, prediction.skeleton)}
+    if prediction.has_annotated_boxes:
+        counts = count_correct_keypoints(table, prediction.poses, prediction.skeleton)
+        metrics |= {name: describe_correct_keypoints(count, prediction.skeleton) for name, count in counts.items()}
+    return metrics
+
+
 def _evaluate_videos(
-    table: RecordTable,
-    sequences: Sequence[PoseSequence],
-    output: SplitOutput,
-    settings: ScoringSettings,
-    is_tracked: bool,
+    table: RecordTable, sequences: Sequence[PoseSequence], settings: ScoringSettings, is_tracked: bool
 ) -> _ScoredSequences | None:
-    """Writes, scores and prints videos; returns None, with a note, if their annotations do not suit the metrics."""
-    for sequence in sequences:
-        WRITERS[output.file_format](output.directory / PREDICTIONS_FOLDER / f"{sequence.name}.json", sequence)
+    """Scores and prints videos; returns None, with a note, if they or their annotations do not suit the metrics."""
+    if not sequences:
+        print("note: PoseTrack's metrics are left out: the poses have none of PoseTrack's joints", file=sys.stderr)
+        return None
     options = settings.options
     if not is_tracked:
         # AP does not depend on identities, but the evaluators require some.
@@ -212,7 +214,7 @@ def _evaluate_videos(
         truth, needs_sequences = ground_truth_sequences(table), settings.per_sequence or settings.has_page
         report = evaluate_sequences(truth, sequences, options, needs_sequences)
     except ValueError as error:
-        print(f"note: PoseTrack's metrics are left out: {error}")
+        print(f"note: PoseTrack's metrics are left out: {error}", file=sys.stderr)
         return None
     print_report(_shown_report(report, settings), settings.table_formats)
     return _ScoredSequences(report, truth, sequences, options)
@@ -242,25 +244,6 @@ def _weights_step(weights: str) -> dict[str, int]:
     return {"weights_step": int(found[1])} if found else {}
 
 
-def track_sequences(sequences: Sequence[PoseSequence], tracker: TrackerChoice) -> list[PoseSequence]:
-    """Gives the people of each video identities."""
-    tracked = []
-    with LateProgress("tracking", "sequences") as progress:
-        for sequence in sequences:
-            tracked.append(track_sequence(sequence, tracker))
-            progress(len(tracked), len(sequences))
-    return tracked
-
-
 def _with_stand_in_ids(sequence: PoseSequence) -> PoseSequence:
     frames = (dataclasses.replace(frame, track_ids=np.arange(frame.num_people)) for frame in sequence.frames)
     return dataclasses.replace(sequence, frames=tuple(frames))
-
-
-def write_coco_predictions(path: str | pathlib.Path, table: RecordTable, poses: Sequence[Poses]) -> None:
-    """Writes the poses of all images as COCO keypoint results."""
-    image_ids = np.repeat(table.images["image_id"], [len(people) for people in poses])
-    columns = [
-        np.concatenate([getattr(people, name) for people in poses]) for name in ("keypoints", "joint_scores", "scores")
-    ]
-    write_keypoint_results(path, image_ids, *columns)

@@ -8,9 +8,8 @@ import pathlib
 import keras
 
 from tfpose.data.records import RecordTable
-from tfpose.evaluation.person_scores import count_correct_keypoints
 from tfpose.evaluation.splits import SplitPrediction
-from tfpose.inference.detected_boxes import BoxSettings, find_boxes
+from tfpose.inference.detected_boxes import GROUND_TRUTH, BoxSettings, find_boxes
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.person_keypoints import build_keypoint_function, poses_by_image, predict_people
 from tfpose.models.batch_norm import fold_batch_norm
@@ -71,5 +70,5 @@ def predict_split(
             **boxes.to_dict(),
         },
         joint_threshold=system.selection.joint_threshold,
-        correct_keypoints=count_correct_keypoints(table, people, keypoints, system.skeleton),
+        has_annotated_boxes=boxes.source == GROUND_TRUTH,
     )

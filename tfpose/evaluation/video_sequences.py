@@ -8,24 +8,43 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfpose.data.records import RecordTable
-from tfpose.inference.posetrack_joints import posetrack_poses
+from tfpose.inference.posetrack_joints import map_poses
 from tfpose.poses import Poses
-from tfpose.posetrack import Frame, PoseSequence, build_frame, frame_from_poses
-from tfpose.skeletons import POSETRACK15, Skeleton, map_joints
+from tfpose.posetrack import Frame, PoseSequence, build_frame, frame_from_poses, poses_from_frame
+from tfpose.skeletons import POSETRACK15, POSETRACK18, Skeleton, map_joints
 
 
-def sequences_from_poses(table: RecordTable, poses: Sequence[Poses], skeleton: Skeleton) -> list[PoseSequence]:
-    """Returns the poses of the videos of a table with the 15 joints of PoseTrack, with every frame.
+def has_posetrack_videos(table: RecordTable) -> bool:
+    """Returns whether a table has videos, and only joints that PoseTrack's files hold."""
+    return any(table.images["sequence"]) and set(table.skeleton.joints) <= set(POSETRACK18.joints)
+
+
+def sequences_from_poses(
+    table: RecordTable, poses: Sequence[Poses], skeleton: Skeleton, joints: Skeleton = POSETRACK15
+) -> list[PoseSequence]:
+    """Returns the poses of the videos of a table, with every frame.
 
     Args:
         table: Records.
         poses: Poses of each image of the table.
         skeleton: Skeleton of the poses; joints are matched by name.
+        joints: Skeleton of the result.
     """
     return [
-        _build_sequence(name, [_predicted_frame(table, row, posetrack_poses(poses[row], skeleton)) for row in rows])
+        _build_sequence(
+            table, name, [_predicted_frame(table, row, map_poses(poses[row], skeleton, joints)) for row in rows], joints
+        )
         for name, rows in rows_by_sequence(table).items()
     ]
+
+
+def poses_from_sequences(table: RecordTable, sequences: Sequence[PoseSequence], poses: Sequence[Poses]) -> list[Poses]:
+    """Returns the poses of every image of a table: those of its videos, and for single photos those in `poses`."""
+    result = list(poses)
+    for sequence, rows in zip(sequences, rows_by_sequence(table).values(), strict=True):
+        for row, frame in zip(rows, sequence.frames, strict=True):
+            result[row] = poses_from_frame(frame)
+    return result
 
 
 def rows_by_sequence(table: RecordTable) -> dict[str, list[int]]:
@@ -37,8 +56,10 @@ def rows_by_sequence(table: RecordTable) -> dict[str, list[int]]:
     return {name: sorted(members, key=lambda row: table.images["frame"][row]) for name, members in rows.items()}
 
 
-def _build_sequence(name: str, frames: Sequence[Frame]) -> PoseSequence:
-    return PoseSequence(name=name, skeleton=POSETRACK15, frames=tuple(frames), path=pathlib.Path(f"{name}.json"))
+def _build_sequence(
+    table: RecordTable, name: str, frames: Sequence[Frame], skeleton: Skeleton = POSETRACK15
+) -> PoseSequence:
+    return PoseSequence(name, skeleton, tuple(frames), pathlib.Path(f"{name}.json"), table.category_id)
 
 
 def _predicted_frame(table: RecordTable, row: int, poses: Poses) -> Frame:
@@ -68,7 +89,7 @@ def ground_truth_sequences(table: RecordTable) -> list[PoseSequence]:
         if count:
             raise ValueError(f"{count} of {int(is_labeled.sum())} annotated people lack {what}")
     return [
-        _build_sequence(name, [_annotated_frame(table, row, is_labeled) for row in rows])
+        _build_sequence(table, name, [_annotated_frame(table, row, is_labeled) for row in rows])
         for name, rows in rows_by_sequence(table).items()
     ]
 

@@ -85,7 +85,8 @@ def find_boxes(table: RecordTable, settings: BoxSettings, output_dir: pathlib.Pa
     )
     path = output_dir / DETECTIONS_FILE
     people = boxes_of_table(table, detector, show_progress=True)
-    write_detections(path, table.images["image_id"][people.images], people.boxes, people.scores)
+    columns = (table.images["image_id"][people.images], people.boxes, people.scores, table.category_id)
+    write_detections(path, *columns)
     # Read back, so that the file gives exactly these boxes the next time.
     found = boxes_of_table(table, BoxesFile(path, settings.score_threshold))
     return dataclasses.replace(found, source=f"{detector.source} ({path})")

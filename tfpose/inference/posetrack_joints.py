@@ -15,7 +15,12 @@ _FACE_JOINTS = ("left_eye", "right_eye", "left_ear", "right_ear")
 
 def posetrack_poses(poses: Poses, skeleton: Skeleton) -> Poses:
     """Returns poses with the 15 joints of PoseTrack; joints that the skeleton lacks have a score of 0."""
-    joints, target = skeleton.joints, POSETRACK15.joints
+    return map_poses(poses, skeleton, POSETRACK15)
+
+
+def map_poses(poses: Poses, skeleton: Skeleton, target_skeleton: Skeleton) -> Poses:
+    """Returns poses with the joints of another skeleton, by name; joints that the first lacks have a score of 0."""
+    joints, target = skeleton.joints, target_skeleton.joints
     return Poses(
         keypoints=map_joints(poses.keypoints, joints, target),
         joint_scores=map_joints(poses.joint_scores[..., None], joints, target)[..., 0],

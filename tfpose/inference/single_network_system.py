@@ -7,10 +7,9 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
-
 from tfpose import skeletons
 from tfpose.frame_fit import FrameFit
+from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.frame_peaks import SingleNetworkSettings
 from tfpose.inference.mirrored_networks import MirroredNetworks
 from tfpose.json_files import read_json, write_json
@@ -138,7 +137,7 @@ def build_inference_network(network: PoseUnet, system: SingleNetworkSystem) -> P
         network: Network as trained, under any precision; later training does not change the result.
         system: System of the network.
     """
-    plain = _build_in_float32(system)
+    plain = build_in_float32(system.build_network)
     plain.set_weights(network.get_weights())
     return PoseUnet(fold_batch_norm(plain.frame), fold_batch_norm(plain.person), system.network.head_mask_sigma_cells)
 
@@ -147,15 +146,6 @@ def build_inference_parts(network: PoseUnet, system: SingleNetworkSystem) -> tup
     """Returns the two parts of a network as `inference.single_network` calls them, with or without the flip test."""
     parts = MirroredNetworks(network, system.skeleton.flip_order) if system.inference.use_flip_test else network
     return parts.find_joints, parts.filter_joints
-
-
-def _build_in_float32(system: SingleNetworkSystem) -> PoseUnet:
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        return system.build_network()
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def _from_dict(kind: type, values: Mapping[str, Any], section: str) -> Any:

@@ -35,7 +35,6 @@ from tfpose.posetrack.sequences import (
 )
 from tfpose.skeletons import POSETRACK15, POSETRACK18, Skeleton, map_joints
 
-_PERSON_CATEGORY_ID = 1
 _VIDEO_NUMBER = re.compile(r"(\d+)_[^/]*/[^/]*$")
 
 
@@ -103,7 +102,15 @@ def sequence_from_posetrack18(
         )
         for index, image in enumerate(images)
     )
-    return PoseSequence(sequence_name(path), skeleton, frames, path)
+    return PoseSequence(sequence_name(path), skeleton, frames, path, _category_id(content))
+
+
+def _category_id(content: Mapping) -> int:
+    """Returns the identity of the category; 1, as in PoseTrack 2018, where the file does not say it."""
+    categories = content.get("categories")
+    category = categories[0] if isinstance(categories, list) and categories else None
+    category_id = category.get("id") if isinstance(category, dict) else None
+    return category_id if isinstance(category_id, int) and is_id(category_id) else 1
 
 
 def _people_2018(
@@ -213,8 +220,8 @@ def posetrack18_from_sequence(sequence: PoseSequence) -> dict:
     for frame in sequence.frames:
         image_id = image_id_of(frame.file_name, frame.index) if frame.image_id == NO_IMAGE_ID else frame.image_id
         images.append(_image_2018(frame, image_id, len(sequence.frames)))
-        annotations += _annotations_2018(frame, image_id, sequence.skeleton)
-    category = category_from_skeleton(POSETRACK18, _PERSON_CATEGORY_ID)
+        annotations += _annotations_2018(frame, image_id, sequence)
+    category = category_from_skeleton(POSETRACK18, sequence.category_id)
     return {"images": images, "annotations": annotations, "categories": [category]}
 
 
@@ -234,7 +241,8 @@ def _image_2018(frame: Frame, image_id: int, num_frames: int) -> dict:
     }
 
 
-def _annotations_2018(frame: Frame, image_id: int, skeleton: Skeleton) -> list[dict]:
+def _annotations_2018(frame: Frame, image_id: int, sequence: PoseSequence) -> list[dict]:
+    skeleton = sequence.skeleton
     is_at_origin = (frame.keypoints == 0).all(axis=-1) & (frame.visibility > 0)
     flags = ((frame.visibility == 2) | is_at_origin).astype(np.float64)
     triples = np.concatenate([frame.keypoints, flags[..., None]], axis=-1)
@@ -247,7 +255,7 @@ def _annotations_2018(frame: Frame, image_id: int, skeleton: Skeleton) -> list[d
         {
             "id": _known_id(frame, person, image_id),
             "image_id": image_id,
-            "category_id": _PERSON_CATEGORY_ID,
+            "category_id": sequence.category_id,
             "keypoints": triples[person].tolist(),
             "scores": null_for_nan(scores[person]) if has_scores[person] else [],
             **optional_entry("track_id", int(frame.track_ids[person]), frame.track_ids[person] != NO_TRACK_ID),

@@ -105,12 +105,14 @@ class PoseSequence:
         skeleton: Skeleton of all keypoints.
         frames: The frames in the order of the file.
         path: Path of the file, for messages.
+        category_id: Identity of the category of people; the format of 2017 has none.
     """
 
     name: str
     skeleton: Skeleton
     frames: tuple[Frame, ...]
     path: pathlib.Path
+    category_id: int = 1
 
 
 def build_frame(

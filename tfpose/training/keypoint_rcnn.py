@@ -5,6 +5,7 @@ Source: He et al., "Mask R-CNN", 2017, sections 3.1 and 5.
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Callable, Mapping
 
@@ -16,8 +17,9 @@ import tensorflow as tf
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_table_people
+from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
-from tfpose.inference.table_people import FindPeople, build_find_function, find_table_people
+from tfpose.inference.table_people import build_find_function, find_table_people
 from tfpose.models.keypoint_rcnn.images import normalize_images
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.objective import compute_losses
@@ -67,6 +69,8 @@ def prepare_batch(batch: Batch, settings: KeypointRcnnSettings) -> dict[str, tf.
 class Validation:
     """Scores the detector on a split: COCO's metrics of boxes (`box_AP` and others), and of keypoints if it has any.
 
+    The network is evaluated in float32 whatever it is trained in, as eval_main.py evaluates its weights.
+
     Args:
         table: Records of the split.
         skeleton: Skeleton of the network.
@@ -75,12 +79,15 @@ class Validation:
 
     def __init__(self, table: RecordTable, skeleton: Skeleton, batch_size: int) -> None:
         self.table, self.skeleton, self.batch_size = table, skeleton, batch_size
-        self._find: FindPeople | None = None
+        self._network: KeypointRcnn | None = None
 
     def __call__(self, model: KeypointRcnn, step: int = 0) -> dict[str, float]:
-        """Returns the metrics in percent by name. Every call must pass the same model, which is compiled once."""
-        if self._find is None:
-            self._find = build_find_function(model)
+        """Returns the metrics in percent by name. Every call must pass a model with the same settings."""
+        if self._network is None:
+            self._network = build_in_float32(functools.partial(build_keypoint_rcnn, model.settings))
+            # Compiled once, for all evaluations of a training.
+            self._find = build_find_function(self._network)
+        self._network.set_weights(model.get_weights())
         return score_table_people(self.table, find_table_people(self._find, self.table, self.batch_size), self.skeleton)
 
 

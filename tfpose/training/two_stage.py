@@ -17,6 +17,7 @@ from tfpose.crops import CropSettings, Normalization
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.person_scores import score_people
 from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
+from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.keypoint_networks import find_network
 from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_system
 from tfpose.inference.person_keypoints import build_keypoint_function, ground_truth_boxes, predict_people
@@ -100,6 +101,8 @@ def count_correct(heatmaps: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -
 class Validation:
     """Scores the network on the ground-truth boxes of a split: COCO's AP, and PCK@0.2 if the skeleton has a torso.
 
+    The network is evaluated in float32 whatever it is trained in, as eval_main.py evaluates its weights.
+
     Args:
         table: Records of the split. Annotations of a different skeleton are matched by joint name.
         system: System that the network belongs to.
@@ -109,13 +112,17 @@ class Validation:
     def __init__(self, table: RecordTable, system: KeypointSystem, batch_size: int) -> None:
         self.table, self.system, self.batch_size = table, system, batch_size
         self.people = ground_truth_boxes(table)
-        self._find_keypoints: Callable[[np.ndarray, np.ndarray], tuple[tf.Tensor, tf.Tensor]] | None = None
+        self._network: keras.Model | None = None
 
     def __call__(self, model: keras.Model, step: int = 0) -> dict[str, float]:
-        """Returns the metrics in percent by name. Every call must pass the same model, which is compiled once."""
-        if self._find_keypoints is None:
-            network = functools.partial(model, training=False)
-            self._find_keypoints = build_keypoint_function(network, self.system)
+        """Returns the metrics in percent by name."""
+        if self._network is None:
+            self._network = build_in_float32(self.system.build_network)
+            # Compiled once, for all evaluations of a training.
+            self._find_keypoints = build_keypoint_function(
+                functools.partial(self._network, training=False), self.system
+            )
+        self._network.set_weights(model.get_weights())
         keypoints, scores = predict_people(self._find_keypoints, self.table, self.people, self.system, self.batch_size)
         return score_people(self.table, self.people, keypoints, scores, self.system)
 
