@@ -9,6 +9,8 @@ The config determines the system, and the system determines the content of a pic
   labels, the target heatmap of all human heads, and the target heatmaps of the joints of the person of interest;
 - Keypoint R-CNN: one image with the boxes and joints that the network learns.
 
+The names of the joints have the color of their side. The two joints of a pair swap their places in a mirrored image.
+
 Without a config, tfpose draws crops as in Xiao et al. 2018 (256 pixels high, 192 pixels wide) without augmentation.
 """
 

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from tfpose.poses import Poses
-from tfpose.visualization import draw_identities, identity_color
+from tfpose.skeletons import skeleton_from_names
+from tfpose.visualization import (
+    SIDE_COLORS,
+    add_side_legend,
+    draw_identities,
+    draw_named_pose,
+    identity_color,
+    naming_factor,
+)
 
 
 def people(places, first_id=0):
@@ -61,3 +69,28 @@ def test_keypoints_without_place_are_no_anchor():
     poses = people([(np.nan, np.nan)])
     empty = np.zeros((100, 100, 3), np.uint8)
     np.testing.assert_array_equal(draw_identities(empty, poses), empty)
+
+
+def num_pixels(image: np.ndarray, color: tuple[int, int, int]) -> int:
+    return np.count_nonzero((image == color).all(axis=-1))
+
+
+def test_joints_are_named_in_the_color_of_their_side():
+    skeleton = skeleton_from_names("dog", ("L_Ear", "R_Ear", "nose of a dog"))
+    image, places = np.zeros((64, 96, 3), np.uint8), np.array([[20.0, 40], [50, 40], [80, 40]])
+    for joint, side in enumerate(("left", "right", None)):
+        picture = draw_named_pose(image, places, np.arange(3) == joint, skeleton)
+        factor = naming_factor(image)
+        assert picture.shape == (64 * factor, 96 * factor, 3)
+        assert [other for other, color in SIDE_COLORS.items() if num_pixels(picture, color) > 100] == [side]
+        rows, columns = np.nonzero((picture == SIDE_COLORS[side]).all(axis=-1))
+        # The name is just above its joint.
+        center = (places[joint] + 0.5) * factor - 0.5
+        assert columns.min() < center[0] < columns.max()
+        assert center[1] - 40 < rows.min() < center[1]
+    assert not draw_named_pose(image, places, np.zeros(3, bool), skeleton).any()
+
+
+def test_the_legend_has_the_color_of_each_side():
+    legend = add_side_legend(np.zeros((10, 400, 3), np.uint8))[10:]
+    assert all(num_pixels(legend, color) for color in SIDE_COLORS.values())

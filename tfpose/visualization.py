@@ -17,6 +17,9 @@ SIDE_COLORS = {"left": (70, 140, 255), "right": (255, 90, 70), None: (90, 220, 1
 _SHIFT = 4
 _GOLDEN_RATIO = 0.618034
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+# Longest side in pixels of a picture in which the names of 17 joints of a person find room.
+_SIDE_WITH_NAMES = 640
+_NAME_SCALE = 0.42
 # Of a color's brightness (0 to 255): on darker ones white letters are easier to read.
 _DARKEST_UNDER_BLACK = 120
 
@@ -68,6 +71,51 @@ def draw_poses(image: np.ndarray, poses: Poses, skeleton: Skeleton, joint_thresh
     return image
 
 
+def draw_named_pose(image: np.ndarray, keypoints: np.ndarray, is_drawn: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Draws one person with the names of the joints, in the color of their side; for the arguments see `draw_pose`.
+
+    Returns:
+        A new picture, enlarged by `naming_factor` so that the names find room.
+    """
+    factor = naming_factor(image)
+    # The center of pixel i of a picture is at factor * (i + 0.5) - 0.5 in the enlarged one.
+    points = (np.asarray(keypoints, np.float64) + 0.5) * factor - 0.5
+    picture = draw_pose(enlarge(image, factor), points, is_drawn, skeleton)
+    labels, taken = [], np.zeros((0, 4))
+    for joint in np.flatnonzero(np.asarray(is_drawn, bool) & np.isfinite(points).all(axis=-1)):
+        color = SIDE_COLORS[skeleton.sides[joint]]
+        label = _Label(skeleton.joints[joint], color, points[joint], picture.shape[:2], _NAME_SCALE)
+        labels.append(label)
+        taken = np.concatenate([taken, label.take_place(taken)[None]])
+    for label in labels:
+        label.draw_line(picture)
+    for label in labels:
+        label.draw(picture)
+    return picture
+
+
+def naming_factor(image: np.ndarray) -> int:
+    """Returns how many times a picture [H, W, 3] is enlarged so that the names of joints find room."""
+    return max(1, -(-_SIDE_WITH_NAMES // max(image.shape[:2])))
+
+
+def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
+    """Returns a picture [H, W, 3] that is `factor` times larger."""
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+
+
+def add_side_legend(picture: np.ndarray) -> np.ndarray:
+    """Adds a strip below a picture [H, W, 3] that tells which color is which side of the body."""
+    texts = {"left": "left", "right": "right", None: "no side: not swapped by a mirror"}
+    strip = np.zeros((24, picture.shape[1], 3), np.uint8)
+    place = 6
+    for side, color in SIDE_COLORS.items():
+        cv2.rectangle(strip, (place, 7), (place + 10, 17), color, -1)
+        cv2.putText(strip, texts[side], (place + 16, 16), _FONT, _NAME_SCALE, (230, 230, 230), 1, cv2.LINE_AA)
+        place += cv2.getTextSize(texts[side], _FONT, _NAME_SCALE, 1)[0][0] + 34
+    return np.concatenate([picture, strip])
+
+
 def draw_identities(image: np.ndarray, poses: Poses, joint_threshold: float = 0.2) -> np.ndarray:
     """Writes each tracked person's id above its highest drawn joint; returns a new picture.
 
@@ -81,7 +129,10 @@ def draw_identities(image: np.ndarray, poses: Poses, joint_threshold: float = 0.
         points = poses.keypoints[person][poses.joint_scores[person] >= joint_threshold]
         points = points[np.isfinite(points).all(axis=1)]
         if len(points):
-            label = _Label(int(poses.track_ids[person]), points[points[:, 1].argmin()], image.shape[:2])
+            track_id, top = int(poses.track_ids[person]), points[points[:, 1].argmin()]
+            # Legible on pictures shown at a third of their size, and no larger than need be on large ones.
+            scale = max(0.5, max(image.shape[:2]) / 1100)
+            label = _Label(str(track_id), identity_color(track_id), top, image.shape[:2], scale)
             labels.append(label)
             taken = np.concatenate([taken, label.take_place(taken)[None]])
     for label in labels:
@@ -93,13 +144,14 @@ def draw_identities(image: np.ndarray, poses: Poses, joint_threshold: float = 0.
 
 
 class _Label:
-    """An id on a box of its own, above a point of a picture."""
+    """A text on a box of its own, above a point of a picture."""
 
-    def __init__(self, track_id: int, anchor: np.ndarray, image_size: tuple[int, int]) -> None:
-        self._text, self._color = str(track_id), identity_color(track_id)
-        self._anchor, self._image_size = anchor, image_size
-        # Legible on pictures shown at a third of their size, and no larger than need be on large ones.
-        self._scale = max(0.5, max(image_size) / 1100)
+    def __init__(
+        self, text: str, color: tuple[int, int, int], anchor: np.ndarray, image_size: tuple[int, int], scale: float
+    ) -> None:
+        # OpenCV's letters are those of ASCII.
+        self._text, self._color = text.encode("ascii", "replace").decode(), color
+        self._anchor, self._image_size, self._scale = anchor, image_size, scale
         self._thickness = max(1, round(1.6 * self._scale))
         (width, ascent), _ = cv2.getTextSize(self._text, _FONT, self._scale, self._thickness)
         self._margin = max(2, round(5 * self._scale))
@@ -141,7 +193,7 @@ class _Label:
             cv2.line(image, start, end, self._color, self._thickness, cv2.LINE_AA)
 
     def draw(self, image: np.ndarray) -> None:
-        """Draws the box and the id."""
+        """Draws the box and the text."""
         left, top, right, bottom = (int(value) for value in (*self._corner, *(self._corner + self._size)))
         cv2.rectangle(image, (left, top), (right, bottom), self._color, -1)
         red, green, blue = self._color

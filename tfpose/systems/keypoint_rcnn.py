@@ -87,9 +87,13 @@ def evaluate(config: Config, table: RecordTable, request: EvaluationRequest) -> 
 
 
 def draw_inputs(config: Config, table: RecordTable, count: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields a picture per image: the resized image with the boxes and joints that the network learns."""
+    """Yields a picture per image: the resized image with the boxes and joints that the network learns.
+
+    The person with the most labeled joints has the names of the joints.
+    """
     skeleton = choose_skeleton(config.skeleton, table.skeleton)
     images = DetectionImages(table, skeleton, DetectionInput(**config.input), config.seed)
     for index in range(min(count, len(images))):
         batch = images.batch(index, 1, slice(0, 1))
-        yield f"image_{index:06d}", training.draw_example({name: values[0] for name, values in batch.items()}, skeleton)
+        example = {name: values[0] for name, values in batch.items()}
+        yield f"image_{index:06d}", training.draw_named_example(example, skeleton)

@@ -49,7 +49,14 @@ from tfpose.training import two_stage as training
 from tfpose.training.batches import make_dataset
 from tfpose.training.loop import TrainingPlan
 from tfpose.training.session import Hooks
-from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
+from tfpose.visualization import (
+    add_side_legend,
+    draw_named_pose,
+    enlarge,
+    naming_factor,
+    overlay_heatmaps,
+    tile_pictures,
+)
 
 DESCRIPTION_FILE = KEYPOINT_SYSTEM_FILE
 
@@ -174,12 +181,13 @@ def _load_network(system: KeypointSystem, run: RunChoice) -> tuple[keras.Model, 
 
 
 def draw_inputs(config: Config, table: RecordTable, count: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields a picture per person: the augmented crop with its keypoints, and the target heatmaps over it."""
+    """Yields a picture per person: the augmented crop with its named keypoints, and the target heatmaps over it."""
     system, people, build_targets = _compose(config, table)
     count = min(count, len(people))
     batch = people.batch(0, count, slice(0, count))
     targets, weights = (np.asarray(values) for values in build_targets(batch))
     for row, person in enumerate(batch["person"]):
         crop = np.clip(batch["crops"][row] * batch["color_gains"][row], 0, 255).round().astype(np.uint8)
-        drawn = draw_pose(crop, batch["keypoints"][row], weights[row] > 0, system.skeleton)
-        yield f"person_{person:06d}", tile_pictures([drawn, overlay_heatmaps(crop, targets[row])], columns=2)
+        drawn = draw_named_pose(crop, batch["keypoints"][row], weights[row] > 0, system.skeleton)
+        target = enlarge(overlay_heatmaps(crop, targets[row]), naming_factor(crop))
+        yield f"person_{person:06d}", add_side_legend(tile_pictures([drawn, target], columns=2))

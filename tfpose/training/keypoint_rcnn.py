@@ -28,7 +28,7 @@ from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET, KeypointRcnnSe
 from tfpose.pretrained.keypoint_rcnn_trunk import load_trunk
 from tfpose.skeletons import Skeleton
 from tfpose.training.step import Batch, ComputeLoss, Losses
-from tfpose.visualization import draw_pose, tile_pictures
+from tfpose.visualization import add_side_legend, draw_named_pose, draw_pose, tile_pictures
 
 # Parts of the paths of weights: the keypoint head, and the layer of the head that depends on the joints.
 _KEYPOINT_HEAD, _JOINT_LAYER = "conv_fcn", "score_lowres"
@@ -157,6 +157,17 @@ def draw_examples(
     count = min(num_examples, len(batch["images"]))
     examples = ({name: values[index].numpy() for name, values in batch.items()} for index in range(count))
     return {"input": tile_pictures([draw_example(example, skeleton) for example in examples], columns=2)}
+
+
+def draw_named_example(example: Mapping[str, np.ndarray], skeleton: Skeleton) -> np.ndarray:
+    """Draws one example of a batch; the person with the most labeled joints has the names of the joints."""
+    picture = draw_example(example, skeleton)
+    is_labeled = (example["joint_weights"] > 0) & (example["person_weights"] > 0)[:, None]
+    if is_labeled.any():
+        person = int(is_labeled.sum(axis=1).argmax())
+        keypoints = example["keypoints"][person] - KEYPOINT_OFFSET
+        picture = draw_named_pose(picture, keypoints, is_labeled[person], skeleton)
+    return add_side_legend(picture)
 
 
 def draw_example(example: Mapping[str, np.ndarray], skeleton: Skeleton) -> np.ndarray:

@@ -27,7 +27,15 @@ from tfpose.losses import joint_map_error, masked_map_error
 from tfpose.models.pose_unet import PoseUnet, normalize_images
 from tfpose.skeletons import Skeleton
 from tfpose.training.step import ComputeLoss, Losses
-from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
+from tfpose.visualization import (
+    add_side_legend,
+    draw_named_pose,
+    draw_pose,
+    enlarge,
+    naming_factor,
+    overlay_heatmaps,
+    tile_pictures,
+)
 
 Tensor = Any  # A tensor of the Keras backend in use.
 Batch = Mapping[str, Tensor]
@@ -231,12 +239,12 @@ def draw_targets(batch: Batch, build_targets: BuildTargets, skeleton: Skeleton) 
         for person in np.flatnonzero(np.asarray(batch["person_weights"])[row] > 0):
             keypoints = np.asarray(batch["keypoints"])[row, person] * HEATMAP_STRIDE
             is_shown = weights[row, person] > 0
+            targets = (head_targets[row], person_targets[row, person] * is_shown)
             rows += [
-                draw_pose(image, keypoints, is_shown, skeleton),
-                overlay_heatmaps(image, head_targets[row]),
-                overlay_heatmaps(image, person_targets[row, person] * is_shown),
+                draw_named_pose(image, keypoints, is_shown, skeleton),
+                *(enlarge(overlay_heatmaps(image, target), naming_factor(image)) for target in targets),
             ]
-        pictures.append(tile_pictures(rows or [image], columns=3))
+        pictures.append(add_side_legend(tile_pictures(rows or [image], columns=3)))
     return pictures
 
 
