@@ -340,7 +340,12 @@ def test_annotations_of_unlisted_images_can_be_left_out_as_poseval_does(tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda frame: frame.pop("annorect"), "frame 0: 'annorect' must be a list of people, got None"),
+        (lambda frame: frame.update(annorect=5), "frame 0: 'annorect' must be a list of people, got 5"),
+        (lambda frame: frame["annorect"][0].update(x1=["1"]), "frame 0: 'x1', .* must be numbers"),
+        (
+            lambda frame: frame["annorect"][0]["annopoints"][0]["point"][0].update(x=["1"]),
+            "frame 0: the 'id', 'x' and 'y' of points must be numbers",
+        ),
         (lambda frame: frame.pop("image"), "frame 0: 'image' must have a 'name', got None"),
         (lambda frame: frame["annorect"][0].update(track_id=["x"]), "frame 0: 'track_id' must be a whole number"),
         (
@@ -362,6 +367,20 @@ def test_a_file_of_a_test_set_has_frames_without_people(tmp_path, people):
     for read in (posetrack.read_posetrack, posetrack.read_posetrack21):
         frames = read(write(tmp_path / "a.json", content | people)).frames
         assert len(frames) == len(content["images"]) and not any(frame.num_people for frame in frames)
+
+
+def test_null_means_none(tmp_path):
+    content = content_2018()
+    fields = ("keypoints", "scores", "bbox", "bbox_head", "track_id", "area", "score")
+    content["annotations"] = [{**content["annotations"][0], **dict.fromkeys(fields)}]
+    content["images"][0] |= dict.fromkeys(("height", "width", "ignore_regions_x", "ignore_regions_y"))
+    frames = posetrack.read_posetrack(write(tmp_path / "a.json", content)).frames
+    (frame,) = (frame for frame in frames if frame.num_people)
+    assert frame.track_ids.tolist() == [posetrack.NO_TRACK_ID]
+    assert not frame.visibility.any() and np.isnan(frame.boxes).all()
+    for people in ({}, {"annorect": None}, {"annorect": []}):
+        content = {"annolist": [{"image": [{"name": "a/1.jpg"}], **people}]}
+        assert posetrack.read_posetrack(write(tmp_path / "b.json", content)).frames[0].num_people == 0
 
 
 def test_a_number_that_is_text_is_named_with_its_joint(tmp_path):

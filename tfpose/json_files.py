@@ -205,6 +205,19 @@ def _array_of_numbers(rows: Sequence, size: int) -> np.ndarray | None:
     return np.array(rows, np.float64).reshape(-1, size) if is_valid else None
 
 
+def float_array(values: Sequence) -> np.ndarray:
+    """Returns nested lists of JSON numbers as float64, with NaN for null.
+
+    Raises:
+        ValueError: A value is text or an object, or the lists have different lengths.
+    """
+    # Without a type, since NumPy reads text as numbers where numbers are asked for.
+    array = np.array(values)
+    if array.dtype.kind in "US" or (array.dtype == object and any(isinstance(value, str) for value in array.flat)):
+        raise ValueError("text in place of numbers")
+    return array.astype(np.float64)
+
+
 def is_number(value: Any) -> bool:
     """Returns whether a JSON value is a finite number of reasonable size."""
     return isinstance(value, (int, float)) and -1e30 < value < 1e30

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpose.json_files import is_id, null_for_nan, number_or_nan, object_list, optional_entry
+from tfpose.json_files import float_array, is_id, null_for_nan, number_or_nan, object_list, optional_entry
 from tfpose.posetrack.sequences import (
     JOINTS_BY_NUMBER,
     NO_SCORE,
@@ -42,7 +42,7 @@ def sequence_from_posetrack17(path: pathlib.Path, content: Mapping, skeleton: Sk
     """
     annolist = object_list(path, content, "annolist")
     for index, frame in enumerate(annolist):
-        if not isinstance(frame.get("annorect"), (list, dict)):
+        if not isinstance(frame.get("annorect", []), (list, dict, type(None))):
             raise ValueError(
                 f"{path}: frame {index}: 'annorect' must be a list of people, got {frame.get('annorect')!r}"
             )
@@ -52,7 +52,7 @@ def sequence_from_posetrack17(path: pathlib.Path, content: Mapping, skeleton: Sk
 
 def _frame_2017(path: pathlib.Path, frame: Mapping, index: int, skeleton: Skeleton) -> Frame:
     where = f"{path}: frame {index}"
-    people = [person for person in _many(frame["annorect"]) if isinstance(person, dict)]
+    people = [person for person in _many(frame.get("annorect")) if isinstance(person, dict)]
     image = _one(frame.get("image"))
     name = _one(image.get("name")) if isinstance(image, dict) else None
     if not isinstance(name, str) or not name:
@@ -94,7 +94,7 @@ def _points_2017(where: str, lists: Sequence[list | None], skeleton: Skeleton) -
         for point in points or ()
     ]
     try:
-        table = np.array(rows, np.float64).reshape(-1, 6)
+        table = float_array(rows).reshape(-1, 6)
     except (TypeError, ValueError, OverflowError):
         table = np.full((1, 6), np.nan)
     if not np.isfinite(table[:, :4]).all():
@@ -134,7 +134,7 @@ def _scatter_points(table: np.ndarray, num_people: int, skeleton: Skeleton) -> d
 def _head_boxes_2017(where: str, people: Sequence[Mapping]) -> np.ndarray:
     rows = [[_one(person.get(side), np.nan) for side in ("x1", "y1", "x2", "y2")] for person in people]
     try:
-        return np.array(rows, np.float64).reshape(-1, 4)
+        return float_array(rows).reshape(-1, 4)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{where}: 'x1', 'y1', 'x2', 'y2' must be numbers, got {rows}") from error
 
@@ -150,7 +150,7 @@ def _ignore_regions_2017(where: str, frame: Mapping) -> tuple[np.ndarray, ...]:
     regions = [region for region in _many(frame.get("ignore_regions")) if isinstance(region, dict)]
     try:
         return tuple(
-            np.array([(_one(p["x"]), _one(p["y"])) for p in _many(region.get("point"))], np.float64).reshape(-1, 2)
+            float_array([(_one(p["x"]), _one(p["y"])) for p in _many(region.get("point"))]).reshape(-1, 2)
             for region in regions
         )
     except (KeyError, TypeError, ValueError) as error:

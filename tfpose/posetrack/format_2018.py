@@ -14,6 +14,7 @@ from tfpose.coco import category_from_skeleton
 from tfpose.json_files import (
     BOX_COLUMNS,
     distinct_ids,
+    float_array,
     is_id,
     keypoint_columns,
     null_for_nan,
@@ -169,7 +170,7 @@ def _boxes_2018(path: pathlib.Path, people: Sequence[Mapping], field: str) -> np
 
 
 def _track_ids_2018(path: pathlib.Path, people: Sequence[Mapping]) -> np.ndarray:
-    ids = [person.get("track_id", NO_TRACK_ID) for person in people]
+    ids = [NO_TRACK_ID if person.get("track_id") is None else person["track_id"] for person in people]
     for person, track_id in zip(people, ids, strict=True):
         if not is_id(track_id):
             raise ValueError(
@@ -196,7 +197,7 @@ def _ignore_regions_2018(path: pathlib.Path, image: Mapping) -> tuple[np.ndarray
     if columns is None or rows is None:
         return ()
     try:
-        return tuple(np.array([x, y], np.float64).reshape(2, -1).T for x, y in zip(columns, rows, strict=True))
+        return tuple(float_array([x, y]).reshape(2, -1).T for x, y in zip(columns, rows, strict=True))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: image {image['id']}: 'ignore_regions_x' and 'ignore_regions_y' must be equally long lists of "
