@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import gzip
 import json
 import os
@@ -176,8 +177,8 @@ def number_array(
         if not isinstance(row, list) or len(row) != len(columns):
             found = f"{len(row)}" if isinstance(row, list) else f"{row!r:.60}"
             raise ValueError(f"{path}: {kind} {entry.get('id', '')!r}: {field!r} must be {expected}, got {found}")
-    array = _array_of_numbers(rows, len(columns))
-    if array is None:
+    table = _array_of_numbers(rows, len(columns))
+    if table is None:
         wrong, column = next(
             (row, column)
             for row, numbers in enumerate(rows)
@@ -188,21 +189,20 @@ def number_array(
             f"{path}: {kind} {entries[wrong].get('id', '')!r}: {field!r} must be {expected}, "
             f"got {rows[wrong][column]!r:.60} for {columns[column]}"
         )
-    return array
+    return table
 
 
 def _array_of_numbers(rows: Sequence, size: int) -> np.ndarray | None:
-    """Returns [N, size] float64; None if a value is no number."""
+    """Returns [N, size] float64; None if a value is no finite number."""
+    # Not NumPy, which reads text as numbers where numbers are asked for.
+    numbers = array.array("d")
     try:
-        # Without a type, since NumPy reads text as numbers where numbers are asked for.
-        array = np.array(rows).reshape(len(rows), -1) if rows else np.zeros((0, size))
-        if array.dtype.kind in "iuf" and array.shape[1] == size and np.isfinite(array).all():
-            return array.astype(np.float64)
-    except ValueError:  # Lists of different lengths in place of numbers.
+        for row in rows:
+            numbers.fromlist(row)
+    except (TypeError, OverflowError):
         return None
-    # Whole numbers beyond 64 bits are objects of Python, booleans are none of the kinds above.
-    is_valid = all(is_number(value) for row in rows for value in row)
-    return np.array(rows, np.float64).reshape(-1, size) if is_valid else None
+    table = np.array(numbers, np.float64).reshape(-1, size)
+    return table if np.isfinite(table).all() else None
 
 
 def float_array(values: Sequence) -> np.ndarray:
@@ -212,10 +212,10 @@ def float_array(values: Sequence) -> np.ndarray:
         ValueError: A value is text or an object, or the lists have different lengths.
     """
     # Without a type, since NumPy reads text as numbers where numbers are asked for.
-    array = np.array(values)
-    if array.dtype.kind in "US" or (array.dtype == object and any(isinstance(value, str) for value in array.flat)):
+    table = np.array(values)
+    if table.dtype.kind in "US" or (table.dtype == object and any(isinstance(value, str) for value in table.flat)):
         raise ValueError("text in place of numbers")
-    return array.astype(np.float64)
+    return table.astype(np.float64)
 
 
 def is_number(value: Any) -> bool:
