@@ -28,7 +28,7 @@ _JPEG_SCAN, _JPEG_JFIF, _JPEG_EXIF = 0xDA, 0xE0, 0xE1
 # Tags of TIFF 6.0, which EXIF uses too.
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
 # Depths that cameras write into 16-bit files.
-_SENSOR_BITS = (8, 10, 12, 14)
+SENSOR_BITS = (8, 10, 12, 14)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +192,7 @@ def used_bits(image: np.ndarray) -> int:
     Cameras of 12 bits write 16-bit files with values up to 4095. Read as 16 bits they are nearly black.
     """
     most = int(image.max(initial=0))
-    return next((bits for bits in _SENSOR_BITS if most < 1 << bits), 16)
+    return next((bits for bits in SENSOR_BITS if most < 1 << bits), 16)
 
 
 def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:

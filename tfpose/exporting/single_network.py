@@ -1,6 +1,6 @@
 """Exports the single heatmap network as a SavedModel that turns encoded images into poses.
 
-- `serving_default`: `image_bytes` string [batch] (JPEG or PNG, each of any size) -> `keypoints` float32 [batch,
+- `serving_default`: `image_bytes` string [batch] (encoded images of any size) -> `keypoints` float32 [batch,
   persons, joints, 3] (x and y in pixels of the image, and a score that is 0 for a joint that was not found), `boxes`
   [batch, persons, 4] (x1, y1, x2, y2 around the joints), `scores` [batch, persons], `num_persons` int32 [batch]. Rows
   are padded with zeros to the largest number of persons in the batch.
@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfpose.data.picture_tensors import fit_frames, read_frame
+from tfpose.data.picture_tensors import fit_frames
+from tfpose.data.upright_pictures import read_upright_frame
 from tfpose.exporting.saved_model import write_saved_model
 from tfpose.exporting.system_file import describe_system
 from tfpose.inference.single_network import predict_people
@@ -59,7 +60,7 @@ class SingleNetworkModule(tf.Module):
         """Computes the outputs of the signature `serving_default`."""
         fit = self.system.fit
         frames, sizes = tf.map_fn(
-            lambda data: read_frame(data, fit),
+            lambda data: read_upright_frame(data, fit),
             image_bytes,
             fn_output_signature=(tf.TensorSpec([*fit.input_size, 3], tf.uint8), tf.TensorSpec([2], tf.int64)),
             parallel_iterations=1,

@@ -1,6 +1,6 @@
 """Exports the second stage of the two-stage system as a SavedModel that turns encoded images and boxes into poses.
 
-- `from_boxes`: `image_bytes` string [batch] (JPEG or PNG, each of any size), `boxes` float32 [batch, persons, 4] (x1,
+- `from_boxes`: `image_bytes` string [batch] (encoded images of any size), `boxes` float32 [batch, persons, 4] (x1,
   y1, x2, y2 in image pixels; a box without area is padding) -> `keypoints` [batch, persons, joints, 3] (x and y in
   image pixels, and a score), `boxes` as given, `scores` [batch, persons] (0 for padding), `num_persons` int32 [batch].
   People stay in the order of their boxes. Near copies are not suppressed, because that requires the scores of the
@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfpose.data.picture_tensors import cut_crops_tensor
+from tfpose.data.upright_pictures import cut_upright_crops
 from tfpose.exporting.saved_model import write_saved_model
 from tfpose.exporting.system_file import describe_system
 from tfpose.inference.keypoint_system import KeypointSystem
@@ -79,7 +79,7 @@ class KeypointModule(tf.Module):
 
         def cut_from_image(index: tf.Tensor) -> tf.RaggedTensor:
             rows = tf.where(image_of_person == index)[:, 0]
-            cut = cut_crops_tensor(image_bytes[index], tf.gather(matrices, rows), crop_size)
+            cut = cut_upright_crops(image_bytes[index], tf.gather(matrices, rows), crop_size)
             return tf.RaggedTensor.from_tensor(tf.reshape(cut, [tf.shape(cut)[0], -1]))
 
         cut = tf.map_fn(

@@ -2,7 +2,7 @@
 
 The SavedModel has the signatures of `tfpose.exporting.two_stage` and
 
-- `serving_default`: `image_bytes` string [batch] (JPEG or PNG, each of any size) -> `keypoints` float32 [batch,
+- `serving_default`: `image_bytes` string [batch] (encoded images of any size) -> `keypoints` float32 [batch,
   persons, joints, 3] (x and y in pixels of the image, and a score), `boxes` [batch, persons, 4] (x1, y1, x2, y2 of the
   detector, without the margin of crops), `scores` [batch, persons], `num_persons` int32 [batch]. People are sorted by
   falling score and near copies are suppressed. Rows are padded with zeros to the largest number of persons in the
@@ -25,7 +25,8 @@ import tensorflow as tf
 from keras import ops
 
 from tfpose.boxes import areas
-from tfpose.data.picture_tensors import cut_crops_from_frame, cut_crops_tensor, decode_picture
+from tfpose.data.picture_tensors import cut_crops_from_frame
+from tfpose.data.upright_pictures import cut_upright_crops, decode_upright
 from tfpose.exporting.saved_model import write_saved_model
 from tfpose.exporting.two_stage import KeypointModule, bare_networks, describe_keypoints, trace
 from tfpose.inference.detectors.detector import ExportableDetector
@@ -61,7 +62,7 @@ class TwoStageModule(KeypointModule):
         """Computes the outputs of the signature `serving_default`."""
 
         def find(data: tf.Tensor) -> tf.Tensor:
-            return self._find_poses_in_image(decode_picture(data), functools.partial(cut_crops_tensor, data))
+            return self._find_poses_in_image(decode_upright(data), functools.partial(cut_upright_crops, data))
 
         return self._map_images(find, image_bytes)
 
