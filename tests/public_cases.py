@@ -148,15 +148,8 @@ def check_files_14(case: Outcome) -> Iterator[Check]:
     )
     close = [name for name, height, width, luma in kinds if (height, width) == ("160", "200") and float(luma) < 8]
     differing = {name for name, *_ in kinds} - set(close)
-    yield (
-        f"kinds near the original (all but bit.png): {len(close)}",
-        len(close) >= 8
-        and differing
-        <= {
-            "bit.png",
-            "train/bit.png",
-        },
-    )
+    # These two files hold 2 and 67 colors; Pillow decodes them to the same pixels.
+    yield f"kinds near the original: {len(close)}", len(close) >= 8 and differing <= {"bit.png", "palette.png"}
     for name in ("webp", "bmp", "gif", "webp_named_jpg", "heic_named_jpg"):
         yield f"{name}: one line, or converted", case.is_built(name) or case.says("error: ", section=name)
 

@@ -1,7 +1,8 @@
 """From encoded pictures to the crops of people: decoding only what is needed, one warp each.
 
-Decoding is TensorFlow's (JPEG, PNG, BMP, GIF; grayscale and CMYK become RGB; EXIF orientation is ignored, as the
-annotations of COCO and PoseTrack do), so that the input pipeline and a SavedModel decode to the same bits.
+Decoding is TensorFlow's (JPEG, PNG, BMP, GIF; grayscale and CMYK become RGB), so that the input pipeline and a
+SavedModel decode to the same bits. TensorFlow ignores EXIF orientation; the pictures of records are upright and have
+none (`data_prep.pictures`).
 """
 
 from __future__ import annotations

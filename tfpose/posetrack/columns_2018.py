@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfpose import boxes as box_math
-from tfpose.json_files import distinct_ids, is_number, object_list
+from tfpose.json_files import distinct_ids, is_number, keypoint_columns, object_list
 from tfpose.posetrack.columns import PersonColumns
 from tfpose.posetrack.json_columns import (
     MALFORMED,
@@ -52,7 +52,7 @@ def columns_from_2018(
     names = [str(image.get("file_name", "")) for image in images]
     where = PersonPlaces(path, names, frames, people)
     order = [list(joints).index(joint) for joint in JOINTS_BY_NUMBER]
-    keypoints = _keypoints_2018(people, len(joints), where)[:, order]
+    keypoints = _keypoints_2018(people, joints, where)[:, order]
     scores = _scores_2018(people, len(joints), where)[:, order]
     is_joint = (keypoints[..., :2] > 0).all(axis=-1) if is_posetrack21 else (keypoints != 0).any(axis=-1)
     point_people, point_joints = np.nonzero(is_joint)
@@ -114,9 +114,10 @@ def _people_by_frame(
     return [annotations[index] for index in order.tolist()], frames[order]
 
 
-def _keypoints_2018(people: Sequence[Mapping], num_joints: int, where: PersonPlaces) -> np.ndarray:
+def _keypoints_2018(people: Sequence[Mapping], joints: Sequence[str], where: PersonPlaces) -> np.ndarray:
     """Returns [N, J, 3] (x, y, flag)."""
-    size = 3 * num_joints
+    columns = keypoint_columns(joints, "flag")
+    size = len(columns)
 
     def read() -> np.ndarray:
         return finite_numbers(flatten_rows([person["keypoints"] for person in people], size))
@@ -126,11 +127,14 @@ def _keypoints_2018(people: Sequence[Mapping], num_joints: int, where: PersonPla
             row = person.get("keypoints")
             if not isinstance(row, list) or len(row) != size or not all(is_number(value) for value in row):
                 found = f"{len(row)}: {row!r:.60}" if isinstance(row, list) else f"{row!r:.60}"
+                if isinstance(row, list) and len(row) == size:
+                    wrong = next(column for column, value in enumerate(row) if not is_number(value))
+                    found = f"{row[wrong]!r:.60} for {columns[wrong]}"
                 raise ValueError(
                     f"{where(index)}: 'keypoints' must be {size} numbers (x, y, flag of each joint), got {found}"
                 )
 
-    return fast_or_explained(where.path, read, explain).reshape(-1, num_joints, 3)
+    return fast_or_explained(where.path, read, explain).reshape(-1, len(joints), 3)
 
 
 def _scores_2018(people: Sequence[Mapping], num_joints: int, where: PersonPlaces) -> np.ndarray:
