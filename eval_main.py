@@ -1,7 +1,7 @@
 r"""Predicts the poses of a dataset with a trained network, tracks the people in videos, and scores the poses.
 
-    tfpose evaluate --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco --output_dir=results
-    tfpose evaluate --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco --output_dir=results \
+    tfpose evaluate --workdir=runs/resnet50_coco --output_dir=results
+    tfpose evaluate --workdir=runs/resnet50_coco --output_dir=results \
         --boxes=detector --detector=runs/keypoint_rcnn
     tfpose evaluate --config=single_network_posetrack17 --workdir=runs/single_network --output_dir=results \
         --split=test --tuned=tuned/tuning.json
@@ -32,7 +32,7 @@ from tfpose import track, tune
 from tfpose.flags.box_flags import BOX_FLAGS, box_settings, define_box_flags
 from tfpose.flags.combinations import forbid_flags, require_flags
 from tfpose.flags.command_line import Program, run_program
-from tfpose.flags.config_flag import config_source, define_config_flag
+from tfpose.flags.config_flag import define_config_flag
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.scoring_flags import define_scoring_flags, scoring_settings
 from tfpose.flags.startup_messages import start_tensorflow
@@ -46,7 +46,10 @@ if TYPE_CHECKING:
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    define_config_flag(values, "Config that the network was trained with. Required.")
+    define_config_flag(
+        values,
+        "Config that the network was trained with. By default config.json in the work folder, which training wrote.",
+    )
     values.define_string("workdir", None, "Work folder of the training run whose weights are used. Required.")
     values.define_string("output_dir", None, "Folder for the predictions, metrics.json and the report. Required.")
     values.define_enum(
@@ -131,13 +134,13 @@ def _define_box_and_scoring_flags(values: ProgramFlags) -> None:
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Predicts a split with a network, tracks its videos, scores."""
     del inputs
-    if values.config is None:
+    if values.config is None and values.workdir is None:
         raise ValueError(
-            "nothing to do: give --config and --workdir to predict, --ground_truth and --predictions to score files, "
+            "nothing to do: give --workdir to predict, --ground_truth and --predictions to score files, "
             "--track and --predictions to track, or --tune with --config and --workdir or with --predictions and "
             "--ground_truth"
         )
-    require_flags(values, ("workdir", "output_dir"), "with --config")
+    require_flags(values, ("workdir", "output_dir"), "with --config" if values.config else "with --workdir")
     if values.tuned:
         forbid_flags(values, TRACKER_FLAGS, "--tuned")
     scoring = scoring_settings(values)
@@ -147,9 +150,11 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose.data.records import read_table
     from tfpose.evaluation.report_splits import TrainingRun
     from tfpose.evaluation.splits import SplitOutput
+    from tfpose.flags.run_flags import choose_config
     from tfpose.systems.system import EvaluationRequest, RunChoice
 
-    config, workdir = values.config, pathlib.Path(values.workdir)
+    workdir = pathlib.Path(values.workdir)
+    config, source = choose_config(values)
     split = values.split or config.data.validation_split
     tuned = read_tuned(values)
     box_flags = tuple(name for name in ("boxes", *BOX_FLAGS) if values[name].present)
@@ -168,7 +173,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         ),
         scoring=scoring,
         tracker=tracker_request(values, tuned),
-        provenance=TrainingRun(workdir, *config_source(values)),
+        provenance=TrainingRun(workdir, *source),
         given_flags=[name for name in values if values[name].present and not name.startswith("config.")],
     )
     systems.from_config(config).evaluate(config, read_table(config.data.directory, split), request)

@@ -12,6 +12,7 @@ Ctrl-C or SIGTERM ends the run after the current step and saves the state. The s
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -40,19 +41,25 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     # After the flags are parsed: TensorFlow takes seconds to import, --help should not.
     start_tensorflow()
     from tfpose import systems
+    from tfpose.checkpoints import list_checkpoints
     from tfpose.data.records import read_table
-    from tfpose.training.loop import RunSettings, build_strategy, train
+    from tfpose.systems.run_config import check_continued, write_run_config
+    from tfpose.training.batches import check_batch_size
+    from tfpose.training.loop import RunSettings, build_strategy, describe_also, train
     from tfpose.training.optimization import OptimizationSettings
 
-    config = values.config
+    config, workdir = values.config, pathlib.Path(values.workdir)
     system = systems.from_config(config)
     # Several machines must build the strategy before any other operation.
     strategy = build_strategy(config.strategy, config.batch_size)
+    check_batch_size(config.batch_size, strategy.num_replicas_in_sync, config.optimization.accumulation_steps)
+    if list_checkpoints(workdir) and (note := systems.compare_with_run(config, workdir, check_continued)):
+        print(note, file=sys.stderr)
     tables = (read_table(config.data.directory, config.data[f"{split}_split"]) for split in ("train", "validation"))
     train(
-        system.plan_training(config, *tables),
+        describe_also(system.plan_training(config, *tables), functools.partial(write_run_config, config)),
         strategy=strategy,
-        workdir=pathlib.Path(values.workdir),
+        workdir=workdir,
         optimization=OptimizationSettings(**config.optimization),
         run=RunSettings(seed=config.seed, **config.run),
     )

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import pathlib
 import resource
+import zipfile
 
 import keras
 import numpy as np
@@ -25,7 +27,7 @@ def values_of(model: keras.Model, shift: float = 0.0) -> dict[str, np.ndarray]:
 
 
 def test_what_is_written_is_read(tmp_path: pathlib.Path) -> None:
-    values = {"model/a": np.float32([[1 / 3, np.inf]]), "optimizer/iteration": np.int64(2**40)}
+    values = {"model/a": np.float32([[1 / 3, 1e38]]), "optimizer/iteration": np.int64(2**40)}
     metadata = Metadata(7, {"metric": "ap", "value": 0.1}, {"loss": [1 / 3, 2.0]})
     path = checkpoints.write_checkpoint(tmp_path, values, metadata)
     found, found_metadata = checkpoints.read_checkpoint(path)
@@ -77,6 +79,63 @@ def test_resume_skips_a_torn_checkpoint_with_a_warning(
     latest[0].write_bytes(b"")
     with pytest.raises(ValueError, match="none of the 2 checkpoints can be read"):
         checkpoints.read_latest_checkpoint(tmp_path)
+
+
+GOOD_METADATA = b'{"step": 2, "best": null, "pending": {}}'
+
+
+def header_of(shape: tuple[int, ...]) -> bytes:
+    """An array that declares a shape and has no numbers."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def array_of(value: object, dtype: str) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(value, dtype))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "entry", "packing"),
+    [
+        pytest.param(b"[" * 100_000, array_of([1], "f4"), zipfile.ZIP_STORED, id="deeply nested metadata"),
+        pytest.param(b"[]", array_of([1], "f4"), zipfile.ZIP_STORED, id="metadata of another kind"),
+        pytest.param(
+            b'{"step": 2, "best": null, "pending": []}', array_of([1], "f4"), zipfile.ZIP_STORED, id="pending is a list"
+        ),
+        pytest.param(
+            b'{"step": 9, "best": null, "pending": {}}', array_of([1], "f4"), zipfile.ZIP_STORED, id="another step"
+        ),
+        pytest.param(GOOD_METADATA, array_of(np.zeros(10_000_000), "f4"), zipfile.ZIP_DEFLATED, id="packed"),
+        pytest.param(GOOD_METADATA, header_of((1 << 50,)), zipfile.ZIP_STORED, id="too many numbers"),
+        pytest.param(GOOD_METADATA, header_of((1 << 62, 1 << 62)), zipfile.ZIP_STORED, id="overflowing shape"),
+        pytest.param(GOOD_METADATA, array_of([1, np.nan], "f4"), zipfile.ZIP_STORED, id="not-a-number"),
+        pytest.param(GOOD_METADATA, array_of(["text"], "U4"), zipfile.ZIP_STORED, id="text"),
+        pytest.param(GOOD_METADATA, b"no array", zipfile.ZIP_STORED, id="no array"),
+    ],
+)
+def test_resume_skips_a_checkpoint_that_is_wrong_inside(
+    tmp_path: pathlib.Path, metadata: bytes, entry: bytes, packing: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints.write_checkpoint(tmp_path, {"model/a": np.full(9, 1.0)}, Metadata(1))
+    with zipfile.ZipFile(tmp_path / "checkpoints" / "step_00000002.npz", "w", packing) as archive:
+        archive.writestr("metadata.npy", array_of(np.frombuffer(metadata, np.uint8), "u1"))
+        archive.writestr("model/a.npy", entry)
+    latest = checkpoints.read_latest_checkpoint(tmp_path)
+    assert latest is not None and latest[2].step == 1
+    assert "step_00000002.npz: the checkpoint is damaged" in caplog.text
+
+
+def test_damaged_best_checkpoint_is_replaced_by_its_exported_weights(tmp_path: pathlib.Path) -> None:
+    model = build_model()
+    path = checkpoints.write_checkpoint(tmp_path, values_of(model, np.nan), Metadata(1, {"metric": "ap", "value": 1.0}))
+    with pytest.raises(ValueError, match=r"step_00000001.npz: the checkpoint is damaged \(model/.* must hold finite"):
+        checkpoints.load_for_inference(model, tmp_path)
+    checkpoints.write_weights(model, tmp_path / checkpoints.BEST_WEIGHTS_NAME)
+    assert checkpoints.load_for_inference(model, tmp_path).name == checkpoints.BEST_WEIGHTS_NAME
+    assert path.exists()
 
 
 def test_fresh_run_has_no_checkpoint(tmp_path: pathlib.Path) -> None:

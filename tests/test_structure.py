@@ -14,10 +14,10 @@ SOURCES = sorted(
 )
 # From the bottom to the top: a module imports its own row and those before it.
 ROOMS = (
-    ("skeletons", "poses", "json_files", "processes", "stderr_filter", "file_names"),
+    ("skeletons", "poses", "json_files", "processes", "file_locks", "stderr_filter", "file_names"),
     ("geometry", "boxes", "oks", "frame_fit", "crops", "heatmaps", "interruption", "picture_files", "video_files"),
     ("pose_exchange", "coco", "posetrack", "tracking", "visualization", "losses", "models"),
-    ("metrics", "data", "checkpoints", "pretrained"),
+    ("metrics", "data", "weights_files", "checkpoints", "pretrained"),
     ("inference", "report"),
     ("importing", "exporting", "evaluation"),
     ("training", "prediction"),

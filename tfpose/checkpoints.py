@@ -13,16 +13,18 @@ import logging
 import math
 import os
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import tensorflow as tf
+
+from tfpose.weights_files import load_weights_file
 
 DIRECTORY_NAME = "checkpoints"
 FINAL_WEIGHTS_NAME = "model.weights.h5"
@@ -33,7 +35,11 @@ _METADATA_NAME = "metadata"
 # A generous estimate of what a weights file holds besides its numbers.
 _HDF5_BYTES = 2**16
 _HDF5_BYTES_PER_VARIABLE = 2**12
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+# What the readers of zip, NumPy and JSON raise for damaged files; SyntaxError is that of a damaged header of an array.
+_UNREADABLE = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError, SyntaxError),
+    *(RuntimeError, MemoryError, struct.error, zipfile.BadZipFile, zlib.error),
+)
 
 logger = logging.getLogger(__name__)
 
@@ -88,17 +94,17 @@ def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], Metadata]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not a whole checkpoint.
+        ValueError: The file is not a whole checkpoint, or a variable is not finite.
     """
     with _open_checkpoint(path) as archive:
-        values = {name: archive[name] for name in archive.files if name != _METADATA_NAME}
-        return values, _decode_metadata(archive)
+        values = {name: _read_numbers(archive, name) for name in archive.files if name != _METADATA_NAME}
+        return values, _decode_metadata(archive, path)
 
 
 def read_metadata(path: Path) -> Metadata:
     """Reads the metadata alone; errors as in `read_checkpoint`."""
     with _open_checkpoint(path) as archive:
-        return _decode_metadata(archive)
+        return _decode_metadata(archive, path)
 
 
 def list_checkpoints(workdir: Path) -> list[Path]:
@@ -155,7 +161,8 @@ def prune_checkpoints(workdir: Path, max_to_keep: int) -> None:
             path.unlink(missing_ok=True)
     for directory in (Path(workdir), Path(workdir) / DIRECTORY_NAME):
         for path in directory.glob(f"{_TEMPORARY_PREFIX}*"):
-            path.unlink(missing_ok=True)
+            if path.is_file():
+                path.unlink(missing_ok=True)
 
 
 def name_variables(variables: list[keras.Variable], skip_parts: int = 0) -> dict[str, keras.Variable]:
@@ -222,11 +229,7 @@ def load_for_inference(model: keras.Model, workdir: Path, which: str = "best") -
     """
     if which not in ("best", "last"):
         raise ValueError(f"which must be 'best' or 'last', got {which!r}")
-    if which == "best":
-        best = find_best_checkpoint(workdir)
-        found = best and (best[0], *read_checkpoint(best[0]))
-    else:
-        found = read_latest_checkpoint(workdir)
+    found = _read_best_checkpoint(Path(workdir)) if which == "best" else read_latest_checkpoint(workdir)
     if not found:
         return _load_exported_weights(model, Path(workdir), which)
     path, values, _ = found
@@ -236,16 +239,25 @@ def load_for_inference(model: keras.Model, workdir: Path, which: str = "best") -
     return path
 
 
+def _read_best_checkpoint(workdir: Path) -> tuple[Path, dict[str, np.ndarray], Metadata] | None:
+    """Reads the best checkpoint; returns None if there is none, or it is damaged and its weights were exported."""
+    best = find_best_checkpoint(workdir)
+    if best is None:
+        return None
+    try:
+        return best[0], *read_checkpoint(best[0])
+    except ValueError as error:
+        if not (workdir / BEST_WEIGHTS_NAME).is_file():
+            raise
+        logger.warning("%s; using %s", error, BEST_WEIGHTS_NAME)
+    return None
+
+
 def _load_exported_weights(model: keras.Model, workdir: Path, which: str) -> Path:
     path = workdir / (BEST_WEIGHTS_NAME if which == "best" else FINAL_WEIGHTS_NAME)
     if not path.is_file():
         raise FileNotFoundError(f"{workdir}: no {which} checkpoint and no {path.name}")
-    if not h5py.is_hdf5(path):
-        raise ValueError(f"{path}: must be a Keras weights file, got something else")
-    try:
-        model.load_weights(path)
-    except (ValueError, KeyError, OSError) as error:
-        raise ValueError(f"{path}: weights do not fit: {str(error).splitlines()[0]}") from error
+    load_weights_file(model, path)
     return path
 
 
@@ -256,6 +268,7 @@ def _open_checkpoint(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: the checkpoint is damaged (not a whole archive)")
     try:
+        _check_entries(path)
         with np.load(path, allow_pickle=False) as archive:
             yield archive
     except _UNREADABLE as error:
@@ -263,9 +276,36 @@ def _open_checkpoint(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
         raise ValueError(f"{path}: the checkpoint is damaged ({reason})") from error
 
 
-def _decode_metadata(archive: np.lib.npyio.NpzFile) -> Metadata:
+def _check_entries(path: Path) -> None:
+    """Raises an error if the entries are packed: a small file could then unpack to any size."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size for entry in entries):
+        raise ValueError("an array is packed")
+    if sum(entry.file_size for entry in entries) > Path(path).stat().st_size:
+        raise ValueError("the arrays are larger than the file")
+
+
+def _read_numbers(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    values = archive[name]
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be an array of numbers")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{name} must hold finite numbers, got infinity or not-a-number")
+    return values
+
+
+def _decode_metadata(archive: np.lib.npyio.NpzFile, path: Path) -> Metadata:
     fields = json.loads(archive[_METADATA_NAME].tobytes())
-    return Metadata(step=fields["step"], best=fields["best"], pending=fields["pending"])
+    metadata = Metadata(step=fields["step"], best=fields["best"], pending=fields["pending"])
+    if metadata.step != parse_step(path):
+        raise ValueError(f"the file must hold step {parse_step(path)}, got {str(metadata.step)[:20]}")
+    if metadata.best is not None and not math.isfinite(float(metadata.best["value"])):
+        raise ValueError("the best value must be finite")
+    for name, numbers in metadata.pending.items():
+        if not all(isinstance(number, (int, float)) for number in numbers):
+            raise ValueError(f"{name[:20]} must be numbers")
+    return metadata
 
 
 @contextlib.contextmanager

@@ -137,9 +137,10 @@ def tune_network(values: ProgramFlags) -> None:
     start_tensorflow()
     from tfpose import systems
     from tfpose.data.records import read_table
+    from tfpose.flags.run_flags import choose_config
     from tfpose.systems.system import RunChoice, TuningRequest
 
-    config = values.config
+    config, _ = choose_config(values)
     system = systems.tunable_from_config(config)
     split = values.split or config.data.validation_split
     request = TuningRequest(

@@ -7,14 +7,17 @@ import io
 import pathlib
 import pickle
 import struct
+import tracemalloc
 
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies
 
-from tfpose.pretrained.pickled_arrays import ARRAY_CONSTRUCTORS, PickledArray
+from tfpose.pretrained import restricted_pickle
+from tfpose.pretrained.pickled_arrays import ARRAY_CONSTRUCTORS, PickledArray, PickledDtype
 from tfpose.pretrained.restricted_pickle import PLAIN_CONSTRUCTORS, RefusedGlobalError, read_pickle
+from tfpose.pretrained.torch_files import CONSTRUCTORS as TORCH_CONSTRUCTORS
 
 CONSTRUCTORS = {**PLAIN_CONSTRUCTORS, **ARRAY_CONSTRUCTORS}
 
@@ -183,6 +186,50 @@ def test_a_changed_byte_is_other_data_or_an_error(position, byte, protocol):
 def test_damage_is_one_clear_error(opcodes, message):
     with pytest.raises(ValueError, match=message):
         read(opcodes)
+
+
+LIST = b"cbuiltins\nlist\n"
+# A long text or list, and a function that copies it again and again.
+COPIES = {
+    "list": b"\x80\x02](" + b"N" * 20_000 + b"eq\x00" + (LIST + b"h\x00\x85R0") * 10_000 + b"N.",
+    "dict": b"\x80\x02}(" + b"".join(b"J%sN" % struct.pack("<i", i) for i in range(9_000)) + b"uq\x00"
+    b"cbuiltins\ndict\nq\x01" + b"0h\x01h\x00\x85R" * 10_000 + b".",
+    "encode": b"\x80\x02X" + struct.pack("<I", 100_000) + b"x" * 100_000 + b"q\x00c_codecs\nencode\nq\x01"
+    b"X\x06\x00\x00\x00latin1q\x02" + b"0h\x01h\x00h\x02\x86R" * 10_000 + b".",
+    "size": b"\x80\x02(" + b"K\x01" * 20_000 + b"tq\x00ctorch\nSize\nq\x01" + b"0h\x01h\x00\x85R" * 10_000 + b".",
+    "tuples": b"\x80\x02](" + b"N" * 30_000 + b"tq\x00" + b"0(h\x00h\x00t" * 30_000 + b".",
+    "empty sets": b"\x80\x04(" + b"\x8f" * 300_000 + b"l.",
+    "empty dicts": b"\x80\x02(" + b"}" * 300_000 + b"l.",
+    "arrays": b"\x80\x02(cnumpy.core.numeric\n_frombuffer\nq\x00(NN)Ntq\x01" + b"h\x00h\x01R" * 60_000 + b"l.",
+    "none": b"\x80\x02(" + b"N" * 300_000 + b"l.",
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_a_small_file_does_not_fill_the_memory(kind, monkeypatch):
+    """However its objects are made, they take at most 16 times the bytes of the file."""
+    monkeypatch.setattr(restricted_pickle, "_FREE_BYTES", 0)
+    data = COPIES[kind]
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="its objects take more than .* bytes, far more than the file"):
+            read_pickle(io.BytesIO(data), TORCH_CONSTRUCTORS)
+        assert tracemalloc.get_traced_memory()[1] < 16 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [(1,) * 65, (1 << 63,)])
+def test_a_shape_that_no_array_has_is_refused(shape):
+    array = PickledArray()
+    with pytest.raises(ValueError, match="an array without a shape"):
+        array.set_state((1, shape, PickledDtype("f4"), False, b""))
+
+
+def test_keys_that_take_long_to_hash_are_refused():
+    for key in (tuple("x" * 17), 1 << 1025):
+        with pytest.raises(ValueError, match="a key must"):
+            read(pickle.dumps({key: 1}))
 
 
 def test_reading_stops_behind_the_first_pickle():

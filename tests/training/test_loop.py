@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import csv
 import functools
+import os
 import pathlib
+import socket
 from collections.abc import Callable
 
 import keras
@@ -303,6 +305,44 @@ def test_evaluation_missed_by_a_killed_run_is_made_up(tmp_path: pathlib.Path) ->
     assert evaluated == [4, 4, 8]
     train_toy(tmp_path, **run)
     assert evaluated == [4, 4, 8]
+
+
+def test_best_weights_missed_by_a_killed_run_are_made_up(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint is marked as the best already, so the repeated evaluation is not better than it."""
+
+    def die(*_: object) -> None:
+        raise RuntimeError("killed here")
+
+    run = {"hooks": Hooks(evaluate=lambda *_: {"ap": 1.0}), "evaluate_every": 4, "best_metric": "ap", "steps": 8}
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "write_weights", die)
+        with pytest.raises(RuntimeError, match="killed here"):
+            train_toy(tmp_path, **run)
+    assert not (tmp_path / checkpoints.BEST_WEIGHTS_NAME).exists()
+    train_toy(tmp_path, **run)
+    model = toy_run.build_model()
+    assert checkpoints.load_for_inference(model, tmp_path, "best").name == "step_00000004.npz"
+    best = toy_run.build_model()
+    best.load_weights(tmp_path / checkpoints.BEST_WEIGHTS_NAME)
+    for expected, found in zip(model.get_weights(), best.get_weights(), strict=True):
+        np.testing.assert_array_equal(expected, found)
+
+
+def test_a_second_training_in_the_folder_is_refused_by_the_process_of_the_first(tmp_path: pathlib.Path) -> None:
+    refused = []
+
+    def evaluate(*_: object) -> dict[str, float]:
+        with pytest.raises(BlockingIOError) as caught:
+            train_toy(tmp_path, steps=1)
+        refused.append(str(caught.value))
+        return {"ap": 1.0}
+
+    train_toy(tmp_path, steps=1, hooks=Hooks(evaluate=evaluate))
+    holder = f"host {socket.gethostname()}, process {os.getpid()}"
+    assert refused == [f"{tmp_path}: must be the work folder of one training at a time, got {holder}"]
+    train_toy(tmp_path, steps=2)
 
 
 def test_other_network_does_not_continue(tmp_path: pathlib.Path) -> None:

@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import pathlib
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ml_collections import ConfigDict
 
 from tfpose.flags.box_flags import BOX_FLAGS, box_settings
 from tfpose.flags.combinations import require_companion
+from tfpose.flags.config_flag import config_source
 from tfpose.flags.program_flags import ProgramFlags
 
 if TYPE_CHECKING:
     from tfpose.systems.system import RunChoice
+
+
+def choose_config(values: ProgramFlags) -> tuple[ConfigDict, tuple[str, Mapping[str, Any]]]:
+    """Returns the config of --config, or that of the run in --workdir, and its file with the values set by flag.
+
+    Settings that differ from those of the run are named on stderr.
+
+    Raises:
+        FileNotFoundError: --config is not given, and the run has no config.
+        ValueError: The network is not that of the run, or the config of the run is damaged.
+    """
+    from tfpose import systems
+    from tfpose.systems.run_config import RUN_CONFIG_FILE, check_evaluated
+
+    workdir = pathlib.Path(values.workdir)
+    if values.config is None:
+        return systems.config_of_run(workdir), (str(workdir / RUN_CONFIG_FILE), {})
+    note = systems.compare_with_run(values.config, workdir, check_evaluated)
+    if note:
+        print(note, file=sys.stderr)
+    return values.config, config_source(values)
 
 
 def run_choice(values: ProgramFlags, workdir: str) -> RunChoice:

@@ -27,6 +27,8 @@ _FOREIGN_STARTS = {
     b"\x1f\x8b": "a gzip archive; unpack it first",
 }
 _TAR_MAGIC = slice(257, 262)
+# A safetensors file begins with the length of its JSON header.
+_MOST_HEADER_BYTES = 100_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,8 @@ def _describe_foreign(start: bytes) -> str:
         return "an empty file"
     if start[_TAR_MAGIC] == b"ustar":
         return "a tar archive"
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < _MOST_HEADER_BYTES:
+        return "a safetensors file; save its tensors with torch.save first"
     known = (kind for magic, kind in _FOREIGN_STARTS.items() if start.lstrip().startswith(magic))
     return next(known, f"a file that begins with {start[:8]!r}")
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD
 from tfpose.models.pose_resnet import BLOCKS_PER_STAGE
+from tfpose.weights_files import load_weights_file
 
 # Means of the BGR channels of images whose white is 255: `keras.applications.resnet.preprocess_input`.
 CAFFE_MEAN = (103.939, 116.779, 123.68)
@@ -145,9 +146,9 @@ def read_imagenet_network(depth: int, weights: str | os.PathLike[str]) -> keras.
         shape = (None, None, 3) if not include_top else None
         network = _NETWORKS[depth](weights=None, include_top=include_top, input_shape=shape)
         try:
-            network.load_weights(path)
-        except (ValueError, OSError, KeyError) as error:
-            failures.append(str(error).strip().splitlines()[0])
+            load_weights_file(network, path)
+        except ValueError as error:
+            failures.append(str(error).removeprefix(f"{path}: "))
         else:
             return network
     raise ValueError(

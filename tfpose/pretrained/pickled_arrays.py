@@ -12,6 +12,8 @@ import numpy as np
 from tfpose.pretrained.restricted_pickle import Constructor, Global, PickledObject
 
 _NUMBER = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
+# What NumPy takes. Multiplying the sizes of more dimensions takes long.
+_MOST_DIMENSIONS, _MOST_ELEMENTS = 64, 2**63 - 1
 _BYTE_ORDERS: Mapping[str, Literal["<", ">", "="]] = {"<": "<", ">": ">", "|": "=", "=": "=", "": "="}
 
 
@@ -53,7 +55,7 @@ class PickledArray(PickledObject):
     def set_state(self, state: Any) -> None:
         """Takes shape, dtype, order and bytes."""
         _, self.shape, self._dtype, self._is_fortran, self._data = state
-        if not _is_shape(self.shape):
+        if not are_sizes(self.shape):
             raise ValueError("an array without a shape")
 
     def to_array(self) -> np.ndarray:
@@ -75,8 +77,10 @@ class PickledArray(PickledObject):
         return np.frombuffer(data, dtype).reshape(self.shape, order="F" if self._is_fortran else "C")
 
 
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, tuple) and all(type(n) is int and n >= 0 for n in value)
+def are_sizes(values: Any) -> bool:
+    """Returns whether values are sizes of an array: at most 64 numbers of at most 63 bits."""
+    is_short = isinstance(values, (tuple, list)) and len(values) <= _MOST_DIMENSIONS
+    return is_short and all(type(n) is int and 0 <= n <= _MOST_ELEMENTS for n in values)
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> PickledArray:
@@ -87,7 +91,7 @@ def _reconstruct(kind: Any, shape: Any, code: Any) -> PickledArray:
 
 
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PickledArray:
-    if not _is_shape(shape):
+    if not are_sizes(shape):
         raise ValueError("an array without a shape")
     return PickledArray(shape, dtype, data, order == "F")
 

@@ -7,16 +7,23 @@ machine of this module imports nothing, and calls nothing but the constructors t
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickletools
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
 
 Constructor = Callable[..., Any]
 
 _NEWEST_PROTOCOL = 5
-# Each opcode makes an object of some dozens of bytes. The largest real checkpoints have some hundred thousand opcodes.
-_MOST_OPCODES = 10_000_000
-_MARK = object()
+# The objects of a pickle may take this many times the bytes of the file, or the bytes of any file.
+_MOST_GROWTH, _FREE_BYTES = 16, 64 * 2**20
+# A place in a list, which has spare room for an eighth more.
+_REFERENCE_BYTES = 9
+# An object of a class of this library: itself, its dict and its numbers.
+_OBJECT_BYTES = 400
+# Hashing a long tuple again and again takes long, as does the arithmetic of long numbers.
+_MOST_KEY_PARTS, _MOST_KEY_BITS = 16, 1024
 _IGNORED = ("FRAME",)
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _LITERALS = (
@@ -76,41 +83,49 @@ def read_pickle(
 
     Raises:
         RefusedGlobalError: The pickle names a global that is not in `constructors`. Nothing was executed.
-        ValueError: The pickle is damaged, cut short, or no pickle at all; the message tells the byte.
+        ValueError: The pickle is damaged, cut short, or no pickle at all, or its objects take more than 16 times the
+            bytes of the file and more than 64 MiB; the message tells the byte.
     """
-    machine = _StackMachine(constructors, load_persistent)
     position: int | None = stream.tell()
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(position or 0)
+    machine = _StackMachine(constructors, load_persistent, max(_MOST_GROWTH * size, _FREE_BYTES))
     try:
-        for count, instruction in enumerate(pickletools.genops(stream)):
+        for instruction in pickletools.genops(stream):
             opcode, argument, position = instruction
-            if count > _MOST_OPCODES:
-                raise ValueError(f"it has more than {_MOST_OPCODES:,} steps")
             if opcode.name == "STOP":
                 return machine.pop()
             machine.step(opcode.name, argument)
     except RefusedGlobalError:
         raise
-    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, MemoryError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
         raise ValueError(f"damaged pickle at byte {position}: {error}") from error
     raise ValueError(f"damaged pickle at byte {position}: it has no end")
 
 
 class _StackMachine:
-    def __init__(self, constructors: Mapping[str, Constructor], load_persistent: Callable | None) -> None:
+    """The machine; it counts the bytes of all objects that it makes, and gives up when they are too many."""
+
+    def __init__(
+        self, constructors: Mapping[str, Constructor], load_persistent: Callable | None, most_bytes: int
+    ) -> None:
         self._constructors = constructors
         self._load_persistent = load_persistent
+        self._most_bytes = self._bytes_left = most_bytes
         self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
+        # Where in the stack the values after each mark begin.
+        self._marks: list[int] = []
+        self._memo: list[Any] = []
         self._actions = {
             "PROTO": _check_protocol,
-            "MARK": lambda _: self._push(_MARK),
-            "POP": lambda _: self._stack.pop(),
+            "MARK": lambda _: self._mark(),
+            "POP": lambda _: self._pop_value_or_mark(),
             "POP_MARK": lambda _: self._pop_to_mark(),
             "DUP": lambda _: self._push(self._top()),
             "LIST": lambda _: self._push(self._pop_to_mark()),
-            "TUPLE": lambda _: self._push(tuple(self._pop_to_mark())),
-            "DICT": lambda _: self._push(_pairs_to_dict(self._pop_to_mark())),
-            "FROZENSET": lambda _: self._push(frozenset(map(_checked_key, self._pop_to_mark()))),
+            "TUPLE": lambda _: self._push_new(tuple(self._pop_to_mark())),
+            "DICT": lambda _: self._push_new(_pairs_to_dict(self._pop_to_mark())),
+            "FROZENSET": lambda _: self._push_new(frozenset(map(_checked_key, self._pop_to_mark()))),
             "APPEND": lambda _: self._extend([self.pop()]),
             "APPENDS": lambda _: self._extend(self._pop_to_mark()),
             "SETITEM": lambda _: self._update(self._pop_many(2)),
@@ -132,15 +147,15 @@ class _StackMachine:
     def step(self, name: str, argument: Any) -> None:
         """Carries out one opcode."""
         if name in _LITERALS:
-            self._push(argument)
+            self._push_new(argument)
         elif name in _CONSTANTS:
             self._push(_CONSTANTS[name])
         elif name in _EMPTY:
-            self._push(_EMPTY[name]())
+            self._push_new(_EMPTY[name]())
         elif name in _SHORT_TUPLES:
-            self._push(tuple(self._pop_many(_SHORT_TUPLES[name])))
+            self._push_new(tuple(self._pop_many(_SHORT_TUPLES[name])))
         elif name.endswith("GET"):
-            self._push(self._memo[argument])
+            self._push(self._memo[_checked_index(argument)])
         elif name.endswith("PUT"):
             self._remember(argument)
         elif name in self._actions:
@@ -149,16 +164,34 @@ class _StackMachine:
             raise ValueError(f"opcode {name} is not used by checkpoints")
 
     def pop(self) -> Any:
-        value = self._stack.pop()
-        if value is _MARK:
-            raise ValueError("a value is missing")
-        return value
+        self._top()
+        return self._stack.pop()
+
+    def _spend(self, num_bytes: int) -> None:
+        self._bytes_left -= num_bytes
+        if self._bytes_left < 0:
+            raise ValueError(f"its objects take more than {self._most_bytes:,} bytes, far more than the file")
 
     def _push(self, value: Any) -> None:
+        self._spend(_REFERENCE_BYTES)
         self._stack.append(value)
 
+    def _push_new(self, value: Any) -> None:
+        self._spend(_own_bytes(value) + _REFERENCE_BYTES)
+        self._stack.append(value)
+
+    def _mark(self) -> None:
+        self._spend(sys.getsizeof(0) + _REFERENCE_BYTES)
+        self._marks.append(len(self._stack))
+
+    def _pop_value_or_mark(self) -> None:
+        if self._marks and self._marks[-1] == len(self._stack):
+            self._marks.pop()
+        else:
+            self.pop()
+
     def _top(self) -> Any:
-        if not self._stack or self._stack[-1] is _MARK:
+        if len(self._stack) <= (self._marks[-1] if self._marks else 0):
             raise ValueError("a value is missing")
         return self._stack[-1]
 
@@ -166,22 +199,41 @@ class _StackMachine:
         return [self.pop() for _ in range(count)][::-1]
 
     def _pop_to_mark(self) -> list[Any]:
-        values = []
-        while (value := self._stack.pop()) is not _MARK:
-            values.append(value)
-        return values[::-1]
+        if not self._marks:
+            raise ValueError("a mark is missing")
+        start = self._marks.pop()
+        self._spend(_REFERENCE_BYTES * (len(self._stack) - start))
+        values = self._stack[start:]
+        del self._stack[start:]
+        return values
 
     def _remember(self, index: int) -> None:
-        self._memo[index] = self._top()
+        # Python 2 counts from 1.
+        if not self._memo and index == 1:
+            self._memo.append(None)
+        value = self._top()
+        if index == len(self._memo):
+            self._spend(_REFERENCE_BYTES)
+            self._memo.append(value)
+        else:
+            self._memo[_checked_index(index)] = value
 
     def _extend(self, values: list[Any]) -> None:
-        _checked(self._top(), list).extend(values)
+        target = _checked(self._top(), list)
+        self._change(target, lambda: target.extend(values))
 
     def _update(self, keys_and_values: list[Any]) -> None:
-        _checked(self._top(), dict).update(_pairs_to_dict(keys_and_values))
+        target = _checked(self._top(), dict)
+        self._change(target, lambda: target.update(_pairs_to_dict(keys_and_values)))
 
     def _add(self, values: list[Any]) -> None:
-        _checked(self._top(), set).update(map(_checked_key, values))
+        target = _checked(self._top(), set)
+        self._change(target, lambda: target.update(map(_checked_key, values)))
+
+    def _change(self, target: Any, change: Callable[[], None]) -> None:
+        before = sys.getsizeof(target)
+        change()
+        self._spend(max(0, sys.getsizeof(target) - before))
 
     def _find_global(self, module: Any, name: Any) -> Global:
         full_name = f"{_checked(module, str)}.{_checked(name, str)}"
@@ -193,7 +245,7 @@ class _StackMachine:
 
     def _construct(self, function: Any, arguments: Any) -> None:
         name = _checked(function, Global).name
-        self._push(self._constructors[name](*_checked(arguments, tuple)))
+        self._push_new(self._constructors[name](*_checked(arguments, tuple)))
 
     def _construct_with_names(self, function: Any, arguments: Any, named_arguments: Any) -> None:
         if named_arguments:
@@ -213,7 +265,19 @@ class _StackMachine:
     def _push_persistent(self, persistent_id: Any) -> None:
         if self._load_persistent is None:
             raise ValueError("it refers to data outside the pickle")
-        self._push(self._load_persistent(persistent_id))
+        self._push_new(self._load_persistent(persistent_id))
+
+
+def _own_bytes(value: Any) -> int:
+    """The bytes of an object without those that it refers to."""
+    is_plain = isinstance(value, (int, float, str, bytes, bytearray, list, tuple, dict, set, frozenset))
+    return sys.getsizeof(value) if is_plain else _OBJECT_BYTES
+
+
+def _checked_index(index: int) -> int:
+    if index < 0:
+        raise ValueError("a negative place in the memo")
+    return index
 
 
 def _check_protocol(version: int) -> None:
@@ -230,7 +294,11 @@ def _checked(value: Any, kind: type) -> Any:
 def _checked_key(key: Any) -> Any:
     # Hashing nested tuples can take forever.
     parts = key if isinstance(key, tuple) else (key,)
+    if len(parts) > _MOST_KEY_PARTS:
+        raise ValueError(f"a key must have at most {_MOST_KEY_PARTS} parts, got {len(parts)}")
     for part in parts:
+        if isinstance(part, int) and part.bit_length() > _MOST_KEY_BITS:
+            raise ValueError(f"a key must be a number of at most {_MOST_KEY_BITS} bits, got a longer one")
         if not isinstance(part, _KEY_TYPES):
             raise ValueError(f"a key must be text, bytes or a number, got a {type(part).__name__}")
     return key

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tfpose.pretrained.pickled_arrays import ARRAY_CONSTRUCTORS
+from tfpose.pretrained.pickled_arrays import ARRAY_CONSTRUCTORS, are_sizes
 from tfpose.pretrained.restricted_pickle import PLAIN_CONSTRUCTORS, Constructor, Global, InertObject, read_pickle
 
 ByteOrder = Literal["<", ">"]
@@ -119,7 +119,7 @@ class PickledTensor:
     def __init__(self, storage: Any, offset: Any, shape: Any, strides: Any, dtype: str | None = None) -> None:
         if not isinstance(storage, Storage):
             raise ValueError("a tensor without a storage")
-        if not (_are_counts((offset,)) and _are_counts(shape) and _are_counts(strides) and len(shape) == len(strides)):
+        if not (are_sizes((offset,)) and are_sizes(shape) and are_sizes(strides) and len(shape) == len(strides)):
             raise ValueError("a tensor without sizes and strides")
         self.shape: tuple[int, ...] = tuple(shape)
         self.dtype = dtype or storage.dtype
@@ -196,7 +196,8 @@ def _read_legacy(data: bytes) -> Any:
     item_sizes: dict[str, int] = {}
     content = read_pickle(stream, CONSTRUCTORS, functools.partial(_load_persistent, storages, item_sizes))
     keys = read_pickle(stream, PLAIN_CONSTRUCTORS)
-    if not isinstance(keys, list) or set(map(str, keys)) != set(item_sizes):
+    are_keys = isinstance(keys, list) and all(isinstance(key, (str, int)) for key in keys)
+    if not are_keys or set(map(str, keys)) != set(item_sizes):
         raise ValueError("damaged: the list of storages does not match the tensors")
     storages.index(data, stream.tell(), [(str(key), item_sizes[str(key)]) for key in keys])
     return content
@@ -279,10 +280,6 @@ def _item_size(dtype: str) -> int:
     return 2 if dtype == _BFLOAT16 else np.dtype(dtype).itemsize
 
 
-def _are_counts(values: Any) -> bool:
-    return isinstance(values, (tuple, list)) and all(type(n) is int and n >= 0 for n in values)
-
-
 def _load_persistent(source: StorageSource, item_sizes: dict[str, int], persistent_id: Any) -> Any:
     """Makes a storage of ('storage', kind, key, device, number of elements[, view]); drops source code of modules."""
     if isinstance(persistent_id, tuple) and persistent_id[:1] == ("module",):
@@ -290,13 +287,17 @@ def _load_persistent(source: StorageSource, item_sizes: dict[str, int], persiste
     if not isinstance(persistent_id, tuple) or len(persistent_id) not in (5, 6) or persistent_id[0] != "storage":
         raise ValueError("a reference to something else than a storage")
     _, kind, key, _, num_elements, *view = persistent_id
-    if not isinstance(kind, Global) or kind.name not in _STORAGE_DTYPES or not _are_counts((num_elements,)):
+    if not isinstance(key, (str, int)):
+        raise ValueError("a storage without a key")
+    if not isinstance(kind, Global) or kind.name not in _STORAGE_DTYPES or not are_sizes((num_elements,)):
         raise ValueError("a storage of an unknown kind")
     storage = Storage(source, str(key), _STORAGE_DTYPES[kind.name], num_elements)
     item_sizes[storage.key] = _item_size(storage.dtype)
     if view and view[0] is not None:
+        if not isinstance(view[0], tuple) or len(view[0]) != 3:
+            raise ValueError("a part of a storage without its place")
         _, start, _ = view[0]
-        if not _are_counts((start,)):
+        if not are_sizes((start,)):
             raise ValueError("a storage that begins nowhere")
         return dataclasses.replace(storage, start=start)
     return storage
@@ -332,7 +333,7 @@ CONSTRUCTORS: Mapping[str, Constructor] = {
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v3": _rebuild_typed_tensor,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
-    "torch.Size": lambda sizes=(): tuple(sizes),
+    "torch.Size": tuple,
     "torch.device": InertObject,
     **{name: _refuse_call for name in (*_STORAGE_DTYPES, *_TENSOR_DTYPES)},
 }

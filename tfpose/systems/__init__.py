@@ -6,13 +6,15 @@ A new system is a module of the functions in `system.TrainedSystem` or `system.P
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
 
 from tfpose.systems import keypoint_rcnn, single_network, two_stage
 from tfpose.systems.config import complete_config
+from tfpose.systems.run_config import RUN_CONFIG_FILE, read_run_config
+from tfpose.systems.setting_checks import check_config
 from tfpose.systems.system import Config, PoseSystem, TrainedSystem, TunableSystem
 
 POSE_SYSTEMS: dict[str, PoseSystem] = {"two_stage": two_stage, "single_network": single_network}
@@ -35,12 +37,42 @@ def build_config(system: str, **values: Any) -> ml_collections.ConfigDict:
 
 
 def from_config(config: Config) -> TrainedSystem:
-    """Returns the system of a config.
+    """Returns the system of a config whose values keep all rules.
 
     Raises:
-        ValueError: There is no such system.
+        ValueError: There is no such system, or a value of the config breaks a rule; names its flag.
     """
-    return _find(config.system, SYSTEMS)
+    system = _find(config.system, SYSTEMS)
+    check_config(config, system.config_sections(config.to_dict()))
+    return system
+
+
+def config_of_run(workdir: pathlib.Path) -> ml_collections.ConfigDict:
+    """Reads the config that a run was last trained with.
+
+    Raises:
+        FileNotFoundError: The folder holds no config.
+        ValueError: The config is damaged.
+    """
+    config = read_run_config(workdir, build_config)
+    if config is None:
+        raise FileNotFoundError(f"{workdir / RUN_CONFIG_FILE}: not found; give --config with the config of the run")
+    return config
+
+
+def compare_with_run(config: Config, workdir: pathlib.Path, compare: Callable[..., str]) -> str:
+    """Compares a config with that of the run in a work folder; returns a note, empty if there is nothing to say.
+
+    Args:
+        config: The config in use.
+        workdir: Work folder of the run, with or without a config.
+        compare: Function of `tfpose.systems.run_config` from both configs and the folder to the note.
+
+    Raises:
+        ValueError: The network is another one.
+    """
+    found = read_run_config(workdir, build_config)
+    return "" if found is None else compare(config, found, workdir)
 
 
 def tunable_from_config(config: Config) -> TunableSystem:

@@ -152,6 +152,11 @@ def _fields(section: Section) -> dict[str, _Field]:
     return fields
 
 
+def list_fields(receiver: Callable[..., Any]) -> list[str]:
+    """Returns the names of the fields of a receiver."""
+    return list(_fields(Section(receiver)))
+
+
 def _is_union(hint: Any) -> bool:
     return typing.get_origin(hint) in (typing.Union, types.UnionType)
 

@@ -21,6 +21,24 @@ class Examples(Protocol):
         """
 
 
+def check_batch_size(batch_size: int, num_replicas: int, accumulation_steps: int) -> None:
+    """Checks that the devices can share a batch, and that each can cut its share into equal parts.
+
+    Raises:
+        ValueError: They cannot; the message names the flag.
+    """
+    if batch_size % num_replicas:
+        raise ValueError(
+            f"--config.batch_size must be a multiple of {num_replicas}, the number of devices, got {batch_size}"
+        )
+    share = batch_size // num_replicas
+    if share % accumulation_steps:
+        raise ValueError(
+            f"--config.optimization.accumulation_steps must divide {share}, the batch of a device, got "
+            f"{accumulation_steps}"
+        )
+
+
 def make_dataset(
     examples: Examples, batch_size: int, start_step: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:

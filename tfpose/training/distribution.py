@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import json
-import os
 
 import tensorflow as tf
 
 from tfpose.processes import num_cores
+from tfpose.training.cluster import meet_processes, read_cluster
 
 STRATEGY_NAMES = ("auto", "one_device", "mirrored", "cpu_cores", "multi_worker")
 # Threads for the input pipeline, besides one thread for each replica.
@@ -27,21 +26,30 @@ def build_strategy(name: str = "auto", batch_size: int | None = None) -> tf.dist
             cores in every operation. It must be built before any other TensorFlow operation of the process, and
             "mirrored" is the same strategy from then on. On a machine with a GPU it acts like "auto".
             "multi_worker": The processes that the environment variable TF_CONFIG lists. It must be built before any
-            other TensorFlow operation of the process.
+            other TensorFlow operation of the process, and waits until all processes are there.
             "auto": "multi_worker" if TF_CONFIG lists several processes, "mirrored" on a machine with several GPUs, and
             "one_device" otherwise.
         batch_size: Number of examples per step, over all replicas. The number of devices of "cpu_cores" divides it, and
             each device then has more threads. None sets no limit.
 
     Raises:
-        ValueError: `name` is unknown, TF_CONFIG is missing or unusable for "multi_worker", or "cpu_cores" is built too
-            late.
+        ValueError: `name` is unknown, TF_CONFIG is wrong or is missing for "multi_worker", TF_CONFIG lists several
+            processes for a strategy of one machine, or "cpu_cores" is built too late.
+        TimeoutError: A process of TF_CONFIG did not come.
     """
     if name not in STRATEGY_NAMES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGY_NAMES)}, got {name!r}")
-    if name == "multi_worker" or (name == "auto" and _count_workers() > 1):
-        if _count_workers() == 0:
-            raise ValueError("TF_CONFIG must list the processes for strategy multi_worker, got no TF_CONFIG")
+    cluster = read_cluster()
+    num_processes = len(cluster.names) if cluster else 0
+    if name not in ("auto", "multi_worker") and num_processes > 1:
+        raise ValueError(
+            f"strategy must be auto or multi_worker where TF_CONFIG lists {num_processes} processes, got {name!r}; "
+            "without TF_CONFIG every process trains alone"
+        )
+    if name == "multi_worker" and cluster is None:
+        raise ValueError("TF_CONFIG must list the processes for strategy multi_worker, got no TF_CONFIG")
+    if cluster and (name == "multi_worker" or num_processes > 1):
+        meet_processes(cluster)
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "cpu_cores" and not tf.config.list_physical_devices("GPU"):
         return _build_mirrored(tuple(_divide_cpu(batch_size)))
@@ -91,15 +99,3 @@ def count_processes(strategy: tf.distribute.Strategy) -> int:
         return 1
     cluster = resolver.cluster_spec().as_dict()
     return max(1, sum(len(cluster.get(job, ())) for job in ("chief", "worker")))
-
-
-def _count_workers() -> int:
-    """Returns the number of training processes in TF_CONFIG, or 0 without TF_CONFIG."""
-    text = os.environ.get("TF_CONFIG", "")
-    if not text:
-        return 0
-    try:
-        cluster = json.loads(text).get("cluster", {})
-        return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"TF_CONFIG must be a JSON object with a cluster, got {text!r}") from error

@@ -4,6 +4,8 @@ The loop runs on one device, on several devices of one machine, or on several ma
 earlier call left in the work folder. The files of a run:
 
     checkpoints/step_<number>.npz   the whole state: the newest few checkpoints and the best one
+    config.json                     the config, with every value (written by the program)
+    .lock                           the host and process of the training that works or worked in the folder
     best.weights.h5                 Keras weights of the best evaluation (averaged weights if the run keeps an average)
     model.weights.h5                Keras weights at the end (averaged weights if the run keeps an average)
     train.csv, eval.csv             one row per report and one row per evaluation
@@ -13,6 +15,7 @@ earlier call left in the work folder. The files of a run:
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +24,7 @@ import keras
 import tensorflow as tf
 
 from tfpose import checkpoints
+from tfpose.file_locks import hold_lock
 from tfpose.interruption import SignalWatch
 from tfpose.training.distribution import build_strategy, count_processes, is_chief
 from tfpose.training.optimization import (
@@ -34,6 +38,8 @@ from tfpose.training.session import Hooks, RunSettings, Session
 from tfpose.training.step import Batch, ComputeLoss, TrainingState, TrainStep
 
 __all__ = ["Hooks", "OptimizationSettings", "RunSettings", "TrainingPlan", "build_strategy", "train"]
+
+LOCK_NAME = ".lock"
 
 MakeDataset = Callable[[int, tf.distribute.InputContext], tf.data.Dataset]
 
@@ -65,6 +71,18 @@ class TrainingPlan:
     hooks: Hooks = field(default_factory=Hooks)
 
 
+def describe_also(plan: TrainingPlan, describe: Callable[[Path], None]) -> TrainingPlan:
+    """Returns the plan with a further function that writes into the work folder when the run starts."""
+    before = plan.hooks.describe
+
+    def describe_both(workdir: Path) -> None:
+        if before is not None:
+            before(workdir)
+        describe(workdir)
+
+    return dataclasses.replace(plan, hooks=dataclasses.replace(plan.hooks, describe=describe_both))
+
+
 def train(
     plan: TrainingPlan,
     *,
@@ -89,19 +107,40 @@ def train(
     Raises:
         ValueError: A checkpoint in `workdir` cannot be read, or a different model or configuration wrote it.
         FloatingPointError: The loss or the gradient is not finite. Nothing is saved after that step.
-        OSError: A file cannot be written.
+        OSError: A file cannot be written, or another training is at work in `workdir`.
         TrainingInterrupted: SIGTERM or Ctrl-C stopped the run. The state is saved.
     """
-    workdir, hooks = Path(workdir), plan.hooks
+    with _lock_workdir(Path(workdir), strategy):
+        return _train(plan, strategy, Path(workdir), optimization, run)
+
+
+@contextlib.contextmanager
+def _lock_workdir(workdir: Path, strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Keeps other trainings out of the folder. The workers of one training share it; the chief holds the lock."""
+    if not is_chief(strategy):
+        yield
+        return
+    workdir.mkdir(parents=True, exist_ok=True)
+    with hold_lock(workdir / LOCK_NAME, "the work folder of one training at a time"):
+        yield
+
+
+def _train(
+    plan: TrainingPlan,
+    strategy: tf.distribute.Strategy,
+    workdir: Path,
+    optimization: OptimizationSettings,
+    run: RunSettings,
+) -> keras.Model:
+    hooks = plan.hooks
     state = _build_state(strategy, plan.build_model, optimization, run.seed)
     restored = _restore_or_initialize(strategy, state, workdir, hooks)
     if hooks.describe is not None and is_chief(strategy):
-        workdir.mkdir(parents=True, exist_ok=True)
         hooks.describe(workdir)
     train_step = TrainStep(strategy, state, plan.compute_loss, optimization)
     with SignalWatch() as watch, Session(strategy, state, workdir, run, hooks, restored) as session:
         session.announce()
-        session.evaluate_if_missed()
+        session.redo_missed()
         for batch in _iterate_batches(strategy, plan.make_dataset, restored.step, run.total_steps):
             session.count(train_step(batch, watch.stop_requested), batch)
             session.report_and_save(batch)

@@ -102,6 +102,7 @@ class Session:
         self._stop_was_seen = False
         self._step = self._start_step = restored.step
         self._saved_step: int | None = restored.step or None
+        self._is_start_best = restored.best is not None
         self._log = RunLog(
             workdir,
             start_step=restored.step,
@@ -156,8 +157,10 @@ class Session:
             self._evaluate()
         self._throughput.resume()
 
-    def evaluate_if_missed(self) -> None:
-        """Evaluates the restored weights if the run was killed before their evaluation."""
+    def redo_missed(self) -> None:
+        """Exports and evaluates the restored weights again, because the run may have been killed before it did."""
+        if self._is_start_best and self._is_chief:
+            self._export(checkpoints.BEST_WEIGHTS_NAME)
         is_due = self._start_step > 0 and self._is_due(self._run.evaluate_every)
         is_missing = self._is_chief and not self._log.has_evaluation(self._start_step)
         if is_due and is_missing:

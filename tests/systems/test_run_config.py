@@ -1,0 +1,58 @@
+"""The config that a run leaves in its work folder."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+import pytest
+
+from tfpose import systems
+from tfpose.systems.run_config import RUN_CONFIG_FILE, check_continued, check_evaluated, write_run_config
+
+
+def build(name: str = "single_network_synthetic"):
+    return importlib.import_module(f"configs.{name}").get_config()
+
+
+@pytest.mark.parametrize(
+    "name", ["two_stage_resnet18_synthetic", "single_network_synthetic", "keypoint_rcnn_synthetic"]
+)
+def test_every_value_comes_back(name, tmp_path):
+    config = build(name)
+    config.batch_size = 5
+    write_run_config(config, tmp_path)
+    assert systems.config_of_run(tmp_path).to_dict() == config.to_dict()
+    json.loads((tmp_path / RUN_CONFIG_FILE).read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_a_run_without_a_config_asks_for_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match="config.json: not found; give --config"):
+        systems.config_of_run(tmp_path)
+    assert systems.compare_with_run(build(), tmp_path, check_evaluated) == ""
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"system": "single_network", "run": 3}', '{"system": "x"}', "[" * 99_999])
+def test_a_damaged_config_is_one_line(text, tmp_path):
+    (tmp_path / RUN_CONFIG_FILE).write_text(text)
+    with pytest.raises(ValueError, match=f"{RUN_CONFIG_FILE}") as caught:
+        systems.config_of_run(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_network_is_refused_and_other_settings_are_named(tmp_path):
+    write_run_config(build(), tmp_path)
+    config = build()
+    config.batch_size, config.inference.joint_threshold = 4, 0.5
+    before, now = config.inference.joint_threshold, build().inference.joint_threshold
+    note = f"note: settings differ from those of the run in {tmp_path}: "
+    changed = f"inference.joint_threshold {before} (was {now})"
+    assert systems.compare_with_run(config, tmp_path, check_continued) == f"{note}batch_size 4 (was 8), {changed}"
+    assert systems.compare_with_run(config, tmp_path, check_evaluated) == note + changed
+    config.optimization.optimizer = "adam"
+    assert systems.compare_with_run(config, tmp_path, check_evaluated) == note + changed
+    with pytest.raises(ValueError, match="--config.optimization.optimizer must be 'muon' to continue the run in "):
+        systems.compare_with_run(config, tmp_path, check_continued)
+    config.network.width = 8
+    with pytest.raises(ValueError, match="--config.network.width must be 64 to use the weights of the run .*, got 8"):
+        systems.compare_with_run(config, tmp_path, check_evaluated)

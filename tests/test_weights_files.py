@@ -1,0 +1,62 @@
+"""Weights files that are damaged or made to harm."""
+
+from __future__ import annotations
+
+import pathlib
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from tfpose.weights_files import load_weights_file
+
+
+def build_model() -> keras.Model:
+    inputs = keras.Input((3,), name="x")
+    return keras.Model(inputs, keras.layers.Dense(2, name="scale")(inputs))
+
+
+@pytest.fixture
+def weights(tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "a.weights.h5"
+    build_model().save_weights(path)
+    return path
+
+
+KERNEL = "layers/dense/vars/0"
+
+
+def replace_kernel(path: pathlib.Path, **dataset: object) -> None:
+    with h5py.File(path, "a") as file:
+        del file[KERNEL]
+        file.create_dataset(KERNEL, **dataset)
+
+
+def test_a_dataset_that_declares_more_than_the_file_holds_is_refused(weights: pathlib.Path) -> None:
+    replace_kernel(weights, shape=(1 << 30,), dtype="f4", chunks=(1 << 10,))
+    with pytest.raises(ValueError, match="must hold at most 67,108,864 bytes of numbers, got 4,294,967,"):
+        load_weights_file(build_model(), weights)
+
+
+def test_weights_that_are_not_finite_are_named(weights: pathlib.Path) -> None:
+    replace_kernel(weights, data=np.full((3, 2), np.nan, np.float32))
+    with pytest.raises(ValueError, match="scale/kernel must hold finite numbers, got infinity or not-a-number"):
+        load_weights_file(build_model(), weights)
+
+
+def test_numbers_in_another_file_are_not_read(weights: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with h5py.File(weights, "a") as file:
+        del file[KERNEL]
+        file[KERNEL] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/x")
+    with pytest.raises(ValueError, match="vars/0 must lie in this file, got another file"):
+        load_weights_file(build_model(), weights)
+
+
+def test_a_file_cut_short_is_one_line(weights: pathlib.Path) -> None:
+    contents = weights.read_bytes()
+    for share in (0.1, 0.5, 0.9):
+        weights.write_bytes(contents[: int(share * len(contents))])
+        with pytest.raises(ValueError, match="a.weights.h5: ") as caught:
+            load_weights_file(build_model(), weights)
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,59 @@
+"""Locks by file: which process is at work in a folder. The system releases a lock when its process ends, however."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+# A file system without locks, such as some network file systems.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path, rule: str) -> Iterator[None]:
+    """Holds the lock of a file in a `with` block. The file stays, because its removal would race with other processes.
+
+    Where the file system has no locks, the block runs after a warning.
+
+    Args:
+        path: File of the lock, made if absent; it holds the name of the process that has the lock.
+        rule: What the folder of the file must be, for the message.
+
+    Raises:
+        BlockingIOError: Another process holds the lock; the message names its host and number.
+        OSError: The file cannot be written.
+    """
+    with open(path, "a+", encoding="utf-8") as file:
+        if not try_lock(file):
+            raise BlockingIOError(f"{path.parent}: must be {rule}, got {_read_holder(file)}")
+        file.truncate(0)
+        file.write(f"host {socket.gethostname()}, process {os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def try_lock(file: TextIO) -> bool:
+    """Takes the lock of an open file until the file is closed; returns whether no other process has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        logger.warning("%s: the file system has no locks; nothing else may work in this folder", file.name)
+    return True
+
+
+def _read_holder(file: TextIO) -> str:
+    file.seek(0)
+    return file.readline(200).strip() or "another process"

@@ -1,0 +1,131 @@
+"""The config of a run, `config.json` in its work folder: what evaluation uses without flags and compares with flags."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from tfpose.json_files import read_json, write_json
+
+RUN_CONFIG_FILE = "config.json"
+# What the variables of a checkpoint depend on.
+_OF_THE_NETWORK = ("system", "network")
+_OF_THE_OPTIMIZER = ("optimization.optimizer",)
+# What evaluation does not use.
+_OF_TRAINING = (
+    *("batch_size", "seed", "strategy", "optimization", "run", "augmentation", "examples", "input", "target", "loss"),
+    *("sampling", "initialize", "data.train_split"),
+)
+_INFINITE = {"inf": math.inf, "-inf": -math.inf}
+_MOST_SHOWN = 5
+
+
+def write_run_config(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Writes the config of a run, with every value, into its work folder. Infinite numbers become text."""
+    write_json(workdir / RUN_CONFIG_FILE, _to_json(config.to_dict()), indent=2)
+
+
+def read_run_config(workdir: pathlib.Path, build: Callable[..., ConfigDict]) -> ConfigDict | None:
+    """Reads the config of a run; returns None if the run has none.
+
+    Args:
+        workdir: Work folder of the run.
+        build: Function `tfpose.systems.build_config`.
+
+    Raises:
+        ValueError: The file is damaged, or it has a value that this version does not know.
+    """
+    path = workdir / RUN_CONFIG_FILE
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("system"), str):
+        raise ValueError(f"{path}: content must be an object with the name of a system, got another value")
+    try:
+        config = build(**_from_json(content))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    config.lock()
+    return config
+
+
+def check_continued(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path) -> str:
+    """Compares the config of a run with the one that is to continue it; returns a note, empty if they are equal.
+
+    Raises:
+        ValueError: The network or the optimizer is another one.
+    """
+    changes = _differences(found, config)
+    _refuse(changes, (*_OF_THE_NETWORK, *_OF_THE_OPTIMIZER), workdir, "continue the run")
+    return _note(changes, workdir)
+
+
+def check_evaluated(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path) -> str:
+    """Compares the config of a run with the one that it is evaluated by; returns a note, empty if they agree.
+
+    Raises:
+        ValueError: The network is another one.
+    """
+    changes = _differences(found, config)
+    _refuse(changes, _OF_THE_NETWORK, workdir, "use the weights of the run")
+    return _note({name: pair for name, pair in changes.items() if not _is_below(name, _OF_TRAINING)}, workdir)
+
+
+def _refuse(changes: Mapping[str, tuple[Any, Any]], names: tuple[str, ...], workdir: pathlib.Path, aim: str) -> None:
+    for name, (before, now) in changes.items():
+        if _is_below(name, names):
+            raise ValueError(
+                f"--config.{name} must be {_short(before)} to {aim} in {workdir}, got {_short(now)}; "
+                "choose another --workdir for another one"
+            )
+
+
+def _note(changes: Mapping[str, tuple[Any, Any]], workdir: pathlib.Path) -> str:
+    shown = [f"{name} {_short(now)} (was {_short(before)})" for name, (before, now) in changes.items()]
+    if len(shown) > _MOST_SHOWN:
+        shown = [*shown[:_MOST_SHOWN], f"and {len(shown) - _MOST_SHOWN} more"]
+    return f"note: settings differ from those of the run in {workdir}: {', '.join(shown)}" if shown else ""
+
+
+def _is_below(name: str, places: tuple[str, ...]) -> bool:
+    return any(name == place or name.startswith(f"{place}.") for place in places)
+
+
+def _differences(before: ConfigDict, now: ConfigDict) -> dict[str, tuple[Any, Any]]:
+    """Returns the old and the new value of each setting that differs, by its name with dots."""
+    old, new = (dict(_leaves(_to_json(config.to_dict()))) for config in (before, now))
+    names = [*new, *(name for name in old if name not in new)]
+    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _to_json(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_to_json(item) for item in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _from_json(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return tuple(_from_json(item) for item in value)
+    return _INFINITE.get(value, value) if isinstance(value, str) else value
+
+
+def _short(value: Any) -> str:
+    text = repr(tuple(value) if isinstance(value, list) else value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

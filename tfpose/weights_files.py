@@ -1,0 +1,80 @@
+"""Reads Keras weights files (HDF5) that may be damaged or made to harm."""
+
+from __future__ import annotations
+
+import os
+
+import h5py
+import keras
+import numpy as np
+
+# The numbers of a file may take this many times the bytes of the file, or the bytes of any file.
+_MOST_GROWTH, _FREE_BYTES = 16, 64 * 2**20
+# What Keras and h5py raise for damaged files and for files of other networks.
+_LOADING_ERRORS = (
+    ValueError,
+    LookupError,
+    OSError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+)
+
+
+def load_weights_file(model: keras.Model, path: str | os.PathLike[str]) -> None:
+    """Loads the weights of a Keras weights file into `model`.
+
+    Raises:
+        ValueError: The file is no weights file, is damaged, holds not-a-number or infinity, or a different model wrote
+            it. The weights of the model are undefined afterwards.
+    """
+    check_weights_file(path)
+    try:
+        model.load_weights(path)
+    except _LOADING_ERRORS as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path}: weights do not fit: {reason}") from error
+    for variable in model.variables:
+        values = np.asarray(keras.ops.convert_to_numpy(variable.value))
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ValueError(f"{path}: {variable.path} must hold finite numbers, got infinity or not-a-number")
+
+
+def check_weights_file(path: str | os.PathLike[str]) -> None:
+    """Checks that reading a weights file takes no more memory than its size explains, and opens no other file.
+
+    HDF5 gives a value to each number that a dataset declares, also to those that the file does not hold.
+
+    Raises:
+        ValueError: The file is no HDF5 file, is damaged, or declares too much.
+    """
+    if not h5py.is_hdf5(path):
+        raise ValueError(f"{path}: must be a Keras weights file, got something else")
+    most_bytes = max(_MOST_GROWTH * os.path.getsize(path), _FREE_BYTES)
+    declared = 0
+    # An exception inside a visit of HDF5 ends in a SystemError.
+    elsewhere: list[str] = []
+
+    def count(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        nonlocal declared
+        if isinstance(item, h5py.Dataset):
+            declared += (item.size or 0) * max(1, item.dtype.itemsize)
+            if item.is_virtual or item.external:
+                elsewhere.append(name)
+
+    def find_other_files(name: str, link: object) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            elsewhere.append(name)
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(count)
+            file.visititems_links(find_other_files)
+    except _LOADING_ERRORS as error:
+        raise ValueError(f"{path}: the weights file is damaged ({str(error).splitlines()[0]})") from error
+    if elsewhere:
+        raise ValueError(f"{path}: {elsewhere[0]} must lie in this file, got another file")
+    if declared > most_bytes:
+        raise ValueError(f"{path}: must hold at most {most_bytes:,} bytes of numbers, got {declared:,}")
