@@ -46,10 +46,7 @@ if TYPE_CHECKING:
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    define_config_flag(
-        values,
-        "Config that the network was trained with. By default config.json in the work folder, which training wrote.",
-    )
+    define_config_flag(values, "Config of the network. By default the config of the run in --workdir.")
     values.define_string("workdir", None, "Work folder of the training run whose weights are used. Required.")
     values.define_string("output_dir", None, "Folder for the predictions, metrics.json and the report. Required.")
     values.define_enum(

@@ -60,7 +60,13 @@ def check_continued(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path
         ValueError: The network or the optimizer is another one.
     """
     changes = _differences(found, config)
-    _refuse(changes, (*_OF_THE_NETWORK, *_OF_THE_OPTIMIZER), workdir, "continue the run")
+    _refuse(
+        changes,
+        (*_OF_THE_NETWORK, *_OF_THE_OPTIMIZER),
+        workdir,
+        "continue the run",
+        "choose another --workdir for a new run",
+    )
     return _note(changes, workdir)
 
 
@@ -71,16 +77,23 @@ def check_evaluated(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path
         ValueError: The network is another one.
     """
     changes = _differences(found, config)
-    _refuse(changes, _OF_THE_NETWORK, workdir, "use the weights of the run")
+    _refuse(
+        changes,
+        _OF_THE_NETWORK,
+        workdir,
+        "use the weights of the run",
+        "the settings of the run are used without --config",
+    )
     return _note({name: pair for name, pair in changes.items() if not _is_below(name, _OF_TRAINING)}, workdir)
 
 
-def _refuse(changes: Mapping[str, tuple[Any, Any]], names: tuple[str, ...], workdir: pathlib.Path, aim: str) -> None:
+def _refuse(
+    changes: Mapping[str, tuple[Any, Any]], names: tuple[str, ...], workdir: pathlib.Path, aim: str, hint: str
+) -> None:
     for name, (before, now) in changes.items():
         if _is_below(name, names):
             raise ValueError(
-                f"--config.{name} must be {_short(before)} to {aim} in {workdir}, got {_short(now)}; "
-                "choose another --workdir for another one"
+                f"--config.{name} must be {_short(before)} to {aim} in {workdir}, got {_short(now)}; {hint}"
             )
 
 
