@@ -11,7 +11,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from data_prep.annotations import SplitAnnotations, count_split
 from data_prep.source import Source
 from tfpose.data.records import METADATA_FILE, write_index
+from tfpose.file_locks import hold_lock, try_lock
 from tfpose.json_files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # A record is an image file with its annotations, most of whose bytes are outlines of people.
 _RELATIVE_OVERHEAD = 1.05
+_ASIDE_PREFIX, _LOCK_NAME = ".incomplete_", "conversion.lock"
 NOTES_FOLDER = "picture_notes"
 
 
@@ -87,6 +89,7 @@ def write_dataset(
     """
     image_sizes = {name: image_bytes(split) for name, split in source.splits.items()}
     _check_splits(source)
+    _clear_leftovers(pathlib.Path(output))
     digest = hashlib.sha256(source.digest.encode())
     for sizes in image_sizes.values():
         digest.update(sizes.tobytes())
@@ -163,7 +166,7 @@ def _write_aside(
     output = directory.parents[1]
     notes: list[str] = []
     with (
-        tempfile.TemporaryDirectory(dir=output, prefix=".incomplete_") as aside,
+        _folder_aside(output) as aside,
         tqdm(total=num_images, unit=" images", desc=builder_class.name, disable=bool(beam)) as progress,
     ):
         builder = builder_class(
@@ -194,6 +197,26 @@ def _write_aside(
         _move(pathlib.Path(builder.data_dir), directory)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _folder_aside(output: pathlib.Path) -> Iterator[str]:
+    """Yields a folder for unfinished files. Its lock shows other conversions that this one is at work."""
+    with (
+        tempfile.TemporaryDirectory(dir=output, prefix=_ASIDE_PREFIX) as aside,
+        hold_lock(pathlib.Path(aside) / _LOCK_NAME, "the folder of one conversion"),
+    ):
+        yield aside
+
+
+def _clear_leftovers(output: pathlib.Path) -> None:
+    """Removes the unfinished files of conversions that were killed, and says so."""
+    for lock in sorted(output.glob(f"{_ASIDE_PREFIX}*/{_LOCK_NAME}")):
+        # Without locks nobody knows whether the other conversion is still at work.
+        with contextlib.suppress(OSError), open(lock, "a+", encoding="utf-8") as file:
+            if try_lock(file):
+                shutil.rmtree(lock.parent)
+                print(f"note: removed {lock.parent}, which a killed conversion left", file=sys.stderr)
 
 
 def _move(finished: pathlib.Path, directory: pathlib.Path) -> None:

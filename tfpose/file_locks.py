@@ -33,7 +33,14 @@ def hold_lock(path: Path, rule: str) -> Iterator[None]:
         OSError: The file cannot be written.
     """
     with open(path, "a+", encoding="utf-8") as file:
-        if not try_lock(file):
+        try:
+            is_free = try_lock(file)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            logger.warning("%s: the file system has no locks; nothing else may work in this folder", path.parent)
+            is_free = True
+        if not is_free:
             raise BlockingIOError(f"{path.parent}: must be {rule}, got {_read_holder(file)}")
         file.truncate(0)
         file.write(f"host {socket.gethostname()}, process {os.getpid()}\n")
@@ -42,15 +49,15 @@ def hold_lock(path: Path, rule: str) -> Iterator[None]:
 
 
 def try_lock(file: TextIO) -> bool:
-    """Takes the lock of an open file until the file is closed; returns whether no other process has it."""
+    """Takes the lock of an open file until the file is closed; returns whether no other process has it.
+
+    Raises:
+        OSError: The file system has no locks.
+    """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        logger.warning("%s: the file system has no locks; nothing else may work in this folder", file.name)
     return True
 
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from program_runs import PROJECT
 from source_folders import write_coco
 
 from data_prep import shards, writing
 from data_prep.annotations import count_split
 from data_prep.coco_keypoints.builder import Builder, read_source
+from tfpose import file_locks
 from tfpose.data import records
 
 
@@ -207,6 +212,21 @@ def test_what_a_killed_run_leaves_is_not_taken_for_a_dataset(tmp_path):
     shutil.copytree(directory.parents[1], tmp_path / "out" / ".incomplete_abc")
     with pytest.raises(FileNotFoundError, match="expected a dataset folder"):
         records.read_table(tmp_path / "out", "train")
+
+
+def test_what_a_killed_conversion_leaves_is_removed_by_the_next_one(tmp_path, capfd):
+    """A process is killed while it writes; another conversion and files of other programs are left alone."""
+    folders = [tmp_path / f".incomplete_{name}" for name in ("at_work", "foreign", "killed")]
+    for folder in folders:
+        (folder / "coco_keypoints").mkdir(parents=True)
+    program = "import os, sys, pathlib; from tfpose.file_locks import hold_lock\n"
+    program += "with hold_lock(pathlib.Path(sys.argv[1]), 'x'): os.kill(os.getpid(), 9)"
+    killed = subprocess.run([sys.executable, "-c", program, folders[2] / "conversion.lock"], cwd=PROJECT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with file_locks.hold_lock(folders[0] / "conversion.lock", "the folder of one conversion"):
+        writing._clear_leftovers(tmp_path)
+    assert files_of(tmp_path) == [".incomplete_at_work", ".incomplete_foreign"]
+    assert capfd.readouterr().err == f"note: removed {folders[2]}, which a killed conversion left\n"
 
 
 def test_a_disk_that_fills_up_inside_tensorflow_is_one_line(tmp_path, monkeypatch):
