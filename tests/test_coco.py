@@ -10,6 +10,8 @@ import pytest
 from pycocotools.coco import COCO
 
 from tfpose import coco
+from tfpose.metrics.coco import coco_average_precision
+from tfpose.poses import Poses
 from tfpose.skeletons import COCO17, skeleton_from_names
 
 JOINTS = ["head", "left_hand", "right_hand"]
@@ -321,8 +323,40 @@ def test_detections_of_people_are_in_the_order_of_the_file(tmp_path):
     assert detections.image_ids.tolist() == [3, 1, 3]
     assert detections.boxes.tolist() == [[1, 2, 4, 6], [0, 0, 1, 1], [5, 5, 6, 6]]
     assert detections.scores.tolist() == [0.5, 0.25, 0.75]
+    assert detections.notes == (f"{tmp_path / 'd.json'}: 1 of 4 boxes are left out: their category_id is not 1",)
     nobody = coco.read_detections(write(tmp_path / "none.json", []))
     assert (nobody.image_ids.shape, nobody.boxes.shape, nobody.scores.shape) == ((0,), (0, 4), (0,))
+
+
+def test_detections_have_the_category_of_the_dataset_or_that_of_coco(tmp_path):
+    boxes = [{"image_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5} | kind for kind in ({"category_id": 1}, {})]
+    path = write(tmp_path / "d.json", [*boxes, boxes[0] | {"category_id": 0}])
+    assert len(coco.read_detections(path, 0).scores) == 2
+    path = write(tmp_path / "d.json", boxes[:1])
+    detections = coco.read_detections(path, 0)
+    assert len(detections.scores) == 1
+    assert detections.notes == (
+        f"{path}: no box has category_id 0, the category of people in the dataset; the boxes with 1, people in COCO, "
+        "are used",
+    )
+    path = write(tmp_path / "d.json", [boxes[0] | {"category_id": 5}])
+    with pytest.raises(ValueError, match="category_id must be 0, the category of people in the dataset, got 5"):
+        coco.read_detections(path, 0)
+
+
+def test_ids_from_0_do_not_change_the_metrics():
+    """Perfect poses of people whose annotation ids start at 0, which COCO's evaluation takes for "not matched"."""
+    rng = np.random.default_rng(0)
+    keypoints = rng.uniform(20, 80, (4, 17, 2))
+    image_ids = np.arange(4)
+    annotations = coco.build_person_annotations(
+        COCO17, image_ids, list("abcd"), np.full((4, 2), 100), image_ids, keypoints, np.full((4, 17), 2),
+        annotation_ids=image_ids, category_id=0,
+    )  # fmt: skip
+    poses = [
+        Poses(people[None], np.ones((1, 17)), np.ones(1), np.zeros((1, 4)), np.full(1, -1)) for people in keypoints
+    ]
+    assert coco_average_precision(annotations, poses)["AP"] == pytest.approx(100)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ from tfpose.json_files import (
 )
 from tfpose.skeletons import Skeleton, limbs_of_coco_category, skeleton_from_coco_category
 
+# The category of people in COCO's own files.
+COCO_PERSON = 1
 # An area in square pixels up to which an object with labeled joints has surely no area in the file: its OKS with any
 # prediction would be 0.
 _NO_AREA = 1.0
@@ -457,11 +459,13 @@ class Detections:
         image_ids: [N] int64 identities of the images.
         boxes: [N, 4] float64 xyxy in image pixels, not clipped.
         scores: [N] float64 scores of the boxes.
+        notes: Lines for the user, such as the number of boxes left out.
     """
 
     image_ids: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 def read_detections(path: str | pathlib.Path, category_id: int = 1) -> Detections:
@@ -469,10 +473,12 @@ def read_detections(path: str | pathlib.Path, category_id: int = 1) -> Detection
 
     Args:
         path: Path of a JSON list of {image_id, category_id, bbox, score}.
-        category_id: Identity of the category of people; boxes of other categories are skipped.
+        category_id: Identity of the category of people; boxes without a category are people too. Boxes of other
+            categories are skipped and counted. In a file without boxes of this category, 1 is people as in COCO.
 
     Raises:
-        ValueError: The file breaks a rule; the message names the file, the entry, the field, the rule and the value.
+        ValueError: No box is of the category, or the file breaks a rule; the message names the file, the entry, the
+            field, the rule and the value.
     """
     path = pathlib.Path(path)
     content = read_json(path)
@@ -481,7 +487,7 @@ def read_detections(path: str | pathlib.Path, category_id: int = 1) -> Detection
             f"{path}: must be a list of detections with image_id, category_id, bbox and score, "
             f"got a {type(content).__name__}"
         )
-    entries = [entry for entry in content if entry.get("category_id", category_id) == category_id]
+    entries, notes = _detections_of_people(path, content, category_id)
     for position, entry in enumerate(entries):
         if not isinstance(entry.get("image_id"), int) or not is_number(entry.get("score")):
             raise ValueError(
@@ -493,7 +499,35 @@ def read_detections(path: str | pathlib.Path, category_id: int = 1) -> Detection
         image_ids=np.array([entry["image_id"] for entry in entries], np.int64),
         boxes=box_math.xyxy_from_xywh(boxes_xywh),
         scores=np.array([entry["score"] for entry in entries], np.float64),
+        notes=notes,
     )
+
+
+def _detections_of_people(
+    path: pathlib.Path, detections: list[dict], category_id: int
+) -> tuple[list[dict], tuple[str, ...]]:
+    for wanted in dict.fromkeys((category_id, COCO_PERSON)):
+        people = [entry for entry in detections if entry.get("category_id", wanted) == wanted]
+        if people or not detections:
+            break
+    else:
+        found = sorted({repr(entry.get("category_id"))[:40] for entry in detections})
+        raise ValueError(
+            f"{path}: category_id must be {category_id}, the category of people in the dataset, "
+            f"got {', '.join(found[:5])}"
+        )
+    notes = []
+    if wanted != category_id:
+        notes.append(
+            f"{path}: no box has category_id {category_id}, the category of people in the dataset; the boxes with "
+            f"{wanted}, people in COCO, are used"
+        )
+    if len(people) < len(detections):
+        notes.append(
+            f"{path}: {len(detections) - len(people)} of {len(detections)} boxes are left out: "
+            f"their category_id is not {wanted}"
+        )
+    return people, tuple(notes)
 
 
 def detection_results(image_ids: np.ndarray, boxes: np.ndarray, scores: np.ndarray, category_id: int = 1) -> list[dict]:

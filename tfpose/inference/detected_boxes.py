@@ -79,7 +79,8 @@ def find_boxes(table: RecordTable, settings: BoxSettings, output_dir: pathlib.Pa
     if settings.source == GROUND_TRUTH:
         return ground_truth_boxes(table)
     if settings.source != DETECTOR:
-        return boxes_of_table(table, BoxesFile(settings.source, settings.score_threshold, settings.iou_threshold))
+        thresholds = (settings.score_threshold, settings.iou_threshold)
+        return boxes_of_table(table, BoxesFile(settings.source, *thresholds, table.category_id))
     detector = load_detector(
         settings.detector, settings.detector_weights, settings.score_threshold, settings.iou_threshold
     )
@@ -88,7 +89,7 @@ def find_boxes(table: RecordTable, settings: BoxSettings, output_dir: pathlib.Pa
     columns = (table.images["image_id"][people.images], people.boxes, people.scores, table.category_id)
     write_detections(path, *columns)
     # Read back, so that the file gives exactly these boxes the next time.
-    found = boxes_of_table(table, BoxesFile(path, settings.score_threshold))
+    found = boxes_of_table(table, BoxesFile(path, settings.score_threshold, category_id=table.category_id))
     return dataclasses.replace(found, source=f"{detector.source} ({path})")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 from collections.abc import Iterable
 
 import numpy as np
@@ -20,17 +21,24 @@ class BoxesFile:
         path: File of COCO results or PoseTrack detections.
         score_threshold: Boxes with a lower score are left out; None stands for 0.
         iou_threshold: A box is left out if its overlap with a better box of its picture is larger; None keeps all.
+        category_id: Identity of the category of people, see `read_detections`. Notes go to stderr.
 
     Raises:
-        FileNotFoundError, ValueError: The file is missing or damaged.
+        FileNotFoundError, ValueError: The file is missing or damaged, or has no boxes of people.
     """
 
     def __init__(
-        self, path: str | pathlib.Path, score_threshold: float | None = None, iou_threshold: float | None = None
+        self,
+        path: str | pathlib.Path,
+        score_threshold: float | None = None,
+        iou_threshold: float | None = None,
+        category_id: int = 1,
     ) -> None:
         self.source = str(path)
         self.score_threshold, self.iou_threshold = score_threshold or 0.0, iou_threshold
-        self._detections = read_detections(path)
+        self._detections = read_detections(path, category_id)
+        for note in self._detections.notes:
+            print(f"note: {note}", file=sys.stderr)
         self._order = np.argsort(self._detections.image_ids, kind="stable")
 
     def find_people(self, pictures: Iterable[Picture]) -> list[BoxesAndScores]:
@@ -44,6 +52,13 @@ class BoxesFile:
             raise ValueError(
                 f"{self.source}: at least one of its {len(file_ids)} boxes must be in one of the {len(image_ids)} "
                 f"images, got none; its first image_id is {file_ids[0]}"
+            )
+        num_elsewhere = int((~np.isin(file_ids, image_ids)).sum())
+        if num_elsewhere:
+            print(
+                f"note: {self.source}: {num_elsewhere} of {len(file_ids)} boxes are left out: "
+                "their image_id is not in the split",
+                file=sys.stderr,
             )
         starts, stops = (np.searchsorted(file_ids, image_ids, side, self._order) for side in ("left", "right"))
         return [self._select(self._order[start:stop]) for start, stop in zip(starts, stops, strict=True)]
