@@ -88,6 +88,11 @@ SIDED_NAMES = {
     "left_eye_left_corner": "right_eye_right_corner",
     "left_eye_right_corner": "right_eye_left_corner",
     "L_ear_left": "L_ear_right",
+    "Lt_Knee": "Rt_Knee",
+    "leg1L": "leg1R",
+    "FLpaw": "FRpaw",
+    "LSHO": "RSHO",
+    "\u5de6\u773c": "\u53f3\u773c",
 }
 
 
@@ -97,6 +102,12 @@ def test_sides_are_found_however_they_are_written(left, right):
     skeleton = skeletons.skeleton_from_names("own", (right, "nose", left))
     assert skeleton.sides == ("right", None, "left")
     assert skeletons.unpaired_sided_joints(skeleton) == ()
+
+
+def test_front_and_rear_are_no_sides():
+    pairs = (("FL", "FR"), ("RL", "RR"))
+    assert skeletons.left_right_pairs_by_name(["FL", "FR", "RL", "RR"]) == pairs
+    assert skeletons.left_right_pairs_by_name(["LF", "RF", "LR", "RR"]) == (("LF", "RF"), ("LR", "RR"))
 
 
 def test_sides_of_an_animal():

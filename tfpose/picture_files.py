@@ -27,6 +27,7 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN, _JPEG_JFIF, _JPEG_EXIF = 0xDA, 0xE0, 0xE1
 # Tags of TIFF 6.0, which EXIF uses too.
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
+_NUMBER_TYPES = {1: "B", 3: "H", 4: "I"}
 # Depths that cameras write into 16-bit files.
 SENSOR_BITS = (8, 10, 12, 14)
 
@@ -344,8 +345,8 @@ def _tiff_tags(data: bytes) -> dict[int, int]:
         for entry in range(struct.unpack_from(f"{order}H", data, directory)[0]):
             place = directory + 2 + 12 * entry
             tag, kind, count = struct.unpack_from(f"{order}HHI", data, place)
-            if kind in (3, 4) and count == 1:
-                tags[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, place + 8)[0]
+            if kind in _NUMBER_TYPES and count == 1:
+                tags[tag] = struct.unpack_from(order + _NUMBER_TYPES[kind], data, place + 8)[0]
     except struct.error:
         pass
     return tags

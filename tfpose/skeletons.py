@@ -37,12 +37,14 @@ _SIDES = ("left", "right")
 _SIDE_WORDS = (
     (("left", "right"), False),
     (("l", "r"), False),
+    (("lt", "rt"), False),
     (("near", "off"), False),
     (("left", "right"), True),
+    (("\u5de6", "\u53f3"), True),
     (("near", "off"), True),
     (("l", "r"), True),
 )
-_NUM_CERTAIN = 4
+_NUM_CERTAIN = 6
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 
 
@@ -136,12 +138,10 @@ def left_right_pairs_by_name(joints: Sequence[str]) -> tuple[tuple[str, str], ..
     for words, is_within in _SIDE_WORDS:
         unpaired = [joint for joint in joints if joint not in pairs and joint not in pairs.values()]
         by_form = {form: joint for joint in unpaired for form in _forms(joint, words, is_within)}
-        swap = dict(zip(words, reversed(words), strict=True))
         for form, joint in by_form.items():
-            first_side = next(part for part in form if part in swap)
-            partner = by_form.get(tuple(swap.get(part, part) for part in form))
-            is_free = joint not in pairs and partner is not None and partner not in pairs.values()
-            if first_side == words[0] and partner is not None and is_free and partner != joint:
+            is_left = next(part for part in form if isinstance(part, bool))
+            partner = by_form.get(tuple(not part if isinstance(part, bool) else part for part in form))
+            if is_left and partner is not None and joint not in pairs and partner not in pairs.values():
                 pairs[joint] = partner
     return tuple((joint, pairs[joint]) for joint in joints if joint in pairs)
 
@@ -156,20 +156,26 @@ def unpaired_sided_joints(skeleton: Skeleton) -> tuple[str, ...]:
     )
 
 
-def _forms(joint: str, words: tuple[str, str], is_within: bool) -> Iterator[tuple[str, ...]]:
-    """Yields the words of a name in lower case, with those of the side as words of their own."""
+def _forms(joint: str, words: tuple[str, str], is_within: bool) -> Iterator[tuple[str | bool, ...]]:
+    """Yields the words of a name in lower case; a word of the side is True for left and False for right.
+
+    Args:
+        joint: Name of a joint.
+        words: Words of the left and the right side.
+        is_within: Whether they are only a part of a word. Each such part yields a form of its own.
+    """
     parts = tuple(word.lower() for word in _WORD.findall(joint))
     if not is_within:
         if not set(words).isdisjoint(parts):
-            yield parts
+            yield tuple(part == words[0] if part in words else part for part in parts)
         return
     for place, part in enumerate(parts):
         for side in words:
-            before, behind = parts[:place], parts[place + 1 :]
+            before, is_left, behind = parts[:place], side == words[0], parts[place + 1 :]
             if part.startswith(side) and part != side:
-                yield (*before, side, part.removeprefix(side), *behind)
+                yield (*before, is_left, part.removeprefix(side), *behind)
             if part.endswith(side) and part != side:
-                yield (*before, part.removesuffix(side), side, *behind)
+                yield (*before, part.removesuffix(side), is_left, *behind)
 
 
 def default_sigma(joint: str) -> float:
