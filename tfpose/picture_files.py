@@ -27,7 +27,7 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN, _JPEG_JFIF, _JPEG_EXIF = 0xDA, 0xE0, 0xE1
 # Tags of TIFF 6.0, which EXIF uses too.
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
-_NUMBER_TYPES = {1: "B", 3: "H", 4: "I"}
+_NUMBER_TYPES = {3: "H", 4: "I"}
 # Depths that cameras write into 16-bit files.
 SENSOR_BITS = (8, 10, 12, 14)
 
