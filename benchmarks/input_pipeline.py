@@ -36,7 +36,7 @@ CROP_SIZE, HEATMAP_SIZE, SIGMA_CELLS = (384, 288), (96, 72), 3.0
 BATCH_SIZE = 32
 AUGMENTATION = Augmentation(0.5, 40.0, 0.6, (0.7, 1.3))
 
-_DATA = flags.DEFINE_string("data", None, "Folder of a dataset made by data_prep.build.", required=True)
+_DATA = flags.DEFINE_string("data", None, "Folder of a dataset that tfpose build wrote.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "Folder of the image files of the same dataset.", required=True)
 _SPLIT = flags.DEFINE_string("split", "train", "Split of the data.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Number of rounds.", lower_bound=1)

@@ -25,7 +25,7 @@ from tfpose.training import two_stage
 from tfpose.training.batches import make_dataset
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
-_DATA = flags.DEFINE_string("data", None, "Folder of a dataset made by data_prep.build.", required=True)
+_DATA = flags.DEFINE_string("data", None, "Folder of a dataset that tfpose build wrote.", required=True)
 _STEPS = flags.DEFINE_integer("steps", 500, "Number of steps to train.", lower_bound=200)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Number of examples in a step.")
 

@@ -2,8 +2,8 @@
 
 He et al., "Mask R-CNN", 2017, section 5; settings of Detectron2's `keypoint_rcnn_R_50_FPN_3x`.
 
-    python -m data_prep.build coco_keypoints --source COCO_DIR --output data
-    python train_main.py --config=configs/keypoint_rcnn_r50_coco.py --workdir=runs/keypoint_rcnn_r50
+    tfpose build coco_keypoints --source COCO_DIR --output data
+    tfpose train --config=keypoint_rcnn_r50_coco --workdir=runs/keypoint_rcnn_r50
 
 Hardware: the published run used 8 GPUs with 16 GB each, 16 images per step, 0.32 s per step and 24 hours. Time and
 score have not been measured with this library; Detectron2 reports 55.4 box AP and 65.5 keypoint AP on val2017. With

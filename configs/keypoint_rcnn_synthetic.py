@@ -8,8 +8,8 @@ Measured in one run on the 120 unseen videos of the demo's data: box AP50 95.2 a
 time on two cores. With its boxes (--box_score_threshold=0.5) the demo's keypoint network reached a PoseTrack mAP of
 84.5 and a MOTA of 68.7; with the annotated boxes it reached 91.6 and 80.1.
 
-    python -m data_prep.build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
-    python train_main.py --config=configs/keypoint_rcnn_synthetic.py --workdir=runs/keypoint_rcnn_synthetic
+    tfpose build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
+    tfpose train --config=keypoint_rcnn_synthetic --workdir=runs/keypoint_rcnn_synthetic
 """
 
 import ml_collections

@@ -2,10 +2,10 @@ r"""The person detector of Honda et al., 2018: Keypoint R-CNN, ResNeXt-101-32x8d
 
 He et al., "Mask R-CNN", 2017, section 5; Xie et al., "Aggregated Residual Transformations for Deep Neural Networks",
 2017; settings of Detectron2's `keypoint_rcnn_X_101_32x8d_FPN_3x`. Training starts from Detectron's ImageNet network
-X-101-32x8d.pkl; to use the published weights instead, see `python -m tfpose.pretrained`.
+X-101-32x8d.pkl; to use the published weights instead, see `tfpose pretrained --help`.
 
-    python -m data_prep.build coco_keypoints --source COCO_DIR --output data
-    python train_main.py --config=configs/keypoint_rcnn_x101_coco.py --workdir=runs/keypoint_rcnn_x101 \
+    tfpose build coco_keypoints --source COCO_DIR --output data
+    tfpose train --config=keypoint_rcnn_x101_coco --workdir=runs/keypoint_rcnn_x101 \
         --config.initialize.trunk=X-101-32x8d.pkl
 
 Hardware: the published run used 8 GPUs with 16 GB each, 16 images per step, 0.74 s per step and 55 hours. Time and

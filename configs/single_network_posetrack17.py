@@ -8,8 +8,8 @@ precision 73.2 and recall 61.7. `tracker` holds the paper's t_pose_dist (`max_jo
 
 Hardware: meant for one GPU with 24 GB or more. Time and score have not been measured with this library.
 
-    python -m data_prep.build posetrack17 --source POSETRACK17_DIR --output data
-    python train_main.py --config=configs/single_network_posetrack17.py --workdir=runs/single_network
+    tfpose build posetrack17 --source POSETRACK17_DIR --output data
+    tfpose train --config=single_network_posetrack17 --workdir=runs/single_network
 """
 
 import ml_collections

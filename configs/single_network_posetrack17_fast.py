@@ -15,8 +15,8 @@ Differences from single_network_posetrack17.py:
 
 Hardware: meant for one GPU with 40 GB or more. Time and score have not been measured on PoseTrack.
 
-    python -m data_prep.build posetrack17 --source POSETRACK17_DIR --output data
-    python train_main.py --config=configs/single_network_posetrack17_fast.py --workdir=runs/single_network_fast
+    tfpose build posetrack17 --source POSETRACK17_DIR --output data
+    tfpose train --config=single_network_posetrack17_fast --workdir=runs/single_network_fast
 """
 
 import ml_collections

@@ -4,9 +4,9 @@ The video has 28 labeled frames with 4 people, from a training sequence of PoseT
 training split, so the score says nothing about other videos. The nose is not annotated, so its maps have weight 0. One
 run took a minute and a half on one CPU core and reached mAP 96.2 and MOTA 92.7.
 
-    python -m data_prep.build posetrack18 --source POSETRACK18_MINI_DIR --output data
-    python train_main.py --config=configs/single_network_posetrack18_mini.py --workdir=runs/single_network_mini
-    python eval_main.py --config=configs/single_network_posetrack18_mini.py --workdir=runs/single_network_mini \
+    tfpose build posetrack18 --source POSETRACK18_MINI_DIR --output data
+    tfpose train --config=single_network_posetrack18_mini --workdir=runs/single_network_mini
+    tfpose evaluate --config=single_network_posetrack18_mini --workdir=runs/single_network_mini \
         --output_dir=results
 """
 

@@ -16,10 +16,10 @@ Measured by `make demo` on 120 unseen videos, with thresholds from 40 others: Po
 With 16,000 training videos, batches of 16, 6,500 steps of Adam, `ema_decay` 0.998, shifts of 20 pixels, rotations of
 10 degrees, scales of 0.85 to 1.2 and no flip test, one run reached mAP 86.9 and MOTA 77.4.
 
-    python -m data_prep.build synthetic --output data --max_people=2 --num_train_videos=4000 --num_frames=1 \
+    tfpose build synthetic --output data --max_people=2 --num_train_videos=4000 --num_frames=1 \
         --num_unseen_frames=5
-    python train_main.py --config=configs/two_stage_resnet18_synthetic.py --workdir=runs/synthetic
-    python train_main.py --config=configs/single_network_synthetic.py --workdir=runs/single_network_synthetic \
+    tfpose train --config=two_stage_resnet18_synthetic --workdir=runs/synthetic
+    tfpose train --config=single_network_synthetic --workdir=runs/single_network_synthetic \
         --config.initialize.keypoint_workdir=runs/synthetic
 """
 

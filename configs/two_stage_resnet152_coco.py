@@ -4,8 +4,8 @@ Honda et al., "Enhanced Two-Stage Multi-Person Pose Estimation", 2018: 60 px aro
 Adam 1e-3, batch 64, 90,000 steps. The network is that of Xiao et al., "Simple Baselines for Human Pose Estimation and
 Tracking", 2018.
 
-    python -m data_prep.build coco_keypoints --source COCO_DIR --output data
-    python train_main.py --config=configs/two_stage_resnet152_coco.py --workdir=runs/resnet152_coco
+    tfpose build coco_keypoints --source COCO_DIR --output data
+    tfpose train --config=two_stage_resnet152_coco --workdir=runs/resnet152_coco
 
 Hardware: meant for one GPU with 24 GB or more; several GPUs divide the batch of 64. Time and score have not been
 measured with this library. Published score:

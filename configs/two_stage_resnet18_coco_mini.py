@@ -3,8 +3,8 @@
 There is no augmentation, and the validation split is the training split, so the score says nothing about other photos.
 One run on two CPU cores reached 98.2 AP after 500 steps.
 
-    python -m data_prep.build coco_keypoints --source COCO_MINI_DIR --output data/coco_mini
-    python train_main.py --config=configs/two_stage_resnet18_coco_mini.py --workdir=runs/coco_mini
+    tfpose build coco_keypoints --source COCO_MINI_DIR --output data/coco_mini
+    tfpose train --config=two_stage_resnet18_coco_mini --workdir=runs/coco_mini
 """
 
 import ml_collections

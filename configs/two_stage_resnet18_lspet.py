@@ -6,8 +6,8 @@ cells, a narrower network reached 52.1 % after 55 minutes.
 
 Johnson and Everingham, "Learning Effective Human Pose Estimation from Inaccurate Annotation", 2011 (data).
 
-    python -m data_prep.build coco_keypoints --source LSPET_DIR --output data/lspet
-    python train_main.py --config=configs/two_stage_resnet18_lspet.py --workdir=runs/lspet \
+    tfpose build coco_keypoints --source LSPET_DIR --output data/lspet
+    tfpose train --config=two_stage_resnet18_lspet --workdir=runs/lspet \
         --config.data.directory=data/lspet
 """
 

@@ -11,8 +11,8 @@ Differences from the paper:
 Measured by `make demo` on 120 unseen videos with the annotated boxes: COCO AP 86.2, PCK@0.2 96.0; PoseTrack mAP 91.6,
 MOTA 80.1.
 
-    python -m data_prep.build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
-    python train_main.py --config=configs/two_stage_resnet18_synthetic.py --workdir=runs/synthetic
+    tfpose build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
+    tfpose train --config=two_stage_resnet18_synthetic --workdir=runs/synthetic
 """
 
 import ml_collections

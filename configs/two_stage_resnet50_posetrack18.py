@@ -4,8 +4,8 @@ Honda et al., "Enhanced Two-Stage Multi-Person Pose Estimation", 2018: 1,000 ste
 score worse. Weights come from the COCO run, matched by joint name; the heatmaps of head_bottom and head_top start
 fresh.
 
-    python -m data_prep.build posetrack18 --source POSETRACK18_DIR --output data
-    python train_main.py --config=configs/two_stage_resnet50_posetrack18.py --workdir=runs/resnet50_posetrack18 \
+    tfpose build posetrack18 --source POSETRACK18_DIR --output data
+    tfpose train --config=two_stage_resnet50_posetrack18 --workdir=runs/resnet50_posetrack18 \
         --config.initialize.source_workdir=runs/resnet50_coco
 
 Hardware: meant for one GPU with 24 GB or more. Time and score have not been measured with this library. The paper

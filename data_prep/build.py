@@ -134,11 +134,11 @@ def _print_source(source: Source) -> None:
     skeleton = source.skeleton
     pairs = ", ".join(f"{left}/{right}" for left, right in skeleton.left_right_pairs)
     print(f"skeleton {skeleton.name}: {skeleton.num_joints} joints: {', '.join(skeleton.joints)}")
-    print(f"swapped by a mirror: {pairs or 'none; if that is wrong, set --left_right_pairs'}")
+    print(f"swapped in mirrored images: {pairs or 'no joints; if that is wrong, set --left_right_pairs'}")
     if unpaired := unpaired_sided_joints(skeleton):
         print(
-            f"warning: no pair contains {', '.join(unpaired)}, whose names tell a side; a mirror leaves these joints "
-            "where they are; --left_right_pairs=LEFT:RIGHT,... sets the pairs",
+            f"warning: no pair contains {', '.join(unpaired)}, whose names tell a side; mirrored images do not swap "
+            "these joints; --left_right_pairs=LEFT:RIGHT,... sets the pairs",
             file=sys.stderr,
         )
     for name, split in source.splits.items():

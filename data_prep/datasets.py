@@ -1,4 +1,4 @@
-"""The datasets that `data_prep.build` converts.
+"""The datasets that `tfpose build` converts.
 
 A new dataset is a folder and an entry of `DATASETS`; the folder may be anywhere on the Python path:
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A dataset that `data_prep.build` converts.
+    """A dataset that `tfpose build` converts.
 
     Attributes:
         load_builder: Function that returns the builder class. It is called late, since importing

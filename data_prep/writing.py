@@ -230,9 +230,7 @@ def _beam_pipeline(options: Sequence[str]) -> dict[str, Any]:
     try:
         import apache_beam as beam
     except ImportError as error:
-        raise ValueError(
-            "--beam: the package apache-beam must be installed, got none; pip install 'tfpose[beam]'"
-        ) from error
+        raise ValueError("--beam requires the package apache-beam; run pip install 'tfpose[beam]'") from error
     values = dict(option.split("=", 1) for option in options)
     runner = values.pop("runner", "DirectRunner")
     return {

@@ -1,4 +1,4 @@
-"""What the documentation site adds to MkDocs.
+"""Hooks of the documentation site for MkDocs.
 
 A hook warns of each public name on the reference pages without a docstring; `mkdocs build --strict` turns a warning
 into an error. An extension shows the section `Example:` of a docstring as code.

@@ -1,4 +1,4 @@
-"""From a person's box to the normalized picture that the network sees.
+"""Crops: the map from a person's box to the normalized picture that the network sees.
 
 One affine matrix per person carries margin, aspect ratio, scale, rotation and mirroring, for training, evaluation
 and serving alike. `decode_reduction` and `source_windows` say which part of an encoded picture it needs, at which
@@ -25,7 +25,7 @@ DECODE_REDUCTIONS = (1, 2, 4, 8)
 
 @dataclasses.dataclass(frozen=True)
 class CropSettings:
-    """How a box becomes a crop.
+    """The settings that turn a box into a crop.
 
     The box grows by `margin_pixels` on every side (60 in Honda et al., 2018), then its short side until it has the
     aspect ratio of the crop, then by `margin_scale` as a whole (1.25 in Xiao et al., 2018). Its center falls on
@@ -90,7 +90,7 @@ class CropSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Normalization:
-    """How pictures become the network's input; the meaning of each field is that of `normalize_crops`."""
+    """The normalization of the network's input; `normalize_crops` explains the fields."""
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD

@@ -1,4 +1,4 @@
-"""From whole frames of any size to the one input size of a network, and back."""
+"""The map from whole frames of any size to the input size of a network, and back."""
 
 from __future__ import annotations
 

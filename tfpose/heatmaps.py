@@ -312,7 +312,7 @@ def _newton_step(
     curvature_xy: Tensor,
     curvature_yy: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Minus the inverse Hessian (2x2) times the gradient; 0 where there is no inverse."""
+    """Returns minus the inverse Hessian (2x2) times the gradient; 0 if there is no inverse."""
     determinant = curvature_xx * curvature_yy - ops.square(curvature_xy)
     is_regular = determinant != 0
     determinant = ops.where(is_regular, determinant, 1.0)

@@ -34,7 +34,7 @@ SENSOR_BITS = (8, 10, 12, 14)
 
 @dataclasses.dataclass(frozen=True)
 class PictureHeader:
-    """What the header of a picture file tells.
+    """The content of the header of a picture file.
 
     Attributes:
         kind: Name of the format, such as "JPEG".

@@ -197,7 +197,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
 
 def _check_flags(values: ProgramFlags, inputs: Sequence[str]) -> None:
     if not inputs:
-        raise ValueError("INPUT must be given: a picture, a folder of pictures, a video or the number of a camera")
+        raise ValueError("INPUT must be an image, a folder of images, a video or the number of a camera, got nothing")
     for name in ("model", "output"):
         if not values[name].value:
             raise ValueError(f"--{name} must be given, got nothing")

@@ -1,4 +1,4 @@
-"""The flags of `data_prep.build` for datasets in the layout of COCO."""
+"""The flags of `tfpose build` for datasets in the layout of COCO."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class SyntheticFrame:
 
     @property
     def is_labeled_joint(self) -> np.ndarray:
-        """[P, 15] bool, whether each keypoint is annotated."""
+        """Whether each keypoint is annotated, [P, 15] bool."""
         return self.visibility > NOT_ANNOTATED
 
 
@@ -105,7 +105,7 @@ class Sighting:
 
     @property
     def size(self) -> float:
-        """Stature in pixels."""
+        """The stature in pixels."""
         return self.stature * self.pixels_per_meter
 
 
@@ -131,7 +131,7 @@ def _square(owners: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray
 
 
 def _is_on_far_side(sighting: Sighting, joint: str) -> bool:
-    """Whether the trunk is in front of a shoulder or hip."""
+    """Returns whether the trunk is in front of a shoulder or hip."""
     _, name = _split_side(joint)
     if name not in _HIDDEN_BEYOND:
         return False
@@ -140,7 +140,7 @@ def _is_on_far_side(sighting: Sighting, joint: str) -> bool:
 
 
 def _place_to_look(sighting: Sighting, joint: str) -> tuple[float, float]:
-    """Position (x, y) in pixels where the surface at a joint is seen."""
+    """Returns the position (x, y) in pixels where the surface at a joint is seen."""
     place = sighting.image_points[joint]
     if joint == "head_top":
         down = sighting.image_points["head_center"] - place
@@ -185,7 +185,7 @@ def classify_joint(sighting: Sighting, joint: str, owners: np.ndarray) -> int:
 
 
 def _head_box(sighting: Sighting) -> np.ndarray:
-    """Box around the skull from chin to crown."""
+    """Returns the box around the skull from chin to crown."""
     top, bottom = sighting.image_points["head_top"], sighting.image_points["head_bottom"]
     middle, half = (top + bottom) / 2, np.abs(top - bottom) / 2
     half = np.maximum(half, 0.055 * sighting.size)
@@ -193,14 +193,14 @@ def _head_box(sighting: Sighting) -> np.ndarray:
 
 
 def _outline(points: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Convex polygon [N, 2] around points, clipped to the image."""
+    """Returns a convex polygon [N, 2] around points, clipped to the image."""
     height, width = image_size
     inside = np.clip(points, 0, [width - 1, height - 1]).astype(np.float32)
     return cv2.convexHull(inside)[:, 0]
 
 
 def _group_regions(sightings: list[Sighting], image_size: tuple[int, int]) -> list[np.ndarray]:
-    """One polygon around all unlabeled people; none if they are out of sight."""
+    """Returns one polygon around all unlabeled people; no polygon if they are out of sight."""
     corners = []
     for sighting in sightings:
         points = np.stack(list(sighting.image_points.values()))
@@ -211,7 +211,7 @@ def _group_regions(sightings: list[Sighting], image_size: tuple[int, int]) -> li
 
 
 def _remainder_region(person: int, owners: np.ndarray) -> list[np.ndarray]:
-    """A rectangle around the visible pixels of a person with too few joints to be annotated."""
+    """Returns a rectangle around the visible pixels of a person with too few annotated joints."""
     rows, columns = np.nonzero(person_of_owners(owners) == person)
     if len(rows) == 0:
         return []

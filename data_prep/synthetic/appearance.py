@@ -110,7 +110,7 @@ def sample_appearance(rng: np.random.Generator, surroundings: np.ndarray) -> App
 
 
 def paint_two_tone(first: np.ndarray, second: np.ndarray, boundary: float) -> Paint:
-    """Paint of a limb: the color `first` up to the place `boundary` along it, then `second`."""
+    """Paints a limb: the color `first` up to the place `boundary` along the limb, then `second`."""
     if boundary >= 1 or np.array_equal(first, second):
         return first
     if boundary <= 0:
@@ -155,7 +155,7 @@ _PATTERN_MASKS = {
 
 
 def paint_top(looks: Appearance) -> PaintFunction:
-    """Paint of the trunk: pattern, neckline, and the straps of a backpack."""
+    """Paints the trunk: pattern, neckline, and the straps of a backpack."""
     pattern = _PATTERN_MASKS.get(looks.pattern)
 
     def paint(place: np.ndarray, front: np.ndarray, left: np.ndarray) -> np.ndarray:
@@ -177,7 +177,7 @@ def _spot(distance: np.ndarray, radius: float) -> np.ndarray:
 
 
 def paint_head(looks: Appearance) -> PaintFunction:
-    """Paint of the head: hair or cap above the hairline, eyes, mouth, beard."""
+    """Paints the head: hair or cap above the hairline, eyes, mouth, beard."""
     is_bald = looks.hair_style == "bald"
     hair = looks.trim if looks.hair_style == "cap" else looks.hair
     features = (

@@ -66,7 +66,7 @@ def panel(
 
 
 def _fixed(values: np.ndarray | Sequence[float]) -> tuple[int, ...]:
-    """Coordinates as the whole numbers that OpenCV's drawing functions take."""
+    """Returns the coordinates as the whole numbers that OpenCV's drawing functions take."""
     return tuple(round(float(value) * (1 << _SHIFT)) for value in values)
 
 
@@ -75,7 +75,7 @@ def _tuple(color: np.ndarray) -> tuple[int, ...]:
 
 
 def _noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> np.ndarray:
-    """Smooth noise [H, W] around 0 with about `cells` features across the width."""
+    """Returns smooth noise [H, W] around 0 with about `cells` features across the width."""
     height, width = size
     rows = max(2, int(cells * height / width))
     coarse = rng.normal(0, 1, (rows, max(2, cells))).astype(np.float32)
@@ -98,17 +98,17 @@ class _WorldNoise:
         return cv2.remap(self._tile, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
     def per_cell(self, column: np.ndarray, row: np.ndarray) -> np.ndarray:
-        """The value of each whole cell."""
+        """Returns the value of each whole cell."""
         return self._tile[row.astype(int) % 64, column.astype(int) % 64]
 
 
 def _repeat(values: np.ndarray, period: float) -> np.ndarray:
-    """Values modulo `period`; `np.mod` takes several times as long."""
+    """Returns the values modulo `period`; `np.mod` takes several times as long."""
     return values - period * np.floor(values / period)
 
 
 def _lines(values: np.ndarray, spacing: float, width: float) -> np.ndarray:
-    """1 on lines that repeat every `spacing`, 0 elsewhere."""
+    """Returns 1 on lines that repeat every `spacing`, 0 elsewhere."""
     return (np.abs(_repeat(values / spacing, 1) - 0.5) > 0.5 - width / spacing / 2).astype(np.float32)
 
 

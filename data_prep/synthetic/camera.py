@@ -44,17 +44,17 @@ class Camera:
         return np.stack([x, y], axis=-1), pixels_per_meter
 
     def ground_row(self, depth_meters: float) -> float:
-        """Image row of the ground at a depth."""
+        """Returns the image row of the ground at a depth."""
         return self.horizon_y + self.focal_length * self.height_meters / depth_meters
 
     def world_x(self, column: float, depth_meters: float) -> float:
-        """World x in meters of what is seen in a column at a depth."""
+        """Returns the world x in meters of an image column at a depth."""
         return (column - self.center_x) * depth_meters / self.focal_length
 
     def depth_of_size(self, size_meters: float, size_pixels: float) -> float:
-        """Depth in meters at which an upright object has the given size in pixels."""
+        """Returns the depth in meters at which an upright object has the given size in pixels."""
         return self.focal_length * size_meters / size_pixels
 
     def shifted(self, x: float, y: float) -> Camera:
-        """The same camera for an image whose origin is at pixel (x, y) of the present one."""
+        """Returns the same camera for an image whose origin is at pixel (x, y) of the present image."""
         return replace(self, center_x=self.center_x - x, horizon_y=self.horizon_y - y)

@@ -37,12 +37,12 @@ _OWN_SHADE = 0.45
 
 
 def owner_code(person: int, part: str) -> int:
-    """Code of a body part in `Canvas.owners`; persons count from 0."""
+    """Returns the code of a body part in `Canvas.owners`; persons count from 0."""
     return (person + 1) * _CODES_PER_PERSON + PARTS.index(part)
 
 
 def person_of_owners(owners: np.ndarray) -> np.ndarray:
-    """Person in each pixel; -1 where there is none."""
+    """Returns the person in each pixel; -1 for no person."""
     return owners // _CODES_PER_PERSON - 1
 
 
@@ -130,7 +130,7 @@ class _Artist:
         bulge: float = 0.0,
         depth_offset: float = 0.0,
     ) -> tuple[str, _Part]:
-        """A capsule between two points; radii and bulge are fractions of the stature."""
+        """Draws a capsule between two points; radii and bulge are fractions of the stature."""
         start, end = ends
         first, second = (self._girth * self._stature * self._scale[point] for point in ends)
         capsule = rendering.Capsule(

@@ -1,4 +1,4 @@
-"""The flags of `data_prep.build` for synthetic videos."""
+"""The flags of `tfpose build` for synthetic videos."""
 
 from __future__ import annotations
 

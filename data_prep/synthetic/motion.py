@@ -40,21 +40,21 @@ class Body:
 
     @property
     def thigh(self) -> float:
-        """Length from hip to knee."""
+        """The length from hip to knee."""
         return 0.245 * self.leg_scale * self.stature
 
     @property
     def shin(self) -> float:
-        """Length from knee to ankle."""
+        """The length from knee to ankle."""
         return 0.246 * self.leg_scale * self.stature
 
     @property
     def torso(self) -> float:
-        """Length from the middle of the hips to the middle of the shoulders."""
+        """The length from the middle of the hips to the middle of the shoulders."""
         return (0.779 - 0.491 * self.leg_scale) * self.stature
 
     def of_stature(self, fraction: float) -> float:
-        """A length given as a fraction of stature."""
+        """Returns a length that is given as a fraction of the stature."""
         return fraction * self.stature
 
 
@@ -124,18 +124,18 @@ ArmAction = Callable[[JointAngles, Style, np.ndarray], JointAngles]
 
 
 def _bump(phase: np.ndarray, center: float, sharpness: float) -> np.ndarray:
-    """A periodic bump of height 1 at `center`, narrower with growing sharpness."""
+    """Returns a periodic bump of height 1 at `center`, narrower with growing sharpness."""
     return ((1 + np.cos(phase - center)) / 2) ** sharpness
 
 
 def _leg_swing(phase: np.ndarray) -> np.ndarray:
-    """Swing of the hip from -1 to 1 (foremost): a rounded triangle, so that a standing foot goes back evenly."""
+    """Returns the hip swing from -1 to 1 (foremost): a rounded triangle, so that a standing foot goes back evenly."""
     sharpness = 0.98
     return np.arcsin(sharpness * np.cos(phase)) / math.asin(sharpness)
 
 
 def stand(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
-    """Standing at ease, swaying a little."""
+    """Stands at ease, swaying a little."""
     del body, distances
     sway = np.sin(2 * math.pi * 0.3 * seconds + style.phase)
     pair = np.zeros((2, len(seconds)))
@@ -163,7 +163,7 @@ def _stride_phase(distances: np.ndarray, style: Style, step_meters: float) -> np
 
 
 def walk(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
-    """Walking; the steps follow the distance covered, so that the standing foot does not slide."""
+    """Walks; the steps follow the covered distance, so that the standing foot does not slide."""
     swing = 0.40 * style.vigor
     phase = _stride_phase(distances, style, _STEP_PER_SWING * (body.thigh + body.shin) * math.sin(swing))
     still = stand(body, style, seconds, distances)
@@ -181,7 +181,7 @@ def walk(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -
 
 
 def run(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
-    """Running: long steps, high heels, bent elbows and a moment in the air after each push."""
+    """Runs: long steps, high heels, bent elbows and a moment in the air after each push."""
     swing = 0.62 * style.vigor
     step = 2.6 * (body.thigh + body.shin) * math.sin(swing)
     phase = _stride_phase(distances, style, step)
@@ -203,7 +203,7 @@ def run(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) ->
 
 
 def jumping_jack(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
-    """Jumping with legs and arms opening and closing."""
+    """Jumps with legs and arms opening and closing."""
     still = stand(body, style, seconds, distances)
     opening = (1 - np.cos(2 * math.pi * style.cycles_per_second * seconds + style.phase)) / 2
     pair = np.stack([opening, opening])
@@ -220,7 +220,7 @@ def jumping_jack(body: Body, style: Style, seconds: np.ndarray, distances: np.nd
 
 
 def squat(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
-    """Going down and up with the arms held forward."""
+    """Goes down and up with the arms held forward."""
     still = stand(body, style, seconds, distances)
     cycle = math.pi * style.cycles_per_second * seconds + style.phase
     depth = (1 - np.cos(cycle)) / 2 * min(style.vigor, 1.1)
@@ -237,7 +237,7 @@ def squat(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) 
 
 
 def sit(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
-    """Sitting on a seat as high as the knees, forearms on the thighs."""
+    """Sits on a seat as high as the knees, forearms on the thighs."""
     still = stand(body, style, seconds, distances)
     pair = np.zeros((2, len(seconds)))
     return replace(
@@ -252,7 +252,7 @@ def sit(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) ->
 
 
 def bend(body: Body, style: Style, seconds: np.ndarray, distances: np.ndarray) -> JointAngles:
-    """Bowing to reach for the ground and coming up again."""
+    """Bows to reach for the ground and comes up again."""
     still = stand(body, style, seconds, distances)
     cycle = math.pi * style.cycles_per_second * seconds + style.phase
     depth = (1 - np.cos(cycle)) / 2
@@ -289,7 +289,7 @@ def _with_arms(angles: JointAngles, style: Style, **values: float | np.ndarray) 
 
 
 def wave(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
-    """A raised arm whose forearm swings from side to side."""
+    """Raises an arm whose forearm swings from side to side."""
     swing = np.sin(2 * math.pi * style.cycles_per_second * seconds + style.phase)
     return _with_arms(
         angles,
@@ -302,7 +302,7 @@ def wave(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
 
 
 def telephone(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
-    """A hand held to the ear."""
+    """Holds a hand to the ear."""
     del seconds
     style = replace(style, is_two_handed=False)
     return _with_arms(
@@ -316,7 +316,7 @@ def telephone(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAn
 
 
 def gesture(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
-    """Talking with the hands in front of the trunk."""
+    """Talks with the hands in front of the trunk."""
     swing = np.sin(2 * math.pi * style.cycles_per_second * seconds + style.phase)
     return _with_arms(
         angles,
@@ -342,7 +342,7 @@ def hands_on_hips(angles: JointAngles, style: Style, seconds: np.ndarray) -> Joi
 
 
 def reach_up(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
-    """An arm rising to above the head and sinking."""
+    """Raises an arm above the head and lowers it."""
     cycle = math.pi * style.cycles_per_second * seconds + style.phase
     height = (1 - np.cos(cycle)) / 2
     return _with_arms(
@@ -356,7 +356,7 @@ def reach_up(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAng
 
 
 def point_sideways(angles: JointAngles, style: Style, seconds: np.ndarray) -> JointAngles:
-    """An arm held out to the side."""
+    """Holds an arm out to the side."""
     swing = np.sin(2 * math.pi * 0.5 * style.cycles_per_second * seconds + style.phase)
     return _with_arms(
         angles,

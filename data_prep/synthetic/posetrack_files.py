@@ -31,12 +31,12 @@ _LARGEST_SEED = 999_999
 
 
 def sequence_name(seed: int) -> str:
-    """Name of the sequence of a seed; evaluators take the kind of the video from its second part."""
+    """Returns the name of the sequence of a seed; evaluators take the kind of the video from its second part."""
     return f"{seed:06d}_mpii_synthetic"
 
 
 def image_id(seed: int, frame: int) -> int:
-    """Image id in the form of PoseTrack 2018: a one, six digits of the video, four digits of the frame."""
+    """Returns an image id of PoseTrack 2018: a one, six digits of the video, four digits of the frame."""
     return int(f"1{seed:06d}{frame:04d}")
 
 
@@ -115,7 +115,7 @@ def _make_sequence(directory: Path, job: _Job, settings: VideoSettings) -> Path:
 
 
 def _recipe(settings: VideoSettings, num_frames: int) -> dict[str, Any]:
-    """The arguments that a sequence was made with, as they are read back from its annotation file."""
+    """Returns the arguments of a sequence in the form that its annotation file holds."""
     recipe = {"generator_version": GENERATOR_VERSION, **dataclasses.asdict(settings), "num_frames": num_frames}
     # JSON turns tuples into lists.
     return json.loads(json.dumps(recipe))
@@ -153,7 +153,7 @@ def _check_jobs(jobs: list[_Job]) -> None:
 
 
 def _has_recipe(path: Path, recipe: dict) -> bool:
-    """Whether a sequence is complete and was made with the same arguments."""
+    """Returns whether a sequence is complete and was made with the same arguments."""
     try:
         return json.loads(path.read_text(encoding="utf-8")).get("synthetic") == recipe
     except (OSError, ValueError):

@@ -35,7 +35,7 @@ class Canvas:
 
     @classmethod
     def over(cls, background: np.ndarray) -> Canvas:
-        """A canvas that starts from a copy of an image [H, W, 3]."""
+        """Returns a canvas that starts from a copy of an image [H, W, 3]."""
         return cls(background.astype(np.float32), np.zeros(background.shape[:2], np.int16))
 
 

@@ -123,7 +123,7 @@ class Pan:
     phase: float
 
     def at(self, seconds: float) -> tuple[int, int]:
-        """Shift (x, y) at a time."""
+        """Returns the shift (x, y) at a time."""
         angle = 2 * math.pi * seconds / self.period_seconds + self.phase
         x, y = self.amplitude
         return round(x * math.sin(angle)), round(y * math.sin(3.7 * angle))
@@ -159,7 +159,7 @@ class Scene:
 
     @property
     def backdrop_camera(self) -> Camera:
-        """Camera of the backdrop."""
+        """The camera of the backdrop."""
         return self.camera.shifted(-self.margin, -self.margin)
 
 
@@ -290,7 +290,7 @@ class _Casting:
         return Actor(track_id, body, looks, style, path, legs, arms)
 
     def _line(self, track_id: int, heading: float) -> Actor:
-        """A person who passes a place in the image within the usual length of a video."""
+        """Returns a person who passes a place in the image within the usual length of a video."""
         legs, speed = self._gait()
         seconds = self._rng.uniform(0.0, _USUAL_SECONDS)
         x, z = self._place()
@@ -299,20 +299,20 @@ class _Casting:
         return self._actor(track_id, paths.Line(start, heading, speed), legs, self._arms(0.25))
 
     def cross(self, track_id: int) -> Actor:
-        """A person who crosses the image sideways."""
+        """Returns a person who crosses the image sideways."""
         side = self._rng.choice([-1, 1])
         return self._line(track_id, side * math.pi / 2 + self._rng.normal(0, 0.4))
 
     def approach(self, track_id: int) -> Actor:
-        """A person who comes toward the camera."""
+        """Returns a person who comes toward the camera."""
         return self._line(track_id, self._rng.normal(0, 0.4))
 
     def recede(self, track_id: int) -> Actor:
-        """A person who goes away from the camera."""
+        """Returns a person who goes away from the camera."""
         return self._line(track_id, math.pi + self._rng.normal(0, 0.4))
 
     def stand(self, track_id: int) -> Actor:
-        """A person who acts without leaving their place."""
+        """Returns a person who acts without leaving their place."""
         rng = self._rng
         legs = str(rng.choice(list(_STANDING), p=list(_STANDING.values())))
         is_frontal = legs == "sit" or rng.random() < 0.5
@@ -322,7 +322,7 @@ class _Casting:
         return self._actor(track_id, path, legs, self._arms(0.75 if legs == "stand" else 0.0))
 
     def circle(self, track_id: int) -> Actor:
-        """A person who walks or runs in a circle."""
+        """Returns a person who walks or runs in a circle."""
         legs, speed = self._gait(0.15)
         radius = self._rng.uniform(0.5, 1.0)
         start = self._rng.uniform(0, 6)
@@ -331,7 +331,7 @@ class _Casting:
         return self._actor(track_id, path, legs, self._arms(0.3))
 
     def leave_and_return(self, track_id: int) -> Actor:
-        """A person who leaves the image, turns around outside and comes back."""
+        """Returns a person who leaves the image, turns around outside and comes back."""
         rng = self._rng
         legs, speed = self._gait(0.4)
         _, depth = self._place()

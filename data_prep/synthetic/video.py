@@ -36,7 +36,7 @@ class _Moves:
     head_headings: np.ndarray
 
     def figure(self, actor: Actor, row: int) -> Figure:
-        """The actor in one frame."""
+        """Returns the actor in one frame."""
         now = {name: value[row] for name, value in self.points.items()}
         speeds = {name: float(np.linalg.norm(value[row] - value[row - 1])) for name, value in self.points.items()}
         heading, head_heading = float(self.headings[row]), float(self.head_headings[row])
@@ -58,7 +58,7 @@ def _move(actor: Actor, seconds: np.ndarray) -> _Moves:
 
 @functools.cache
 def _normal_numbers() -> np.ndarray:
-    """2^16 equally likely values of a standard normal variable; drawing one of them is faster than the generator."""
+    """Returns 2^16 equally likely values of a standard normal; drawing from them is faster than the generator."""
     return scipy.special.ndtri((np.arange(2**16) + 0.5) / 2**16).astype(np.float32)
 
 
@@ -105,7 +105,7 @@ class _Studio:
         self._ground = self._shade_ground()
 
     def _shade_ground(self) -> np.ndarray:
-        """The backdrop with the shadows of all objects, none of which moves."""
+        """Returns the backdrop with the shadows of all objects, which do not move."""
         scene = self._scene
         pixels = scene.backdrop.pixels.copy()
         shadows = ShadowMap(scene.backdrop_camera, pixels.shape[:2], scene.sun)
@@ -169,7 +169,7 @@ class _Studio:
 
 
 def _is_in_front(figure: Figure) -> bool:
-    """Whether a figure is far enough in front of the camera to be drawn."""
+    """Returns whether a figure is far enough in front of the camera to be drawn."""
     return bool(figure.world_points["hip_middle"][2] > _NEAREST_DEPTH_METRES)
 
 

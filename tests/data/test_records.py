@@ -100,7 +100,7 @@ def test_record_that_is_no_example_is_an_error(dataset):
 
 
 def test_missing_split_names_those_that_are_there(dataset):
-    with pytest.raises(FileNotFoundError, match=r"no TFRecord files of split 'val'; splits there: \['train'\]"):
+    with pytest.raises(FileNotFoundError, match=r"no TFRecord files of split 'val'; the splits are \['train'\]"):
         records.read_table(dataset, "val")
 
 
@@ -112,7 +112,7 @@ def test_missing_shard_is_an_error(dataset):
 
 
 def test_folder_without_a_dataset_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match="expected a dataset folder made by"):
+    with pytest.raises(FileNotFoundError, match="must be the folder of a dataset that tfpose build wrote"):
         records.read_table(tmp_path, "train")
 
 

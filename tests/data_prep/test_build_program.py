@@ -30,7 +30,7 @@ def test_a_dataset_is_converted_counted_and_named(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "skeleton person: 3 joints: head, left_hand, right_hand"
-    assert lines[1] == "swapped by a mirror: left_hand/right_hand"
+    assert lines[1] == "swapped in mirrored images: left_hand/right_hand"
     counts = {line[:22].strip(): line[22:].split() for line in lines[3:-1]}
     assert counts["images"] == ["5", "5"]
     assert counts["crowd"] == ["2", "2"]

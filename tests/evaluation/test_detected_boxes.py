@@ -111,8 +111,11 @@ def test_a_broken_picture_is_named_and_no_file_is_left(nobody, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"source": "detector"}, "--boxes=detector and --detector=WORKDIR go together"),
-        ({"source": "boxes.json", "detector": "runs/x"}, "go together, got --boxes=boxes.json and --detector=runs/x"),
+        ({"source": "detector"}, "--boxes=detector and --detector=WORKDIR must be given together"),
+        (
+            {"source": "boxes.json", "detector": "runs/x"},
+            "must be given together, got --boxes=boxes.json and --detector=runs/x",
+        ),
         ({"score_threshold": 0.5}, "--box_score_threshold and --box_nms cannot be combined with --boxes=ground_truth"),
         ({"iou_threshold": 0.5}, "--box_score_threshold and --box_nms cannot be combined with --boxes=ground_truth"),
     ],
@@ -179,8 +182,8 @@ def test_the_exported_system_gives_the_poses_of_evaluation(flags, detector_run, 
 
 def test_wrong_flags_end_with_one_line(run_evaluation, flags, detector_run, tmp_path):
     cases = [
-        (["--boxes=detector"], "--boxes=detector and --detector=WORKDIR go together"),
-        ([f"--detector={detector_run}"], "go together, got --boxes=ground_truth and --detector="),
+        (["--boxes=detector"], "--boxes=detector and --detector=WORKDIR must be given together"),
+        ([f"--detector={detector_run}"], "must be given together, got --boxes=ground_truth and --detector="),
         (["--boxes=detector", f"--detector={tmp_path}"], "--detector must be the work folder of a Keypoint R-CNN"),
         (["--box_nms=0.5"], "cannot be combined with --boxes=ground_truth"),
         (["--boxes=detector", f"--detector={detector_run}", "--box_nms=7"], "box_nms"),

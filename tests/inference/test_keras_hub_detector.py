@@ -116,7 +116,7 @@ def test_other_detectors_are_refused(changes, message):
 def test_a_missing_package_is_named():
     if importlib.util.find_spec("keras_hub"):
         pytest.skip("keras_hub is installed here")
-    with pytest.raises(ValueError, match=r"need the package keras-hub: pip install 'tfpose\[keras_hub\]'"):
+    with pytest.raises(ValueError, match=r"requires the package keras-hub; run pip install 'tfpose\[keras_hub\]'"):
         load_keras_hub_detector("dfine_medium_coco")
 
 

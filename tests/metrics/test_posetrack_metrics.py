@@ -446,7 +446,7 @@ def test_sequences_without_evaluated_frames_vanish(poseval_dir, tmp_path):
 
 
 def test_folders_that_are_not_there_or_empty_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="the folder of the ground truth is not there"):
+    with pytest.raises(FileNotFoundError, match="the folder of the ground truth does not exist"):
         evaluate_posetrack(tmp_path / "no", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"must hold the ground truth, one \*.json file per sequence"):
         evaluate_posetrack(tmp_path, tmp_path)

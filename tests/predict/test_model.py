@@ -263,7 +263,7 @@ def test_a_keypoint_network_without_detector_says_what_to_do(two_stage, tmp_path
     system = read_keypoint_system(two_stage / "keypoints")
     network = system.build_network()
     export_keypoint_network(network, system, tmp_path / "model")
-    with pytest.raises(ValueError, match="export it again with a detector: python -m tfpose.export"):
+    with pytest.raises(ValueError, match="export it again with a detector: tfpose export"):
         load_pose_model(RunChoice(tmp_path / "model"))
     content = json.loads((tmp_path / "model" / EXTRA_FOLDER / SYSTEM_FILE).read_text())
     assert content["skeleton"]["name"] == "posetrack15"

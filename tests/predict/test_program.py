@@ -91,7 +91,7 @@ def test_ctrl_c_leaves_a_whole_video_and_whole_files(project_dir, workdir, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model=m", "--output=o"], "INPUT must be given"),
+        (["--model=m", "--output=o"], "INPUT must be an image"),
         (["none.mp4", "--output=o"], "--model must be given, got nothing"),
         (["none.mp4", "--model=m"], "--output must be given, got nothing"),
         (["none.mp4", "--model=m", "--output=o"], "none.mp4: there is no such file or folder"),

@@ -452,7 +452,7 @@ def test_public_checkpoints_are_whole_entries():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "there must be one argument, a checkpoint file or the name of a public checkpoint .* got none"),
+        ([], "the argument must be one checkpoint file or the name of a public checkpoint .* got none"),
         (["a", "b"], "got a b"),
         (
             ["nothing.pth", "--output=x.weights.h5"],

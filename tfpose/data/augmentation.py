@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How far training crops are changed at random. The defaults change nothing.
+    """The ranges of the random changes of training crops. The defaults change nothing.
 
     Attributes:
         mirror_probability: Probability of mirroring left to right.

@@ -26,7 +26,7 @@ from tfpose.skeletons import Skeleton
 
 @dataclasses.dataclass(frozen=True)
 class DetectionInput:
-    """Which images a detector is trained on, and at which sizes. The defaults are Detectron2's for COCO keypoints.
+    """The choice and the sizes of a detector's training images. The defaults are Detectron2's for COCO keypoints.
 
     Attributes:
         shortest_edges: Lengths of the shorter side of the resized image in pixels; one is drawn for each image.
@@ -123,7 +123,7 @@ class DetectionImages(StepBatches):
         return self.examples(images[part], {name: values[part] for name, values in drawn.items()})
 
     def examples(self, images: np.ndarray, drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Examples of images of one orientation.
+        """Returns the examples of images of one orientation.
 
         Args:
             images: [B] rows of the table's images.

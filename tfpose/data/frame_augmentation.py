@@ -12,7 +12,7 @@ ScaleConvention = Literal["magnify", "divide"]
 
 @dataclasses.dataclass(frozen=True)
 class FrameAugmentation:
-    """How far training frames are changed at random. The defaults change nothing.
+    """The ranges of the random changes of training frames. The defaults change nothing.
 
     The frame is mirrored, fitted to the network's input, shifted, turned about the input's middle and scaled about it,
     in this order.

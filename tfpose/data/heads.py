@@ -1,4 +1,4 @@
-"""Where heads are: the center of the head box, or of the head joints where a dataset has no head boxes. NumPy only."""
+"""Head positions: the center of the head box, or of the head joints if a dataset has no head boxes. NumPy only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From encoded pictures to crops as a graph, for SavedModels: what `data.pictures` does, to within one gray level."""
+"""Crops of encoded pictures in a graph, for SavedModels: equal to `data.pictures` to within one gray level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From encoded pictures to the crops of people: decoding only what is needed, one warp each.
+"""Crops of people from encoded pictures, with one warp for each crop; only the needed part is decoded.
 
 Decoding is TensorFlow's (JPEG, PNG, BMP, GIF; grayscale and CMYK become RGB), so that the input pipeline and a
 SavedModel decode to the same bits. TensorFlow ignores EXIF orientation; the pictures of records are upright and have

@@ -142,7 +142,7 @@ class RecordTable:
 def resolve_dataset_dir(directory: str | pathlib.Path) -> pathlib.Path:
     """Finds the folder with the shards: `directory`, or the only such folder one or two levels below `directory`.
 
-    `python -m data_prep.build` writes to OUTPUT/DATASET/VERSION, so OUTPUT will do while it holds one dataset.
+    tfpose build writes to OUTPUT/DATASET/VERSION. The folder OUTPUT is enough if it holds only one dataset.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -155,7 +155,7 @@ def resolve_dataset_dir(directory: str | pathlib.Path) -> pathlib.Path:
     found = [path for path in below if not any(part.startswith(".") for part in path.relative_to(directory).parts)]
     if not found:
         raise FileNotFoundError(
-            f"{directory}: no {METADATA_FILE} in it; expected a dataset folder made by `python -m data_prep.build`"
+            f"{directory}: must be the folder of a dataset that tfpose build wrote, got no {METADATA_FILE} in it"
         )
     if len(found) > 1:
         names = ", ".join(str(path.relative_to(directory)) for path in found)
@@ -196,7 +196,7 @@ def find_shards(directory: str | pathlib.Path, split: str) -> tuple[pathlib.Path
             found.setdefault(match["split"], []).append(path)
     if split not in found:
         raise FileNotFoundError(
-            f"{directory}: no TFRecord files of split {split!r}; splits there: {sorted(found) or 'none'}"
+            f"{directory}: no TFRecord files of split {split!r}; the splits are {sorted(found) or 'missing'}"
         )
     shards = found[split]
     count = int(shards[0].name.rpartition("-")[2])

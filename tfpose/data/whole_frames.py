@@ -136,7 +136,7 @@ class WholeFrames(StepBatches):
     def _people(
         self, image: int, heatmap_from_image: np.ndarray, is_mirrored: bool, priorities: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Heads, and the people of interest, of one example."""
+        """Returns the heads and the people of interest of one example."""
         people = self.table.people_of(image)
         rows = people.start + np.flatnonzero(self.has_head[people.start : people.stop])
         heads = geometry.transform_arrays(heatmap_from_image, self.heads[rows])

@@ -23,7 +23,7 @@ from tfpose.skeletons import Skeleton
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
-    """How a split is predicted.
+    """The settings of the prediction of a split.
 
     Attributes:
         batch_size: Images of one size that go through the network at once.

@@ -26,7 +26,7 @@ from tfpose.metrics.report import (
 
 @dataclasses.dataclass(frozen=True)
 class ScoringSettings:
-    """What is computed and shown.
+    """The metrics to compute and the forms in which to show them.
 
     Attributes:
         options: Metrics to compute.
@@ -109,7 +109,7 @@ def _evaluate(
             ground_truth, predictions, settings.options, per_sequence, settings.num_processes, progress
         )
     for name in report.single_frame_sequences:
-        print(f"note: {name} has only one evaluated frame, so its tracking metrics mean nothing", file=sys.stderr)
+        print(f"note: {name} has only one evaluated frame, so its tracking metrics have no meaning", file=sys.stderr)
     return report
 
 

@@ -75,7 +75,7 @@ class TrainedNetwork:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
-    """How a split is predicted.
+    """The settings of the prediction of a split.
 
     Attributes:
         batch_size: Frames that go through the network at once.

@@ -62,7 +62,7 @@ class SplitPrediction:
 
 @dataclasses.dataclass(frozen=True)
 class SplitOutput:
-    """Which results are written, and where.
+    """The results to write, and the folder for them.
 
     Attributes:
         directory: Folder of all results.

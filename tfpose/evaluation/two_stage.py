@@ -17,7 +17,7 @@ from tfpose.models.batch_norm import fold_batch_norm
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
-    """How a split is predicted.
+    """The settings of the prediction of a split.
 
     Attributes:
         batch_size: Crops that go through the network at once.
@@ -44,7 +44,7 @@ def predict_split(
         network: Keypoint network with its weights, as trained.
         system: System of the network.
         weights: File that the weights came from, for reports.
-        boxes: Where people are looked for.
+        boxes: Source of the boxes around people.
         output_dir: Folder for the boxes that a detector finds.
         settings: Batch size and threshold.
 

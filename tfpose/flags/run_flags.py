@@ -1,4 +1,4 @@
-"""What the flags of prediction and export say about the run to use."""
+"""The choice of a run by the flags of prediction and export."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ _TEMPLATE = '''"""{title}
 
 {summary}
 
-    python eval_main.py --config={config} --workdir={workdir} --output_dir=results --boxes=DETECTIONS
-    python train_main.py --config={config} --workdir=runs/fine_tuned
+    tfpose evaluate --config={config} --workdir={workdir} --output_dir=results --boxes=DETECTIONS
+    tfpose train --config={config} --workdir=runs/fine_tuned
 
 {marker}; the settings of data, training and fine-tuning are yours to change.
 """

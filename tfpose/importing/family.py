@@ -1,4 +1,4 @@
-"""What a family of public checkpoints has to tell, and what the families share when they write a work folder."""
+"""The interface of a family of public checkpoints, and the functions with which all families write a work folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports checkpoints of Keypoint R-CNN: those of Detectron2, and those of the original Detectron."""
+"""Imports checkpoints of Keypoint R-CNN from Detectron2 and from the original Detectron."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports checkpoints of ResNets with a heatmap head: those of Microsoft's code, and those of MMPose."""
+"""Imports checkpoints of ResNets with a heatmap head from Microsoft's code and from MMPose."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ class PoseResnetFamily:
         provenance = f"From {checkpoint.path.name}, SHA-256 {sha256_of_file(checkpoint.path)}.\n{summary}"
         write_text(targets.config, format_config(imported.system, title, provenance, targets.config, targets.workdir))
         print(f"written: {targets.weights}, {targets.config}, {targets.workdir}{os.sep}")
-        print(
-            f"evaluate: python eval_main.py --config={targets.config} --workdir={targets.workdir} --output_dir=results"
-        )
+        print(f"evaluate: tfpose evaluate --config={targets.config} --workdir={targets.workdir} --output_dir=results")
 
 
 def is_mmpose(checkpoint: Checkpoint) -> bool:

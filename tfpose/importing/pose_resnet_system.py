@@ -48,7 +48,7 @@ _UDP_IN_CONFIG = re.compile(r"UDPHeatmap|use_udp\s*=\s*True")
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Value of a setting and the source of it, such as 'the file name'."""
+    """The value of a setting and its source, such as 'the file name'."""
 
     value: Any
     source: str

@@ -1,1 +1,1 @@
-"""From pictures to poses: detectors, the inference functions of both systems, and how their networks are described."""
+"""Inference, from pictures to poses: detectors, the functions of both systems, and descriptions of their networks."""

@@ -1,4 +1,4 @@
-"""Where the two-stage system looks for people: in annotated boxes, in boxes of a file, or in boxes of a detector."""
+"""The boxes of people for the two-stage system: annotated boxes, boxes of a file, or boxes of a detector."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GROUND_TRUTH, DETECTOR = "ground_truth", "detector"
 
 @dataclasses.dataclass(frozen=True)
 class BoxSettings:
-    """Where boxes come from, and which of them are kept.
+    """The source of the boxes, and the thresholds for keeping a box.
 
     Attributes:
         source: 'ground_truth', 'detector', or a file of COCO results or PoseTrack detections.
@@ -49,7 +49,7 @@ class BoxSettings:
     def __post_init__(self) -> None:
         if (self.source == DETECTOR) != bool(self.detector):
             raise ValueError(
-                f"--boxes={DETECTOR} and --detector=WORKDIR go together, "
+                f"--boxes={DETECTOR} and --detector=WORKDIR must be given together, "
                 f"got --boxes={self.source} and --detector={self.detector}"
             )
         if self.source == GROUND_TRUTH and (self.score_threshold, self.iou_threshold) != (None, None):

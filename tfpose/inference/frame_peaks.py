@@ -22,7 +22,7 @@ Refinement = Literal["none", "quadratic"]
 
 @dataclasses.dataclass(frozen=True)
 class SingleNetworkSettings:
-    """How heatmaps become people. The defaults are the best values of Payer's grid search (2017, section 4).
+    """The settings that turn heatmaps into people. The defaults are the best values of Payer et al. 2017, section 4.
 
     Attributes:
         head_threshold: Value of the head map above which a local maximum is a head.

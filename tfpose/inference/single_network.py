@@ -1,4 +1,4 @@
-"""From whole frames to poses with the single heatmap network of Payer et al. 2017, section 2.
+"""Inference of the single heatmap network of Payer et al. 2017, section 2: from whole frames to poses.
 
 `predict_peaks` is the one inference function of evaluation, prediction and the SavedModel. It calls the network in two
 parts:

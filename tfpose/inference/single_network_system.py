@@ -38,7 +38,7 @@ class SingleNetworkSystem:
 
     @property
     def fit(self) -> FrameFit:
-        """How frames become the network's input.
+        """The map from frames to the network's input.
 
         Raises:
             ValueError: The network takes inputs of any size.

@@ -26,7 +26,7 @@ Array = Any
 
 @dataclasses.dataclass(frozen=True)
 class KeypointSettings:
-    """How heatmaps are made and read.
+    """The settings for computing and reading heatmaps.
 
     Attributes:
         use_flip_test: Average the heatmaps with those of the mirrored crop.
@@ -43,7 +43,7 @@ class KeypointSettings:
 
 @dataclasses.dataclass(frozen=True)
 class SelectionSettings:
-    """Which poses of an image are kept.
+    """The thresholds for keeping the poses of an image.
 
     Attributes:
         joint_threshold: Joints with a lower score do not count for the score of their person (Xiao et al.: 0.2).

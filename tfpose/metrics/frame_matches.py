@@ -67,17 +67,17 @@ class SequenceMatches:
 
     @property
     def num_switches(self) -> int:
-        """How often a person was found by a different track than the last time."""
+        """The number of times that a person was found by a different track than the last time."""
         return int(sum(track.is_switch.sum() for track in self.tracks))
 
     @property
     def num_missed(self) -> int:
-        """How often a person was annotated and not found."""
+        """The number of frames in which a person was annotated and not found."""
         return int(sum((track.is_present & ~track.is_found).sum() for track in self.tracks))
 
     @property
     def num_present(self) -> int:
-        """How often a person was annotated."""
+        """The number of frames in which a person was annotated."""
         return int(sum(track.is_present.sum() for track in self.tracks))
 
 

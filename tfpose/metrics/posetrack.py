@@ -33,7 +33,7 @@ _BYTES_PER_PROCESS = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class PoseTrackOptions:
-    """What to compute; the defaults are official metrics.
+    """The metrics to compute, and their options. The defaults are the official metrics.
 
     Attributes:
         metrics: Names of metric groups, keys of `catalog.METRICS`; "hota" requires files of the 2018 format.
@@ -134,7 +134,7 @@ def pair_files(
     folders = pathlib.Path(ground_truth), pathlib.Path(predictions)
     for name, folder in zip(("ground truth", "predictions"), folders, strict=True):
         if not folder.is_dir():
-            raise FileNotFoundError(f"{folder}: the folder of the {name} is not there")
+            raise FileNotFoundError(f"{folder}: the folder of the {name} does not exist")
     true_files, predicted_files = (find_sequence_files(folder) for folder in folders)
     if not true_files:
         raise FileNotFoundError(f"{folders[0]}: must hold the ground truth, one *.json file per sequence, got none")

@@ -34,7 +34,7 @@ class PoseTrackMetrics:
 
     @property
     def tracking(self) -> TrackingMetrics | None:
-        """The tracking metrics in the order of `JOINTS`, the total last; None if they were not computed."""
+        """The tracking metrics in the order of `JOINTS`, the total last; None if the metrics were not computed."""
         return self.blocks.get("tracking")
 
     @property
@@ -44,7 +44,7 @@ class PoseTrackMetrics:
 
     @property
     def hota(self) -> dict[str, np.ndarray] | None:
-        """HOTA and its parts by name, in the order of `JOINTS21`, the total last; None if they were not computed."""
+        """The HOTA and its parts by name, in the order of `JOINTS21`, the total last; None if HOTA was not computed."""
         return self.blocks.get("hota")
 
     @property

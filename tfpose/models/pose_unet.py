@@ -1,4 +1,4 @@
-"""The single heatmap network: one U-Net finds all joints of all people, a second one keeps those of one person.
+"""The single heatmap network: one U-Net finds the joints of all people, a second U-Net keeps those of one person.
 
 Payer, Neff, Bischof, Urschler and Stern, "Simultaneous Multi-Person Detection and Single-Person Pose Estimation With a
 Single Heatmap Regression Network", 2017, section 2. U-Net: Ronneberger, Fischer and Brox, 2015, here with padded

@@ -119,7 +119,7 @@ class PoseUnetSettings:
 
     @property
     def size_multiple(self) -> int:
-        """What the height and the width of the input must divide by."""
+        """The number that must divide the height and the width of the input."""
         of_levels = HEATMAP_STRIDE * 2 ** (self.num_levels - 1)
         return max(of_levels, INPUT_STRIDE) if self.encoder_depth else of_levels
 
@@ -131,7 +131,7 @@ class PoseUnetSettings:
 
     @property
     def width_of_person(self) -> int:
-        """Channels of the second U-Net."""
+        """The number of channels of the second U-Net."""
         return self.width if self.person_width is None else self.person_width
 
     @property
@@ -147,16 +147,16 @@ class PoseUnetSettings:
 
     @property
     def encoder(self) -> EncoderDecoder:
-        """Settings of the residual network that `encoder_depth` puts in place of the stem and of the first U-Net."""
+        """The settings of the residual network that replaces the stem and the first U-Net with an `encoder_depth`."""
         return EncoderDecoder(
             self.encoder_depth, self.encoder_stride_in, self.encoder_width, self.width, self.encoder_skip_connections
         )
 
     def widths_of_levels(self, width: int, num_levels: int) -> list[int]:
-        """Channels of each level of a U-Net whose first level has `width`."""
+        """Returns the channels of each level of a U-Net whose first level has `width` channels."""
         return [round(width * self.width_growth**level) for level in range(num_levels)]
 
     @property
     def widths_of_stem(self) -> tuple[int, ...]:
-        """Channels of each stage of the stem."""
+        """The channels of each stage of the stem."""
         return (self.width,) * NUM_STEM_STAGES if self.stem_widths is None else tuple(self.stem_widths)

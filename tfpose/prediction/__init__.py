@@ -1,1 +1,1 @@
-"""What `tfpose.predict` does: pictures and video in, poses and drawings out."""
+"""Prediction, the library behind `tfpose predict`: pictures and videos in, poses and drawings out."""

@@ -131,8 +131,8 @@ def _choose_signature(loaded: Any, directory: pathlib.Path) -> FindPeople:
         return lambda frames: _as_arrays(loaded.signatures["serving_default"](image_bytes=tf.constant(_encode(frames))))
     if "from_boxes" in signatures:
         raise ValueError(
-            f"{directory}: finds the joints of people in given boxes, not the people; export it again with a "
-            "detector: python -m tfpose.export --workdir=RUN --detector=DETECTOR --output=DIR"
+            f"{directory}: requires the boxes of the people and cannot find people itself; export it again with a "
+            "detector: tfpose export --workdir=RUN --detector=DETECTOR --output=DIR"
         )
     raise ValueError(
         f"{directory}: signatures must include serving_default with the input image_bytes, or from_frames, got "

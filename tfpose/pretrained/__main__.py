@@ -71,8 +71,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Downloads, recognizes and converts a checkpoint."""
     if len(inputs) != 1:
         raise ValueError(
-            "there must be one argument, a checkpoint file or the name of a public checkpoint ('list' prints all), got "
-            f"{' '.join(inputs) or 'none'}"
+            "the argument must be one checkpoint file or the name of a public checkpoint ('list' prints all names), "
+            f"got {' '.join(inputs) or 'none'}"
         )
     if inputs[0] == "list":
         _print_public()

@@ -71,7 +71,9 @@ def _download_all(url: str, partial: pathlib.Path, bar: tqdm) -> None:
         except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
             reason = f"the connection was cut ({error or type(error).__name__})"
         except urllib.error.URLError as error:
-            raise OSError(f"cannot download {url}: {_reason(error)}; get it elsewhere and give the file") from error
+            raise OSError(
+                f"cannot download {url}: {_reason(error)}; download the file with another program and pass its path"
+            ) from error
         failures = 0 if _size(partial) > before else failures + 1
         if failures >= _ATTEMPTS_WITHOUT_PROGRESS:
             raise OSError(f"cannot download {url}: {reason}; the same command continues from {partial}")

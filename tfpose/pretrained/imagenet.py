@@ -82,9 +82,7 @@ def _find_depth(model: keras.Model) -> int:
             f"got one with {len(found)} backbone convolutions and base_width {width}."
         )
     if found["stage2_block0_conv1"].strides != (2, 2):
-        raise ValueError(
-            f'model {model.name} strides in the 3x3 convolutions; Keras\' ImageNet weights need stride_in="1x1".'
-        )
+        raise ValueError(f"stride_in of model {model.name} must be '1x1' for Keras' ImageNet weights, got '3x3'.")
     return depth
 
 

@@ -26,7 +26,7 @@ class PickledDtype(PickledObject):
         self._byte_order: Literal["<", ">", "="] = "="
 
     def set_state(self, state: Any) -> None:
-        """Takes the byte order."""
+        """Stores the byte order."""
         if isinstance(state, tuple) and len(state) > 1 and state[1] in _BYTE_ORDERS:
             self._byte_order = _BYTE_ORDERS[state[1]]
 
@@ -53,7 +53,7 @@ class PickledArray(PickledObject):
         self._dtype, self._data, self._is_fortran = dtype, data, is_fortran
 
     def set_state(self, state: Any) -> None:
-        """Takes shape, dtype, order and bytes."""
+        """Stores shape, dtype, order and bytes."""
         _, self.shape, self._dtype, self._is_fortran, self._data = state
         if not are_sizes(self.shape):
             raise ValueError("an array without a shape")

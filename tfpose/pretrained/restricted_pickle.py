@@ -51,7 +51,7 @@ class PickledObject:
     """Object of a constructor to which the pickle may give a state afterwards."""
 
     def set_state(self, state: Any) -> None:
-        """Takes the state. This class drops it."""
+        """Accepts the state and ignores it."""
 
 
 class InertObject(PickledObject):

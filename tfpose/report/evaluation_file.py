@@ -120,7 +120,7 @@ def read_evaluation(directory: str | pathlib.Path) -> Evaluation:
     """
     path = pathlib.Path(directory) / REPORT_DATA_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: file not found; expected what `eval_main.py --report` writes")
+        raise FileNotFoundError(f"{path}: file not found; tfpose evaluate, score and track write it with --report")
     content = read_json(path)
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
@@ -128,7 +128,9 @@ def read_evaluation(directory: str | pathlib.Path) -> Evaluation:
     try:
         return _evaluation_from_dict(path.parent, content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: must be a file that `eval_main.py --report` wrote, {_describe(error)}") from error
+        raise ValueError(
+            f"{path}: must be a file that tfpose evaluate, score or track wrote with --report, {_describe(error)}"
+        ) from error
 
 
 def _describe(error: Exception) -> str:

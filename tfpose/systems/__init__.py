@@ -100,7 +100,7 @@ def from_workdir(workdir: pathlib.Path) -> PoseSystem:
         if (workdir / system.DESCRIPTION_FILE).is_file():
             return system
     files = " or ".join(system.DESCRIPTION_FILE for system in POSE_SYSTEMS.values())
-    raise FileNotFoundError(f"{workdir}: must be the work folder of a training run ({files}), found neither")
+    raise FileNotFoundError(f"{workdir}: must be the work folder of a training run ({files}), got neither")
 
 
 def _find(name: str, systems: Mapping[str, Any]) -> Any:

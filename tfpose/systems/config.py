@@ -46,7 +46,7 @@ class DataSettings:
     """The records of an experiment.
 
     Attributes:
-        directory: Folder of a dataset that data_prep.build made.
+        directory: Folder of a dataset that tfpose build wrote.
         train_split: Split to train on.
         validation_split: Split to evaluate on.
     """

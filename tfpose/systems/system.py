@@ -1,4 +1,4 @@
-"""What every system offers to the programs, and what the programs hand to it.
+"""The interface between the programs and the systems: the functions of a system, and their arguments.
 
 A system is a module of functions. `PoseSystem` finds poses; `TrainedSystem`, its smaller half, is all that a person
 detector offers.
@@ -48,7 +48,7 @@ class RunChoice:
 
 @dataclasses.dataclass(frozen=True)
 class TrackerRequest:
-    """What the user said about the tracker.
+    """The tracker settings that the user gave.
 
     Attributes:
         name: Name of a set of settings; empty where the user named none.
@@ -116,7 +116,7 @@ class TuningRequest:
 
 
 class TrainedSystem(Protocol):
-    """What can be trained, evaluated and looked at."""
+    """A system that can be trained, evaluated and previewed."""
 
     DESCRIPTION_FILE: str
 

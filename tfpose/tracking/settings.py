@@ -15,7 +15,7 @@ Motion = Literal["none", "velocity"]
 
 @dataclasses.dataclass(frozen=True)
 class TrackerSettings:
-    """Settings that decide which person of a frame continues which track. The defaults are those of Payer et al. 2017.
+    """The settings that decide which person in a frame continues which track. The defaults follow Payer et al. 2017.
 
     Attributes:
         similarity: How near a person is to a track: "joint_distance" is the median distance of their joints (Payer et

@@ -1,4 +1,4 @@
-"""How far the people of one frame are from known tracks, and `SIMILARITIES`, by which trackers choose a measure.
+"""Distances between the people of a frame and known tracks, and `SIMILARITIES`, the measures for trackers.
 
 A new similarity takes a function and an entry of `SIMILARITIES`.
 """
@@ -104,7 +104,7 @@ class Candidates(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Similarity:
-    """How a tracker measures whether a person may continue a track.
+    """A measure for deciding whether a person can continue a track.
 
     Attributes:
         distances: Function of T tracks, P people and their skeleton that returns [T, P] distances; infinity where a

@@ -46,7 +46,7 @@ MakeDataset = Callable[[int, tf.distribute.InputContext], tf.data.Dataset]
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What a run trains.
+    """The model, loss and data that a run trains with.
 
     Attributes:
         build_model: Function that builds the network, with a name for every layer. It is called in the scope of the

@@ -1,4 +1,4 @@
-"""How weights are updated: optimizers, learning rate schedule, loss scaling, averaged weights, and their settings."""
+"""The update of the weights: optimizers, learning rate schedule, loss scaling, averaged weights, and their settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEVER_DECAYED = ("gamma", "beta")
 
 @dataclass(frozen=True)
 class OptimizationSettings:
-    """How the weights are updated.
+    """The settings of the update of the weights.
 
     Attributes:
         learning_rate: Base rate, reached after the warm-up.

@@ -1,4 +1,4 @@
-"""What a run reports while it trains: CSV tables, TensorBoard files and a progress line."""
+"""The reports of a training run: CSV tables, TensorBoard files and a progress line."""
 
 from __future__ import annotations
 

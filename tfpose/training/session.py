@@ -1,4 +1,4 @@
-"""What a run does between its steps: it reports, saves, evaluates, draws pictures, and stops."""
+"""The work of a run between its steps: reports, saved files, evaluations, pictures, and the stop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tfpose.training.step import Batch, TrainingState
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How long a run is and what it leaves behind. A step is one update of the weights.
+    """The length of a run, and the files that it keeps. A step is one update of the weights.
 
     Attributes:
         total_steps: Number of steps of the whole run.
@@ -58,7 +58,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a run does besides training. Every hook is optional.
+    """The functions that a run calls besides training. Every hook is optional.
 
     Attributes:
         describe: Function that writes into the work folder what is needed to use the weights. The chief alone calls it,
@@ -134,7 +134,7 @@ class Session:
         self._throughput.count(self._count_images(batch))
 
     def report_and_save(self, batch: Batch) -> None:
-        """Does what is due after this step."""
+        """Reports, evaluates and saves what is due after this step."""
         run = self._run
         if self._is_due(run.log_every):
             self._report()

@@ -43,7 +43,7 @@ class DetectorKind:
 
 @dataclasses.dataclass(frozen=True)
 class ExportableKind(DetectorKind):
-    """A kind of detector that can be part of a SavedModel; the attributes are those of `DetectorKind`."""
+    """A kind of detector that can be part of a SavedModel; `DetectorKind` explains the attributes."""
 
     load: LoadExportable
 

@@ -1,4 +1,4 @@
-"""What every detector of people offers: pictures in, boxes and scores out."""
+"""The interface of every person detector: pictures in, boxes and scores out."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def _import_models() -> Any:
         return importlib.import_module("keras_hub").models
     except ImportError as error:
         raise ValueError(
-            f"detectors of KerasHub need the package keras-hub: pip install 'tfpose[keras_hub]' ({error})"
+            f"--detector=keras_hub:... requires the package keras-hub; run pip install 'tfpose[keras_hub]' ({error})"
         ) from error
 
 

@@ -22,7 +22,7 @@ MAX_LOG_SCALE = math.log(1000.0 / 16.0)
 
 
 def encode_boxes(boxes: Tensor, references: Tensor, weights: Weights) -> Tensor:
-    """Offsets of boxes from their references.
+    """Computes the offsets of boxes from their references.
 
     Args:
         boxes: [..., 4].

@@ -1,4 +1,4 @@
-"""Where the original Detectron and Detectron2 place boxes, anchors and samples differently.
+"""The different conventions of the original Detectron and of Detectron2 for boxes, anchors and samples.
 
 Girshick et al., Detectron, 2018; Wu et al., Detectron2, 2019. Weights belong to the conventions that they were trained
 with: with the other ones they load without complaint and find people somewhat worse.

@@ -20,7 +20,7 @@ CHUNK_SIZE = 32
 
 
 class People(NamedTuple):
-    """The people of a batch of images one after another, those of an image best first.
+    """The people of a batch of images, image after image, and by descending score in an image.
 
     Attributes:
         boxes: [N, 4] xyxy in pixels.

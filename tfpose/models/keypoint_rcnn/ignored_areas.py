@@ -1,4 +1,4 @@
-"""How much of a box lies where nothing is known. TensorFlow only, as the sampling is.
+"""The share of a box that lies in ignored regions. TensorFlow only, as the sampling is.
 
 The regions of an image are given as a summed-area table (Crow, "Summed-area tables for texture mapping", 1984), so that
 a box of any size takes four look-ups.

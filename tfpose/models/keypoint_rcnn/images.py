@@ -1,4 +1,4 @@
-"""From pictures to the network's input: resized, normalized, padded.
+"""The network's input from pictures: resized, normalized, padded.
 
 Rules of Detectron2's keypoint configurations: the shorter side gets a given length unless the longer one would exceed
 its own limit; bilinear filter of Pillow, which widens where it shrinks.

@@ -1,4 +1,4 @@
-"""From the logits of a person's joints to keypoints. TensorFlow only: the size of the maps follows the box.
+"""Keypoints from the logits of a person's joints. TensorFlow only: the size of the maps depends on the box.
 
 He et al., "Mask R-CNN", 2017, section 5. The 56x56 logits are enlarged to the size of the box in pixels by bicubic
 interpolation; the keypoint is the middle of the best pixel.
@@ -80,7 +80,7 @@ def _bicubic_weights(source_size: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def _cubic_kernel(x: tf.Tensor) -> tf.Tensor:
-    """Keys, "Cubic convolution interpolation for digital image processing", 1981, equation 15, for x in [0, 2]."""
+    """Evaluates the cubic kernel for x in [0, 2] (Keys, "Cubic convolution interpolation", 1981, equation 15)."""
     a = BICUBIC_A
     near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
     far = ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a

@@ -1,4 +1,4 @@
-"""Which boxes show which person, and where in them the joints lie.
+"""Training labels: the person that a box shows, and the cells of the joints in a box.
 
 Ren et al., "Faster R-CNN", 2015, section 3.1.2; He et al., "Mask R-CNN", 2017, sections 3.1 and 5.
 """

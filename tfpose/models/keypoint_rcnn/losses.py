@@ -50,7 +50,7 @@ def anchor_box_loss(
 
 
 def class_loss(class_logits: Tensor, labels: Tensor) -> WeightedSum:
-    """Cross-entropy of proposals, and their number.
+    """Computes the cross-entropy of proposals, and the number of proposals.
 
     Args:
         class_logits: [N, 2] (person, background).
@@ -76,7 +76,7 @@ def box_loss(deltas: Tensor, labels: Tensor, proposals: Tensor, person_boxes: Te
 
 
 def keypoint_loss(maps: Tensor, cells: Tensor, is_target: Tensor) -> WeightedSum:
-    """Cross-entropy over the cells of each joint's map, and the number of joints that count.
+    """Computes the cross-entropy over the cells of each joint's map, and the number of joints that count.
 
     Args:
         maps: [N, H, W, J] logits.

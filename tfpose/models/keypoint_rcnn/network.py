@@ -61,7 +61,7 @@ class KeypointRcnn(keras.Model):
         return self.trunk(images, training=training)
 
     def score_anchors(self, pyramid: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Logits [B, A] and offsets [B, A, 4] of the anchors of each level, in the order of `anchors`."""
+        """Computes logits [B, A] and offsets [B, A, 4] of the anchors of each level, in the order of `anchors`."""
         outputs = [self.proposal_head(features) for features in pyramid]
         batch = ops.shape(pyramid[0])[0]
         logits = [ops.reshape(level, (batch, -1)) for level, _ in outputs]
@@ -84,13 +84,13 @@ class KeypointRcnn(keras.Model):
         return [cell_anchors(size, ratios) for size in sizes]
 
     def predict_boxes(self, pyramid: Sequence[Tensor], boxes: Tensor, image_indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Class logits [N, 2] (person, background) and offsets [N, 4] of boxes [N, 4] of images [N]."""
+        """Computes class logits [N, 2] (person, background) and offsets [N, 4] of boxes [N, 4] in images [N]."""
         conventions = self.settings.box_conventions
         logits, deltas = self.box_head(pool_boxes(pyramid, boxes, image_indices, BOX_POOLED_SIZE, conventions))
         return logits, deltas
 
     def predict_keypoint_maps(self, pyramid: Sequence[Tensor], boxes: Tensor, image_indices: Tensor) -> Tensor:
-        """Logits [N, 56, 56, J] of the joints in boxes [N, 4] of images [N].
+        """Computes logits [N, 56, 56, J] of the joints in boxes [N, 4] in images [N].
 
         Raises:
             ValueError: the network has no keypoint head.

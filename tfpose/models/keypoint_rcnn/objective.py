@@ -1,4 +1,4 @@
-"""What is trained: the losses of a batch of annotated images. TensorFlow only, as the sampling is.
+"""The training objective: the losses of a batch of annotated images. TensorFlow only, as the sampling is.
 
 He et al., "Mask R-CNN", 2017, section 3.1. A batch holds B images with up to P people each, in pixels of the resized
 images, where pixel i covers [i, i + 1]:

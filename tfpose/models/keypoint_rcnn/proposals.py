@@ -1,4 +1,4 @@
-"""From scored and moved anchors to proposals. TensorFlow only: their number varies.
+"""Proposals from scored and moved anchors. TensorFlow only: the number of proposals varies.
 
 Ren et al., "Faster R-CNN", 2015, section 3; over the levels of a pyramid as in Lin et al., 2017, section 4.1.
 """
@@ -16,7 +16,7 @@ from tfpose.models.keypoint_rcnn.suppression import suppress_grouped_boxes
 
 
 class ScoredBoxes(NamedTuple):
-    """The boxes of a batch of images one after another, those of an image best first.
+    """The boxes of a batch of images, image after image, and by descending score in an image.
 
     Attributes:
         boxes: [N, 4] xyxy in pixels of the resized images.

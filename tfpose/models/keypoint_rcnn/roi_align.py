@@ -33,7 +33,7 @@ CANONICAL_LEVEL = 4
 
 @dataclasses.dataclass(frozen=True)
 class RoiAlignSettings:
-    """How boxes are sampled.
+    """The settings for sampling boxes.
 
     Attributes:
         pooled_size: Number of bins along each axis.

@@ -1,4 +1,4 @@
-"""Few of many boxes, balanced between people and background. TensorFlow only: the number of proposals varies.
+"""Samples of boxes, balanced between people and background. TensorFlow only: the number of proposals varies.
 
 Ren et al., "Faster R-CNN", 2015, section 3.1.3; Girshick, "Fast R-CNN", 2015, section 2.3.
 """
@@ -25,7 +25,7 @@ MAX_IGNORED_SHARE = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class SamplingSettings:
-    """How many boxes of an image are trained on.
+    """The numbers of boxes of an image that training uses.
 
     Attributes:
         num_anchors: Number of anchors sampled in each image.
@@ -112,7 +112,7 @@ def sample_proposals(
     settings: SamplingSettings,
     prioritize: Prioritize = prioritize_at_random,
 ) -> SampledProposals:
-    """Proposals to train the heads on; the people's own boxes are among those to choose from, behind the others.
+    """Samples proposals for the training of the heads, among the given proposals and the boxes of the people.
 
     Args:
         proposals: Proposals of B images.
@@ -166,7 +166,7 @@ def sample_labels(labels: tf.Tensor, priorities: tf.Tensor, num_samples: int, ma
 
 
 def _ignore_unknown(labels: tf.Tensor, boxes: tf.Tensor, ignored_sums: tf.Tensor | None = None) -> tf.Tensor:
-    """Labels [N] of boxes [N, 4] without the negatives in ignored regions."""
+    """Replaces the labels [N] of negative boxes [N, 4] in ignored regions by `IGNORED`."""
     if ignored_sums is None:
         return labels
     is_unknown = (labels == NEGATIVE) & (ignored_shares(boxes, ignored_sums) > MAX_IGNORED_SHARE)

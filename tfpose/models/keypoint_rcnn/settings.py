@@ -1,4 +1,4 @@
-"""Size and rules of a Keypoint R-CNN, and those of the published ones."""
+"""The settings of a Keypoint R-CNN, and the settings of the published networks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEYPOINT_OFFSET = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class ProposalSettings:
-    """How the anchors become proposals.
+    """The settings that turn anchors into proposals.
 
     Lin et al., "Feature Pyramid Networks for Object Detection", 2017, section 4.1; numbers of Detectron2's keypoint
     configurations.
@@ -44,7 +44,7 @@ class ProposalSettings:
 
 @dataclasses.dataclass(frozen=True)
 class DetectionSettings:
-    """How the proposals become people.
+    """The settings that turn proposals into people.
 
     Attributes:
         score_threshold: Score that a person must exceed.
@@ -59,7 +59,7 @@ class DetectionSettings:
 
 @dataclasses.dataclass(frozen=True)
 class KeypointRcnnSettings:
-    """What a network is built from; the defaults are Detectron2's `keypoint_rcnn_R_50_FPN_3x`.
+    """The settings of a network. The defaults are Detectron2's `keypoint_rcnn_R_50_FPN_3x`.
 
     He et al., "Mask R-CNN", 2017, section 5; trunk: He et al., 2015, or Xie et al., "Aggregated Residual
     Transformations for Deep Neural Networks", 2017.

@@ -1,4 +1,4 @@
-"""The trunk: a residual network and the feature pyramid on top of it.
+"""The trunk: a residual network with a feature pyramid on top.
 
 He et al., "Deep Residual Learning for Image Recognition", 2015; Xie et al., "Aggregated Residual Transformations for
 Deep Neural Networks", 2017; Lin et al., "Feature Pyramid Networks for Object Detection", 2017, section 3.
