@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pathlib
 
@@ -10,6 +11,8 @@ import pytest
 
 from tfpose.evaluation.report_videos import read_picture_below
 from tfpose.file_names import utf8_name
+from tfpose.flags.command_line import Program, run_program
+from tfpose.json_files import write_text
 from tfpose.picture_files import write_picture
 from tfpose.prediction.sources import open_sources
 from tfpose.video_files import VideoFileWriter
@@ -53,3 +56,14 @@ def test_videos_and_pictures_below_such_a_folder_are_written_and_read(folder):
         (frame,) = source.frames()
         np.testing.assert_allclose(frame.image, image, atol=8)
     np.testing.assert_array_equal(read_picture_below(folder, picture.name), image)
+
+
+def test_such_names_are_written_and_printed_as_json_writes_them(tmp_path, monkeypatch):
+    name = os.fsdecode(b"caf\xe9")
+    write_text(tmp_path / "a.csv", name)
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == r"caf\udce9"
+    printed = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed, "utf-8"))
+    program = Program("shows", "Shows a name.", lambda _: None, lambda *_: print(name))
+    assert run_program(program, []) == 0
+    assert printed.getvalue() == rb"caf\udce9" + os.linesep.encode()

@@ -66,10 +66,13 @@ def write_json(path: str | pathlib.Path, content: Any, indent: int | None = None
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text file in UTF-8 whole or not at all, with the same line ends on every system."""
+    """Writes a text file in UTF-8 whole or not at all, with the same line ends on every system.
+
+    Bytes of file names that are not UTF-8 are written as their escapes in JSON.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)
         # mkstemp makes files that only their owner can read.
         os.chmod(temporary, 0o666 & ~_umask())

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import logging
 import os
 import sys
@@ -70,6 +71,9 @@ def run_program(program: Program, arguments: Sequence[str] | None = None) -> int
         The exit code: that of the program, 1 after an error, 130 after Ctrl-C, 141 if nobody reads stdout any more.
     """
     words = tuple(sys.argv[1:] if arguments is None else map(str, arguments))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names are not always UTF-8; stderr does the same.
+        sys.stdout.reconfigure(errors="backslashreplace")
     return until_stdout_is_closed(functools.partial(_parse_and_run, program, words))
 
 
