@@ -243,6 +243,15 @@ def test_a_category_without_joint_names_can_be_given_some(tmp_path):
     assert read.skeleton.joints == tuple(JOINTS)
     assert read.annotation_ids.tolist() == [5, 6, 7]
     assert read.skeleton.limbs == ((0, 1), (0, 2))
+    with pytest.raises(ValueError, match="a.json: --joints must be combined with --categories .*, got dog, person"):
+        coco.read_person_annotations(path, coco.SkeletonChoice(joints=JOINTS))
+
+
+def test_keypoints_from_0_to_1_are_told(tmp_path):
+    content = file_content()
+    content["annotations"][1]["keypoints"] = [0.25, 0.5, 2, 0, 0, 0, 0.75, 0.5, 1]
+    read = coco.read_person_annotations(write(tmp_path / "a.json", content))
+    assert "all 'keypoints' must be in pixels, got values from 0.25 to 0.75" in read.notes
 
 
 @pytest.mark.parametrize("area", [0, 1, -5])

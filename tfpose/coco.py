@@ -148,7 +148,13 @@ def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | N
         annotation_ids=distinct_ids(path, "annotation", people),
         segmentations=[_segmentation(person) for person in people],
         first_person=first_person,
-        notes=(*_category_notes(chosen), *notes, *_empty_keypoints_note(people), *area_notes),
+        notes=(
+            *_category_notes(chosen),
+            *notes,
+            *_empty_keypoints_note(people),
+            *_small_keypoints_note(keypoints),
+            *area_notes,
+        ),
     )
 
 
@@ -161,6 +167,11 @@ def _chosen_categories(path: pathlib.Path, categories: Sequence[dict], choice: S
         raise ValueError(f"{path}: 'categories' must hold {unknown[0]!r} of --categories, got {', '.join(names):.80}")
     named = [c for c, name in zip(categories, names, strict=True) if name in choice.categories]
     if choice.joints:
+        if not named and len(categories) > 1:
+            raise ValueError(
+                f"{path}: --joints must be combined with --categories for a file of several categories, "
+                f"got {', '.join(names):.80}"
+            )
         candidates = named or categories
         candidates = [c if c.get("keypoints") else {**c, "keypoints": list(choice.joints)} for c in candidates]
     else:
@@ -268,6 +279,14 @@ def _empty_keypoints_note(people: Sequence[Mapping]) -> list[str]:
     if not ids:
         return []
     return [f"{len(ids)} annotations have an empty list 'keypoints' (first: annotation {ids[0]}): no labeled joints"]
+
+
+def _small_keypoints_note(keypoints: np.ndarray) -> list[str]:
+    """A line if all labeled joints [P, J, 3] lie within one pixel, as coordinates from 0 to 1 do."""
+    labeled = keypoints[keypoints[..., 2] > 0][:, :2]
+    if not labeled.any() or np.abs(labeled).max() > 1:
+        return []
+    return [f"all 'keypoints' must be in pixels, got values from {labeled.min():g} to {labeled.max():g}"]
 
 
 def _box_array(path: pathlib.Path, kind: str, entries: list) -> np.ndarray:
