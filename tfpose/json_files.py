@@ -16,6 +16,8 @@ import numpy as np
 
 # A few kilobytes of gzip can unpack to more than there is memory for.
 _MOST_BYTES = 1 << 28
+# The product of two such lengths in pixels still fits into float32.
+_LARGEST_LENGTH = 1e15
 
 
 def read_json(path: str | pathlib.Path) -> Any:
@@ -162,7 +164,7 @@ def is_id(value: Any) -> bool:
 def number_array(
     path: pathlib.Path, kind: str, entries: Sequence, field: str, rows: Sequence, expected: str, columns: Sequence[str]
 ) -> np.ndarray:
-    """Returns [N, C] finite float64 numbers.
+    """Returns [N, C] float64: numbers whose size is below 1e15.
 
     Args:
         path: Path of the file, for messages.
@@ -186,7 +188,7 @@ def number_array(
             (row, column)
             for row, numbers in enumerate(rows)
             for column, number in enumerate(numbers)
-            if not is_number(number)
+            if not (is_number(number) and abs(number) < _LARGEST_LENGTH)
         )
         raise ValueError(
             f"{path}: {kind} {entries[wrong].get('id', '')!r}: {field!r} must be {expected}, "
@@ -196,7 +198,7 @@ def number_array(
 
 
 def _array_of_numbers(rows: Sequence, size: int) -> np.ndarray | None:
-    """Returns [N, size] float64; None if a value is no finite number."""
+    """Returns [N, size] float64; None if a value is no number of reasonable size."""
     # Not NumPy, which reads text as numbers where numbers are asked for.
     numbers = array.array("d")
     try:
@@ -205,20 +207,24 @@ def _array_of_numbers(rows: Sequence, size: int) -> np.ndarray | None:
     except (TypeError, OverflowError):
         return None
     table = np.array(numbers, np.float64).reshape(-1, size)
-    return table if np.isfinite(table).all() else None
+    # The comparison is false for NaN too.
+    return table if (np.abs(table) < _LARGEST_LENGTH).all() else None
 
 
 def float_array(values: Sequence) -> np.ndarray:
     """Returns nested lists of JSON numbers as float64, with NaN for null.
 
     Raises:
-        ValueError: A value is text or an object, or the lists have different lengths.
+        ValueError: A value is text, an object or too large, or the lists have different lengths.
     """
     # Without a type, since NumPy reads text as numbers where numbers are asked for.
     table = np.array(values)
     if table.dtype.kind in "US" or (table.dtype == object and any(isinstance(value, str) for value in table.flat)):
         raise ValueError("text in place of numbers")
-    return table.astype(np.float64)
+    table = table.astype(np.float64)
+    if np.any(np.abs(table) >= _LARGEST_LENGTH):
+        raise ValueError("numbers of unreasonable size")
+    return table
 
 
 def is_number(value: Any) -> bool:
