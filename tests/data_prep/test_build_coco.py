@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from picture_cases import with_exif
 from source_folders import coco_person, write_coco
 
 from data_prep.annotations import count_split
@@ -13,6 +14,8 @@ from data_prep.coco_keypoints.builder import Builder, read_source, split_names
 from data_prep.writing import write_dataset
 from tfpose.coco import SkeletonChoice
 from tfpose.data import records
+from tfpose.data.pictures import decode_window
+from tfpose.picture_files import decode_upright
 from tfpose.skeletons import COCO17
 
 
@@ -119,6 +122,27 @@ def test_a_person_in_an_unknown_image_is_named(tmp_path):
 
     with pytest.raises(ValueError, match="annotation 99: 'image_id' must be one of the 5 ids in 'images', got 555"):
         read_source(write_coco(tmp_path / "source", change=add_person))
+
+
+def test_a_photo_of_a_phone_is_upright_for_every_reader(tmp_path, capsys):
+    def forget_sizes(content):
+        for image in content["images"]:
+            del image["height"], image["width"]
+
+    root = write_coco(tmp_path / "source", ("train",), num_images=2, change=forget_sizes)
+    shown = []
+    for path in sorted((root / "train").iterdir()):
+        path.write_bytes(with_exif(path.read_bytes(), 6))
+        shown.append(decode_upright(path.read_bytes(), path))
+    table = records.read_table(write_dataset(Builder, read_source(root), tmp_path / "out"), "train")
+    assert table.sizes(slice(None)).tolist() == [[30, 20], [30, 21]]
+    for image, picture in enumerate(shown):
+        data = table.read_image_bytes(image)
+        # Noise suffers from another JPEG encoding.
+        for found in (decode_window(data, (0, 0, *picture.shape[:2])), decode_upright(data, "a")):
+            assert np.abs(found.astype(int) - picture).mean() < 4
+    (note,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("note: train: "))
+    assert "EXIF" in note and note.endswith(": 2 (first: 000000000000.jpg)")
 
 
 def test_the_category_travels_with_the_dataset(tmp_path):
