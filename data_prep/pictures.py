@@ -15,7 +15,6 @@ import numpy as np
 from tfpose.picture_files import (
     PictureHeader,
     decode_stored,
-    jpeg_segments,
     picture_kind,
     read_header,
     to_8_bits,
@@ -122,8 +121,10 @@ def _whole_header(data: bytes, path: str | pathlib.Path) -> PictureHeader:
         raise ValueError(f"{path}: must be a JPEG or PNG image, got {f'a {kind} image' if kind else received}")
     if kind == "PNG" and (len(data) < 24 or _PNG_END not in data[-1024:]):
         raise ValueError(f"{path}: truncated PNG: its end chunk is missing after {len(data)} bytes")
-    if kind == "JPEG":
-        scan = max((start for _, start, _ in jpeg_segments(data)), default=0)
-        if data.rfind(_JPEG_END, scan) < 0:
-            raise ValueError(f"{path}: truncated JPEG: its end marker is missing after {len(data)} bytes")
-    return read_header(data, path)
+    if kind == "JPEG" and data.rfind(_JPEG_END) < 0:
+        raise ValueError(f"{path}: truncated JPEG: its end marker is missing after {len(data)} bytes")
+    header = read_header(data, path)
+    # A thumbnail in the header has an end marker too.
+    if kind == "JPEG" and data.rfind(_JPEG_END, header.scan_start) < 0:
+        raise ValueError(f"{path}: truncated JPEG: its end marker is missing after {len(data)} bytes")
+    return header

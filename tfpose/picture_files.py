@@ -42,6 +42,7 @@ class PictureHeader:
         orientation: EXIF orientation from 1 to 8; 1 means that the stored pixels are upright.
         has_16_bits: Whether a PNG stores 16 bits for each color.
         pixel_aspect: Width of a pixel divided by its height.
+        scan_start: Position in a JPEG file where the first scan of pixels begins.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class PictureHeader:
     orientation: int = 1
     has_16_bits: bool = False
     pixel_aspect: float = 1.0
+    scan_start: int = 0
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -217,24 +219,30 @@ def without_exif(data: bytes) -> bytes:
     if data.startswith(_PNG_START):
         parts = [(start, end) for kind, start, end in _png_chunks(data) if kind == b"eXIf"]
     else:
-        parts = [(start, end) for _, start, end in _jpeg_exif_segments(data)]
+        parts = [(start, end) for marker, start, end in _jpeg_segments(data) if _is_exif(data, marker, start)]
     for start, end in reversed(parts):
         data = data[:start] + data[end:]
     return data
 
 
 def _jpeg_header(data: bytes) -> PictureHeader:
-    size, aspect = (0, 0), 1.0
-    for marker, start, end in jpeg_segments(data):
+    size, aspect, orientation, scan = (0, 0), 1.0, None, 0
+    for marker, start, end in _jpeg_segments(data):
+        scan = start
         if marker in _JPEG_FRAMES:
             size = struct.unpack_from(">HH", data, start + 5)
-        if marker == _JPEG_JFIF and data[start + 4 : start + 9] == b"JFIF\0" and end - start >= 16:
+        elif marker == _JPEG_JFIF and data[start + 4 : start + 9] == b"JFIF\0" and end - start >= 16:
             aspect = _pixel_aspect(*struct.unpack_from(">HH", data, start + 12))
-    exif = next((data[body:end] for body, _, end in _jpeg_exif_segments(data)), b"")
-    return PictureHeader("JPEG", size, _exif_orientation(exif), pixel_aspect=aspect)
+        elif orientation is None and _is_exif(data, marker, start):
+            orientation = _exif_orientation(data[start + 4 + len(_EXIF_START) : end])
+    return PictureHeader("JPEG", size, orientation or 1, pixel_aspect=aspect, scan_start=scan)
 
 
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def _is_exif(data: bytes, marker: int, start: int) -> bool:
+    return marker == _JPEG_EXIF and data.startswith(_EXIF_START, start + 4)
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yields (marker, start, end) of the segments of a JPEG file up to the first scan."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
@@ -247,14 +255,6 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if marker == _JPEG_SCAN:
             return
         position = end
-
-
-def _jpeg_exif_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yields (start of the EXIF data, start, end) of the segments with EXIF data."""
-    for marker, start, end in jpeg_segments(data):
-        body = start + 4 + len(_EXIF_START)
-        if marker == _JPEG_EXIF and data[start + 4 : body] == _EXIF_START:
-            yield body, start, end
 
 
 def _png_header(data: bytes) -> PictureHeader:

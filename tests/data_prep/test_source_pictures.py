@@ -1,4 +1,4 @@
-"""Checks of encoded pictures without decoding them."""
+"""Pictures as records hold them: whole, upright and of 8 bits."""
 
 from __future__ import annotations
 
