@@ -47,10 +47,12 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "onnx": ["tf2onnx>=1.17", "onnx>=1.18", "onnxruntime>=1.22"],
+        "video": ["av>=16"],
         "keras_hub": ["keras-hub>=0.32,<0.33"],
         "beam": ["apache-beam>=2.60"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1.0,<2", "ruff>=0.9"],
         "test": [
+            "av>=16",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "pytest-timeout>=2.3",

@@ -41,6 +41,16 @@ def shared_dir() -> pathlib.Path:
     return path
 
 
+@pytest.fixture(params=["pyav", "opencv"])
+def video_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs a test twice: with PyAV, and as where it is not installed."""
+    if request.param == "pyav":
+        pytest.importorskip("av")
+    else:
+        monkeypatch.setitem(sys.modules, "av", None)
+    return request.param
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Gives TensorFlow two logical CPUs, which must happen before its first operation; lets Ctrl-C work."""
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):

@@ -1,8 +1,15 @@
+import fractions
+import resource
+
 import cv2
 import numpy as np
 import pytest
 
+from tfpose.video_encoders import OpencvEncoder, storable_rate
 from tfpose.video_files import VideoFileWriter
+from tfpose.video_sound import Sound
+
+pytestmark = pytest.mark.usefixtures("video_library")
 
 
 def read_frames(path):
@@ -34,13 +41,147 @@ def test_a_written_video_is_read_again(tmp_path, suffix):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_an_interrupted_video_holds_what_was_written(tmp_path):
-    path = tmp_path / "video.mp4"
-    with pytest.raises(KeyboardInterrupt), VideoFileWriter(path, 10) as writer:
-        for frame in make_frames(3):
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("the network failed")])
+def test_an_exception_leaves_no_file_and_is_not_hidden(tmp_path, error):
+    with pytest.raises(type(error)) as raised, VideoFileWriter(tmp_path / "video.mp4", 10) as writer:
+        writer.write(make_frames(1)[0])
+        raise error
+    assert raised.value is error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rate", [119.193, 65.537, 100.013, 239.983, 1000.0, 29.97003, 0.025])
+def test_every_frame_rate_can_be_written(tmp_path, rate):
+    with VideoFileWriter(tmp_path / "video.mp4", rate) as writer:
+        for frame in make_frames(5):
             writer.write(frame)
-        raise KeyboardInterrupt
-    assert len(read_frames(path)[0]) == 3
+    frames, read_rate = read_frames(tmp_path / "video.mp4")
+    assert len(frames) == 5
+    assert read_rate == pytest.approx(rate, rel=2e-3)
+
+
+def test_rates_are_rounded_to_what_mpeg4_stores():
+    assert [storable_rate(rate) for rate in (119.193, 29.97003, 10.0, 700.123, 90000.0)] == [
+        *(119.19, 29.97, 10.0, 700.1, 65535.0)
+    ]
+
+
+def test_a_colon_in_the_name_of_the_folder_is_no_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with VideoFileWriter("12:30/video.mp4", 10) as writer:
+        writer.write(make_frames(1)[0])
+    assert len(read_frames(tmp_path / "12:30" / "video.mp4")[0]) == 1
+
+
+@pytest.fixture
+def small_disk():
+    """No file can grow beyond 16 KB."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".mp4", ".avi"])
+def test_a_full_disk_is_an_error_and_leaves_no_file(tmp_path, small_disk, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (12, 64, 96, 3), dtype=np.uint8)
+    message = f"video{suffix}: cannot write the video: "
+    with pytest.raises(OSError, match=message), VideoFileWriter(tmp_path / f"video{suffix}", 10) as writer:
+        for frame in noise:
+            writer.write(frame)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_at_the_end_does_not_hide_the_first_one(tmp_path, monkeypatch):
+    def fail(self):
+        raise OSError("second")
+
+    monkeypatch.setattr(OpencvEncoder, "close", fail)
+    with pytest.raises(ValueError, match="first"), VideoFileWriter(tmp_path / "video.avi", 10) as writer:
+        writer.write(make_frames(1)[0])
+        raise ValueError("first")
+
+
+def test_frames_keep_their_times(tmp_path, video_library):
+    """With OpenCV a frame is repeated until the next one is due."""
+    with VideoFileWriter(tmp_path / "video.mp4", 10) as writer:
+        for frame, seconds in zip(make_frames(4), (0, 0.1, 0.5, 0.6), strict=True):
+            writer.write(frame, seconds)
+    capture = cv2.VideoCapture(str(tmp_path / "video.mp4"))
+    times = []
+    while capture.grab():
+        times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+    assert times == pytest.approx([0, 0.1, 0.5, 0.6] if video_library == "pyav" else np.arange(7) / 10, abs=1e-4)
+
+
+def test_frames_that_come_too_fast_are_left_out_to_stay_in_step(tmp_path, video_library):
+    with VideoFileWriter(tmp_path / "video.avi", 10) as writer:
+        for index in range(40):
+            writer.write(make_frames(1)[0], index / 20)
+    assert len(read_frames(tmp_path / "video.avi")[0]) == pytest.approx(20, abs=3)
+
+
+def write_tone(path, codec, seconds=2.0):
+    """A video with a tone that grows louder: the amplitude at t seconds is 0.4 t."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        audio = container.add_stream(codec, rate=48000, layout="mono")
+        for frame in make_frames(int(10 * seconds), 64, 96):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(np.minimum(frame, 255), format="rgb24")))
+        container.mux(video.encode(None))
+        times = np.arange(int(48000 * seconds)) / 48000
+        samples = (0.4 * times * np.sin(2 * np.pi * 440 * times)).astype(np.float32)
+        sound = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        sound.sample_rate, sound.pts, sound.time_base = 48000, 0, fractions.Fraction(1, 48000)
+        container.mux(audio.encode(sound))
+        container.mux(audio.encode(None))
+    return path
+
+
+def read_loudness(path):
+    """Seconds of sound, and the amplitude in each quarter of a second."""
+    import av
+
+    samples = []
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            start = round(frame.time * frame.sample_rate)
+            samples.append((start, frame.to_ndarray().reshape(-1) if frame.format.is_planar else frame.to_ndarray()[0]))
+            rate = frame.sample_rate
+    track = np.zeros(max(start + len(values) for start, values in samples))
+    for start, values in samples:
+        track[max(0, start) : start + len(values)] = values[max(0, -start) :]
+    parts = [np.abs(track[at : at + rate // 4]).max() for at in range(0, len(track) - rate // 4, rate // 4)]
+    return len(track) / rate, np.array(parts)
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("aac", ".webm"), ("libopus", ".webm")])
+def test_sound_is_added_in_step(tmp_path, video_library, codec, suffix):
+    """From 0.5 s of the source on, for 1 s; AAC in WebM is encoded again."""
+    if video_library == "opencv":
+        return  # The program ffmpeg adds the sound, see tests/predict.
+    source = write_tone(tmp_path / "source.mp4", codec)
+    sound = Sound(str(source), start_seconds=0.5)
+    with VideoFileWriter(tmp_path / f"video{suffix}", 10, sound) as writer:
+        for frame in make_frames(10):
+            writer.write(frame)
+    assert writer.notes == ["the sound is kept"]
+    seconds, loudness = read_loudness(tmp_path / f"video{suffix}")
+    assert seconds == pytest.approx(1.0, abs=0.05)
+    assert loudness[:4] == pytest.approx(0.4 * (0.75 + 0.25 * np.arange(len(loudness[:4]))), abs=0.04)
+    assert len(read_frames(tmp_path / f"video{suffix}")[0]) == 10
+
+
+def test_an_input_without_sound_gives_no_note(tmp_path):
+    with VideoFileWriter(tmp_path / "silent.mp4", 10) as writer:
+        writer.write(make_frames(1)[0])
+    for name in ("silent.mp4", "missing.mp4"):
+        with VideoFileWriter(tmp_path / "video.mp4", 10, Sound(str(tmp_path / name))) as writer:
+            writer.write(make_frames(1)[0])
+        is_noted = writer.keeps_sound and name == "missing.mp4"
+        assert writer.notes == (["the sound is not kept: No such file or directory"] if is_noted else [])
 
 
 def test_frames_of_odd_and_other_sizes_fit(tmp_path):

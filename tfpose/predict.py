@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
 from tfpose.flags.combinations import forbid_flags, require_companion
-from tfpose.flags.command_line import Program, run_program
+from tfpose.flags.command_line import EXPECTED_ERRORS, Program, describe_error, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
 from tfpose.flags.tracker_flags import TRACKER_FLAGS, define_tracker_flags, tracker_from_flags
@@ -157,9 +157,10 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     """Predicts all inputs; returns the exit code."""
     _check_flags(values, inputs)
     # Here and not above: wrong flags and files should not wait for TensorFlow.
+    from tfpose.prediction.frame_span import FrameSpan
     from tfpose.prediction.outputs import check_output
     from tfpose.prediction.run import check_source, predict_source
-    from tfpose.prediction.sources import FrameSpan, open_sources, silence_opencv
+    from tfpose.prediction.sources import open_sources, silence_opencv
 
     silence_opencv()
     settings = _settings(values)
@@ -185,11 +186,16 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     with SignalWatch() as watch:
         for source in sources:
             settings_here = _settings_of(settings, source, values)
-            summary = predict_source(
-                source, model.predict, model.skeleton, settings_here, lambda: watch.stop_requested, show_progress=True
-            )
-            _report(summary, watch.stop_requested)
-            has_problems |= bool(source.problems)
+            try:
+                summary = predict_source(
+                    source, model.predict, model.skeleton, settings_here, lambda: watch.stop_requested, True
+                )
+            except EXPECTED_ERRORS as error:
+                print(f"error: {describe_error(error)}", file=sys.stderr)
+                has_problems = True
+            else:
+                _report(summary, watch.stop_requested)
+                has_problems |= bool(summary.problems)
             if watch.stop_requested:
                 return watch.exit_code
     return 1 if has_problems else 0
@@ -237,7 +243,7 @@ def _report(summary: PredictionSummary, is_interrupted: bool) -> None:
     for path in summary.written:
         print(f"written: {path}")
     for note in summary.notes:
-        print(f"note: {note}")
+        print(f"note: {note}", file=sys.stderr)
     for problem in summary.problems:
         print(f"error: {problem}", file=sys.stderr)
 

@@ -127,7 +127,7 @@ def test_without_ffmpeg_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     video = write_video(tmp_path / "clip.mp4", 3)
     before = video.read_bytes()
-    assert "requires the program ffmpeg" in copy_sound(video, video, 0, 0.3)
+    assert "requires PyAV (pip install 'tfpose[video]') or the program ffmpeg" in copy_sound(str(video), video, 0, 0.3)
     assert video.read_bytes() == before
 
 
@@ -157,7 +157,7 @@ def read_loudness(ffmpeg, path):
 def test_the_sound_of_a_video_is_kept(ffmpeg, tmp_path):
     source = write_clip_with_sound(ffmpeg, tmp_path)
     video = write_video(tmp_path / "drawn.mp4", 10)
-    assert copy_sound(source, video, 0.5, 1.0) == "the sound is kept"
+    assert copy_sound(str(source), video, 0.5, 1.0) == "the sound is kept"
     seconds, loudness = read_loudness(ffmpeg, video)
     assert seconds == pytest.approx(1.0, abs=0.15)
     assert loudness > 100
@@ -167,7 +167,7 @@ def test_the_sound_of_a_video_is_kept(ffmpeg, tmp_path):
 def test_a_video_without_sound_stays_as_it_is(ffmpeg, tmp_path):
     source, video = (write_video(tmp_path / f"{name}.mp4", 5) for name in "ab")
     before = video.read_bytes()
-    assert copy_sound(source, video, 0, 0.5) == ""
+    assert copy_sound(str(source), video, 0, 0.5) == ""
     assert video.read_bytes() == before
 
 
@@ -176,6 +176,6 @@ def test_sound_that_a_container_cannot_take_is_named(ffmpeg, tmp_path):
     video = tmp_path / "drawn.webm"
     shutil.copy(write_video(tmp_path / "drawn.mp4", 5), video)
     before = video.read_bytes()
-    assert copy_sound(source, video, 0, 0.5).startswith("the sound is not kept: .webm cannot hold it without ")
+    assert copy_sound(str(source), video, 0, 0.5).startswith("the sound is not kept: .webm cannot hold it without ")
     assert video.read_bytes() == before
     assert not [path for path in os.listdir(tmp_path) if path.startswith(".")]

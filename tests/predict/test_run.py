@@ -7,14 +7,26 @@ import json
 import cv2
 import numpy as np
 import pytest
-from video_cases import HEIGHT, WIDTH, frame_color, people, read_video, write_picture, write_video
+from video_cases import (
+    HEIGHT,
+    WIDTH,
+    frame_color,
+    people,
+    read_video,
+    video_times,
+    write_picture,
+    write_timed_video,
+    write_video,
+)
 
 from tfpose.coco import keypoint_results
 from tfpose.posetrack import poses_from_frame, read_posetrack
+from tfpose.prediction import run
 from tfpose.prediction.drawing import DrawingStyle
+from tfpose.prediction.frame_span import FrameSpan
 from tfpose.prediction.outputs import VideoSink, check_output
 from tfpose.prediction.run import PredictionSettings, check_source, predict_source
-from tfpose.prediction.sources import FrameSpan, SourceFrame, Video, open_sources
+from tfpose.prediction.sources import SourceFrame, Video, open_sources
 from tfpose.skeletons import COCO17, POSETRACK15, map_joints
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.video import track_video
@@ -84,7 +96,7 @@ def test_all_files_hold_the_same_people(tmp_path):
     assert float(table[6]["seconds"]) == pytest.approx(0.3)
 
 
-def test_the_video_shows_every_frame_with_its_people(tmp_path):
+def test_the_video_shows_every_frame_with_its_people(tmp_path, video_library):
     predict_source(clip(tmp_path), Walkers(missing=[4]), COCO17, settings(tmp_path))
     frames, rate = read_video(tmp_path / "out" / "videos" / "clip.mp4")
     assert len(frames) == 10 and rate == pytest.approx(10)
@@ -190,6 +202,7 @@ def test_a_failing_network_leaves_what_was_done(tmp_path, tracker):
         predict_source(clip(tmp_path, 20), predict, COCO17, settings(tmp_path, tracker=TrackerChoice(tracker)))
     sequence, _, _ = read_results(tmp_path)
     assert len(sequence.frames) == 6
+    assert not (tmp_path / "out" / "videos" / "clip.mp4").exists()
 
 
 def test_only_what_is_asked_for_is_written(tmp_path):
@@ -245,14 +258,81 @@ def test_a_camera_is_predicted_frame_by_frame(tmp_path):
 
 
 def test_live_video_plays_at_the_speed_of_what_was_seen(tmp_path):
-    """Frames at 0, 0.1, 0.5 and 0.6 seconds, at ten frames per second: the second stands for what was missed."""
+    """Frames at 0, 0.1, 0.5 and 0.6 seconds, at ten frames per second: each is shown until the next one."""
+    live = Video("camera", str(write_video(tmp_path / "clip.avi", 5)), is_live=True)
     image = np.zeros((48, 64, 3), np.uint8)
-    with VideoSink(tmp_path / "live.avi", 10, is_live=True) as sink:
+    with VideoSink(tmp_path / "live.avi", live, None, should_keep_sound=True) as sink:
         for index, seconds in enumerate([0, 0.1, 0.5, 0.6]):
             sink.write(SourceFrame(index, "", image, seconds), image + 60 * index)
     frames, _ = read_video(tmp_path / "live.avi")
     levels = [round(frame.mean() / 60) for frame in frames]
-    assert levels == [0, 1, 2, 2, 2, 2, 3]
+    assert levels == [0, 1, 1, 1, 1, 2, 3]
+
+
+@pytest.fixture
+def phone_video(tmp_path):
+    """Ten frames in a second, then one every 0.9 seconds, with ten seconds of sound."""
+    times = [*(0.1 * index for index in range(10)), *(1 + 0.9 * index for index in range(10))]
+    return write_timed_video(tmp_path / "phone.mp4", times, sound_seconds=10)
+
+
+def test_drawn_frames_are_shown_when_their_sound_is_heard(tmp_path, phone_video, video_library):
+    """Without PyAV frames are repeated, so that the colors of frames 10 and 19 appear at 1.0 and 9.1 seconds."""
+    source = Video("phone", str(phone_video))
+    predict_source(source, Walkers(missing=range(20)), COCO17, settings(tmp_path, should_keep_sound=True))
+    _, _, table = read_results(tmp_path, "phone")
+    assert table == []
+    path = tmp_path / "out" / "videos" / "phone.mp4"
+    times, frames = video_times(path), read_video(path)[0]
+    starts = {}
+    for seconds, frame in zip(times, frames, strict=True):
+        color = frame.reshape(-1, 3).mean(axis=0) - 5.5
+        index = int(np.argmin([np.abs(color - frame_color(i)).max() for i in range(20)]))
+        starts.setdefault(index, seconds)
+    assert starts == pytest.approx({index: frame.seconds for index, frame in enumerate(source.frames())}, abs=0.06)
+    if video_library == "pyav":
+        import av
+
+        with av.open(str(path)) as container:
+            sound = container.streams.audio[0]
+            assert float(sound.duration * sound.time_base) == pytest.approx(10, abs=0.3)
+
+
+@pytest.mark.parametrize("tracker", ["payer2017", "offline"])
+def test_a_video_that_cannot_be_written_does_not_cost_the_poses(tmp_path, monkeypatch, video_library, tracker):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    name = {"pyav": "PyavEncoder", "opencv": "OpencvEncoder"}[video_library]
+    monkeypatch.setattr(f"tfpose.video_encoders.{name}.write", fail)
+    summary = predict_source(clip(tmp_path), Walkers(), COCO17, settings(tmp_path, tracker=TrackerChoice(tracker)))
+    path = tmp_path / "out" / "videos" / "clip.mp4"
+    assert summary.problems == [f"{path}: cannot write the video: No space left on device"]
+    assert len(summary.written) == 3 and list(path.parent.iterdir()) == []
+    assert len(read_results(tmp_path)[0].frames) == 10
+
+
+def test_a_second_error_does_not_hide_the_first_one(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError("no space")
+
+    monkeypatch.setattr(run, "write_files", fail)
+    with pytest.raises(ValueError, match="the network failed"):
+        predict_source(clip(tmp_path), _failing, COCO17, settings(tmp_path))
+
+
+def _failing(images):
+    raise ValueError("the network failed")
+
+
+def test_the_speed_counts_from_the_first_batch_to_the_last_write(tmp_path, monkeypatch):
+    """A clock on which each frame takes a second, and the files five."""
+    walkers, written = Walkers(), []
+    monkeypatch.setattr(run, "monotonic", lambda: walkers.num_frames + 5.0 * len(written))
+    write_files = run.write_files
+    monkeypatch.setattr(run, "write_files", lambda *arguments: written.append(1) or write_files(*arguments))
+    summary = predict_source(clip(tmp_path), walkers, COCO17, settings(tmp_path))
+    assert summary.frames_per_second == pytest.approx(10 / 15)
 
 
 def test_heads_are_blurred_on_request(tmp_path):

@@ -1,9 +1,18 @@
+import functools
+import http.server
+import threading
+
 import cv2
 import numpy as np
 import pytest
-from video_cases import HEIGHT, WIDTH, frame_color, write_picture, write_video
+from video_cases import HEIGHT, WIDTH, frame_color, write_picture, write_timed_video, write_video
 
-from tfpose.prediction.sources import FrameSpan, Pictures, Video, open_sources, read_picture
+from tfpose.prediction.decoding import plausible_rate
+from tfpose.prediction.frame_span import FrameSpan
+from tfpose.prediction.sources import Pictures, Video, open_sources, read_picture
+
+# Ten frames in a second, then one frame every 0.9 seconds, as a phone in the dark.
+PHONE_TIMES = [*(0.1 * index for index in range(10)), *(1 + 0.9 * index for index in range(10))]
 
 
 def assert_color(image, index):
@@ -11,7 +20,7 @@ def assert_color(image, index):
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mp4"])
-def test_a_video_gives_its_frames_in_rgb(tmp_path, suffix):
+def test_a_video_gives_its_frames_in_rgb(tmp_path, video_library, suffix):
     (source,) = open_sources([str(write_video(tmp_path / f"clip{suffix}", 7))])
     frames = list(source.frames())
     assert source.is_video and not source.is_live
@@ -47,7 +56,7 @@ def test_a_span_chooses_frames_and_pictures(tmp_path, span, indices):
     assert [frame.index for frame in video.frames()] == indices
     assert video.num_frames == len(indices)
     assert video.frames_per_second == pytest.approx(10 / span.every)
-    assert video.start_seconds == pytest.approx(span.start / 10)
+    assert [frame.seconds for frame in video.frames()] == pytest.approx([index / 10 for index in indices])
     for index in range(7):
         write_picture(tmp_path / f"{index}.png", index)
     (pictures,) = open_sources([str(tmp_path / "*.png")], span)
@@ -152,7 +161,98 @@ def test_files_that_are_no_videos_are_named(tmp_path):
         open_sources([str(tmp_path / "hollow.avi")])
 
 
-def test_a_video_that_ends_early_says_so(tmp_path):
+@pytest.fixture(params=[".mp4", ".mkv"])
+def phone_video(tmp_path, request):
+    return write_timed_video(tmp_path / f"phone{request.param}", PHONE_TIMES)
+
+
+def test_frames_of_a_variable_rate_keep_their_times(phone_video, video_library):
+    """A header of Matroska has no number of frames, which does not mean damage."""
+    source = Video("phone", str(phone_video))
+    assert [frame.seconds for frame in source.frames()] == pytest.approx(PHONE_TIMES, abs=2e-3)
+    assert source.problems == []
+    assert source.frames_per_second == pytest.approx(10, rel=0.02)
+
+
+@pytest.fixture
+def damaged_video(tmp_path):
+    """Twenty frames, each fifth decodable by itself; the bytes from 45 to 60 % of the pictures are noise."""
+    path = write_timed_video(tmp_path / "bad.mp4", [0.1 * index for index in range(20)], g="5", bf="0")
+    content = bytearray(path.read_bytes())
+    start = content.index(b"mdat") + 4
+    size = content.index(b"moov") - start
+    middle = slice(start + int(0.45 * size), start + int(0.6 * size))
+    content[middle] = np.random.default_rng(1).bytes(middle.stop - middle.start)
+    path.write_bytes(content)
+    return path
+
+
+def test_frames_behind_damage_keep_their_numbers_and_times(damaged_video, video_library):
+    source = Video("bad", str(damaged_video))
+    frames = list(source.frames())
+    indices = [frame.index for frame in frames]
+    assert 12 <= len(indices) < 20 and {0, 1, 2, 3, 4, 15, 16, 17, 18, 19} <= set(indices)
+    assert [frame.seconds for frame in frames] == pytest.approx([0.1 * index for index in indices])
+    for frame in frames:
+        if frame.index < 5 or frame.index >= 15:
+            assert_color(frame.image, frame.index)
+    (problem,) = source.problems
+    missing = sorted(set(range(20)) - set(indices))
+    assert f"bad.mp4: {len(missing)} frame" in problem
+    assert f"cannot be decoded: {missing[0]}" in problem and problem.endswith("; the file is damaged there")
+
+
+@pytest.fixture
+def turned_video(tmp_path):
+    return write_timed_video(tmp_path / "turned.mp4", [0, 0.1], degrees=90)
+
+
+def test_videos_that_a_phone_has_turned_are_upright(turned_video, video_library, monkeypatch):
+    (frame, _) = Video("turned", str(turned_video)).frames()
+    assert frame.image.shape == (WIDTH, HEIGHT, 3)
+
+
+@pytest.mark.parametrize(
+    ("stated", "times", "expected"),
+    [
+        (29.97, [], 29.97),
+        (0, [], 25),
+        (float("nan"), [0, 0, 0], 25),
+        (29.97, [0.0, 0.033, 0.067, 0.1], 29.97),
+        (1000, [0.0, 0.04, 0.08, 0.12], 25),
+        (1000, [0.0, 0.001, 0.002], 1000),
+        (2.6, [0.0, 0.1, 0.2, 0.3, 1.2], 10),
+    ],
+)
+def test_the_frame_rate_is_that_of_the_first_frames_unless_the_header_agrees(stated, times, expected):
+    assert plausible_rate(stated, times) == pytest.approx(expected)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serves tmp_path; yields its address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path)) as served:
+        thread = threading.Thread(target=served.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+        thread.join()
+
+
+def test_a_video_file_behind_an_address_is_a_file(tmp_path, server, video_library):
+    write_video(tmp_path / "clip.mp4", 7)
+    (source,) = open_sources([f"{server}/clip.mp4"])
+    assert source.is_video and not source.is_live
+    assert (source.name, source.num_frames) == ("clip", 7)
+    assert [frame.seconds for frame in source.frames()] == pytest.approx([0.1 * index for index in range(7)])
+
+
+def test_a_video_that_ends_early_says_so(tmp_path, video_library):
     whole = write_video(tmp_path / "clip.avi", 20).read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: (whole.index(b"movi") + whole.rindex(b"idx1")) // 2])
     source = Video("cut", str(tmp_path / "cut.avi"))

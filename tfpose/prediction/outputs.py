@@ -24,10 +24,13 @@ from tfpose.posetrack import (
     write_posetrack17,
     write_posetrack18,
 )
+from tfpose.prediction.decoding import absolute
 from tfpose.prediction.pipeline import FrameResult
-from tfpose.prediction.sources import SourceFrame
+from tfpose.prediction.sound import copy_sound
+from tfpose.prediction.sources import SourceFrame, Video
 from tfpose.skeletons import POSETRACK15, Skeleton
 from tfpose.video_files import VideoFileWriter
+from tfpose.video_sound import Sound
 
 OUTPUTS = ("posetrack", "coco", "csv", "video")
 _POSETRACK_WRITERS = {"2017": write_posetrack17, "2018": write_posetrack18}
@@ -167,32 +170,50 @@ def _write_csv(path: pathlib.Path, results: Iterable[FrameResult], skeleton: Ske
 
 
 class VideoSink(contextlib.AbstractContextManager):
-    """Writes annotated frames as a video, and repeats frames of a camera so that the video plays at real speed."""
+    """Writes annotated frames as a video, each shown at its own time.
 
-    def __init__(self, path: pathlib.Path, frames_per_second: float, is_live: bool) -> None:
+    Attributes:
+        path: Path of the video.
+        notes: Notes for the user, one line each; complete after the last frame.
+    """
+
+    def __init__(self, path: pathlib.Path, source: Video, rate: float | None, should_keep_sound: bool) -> None:
         """Prepares the video. The file is created with the first frame.
 
         Args:
             path: Path of the video.
-            frames_per_second: Frame rate of the video.
-            is_live: Whether the frames were taken at the times that their `seconds` tell.
+            source: Video that the frames are from.
+            rate: Frame rate at which all frames are played, without sound; None keeps their times.
+            should_keep_sound: Whether to copy the sound of a video that is no stream.
         """
         self.path = path
-        self._rate, self._is_live = frames_per_second, is_live
-        self._writer = VideoFileWriter(path, frames_per_second)
-        self._num_written = 0
+        self.notes: list[str] = []
+        self._source, self._rate = source, rate
+        self._has_sound = should_keep_sound and not source.is_live and rate is None
+        self._writer: VideoFileWriter | None = None
+        self._start = self._end = 0.0
 
     def write(self, frame: SourceFrame, image: np.ndarray) -> None:
         """Adds a frame, [H, W, 3] uint8 RGB."""
-        times = max(1, round(frame.seconds * self._rate) + 1 - self._num_written) if self._is_live else 1
-        for _ in range(times):
-            self._writer.write(image)
-        self._num_written += times
+        if self._writer is None:
+            self._start = frame.seconds
+            sound = Sound(absolute(str(self._source.address)), frame.file_seconds) if self._has_sound else None
+            self._writer = VideoFileWriter(self.path, self._rate or self._source.frames_per_second, sound)
+        self._writer.write(image, None if self._rate else frame.seconds - self._start)
+        self._end = frame.seconds
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._writer is None:
+            return
         self._writer.__exit__(kind, error, trace)
+        if error is None:
+            self.notes += self._writer.notes
+            if self._has_sound and not self._writer.keeps_sound:
+                seconds = self._end - self._start + 1 / self._source.frames_per_second
+                note = copy_sound(str(self._source.address), self.path, self._start, seconds)
+                self.notes += [note] if note else []
 
 
 class PictureSink(contextlib.AbstractContextManager):
@@ -205,6 +226,7 @@ class PictureSink(contextlib.AbstractContextManager):
             directory: Folder for the images.
         """
         self.path = directory
+        self.notes: list[str] = []
 
     def write(self, frame: SourceFrame, image: np.ndarray) -> None:
         """Writes an image, [H, W, 3] uint8 RGB.
@@ -228,3 +250,43 @@ class PictureSink(contextlib.AbstractContextManager):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pass
+
+
+class TolerantSink(contextlib.AbstractContextManager):
+    """Keeps the error of a sink that cannot be written, because the poses are worth more than the drawings.
+
+    Attributes:
+        problem: Description of the error; '' if there is none.
+        notes: Notes of the sink, one line each.
+        written: Paths of the drawings, if they are complete.
+    """
+
+    def __init__(self, sink: VideoSink | PictureSink) -> None:
+        """Wraps a sink."""
+        self.problem = ""
+        self.notes: list[str] = []
+        self.written: list[pathlib.Path] = []
+        self._sink = sink
+
+    def write(self, frame: SourceFrame, image: np.ndarray) -> None:
+        """Adds a frame, unless an earlier one could not be written."""
+        if self.problem:
+            return
+        try:
+            self._sink.write(frame, image)
+        except OSError as error:
+            self.problem = str(error)
+            self._sink.__exit__(type(error), error, error.__traceback__)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.problem:
+            return
+        try:
+            self._sink.__exit__(kind, error, trace)
+        except OSError as problem:
+            self.problem = str(problem)
+            return
+        if error is None:
+            self.notes, self.written = self._sink.notes, [self._sink.path]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import pathlib
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from time import monotonic
 
 import numpy as np
 from tqdm import tqdm
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from tfpose.poses import Poses
 from tfpose.prediction.background import Background
 from tfpose.prediction.drawing import DrawingStyle, PoseArtist
-from tfpose.prediction.outputs import OutputPaths, PictureSink, VideoSink, write_files
+from tfpose.prediction.outputs import OutputPaths, PictureSink, TolerantSink, VideoSink, write_files
 from tfpose.prediction.pipeline import (
     FrameResult,
     PredictedFrame,
@@ -23,7 +22,6 @@ from tfpose.prediction.pipeline import (
     predicted_frames,
     replayed_frames,
 )
-from tfpose.prediction.sound import copy_sound
 from tfpose.prediction.sources import Pictures, Source
 from tfpose.skeletons import Skeleton
 from tfpose.tracking.choice import TrackerChoice
@@ -33,7 +31,6 @@ from tfpose.tracking.tracker import Tracker
 
 # Number of drawn frames that wait to be written.
 _WAITING = 4
-Sink = VideoSink | PictureSink
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +69,10 @@ class PredictionSummary:
         num_frames: Number of frames in the results.
         num_people: Number of people in all frames.
         num_tracks: Number of identities.
-        frames_per_second: Speed, measured from the first frame on; 0 for a single frame.
+        frames_per_second: Speed, from the start of the first batch to the end of the last write.
         written: Files and folders that were written.
         notes: Notes for the user, one line each.
-        problems: Descriptions of frames and files that could not be read, one line each.
+        problems: Descriptions of frames and files that could not be read or written, one line each.
     """
 
     name: str
@@ -103,7 +100,8 @@ def predict_source(
 ) -> PredictionSummary:
     """Finds the people in all frames, gives them identities, and writes the results.
 
-    If `should_stop` returns True or an error is raised, the results of the frames until then are written.
+    If `should_stop` returns True, the results of the frames until then are written. If an error is raised, the poses
+    are written and the drawn video is not. If the drawings cannot be written, the poses still are.
 
     Args:
         source: Source of the frames.
@@ -114,7 +112,7 @@ def predict_source(
         show_progress: Whether to draw a progress bar on the terminal.
 
     Raises:
-        OSError: A file cannot be written.
+        OSError: A file of poses cannot be written.
         ValueError: The source has no frame that can be decoded, or `predict` fails.
     """
     run = _Run(source, predict, skeleton, settings, should_stop, show_progress)
@@ -159,7 +157,8 @@ class _Run:
         tracker, self._smoothing = settings.tracker.settings() if settings.tracker else (None, NO_SMOOTHING)
         self._update = Tracker(tracker, skeleton).update if tracker else _unchanged
         self._batch_size = 1 if source.is_live else settings.batch_size
-        self._times: list[float] = []
+        self._sink = TolerantSink(self._choose_sink())
+        self._start: float | None = None
 
     @property
     def needs_all_frames(self) -> bool:
@@ -169,38 +168,33 @@ class _Run:
     def draw_at_once(self) -> PredictionSummary:
         """Draws each frame as soon as its people are known."""
         results: list[FrameResult] = []
-        try:
-            with (
-                self._predicted_frames() as frames,
-                self._progress("frames") as bar,
-                contextlib.closing(self._draw_and_write(frames)) as drawn,
-            ):
-                for item in drawn:
-                    results.append(item.result)
-                    self._note_frame(bar)
-        finally:
-            written = self._write_files(results)
-        return self._summarize(results, written)
+        with (
+            self._files_after_errors(results),
+            self._predicted_frames() as frames,
+            self._progress("frames") as bar,
+            contextlib.closing(self._draw_and_write(frames)) as drawn,
+        ):
+            for item in drawn:
+                results.append(item.result)
+                bar.update()
+        return self._summarize(results, self._write_files(results))
 
     def repair_and_draw(self) -> PredictionSummary:
         """Finds the people of all frames, repairs their tracks, then decodes the frames once more to draw them."""
         found: list[Poses] = []
         tracked: list[FrameResult] = []
-        try:
-            with self._predicted_frames() as frames, self._progress("poses") as bar:
-                for item in frames:
-                    found.append(item.found)
-                    tracked.append(item.result)
-                    self._note_frame(bar)
-        finally:
-            smoothed = smooth_video([result.poses for result in tracked], self._smoothing)
-            shown = [dataclasses.replace(a, poses=poses) for a, poses in zip(tracked, smoothed, strict=True)]
-            written = self._write_files(shown)
+        with self._files_after_errors(tracked), self._predicted_frames() as frames, self._progress("poses") as bar:
+            for item in frames:
+                found.append(item.found)
+                tracked.append(item.result)
+                bar.update()
+        shown = self._repair(tracked)
+        written = self._write_files(shown)
         if "video" in self._settings.outputs:
             problems = self._source.problems
             # After Ctrl-C the people found so far are still drawn; a second Ctrl-C ends the drawing too.
             with (
-                replayed_frames(self._source, found, smoothed) as frames,
+                replayed_frames(self._source, found, [result.poses for result in shown]) as frames,
                 self._progress("drawing", len(shown)) as bar,
                 contextlib.closing(self._draw_and_write(frames)) as drawn,
             ):
@@ -209,12 +203,27 @@ class _Run:
             self._source.problems = problems
         return self._summarize(shown, written)
 
-    def _note_frame(self, bar: tqdm) -> None:
-        bar.update()
-        self._times.append(time.monotonic())
+    def _repair(self, tracked: Sequence[FrameResult]) -> list[FrameResult]:
+        smoothed = smooth_video([result.poses for result in tracked], self._smoothing)
+        return [dataclasses.replace(result, poses=poses) for result, poses in zip(tracked, smoothed, strict=True)]
+
+    @contextlib.contextmanager
+    def _files_after_errors(self, results: Sequence[FrameResult]) -> Iterator[None]:
+        """Within, an error leaves the files of the poses so far; a further error in writing them does not hide it."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError, ValueError):
+                self._write_files(self._repair(results) if self.needs_all_frames else results)
+            raise
+
+    def _predict_timed(self, images: Sequence[np.ndarray]) -> list[Poses]:
+        if self._start is None:
+            self._start = monotonic()
+        return self._predict(images)
 
     def _predicted_frames(self) -> contextlib.AbstractContextManager[Iterable[PredictedFrame]]:
-        return predicted_frames(self._source, self._predict, self._update, self._batch_size, self._should_stop)
+        return predicted_frames(self._source, self._predict_timed, self._update, self._batch_size, self._should_stop)
 
     def _draw_and_write(self, frames: Iterable[PredictedFrame]) -> Generator[PredictedFrame, None, None]:
         """Yields the frames. Each is drawn in the background and written before, if the outputs include drawings."""
@@ -222,16 +231,17 @@ class _Run:
             yield from frames
             return
         artist = PoseArtist(self._skeleton, self._settings.style)
-        with self._open_sink() as sink, Background(_draw(frames, artist), _WAITING) as drawn:
+        with self._sink as sink, Background(_draw(frames, artist), _WAITING) as drawn:
             for item, image in drawn:
                 sink.write(item.frame, image)
                 yield item
 
-    def _open_sink(self) -> Sink:
-        if not self._source.is_video:
+    def _choose_sink(self) -> VideoSink | PictureSink:
+        source, settings = self._source, self._settings
+        if isinstance(source, Pictures):
             return PictureSink(self._paths.pictures)
-        rate = self._settings.video_rate or self._source.frames_per_second
-        return VideoSink(self._paths.video(self._settings.video_suffix), rate, self._source.is_live)
+        path = self._paths.video(settings.video_suffix)
+        return VideoSink(path, source, settings.video_rate, settings.should_keep_sound)
 
     def _write_files(self, results: Sequence[FrameResult]) -> list[pathlib.Path]:
         if not results:
@@ -239,39 +249,21 @@ class _Run:
         settings = self._settings
         return write_files(settings.outputs, self._paths, results, self._skeleton, settings.posetrack_format)
 
-    def _summarize(self, results: Sequence[FrameResult], written: list[pathlib.Path]) -> PredictionSummary:
+    def _summarize(self, results: Sequence[FrameResult], written: Sequence[pathlib.Path]) -> PredictionSummary:
         if not results and not self._should_stop():
             problem = next(iter(self._source.problems), "no frame could be decoded")
             raise ValueError(f"{self._source.name}: nothing to predict: {problem}")
-        # Measured from the first frame on, because the network is compiled before it.
-        seconds = self._times[-1] - self._times[0] if len(self._times) > 1 else math.inf
-        notes = []
-        if "video" in self._settings.outputs and results:
-            written.append(self._drawn_path)
-            notes += self._copy_sound(results)
+        seconds = 0.0 if self._start is None else monotonic() - self._start
         return PredictionSummary(
             name=self._source.name,
             num_frames=len(results),
             num_people=sum(len(result.poses) for result in results),
             num_tracks=len({i for result in results for i in result.poses.track_ids.tolist() if i >= 0}),
-            frames_per_second=(len(self._times) - 1) / max(seconds, 1e-9),
-            written=written,
-            notes=notes,
-            problems=list(self._source.problems),
+            frames_per_second=len(results) / max(seconds, 1e-9),
+            written=[*written, *(self._sink.written if results else [])],
+            notes=self._sink.notes,
+            problems=[*self._source.problems, *([self._sink.problem] if self._sink.problem else [])],
         )
-
-    @property
-    def _drawn_path(self) -> pathlib.Path:
-        return self._paths.video(self._settings.video_suffix) if self._source.is_video else self._paths.pictures
-
-    def _copy_sound(self, results: Sequence[FrameResult]) -> list[str]:
-        source = self._source
-        is_wanted = self._settings.should_keep_sound and not self._settings.video_rate
-        if not is_wanted or isinstance(source, Pictures) or source.is_live:
-            return []
-        seconds = len(results) / source.frames_per_second
-        note = copy_sound(source.paths[0], self._drawn_path, source.start_seconds, seconds)
-        return [note] if note else []
 
     def _progress(self, stage: str, total: int | None = None) -> tqdm:
         total = total or self._source.num_frames

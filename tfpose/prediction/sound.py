@@ -11,11 +11,11 @@ import subprocess
 _SOUND_STREAM = re.compile(r"Stream #\S+.*: Audio:")
 
 
-def copy_sound(source: pathlib.Path, video: pathlib.Path, start_seconds: float, seconds: float) -> str:
+def copy_sound(source: str, video: pathlib.Path, start_seconds: float, seconds: float) -> str:
     """Adds the sound of one video to another without encoding it again. A failure leaves `video` as it is.
 
     Args:
-        source: Video with the sound.
+        source: Path or URL of the video with the sound.
         video: Video to add the sound to.
         start_seconds: Time in `source` at which `video` begins.
         seconds: Length of `video`.
@@ -25,7 +25,7 @@ def copy_sound(source: pathlib.Path, video: pathlib.Path, start_seconds: float, 
     """
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
-        return "the sound is not kept: this requires the program ffmpeg, which is not installed"
+        return "the sound is not kept: this requires PyAV (pip install 'tfpose[video]') or the program ffmpeg"
     if not _has_sound(ffmpeg, source):
         return ""
     temporary = video.with_name(f".{os.getpid()}.{video.name}")
@@ -43,13 +43,13 @@ def copy_sound(source: pathlib.Path, video: pathlib.Path, start_seconds: float, 
         temporary.unlink(missing_ok=True)
 
 
-def _has_sound(ffmpeg: str, path: pathlib.Path) -> bool:
+def _has_sound(ffmpeg: str, path: str) -> bool:
     # Without an output, ffmpeg describes its input and exits with an error.
     command = [ffmpeg, "-nostdin", "-hide_banner", "-i", _as_argument(path)]
     described = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     return bool(_SOUND_STREAM.search(described.stderr))
 
 
-def _as_argument(path: pathlib.Path) -> str:
+def _as_argument(path: pathlib.Path | str) -> str:
     """Returns a path that ffmpeg mistakes neither for an option nor for another protocol."""
-    return f"file:{path.resolve()}"
+    return str(path) if "://" in str(path) else f"file:{os.path.abspath(path)}"

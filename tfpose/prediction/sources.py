@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import http.client
 import itertools
 import os
 import pathlib
 import re
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 
-from tfpose.file_names import utf8_name
+from tfpose.prediction.decoding import DEFAULT_RATE, Decoder, cannot_open, plausible_rate
+from tfpose.prediction.frame_span import FrameSpan
+from tfpose.prediction.opencv_decoding import OpencvDecoder
+from tfpose.prediction.pyav_decoding import PyavDecoder
+from tfpose.video_encoders import find_pyav
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-# Frame rate of a video that states none, or one that is above the largest plausible rate.
-DEFAULT_RATE = 25.0
-_MOST_RATE = 240.0
-# Some headers derive the number of frames from duration and frame rate, and are wrong by a few frames.
-_SHARE_OF_PROMISED_FRAMES = 0.9
+# Some cameras state the resolution of their clock as their frame rate.
+_MOST_LIVE_RATE = 240.0
+_PLAYLIST = b"#EXTM3U"
+# A server that is silent for so long is gone.
+_TIMEOUT_SECONDS = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,51 +43,15 @@ class SourceFrame:
         index: Index of the image, or of the frame in the video, from 0.
         name: Name of the image file, or a name made from the video's name and the index.
         image: Pixels [H, W, 3] uint8 RGB.
-        seconds: Time since the start of the video; 0 for images.
+        seconds: Time since the first frame of the video; 0 for images.
+        file_seconds: The same time on the clock of the video file, which is also that of its sound.
     """
 
     index: int
     name: str
     image: np.ndarray
     seconds: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class FrameSpan:
-    """Selection of frames, counted from 0.
-
-    Attributes:
-        start: Index of the first frame.
-        end: Index after the last frame; None selects all frames from `start` on.
-        every: Step between frames; 2 selects every other frame.
-
-    Raises:
-        ValueError: A value is out of its range; the message names the flag.
-    """
-
-    start: int = 0
-    end: int | None = None
-    every: int = 1
-
-    def __post_init__(self) -> None:
-        if self.start < 0:
-            raise ValueError(f"--start must be at least 0, got {self.start}")
-        if self.end is not None and self.end <= self.start:
-            raise ValueError(f"--end must be above --start={self.start}, got {self.end}")
-        if self.every < 1:
-            raise ValueError(f"--every must be at least 1, got {self.every}")
-
-    def __contains__(self, index: int) -> bool:
-        return self.start <= index and not self.is_over(index) and (index - self.start) % self.every == 0
-
-    def is_over(self, index: int) -> bool:
-        """Returns whether neither this frame nor a later one is selected."""
-        return self.end is not None and index >= self.end
-
-    def count(self, num_frames: int) -> int:
-        """Returns how many of `num_frames` frames are selected."""
-        stop = num_frames if self.end is None else min(self.end, num_frames)
-        return len(range(self.start, stop, self.every))
+    file_seconds: float = 0.0
 
 
 class Pictures:
@@ -154,11 +125,12 @@ class Video:
 
     Attributes:
         name: Name for the results.
+        address: Path, URL, or number of a camera.
         is_live: Whether it is a camera or stream, whose frames can be read only once.
-        paths: Path of the video file; empty for a camera or stream.
+        paths: Path of the video file; empty for an address or camera.
         problems: Descriptions of damage, one line each.
-        source_rate: Frame rate of the video.
-        frames_per_second: Frame rate of the selected frames.
+        frames_per_second: Frame rate of the selected frames; that of the first frames if it varies.
+        num_frames: Number of selected frames; None if it is not known.
     """
 
     is_video = True
@@ -175,75 +147,77 @@ class Video:
         Raises:
             ValueError: It cannot be opened, has no frame, or ends before `span.start`.
         """
-        self.name, self.is_live = name, is_live
-        self.paths = [] if is_live else [pathlib.Path(str(address))]
-        self._address, self._span = address, span or FrameSpan()
+        self.name, self.address, self.is_live = name, address, is_live
+        self.paths = [] if is_live or "://" in str(address) else [pathlib.Path(str(address))]
+        self._span = span or FrameSpan()
         self.problems: list[str] = []
-        capture = self._open()
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        self.source_rate = float(rate) if 0 < rate <= _MOST_RATE else DEFAULT_RATE
-        self.frames_per_second = self.source_rate / self._span.every
-        self._promised = 0 if is_live else max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        # A camera stays open until its frames are read.
-        self._capture = capture if is_live else None
-        if not is_live:
-            self._check_frames(capture)
-
-    @property
-    def num_frames(self) -> int | None:
-        """The number of selected frames; None if it is not known."""
-        return self._span.count(self._promised) or None
-
-    @property
-    def start_seconds(self) -> float:
-        """The time of the first selected frame in the video."""
-        return self._span.start / self.source_rate
+        self.num_frames: int | None = None
+        if is_live:
+            # A camera stays open until its frames are read.
+            self._capture: cv2.VideoCapture | None = _open_live(address)
+            rate = self._capture.get(cv2.CAP_PROP_FPS)
+            self.frames_per_second = plausible_rate(rate if rate <= _MOST_LIVE_RATE else 0, []) / self._span.every
+            return
+        self._decoder: Decoder = open_decoder(str(address))
+        facts = self._decoder.facts
+        self.frames_per_second = facts.frames_per_second / self._span.every
+        if facts.num_frames:
+            self.num_frames = self._span.count(facts.num_frames) or None
+            if facts.is_exact and self.num_frames is None:
+                rule = f"must be below {facts.num_frames}, the number of frames of {address}"
+                raise ValueError(f"--start {rule}, got {self._span.start}")
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yields the selected frames. If the file has fewer frames than it claims, `problems` tells."""
-        capture, self._capture = self._capture or self._open(), None
+        """Yields the selected frames that can be decoded; `problems` tells what is damaged."""
         self.problems = []
+        if self.is_live:
+            yield from self._live_frames()
+            return
+        for frame in self._decoder.frames(self._span, self.problems):
+            yield SourceFrame(
+                frame.index, self._frame_name(frame.index), frame.image, frame.seconds, frame.file_seconds
+            )
+
+    def _frame_name(self, index: int) -> str:
+        return f"{self.name}/{index:06d}.jpg"
+
+    def _live_frames(self) -> Iterator[SourceFrame]:
+        capture, self._capture = self._capture or _open_live(self.address), None
         begin = time.monotonic()
         try:
             for index in itertools.count():
-                if self._span.is_over(index):
+                if self._span.is_over(index) or not capture.grab():
                     return
-                if not capture.grab():
-                    break
                 if index not in self._span:
                     continue
                 is_decoded, image = capture.retrieve()
                 if not is_decoded:
-                    break
-                seconds = time.monotonic() - begin if self.is_live else index / self.source_rate
+                    return
                 image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-                yield SourceFrame(index, f"{self.name}/{index:06d}.jpg", image, seconds)
-            if index < _SHARE_OF_PROMISED_FRAMES * self._promised:
-                self.problems.append(f"{self._address}: ends after {index} of {self._promised} frames; it is damaged")
+                yield SourceFrame(index, self._frame_name(index), image, time.monotonic() - begin)
         finally:
             capture.release()
 
-    def _open(self) -> cv2.VideoCapture:
-        if isinstance(self._address, int):
-            capture = cv2.VideoCapture(self._address)
-        else:
-            with utf8_name(self._address) as name:
-                capture = cv2.VideoCapture(name)
-        if not capture.isOpened():
-            if isinstance(self._address, int):
-                raise ValueError(f"camera {self._address}: cannot be opened; check its number, and that you may use it")
-            raise ValueError(f"{self._address}: cannot be opened as a video (damaged, or a format unknown to OpenCV)")
-        return capture
 
-    def _check_frames(self, capture: cv2.VideoCapture) -> None:
-        """Checks that there is a first frame, and that `span` selects frames; a header alone proves nothing."""
-        has_frame = capture.read()[0]
-        capture.release()
-        if not has_frame:
-            raise ValueError(f"{self._address}: must be a video, got no frame that can be decoded")
-        if self._promised and not self._span.count(self._promised):
-            rule = f"must be below {self._promised}, the number of frames of {self._address}"
-            raise ValueError(f"--start {rule}, got {self._span.start}")
+def open_decoder(address: str) -> Decoder:
+    """Opens a video file with PyAV where it is installed, otherwise with OpenCV.
+
+    Args:
+        address: Path or URL.
+
+    Raises:
+        ValueError: It cannot be opened, or has no frame that can be decoded.
+    """
+    return PyavDecoder(address) if find_pyav() is not None else OpencvDecoder(address)
+
+
+def _open_live(address: str | int) -> cv2.VideoCapture:
+    capture = cv2.VideoCapture(address)
+    if not capture.isOpened():
+        if isinstance(address, int):
+            raise ValueError(f"camera {address}: cannot be opened; check its number, and that you may use it")
+        raise cannot_open(address)
+    return capture
 
 
 Source = Pictures | Video
@@ -276,7 +250,8 @@ def open_sources(inputs: Sequence[str], span: FrameSpan | None = None) -> list[S
         elif text.isdecimal():
             videos.append(Video(f"camera{text}", int(text), span, is_live=True))
         elif "://" in text:
-            videos.append(Video(_stream_name(text), text, span, is_live=True))
+            is_live = not is_file_behind(text)
+            videos.append(Video(_stream_name(text) if is_live else _file_name(text), text, span, is_live))
         else:
             pictures += _matching_pictures(text)
     name = _pictures_name(pictures, folders)
@@ -310,6 +285,25 @@ def _pictures_name(pictures: Sequence[pathlib.Path], folders: Sequence[pathlib.P
         return pictures[0].stem
     parents = {path.resolve().parent for path in pictures}
     return (parents.pop().name if len(parents) == 1 else "") or "pictures"
+
+
+def is_file_behind(url: str) -> bool:
+    """Returns whether an address is that of a file, and not of a live stream: its answer has a length."""
+    if url.startswith("file:"):
+        return True
+    if not url.startswith(("http://", "https://")):
+        return False
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
+            # A playlist is short, and the stream that it lists may go on for ever.
+            return bool(answer.headers.get("Content-Length")) and answer.read(len(_PLAYLIST)) != _PLAYLIST
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+
+
+def _file_name(url: str) -> str:
+    path = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
+    return re.sub(r"[^\w.-]+", "_", pathlib.PurePosixPath(path).stem).strip("_.") or "video"
 
 
 def _stream_name(url: str) -> str:

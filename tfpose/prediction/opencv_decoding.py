@@ -1,0 +1,128 @@
+"""Decodes videos with OpenCV."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from tfpose.file_names import utf8_name
+from tfpose.prediction.decoding import (
+    MOST_FAILURES,
+    NUM_TIMED_FRAMES,
+    SHARE_OF_PROMISED_FRAMES,
+    DecodedFrame,
+    MissingFrames,
+    VideoFacts,
+    absolute,
+    cannot_open,
+    ends_early,
+    has_no_frame,
+    plausible_rate,
+)
+from tfpose.prediction.frame_span import FrameSpan
+
+# Containers that store the number of frames, by bytes at their start; of others OpenCV estimates the number.
+_AVI, _MP4 = b"RIFF", (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+
+
+class OpencvDecoder:
+    """Decodes a video with OpenCV. Behind damage, the numbers of frames follow from their times and the frame rate.
+
+    Attributes:
+        facts: What the header and the first frames tell.
+    """
+
+    def __init__(self, address: str) -> None:
+        """Reads the header and decodes the first frames.
+
+        Args:
+            address: Path or URL.
+
+        Raises:
+            ValueError: It cannot be opened, or has no frame that can be decoded.
+        """
+        self._address = address
+        capture = self._open()
+        try:
+            times = [time for time, _ in zip(_grabbed_times(capture), range(NUM_TIMED_FRAMES), strict=False)]
+            stated, count = (capture.get(name) for name in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
+        finally:
+            capture.release()
+        if not times:
+            raise has_no_frame(address)
+        self._has_times = bool((np.diff(times) > 0).all())
+        rate = plausible_rate(stated, times)
+        self.facts = VideoFacts(rate, int(count) if 0 < count < 1 << 40 else None, _stores_number(address))
+
+    def _open(self) -> cv2.VideoCapture:
+        with utf8_name(absolute(self._address)) as name:
+            capture = cv2.VideoCapture(name)
+        if not capture.isOpened():
+            raise cannot_open(self._address)
+        return capture
+
+    def frames(self, span: FrameSpan, problems: list[str]) -> Iterator[DecodedFrame]:
+        """See `Decoder`."""
+        missing, index = MissingFrames(self._address), -1
+        capture = self._open()
+        failures = _Failures()
+        try:
+            before = first = 0.0
+            for time in _grabbed_times(capture, failures):
+                num_missing = 0
+                if self._has_times and index >= 0:
+                    # Failures come earlier than the gaps in time, because frames are stored in another order.
+                    gap = round((time - before) * self.facts.frames_per_second) - 1
+                    num_missing = max(0, min(gap, failures.count))
+                    failures.count -= num_missing
+                    # Some files give their last frames no time.
+                    time = time if time > before else before + 1 / self.facts.frames_per_second
+                elif index < 0:
+                    first = time
+                missing.add(index + 1, num_missing)
+                index, before = index + 1 + num_missing, time
+                if span.is_over(index):
+                    return
+                if index in span:
+                    is_decoded, image = capture.retrieve()
+                    if is_decoded:
+                        seconds = time - first if self._has_times else index / self.facts.frames_per_second
+                        yield DecodedFrame(index, seconds, seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+                    else:
+                        missing.add(index, 1)
+            promised = self.facts.num_frames or 0
+            if self.facts.is_exact and index + 1 < SHARE_OF_PROMISED_FRAMES * promised:
+                problems.append(ends_early(self._address, index + 1, promised))
+        finally:
+            problems += missing.describe()
+            capture.release()
+
+
+class _Failures:
+    """Number of frames that OpenCV could not decode and whose place is not known yet."""
+
+    count = 0
+
+
+def _grabbed_times(capture: cv2.VideoCapture, failures: _Failures | None = None) -> Iterator[float]:
+    """Yields the time in seconds of each frame that is grabbed. OpenCV tells damage and the end in the same way."""
+    num_failed = 0
+    while num_failed < MOST_FAILURES:
+        if not capture.grab():
+            num_failed += 1
+            continue
+        if failures is not None:
+            failures.count += num_failed
+        num_failed = 0
+        yield capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+
+
+def _stores_number(address: str) -> bool:
+    if "://" in address:
+        return False
+    with pathlib.Path(address).open("rb") as file:
+        start = file.read(8)
+    return start[:4] == _AVI or start[4:] in _MP4

@@ -1,0 +1,242 @@
+"""Decodes videos with PyAV."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from tfpose.file_names import utf8_name
+from tfpose.prediction.decoding import (
+    MOST_FAILURES,
+    NUM_TIMED_FRAMES,
+    SHARE_OF_PROMISED_FRAMES,
+    DecodedFrame,
+    MissingFrames,
+    VideoFacts,
+    absolute,
+    cannot_open,
+    ends_early,
+    has_no_frame,
+    plausible_rate,
+)
+from tfpose.prediction.frame_span import FrameSpan
+from tfpose.video_encoders import find_pyav
+
+# A server that is silent for so long is gone.
+_TIMEOUT_SECONDS = 30
+# Frames are stored in another order than they are shown in; at most this many are still to come.
+_MOST_REORDERED = 16
+# A file may end this much earlier than its header says: its last frame may be shown for long.
+_MISSING_SHARE, _MISSING_SECONDS = 0.1, 1.0
+
+
+class PyavDecoder:
+    """Decodes a video with PyAV, which tells the time of each frame and goes on behind damage.
+
+    Attributes:
+        facts: What the header and the first frames tell.
+    """
+
+    def __init__(self, address: str) -> None:
+        """Reads the header and decodes the first frame.
+
+        Args:
+            address: Path or URL.
+
+        Raises:
+            ValueError: It cannot be opened, or has no frame that can be decoded.
+        """
+        self._address, self._av = address, find_pyav()
+        with self._open() as container:
+            self.facts = self._read_facts(container)
+
+    def _open(self) -> Any:
+        timeout = _TIMEOUT_SECONDS if "://" in self._address else None
+        try:
+            with utf8_name(absolute(self._address)) as name:
+                container = self._av.open(name, timeout=timeout)
+        except (self._av.FFmpegError, OSError, ValueError) as error:
+            raise cannot_open(self._address) from error
+        if not container.streams.video:
+            container.close()
+            raise ValueError(f"{self._address}: must be a video, got a file without pictures")
+        return container
+
+    def _read_facts(self, container: Any) -> VideoFacts:
+        stream = container.streams.best("video")
+        times: list[float] = []
+        has_frame = False
+        for packet in self._packets(container):
+            if packet.stream_index != stream.index:
+                continue
+            if packet.size and packet.pts is not None and not packet.is_discard:
+                times.append(float(packet.pts * packet.time_base))
+            has_frame = has_frame or bool(self._decode(packet))
+            if has_frame and len(times) >= NUM_TIMED_FRAMES + _MOST_REORDERED:
+                break
+        else:
+            times += [math.inf] * _MOST_REORDERED
+        if not has_frame:
+            raise has_no_frame(self._address)
+        stated = float(stream.guessed_rate or stream.average_rate or 0)
+        rate = plausible_rate(stated, sorted(times)[:-_MOST_REORDERED])
+        if stream.frames:
+            return VideoFacts(rate, stream.frames, is_exact=True)
+        return VideoFacts(rate, round(_duration(container) * rate) or None, is_exact=False)
+
+    def _packets(self, container: Any) -> Iterator[Any]:
+        """Yields the packets of all streams; goes on behind what cannot be read."""
+        failures, packets = 0, container.demux()
+        while failures < MOST_FAILURES:
+            try:
+                packet = next(packets, None)
+            except self._av.FFmpegError:
+                failures, packets = failures + 1, container.demux()
+                continue
+            if packet is None:
+                return
+            failures = 0
+            yield packet
+
+    def _decode(self, packet: Any) -> list[Any] | None:
+        """Returns the frames that come out of the decoder; None if it fails."""
+        try:
+            return packet.decode()
+        except self._av.FFmpegError:
+            return None
+
+    def frames(self, span: FrameSpan, problems: list[str]) -> Iterator[DecodedFrame]:
+        """See `Decoder`."""
+        missing, order = MissingFrames(self._address), _FrameOrder()
+        with self._open() as container:
+            try:
+                yield from self._decoded_frames(container, span, order, missing)
+                problems += self._ends_early(container, order)
+            except _SpanIsOver:
+                pass
+            finally:
+                problems += missing.describe()
+
+    def _decoded_frames(
+        self, container: Any, span: FrameSpan, order: _FrameOrder, missing: MissingFrames
+    ) -> Iterator[DecodedFrame]:
+        stream = container.streams.best("video")
+        stream.thread_type = "AUTO"
+        for packet in self._packets(container):
+            order.note_end(packet)
+            if packet.stream_index != stream.index:
+                continue
+            order.add_packet(packet)
+            decoded = self._decode(packet)
+            if decoded is None:
+                order.note_failure()
+            yield from self._selected(decoded or [], span, order, missing)
+        # A file that is cut ends with an error, and without the packet that empties the decoder.
+        with contextlib.suppress(self._av.FFmpegError):
+            yield from self._selected(stream.decode(None), span, order, missing)
+        missing.add(order.index + 1, order.num_missing_at_the_end())
+
+    def _selected(
+        self, frames: list[Any], span: FrameSpan, order: _FrameOrder, missing: MissingFrames
+    ) -> Iterator[DecodedFrame]:
+        for frame in frames:
+            num_missing = order.add_frame(frame.pts)
+            missing.add(order.index - num_missing, num_missing)
+            if span.is_over(order.index):
+                raise _SpanIsOver
+            if order.index in span:
+                yield self._finish(frame, order)
+
+    def _finish(self, frame: Any, order: _FrameOrder) -> DecodedFrame:
+        image = frame.to_ndarray(format="rgb24")
+        if frame.rotation:
+            image = np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
+        if frame.pts is None:
+            seconds = order.index / self.facts.frames_per_second
+            return DecodedFrame(order.index, seconds, seconds, image)
+        seconds = float((frame.pts - order.first_time) * frame.time_base)
+        return DecodedFrame(order.index, seconds, float(frame.pts * frame.time_base), image)
+
+    def _ends_early(self, container: Any, order: _FrameOrder) -> list[str]:
+        if self.facts.is_exact:
+            promised = self.facts.num_frames or 0
+            is_cut = order.num_packets < SHARE_OF_PROMISED_FRAMES * promised
+            return [ends_early(self._address, order.index + 1, promised)] if is_cut else []
+        duration = _duration(container)
+        end = float(order.end_seconds) - (container.start_time or 0) / self._av.time_base
+        if duration - end > max(_MISSING_SHARE * duration, _MISSING_SECONDS):
+            return [f"{self._address}: ends at {end:.1f} of {duration:.1f} seconds; it is damaged"]
+        return []
+
+
+class _SpanIsOver(Exception):
+    """No later frame is selected."""
+
+
+def _duration(container: Any) -> float:
+    """Returns the length in seconds that the header states; 0 if there is none."""
+    return (container.duration or 0) / 1_000_000
+
+
+class _FrameOrder:
+    """Numbers frames by the times of their packets, so that those behind damage keep their numbers.
+
+    Attributes:
+        index: Number of the frame that was added last.
+        first_time: Time of the first frame, in the clock of the stream.
+        num_packets: Number of packets of the stream.
+        end_seconds: End of the last packet of any stream.
+    """
+
+    def __init__(self) -> None:
+        self.index = -1
+        self.first_time: int | None = None
+        self.num_packets = 0
+        self.end_seconds = Fraction(0)
+        # Times of packets of which no frame has come out yet.
+        self._waiting: list[int] = []
+        self._latest = self._failed_until = -(1 << 62)
+
+    def note_end(self, packet: Any) -> None:
+        """Notes until when the packet lasts."""
+        if packet.size and packet.pts is not None:
+            self.end_seconds = max(self.end_seconds, (packet.pts + (packet.duration or 0)) * packet.time_base)
+
+    def add_packet(self, packet: Any) -> None:
+        """Adds a packet of the stream before it is decoded."""
+        self.num_packets += packet.size > 0
+        if packet.size and packet.pts is not None and not packet.is_discard:
+            heapq.heappush(self._waiting, packet.pts)
+            self._latest = max(self._latest, packet.pts)
+
+    def note_failure(self) -> None:
+        """Notes that the decoder failed, at one of the packets until now."""
+        self._failed_until = self._latest
+
+    def add_frame(self, time: int | None) -> int:
+        """Adds a frame that was decoded; returns how many frames before it are missing."""
+        num_missing = 0
+        while time is not None and self._waiting and self._waiting[0] <= time:
+            earlier = heapq.heappop(self._waiting)
+            # Some healthy packets hold no frame that is shown.
+            if earlier < time and earlier <= self._failed_until:
+                num_missing += 1
+                self._note_first(earlier)
+        if time is not None:
+            self._note_first(time)
+        self.index += num_missing + 1
+        return num_missing
+
+    def _note_first(self, time: int) -> None:
+        if self.first_time is None:
+            self.first_time = time
+
+    def num_missing_at_the_end(self) -> int:
+        """Returns how many frames are missing behind the last one."""
+        return sum(time <= self._failed_until for time in self._waiting)
