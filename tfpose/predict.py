@@ -5,9 +5,9 @@
     tfpose predict clip.mp4 --model=runs/two_stage --detector=runs/keypoint_rcnn --output=results
     tfpose predict 0 --model=exported --output=results
 
-INPUT is an image, a folder of images, a pattern such as 'frames/*.jpg', a video in any format that OpenCV opens, the
-address of a stream, or the number of a camera. Several inputs may be given. --model is a SavedModel or the work folder
-of a training run. The work folder of a two-stage system also requires --detector. Results:
+INPUT is an image, a folder of images, a pattern such as 'frames/*.jpg', a video in any format that FFmpeg opens, the
+address of a video or stream, or the number of a camera. Several inputs may be given. --model is a SavedModel or the
+work folder of a training run. The work folder of a two-stage system also requires --detector. Results:
 
 - OUTPUT/predictions/NAME.json: a PoseTrack file, the input of tfpose score and tfpose track;
 - OUTPUT/videos/NAME.mp4, or OUTPUT/pictures/ for images: the frames with poses, identities and past paths;
@@ -62,20 +62,7 @@ def define_flags(values: ProgramFlags) -> None:
         "Year of the PoseTrack format of the prediction files. Only with posetrack in --outputs.",
     )
     values.define_integer("batch_size", 4, "Largest number of frames that the network processes at once.", 1)
-    values.define_integer(
-        "start",
-        0,
-        "Number of the first frame to process in each input, counted from 0. The images of a folder count as frames.",
-    )
-    values.define_integer(
-        "end",
-        None,
-        "Number of the frame after the last frame to process in each input, counted from 0. By default each "
-        "input is processed to its end.",
-    )
-    values.define_integer(
-        "every", 1, "Step between the processed frames of each input: 1 takes every frame, 2 takes every other frame."
-    )
+    _define_span_flags(values)
     values.define_bool(
         "tracking",
         None,
@@ -103,6 +90,24 @@ def define_flags(values: ProgramFlags) -> None:
     )
     _define_drawing_flags(values)
     _define_model_and_tracker_flags(values)
+
+
+def _define_span_flags(values: ProgramFlags) -> None:
+    """Defines the flags that select frames."""
+    values.define_integer(
+        "start",
+        0,
+        "Number of the first frame to process in each input, counted from 0. The images of a folder count as frames.",
+    )
+    values.define_integer(
+        "end",
+        None,
+        "Number of the frame after the last frame to process in each input, counted from 0. By default each "
+        "input is processed to its end.",
+    )
+    values.define_integer(
+        "every", 1, "Step between the processed frames of each input: 1 takes every frame, 2 takes every other frame."
+    )
 
 
 def _define_model_and_tracker_flags(values: ProgramFlags) -> None:
@@ -136,20 +141,22 @@ def _define_drawing_flags(values: ProgramFlags) -> None:
         "video_format",
         "mp4",
         ["mp4", "webm", "avi"],
-        "Format of the drawn videos: mp4 (MPEG-4) is written about seven times as fast as webm; webm (VP8) plays in "
-        "every browser; avi (Motion JPEG) stores each frame as a JPEG image.",
+        "Format of the drawn videos: mp4 (H.264 where PyAV is installed, otherwise MPEG-4 Part 2, which browsers do "
+        "not play) is the fastest to write; webm (VP8) plays in every browser; avi (Motion JPEG) stores each frame as "
+        "a JPEG image.",
     )
     values.define_float(
         "video_rate",
         None,
-        "Frame rate of the drawn videos, in frames per second. By default the frame rate of the input.",
+        "Frame rate of the drawn videos, in frames per second. By default each frame is shown at the time that the "
+        "input gives it.",
         0.1,
     )
     values.define_bool(
         "sound",
         True,
-        "Copy the sound of an input video to the drawn video. Requires the program ffmpeg; without ffmpeg, or with "
-        "--video_rate, the drawn video is silent.",
+        "Copy the sound of an input video to the drawn video. Requires PyAV (pip install 'tfpose[video]') or the "
+        "program ffmpeg. With --video_rate the drawn video is silent.",
     )
 
 

@@ -28,6 +28,7 @@ _SOUND_CODECS = {".mp4": "aac", ".webm": "libopus"}
 _TICKS_PER_SECOND = 90_000
 # MPEG-4 stores the frame rate as a fraction of 16-bit numbers, and OpenCV takes a power of ten for the lower one.
 _MOST_RATE_TICKS = 65_535
+_NOT_FOR_BROWSERS = "the video is MPEG-4 Part 2, which browsers do not play; pip install 'tfpose[video]' gives H.264"
 # Largest number of frames that a video of constant frame rate may be ahead of the times of its frames.
 _MOST_AHEAD = 2
 
@@ -82,7 +83,7 @@ class OpencvEncoder:
         Raises:
             OSError: The file cannot be written.
         """
-        self.notes: list[str] = []
+        self.notes = [_NOT_FOR_BROWSERS] if path.suffix == ".mp4" else []
         self._path, self._rate = path, storable_rate(frames_per_second)
         self._num_written = 0
         self._previous: np.ndarray = np.zeros((size[1], size[0], 3), np.uint8)
