@@ -29,7 +29,7 @@ from typing import NoReturn
 
 from data_prep.annotations import count_split
 from data_prep.datasets import DATASETS, Dataset
-from data_prep.source import Source
+from data_prep.source import Source, print_note
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
@@ -143,7 +143,7 @@ def _print_source(source: Source) -> None:
         )
     for name, split in source.splits.items():
         for note in split.notes:
-            print(f"note: {name}: {note}", file=sys.stderr)
+            print_note(f"{name}: {note}")
 
 
 def count_table(counts: Mapping[str, Mapping[str, int]]) -> str:

@@ -185,7 +185,7 @@ class PoseDatasetBuilder(  # type: ignore[call-arg]  # tensorflow-datasets has n
                 ShardExamples(
                     split.select(images),
                     images.start,
-                    self._notes_folder / f"{name}-{images.start:09d}.json",
+                    self._notes_folder / name / f"{images.start:09d}.json",
                     self._on_record,
                 )
                 for images in shard_ranges(image_bytes(split), SHARD_BYTES)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,12 @@ def digest_files(paths: Iterable[pathlib.Path], options: Mapping[str, Any]) -> s
         digest.update(f"{path.name}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def print_note(text: str) -> None:
+    """Prints a note on stderr in one line; what cannot be printed of the names in a file becomes escape sequences."""
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    print(f"note: {escaped:.480}", file=sys.stderr)
 
 
 def find_image(folder: pathlib.Path, name: str) -> pathlib.Path:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_prep.annotations import SplitAnnotations, count_split
-from data_prep.source import Source
+from data_prep.source import Source, print_note
 from tfpose.data.records import METADATA_FILE, write_index
 from tfpose.file_locks import hold_lock, try_lock
 from tfpose.json_files import read_json, write_json
@@ -193,10 +193,10 @@ def _write_aside(
         notes_folder = pathlib.Path(aside) / NOTES_FOLDER
         for split in source.splits:
             write_index(builder.data_dir, split)
-            notes += [f"{split}: {line}" for line in PictureNotes.read(notes_folder.glob(f"{split}-*")).lines()]
+            notes += [f"{split}: {line}" for line in PictureNotes.read((notes_folder / split).glob("*")).lines()]
         _move(pathlib.Path(builder.data_dir), directory)
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        print_note(note)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from source_folders import coco_person, write_coco
 
 from data_prep.annotations import count_split
 from data_prep.coco_keypoints.builder import Builder, read_source, split_names
+from data_prep.source import print_note
 from data_prep.writing import write_dataset
 from tfpose.coco import SkeletonChoice
 from tfpose.data import records
@@ -129,20 +130,26 @@ def test_a_photo_of_a_phone_is_upright_for_every_reader(tmp_path, capsys):
         for image in content["images"]:
             del image["height"], image["width"]
 
-    root = write_coco(tmp_path / "source", ("train",), num_images=2, change=forget_sizes)
+    root = write_coco(tmp_path / "source", ("train[new]",), num_images=2, change=forget_sizes)
     shown = []
-    for path in sorted((root / "train").iterdir()):
+    for path in sorted((root / "train[new]").iterdir()):
         path.write_bytes(with_exif(path.read_bytes(), 6))
         shown.append(decode_upright(path.read_bytes(), path))
-    table = records.read_table(write_dataset(Builder, read_source(root), tmp_path / "out"), "train")
+    table = records.read_table(write_dataset(Builder, read_source(root), tmp_path / "out"), "train[new]")
     assert table.sizes(slice(None)).tolist() == [[30, 20], [30, 21]]
     for image, picture in enumerate(shown):
         data = table.read_image_bytes(image)
         # Noise suffers from another JPEG encoding.
         for found in (decode_window(data, (0, 0, *picture.shape[:2])), decode_upright(data, "a")):
             assert np.abs(found.astype(int) - picture).mean() < 4
-    (note,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("note: train: "))
+    (note,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("note: train[new]: "))
     assert "EXIF" in note and note.endswith(": 2 (first: 000000000000.jpg)")
+
+
+def test_a_note_is_one_line_whatever_a_file_says(capsys):
+    print_note("dog\x1b[31m\n\u202e" + "x" * 1000)
+    printed = capsys.readouterr().err
+    assert printed.startswith(r"note: dog\x1b[31m\n\u202exxx") and printed.count("\n") == 1 and len(printed) < 500
 
 
 def test_the_category_travels_with_the_dataset(tmp_path):
