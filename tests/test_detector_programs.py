@@ -54,7 +54,7 @@ def test_train_and_evaluate(dataset, tmp_path):
         os.listdir(tmp_path / "run")
     )
     assert read_keypoint_rcnn_settings(tmp_path / "run").shortest_edge == 64
-    result = run("eval_main.py", CONFIG, *arguments, f"--output_dir={tmp_path / 'results'}", timeout=800)
+    result = run("eval_main.py", f"--workdir={tmp_path / 'run'}", f"--output_dir={tmp_path / 'results'}", timeout=800)
     assert result.returncode == 0, result.stderr[-3000:]
     assert "COCO boxes of people" in result.stdout
     metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
