@@ -121,7 +121,10 @@ def test_preview_draws_people(dataset, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (("--config.data.directory=/nonexistent",), ["/nonexistent", "must be the folder of a dataset that tfpose build wrote"]),
+        (
+            ("--config.data.directory=/nonexistent",),
+            ["/nonexistent", "must be the folder of a dataset that tfpose build wrote"],
+        ),
         (("--config.data.train_split=trian",), ["no TFRecord files of split 'trian'", "'train'"]),
         (("--config.skeleton=coco18",), ["skeleton must be", "coco18"]),
         (("--config.initialize.from_scratch=False",), ["initialize must set exactly one of"]),

@@ -210,7 +210,7 @@ def test_what_a_killed_run_leaves_is_not_taken_for_a_dataset(tmp_path):
     source = read_source(write_coco(tmp_path / "source"))
     directory = writing.write_dataset(Builder, source, tmp_path / "aside")
     shutil.copytree(directory.parents[1], tmp_path / "out" / ".incomplete_abc")
-    with pytest.raises(FileNotFoundError, match="expected a dataset folder"):
+    with pytest.raises(FileNotFoundError, match="must be the folder of a dataset that tfpose build wrote"):
         records.read_table(tmp_path / "out", "train")
 
 
