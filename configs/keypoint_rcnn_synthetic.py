@@ -6,7 +6,7 @@ bottlenecks.
 
 Measured in one run on the 120 unseen videos of the demo's data: box AP50 95.2 and AP 60.8 after 20 minutes of processor
 time on two cores. With its boxes (--box_score_threshold=0.5) the demo's keypoint network reached a PoseTrack mAP of
-84.5 and a MOTA of 68.7; with the annotated boxes it reached 91.6 and 80.1.
+84.5 and a MOTA of 68.7. Its results with the annotated boxes are in two_stage_resnet18_synthetic.py.
 
     tfpose build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
     tfpose train --config=keypoint_rcnn_synthetic --workdir=runs/keypoint_rcnn_synthetic

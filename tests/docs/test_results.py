@@ -42,7 +42,6 @@ CONFIGS = {
         "box AP50 {keypoint_rcnn_synthetic.box_ap50} and AP {keypoint_rcnn_synthetic.box_ap} after "
         "{keypoint_rcnn_synthetic.minutes} minutes of processor time",
         "mAP of {keypoint_rcnn_synthetic.map} and a MOTA of {keypoint_rcnn_synthetic.mota}",
-        "it reached {demo.two_stage.map} and {demo.two_stage.mota}",
     ],
     "single_network_posetrack18_mini": [
         "mAP {single_network_posetrack18_mini.map} and MOTA {single_network_posetrack18_mini.mota}"
