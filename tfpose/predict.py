@@ -148,8 +148,7 @@ def _define_drawing_flags(values: ProgramFlags) -> None:
     values.define_float(
         "video_rate",
         None,
-        "Frame rate of the drawn videos, in frames per second. By default each frame is shown at the time that the "
-        "input gives it.",
+        "Frame rate of the drawn videos, in frames per second. By default each frame keeps its time in the input.",
         0.1,
     )
     values.define_bool(

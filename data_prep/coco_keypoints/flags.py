@@ -29,14 +29,14 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_list(
         "categories",
         [],
-        "Names of the categories to convert, separated by commas, such as dog,cat. They must have equal joint "
-        "names. By default, all categories with joint names are converted.",
+        "Names of the categories to convert, separated by commas, such as dog,cat. The categories must have equal "
+        "joint names. By default all categories with joint names are converted.",
     )
     values.define_list(
         "joints",
         [],
-        "Joint names of a category whose annotation file gives none, separated by commas, in the order of the "
-        "keypoints.",
+        "Joint names in the order of the keypoints, separated by commas. Only for a category without joint names in "
+        "the annotation file.",
     )
 
 
