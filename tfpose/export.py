@@ -57,7 +57,7 @@ def define_flags(values: ProgramFlags) -> None:
         values,
         "Without --detector, the SavedModel of a two-stage system cannot find people and must be given their bounding "
         "boxes.",
-        "By default the threshold of the detector (0.05 for a Keypoint R-CNN). Requires --detector.",
+        "By default 0.5. Requires --detector.",
         "By default the threshold of the detector (0.5 for a Keypoint R-CNN). Requires --detector.",
     )
 

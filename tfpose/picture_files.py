@@ -6,6 +6,7 @@ stores beside the pixels (EXIF) is applied. docs/pixel_convention.md describes t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -28,6 +29,8 @@ _JPEG_SCAN, _JPEG_JFIF, _JPEG_EXIF = 0xDA, 0xE0, 0xE1
 # Tags of TIFF 6.0, which EXIF uses too.
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
 _NUMBER_TYPES = {3: "H", 4: "I"}
+# A damaged chain of pages may go in a circle.
+_MOST_PAGES = 10_000
 # Depths that cameras write into 16-bit files.
 SENSOR_BITS = (8, 10, 12, 14)
 
@@ -94,6 +97,27 @@ def read_header(data: bytes, name: object) -> PictureHeader:
         raise ValueError(f"{name}: damaged {kind}: its header has no size")
     check_megapixels(header.stored_size, name)
     return header
+
+
+def count_pages(data: bytes) -> int:
+    """Returns the number of pages of a TIFF file, or of frames of an animated WebP; 1 for other files."""
+    kind = picture_kind(data)
+    if kind == "WebP":
+        return max(1, sum(chunk == b"ANMF" for chunk, _, _ in _webp_chunks(data)))
+    return len(_tiff_directories(data)) if kind == "TIFF" else 1
+
+
+def _tiff_directories(data: bytes) -> list[int]:
+    """Returns the places of the directories of a TIFF file, one for each page; at least one."""
+    order = "<" if data[:2] == b"II" else ">"
+    places: list[int] = []
+    with contextlib.suppress(struct.error):
+        place = struct.unpack_from(f"{order}I", data, 4)[0]
+        while place and place not in places[-1:] and len(places) < _MOST_PAGES:
+            num_entries = struct.unpack_from(f"{order}H", data, place)[0]
+            places.append(place)
+            place = struct.unpack_from(f"{order}I", data, place + 2 + 12 * num_entries)[0]
+    return places or [0]
 
 
 def max_megapixels() -> float:
@@ -302,13 +326,20 @@ def _webp_header(data: bytes) -> PictureHeader:
         bits = struct.unpack_from("<I", data, 21)[0]
         return PictureHeader("WebP", ((bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1))
     width, height = (int.from_bytes(data[start : start + 3], "little") + 1 for start in (24, 27))
-    position, orientation = 12, 1
+    orientation = 1
+    for chunk, start, end in _webp_chunks(data):
+        if chunk == b"EXIF":
+            orientation = _exif_orientation(data[start:end].removeprefix(_EXIF_START))
+    return PictureHeader("WebP", (height, width), orientation)
+
+
+def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yields (type, start, end) of the content of the chunks of a WebP file."""
+    position = 12
     while position + 8 <= len(data):
         chunk, length = struct.unpack_from("<4sI", data, position)
-        if chunk == b"EXIF":
-            orientation = _exif_orientation(data[position + 8 : position + 8 + length].removeprefix(_EXIF_START))
+        yield chunk, position + 8, position + 8 + length
         position += 8 + length + length % 2
-    return PictureHeader("WebP", (height, width), orientation)
 
 
 def _tiff_header(data: bytes) -> PictureHeader:

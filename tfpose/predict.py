@@ -5,15 +5,16 @@
     tfpose predict clip.mp4 --model=runs/two_stage --detector=runs/keypoint_rcnn --output=results
     tfpose predict 0 --model=exported --output=results
 
-INPUT is an image, a folder of images, a pattern such as 'frames/*.jpg', a video in any format that FFmpeg opens, the
-address of a video or stream, or the number of a camera. Several inputs may be given. --model is a SavedModel or the
-work folder of a training run. The work folder of a two-stage system also requires --detector. Results:
+INPUT is an image, its http address, a folder of images, a pattern such as 'frames/*.jpg', a video in any format that
+FFmpeg opens, the address of a video or stream, or the number of a camera. Several inputs may be given. --model is a
+SavedModel or the work folder of a training run. The work folder of a two-stage system also needs --detector. Results:
 
 - OUTPUT/predictions/NAME.json: a PoseTrack file, the input of tfpose score and tfpose track;
 - OUTPUT/videos/NAME.mp4, or OUTPUT/pictures/ for images: the frames with poses, identities and past paths;
-- OUTPUT/coco/NAME.json and OUTPUT/csv/NAME.csv, if --outputs asks for them.
+- OUTPUT/coco/NAME.json and OUTPUT/csv/NAME.csv, by --outputs, or if the model has other joints than PoseTrack.
 
-Ctrl-C ends a run early: the files hold the frames that were processed, and the exit code is 130.
+An image that cannot be read is left out and named on stderr; the exit code is then 1. Ctrl-C ends a run early:
+the files hold the frames that were processed, and the exit code is 130.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from tfpose.flags.tracker_flags import TRACKER_FLAGS, define_tracker_flags, trac
 from tfpose.interruption import SignalWatch
 
 if TYPE_CHECKING:
+    from tfpose.prediction.model import PoseModel
     from tfpose.prediction.run import PredictionSettings, PredictionSummary
     from tfpose.prediction.sources import Source
 
@@ -51,9 +53,10 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string("output", None, "Folder for the results. Required.")
     values.define_list(
         "outputs",
-        ["posetrack", "video"],
+        None,
         "Results to write, separated by commas: posetrack (PoseTrack files), coco (files of COCO results), "
-        "csv (one row for each joint), video (drawn videos; drawn images for image inputs).",
+        "csv (one row for each person), video (drawn videos; drawn images for image inputs). By default posetrack and "
+        "video, and also coco and csv if the model has joints that PoseTrack's files lack.",
     )
     values.define_enum(
         "format",
@@ -116,7 +119,7 @@ def _define_model_and_tracker_flags(values: ProgramFlags) -> None:
     define_box_flags(
         values,
         "Required for the work folder of a two-stage system.",
-        "By default the threshold of the detector (0.05 for a Keypoint R-CNN). Requires --detector.",
+        "By default 0.5. Requires --detector.",
         "By default the threshold of the detector (0.5 for a Keypoint R-CNN). Requires --detector.",
     )
     define_tracker_flags(values)
@@ -184,9 +187,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     from tfpose.systems.loading import load_pose_model
 
     model = load_pose_model(run_choice(values, values.model), values.skeleton)
-    if values.joint_threshold is None:
-        style = dataclasses.replace(settings.style, joint_threshold=model.joint_threshold)
-        settings = dataclasses.replace(settings, style=style)
+    settings = _settings_of_model(settings, model, values)
     has_problems = False
     # Also around what is written at the end.
     with SignalWatch() as watch:
@@ -213,8 +214,8 @@ def _check_flags(values: ProgramFlags, inputs: Sequence[str]) -> None:
     for name in ("model", "output"):
         if not values[name].value:
             raise ValueError(f"--{name} must be given, got nothing")
-    unknown = [kind for kind in values.outputs if kind not in OUTPUTS]
-    if unknown or not values.outputs:
+    unknown = [kind for kind in values.outputs or () if kind not in OUTPUTS]
+    if unknown or values.outputs == []:
         raise ValueError(f"--outputs must be some of {', '.join(OUTPUTS)}, got {unknown[0] if unknown else 'nothing'}")
     require_companion(values, BOX_FLAGS, "detector")
     if values.tracking is False:
@@ -227,7 +228,7 @@ def _settings(values: ProgramFlags) -> PredictionSettings:
 
     return PredictionSettings(
         directory=pathlib.Path(values.output),
-        outputs=tuple(values.outputs),
+        outputs=tuple(values.outputs or OUTPUTS),
         posetrack_format=values.format,
         batch_size=values.batch_size,
         tracker=tracker_from_flags(values),
@@ -236,6 +237,21 @@ def _settings(values: ProgramFlags) -> PredictionSettings:
         video_rate=values.video_rate,
         should_keep_sound=values.sound,
     )
+
+
+def _settings_of_model(settings: PredictionSettings, model: PoseModel, values: ProgramFlags) -> PredictionSettings:
+    """Returns the settings with the defaults that depend on the model."""
+    from tfpose.prediction.outputs import lost_joints
+    from tfpose.skeletons import POSETRACK15
+
+    if values.joint_threshold is None:
+        style = dataclasses.replace(settings.style, joint_threshold=model.joint_threshold)
+        settings = dataclasses.replace(settings, style=style)
+    if values.outputs is None and set(model.skeleton.joints) <= set(POSETRACK15.joints):
+        settings = dataclasses.replace(settings, outputs=("posetrack", "video"))
+    if "posetrack" in settings.outputs:
+        lost_joints(model.skeleton, settings.posetrack_format)
+    return settings
 
 
 def _settings_of(settings: PredictionSettings, source: Source, values: ProgramFlags) -> PredictionSettings:

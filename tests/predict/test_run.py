@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 
 import cv2
 import numpy as np
@@ -20,14 +21,17 @@ from video_cases import (
 )
 
 from tfpose.coco import keypoint_results
+from tfpose.poses import Poses
 from tfpose.posetrack import poses_from_frame, read_posetrack
 from tfpose.prediction import run
 from tfpose.prediction.drawing import DrawingStyle
 from tfpose.prediction.frame_span import FrameSpan
-from tfpose.prediction.outputs import VideoSink, check_output
+from tfpose.prediction.frames import SourceFrame
+from tfpose.prediction.outputs import VideoSink, check_output, lost_joints
+from tfpose.prediction.pipeline import NetworkFailure
 from tfpose.prediction.run import PredictionSettings, check_source, predict_source
-from tfpose.prediction.sources import SourceFrame, Video, open_sources
-from tfpose.skeletons import COCO17, POSETRACK15, map_joints
+from tfpose.prediction.sources import Video, open_sources
+from tfpose.skeletons import COCO17, POSETRACK15, map_joints, skeleton_from_names
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.video import track_video
 
@@ -89,7 +93,8 @@ def test_all_files_hold_the_same_people(tmp_path):
     expected = [walkers.poses(index) for index in range(10)]
     ids = np.repeat(np.arange(10), [len(poses) for poses in expected])
     columns = (np.concatenate([getattr(p, name) for p in expected]) for name in ("keypoints", "joint_scores", "scores"))
-    assert coco == json.loads(json.dumps(keypoint_results(ids, *columns)))
+    track_ids = np.concatenate([[0, 1][: len(poses)] for poses in expected])
+    assert coco == json.loads(json.dumps(keypoint_results(ids, *columns, track_ids=track_ids)))
     assert [int(row["frame"]) for row in table] == ids.tolist()
     assert [int(row["track_id"]) for row in table] == [0, 1] * 9
     assert float(table[6]["nose_x"]) == pytest.approx(expected[3].keypoints[0, 0, 0])
@@ -143,7 +148,7 @@ def test_an_unreadable_picture_is_reported_and_left_out(tmp_path):
     (source,) = open_sources([str(tmp_path / "in")])
     summary = predict_source(source, Walkers(), COCO17, settings(tmp_path, tracker=None))
     assert summary.num_frames == 2
-    assert len(summary.problems) == 1 and "1.png: cannot be decoded" in summary.problems[0]
+    assert len(summary.problems) == 1 and "1.png: must be a picture, got" in summary.problems[0]
     sequence, _, _ = read_results(tmp_path, "in")
     assert [frame.file_name for frame in sequence.frames] == ["images/0.png", "images/2.png"]
 
@@ -151,7 +156,7 @@ def test_an_unreadable_picture_is_reported_and_left_out(tmp_path):
 def test_without_any_readable_picture_there_is_an_error_and_no_file(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG broken")
     (source,) = open_sources([str(tmp_path / "broken.png")])
-    with pytest.raises(ValueError, match=r"nothing to predict: .*broken.png: cannot be decoded"):
+    with pytest.raises(ValueError, match=r"nothing to predict: .*broken.png: must be a picture, got"):
         predict_source(source, Walkers(), COCO17, settings(tmp_path))
     assert not (tmp_path / "out").exists()
 
@@ -371,3 +376,97 @@ def test_a_summary_is_one_line(tmp_path):
     assert str(dataclasses.replace(summary, frames_per_second=31.25)) == (
         "clip: 10 frames, 20 people, 2 tracks, 31.2 frames/s"
     )
+
+
+@pytest.mark.parametrize("tracker", [None, TrackerChoice("offline")])
+def test_a_picture_that_the_network_fails_on_does_not_cost_the_others(tmp_path, tracker):
+    """A batch fails as a whole; each of its pictures is tried alone, also where tracks are repaired and drawn later."""
+    for index in range(4):
+        write_picture(tmp_path / "photos" / f"{index}.png", index)
+    bad = cv2.imread(str(tmp_path / "photos" / "2.png"))[..., ::-1]
+    walkers = Walkers()
+
+    def fail_on_one(images):
+        if any(np.array_equal(image, bad) for image in images):
+            raise NetworkFailure("model: the network failed: too thin")
+        return walkers(images)
+
+    (source,) = open_sources([str(tmp_path / "photos")])
+    chosen = settings(tmp_path, tracker=tracker, outputs=("posetrack", "coco", "csv", "video"))
+    summary = predict_source(source, fail_on_one, COCO17, chosen)
+    assert summary.num_frames == 3
+    assert summary.problems == ["2.png: model: the network failed: too thin"]
+    drawn = tmp_path / "out" / "pictures"
+    assert sorted(path.name for path in drawn.iterdir()) == ["0.png", "1.png", "3.png"]
+    names = [frame.file_name for frame in read_results(tmp_path, "photos")[0].frames]
+    assert names == ["images/0.png", "images/1.png", "images/3.png"]
+
+
+def test_a_video_ends_where_the_network_fails(tmp_path):
+    def fail(images):
+        raise NetworkFailure("model: the network failed: no memory")
+
+    with pytest.raises(NetworkFailure):
+        predict_source(clip(tmp_path), fail, COCO17, settings(tmp_path))
+
+
+def test_results_have_the_names_of_links(tmp_path):
+    """Two links lead to one picture, and both are drawn."""
+    for folder in "xy":
+        write_picture(tmp_path / "store" / folder / "data.png")
+    (tmp_path / "a").mkdir()
+    for name, folder in (("0001", "x"), ("0002", "y"), ("0003", "x")):
+        (tmp_path / "a" / f"{name}.png").symlink_to(f"../store/{folder}/data.png")
+    (tmp_path / "album").symlink_to("a")
+    (source,) = open_sources([str(tmp_path / "album")])
+    chosen = settings(tmp_path, tracker=None, outputs=("posetrack", "coco", "csv", "video"))
+    predict_source(source, Walkers(), COCO17, chosen)
+    sequence, results, table = read_results(tmp_path, "album")
+    assert [frame.file_name for frame in sequence.frames] == [f"images/000{i}.png" for i in (1, 2, 3)]
+    assert {result["image_id"] for result in results} == {1, 2, 3}
+    assert {row["file"] for row in table} == {"0001.png", "0002.png", "0003.png"}
+    assert len(list((tmp_path / "out" / "pictures").iterdir())) == 3
+
+
+OWN = skeleton_from_names("hand", ("wrist", "thumb"), [("wrist", "thumb")])
+
+
+def test_a_skeleton_of_ones_own_keeps_its_joints_in_every_file(tmp_path):
+    def find_hands(images):
+        keypoints = np.array([[[10.0, 20.0], [0.0, 0.0]]])
+        found = Poses(keypoints, np.array([[0.9, 0.0]]), np.ones(1), np.array([[1.0, 2, 30, 40]]), np.array([-1]))
+        return [found] * len(images)
+
+    write_picture(tmp_path / "7.png")
+    (source,) = open_sources([str(tmp_path / "7.png")])
+    chosen = settings(tmp_path, tracker=None, outputs=("posetrack", "coco", "csv"))
+    summary = predict_source(source, find_hands, OWN, chosen)
+    assert summary.notes == []
+    content = json.loads((tmp_path / "out" / "predictions" / "7.json").read_text())
+    assert content["categories"][0]["keypoints"] == ["wrist", "thumb"]
+    assert content["annotations"][0]["keypoints"] == [10, 20, 1, 0, 0, 0]
+    (result,) = json.loads((tmp_path / "out" / "coco" / "7.json").read_text())
+    assert result["image_id"] == 7 and result["keypoints"] == [10, 20, 0.9, 0, 0, 0]
+    with pytest.raises(ValueError, match="--format=2017 requires a joint of PoseTrack"):
+        lost_joints(OWN, "2017")
+
+
+def test_joints_that_a_file_lacks_are_named(tmp_path):
+    summary = predict_source(clip(tmp_path), Walkers(), COCO17, settings(tmp_path, outputs=("posetrack",)))
+    (note,) = summary.notes
+    assert note.endswith(
+        "clip.json: PoseTrack's files have no left_eye, right_eye, left_ear, right_ear; --outputs=coco,csv writes them"
+    )
+
+
+def test_names_that_are_not_utf8_are_text_in_files(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    write_picture(tmp_path / "a.png")
+    folder.mkdir()
+    (tmp_path / "a.png").rename(folder / os.fsdecode(b"\xe9.png"))
+    (source,) = open_sources([str(folder)])
+    chosen = settings(tmp_path, tracker=None, outputs=("posetrack", "coco", "csv", "video"))
+    summary = predict_source(source, Walkers(), COCO17, chosen)
+    assert summary.num_frames == 1 and not summary.problems
+    assert [path.name for path in (tmp_path / "out" / "pictures").iterdir()] == [os.fsdecode(b"\xe9.png")]
+    assert "\ufffd.png" in next((tmp_path / "out" / "csv").iterdir()).read_text()

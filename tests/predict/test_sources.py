@@ -2,14 +2,14 @@ import functools
 import http.server
 import threading
 
-import cv2
 import numpy as np
 import pytest
 from video_cases import HEIGHT, WIDTH, frame_color, write_picture, write_timed_video, write_video
 
 from tfpose.prediction.decoding import plausible_rate
 from tfpose.prediction.frame_span import FrameSpan
-from tfpose.prediction.sources import Pictures, Video, open_sources, read_picture
+from tfpose.prediction.pictures import Pictures
+from tfpose.prediction.sources import Video, open_sources
 
 # Ten frames in a second, then one frame every 0.9 seconds, as a phone in the dark.
 PHONE_TIMES = [*(0.1 * index for index in range(10)), *(1 + 0.9 * index for index in range(10))]
@@ -100,41 +100,6 @@ def test_patterns_over_folders_keep_the_folders_in_the_names(tmp_path):
         write_picture(tmp_path / folder / "0.png")
     (source,) = open_sources([str(tmp_path / "*" / "0.png")])
     assert [frame.name for frame in source.frames()] == ["a/0.png", "b/0.png"]
-
-
-def test_an_unreadable_picture_is_named_and_the_others_are_read(tmp_path):
-    whole = write_picture(tmp_path / "0.png").read_bytes()
-    (tmp_path / "1.png").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "2.jpg").write_text("no picture")
-    (tmp_path / "3.jpg").write_bytes(b"")
-    write_picture(tmp_path / "4.png", 4)
-    (source,) = open_sources([str(tmp_path)])
-    assert [frame.index for frame in source.frames()] == [0, 4]
-    assert len(source.problems) == 3
-    for problem, name in zip(source.problems, ("1.png", "2.jpg", "3.jpg"), strict=True):
-        assert f"{name}: cannot be decoded as an image (truncated, corrupt or of another format)" in problem
-
-
-def test_a_truncated_jpeg_is_no_picture(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8)
-    data = cv2.imencode(".jpg", noise)[1].tobytes()
-    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match=r"cut.jpg: cannot be decoded"):
-        read_picture(tmp_path / "cut.jpg")
-
-
-def test_pictures_that_a_phone_has_turned_are_upright(tmp_path):
-    """EXIF orientation 6: the first row of the stored picture is the right side of what was seen."""
-    stored = np.zeros((40, 80, 3), np.uint8)
-    stored[:10] = 255
-    data = cv2.imencode(".jpg", stored)[1].tobytes()
-    entry = b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"
-    exif = b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01" + entry + b"\x00\x00\x00\x00"
-    marker = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
-    (tmp_path / "turned.jpg").write_bytes(data[:2] + marker + data[2:])
-    seen = read_picture(tmp_path / "turned.jpg")
-    assert seen.shape == (80, 40, 3)
-    assert seen[:, -8:].mean() > 240 and seen[:, :28].mean() < 15
 
 
 def test_missing_and_empty_inputs_are_named(tmp_path):

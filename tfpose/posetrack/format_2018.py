@@ -212,7 +212,9 @@ def image_id_of(file_name: str, index: int) -> int:
 
 
 def posetrack18_from_sequence(sequence: PoseSequence) -> dict:
-    """Returns a sequence as the content of a 2018 file: 17 joints, and tracks, scores and boxes where there are any.
+    """Returns a sequence as the content of a 2018 file: joints, and tracks, scores and boxes where there are any.
+
+    The file has the 17 joints of PoseTrack 2018. A skeleton with other joints keeps its own, in the same layout.
 
     The flag is 1 for visible and 0 for hidden joints; evaluators count both. It is 1 for every joint at the origin,
     since three zeros mean that there is no joint. The format has no surplus points.
@@ -222,8 +224,13 @@ def posetrack18_from_sequence(sequence: PoseSequence) -> dict:
         image_id = image_id_of(frame.file_name, frame.index) if frame.image_id == NO_IMAGE_ID else frame.image_id
         images.append(_image_2018(frame, image_id, len(sequence.frames)))
         annotations += _annotations_2018(frame, image_id, sequence)
-    category = category_from_skeleton(POSETRACK18, sequence.category_id)
+    category = category_from_skeleton(_file_skeleton(sequence), sequence.category_id)
     return {"images": images, "annotations": annotations, "categories": [category]}
+
+
+def _file_skeleton(sequence: PoseSequence) -> Skeleton:
+    is_posetrack = set(sequence.skeleton.joints) <= set(POSETRACK18.joints)
+    return POSETRACK18 if is_posetrack else sequence.skeleton
 
 
 def _image_2018(frame: Frame, image_id: int, num_frames: int) -> dict:
@@ -243,13 +250,13 @@ def _image_2018(frame: Frame, image_id: int, num_frames: int) -> dict:
 
 
 def _annotations_2018(frame: Frame, image_id: int, sequence: PoseSequence) -> list[dict]:
-    skeleton = sequence.skeleton
+    skeleton, of_file = sequence.skeleton, _file_skeleton(sequence)
     is_at_origin = (frame.keypoints == 0).all(axis=-1) & (frame.visibility > 0)
     flags = ((frame.visibility == 2) | is_at_origin).astype(np.float64)
     triples = np.concatenate([frame.keypoints, flags[..., None]], axis=-1)
-    triples = map_joints(triples, skeleton.joints, POSETRACK18.joints)
-    triples = triples.reshape(frame.num_people, 3 * POSETRACK18.num_joints)
-    scores = map_joints(frame.joint_scores[..., None], skeleton.joints, POSETRACK18.joints)[..., 0]
+    triples = map_joints(triples, skeleton.joints, of_file.joints)
+    triples = triples.reshape(frame.num_people, 3 * of_file.num_joints)
+    scores = map_joints(frame.joint_scores[..., None], skeleton.joints, of_file.joints)[..., 0]
     has_scores = (frame.joint_scores != NO_SCORE).any(axis=-1)
     boxes, head_boxes = box_math.xywh_from_xyxy(frame.boxes), box_math.xywh_from_xyxy(frame.head_boxes)
     return [

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfpose.exporting.system_file import SystemDescription, read_system_description
 from tfpose.poses import Poses
+from tfpose.prediction.pipeline import NetworkFailure
 from tfpose.skeletons import SKELETONS_BY_NAME, Skeleton
 
 Arrays = Mapping[str, np.ndarray]
@@ -19,6 +20,9 @@ FindPeople = Callable[[np.ndarray], Arrays]
 OUTPUTS = ("keypoints", "boxes", "scores", "num_persons")
 # Where nobody says when a joint counts as found.
 _JOINT_THRESHOLD = 0.2
+# Beginnings of the lines of TensorFlow's messages that only say where an operation is.
+_GRAPH_ERROR = "Graph execution error"
+_PLACES = (_GRAPH_ERROR, "Detected at", "File ", "[[", "<tf.", "Function call stack", "Original stack trace")
 # Deflating a frame takes longer than a network needs for it.
 _PNG_WITHOUT_COMPRESSION = (cv2.IMWRITE_PNG_COMPRESSION, 0)
 
@@ -48,13 +52,13 @@ class PoseModel:
         """Finds the people in frames of one size, each [H, W, 3] uint8 RGB.
 
         Raises:
-            ValueError: The network fails, or its outputs are not poses.
+            NetworkFailure: The network fails on these frames.
+            ValueError: The outputs are not poses.
         """
         try:
             found = self._find_people(np.stack(images))
         except tf.errors.OpError as error:
-            reason = str(error.message).strip().splitlines() or [type(error).__name__]
-            raise ValueError(f"{self._source}: the network failed: {reason[0]}") from error
+            raise NetworkFailure(f"{self._source}: the network failed: {_describe_failure(error)}") from error
         self._check(found)
         return [poses_from_outputs(found, row) for row in range(len(images))]
 
@@ -70,6 +74,13 @@ class PoseModel:
                 f"{self._source}: keypoints must be [frames, people, {self.skeleton.num_joints} joints of "
                 f"{self.skeleton.name}, 3], got {list(shape)}"
             )
+
+
+def _describe_failure(error: tf.errors.OpError) -> str:
+    """Returns the line of TensorFlow's message that says what is wrong, among those that say where."""
+    lines = [line.strip() for line in str(error.message).splitlines()]
+    said = [line for line in lines if line and not line.startswith(_PLACES)]
+    return (said or [type(error).__name__])[-1 if lines and lines[0].startswith(_GRAPH_ERROR) else 0]
 
 
 def poses_from_outputs(found: Arrays, row: int) -> Poses:

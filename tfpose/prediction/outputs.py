@@ -11,12 +11,12 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 
-import cv2
 import numpy as np
 
 from tfpose.coco import write_keypoint_results
 from tfpose.inference.posetrack_joints import posetrack_poses
 from tfpose.json_files import write_text
+from tfpose.picture_files import write_picture
 from tfpose.posetrack import (
     Frame,
     PoseSequence,
@@ -25,14 +25,17 @@ from tfpose.posetrack import (
     write_posetrack18,
 )
 from tfpose.prediction.decoding import absolute
+from tfpose.prediction.frames import SourceFrame
 from tfpose.prediction.pipeline import FrameResult
 from tfpose.prediction.sound import copy_sound
-from tfpose.prediction.sources import SourceFrame, Video
-from tfpose.skeletons import POSETRACK15, Skeleton
+from tfpose.prediction.sources import Video
+from tfpose.skeletons import KNOWN_SKELETONS, POSETRACK15, Skeleton
 from tfpose.video_files import VideoFileWriter
 from tfpose.video_sound import Sound
 
 OUTPUTS = ("posetrack", "coco", "csv", "video")
+# Formats in which OpenCV writes colors.
+_DRAWN_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 _POSETRACK_WRITERS = {"2017": write_posetrack17, "2018": write_posetrack18}
 
 
@@ -103,7 +106,7 @@ def write_files(
     """
     written = []
     if "posetrack" in kinds:
-        sequence = _build_sequence(paths.name, results, skeleton)
+        sequence = _build_sequence(_printable(paths.name), results, skeleton, posetrack_format)
         _POSETRACK_WRITERS[posetrack_format](paths.posetrack, sequence)
         written.append(paths.posetrack)
     if "coco" in kinds:
@@ -115,31 +118,66 @@ def write_files(
     return written
 
 
-def _build_sequence(name: str, results: Iterable[FrameResult], skeleton: Skeleton) -> PoseSequence:
-    """Builds a PoseTrack sequence of the poses. Its 15 joints are taken by name; joints may be missing."""
+def lost_joints(skeleton: Skeleton, posetrack_format: str) -> list[str]:
+    """Returns the joints of a skeleton that its PoseTrack file cannot hold."""
+    kept = _posetrack_skeleton(skeleton, posetrack_format).joints
+    return [joint for joint in skeleton.joints if joint not in kept]
+
+
+def _posetrack_skeleton(skeleton: Skeleton, posetrack_format: str) -> Skeleton:
+    """PoseTrack's joints for skeletons that share them; a skeleton of the user's own keeps its joints.
+
+    Raises:
+        ValueError: The format of 2017, which numbers PoseTrack's joints, has none of the joints.
+    """
+    joints, of_files = set(skeleton.joints), set(POSETRACK15.joints)
+    if skeleton.joints in KNOWN_SKELETONS or joints <= of_files or joints >= of_files:
+        return POSETRACK15
+    if posetrack_format == "2018":
+        return skeleton
+    if not joints & of_files:
+        raise ValueError(
+            f"--format=2017 requires a joint of PoseTrack ({', '.join(POSETRACK15.joints)}), got a model with "
+            f"{', '.join(skeleton.joints)}; choose --format=2018 or --outputs=coco,csv,video"
+        )
+    return POSETRACK15
+
+
+def _build_sequence(
+    name: str, results: Iterable[FrameResult], skeleton: Skeleton, posetrack_format: str
+) -> PoseSequence:
+    """Builds a PoseTrack sequence of the poses. PoseTrack's 15 joints are taken by name; joints may be missing."""
+    of_file = _posetrack_skeleton(skeleton, posetrack_format)
     return PoseSequence(
         name=name,
-        skeleton=POSETRACK15,
-        frames=tuple(_build_frame(result, skeleton) for result in results),
+        skeleton=of_file,
+        frames=tuple(_build_frame(result, skeleton, of_file) for result in results),
         path=pathlib.Path(f"{name}.json"),
     )
 
 
-def _build_frame(result: FrameResult, skeleton: Skeleton) -> Frame:
-    poses = posetrack_poses(result.poses, skeleton)
-    return frame_from_poses(f"images/{result.name}", result.index, poses, image_size=result.image_size)
+def _build_frame(result: FrameResult, skeleton: Skeleton, of_file: Skeleton) -> Frame:
+    poses = result.poses if of_file is skeleton else posetrack_poses(result.poses, skeleton)
+    name = f"images/{_printable(result.name)}"
+    return frame_from_poses(name, result.index, poses, image_size=result.image_size)
+
+
+def _printable(name: str) -> str:
+    """Returns the name of a file as text; bytes that are not UTF-8 become question marks."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _write_coco(path: pathlib.Path, results: Sequence[FrameResult], skeleton: Skeleton) -> None:
     """Writes COCO keypoint results with all joints of the skeleton, under the ids of `_coco_image_ids`."""
     image_ids = np.repeat(_coco_image_ids(results), [len(result.poses) for result in results])
     joints = skeleton.num_joints
-    columns = {"keypoints": (0, joints, 2), "joint_scores": (0, joints), "scores": (0,)}
-    arrays = (
-        np.concatenate([np.zeros(shape), *(getattr(result.poses, column) for result in results)])
+    columns = {"keypoints": (0, joints, 2), "joint_scores": (0, joints), "scores": (0,), "track_ids": (0,)}
+    arrays = {
+        column: np.concatenate([np.zeros(shape), *(getattr(result.poses, column) for result in results)])
         for column, shape in columns.items()
-    )
-    write_keypoint_results(path, image_ids.astype(np.int64), *arrays)
+    }
+    track_ids = arrays.pop("track_ids").astype(np.int64)
+    write_keypoint_results(path, image_ids.astype(np.int64), **arrays, track_ids=track_ids)
 
 
 def _coco_image_ids(results: Sequence[FrameResult]) -> list[int]:
@@ -160,7 +198,7 @@ def _write_csv(path: pathlib.Path, results: Iterable[FrameResult], skeleton: Ske
         poses = result.poses
         for person in range(len(poses)):
             track_id = int(poses.track_ids[person])
-            row = [result.index, result.name, f"{result.seconds:.3f}", track_id if track_id >= 0 else ""]
+            row = [result.index, _printable(result.name), f"{result.seconds:.3f}", track_id if track_id >= 0 else ""]
             row += [f"{poses.scores[person]:.4f}", *(f"{side:.2f}" for side in poses.boxes[person])]
             for (x, y), score in zip(poses.keypoints[person], poses.joint_scores[person], strict=True):
                 row += [f"{x:.2f}", f"{y:.2f}", f"{score:.4f}"] if score > 0 else ["", "", ""]
@@ -234,17 +272,14 @@ class PictureSink(contextlib.AbstractContextManager):
         Raises:
             OSError: The image cannot be written.
         """
-        path = self.path / frame.name
+        path = self.path_of(frame.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{os.getpid()}.{path.name}")
-        is_encoded, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        if not is_encoded:
-            raise OSError(f"{path}: cannot encode the image")
-        try:
-            temporary.write_bytes(data.tobytes())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_picture(path, image)
+
+    def path_of(self, name: str) -> pathlib.Path:
+        """Returns the path of a drawn image. A name of a format that cannot be written gets the suffix .png."""
+        path = self.path / name
+        return path if path.suffix.lower() in _DRAWN_SUFFIXES else path.with_name(f"{path.name}.png")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -11,9 +11,16 @@ import numpy as np
 
 from tfpose.poses import Poses
 from tfpose.prediction.background import Background
-from tfpose.prediction.sources import Source, SourceFrame
+from tfpose.prediction.frames import SourceFrame
+from tfpose.prediction.sources import Source
 
 PredictPoses = Callable[[Sequence[np.ndarray]], list[Poses]]
+
+
+class NetworkFailure(ValueError):
+    """The network failed on some frames; others may be fine."""
+
+
 # Number of frames besides a batch that wait between two stages, enough to even out the times of frames.
 _WAITING = 4
 
@@ -78,24 +85,29 @@ def predicted_frames(
     waiting = batch_size + _WAITING
     with (
         Background(until(should_stop, source.frames()), waiting) as frames,
-        Background(_predict(until(should_stop, batch_frames(frames, batch_size)), predict, update), waiting) as found,
+        Background(
+            _predict(until(should_stop, batch_frames(frames, batch_size)), source, predict, update), waiting
+        ) as found,
     ):
         yield found
 
 
 @contextlib.contextmanager
 def replayed_frames(
-    source: Source, found: Sequence[Poses], shown: Sequence[Poses]
+    source: Source, indices: Sequence[int], found: Sequence[Poses], shown: Sequence[Poses]
 ) -> Iterator[Iterable[PredictedFrame]]:
     """Iterates over the frames of a source once more, together with people that are known already.
 
     Args:
         source: Source of the frames.
-        found: All people that the network found in each frame. The iteration ends with the last of them.
+        indices: Indices of the frames, see `SourceFrame`. Other frames are left out.
+        found: All people that the network found in each frame.
         shown: People to draw in each frame.
     """
-    with Background(itertools.islice(source.frames(), len(found)), _WAITING) as frames:
-        yield (PredictedFrame(*of_frame) for of_frame in zip(frames, found, shown, strict=False))
+    known = set(indices)
+    frames = itertools.islice((frame for frame in source.frames() if frame.index in known), len(indices))
+    with Background(frames, _WAITING) as replayed:
+        yield (PredictedFrame(*of_frame) for of_frame in zip(replayed, found, shown, strict=False))
 
 
 def until(should_stop: Callable[[], bool], items: Iterable) -> Iterator:
@@ -119,8 +131,26 @@ def batch_frames(frames: Iterable[SourceFrame], batch_size: int) -> Iterator[lis
 
 
 def _predict(
-    batches: Iterable[list[SourceFrame]], predict: PredictPoses, update: Callable[[Poses], Poses]
+    batches: Iterable[list[SourceFrame]], source: Source, predict: PredictPoses, update: Callable[[Poses], Poses]
 ) -> Iterator[PredictedFrame]:
     for batch in batches:
-        for frame, found in zip(batch, predict([frame.image for frame in batch]), strict=True):
+        for frame, found in _predict_batch(batch, source, predict):
             yield PredictedFrame(frame, found, update(found))
+
+
+def _predict_batch(
+    batch: list[SourceFrame], source: Source, predict: PredictPoses
+) -> Iterator[tuple[SourceFrame, Poses]]:
+    """Yields the frames with their people. An image that the network fails on is left out and named in `problems`."""
+    try:
+        found = predict([frame.image for frame in batch])
+    except NetworkFailure as error:
+        if source.is_video:
+            raise
+        if len(batch) == 1:
+            source.problems.append(f"{batch[0].name}: {error}")
+            return
+        for frame in batch:
+            yield from _predict_batch([frame], source, predict)
+        return
+    yield from zip(batch, found, strict=True)

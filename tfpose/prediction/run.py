@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tfpose.poses import Poses
 from tfpose.prediction.background import Background
 from tfpose.prediction.drawing import DrawingStyle, PoseArtist
-from tfpose.prediction.outputs import OutputPaths, PictureSink, TolerantSink, VideoSink, write_files
+from tfpose.prediction.outputs import OutputPaths, PictureSink, TolerantSink, VideoSink, lost_joints, write_files
 from tfpose.prediction.pipeline import (
     FrameResult,
     PredictedFrame,
@@ -128,7 +128,10 @@ def check_source(source: Source, settings: PredictionSettings) -> None:
     """
     paths = OutputPaths(settings.directory, source.name)
     inputs = {path.resolve() for path in source.paths}
-    results = {paths.video(settings.video_suffix)} if source.is_video else {paths.pictures / p.name for p in inputs}
+    if isinstance(source, Pictures):
+        results = {PictureSink(paths.pictures).path_of(name) for name in source.names}
+    else:
+        results = {paths.video(settings.video_suffix)}
     replaced = inputs & {path.resolve() for path in results}
     if "video" in settings.outputs and replaced:
         raise ValueError(f"{min(replaced)}: the results would replace the input; choose another --output")
@@ -191,16 +194,18 @@ class _Run:
         shown = self._repair(tracked)
         written = self._write_files(shown)
         if "video" in self._settings.outputs:
-            problems = self._source.problems
+            problems, notes = self._source.problems, self._source.notes
             # After Ctrl-C the people found so far are still drawn; a second Ctrl-C ends the drawing too.
             with (
-                replayed_frames(self._source, found, [result.poses for result in shown]) as frames,
+                replayed_frames(
+                    self._source, [result.index for result in shown], found, [result.poses for result in shown]
+                ) as frames,
                 self._progress("drawing", len(shown)) as bar,
                 contextlib.closing(self._draw_and_write(frames)) as drawn,
             ):
                 for _ in drawn:
                     bar.update()
-            self._source.problems = problems
+            self._source.problems, self._source.notes = problems, notes
         return self._summarize(shown, written)
 
     def _repair(self, tracked: Sequence[FrameResult]) -> list[FrameResult]:
@@ -261,9 +266,17 @@ class _Run:
             num_tracks=len({i for result in results for i in result.poses.track_ids.tolist() if i >= 0}),
             frames_per_second=len(results) / max(seconds, 1e-9),
             written=[*written, *(self._sink.written if results else [])],
-            notes=self._sink.notes,
+            notes=[*self._source.notes, *self._sink.notes, *self._note_lost_joints()],
             problems=[*self._source.problems, *([self._sink.problem] if self._sink.problem else [])],
         )
+
+    def _note_lost_joints(self) -> list[str]:
+        if "posetrack" not in self._settings.outputs:
+            return []
+        lost = lost_joints(self._skeleton, self._settings.posetrack_format)
+        others = " and ".join(kind for kind in ("coco", "csv") if kind in self._settings.outputs)
+        hint = f"the files in {others} hold them" if others else "--outputs=coco,csv writes them"
+        return [f"{self._paths.posetrack}: PoseTrack's files have no {', '.join(lost)}; {hint}"] if lost else []
 
     def _progress(self, stage: str, total: int | None = None) -> tqdm:
         total = total or self._source.num_frames

@@ -1,13 +1,11 @@
 """Reads images, videos and cameras as frames.
 
 Frames are upright, because networks were trained on people who stand: the orientation that a phone stores in an image
-or video is applied. `data.pictures` ignores it, as the annotations of COCO and PoseTrack do.
+or video is applied (docs/pixel_convention.md).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import glob
 import http.client
 import itertools
 import os
@@ -19,105 +17,20 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 
 import cv2
-import numpy as np
 
-from tfpose.prediction.decoding import DEFAULT_RATE, Decoder, cannot_open, plausible_rate
+from tfpose.prediction.decoding import Decoder, cannot_open, plausible_rate
 from tfpose.prediction.frame_span import FrameSpan
+from tfpose.prediction.frames import SourceFrame
 from tfpose.prediction.opencv_decoding import OpencvDecoder
+from tfpose.prediction.pictures import FoundPictures, Pictures, is_picture_file, is_picture_url
 from tfpose.prediction.pyav_decoding import PyavDecoder
 from tfpose.video_encoders import find_pyav
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 # Some cameras state the resolution of their clock as their frame rate.
 _MOST_LIVE_RATE = 240.0
 _PLAYLIST = b"#EXTM3U"
 # A server that is silent for so long is gone.
 _TIMEOUT_SECONDS = 30
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceFrame:
-    """A decoded frame.
-
-    Attributes:
-        index: Index of the image, or of the frame in the video, from 0.
-        name: Name of the image file, or a name made from the video's name and the index.
-        image: Pixels [H, W, 3] uint8 RGB.
-        seconds: Time since the first frame of the video; 0 for images.
-        file_seconds: The same time on the clock of the video file, which is also that of its sound.
-    """
-
-    index: int
-    name: str
-    image: np.ndarray
-    seconds: float = 0.0
-    file_seconds: float = 0.0
-
-
-class Pictures:
-    """Image files, in the order of the numbers in their names.
-
-    Attributes:
-        name: Name for the results.
-        paths: Paths of the selected files, in order.
-        problems: Descriptions of files that could not be decoded, one line each.
-    """
-
-    is_video = is_live = False
-    frames_per_second = DEFAULT_RATE
-
-    def __init__(self, name: str, paths: Sequence[pathlib.Path], span: FrameSpan | None = None) -> None:
-        """Sorts the files.
-
-        Args:
-            name: Name for the results.
-            paths: Paths of the files.
-            span: Selection of the files; None selects all.
-
-        Raises:
-            ValueError: No file is selected.
-        """
-        span = span or FrameSpan()
-        ordered = sorted(paths, key=lambda path: _natural_key(str(path)))
-        self.name = name
-        self.paths = [path for index, path in enumerate(ordered) if index in span]
-        if not self.paths:
-            raise ValueError(f"--start must be below {len(ordered)}, the number of images, got {span.start}")
-        self._root = pathlib.Path(os.path.commonpath([path.resolve().parent for path in self.paths]))
-        self.problems: list[str] = []
-
-    @property
-    def num_frames(self) -> int:
-        """The number of images."""
-        return len(self.paths)
-
-    def frames(self) -> Iterator[SourceFrame]:
-        """Yields the images. Those that cannot be decoded are left out and named in `problems`."""
-        self.problems = []
-        for index, path in enumerate(self.paths):
-            name = path.resolve().relative_to(self._root).as_posix()
-            try:
-                yield SourceFrame(index, name, read_picture(path))
-            except (OSError, ValueError) as error:
-                self.problems.append(str(error))
-
-
-def read_picture(path: pathlib.Path) -> np.ndarray:
-    """Reads an image file as upright pixels [H, W, 3] uint8 RGB.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: The file is no image, or a truncated or corrupt one.
-    """
-    image = None
-    if data := path.read_bytes():
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error:  # The image has more pixels than OpenCV accepts.
-            image = None
-    if image is None:
-        raise ValueError(f"{path}: cannot be decoded as an image (truncated, corrupt or of another format)")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 class Video:
@@ -129,6 +42,7 @@ class Video:
         is_live: Whether it is a camera or stream, whose frames can be read only once.
         paths: Path of the video file; empty for an address or camera.
         problems: Descriptions of damage, one line each.
+        notes: Descriptions of what was not read besides, one line each.
         frames_per_second: Frame rate of the selected frames; that of the first frames if it varies.
         num_frames: Number of selected frames; None if it is not known.
     """
@@ -151,6 +65,7 @@ class Video:
         self.paths = [] if is_live or "://" in str(address) else [pathlib.Path(str(address))]
         self._span = span or FrameSpan()
         self.problems: list[str] = []
+        self.notes: list[str] = []
         self.num_frames: int | None = None
         if is_live:
             # A camera stays open until its frames are read.
@@ -227,64 +142,39 @@ def open_sources(inputs: Sequence[str], span: FrameSpan | None = None) -> list[S
     """Opens the sources that the arguments of the command line name.
 
     Args:
-        inputs: Image files, folders of images and patterns such as 'frames/*.jpg', which together are one source; and
-            videos, addresses of streams and numbers of cameras, each a source of its own.
+        inputs: Image files, their addresses, folders of images and patterns such as 'frames/*.jpg', which together are
+            one source; and videos, addresses of streams and numbers of cameras, each a source of its own.
         span: Selection of the frames of each source; None selects all.
 
     Raises:
         FileNotFoundError: A file does not exist, or a folder holds no image.
         ValueError: A video cannot be opened, two sources have the same name, or `span` selects no frame.
     """
-    pictures: list[pathlib.Path] = []
+    found = FoundPictures()
     videos: list[Source] = []
-    folders: list[pathlib.Path] = []
     for text in inputs:
         path = pathlib.Path(text).expanduser()
         if path.is_dir():
-            folders.append(path)
-            pictures += _pictures_in(path)
-        elif path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES:
-            pictures.append(path)
+            found.add_folder(path)
+        elif path.is_file() and is_picture_file(path):
+            found.add_file(path)
         elif path.is_file():
             videos.append(Video(path.stem, str(path), span))
         elif text.isdecimal():
             videos.append(Video(f"camera{text}", int(text), span, is_live=True))
+        elif is_picture_url(text):
+            found.add_url(text)
         elif "://" in text:
             is_live = not is_file_behind(text)
             videos.append(Video(_stream_name(text) if is_live else _file_name(text), text, span, is_live))
         else:
-            pictures += _matching_pictures(text)
-    name = _pictures_name(pictures, folders)
-    sources = [*([Pictures(name, list(dict.fromkeys(pictures)), span)] if pictures else []), *videos]
+            found.add_pattern(text)
+    sources = [*([found.source(span)] if found.addresses else []), *videos]
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"inputs must have different names, got two that are called {name!r}; give one at a time")
     return sources
-
-
-def _pictures_in(folder: pathlib.Path) -> list[pathlib.Path]:
-    pictures = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
-    if not pictures:
-        raise FileNotFoundError(f"{folder}: must hold images ({', '.join(PICTURE_SUFFIXES)}), got none")
-    return pictures
-
-
-def _matching_pictures(pattern: str) -> list[pathlib.Path]:
-    if not glob.has_magic(pattern):
-        raise FileNotFoundError(f"{pattern}: there is no such file or folder")
-    found = (pathlib.Path(match) for match in glob.glob(os.path.expanduser(pattern), recursive=True))
-    pictures = [path for path in found if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
-    if not pictures:
-        raise FileNotFoundError(f"{pattern}: must match images ({', '.join(PICTURE_SUFFIXES)}), got none")
-    return pictures
-
-
-def _pictures_name(pictures: Sequence[pathlib.Path], folders: Sequence[pathlib.Path]) -> str:
-    if len(pictures) == 1 and not folders:
-        return pictures[0].stem
-    parents = {path.resolve().parent for path in pictures}
-    return (parents.pop().name if len(parents) == 1 else "") or "pictures"
 
 
 def is_file_behind(url: str) -> bool:
@@ -308,11 +198,6 @@ def _file_name(url: str) -> str:
 
 def _stream_name(url: str) -> str:
     return re.sub(r"\W+", "_", url.rsplit("/", 1)[-1].split("?")[0]).strip("_") or "stream"
-
-
-def _natural_key(text: str) -> list[tuple[int, int, str]]:
-    """Returns a key that sorts frame_2 before frame_10."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"([0-9]+)", text)]
 
 
 def silence_opencv() -> None:

@@ -59,6 +59,8 @@ from tfpose.visualization import (
 )
 
 DESCRIPTION_FILE = KEYPOINT_SYSTEM_FILE
+# Average precision rewards uncertain boxes, which the detector's own threshold keeps; whoever looks at people does not.
+SHOWN_BOX_THRESHOLD = 0.5
 
 
 def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
@@ -158,7 +160,8 @@ def export(run: RunChoice, output: pathlib.Path, formats: Sequence[str]) -> list
 
 
 def _load_detector(boxes: BoxSettings) -> ExportableDetector:
-    return load_exportable_detector(boxes.detector, boxes.detector_weights, boxes.score_threshold, boxes.iou_threshold)
+    threshold = SHOWN_BOX_THRESHOLD if boxes.score_threshold is None else boxes.score_threshold
+    return load_exportable_detector(boxes.detector, boxes.detector_weights, threshold, boxes.iou_threshold)
 
 
 def _refuse_tuned(run: RunChoice) -> None:
