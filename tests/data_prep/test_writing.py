@@ -275,7 +275,7 @@ def test_a_dataset_without_any_labeled_joint_is_refused(tmp_path):
 def test_beam_that_is_not_installed_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "apache_beam", None)
     source = read_source(write_coco(tmp_path / "source"))
-    with pytest.raises(ValueError, match=r"--beam: .*apache-beam.*pip install 'tfpose\[beam\]'"):
+    with pytest.raises(ValueError, match=r"--beam requires the package apache-beam.*pip install 'tfpose\[beam\]'"):
         writing.write_dataset(Builder, source, tmp_path / "out", beam_options=[])
     assert files_of(tmp_path / "out") == []
 
