@@ -58,6 +58,11 @@ def test_videos_and_pictures_below_such_a_folder_are_written_and_read(folder):
     np.testing.assert_array_equal(read_picture_below(folder, picture.name), image)
 
 
+def test_an_address_that_is_not_utf8_is_refused():
+    with pytest.raises(ValueError, match="cannot be opened"):
+        open_sources([os.fsdecode(b"rtsp://127.0.0.1:1/caf\xe9")])
+
+
 def test_such_names_are_written_and_printed_as_json_writes_them(tmp_path, monkeypatch):
     name = os.fsdecode(b"caf\xe9")
     write_text(tmp_path / "a.csv", name)

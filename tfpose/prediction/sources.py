@@ -6,6 +6,7 @@ or video is applied (docs/pixel_convention.md).
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import os
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 
+from tfpose.file_names import utf8_name
 from tfpose.prediction.decoding import Decoder, cannot_open, plausible_rate
 from tfpose.prediction.frame_span import FrameSpan
 from tfpose.prediction.frames import SourceFrame
@@ -127,7 +129,9 @@ def open_decoder(address: str) -> Decoder:
 
 
 def _open_live(address: str | int) -> cv2.VideoCapture:
-    capture = cv2.VideoCapture(address)
+    # An address with bytes that are not UTF-8 becomes a name that cannot be opened.
+    with contextlib.nullcontext(address) if isinstance(address, int) else utf8_name(address) as name:
+        capture = cv2.VideoCapture(name)
     if not capture.isOpened():
         if isinstance(address, int):
             raise ValueError(f"camera {address}: cannot be opened; check its number, and that you may use it")
