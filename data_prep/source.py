@@ -57,7 +57,7 @@ def find_image(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def images_outside_note(paths: Sequence[pathlib.Path], source: pathlib.Path) -> tuple[str, ...]:
-    """A line that counts the image files outside the folder of the dataset; no line if there are none."""
+    """Returns a line that counts the image files outside the folder of the dataset; no line if there are none."""
     root = os.path.join(os.path.abspath(source), "")
     outside = [path for path in paths if not os.path.abspath(path).startswith(root)]
     if not outside:

@@ -41,7 +41,7 @@ _NO_AREA = 1.0
 
 @dataclasses.dataclass(frozen=True)
 class SkeletonChoice:
-    """What the user says of the skeleton and the categories of COCO files.
+    """The user's choice of the skeleton and the categories of COCO files.
 
     Attributes:
         left_right_pairs: Pairs (left, right) of joint names; None pairs the names that differ only in the side.
@@ -270,7 +270,7 @@ def _keypoint_array(path: pathlib.Path, people: list, skeleton: Skeleton) -> np.
 
 
 def _not_empty(value: Any, default: Any) -> Any:
-    """An absent or empty field means that there is none."""
+    """Returns a value, or `default` if the value is None or an empty list."""
     return default if value is None or value == [] else value
 
 
@@ -282,7 +282,7 @@ def _empty_keypoints_note(people: Sequence[Mapping]) -> list[str]:
 
 
 def _small_keypoints_note(keypoints: np.ndarray) -> list[str]:
-    """A line if all labeled joints [P, J, 3] lie within one pixel, as coordinates from 0 to 1 do."""
+    """Returns a line if all labeled joints [P, J, 3] lie within one pixel, as coordinates from 0 to 1 do."""
     labeled = keypoints[keypoints[..., 2] > 0][:, :2]
     if not labeled.any() or np.abs(labeled).max() > 1:
         return []

@@ -188,7 +188,7 @@ class PyavEncoder:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        """Within, errors of PyAV become those of `Encoder`."""
+        """Turns errors of PyAV in the context into the errors of `Encoder`."""
         try:
             yield
         except (self._av.FFmpegError, ValueError) as error:

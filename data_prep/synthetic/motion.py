@@ -1,4 +1,4 @@
-"""How people move: angles of the joints over time, and the points in space that follow from them.
+"""The motion of people: angles of the joints over time, and the points in space that follow from the angles.
 
 Segment lengths are fractions of stature after Drillis and Contini (1966), as tabulated by Winter,
 "Biomechanics and Motor Control of Human Movement" (2009), figure 4.1. The gait curves are smooth

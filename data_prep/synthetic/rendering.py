@@ -54,7 +54,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Stroke:
-    """How a shape is put on the canvas.
+    """The settings for drawing a shape on the canvas.
 
     Attributes:
         owner: Code to write into `Canvas.owners`.

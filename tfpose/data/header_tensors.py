@@ -26,7 +26,7 @@ _GIF_EXTENSION, _GIF_IMAGE = 0x21, 0x2C
 
 
 class PictureHeader(NamedTuple):
-    """What the header of an encoded picture says.
+    """The content of the header of an encoded picture.
 
     Attributes:
         size: (height, width) of the stored pixels [2] int64.
@@ -68,7 +68,7 @@ def _read_jpeg(data: tf.Tensor) -> PictureHeader:
 
 
 def _jpeg_segment_bytes(data: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
-    """Length of the segment at a place; 0 at the start of the compressed data, where the header ends."""
+    """Returns the length of the segment at a place; 0 at the start of the compressed data, where the header ends."""
     first, marker = _number(data, place, 1), _number(data, place + 1, 1)
     # Between segments bytes 0xff may be inserted.
     is_filling = (first != 0xFF) | (marker == 0xFF)
@@ -103,7 +103,7 @@ def _read_bmp(data: tf.Tensor) -> PictureHeader:
 
 
 def _read_gif(data: tf.Tensor) -> PictureHeader:
-    """The size is the larger one of the screen and of the first frame; both are allocated."""
+    """Reads a GIF; its size is the larger one of the screen and of the first frame, because both are allocated."""
     codes = tf.cast(tf.concat([tf.io.decode_raw(data, tf.uint8), [0]], axis=0), tf.int64)
     frame = _find_part(
         data,
@@ -125,7 +125,7 @@ def _gif_colors_bytes(flags: tf.Tensor) -> tf.Tensor:
 
 
 def _gif_blocks_bytes(codes: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
-    """Length of the blocks at a place in the bytes [N + 1] int64 of a GIF, with the empty block that ends them."""
+    """Returns the length of the blocks at a place in the bytes [N + 1] int64 of a GIF, with the last, empty block."""
     last = tf.size(codes, tf.int64) - 1
 
     def step(place: tf.Tensor) -> tuple[tf.Tensor]:
@@ -160,7 +160,7 @@ def _read_webp(data: tf.Tensor) -> PictureHeader:
 
 
 def _orientation(data: tf.Tensor, begin: tf.Tensor) -> tf.Tensor:
-    """Orientation in the TIFF structure at a place, scalar int64; 1 where there is none or it is out of range."""
+    """Returns the orientation in the TIFF structure at a place, scalar int64; 1 if it is absent or out of range."""
     is_little = _text(data, begin, 2) == b"II"
     directory = begin + _number(data, begin + 4, 4, is_little)
     count = _number(data, directory, 2, is_little)
@@ -181,7 +181,7 @@ def _find_part(
     part_bytes: Callable[[tf.Tensor], tf.Tensor],
     is_found: Callable[[tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
-    """Place of the first part that is found, scalar int64; the length of the data if there is none.
+    """Returns the place of the first part that is found, scalar int64; the length of the data if no part is found.
 
     Args:
         data: Scalar string.
@@ -214,13 +214,13 @@ def _length(data: tf.Tensor) -> tf.Tensor:
 
 
 def _text(data: tf.Tensor, place: tf.Tensor | int, count: tf.Tensor | int) -> tf.Tensor:
-    """The bytes at a place, fewer where the data end."""
+    """Returns the bytes at a place, fewer at the end of the data."""
     place = tf.minimum(tf.cast(place, tf.int64), _length(data))
     return tf.strings.substr(data, place, tf.cast(count, tf.int64))
 
 
 def _number(data: tf.Tensor, place: tf.Tensor | int, num_bytes: int, is_little: tf.Tensor | bool = False) -> tf.Tensor:
-    """The unsigned number at a place, scalar int64; beyond the end bytes are 0."""
+    """Returns the unsigned number at a place, scalar int64; bytes beyond the end are 0."""
     values = tf.io.decode_raw(_text(data, place, num_bytes), tf.uint8, fixed_length=num_bytes)
     return _combine(tf.cast(values, tf.int64), is_little)
 

@@ -164,7 +164,7 @@ def resolve_dataset_dir(directory: str | pathlib.Path) -> pathlib.Path:
 
 
 def read_category_id(directory: str | pathlib.Path) -> int:
-    """The identity of the category of people in the files that a dataset folder was made of; 1 where it is not said."""
+    """Reads the category id of people in the files that a dataset was built from; 1 if the dataset does not name it."""
     path = resolve_dataset_dir(directory) / METADATA_FILE
     category_id = json.loads(path.read_text()).get("category_id", 1)
     if not isinstance(category_id, int):

@@ -125,7 +125,7 @@ def _to_8_bits(data: tf.Tensor) -> tf.Tensor:
 
 
 def _upright_from_stored(header: PictureHeader) -> tf.Tensor:
-    """The map [2, 3] float64 from stored pixels to those that a viewer shows."""
+    """Returns the map [2, 3] float64 from stored pixels to the pixels that a viewer shows."""
     linear = np.zeros([len(ORIENTATIONS), 2, 2])
     for orientation in ORIENTATIONS:
         rows = np.eye(2)[::-1] if orientation in _EXCHANGED else np.eye(2)

@@ -1,4 +1,4 @@
-"""What a decoder of videos is: each frame keeps its number and its time, also behind a part that cannot be decoded."""
+"""The interface of video decoders: each frame keeps its number and time, even after a part that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_RANGES = 5
 
 @dataclasses.dataclass(frozen=True)
 class VideoFacts:
-    """What the header and the first frames of a video tell.
+    """The content of the header and of the first frames of a video.
 
     Attributes:
         frames_per_second: Frame rate; that of the first frames if it varies.

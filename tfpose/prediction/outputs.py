@@ -125,7 +125,7 @@ def lost_joints(skeleton: Skeleton, posetrack_format: str) -> list[str]:
 
 
 def _posetrack_skeleton(skeleton: Skeleton, posetrack_format: str) -> Skeleton:
-    """PoseTrack's joints for skeletons that share them; a skeleton of the user's own keeps its joints.
+    """Returns PoseTrack's joints for skeletons that share them; a skeleton of the user's own keeps its joints.
 
     Raises:
         ValueError: The format of 2017, which numbers PoseTrack's joints, has none of the joints.

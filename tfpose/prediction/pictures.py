@@ -33,7 +33,7 @@ _TIMEOUT_SECONDS, _MOST_BYTES = 30, 1 << 28
 
 @dataclasses.dataclass
 class FoundPictures:
-    """What the arguments of the command line name.
+    """The pictures that the arguments of the command line name.
 
     Attributes:
         addresses: Absolute paths and URLs of images.
@@ -103,7 +103,7 @@ class FoundPictures:
         return Pictures(self._name(), addresses, span, self.problems, self.notes)
 
     def _name(self) -> str:
-        """Name of a single image, or of the folder that all images are in."""
+        """Returns the name of a single image, or of the folder that all images are in."""
         places = [_place(address) for address in self.addresses]
         if len(places) == 1 and not self.folders:
             return places[0].stem
@@ -206,12 +206,12 @@ def _is_picture(path: pathlib.Path) -> bool:
 
 
 def _absolute(path: pathlib.Path) -> pathlib.Path:
-    """The absolute path, with links as they are called."""
+    """Returns the absolute path without following links."""
     return pathlib.Path(os.path.abspath(path))
 
 
 def _place(address: pathlib.Path | str) -> pathlib.PurePath:
-    """The path of an image; an address becomes a path below its server."""
+    """Returns the path of an image; an address becomes a path below its server."""
     if isinstance(address, pathlib.Path):
         return _absolute(address)
     parts = urllib.parse.urlsplit(address)

@@ -214,7 +214,7 @@ class _Run:
 
     @contextlib.contextmanager
     def _files_after_errors(self, results: Sequence[FrameResult]) -> Iterator[None]:
-        """Within, an error leaves the files of the poses so far; a further error in writing them does not hide it."""
+        """Writes the poses so far after an error in the context; a failed write does not hide this error."""
         try:
             yield
         except BaseException:

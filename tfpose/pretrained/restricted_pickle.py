@@ -269,7 +269,7 @@ class _StackMachine:
 
 
 def _own_bytes(value: Any) -> int:
-    """The bytes of an object without those that it refers to."""
+    """Returns the bytes of an object without the objects that it refers to."""
     is_plain = isinstance(value, (int, float, str, bytes, bytearray, list, tuple, dict, set, frozenset))
     return sys.getsizeof(value) if is_plain else _OBJECT_BYTES
 
