@@ -7,14 +7,16 @@
 
 INPUT is an image, its http address, a folder of images, a pattern such as 'frames/*.jpg', a video in any format that
 FFmpeg opens, the address of a video or stream, or the number of a camera. Several inputs may be given. --model is a
-SavedModel or the work folder of a training run. The work folder of a two-stage system also needs --detector. Results:
+SavedModel or the work folder of a training run. The work folder of a two-stage system also requires --detector.
+Results:
 
 - OUTPUT/predictions/NAME.json: a PoseTrack file, the input of tfpose score and tfpose track;
 - OUTPUT/videos/NAME.mp4, or OUTPUT/pictures/ for images: the frames with poses, identities and past paths;
-- OUTPUT/coco/NAME.json and OUTPUT/csv/NAME.csv, by --outputs, or if the model has other joints than PoseTrack.
+- OUTPUT/coco/NAME.json and OUTPUT/csv/NAME.csv, if --outputs names them, or if the model has joints that PoseTrack
+  lacks.
 
-An image that cannot be read is left out and named on stderr; the exit code is then 1. Ctrl-C ends a run early:
-the files hold the frames that were processed, and the exit code is 130.
+tfpose omits images that it cannot read and names them on stderr; the exit code is then 1. Ctrl-C ends a run early: the
+files hold the frames that were processed, and the exit code is 130.
 """
 
 from __future__ import annotations

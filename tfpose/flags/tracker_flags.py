@@ -80,7 +80,7 @@ def define_tracker_flags(values: ProgramFlags, may_have_config: bool = False) ->
         list(NAMED_SETTINGS),
         "Preset whose values the other --tracker flags override: payer2017 is the tracker of Payer et al. 2017, online "
         "uses no later frames, offline also uses later frames and repairs whole tracks."
-        + (" Without this flag, a single network uses config.tracker instead of a preset." if may_have_config else ""),
+        + (" For a single network, config.tracker replaces the default." if may_have_config else ""),
     )
     for name, kind in setting_types().items():
         help_text = f"{SETTING_HELP[name]} {_describe_default(name)}"
