@@ -8,6 +8,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from picture_cases import with_exif
 from program_runs import ENVIRONMENT, PROJECT
 from small_single_network import random_pose_unet, small_single_network
 
@@ -60,6 +61,10 @@ def assert_same(found, expected):
         np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-4)
 
 
+def encoded_png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
 def test_arrays_files_and_pil_images_give_the_same_poses(model, frames, tmp_path):
     expected = model.predict(frames)
     assert [len(poses) for poses in expected] == [3] * 6
@@ -70,6 +75,10 @@ def test_arrays_files_and_pil_images_give_the_same_poses(model, frames, tmp_path
     assert_same(model.predict(paths), expected)
     image_module = pytest.importorskip("PIL.Image", reason="needs Pillow, which matplotlib brings")
     assert_same(model.predict([image_module.fromarray(frame) for frame in frames]), expected)
+    for index, path in enumerate(paths):
+        path.write_bytes(with_exif(encoded_png(np.rot90(frames[index])), 6))
+    assert_same(model.predict(paths), expected)
+    assert_same(model.predict([image_module.open(path) for path in paths]), expected)
 
 
 def test_batches_of_any_size_give_the_same_poses(model, frames):
@@ -83,7 +92,7 @@ def test_wrong_images_are_named(model, frames, tmp_path):
     with pytest.raises(ValueError, match="images must be a sequence of images, got one ndarray"):
         model.predict(frames[0])
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"broken.jpg: cannot"):
+    with pytest.raises(ValueError, match=r"broken.jpg: must be a picture"):
         model.predict([tmp_path / "broken.jpg"])
 
 

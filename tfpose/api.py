@@ -191,16 +191,18 @@ def score(
 
 
 def _read_image(image: Image, index: int) -> np.ndarray:
-    """Returns an image of any kind as [H, W, 3] uint8 RGB."""
-    if isinstance(image, (str, os.PathLike)):
-        from tfpose.prediction.sources import read_picture
+    """Returns an image of any kind as [H, W, 3] uint8 RGB, upright."""
+    from tfpose.picture_files import ORIENTATION_TAG, decode_upright, turn_upright
 
-        return read_picture(pathlib.Path(image))
+    if isinstance(image, (str, os.PathLike)):
+        return decode_upright(pathlib.Path(image).read_bytes(), image)
     # A PIL image says its mode; its gray and palette forms become RGB.
     array = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
         raise ValueError(f"images[{index}] must be [height, width, 3] uint8 RGB, got {array.dtype} {array.shape}")
-    return array
+    # Pillow does not turn the pixels of a photo itself.
+    orientation = image.getexif().get(ORIENTATION_TAG, 1) if hasattr(image, "getexif") else 1
+    return turn_upright(array, orientation) if orientation in range(2, 9) else array
 
 
 def _open_frames(video: Any, is_read_twice: bool) -> tuple[ReadFrames, bool]:

@@ -27,7 +27,7 @@ _ISO_MEDIA = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC"
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN, _JPEG_JFIF, _JPEG_EXIF = 0xDA, 0xE0, 0xE1
 # Tags of TIFF 6.0, which EXIF uses too.
-_WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
+_WIDTH, _HEIGHT, ORIENTATION_TAG = 256, 257, 274
 _NUMBER_TYPES = {3: "H", 4: "I"}
 # A damaged chain of pages may go in a circle.
 _MOST_PAGES = 10_000
@@ -361,7 +361,7 @@ def _exif_orientation(exif: bytes) -> int:
 
 
 def _valid_orientation(tags: dict[int, int]) -> int:
-    orientation = tags.get(_ORIENTATION, 1)
+    orientation = tags.get(ORIENTATION_TAG, 1)
     return orientation if 1 <= orientation <= 8 else 1
 
 
