@@ -103,7 +103,7 @@ def _notes(header: PictureHeader, is_turned: bool) -> tuple[str, ...]:
         notes.append(
             "images not turned by their EXIF orientation, since the annotated sizes are those of the stored pixels"
         )
-    if abs(header.pixel_aspect - 1) > 0.01:
+    if not header.has_square_pixels:
         notes.append("images whose header says that pixels are not square, which tfpose takes as square")
     return tuple(notes)
 

@@ -60,6 +60,11 @@ class PictureHeader:
         """The size (height, width) of the picture as a viewer shows it."""
         return self.stored_size[::-1] if self.orientation >= 5 else self.stored_size
 
+    @property
+    def has_square_pixels(self) -> bool:
+        """Whether a pixel is as wide as high, to one percent."""
+        return abs(self.pixel_aspect - 1) <= 0.01
+
 
 def picture_kind(data: bytes) -> str | None:
     """Returns the name of the format that a file begins as; None if the format is unknown."""

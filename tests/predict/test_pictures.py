@@ -134,3 +134,14 @@ def test_addresses_of_pictures(tmp_path):
         assert (source.name, [frame.name for frame in frames]) == ("a b", ["a b.png"])
     assert is_picture_url("https://example.org/a.JPG?size=2")
     assert not is_picture_url("rtsp://example.org/a.jpg") and not is_picture_url("http://example.org/a.mp4")
+
+
+def test_pixels_that_are_not_square_are_told_once(tmp_path):
+    for index in range(3):
+        write_picture(tmp_path / f"{index}.jpg", index)
+        data = (tmp_path / f"{index}.jpg").read_bytes()
+        # The JFIF header of all but the first says that pixels are twice as wide as high.
+        (tmp_path / f"{index}.jpg").write_bytes(data[:14] + b"\0\1\0\2" + data[18:] if index else data)
+    (source,) = open_sources([str(tmp_path)])
+    assert len(list(source.frames())) == 3
+    assert source.notes == [f"2 images with pixels that are not square, taken as square ({tmp_path}/1.jpg)"]

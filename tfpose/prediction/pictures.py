@@ -15,7 +15,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 
-from tfpose.picture_files import count_pages, decode_upright, picture_kind
+from tfpose.picture_files import count_pages, decode_upright, picture_kind, read_header
 from tfpose.prediction.decoding import DEFAULT_RATE
 from tfpose.prediction.frame_span import FrameSpan
 from tfpose.prediction.frames import SourceFrame
@@ -169,6 +169,7 @@ class Pictures:
     def frames(self) -> Iterator[SourceFrame]:
         """Yields the images. Those that cannot be decoded are left out and named in `problems`."""
         self.problems, self.notes = list(self._left_out), list(self._notes)
+        oblong: list[pathlib.Path | str] = []
         for index, (address, name) in enumerate(zip(self._addresses, self.names, strict=True)):
             try:
                 data = _read_bytes(address)
@@ -179,7 +180,11 @@ class Pictures:
                 continue
             if (num_pages := count_pages(data)) > 1:
                 self.notes.append(f"{address}: only the first of {num_pages} pages or frames was read")
+            if not read_header(data, address).has_square_pixels:
+                oblong.append(address)
             yield SourceFrame(index, name, image)
+        if oblong:
+            self.notes.append(f"{len(oblong)} images with pixels that are not square, taken as square ({oblong[0]})")
 
 
 def is_picture_file(path: pathlib.Path) -> bool:
