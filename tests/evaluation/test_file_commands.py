@@ -263,7 +263,10 @@ def test_files_need_no_tensorflow(project_dir, folders, tmp_path, mode):
         (("--ground_truth={gt18}", "--output_dir={out}"), ["--predictions must be given, got nothing"]),
         (("--ground_truth={gt18}", "--predictions={pred18}"), ["--output_dir must be given"]),
         (("--workdir={gt18}", "--output_dir={out}"), ["config.json: not found", "--config"]),
-        (("--ground_truth={gt18}/none", "--predictions={pred18}", "--output_dir={out}"), ["gt18/none", "does not exist"]),
+        (
+            ("--ground_truth={gt18}/none", "--predictions={pred18}", "--output_dir={out}"),
+            ["gt18/none", "does not exist"],
+        ),
         (("--track", "--predictions={gt18}/none", "--output_dir={out}"), ["gt18/none", "does not exist"]),
         (("--track", "--predictions={out}", "--output_dir={out}"), ["must hold predictions", "got none"]),
         (
