@@ -47,6 +47,7 @@ class SoundTrack:
         self._target: Any = None
         self._packets: Iterator[Any] = iter(())
         self._waiting: Any = None
+        self._latest = fractions.Fraction(-1)
         try:
             with utf8_name(sound.address) as name:
                 self._input = av.open(name)
@@ -82,7 +83,9 @@ class SoundTrack:
             if at >= seconds:
                 self._waiting = packet
                 return
-            if at >= 0:
+            # Behind a clock that starts again, the sound has no place in the output.
+            if at >= 0 and at > self._latest:
+                self._latest = at
                 self._write(packet)
 
     def _next_packet(self) -> Any:

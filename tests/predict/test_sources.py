@@ -168,6 +168,20 @@ def test_frames_behind_damage_keep_their_numbers_and_times(damaged_video, video_
 
 
 @pytest.fixture
+def joined_video(tmp_path):
+    """Two recordings of five frames, joined byte by byte."""
+    part = write_timed_video(tmp_path / "part.ts", [0.1 * index for index in range(5)]).read_bytes()
+    (tmp_path / "joined.ts").write_bytes(part + part)
+    return tmp_path / "joined.ts"
+
+
+def test_time_goes_on_where_the_clock_of_a_file_starts_again(joined_video, video_library):
+    source = Video("joined", str(joined_video))
+    assert [frame.seconds for frame in source.frames()] == pytest.approx([0.1 * index for index in range(10)], abs=1e-3)
+    assert source.problems == []
+
+
+@pytest.fixture
 def turned_video(tmp_path):
     return write_timed_video(tmp_path / "turned.mp4", [0, 0.1], degrees=90)
 

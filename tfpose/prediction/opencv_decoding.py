@@ -26,6 +26,11 @@ from tfpose.prediction.frame_span import FrameSpan
 
 # Containers that store the number of frames, by bytes at their start; of others OpenCV estimates the number.
 _AVI, _MP4 = b"RIFF", (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+# Share of the first frames that must be later than the frame before, if the times are to be believed.
+_LEAST_ORDERED = 0.8
+_LATE_SECONDS = 1.0
+# Steps between frames of a steady rate are at most this many times the usual one.
+_STEADY = 1.5
 
 
 class OpencvDecoder:
@@ -53,7 +58,9 @@ class OpencvDecoder:
             capture.release()
         if not times:
             raise has_no_frame(address)
-        self._has_times = bool((np.diff(times) > 0).all())
+        steps = np.diff(times)
+        self._has_times = len(times) < 2 or float((steps > 0).mean()) > _LEAST_ORDERED
+        self._is_steady = len(times) > 1 and float((steps < _STEADY * np.median(steps)).mean()) > _LEAST_ORDERED
         rate = plausible_rate(stated, times)
         self.facts = VideoFacts(rate, int(count) if 0 < count < 1 << 40 else None, _stores_number(address))
 
@@ -72,12 +79,14 @@ class OpencvDecoder:
         try:
             before = first = 0.0
             for time in _grabbed_times(capture, failures):
+                if failures.has_any and self._has_times and before - _LATE_SECONDS < time <= before:
+                    continue  # Behind damage, a decoder lets some frames out too late; they count as missing.
                 num_missing = 0
                 if self._has_times and index >= 0:
                     # Failures come earlier than the gaps in time, because frames are stored in another order.
                     gap = round((time - before) * self.facts.frames_per_second) - 1
-                    num_missing = max(0, min(gap, failures.count))
-                    failures.count -= num_missing
+                    num_missing = max(0, gap if failures.has_any and self._is_steady else min(gap, failures.count))
+                    failures.count = max(0, failures.count - num_missing)
                     # Some files give their last frames no time.
                     time = time if time > before else before + 1 / self.facts.frames_per_second
                 elif index < 0:
@@ -105,6 +114,7 @@ class _Failures:
     """Number of frames that OpenCV could not decode and whose place is not known yet."""
 
     count = 0
+    has_any = False
 
 
 def _grabbed_times(capture: cv2.VideoCapture, failures: _Failures | None = None) -> Iterator[float]:
@@ -114,8 +124,9 @@ def _grabbed_times(capture: cv2.VideoCapture, failures: _Failures | None = None)
         if not capture.grab():
             num_failed += 1
             continue
-        if failures is not None:
+        if failures is not None and num_failed:
             failures.count += num_failed
+            failures.has_any = True
         num_failed = 0
         yield capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
 

@@ -32,6 +32,8 @@ from tfpose.video_encoders import find_pyav
 _TIMEOUT_SECONDS = 30
 # Frames are stored in another order than they are shown in; at most this many are still to come.
 _MOST_REORDERED = 16
+# Number of frames that wait, behind damage, for earlier ones.
+_MOST_HELD = 4
 # A file may end this much earlier than its header says: its last frame may be shown for long.
 _MISSING_SHARE, _MISSING_SECONDS = 0.1, 1.0
 
@@ -116,16 +118,26 @@ class PyavDecoder:
         missing, order = MissingFrames(self._address), _FrameOrder()
         with self._open() as container:
             try:
-                yield from self._decoded_frames(container, span, order, missing)
+                yield from self._selected_frames(container, span, order, missing)
                 problems += self._ends_early(container, order)
             except _SpanIsOver:
                 pass
             finally:
                 problems += missing.describe()
 
-    def _decoded_frames(
+    def _selected_frames(
         self, container: Any, span: FrameSpan, order: _FrameOrder, missing: MissingFrames
     ) -> Iterator[DecodedFrame]:
+        for frame in _in_order(self._decoded_frames(container, order), order):
+            num_missing = order.add_frame(frame.pts)
+            missing.add(order.index - num_missing, num_missing)
+            if span.is_over(order.index):
+                raise _SpanIsOver
+            if order.index in span:
+                yield self._finish(frame, order)
+        missing.add(order.index + 1, order.num_missing_at_the_end())
+
+    def _decoded_frames(self, container: Any, order: _FrameOrder) -> Iterator[Any]:
         stream = container.streams.best("video")
         stream.thread_type = "AUTO"
         for packet in self._packets(container):
@@ -136,22 +148,10 @@ class PyavDecoder:
             decoded = self._decode(packet)
             if decoded is None:
                 order.note_failure()
-            yield from self._selected(decoded or [], span, order, missing)
+            yield from decoded or ()
         # A file that is cut ends with an error, and without the packet that empties the decoder.
         with contextlib.suppress(self._av.FFmpegError):
-            yield from self._selected(stream.decode(None), span, order, missing)
-        missing.add(order.index + 1, order.num_missing_at_the_end())
-
-    def _selected(
-        self, frames: list[Any], span: FrameSpan, order: _FrameOrder, missing: MissingFrames
-    ) -> Iterator[DecodedFrame]:
-        for frame in frames:
-            num_missing = order.add_frame(frame.pts)
-            missing.add(order.index - num_missing, num_missing)
-            if span.is_over(order.index):
-                raise _SpanIsOver
-            if order.index in span:
-                yield self._finish(frame, order)
+            yield from stream.decode(None)
 
     def _finish(self, frame: Any, order: _FrameOrder) -> DecodedFrame:
         image = frame.to_ndarray(format="rgb24")
@@ -184,14 +184,35 @@ def _duration(container: Any) -> float:
     return (container.duration or 0) / 1_000_000
 
 
+def _in_order(frames: Iterator[Any], order: _FrameOrder) -> Iterator[Any]:
+    """Sorts frames by time: behind damage, a decoder lets some out too late."""
+    held: list[tuple[int, int, Any]] = []
+    latest = None
+    for number, frame in enumerate(frames):
+        if frame.pts is None:
+            yield frame
+            continue
+        # Times that start again are those of another recording, behind which nothing is held back.
+        is_restart = latest is not None and frame.pts < latest
+        while held and is_restart:
+            yield heapq.heappop(held)[2]
+        heapq.heappush(held, (frame.pts, number, frame))
+        while len(held) > (_MOST_HELD if order.has_failed and not is_restart else 0):
+            latest, _, frame = heapq.heappop(held)
+            yield frame
+    while held:
+        yield heapq.heappop(held)[2]
+
+
 class _FrameOrder:
     """Numbers frames by the times of their packets, so that those behind damage keep their numbers.
 
     Attributes:
         index: Number of the frame that was added last.
-        first_time: Time of the first frame, in the clock of the stream.
+        first_time: Time of the first frame, on the clock of the stream; moved where the clock starts again.
         num_packets: Number of packets of the stream.
         end_seconds: End of the last packet of any stream.
+        has_failed: Whether the decoder has failed.
     """
 
     def __init__(self) -> None:
@@ -199,9 +220,12 @@ class _FrameOrder:
         self.first_time: int | None = None
         self.num_packets = 0
         self.end_seconds = Fraction(0)
+        self.has_failed = False
         # Times of packets of which no frame has come out yet.
         self._waiting: list[int] = []
         self._latest = self._failed_until = -(1 << 62)
+        self._time: int | None = None
+        self._step = 0
 
     def note_end(self, packet: Any) -> None:
         """Notes until when the packet lasts."""
@@ -217,6 +241,7 @@ class _FrameOrder:
 
     def note_failure(self) -> None:
         """Notes that the decoder failed, at one of the packets until now."""
+        self.has_failed = True
         self._failed_until = self._latest
 
     def add_frame(self, time: int | None) -> int:
@@ -230,12 +255,22 @@ class _FrameOrder:
                 self._note_first(earlier)
         if time is not None:
             self._note_first(time)
+            self._note_restart(time)
         self.index += num_missing + 1
         return num_missing
 
     def _note_first(self, time: int) -> None:
         if self.first_time is None:
             self.first_time = time
+
+    def _note_restart(self, time: int) -> None:
+        """Lets the time go on where it starts again, as in recordings that were joined byte by byte."""
+        if self._time is not None and self.first_time is not None:
+            if time < self._time:
+                self.first_time += time - self._time - self._step
+            else:
+                self._step = time - self._time
+        self._time = time
 
     def num_missing_at_the_end(self) -> int:
         """Returns how many frames are missing behind the last one."""
