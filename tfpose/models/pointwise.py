@@ -1,4 +1,4 @@
-"""A 1x1 convolution written as a product of matrices."""
+"""1x1 convolutions in the forms that suit a CPU: a product of matrices, and the choice of cells before a stride."""
 
 from __future__ import annotations
 
@@ -35,3 +35,33 @@ class PointwiseConvolution(layers.Conv2D):
             outputs = ops.add(outputs, self.bias)
         _, height, width, _ = ops.shape(inputs)
         return self.activation(ops.reshape(outputs, (-1, height, width, self.filters)))
+
+
+@keras.saving.register_keras_serializable(package="tfpose")
+class Subsampling(layers.Layer):
+    """Keeps every `stride`-th cell of both axes, from the first one on.
+
+    With a convolution of 1x1 behind it, it takes the place of the strided convolution. On CPUs the gradient of the
+    latter writes outside its memory in TensorFlow 2.21 (oneDNN, up to 8 channels, one image).
+
+    Args:
+        stride: Stride of both axes.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, stride: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stride = stride
+
+    def call(self, inputs: Any) -> Any:
+        """Returns [B, ceil(H / stride), ceil(W / stride), C] from [B, H, W, C]."""
+        return inputs[:, :: self.stride, :: self.stride]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Returns [B, ceil(H / stride), ceil(W / stride), C]."""
+        sizes = (None if size is None else -(-size // self.stride) for size in input_shape[1:3])
+        return (input_shape[0], *sizes, input_shape[3])
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {**super().get_config(), "stride": self.stride}

@@ -17,6 +17,7 @@ from keras import KerasTensor, layers
 
 from tfpose.models.batch_norm import FusedBatchNormalization, synchronize_batch_norms
 from tfpose.models.output_layers import OutputConvolution
+from tfpose.models.pointwise import Subsampling
 from tfpose.models.subpixel import DECONVOLUTION_SIZE, DECONVOLUTION_STRIDE
 
 NUM_DECONVOLUTIONS = 3
@@ -252,6 +253,8 @@ def _convolve(
     if stride > 1 and kernel_size > 1:
         # Keras' "same" would put the odd zero after the image, PyTorch's weights expect both.
         x = layers.ZeroPadding2D(kernel_size // 2, dtype=policy, name=f"{name}_pad")(x)
+    elif stride > 1:
+        x, stride = Subsampling(stride, dtype=policy, name=f"{name}_cells")(x), 1
     return layers.Conv2D(
         filters,
         kernel_size,

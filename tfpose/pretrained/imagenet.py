@@ -81,7 +81,8 @@ def _find_depth(model: keras.Model) -> int:
             f"model {model.name} must be a build_pose_resnet of depth 50, 101 or 152 and base_width {_STEM_FILTERS}, "
             f"got one with {len(found)} backbone convolutions and base_width {width}."
         )
-    if found["stage2_block0_conv1"].strides != (2, 2):
+    # A stride of the 1x1 convolutions is a layer of its own.
+    if found["stage2_block0_conv2"].strides == (2, 2):
         raise ValueError(f"stride_in of model {model.name} must be '1x1' for Keras' ImageNet weights, got '3x3'.")
     return depth
 
