@@ -94,7 +94,7 @@ class OpencvEncoder:
             raise OSError(f"OpenCV cannot write {path.suffix} with {size[0]}x{size[1]} pixels, {self._rate:g} frames/s")
 
     def write(self, image: np.ndarray, seconds: float | None) -> None:
-        """See `Encoder`."""
+        """Writes a frame, see `Encoder`."""
         slot = self._num_written if seconds is None else round(seconds * self._rate)
         if slot < self._num_written - _MOST_AHEAD:
             return
@@ -108,12 +108,12 @@ class OpencvEncoder:
         self._num_written += 1
 
     def close(self) -> None:
-        """See `Encoder`. OpenCV reports no failure, so the file is opened again."""
+        """Completes the file, see `Encoder`. OpenCV reports no failure, so the file is opened again."""
         self._writer.release()
         check_num_frames(self._path, self._num_written)
 
     def abandon(self) -> None:
-        """See `Encoder`."""
+        """Closes the file, which stays incomplete, see `Encoder`."""
         self._writer.release()
 
 
@@ -195,7 +195,7 @@ class PyavEncoder:
             raise OSError(_reason(error)) from error
 
     def write(self, image: np.ndarray, seconds: float | None) -> None:
-        """See `Encoder`."""
+        """Writes a frame, see `Encoder`."""
         due = self._next_tick if seconds is None else round(seconds * _TICKS_PER_SECOND)
         tick = max(due, self._last_tick + 1)
         if seconds is not None and self._num_written:
@@ -213,7 +213,7 @@ class PyavEncoder:
             self._sound.write_until(end_tick / _TICKS_PER_SECOND)
 
     def close(self) -> None:
-        """See `Encoder`."""
+        """Completes the file, see `Encoder`."""
         with self._errors():
             self._container.mux(self._stream.encode(None))
             self._add_sound(self._next_tick)
@@ -224,7 +224,7 @@ class PyavEncoder:
         check_num_frames(self._path, self._num_written)
 
     def abandon(self) -> None:
-        """See `Encoder`."""
+        """Closes the file, which stays incomplete, see `Encoder`."""
         if self._sound is not None:
             self._sound.close()
         with contextlib.suppress(Exception):

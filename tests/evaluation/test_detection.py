@@ -1,4 +1,4 @@
-"""Evaluation of a person detector: figures by hand, and the files that it leaves."""
+"""Evaluation of a person detector: metrics by hand, and the files that it leaves."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def test_boxes_by_hand(tmp_path):
     """Two of three people are found, one with an overlap of 0.8; a box on nobody comes last."""
     table = table_of(tmp_path, [[[0, 0, 40, 40]], [[10, 10, 50, 50], [60, 60, 90, 90]]])
     people = found_people([0, 1, 1], [[0, 0, 40, 40], [10, 10, 42, 50], [0, 60, 20, 90]], [0.9, 0.8, 0.7])
-    figures = score_boxes(table, people)
+    metrics = score_boxes(table, people)
     # Precision 1 up to a recall of 2/3: 67 of the 101 points of the curve.
-    assert figures["AP50"] == figures["AP75"] == pytest.approx(100 * 67 / 101)
+    assert metrics["AP50"] == metrics["AP75"] == pytest.approx(100 * 67 / 101)
     # An overlap of 0.8 counts at the first seven of ten thresholds; one of three found is 34 points.
-    assert figures["AP"] == pytest.approx(100 * (7 * 67 + 3 * 34) / 1010)
-    assert figures["AR100"] == pytest.approx(100 * (7 * 2 / 3 + 3 / 3) / 10)
+    assert metrics["AP"] == pytest.approx(100 * (7 * 67 + 3 * 34) / 1010)
+    assert metrics["AR100"] == pytest.approx(100 * (7 * 2 / 3 + 3 / 3) / 10)
 
 
 def test_nothing_found_is_zero_and_nothing_to_find_is_nan(tmp_path):

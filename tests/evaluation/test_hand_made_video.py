@@ -105,11 +105,11 @@ def test_identities_are_those_of_the_table(tracked):
 
 def test_figures_are_those_worked_out(truth, tracked):
     predicted = sequence(frame_from_poses(name_of(i), i, poses) for i, poses in enumerate(tracked))
-    figures = evaluate_sequences([truth], [predicted]).total
-    np.testing.assert_allclose(figures.tracking.mota, expected(1 - 3 / 8, 1 - 4 / 8))
-    np.testing.assert_allclose(figures.tracking.precision, expected(7 / 8, 6 / 7))
-    np.testing.assert_allclose(figures.tracking.recall, expected(7 / 8, 6 / 8))
-    np.testing.assert_allclose(figures.average_precision.ap, expected(7 / 10, 6 / 10))
+    metrics = evaluate_sequences([truth], [predicted]).total
+    np.testing.assert_allclose(metrics.tracking.mota, expected(1 - 3 / 8, 1 - 4 / 8))
+    np.testing.assert_allclose(metrics.tracking.precision, expected(7 / 8, 6 / 7))
+    np.testing.assert_allclose(metrics.tracking.recall, expected(7 / 8, 6 / 8))
+    np.testing.assert_allclose(metrics.average_precision.ap, expected(7 / 10, 6 / 10))
 
 
 def test_a_search_has_the_same_figures(truth):

@@ -14,7 +14,7 @@ NUM_JOINTS = 3
 class PlantedPeople:
     """Both networks for people given as (frame, head cell, head score, joint cells, joint scores).
 
-    The head map holds single cells. `person_features` name the person in whose neighbourhood a cell is, and the person
+    The head map holds single cells. `person_features` name the person in whose neighborhood a cell is, and the person
     network looks there, where the masked head map is highest.
     """
 

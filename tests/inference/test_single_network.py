@@ -186,7 +186,7 @@ def test_graph_without_people_has_no_columns():
 
 
 def test_parabolas_refine_joints():
-    """Beside a joint of 0.8 its right neighbour has 0.6, the left one 0.4: 0.5 * 0.2 / 0.6 cells to the right."""
+    """Beside a joint of 0.8 its right neighbor has 0.6, the left one 0.4: 0.5 * 0.2 / 0.6 cells to the right."""
     networks = PlantedPeople([(0, (30, 8), 0.9, [(10, 5)] * 3, [0.8] * 3)], 1)
     networks.person_maps[0, 5, [9, 11], 0] = 0.4, 0.6
     networks.person_maps[0, [4, 6], 10, 0] = 0.5
@@ -235,7 +235,7 @@ def test_a_broken_picture_among_others_is_empty_with_one_warning(spot_table, cap
     with caplog.at_level(logging.WARNING):
         poses = single_network.predict_frames(networks.frame, networks.person, spot_table, FIT, settings, batch_size)
     assert [len(of_image) for of_image in poses] == [1, 0, 1]
-    # A cell is the mean over input pixels 4i to 4i + 3 here, so its centre is 1.5 input pixels further.
+    # A cell is the mean over input pixels 4i to 4i + 3 here, so its center is 1.5 input pixels further.
     for of_image, spot, size in ((poses[0], (40, 60), (120, 160)), (poses[2], (20, 20), (64, 128))):
         pixel = max(size[0] / 128, size[1] / 256)
         np.testing.assert_allclose(of_image.keypoints[0], np.tile(spot, (3, 1)) - 1.5 * pixel, atol=1.5 * pixel)

@@ -225,7 +225,7 @@ def crop_mask(matrices, image_size, crop_size, margin):
 
 
 def test_means_of_pixels_do_not_alias():
-    """Stripes one pixel wide, at a quarter of their size, are an even grey."""
+    """Stripes one pixel wide, at a quarter of their size, are an even gray."""
     frame = np.zeros((200, 200, 3), np.uint8)
     frame[:, ::2] = 200
     matrices = tf.constant([[[0.25, 0, 0], [0, 0.25, 0]]], tf.float64)

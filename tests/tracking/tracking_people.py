@@ -8,7 +8,7 @@ import numpy as np
 
 from tfpose.poses import Poses
 
-# A square body of 20 pixels and its centre.
+# A square body of 20 pixels and its center.
 BODY = np.array([[0.0, 0.0], [20.0, 0.0], [20.0, 20.0], [0.0, 20.0], [10.0, 10.0]])
 
 

@@ -72,7 +72,7 @@ class OpencvDecoder:
         return capture
 
     def frames(self, span: FrameSpan, problems: list[str]) -> Iterator[DecodedFrame]:
-        """See `Decoder`."""
+        """Yields the decoded frames, see `Decoder`."""
         missing, index = MissingFrames(self._address), -1
         capture = self._open()
         failures = _Failures()

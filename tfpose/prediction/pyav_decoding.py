@@ -114,7 +114,7 @@ class PyavDecoder:
             return None
 
     def frames(self, span: FrameSpan, problems: list[str]) -> Iterator[DecodedFrame]:
-        """See `Decoder`."""
+        """Yields the decoded frames, see `Decoder`."""
         missing, order = MissingFrames(self._address), _FrameOrder()
         with self._open() as container:
             try:
