@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import os
 import pathlib
+import resource
 
 import numpy as np
 import pytest
 
+from tfpose.evaluation.report_pictures import write_webp
 from tfpose.evaluation.report_videos import read_picture_below
 from tfpose.file_names import utf8_name
-from tfpose.flags.command_line import Program, run_program
-from tfpose.json_files import write_text
+from tfpose.flags.command_line import Program, describe_error, run_program
+from tfpose.json_files import write_json, write_text
 from tfpose.picture_files import write_picture
 from tfpose.prediction.sources import open_sources
 from tfpose.video_files import VideoFileWriter
@@ -72,3 +74,24 @@ def test_such_names_are_written_and_printed_as_json_writes_them(tmp_path, monkey
     program = Program("shows", "Shows a name.", lambda _: None, lambda *_: print(name))
     assert run_program(program, []) == 0
     assert printed.getvalue() == rb"caf\udce9" + os.linesep.encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.json", lambda path, noise: write_json(path, noise.tolist())),
+        ("a.png", write_picture),
+        ("a.webp", write_webp),
+    ],
+)
+def test_a_full_disk_is_an_error_of_the_file_and_leaves_nothing(tmp_path, name, write):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError) as raised:
+            write(tmp_path / name, noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert describe_error(raised.value) == f"{tmp_path / name}: File too large"
+    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""File names for libraries in C++ that take names in UTF-8 only."""
+"""Names of files: for libraries in C++ that take names in UTF-8 only, and in errors that name no file."""
 
 from __future__ import annotations
 
@@ -31,3 +31,14 @@ def utf8_name(path: str | os.PathLike[str]) -> Iterator[str]:
             yield link
         return
     yield name
+
+
+@contextlib.contextmanager
+def named_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Within, an error of the operating system names this file: that of a full disk has no name, others a temporary."""
+    try:
+        yield
+    except OSError as error:
+        if error.strerror:
+            raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
+        raise

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tfpose.file_names import named_errors
+
 # A few kilobytes of gzip can unpack to more than there is memory for.
 _MOST_BYTES = 1 << 28
 # The product of two such lengths in pixels still fits into float32.
@@ -72,16 +74,17 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
     Bytes of file names that are not UTF-8 are written as their escapes in JSON.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            file.write(text)
-        # mkstemp makes files that only their owner can read.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with named_errors(path):
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+                file.write(text)
+            # mkstemp makes files that only their owner can read.
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
 
 
 def _umask() -> int:

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from tfpose.file_names import named_errors
+
 # A file of 400 kB can unpack to gigabytes. The largest cameras make about 100 megapixels.
 MAX_MEGAPIXELS = 100.0
 MAX_MEGAPIXELS_VARIABLE = "TFPOSE_MAX_MEGAPIXELS"
@@ -188,8 +190,9 @@ def write_picture(path: pathlib.Path, image: np.ndarray) -> None:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         # Not by OpenCV, which says nothing of a full disk and takes names in UTF-8 only.
-        temporary.write_bytes(data.tobytes())
-        os.replace(temporary, path)
+        with named_errors(path):
+            temporary.write_bytes(data.tobytes())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -22,6 +22,7 @@ from data_prep.synthetic.annotations import SyntheticFrame
 from data_prep.synthetic.scenes import SceneOptions
 from data_prep.synthetic.video import generate_video
 from tfpose.boxes import xywh_from_xyxy
+from tfpose.file_names import named_errors
 from tfpose.skeletons import POSETRACK15, POSETRACK18, map_joints
 
 # To be raised when a seed starts to give other images: files of earlier versions are then written again.
@@ -179,7 +180,8 @@ def _write_sequence(path: Path, images: Path, seed: int, frames: Iterable[Synthe
             "synthetic": recipe,
         }
         annotations = Path(scratch) / "annotations.json"
-        annotations.write_text(json.dumps(document), encoding="utf-8")
+        with named_errors(path):
+            annotations.write_text(json.dumps(document), encoding="utf-8")
         if images.exists():
             shutil.rmtree(images)
         os.replace(pictures, images)
@@ -190,7 +192,8 @@ def _write_jpeg(path: Path, image: np.ndarray) -> None:
     is_encoded, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not is_encoded:
         raise OSError(f"{path}: cannot encode the image as JPEG")
-    path.write_bytes(data.tobytes())
+    with named_errors(path):
+        path.write_bytes(data.tobytes())
 
 
 _CATEGORY = {

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from tfpose.file_names import named_errors
 from tfpose.skeletons import Skeleton, map_joints, skeleton_from_dict
 
 METADATA_FILE = "metadata.json"
@@ -234,10 +235,11 @@ def write_index(directory: str | pathlib.Path, split: str) -> pathlib.Path:
                 arrays[f"{group}/{name}"] = values
     path = index_path(shards, split)
     temporary = path.with_name(f".{path.name}")
-    with open(temporary, "wb") as file:
-        encoded = np.frombuffer(json.dumps(texts).encode(), np.uint8)
-        np.savez_compressed(file, allow_pickle=False, texts=encoded, **arrays)
-    os.replace(temporary, path)
+    with named_errors(path):
+        with open(temporary, "wb") as file:
+            encoded = np.frombuffer(json.dumps(texts).encode(), np.uint8)
+            np.savez_compressed(file, allow_pickle=False, texts=encoded, **arrays)
+        os.replace(temporary, path)
     return path
 
 

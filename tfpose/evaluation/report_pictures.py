@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 import cv2
 import numpy as np
 
+from tfpose.file_names import named_errors
 from tfpose.poses import Poses
 from tfpose.report.evaluation_file import GalleryFrame, VideoClip
 from tfpose.skeletons import Skeleton
@@ -149,8 +150,12 @@ def write_webp(path: pathlib.Path, image: np.ndarray) -> None:
         raise OSError(f"{path}: cannot encode the picture")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content.tobytes())
-    os.replace(temporary, path)
+    try:
+        with named_errors(path):
+            temporary.write_bytes(content.tobytes())
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_video(

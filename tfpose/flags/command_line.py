@@ -160,8 +160,11 @@ def _run(program: Program, values: ProgramFlags, inputs: Sequence[str]) -> int:
 
 
 def describe_error(error: Exception) -> str:
-    """Writes an exception as one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Writes an exception as one line: of an error of the operating system the file and the reason."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.filename2 is None:
+        text = f"{error.filename}: {error.strerror}"
+    return " ".join(text.split()) or type(error).__name__
 
 
 def _fail(message: str, code: int = 1) -> int:
