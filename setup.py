@@ -39,6 +39,7 @@ setup(
         "absl-py>=2.1",
         "ml_collections>=1.0",
         "tensorflow-datasets>=4.9.8",
+        "google-crc32c>=1.6",
         "tensorboard>=2.20",
         "tqdm>=4.66",
         "matplotlib>=3.10,<3.11",

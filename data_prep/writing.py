@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
 import os
 import pathlib
 import shutil
@@ -21,6 +20,7 @@ from data_prep.source import Source, print_note
 from tfpose.data.records import METADATA_FILE, write_index
 from tfpose.file_locks import hold_lock, try_lock
 from tfpose.json_files import read_json, write_json
+from tfpose.messages import describe_error
 
 if TYPE_CHECKING:
     from data_prep.shards import PoseDatasetBuilder
@@ -137,9 +137,10 @@ def _check_splits(source: Source) -> None:
 
 def _digest_of(directory: pathlib.Path) -> str | None:
     try:
-        return json.loads((directory / METADATA_FILE).read_text())["source_digest"]
-    except (OSError, ValueError, KeyError):
+        content = read_json(directory / METADATA_FILE)
+    except (OSError, ValueError):
         return None
+    return content.get("source_digest") if isinstance(content, dict) else None
 
 
 def _check_disk_space(output: pathlib.Path, num_bytes: int) -> None:
@@ -184,7 +185,7 @@ def _write_aside(
                     download_dir=os.path.join(aside, "downloads"), download_config=download_config
                 )
         except tf.errors.OpError as error:
-            raise OSError(f"{output}: cannot write: {error.message}") from error
+            raise OSError(f"{output}: cannot write: {describe_error(error)}") from error
         except RuntimeError as error:
             # Beam wraps the error of a worker: its text is a traceback whose last line is the message.
             if not beam:

@@ -37,6 +37,13 @@ def write_dataset(
     return directory
 
 
+def write_info(directory: pathlib.Path, split: str, num_records: list[int]) -> None:
+    """Writes the numbers of records in the shards of a split, as tensorflow-datasets does."""
+    lengths = [str(number) for number in num_records]
+    content = {"splits": [{"name": split, "shardLengths": lengths}]}
+    (directory / records.INFO_FILE).write_text(json.dumps(content))
+
+
 def synthetic_image(index: int, skeleton: Skeleton, size: tuple[int, int] = (120, 160), num_people: int = 1) -> dict:
     """A noisy picture with people at random places."""
     rng = np.random.default_rng(index)

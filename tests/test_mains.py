@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -186,3 +187,39 @@ def test_help_needs_no_tensorflow_and_says_what_flags_do():
         result = run(program, "--helpshort", separate_process=True)
         assert "--workdir" in result.stdout
         assert "TensorFlow" not in result.stderr
+
+
+# What TensorFlow, its libraries and OpenCV write by themselves.
+FOREIGN = re.compile(
+    r"^[IWEF]\d{4} |\[[IWE]:|^\d{4}-\d\d-\d\d |oneDNN|cuInit|[cC]uda|TensorRT|InitializeLog|\.cc:\d|AVX"
+)
+
+
+def test_every_program_writes_its_own_lines_only(dataset, tmp_path):
+    """Each in a process of its own, with the environment of a user, from the start to the end."""
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    workdir, model, broken = tmp_path / "run", tmp_path / "model", tmp_path / "broken.pth"
+    broken.write_bytes(b"no checkpoint")
+    data = f"--config.data.directory={dataset}"
+    (tmp_path / "photo.jpg").write_bytes(synthetic_image(1, POSETRACK15)["image"])
+    short = "--config.run.total_steps=2"
+    commands = (
+        ("train", CONFIG, f"--workdir={workdir}", data, *SMALL, short),
+        ("evaluate", CONFIG, f"--workdir={workdir}", data, *SMALL, short, f"--output_dir={tmp_path / 'results'}"),
+        ("export", f"--workdir={workdir}", f"--output={model}"),
+        # A model that needs boxes.
+        ("predict", str(tmp_path / "photo.jpg"), f"--model={model}", f"--output={tmp_path / 'poses'}"),
+        ("preview", f"--data={dataset}", f"--output={tmp_path / 'pictures'}", "--num=1"),
+        ("build", "synthetic", f"--output={tmp_path / 'built'}", "--num_train_videos=1", "--num_val_videos=1"),
+        ("pretrained", str(broken), f"--output={tmp_path / 'r50.weights.h5'}"),
+        ("score", f"--ground_truth={tmp_path}", f"--predictions={tmp_path}", f"--output_dir={tmp_path}"),
+    )
+    for words in commands:
+        found = subprocess.run(
+            [sys.executable, "-m", "tfpose", *words], cwd=PROJECT, env=environment, capture_output=True, check=False
+        )
+        lines = re.split(r"[\r\n]+", found.stderr.decode())
+        assert [line for line in lines if FOREIGN.search(line) or len(line) > 500] == [], words
+        must_fail = words[0] in ("predict", "pretrained", "score")
+        assert (found.returncode == 1) is must_fail, (words, lines[-5:])
+        assert [line[:6] for line in lines if line] == ["error:"] or not must_fail, lines

@@ -30,6 +30,7 @@ from tfpose.json_files import (
     sort_by_image,
     write_json,
 )
+from tfpose.messages import quote
 from tfpose.skeletons import Skeleton, limbs_of_coco_category, skeleton_from_coco_category
 
 # The category of people in COCO's own files.
@@ -164,7 +165,9 @@ def _chosen_categories(path: pathlib.Path, categories: Sequence[dict], choice: S
     names = [str(category.get("name", id_)) for category, id_ in zip(categories, ids, strict=True)]
     unknown = [name for name in choice.categories if name not in names]
     if unknown:
-        raise ValueError(f"{path}: 'categories' must hold {unknown[0]!r} of --categories, got {', '.join(names):.80}")
+        raise ValueError(
+            f"{path}: 'categories' must hold {quote(unknown[0])} of --categories, got {', '.join(names):.80}"
+        )
     named = [c for c, name in zip(categories, names, strict=True) if name in choice.categories]
     if choice.joints:
         if not named and len(categories) > 1:
@@ -222,7 +225,7 @@ def _annotations_of(
             kept.append(annotation)
         else:
             is_listed = is_id(category_id) and category_id in names
-            left_out[names[category_id] if is_listed else f"category_id {category_id!r:.40}, not listed"] += 1
+            left_out[names[category_id] if is_listed else f"category_id {quote(category_id)}, not listed"] += 1
     if not left_out:
         return kept, []
     others = "; ".join(f"{name}: {count}" for name, count in left_out.most_common(5))
@@ -238,7 +241,7 @@ def _annotations_of(
 def _text(path: pathlib.Path, kind: str, entry: Mapping, field: str) -> str:
     value = entry.get(field)
     if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError(f"{path}: {kind} {entry.get('id')}: {field!r} must be text, got {value!r:.80}")
+        raise ValueError(f"{path}: {kind} {entry.get('id')}: {field!r} must be text, got {quote(value)}")
     return value
 
 
@@ -247,7 +250,7 @@ def _image_sizes(path: pathlib.Path, images: list) -> np.ndarray:
     for image, size in zip(images, sizes, strict=True):
         if not all(isinstance(side, int) and 0 <= side < 1 << 31 for side in size):
             raise ValueError(
-                f"{path}: image {image['id']}: 'height' and 'width' must be whole numbers, got {size!r:.80}"
+                f"{path}: image {image['id']}: 'height' and 'width' must be whole numbers, got {quote(size)}"
             )
     return np.array(sizes, np.int64).reshape(-1, 2)
 
@@ -321,7 +324,7 @@ def _is_crowd(path: pathlib.Path, people: Sequence[Mapping]) -> np.ndarray:
     flags = [person.get("iscrowd") or 0 for person in people]
     for person, flag in zip(people, flags, strict=True):
         if flag not in (0, 1):
-            raise ValueError(f"{path}: annotation {person.get('id')}: 'iscrowd' must be 0 or 1, got {flag!r:.80}")
+            raise ValueError(f"{path}: annotation {person.get('id')}: 'iscrowd' must be 0 or 1, got {quote(flag)}")
     return np.array(flags, bool)
 
 
@@ -511,7 +514,7 @@ def read_detections(path: str | pathlib.Path, category_id: int = 1) -> Detection
         if not isinstance(entry.get("image_id"), int) or not is_number(entry.get("score")):
             raise ValueError(
                 f"{path}: detection {position}: must have a whole number 'image_id' and a number "
-                f"'score', got {entry.get('image_id')!r} and {entry.get('score')!r}"
+                f"'score', got {quote(entry.get('image_id'))} and {quote(entry.get('score'))}"
             )
     boxes_xywh = _box_array(path, "detection", entries)
     return Detections(

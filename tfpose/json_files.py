@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfpose.file_names import named_errors
+from tfpose.messages import quote
 
 # A few kilobytes of gzip can unpack to more than there is memory for.
 _MOST_BYTES = 1 << 28
@@ -130,7 +131,7 @@ def object_list(path: pathlib.Path, content: Any, field: str) -> list[dict]:
         raise ValueError(f"{path}: {field!r} must be a list of objects, got {found[:60]}")
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            raise ValueError(f"{path}: {field!r}: entry {position} must be an object, got {entry!r}")
+            raise ValueError(f"{path}: {field!r}: entry {position} must be an object, got {quote(entry)}")
     return entries
 
 
@@ -149,7 +150,7 @@ def distinct_ids(path: pathlib.Path, kind: str, entries: Sequence) -> np.ndarray
     for position, value in enumerate(ids):
         if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 1 << 62:
             raise ValueError(
-                f"{path}: {kind} number {position} in the list: 'id' must be a whole number, got {value!r:.60}"
+                f"{path}: {kind} number {position} in the list: 'id' must be a whole number, got {quote(value)}"
             )
     seen: set[int] = set()
     for value in ids if len(set(ids)) != len(ids) else ():
@@ -183,8 +184,8 @@ def number_array(
     """
     for entry, row in zip(entries, rows, strict=True):
         if not isinstance(row, list) or len(row) != len(columns):
-            found = f"{len(row)}" if isinstance(row, list) else f"{row!r:.60}"
-            raise ValueError(f"{path}: {kind} {entry.get('id', '')!r}: {field!r} must be {expected}, got {found}")
+            found = f"{len(row)}" if isinstance(row, list) else quote(row)
+            raise ValueError(f"{path}: {kind} {quote(entry.get('id', ''))}: {field!r} must be {expected}, got {found}")
     table = _array_of_numbers(rows, len(columns))
     if table is None:
         wrong, column = next(
@@ -194,8 +195,8 @@ def number_array(
             if not (is_number(number) and abs(number) < _LARGEST_LENGTH)
         )
         raise ValueError(
-            f"{path}: {kind} {entries[wrong].get('id', '')!r}: {field!r} must be {expected}, "
-            f"got {rows[wrong][column]!r:.60} for {columns[column]}"
+            f"{path}: {kind} {quote(entries[wrong].get('id', ''))}: {field!r} must be {expected}, "
+            f"got {quote(rows[wrong][column])} for {columns[column]}"
         )
     return table
 
@@ -251,8 +252,8 @@ def sort_by_image(path: pathlib.Path, annotations: Sequence, image_ids: np.ndarr
         image = position.get(image_id) if isinstance(image_id, int) else None
         if image is None:
             raise ValueError(
-                f"{path}: annotation {annotation.get('id', '')!r}: 'image_id' must be one of the "
-                f"{len(image_ids)} ids in 'images', got {image_id!r}"
+                f"{path}: annotation {quote(annotation.get('id', ''))}: 'image_id' must be one of the "
+                f"{len(image_ids)} ids in 'images', got {quote(image_id)}"
             )
         image_of_person[index] = image
     counts = np.bincount(image_of_person, minlength=len(image_ids))

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+
+from tfpose.json_files import is_number
+from tfpose.messages import quote
 
 # Constants of the COCO keypoint evaluation for a joint (Lin et al., "Microsoft COCO", keypoint challenge;
 # cocodataset.org/#keypoints-eval). The COCO paper names no constant for the head joints of PoseTrack;
@@ -76,9 +80,10 @@ class Skeleton:
     def __post_init__(self) -> None:
         _check_joints(self.name, self.joints)
         _check_limbs(self.name, self.limbs, self.num_joints)
-        if np.shape(self.sigmas) != (self.num_joints,) or not np.all(np.asarray(self.sigmas) > 0):
+        sigmas = np.asarray(self.sigmas)
+        if sigmas.shape != (self.num_joints,) or not (np.isfinite(sigmas).all() and np.all(sigmas > 0)):
             raise ValueError(
-                f"skeleton {self.name}: sigmas must be {self.num_joints} positive numbers, got {self.sigmas!r}"
+                f"skeleton {self.name}: sigmas must be {self.num_joints} positive numbers, got {quote(self.sigmas)}"
             )
         object.__setattr__(self, "flip_order", self._build_flip_order())
         sides = {joint: side for pair in self.left_right_pairs for joint, side in zip(pair, _SIDES, strict=True)}
@@ -228,9 +233,11 @@ def skeleton_from_coco_category(
     name = str(category.get("name", "person"))
     joints = category.get("keypoints")
     if not isinstance(joints, Sequence) or isinstance(joints, str) or not joints:
-        raise ValueError(f"category {name!r}: 'keypoints' must be a list of joint names, got {joints!r}")
+        raise ValueError(f"category {quote(name)}: 'keypoints' must be a list of joint names, got {quote(joints)}")
     if not all(isinstance(joint, str) for joint in joints):
-        raise ValueError(f"category {name!r}: 'keypoints' must be a list of joint names, got {list(joints)!r:.80}")
+        raise ValueError(
+            f"category {quote(name)}: 'keypoints' must be a list of joint names, got {quote(list(joints))}"
+        )
     limb_names = [(joints[a], joints[b]) for a, b in limbs_of_coco_category(category)[0]]
     known = KNOWN_SKELETONS.get(tuple(joints))
     if known is not None and left_right_pairs is None and sigmas is None:
@@ -252,7 +259,7 @@ def limbs_of_coco_category(category: Mapping) -> tuple[tuple[tuple[int, int], ..
     if entries is None:
         return (), ""
     if not isinstance(entries, list):
-        return (), f"'skeleton' must be a list of pairs, got {entries!r:.60}; no limbs are drawn"
+        return (), f"'skeleton' must be a list of pairs, got {quote(entries)}; no limbs are drawn"
     numbers = [entry for entry in entries if _is_pair(entry)]
     start = 0 if any(0 in pair for pair in numbers) else 1
     last = num_joints - 1 + start
@@ -262,7 +269,7 @@ def limbs_of_coco_category(category: Mapping) -> tuple[tuple[tuple[int, int], ..
     if not all(is_limb):
         wrong = entries[is_limb.index(False)]
         notes.append(
-            f"'skeleton' must hold pairs of two different positions from {start} to {last}, got {wrong!r:.60}; "
+            f"'skeleton' must hold pairs of two different positions from {start} to {last}, got {quote(wrong)}; "
             f"{len(entries) - len(limbs)} of {len(entries)} limbs are left out"
         )
     return limbs, "; ".join(notes)
@@ -272,16 +279,51 @@ def _is_pair(entry: object) -> bool:
     return isinstance(entry, list) and len(entry) == 2 and all(type(number) is int for number in entry)
 
 
-def skeleton_from_dict(description: Mapping) -> Skeleton:
-    """Builds a skeleton from the result of `Skeleton.to_dict`."""
-    joints = description["joints"]
+def skeleton_from_dict(description: Any) -> Skeleton:
+    """Builds a skeleton from the result of `Skeleton.to_dict`.
+
+    Raises:
+        ValueError: A field is missing or not valid; the message names it.
+    """
+    if not isinstance(description, Mapping):
+        raise ValueError(f"a skeleton must be an object, got {quote(description)}")
+    joints = description.get("joints")
+    count = len(joints) if isinstance(joints, (list, tuple)) else 0
+    rules = {
+        "name": ("a text", lambda name: isinstance(name, str)),
+        "joints": ("a list of names", lambda names: _is_list(names, _is_name)),
+        "limbs": (
+            f"pairs of positions below {count}",
+            lambda limbs: _are_pairs(limbs, lambda end: type(end) is int and 0 <= end < count),
+        ),
+        "left_right_pairs": ("pairs of names", lambda pairs: _are_pairs(pairs, _is_name)),
+        "sigmas": (
+            "a list of numbers",
+            lambda sigmas: isinstance(sigmas, (list, tuple)) and all(map(is_number, sigmas)),
+        ),
+    }
+    for field, (rule, is_kept) in rules.items():
+        if not is_kept(description.get(field)):
+            raise ValueError(f"{field!r} of a skeleton must be {rule}, got {quote(description.get(field))}")
     return skeleton_from_names(
         description["name"],
-        joints,
-        [(joints[a], joints[b]) for a, b in description["limbs"]],
+        description["joints"],
+        [(description["joints"][a], description["joints"][b]) for a, b in description["limbs"]],
         description["left_right_pairs"],
         description["sigmas"],
     )
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_list(values: Any, is_entry: Callable[[Any], bool]) -> bool:
+    return isinstance(values, (list, tuple)) and all(map(is_entry, values))
+
+
+def _are_pairs(pairs: Any, is_end: Callable[[Any], bool]) -> bool:
+    return _is_list(pairs, lambda pair: _is_list(pair, is_end) and len(pair) == 2)
 
 
 def joint_mapping(source: Sequence[str], target: Sequence[str]) -> np.ndarray:
@@ -300,7 +342,7 @@ def map_joints(values: np.ndarray, source: Sequence[str], target: Sequence[str],
 
 def _check_joints(name: str, joints: tuple[str, ...]) -> None:
     if not joints or len(set(joints)) != len(joints) or not all(joints):
-        raise ValueError(f"skeleton {name}: joints must be distinct names, got {joints!r}")
+        raise ValueError(f"skeleton {name}: joints must be distinct names, got {quote(joints)}")
 
 
 def _check_limbs(name: str, limbs: Iterable[Sequence[int]], num_joints: int) -> None:

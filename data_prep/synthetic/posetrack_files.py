@@ -23,6 +23,7 @@ from data_prep.synthetic.scenes import SceneOptions
 from data_prep.synthetic.video import generate_video
 from tfpose.boxes import xywh_from_xyxy
 from tfpose.file_names import named_errors
+from tfpose.json_files import read_json
 from tfpose.skeletons import POSETRACK15, POSETRACK18, map_joints
 
 # To be raised when a seed starts to give other images: files of earlier versions are then written again.
@@ -156,9 +157,10 @@ def _check_jobs(jobs: list[_Job]) -> None:
 def _has_recipe(path: Path, recipe: dict) -> bool:
     """Returns whether a sequence is complete and was made with the same arguments."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("synthetic") == recipe
+        content = read_json(path)
     except (OSError, ValueError):
         return False
+    return isinstance(content, dict) and content.get("synthetic") == recipe
 
 
 def _write_sequence(path: Path, images: Path, seed: int, frames: Iterable[SyntheticFrame], recipe: dict) -> None:

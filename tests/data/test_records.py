@@ -1,8 +1,8 @@
 import json
-import struct
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from record_writing import synthetic_image, write_dataset
 
 from tfpose.data import records
@@ -78,7 +78,7 @@ def test_damaged_index_is_not_used(dataset, damage):
 def test_truncated_file_is_named_with_the_place(dataset, num_bytes):
     shard = shard_of(dataset)
     shard.write_bytes(shard.read_bytes()[:num_bytes])
-    with pytest.raises(ValueError, match="truncated or not a TFRecord file: the record at byte") as error:
+    with pytest.raises(ValueError, match="the record at byte .*the file ends inside it") as error:
         records.read_table(dataset, "train")
     assert str(shard) in str(error.value)
 
@@ -87,14 +87,14 @@ def test_file_that_is_truncated_after_its_table_was_read_is_an_error(dataset):
     table = records.read_table(dataset, "train")
     shard = shard_of(dataset)
     shard.write_bytes(shard.read_bytes()[: table.offset[2] + 10])
-    with pytest.raises(ValueError, match="got 10; the file is truncated"):
+    with pytest.raises(ValueError, match="the file ends inside it"):
         table.read_image_bytes(2)
 
 
 def test_record_that_is_no_example_is_an_error(dataset):
     shard = shard_of(dataset)
-    garbage = b"\xff" * 20
-    shard.write_bytes(struct.pack("<QI", len(garbage), 0) + garbage + b"\0" * 4)
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        writer.write(b"\xff" * 20)
     with pytest.raises(ValueError, match="the record at byte 12 is not a tf.train.Example"):
         records.read_table(dataset, "train")
 
@@ -124,5 +124,5 @@ def test_dataset_is_found_two_levels_down(dataset, tmp_path):
 
 def test_broken_metadata_is_an_error(dataset):
     (dataset / records.METADATA_FILE).write_text(json.dumps({"skeleton": {"name": "x"}}))
-    with pytest.raises(ValueError, match=r"metadata.json: 'skeleton' is missing or not valid"):
+    with pytest.raises(ValueError, match=r"metadata.json: 'skeleton' is not valid: 'joints' of a skeleton must be"):
         records.read_table(dataset, "train")

@@ -281,7 +281,7 @@ def test_pictures_elsewhere_or_missing_are_refused(evaluations, tmp_path):
     [
         ({"format_version": 99}, "'format_version' must be 1, got 99"),
         ({"matches": [{"name": "x"}]}, "got no 'frames'"),
-        ({"gallery": [{"surplus": 1}]}, "got something else"),
+        ({"gallery": [{"surplus": 1}]}, "got no 'score'"),
         ({"posetrack": 5}, "got something else"),
     ],
 )

@@ -18,6 +18,7 @@ from tfpose.data.records import RecordTable
 from tfpose.data.region_masks import draw_image_mask
 from tfpose.data.resizing import resize_picture
 from tfpose.data.step_batches import Shapes, StepBatches, pad_rows
+from tfpose.messages import describe_error
 from tfpose.models.keypoint_rcnn.ignored_areas import IGNORED_STRIDE, sum_ignored_cells
 from tfpose.models.keypoint_rcnn.images import resized_size
 from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET, SIZE_MULTIPLE
@@ -250,4 +251,4 @@ def read_picture(table: RecordTable, image: int) -> np.ndarray:
         with tf.device("CPU"):
             return decode_window(table.read_image_bytes(image), (0, 0, *size))
     except tf.errors.InvalidArgumentError as error:
-        raise broken_picture(table.describe(image), size, error.message) from error
+        raise broken_picture(table.describe(image), size, describe_error(error)) from error

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose import crops, geometry
+from tfpose.messages import describe_error
 
 # The pipeline runs one thread per batch; threads inside OpenCV would only compete with them.
 cv2.setNumThreads(1)
@@ -60,7 +61,7 @@ def broken_picture(name: str, size: np.ndarray, reason: str) -> ValueError:
     height, width = size
     return ValueError(
         f"{name}: cannot decode the picture (truncated, corrupt, or not of {width}x{height} pixels as its record "
-        f"says): {reason.splitlines()[0]}"
+        f"says): {reason}"
     )
 
 
@@ -104,7 +105,7 @@ def cut_crops(
         try:
             picture = decode_window(data[number], window, reduction)
         except tf.errors.InvalidArgumentError as error:
-            raise broken_picture(describe(pictures[number]), picture_sizes[rows[0]], error.message) from error
+            raise broken_picture(describe(pictures[number]), picture_sizes[rows[0]], describe_error(error)) from error
         corner = np.array([window[1], window[0]], np.float64)
         for row in rows:
             matrix = sources[row]

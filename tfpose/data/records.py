@@ -11,22 +11,25 @@ before it.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
 import re
-import struct
 import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tfpose.data.record_files import iterate_records, read_record
 from tfpose.file_names import named_errors
+from tfpose.json_files import is_id, object_list, read_json
+from tfpose.messages import describe_error, quote
 from tfpose.skeletons import Skeleton, map_joints, skeleton_from_dict
 
 METADATA_FILE = "metadata.json"
+INFO_FILE = "dataset_info.json"
 # Per image: name in the record, how it is stored.
 IMAGE_FIELDS = {
     "image": "bytes",  # the encoded picture as it was found
@@ -122,18 +125,13 @@ class RecordTable:
         """Reads the encoded picture of an image.
 
         Raises:
-            ValueError: if the shard is cut short or holds something else, naming the file and the offset.
+            ValueError: if the record is damaged, naming the file and the byte.
         """
-        path = self.shards[self.shard[image]]
-        with open(path, "rb") as file:
-            file.seek(self.offset[image])
-            data = file.read(self.length[image])
-        if len(data) != self.length[image]:
-            raise ValueError(
-                f"{path}: record at byte {self.offset[image]} must have {self.length[image]} bytes, "
-                f"got {len(data)}; the file is truncated; build the dataset again"
-            )
-        return _parse(data, path, int(self.offset[image])).features.feature["image"].bytes_list.value[0]
+        path, offset = self.shards[self.shard[image]], int(self.offset[image])
+        picture = _parse(read_record(path, offset), path, offset).features.feature["image"].bytes_list.value
+        if len(picture) != 1:
+            raise ValueError(f"{path}: the record at byte {offset} must hold one image, got {len(picture)}")
+        return picture[0]
 
     def describe(self, image: int) -> str:
         """Describes an image in words, for messages."""
@@ -164,22 +162,30 @@ def resolve_dataset_dir(directory: str | pathlib.Path) -> pathlib.Path:
     return found[0]
 
 
+def _read_metadata(directory: str | pathlib.Path) -> tuple[pathlib.Path, dict]:
+    path = resolve_dataset_dir(directory) / METADATA_FILE
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: must be an object, got {quote(content)}")
+    return path, content
+
+
 def read_category_id(directory: str | pathlib.Path) -> int:
     """Reads the category id of people in the files that a dataset was built from; 1 if the dataset does not name it."""
-    path = resolve_dataset_dir(directory) / METADATA_FILE
-    category_id = json.loads(path.read_text()).get("category_id", 1)
-    if not isinstance(category_id, int):
-        raise ValueError(f"{path}: 'category_id' must be a whole number, got {category_id!r:.60}")
+    path, content = _read_metadata(directory)
+    category_id = content.get("category_id", 1)
+    if not is_id(category_id):
+        raise ValueError(f"{path}: 'category_id' must be a whole number, got {quote(category_id)}")
     return category_id
 
 
 def read_skeleton(directory: str | pathlib.Path) -> Skeleton:
     """Reads the skeleton of a dataset folder."""
-    path = resolve_dataset_dir(directory) / METADATA_FILE
+    path, content = _read_metadata(directory)
     try:
-        return skeleton_from_dict(json.loads(path.read_text())["skeleton"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: 'skeleton' is missing or not valid: {error}") from error
+        return skeleton_from_dict(content.get("skeleton"))
+    except ValueError as error:
+        raise ValueError(f"{path}: 'skeleton' is not valid: {error}") from error
 
 
 def find_shards(directory: str | pathlib.Path, split: str) -> tuple[pathlib.Path, ...]:
@@ -211,7 +217,30 @@ def read_table(directory: str | pathlib.Path, split: str) -> RecordTable:
     shards = find_shards(directory, split)
     skeleton = read_skeleton(shards[0].parent)
     rows = _read_index(shards, split) or _read_rows(shards, skeleton.num_joints)
+    _check_counts(shards, split, np.bincount(rows["shard"], minlength=len(shards)))
     return RecordTable(skeleton=skeleton, shards=shards, category_id=read_category_id(shards[0].parent), **rows)
+
+
+def _check_counts(shards: Sequence[pathlib.Path], split: str, counts: np.ndarray) -> None:
+    """Compares the number of records in each shard with the one that the builder wrote down; datasets may lack it."""
+    path = shards[0].parent / INFO_FILE
+    if not path.is_file():
+        return
+    content = read_json(path)
+    for entry in object_list(path, content, "splits"):
+        if entry.get("name") == split:
+            expected = entry.get("shardLengths")
+            if not isinstance(expected, list) or len(expected) != len(shards):
+                raise ValueError(
+                    f"{path}: shardLengths of split {split!r} must be {len(shards)} counts, got {quote(expected)}"
+                )
+            for shard, count, found in zip(shards, expected, counts.tolist(), strict=True):
+                if str(count) != str(found):
+                    raise ValueError(
+                        f"{shard}: must have {quote(count)} records, as {INFO_FILE} says, got {found}; build again"
+                    )
+            return
+    raise ValueError(f"{path}: must describe split {split!r}, got none of this name")
 
 
 def write_index(directory: str | pathlib.Path, split: str) -> pathlib.Path:
@@ -249,15 +278,21 @@ def index_path(shards: Sequence[pathlib.Path], split: str) -> pathlib.Path:
 
 
 def _read_index(shards: Sequence[pathlib.Path], split: str) -> dict | None:
-    """Reads the columns of the table from the index; returns None if there is no index of exactly these shards."""
+    """Reads the table from the index; returns None if there is no index of exactly these shards, or a damaged one."""
     try:
-        # np.load leaves a damaged file open if it opens the file itself.
-        with open(index_path(shards, split), "rb") as file, np.load(file, allow_pickle=False) as columns:
-            arrays = dict(columns)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        with zipfile.ZipFile(index_path(shards, split)) as archive:
+            # A checksum is compared only once an entry is read to its end, which np.load does not do.
+            entries = {name: io.BytesIO(archive.read(name)) for name in archive.namelist()}
+        arrays = {name.removesuffix(".npy"): np.load(entry, allow_pickle=False) for name, entry in entries.items()}
+        if arrays["shard_sizes"].tolist() != [path.stat().st_size for path in shards]:
+            return None
+        return _index_columns(arrays)
+    except Exception:
+        # Whatever a damaged index leads to, the records themselves hold the same.
         return None
-    if arrays["shard_sizes"].tolist() != [path.stat().st_size for path in shards]:
-        return None
+
+
+def _index_columns(arrays: dict[str, np.ndarray]) -> dict:
     texts = json.loads(arrays["texts"].tobytes())
     groups: dict[str, dict] = {"images": {}, "people": {}}
     for name, values in arrays.items():
@@ -283,41 +318,26 @@ def _read_rows(shards: Sequence[pathlib.Path], num_joints: int) -> dict:
             # Only annotations stay in memory; a message keeps that of a removed field, its copy does not.
             del example.features.feature["image"]
             features.append(_parse(example.SerializeToString(), path, offset).features.feature)
-    counts = [len(feature["people/track_id"].int64_list.value) for feature in features]
+    try:
+        columns = _columns(features, num_joints)
+    except (IndexError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{shards[0].parent}: records must have the fields that `tfpose build` writes and {num_joints} joints, got "
+            f"others ({describe_error(error)})"
+        ) from error
     shard_of_image, offsets, lengths = np.array(places, np.int64).reshape(-1, 3).T
-    return {
-        "shard": shard_of_image,
-        "offset": offsets,
-        "length": lengths,
-        "images": _read_images(features),
-        "people": {
-            name: _read_people(features, name, kind, shape, num_joints) for name, (kind, shape) in PERSON_FIELDS.items()
-        },
-        "first_person": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+    return {"shard": shard_of_image, "offset": offsets, "length": lengths} | columns
+
+
+def _columns(features: list, num_joints: int) -> dict:
+    counts = [len(feature["people/track_id"].int64_list.value) for feature in features]
+    people = {
+        name: _read_people(features, name, kind, shape, num_joints) for name, (kind, shape) in PERSON_FIELDS.items()
     }
-
-
-def iterate_records(path: str | pathlib.Path) -> Iterator[tuple[int, int, bytes]]:
-    """Yields (offset, length, data) of each record of a TFRecord file.
-
-    The framing is a length (uint64), its checksum (uint32), the data and their checksum (uint32).
-
-    Raises:
-        ValueError: if the file ends inside a record.
-    """
-    path = pathlib.Path(path)
-    with open(path, "rb") as file:
-        while header := file.read(12):
-            offset = file.tell()
-            length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else 0
-            is_possible = len(header) == 12 and offset + length + 4 <= path.stat().st_size
-            data = file.read(length) if is_possible else b""
-            if len(data) != length or len(file.read(4)) != 4:
-                raise ValueError(
-                    f"{path}: truncated or not a TFRecord file: the record at byte {offset - 12} is "
-                    "incomplete; build the dataset again"
-                )
-            yield offset, length, data
+    first_person = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    if any(len(values) != first_person[-1] for values in people.values()):
+        raise ValueError("fields of people have different lengths")
+    return {"images": _read_images(features), "people": people, "first_person": first_person}
 
 
 def _parse(data: bytes, path: pathlib.Path, offset: int) -> Any:

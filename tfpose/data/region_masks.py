@@ -11,11 +11,14 @@ import numpy as np
 
 from tfpose import geometry
 from tfpose.data.records import RecordTable
+from tfpose.messages import quote
 
 # Corners are drawn to a sixteenth of a cell.
 _FRACTION_BITS = 4
 # Far outside of any map, and small enough for 32 bits with the fraction.
 _FARTHEST_CELL = 1e5
+# No picture is larger; a file may say anything.
+_MOST_PIXELS = 1 << 28
 
 
 def draw_image_mask(
@@ -106,17 +109,29 @@ def read_crowd_region(segmentation: str, box: np.ndarray) -> tuple[list[np.ndarr
     Raises:
         ValueError: if the run lengths do not add up to the picture's size.
     """
-    content: Any = json.loads(segmentation) if segmentation else None
-    if isinstance(content, list) and content:
-        return [np.asarray(points, np.float64).reshape(-1, 2) for points in content], []
+    try:
+        content: Any = json.loads(segmentation) if segmentation else None
+        if isinstance(content, list) and content:
+            return [np.asarray(points, np.float64).reshape(-1, 2) for points in content], []
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"segmentation must be JSON with polygons of pairs, got {quote(segmentation)}") from error
     if isinstance(content, dict) and isinstance(content.get("counts"), list):
-        return [], [_bitmap_from_runs(content["counts"], content["size"])]
+        return [], [_bitmap_from_runs(content["counts"], content.get("size"))]
     return [box_polygon(box)], []
 
 
-def _bitmap_from_runs(counts: Sequence[int], size: Sequence[int]) -> np.ndarray:
+def _bitmap_from_runs(counts: Sequence[Any], size: Any) -> np.ndarray:
+    is_size = isinstance(size, list) and len(size) == 2
+    if not (is_size and all(_is_count(side) for side in size) and size[0] * size[1] <= _MOST_PIXELS):
+        raise ValueError(f"segmentation: size must be [height, width] of a picture, got {quote(size)}")
+    if not all(_is_count(count) for count in counts):
+        raise ValueError(f"segmentation: counts must be whole numbers from 0 on, got {quote(counts)}")
     height, width = size
     if sum(counts) != height * width:
         raise ValueError(f"segmentation: counts must add up to {height} x {width} pixels, got {sum(counts)}")
     values = np.arange(len(counts)) % 2
     return np.repeat(values, counts).astype(np.uint8).reshape(width, height).T.copy()
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0

@@ -6,7 +6,8 @@ of its map are as good as equal, but then by far; with the same pixels evaluatio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,8 @@ import tensorflow as tf
 from tfpose.data.picture_tensors import cut_crops_tensor, picture_size
 from tfpose.data.pictures import broken_picture
 from tfpose.data.records import RecordTable
-from tfpose.data.step_batches import dataset_of_arrays
+from tfpose.data.step_batches import dataset_of_arrays, iterate_dataset
+from tfpose.messages import describe_error
 from tfpose.processes import num_cores
 
 
@@ -60,18 +62,19 @@ def crop_batches(
     return _name_broken_pictures(crops.unbatch().batch(batch_size).prefetch(2), table, images)
 
 
-def _name_broken_pictures(batches: Iterable[tf.Tensor], table: RecordTable, images: np.ndarray) -> Iterator[tf.Tensor]:
-    """Yields the batches; a decoding error becomes a ValueError with the picture's name."""
+def _name_broken_pictures(batches: tf.data.Dataset, table: RecordTable, images: np.ndarray) -> Iterator[tf.Tensor]:
+    """Yields the batches; an error of decoding names the picture."""
     num_done = 0
-    try:
-        for batch in batches:
-            yield batch
-            num_done += len(batch)
-    except tf.errors.InvalidArgumentError as error:
-        # The error does not say whose it is.
-        for image in dict.fromkeys(images[num_done:].tolist()):
-            _check_picture(table, image)
-        raise ValueError(error.message.splitlines()[0]) from error
+    with contextlib.closing(iterate_dataset(batches)) as elements:
+        try:
+            for batch in elements:
+                yield batch
+                num_done += len(batch)
+        except ValueError:
+            # The error does not say whose it is.
+            for image in dict.fromkeys(images[num_done:].tolist()):
+                _check_picture(table, image)
+            raise
 
 
 def _check_picture(table: RecordTable, image: int) -> None:
@@ -80,6 +83,6 @@ def _check_picture(table: RecordTable, image: int) -> None:
         picture = tf.io.decode_image(table.read_image_bytes(image), channels=3, expand_animations=False)
         reason = "" if picture.shape[:2] == size.tolist() else f"it is of {picture.shape[1]}x{picture.shape[0]} pixels"
     except tf.errors.InvalidArgumentError as error:
-        reason = error.message.splitlines()[0]
+        reason = describe_error(error)
     if reason:
         raise broken_picture(table.describe(image), size, reason)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Generator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfpose.messages import describe_error
 from tfpose.processes import num_cores
 
 Shapes = dict[str, tuple[tuple[int | None, ...], tf.DType]]
@@ -81,20 +84,53 @@ def pad_rows(values: np.ndarray, count: int) -> np.ndarray:
 def dataset_of_arrays(
     load: Callable[[int], dict[str, np.ndarray]], shapes: Shapes, indices: tf.data.Dataset
 ) -> tf.data.Dataset:
-    """Calls `load` for every index in parallel, in order. OpenCV and the decoders release Python's lock."""
+    """Calls `load` for every index in parallel, in order. OpenCV and the decoders release Python's lock.
 
-    def load_values(index: np.int64) -> tuple[np.ndarray, ...]:
-        values = load(int(index))
-        return tuple(values[name] for name in shapes)
+    An exception of `load` becomes a `tf.errors.InvalidArgumentError` with the exception's line, and
+    `iterate_dataset` makes a ValueError of it.
+    """
+
+    def load_values(index: np.int64) -> tuple[str | np.ndarray, ...]:
+        # TensorFlow would log the traceback of an exception, and one that is alive can keep the process from ending.
+        try:
+            values = load(int(index))
+            return "", *(values[name] for name in shapes)
+        except Exception as error:
+            return describe_error(error), *(np.zeros(0, dtype.as_numpy_dtype) for _, dtype in shapes.values())
 
     def call(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        values = tf.numpy_function(load_values, [index], [dtype for _, dtype in shapes.values()])
+        failure, *values = tf.numpy_function(
+            load_values, [index], [tf.string, *(dtype for _, dtype in shapes.values())]
+        )
+        with tf.control_dependencies([tf.debugging.Assert(failure == "", [failure])]):
+            values = [tf.identity(value) for value in values]
         for value, (shape, _) in zip(values, shapes.values(), strict=True):
             value.set_shape(shape)
         return dict(zip(shapes, values, strict=True))
 
     # tf.data's own choice of the number of calls starts with one and is slow to learn that more is faster.
     return without_autotuning(indices.map(call, num_parallel_calls=num_cores(), deterministic=True).prefetch(2))
+
+
+def iterate_dataset(dataset: tf.data.Dataset) -> Generator[Any, None, None]:
+    """Yields the elements of a dataset, and ends the threads of the dataset when the caller stops, for any reason.
+
+    Raises:
+        ValueError: The dataset failed. The message is the line that tells why.
+    """
+    iterator = iter(dataset)
+    try:
+        while True:
+            # No variable may hold the last element, or the last iterator, while the caller works.
+            yield next(iterator)
+    except StopIteration:
+        return
+    except tf.errors.OpError as error:
+        # The frames of the traceback hold the iterator. While it is alive the process may not end.
+        traceback.clear_frames(error.__traceback__)
+        raise ValueError(describe_error(error)) from None
+    finally:
+        del iterator
 
 
 def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -9,8 +9,10 @@ from typing import Any
 
 from tfpose.inference.frame_peaks import SingleNetworkSettings
 from tfpose.json_files import read_json
+from tfpose.messages import quote
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.settings import NAMED_SETTINGS, setting_types
+from tfpose.typed_json import describing
 
 # Settings of the single network that a search changes or that its result depends on.
 TUNED_INFERENCE = (
@@ -52,10 +54,8 @@ def read_tuned_settings(path: str | pathlib.Path) -> TunedSettings:
     if not isinstance(best, dict) or not isinstance(best.get("tracker"), dict):
         raise ValueError(f"{path}: must be a tuning.json with the settings best.tracker, got none")
     inference = best.get("inference", {})
-    try:
+    with describing(path, "a tuning.json"):
         return TunedSettings(path, _tracker_from_dict(best["tracker"]), _check_inference(inference))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _tracker_from_dict(values: Mapping[str, Any]) -> TrackerChoice:
@@ -82,7 +82,7 @@ def _check_inference(values: Any) -> dict[str, Any]:
 def _check_names(where: str, values: Mapping[str, Any], known: tuple[str, ...]) -> None:
     unknown = [name for name in values if name not in known]
     if unknown:
-        raise ValueError(f"{where}: settings must be some of {', '.join(known)}, got {unknown[0]!r}")
+        raise ValueError(f"{where}: settings must be some of {', '.join(known)}, got {quote(unknown[0])}")
 
 
 def _as_type(name: str, value: Any, kind: Any) -> Any:
@@ -91,7 +91,7 @@ def _as_type(name: str, value: Any, kind: Any) -> Any:
         try:
             return float(value)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} must be a number, got {value!r}") from error
+            raise ValueError(f"{name} must be a number, got {quote(value)}") from error
     if kind in (bool, int) and type(value) is not kind:
-        raise ValueError(f"{name} must be {'true or false' if kind is bool else 'a whole number'}, got {value!r}")
+        raise ValueError(f"{name} must be {'true or false' if kind is bool else 'a whole number'}, got {quote(value)}")
     return value

@@ -11,7 +11,9 @@ from typing import Any
 
 from tfpose import __version__
 from tfpose.json_files import is_number, read_json
+from tfpose.messages import quote
 from tfpose.skeletons import Skeleton, skeleton_from_dict
+from tfpose.typed_json import describing
 
 # TensorFlow reserves this folder of a SavedModel for files of users.
 EXTRA_FOLDER = "assets.extra"
@@ -53,12 +55,10 @@ def read_system_description(saved_model: pathlib.Path) -> SystemDescription | No
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         return None
-    try:
-        values = read_json(path)
+    values = read_json(path)
+    with describing(path, "the description of a pose system"):
         threshold = values.get("joint_threshold", 0.0)
         if not is_number(threshold):
-            raise ValueError(f"'joint_threshold' must be a number, got {threshold!r}")
+            raise ValueError(f"'joint_threshold' must be a number, got {quote(threshold)}")
         skeleton = skeleton_from_dict(values["skeleton"])
         return SystemDescription(str(values.get("system", "")), skeleton, float(threshold))
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise ValueError(f"{path}: not the description of a pose system: {error}") from error

@@ -29,8 +29,10 @@ from absl.logging import converter
 from tfpose.flags.flag_errors import FLAG_ERRORS, describe_flag_error
 from tfpose.flags.help_text import render_help
 from tfpose.flags.program_flags import ProgramFlags
+from tfpose.messages import describe_error, is_tensorflow_error, printable
 
-EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
+# Files can hold numbers, depths and sizes that no check foresees; TensorFlow's errors are expected too.
+EXPECTED_ERRORS = (ValueError, OSError, ArithmeticError, IndexError, RecursionError, MemoryError)
 BROKEN_PIPE_CODE = 141
 INTERRUPTED_CODE = 130
 _HELP = {"--help", "-help", "-h", "--helpshort", "-helpshort", "-?", "--helpfull", "-helpfull"}
@@ -153,22 +155,16 @@ def _run(program: Program, values: ProgramFlags, inputs: Sequence[str]) -> int:
         raise
     except KeyboardInterrupt:
         return _fail(program.interruption, INTERRUPTED_CODE)
-    except EXPECTED_ERRORS as error:
-        return _fail(describe_error(error))
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
-
-
-def describe_error(error: Exception) -> str:
-    """Writes an exception as one line: of an error of the operating system the file and the reason."""
-    text = str(error)
-    if isinstance(error, OSError) and error.filename is not None and error.filename2 is None:
-        text = f"{error.filename}: {error.strerror}"
-    return " ".join(text.split()) or type(error).__name__
+    except Exception as error:
+        if not isinstance(error, EXPECTED_ERRORS) and not is_tensorflow_error(error):
+            raise
+        return _fail(describe_error(error))
 
 
 def _fail(message: str, code: int = 1) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     return code
 
 
@@ -176,6 +172,14 @@ def _discard_stdout() -> None:
     """Sends what is still in the buffer of stdout nowhere; Python would complain about it when it ends."""
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+class _OneLine(absl_logging.PythonFormatter):
+    """A message may hold what a file said."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return line if record.exc_info else printable(line)
 
 
 @contextlib.contextmanager
@@ -187,7 +191,7 @@ def _logging(verbosity: int) -> Iterator[None]:
     loggers = {root: level, absl_logger: logging.NOTSET, logging.getLogger("tensorflow"): logging.WARNING}
     before = {logger: logger.level for logger in loggers}
     handler = logging.StreamHandler()
-    handler.setFormatter(absl_logging.PythonFormatter())
+    handler.setFormatter(_OneLine())
     is_configured = root.hasHandlers()
     if not is_configured:
         root.addHandler(handler)

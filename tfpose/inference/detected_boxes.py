@@ -18,6 +18,7 @@ from tfpose.inference.detectors import load_detector
 from tfpose.inference.detectors.boxes_file import BoxesFile
 from tfpose.inference.detectors.detector import Detector, Picture
 from tfpose.inference.person_keypoints import PersonBoxes, ground_truth_boxes
+from tfpose.messages import describe_error
 
 DETECTIONS_FILE = "detections.json"
 GROUND_TRUTH, DETECTOR = "ground_truth", "detector"
@@ -118,5 +119,5 @@ def _decode(table: RecordTable, row: int) -> np.ndarray:
     try:
         return decode_picture(table.read_image_bytes(row)).numpy()
     except tf.errors.InvalidArgumentError as error:
-        reason = error.message.splitlines()[0]
+        reason = describe_error(error)
         raise ValueError(f"{table.describe(row)}: cannot decode the picture: {reason}") from error

@@ -9,6 +9,7 @@ from typing import Any
 
 from tfpose.json_files import read_json, write_json
 from tfpose.models.keypoint_rcnn.settings import DetectionSettings, KeypointRcnnSettings, ProposalSettings
+from tfpose.typed_json import build_typed, describing
 
 KEYPOINT_RCNN_FILE = "keypoint_rcnn.json"
 _PARTS = {
@@ -33,25 +34,16 @@ def read_keypoint_rcnn_settings(workdir: str | pathlib.Path) -> KeypointRcnnSett
     path = pathlib.Path(workdir) / KEYPOINT_RCNN_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found; expected the work folder of a Keypoint R-CNN")
-    try:
-        return keypoint_rcnn_settings(read_json(path))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path}: not the description of a Keypoint R-CNN: {error}") from error
+    values = read_json(path)
+    with describing(path, "the description of a Keypoint R-CNN"):
+        return keypoint_rcnn_settings(values)
 
 
 def keypoint_rcnn_settings(values: Mapping[str, Any]) -> KeypointRcnnSettings:
     """Builds the settings from a config or a description; settings that it leaves out have their defaults.
 
     Raises:
-        ValueError, TypeError: A value is out of range, or there is no such setting.
+        ValueError: A value is out of range or of another type, or there is no such setting.
     """
-    settings = {name: _with_tuples(value) for name, value in values.items()}
-    for name, kind in _PARTS.items():
-        if name in settings:
-            settings[name] = kind(**settings[name])
-    return KeypointRcnnSettings(**settings)
-
-
-def _with_tuples(value: Any) -> Any:
-    # JSON has no tuples.
-    return tuple(value) if isinstance(value, list) else value
+    parts = {name: build_typed(kind, values[name], name) for name, kind in _PARTS.items() if name in values}
+    return build_typed(KeypointRcnnSettings, {**values, **parts}, "the network")

@@ -15,6 +15,7 @@ from tfpose.inference.keypoint_networks import DEFAULT_NETWORK, build_network, f
 from tfpose.inference.two_stage import KeypointSettings, SelectionSettings
 from tfpose.json_files import read_json, write_json
 from tfpose.skeletons import Skeleton
+from tfpose.typed_json import build_typed, check_types, describing
 
 KEYPOINT_SYSTEM_FILE = "keypoint_system.json"
 
@@ -108,27 +109,18 @@ def read_keypoint_system(workdir: str | pathlib.Path) -> KeypointSystem:
     path = pathlib.Path(workdir) / KEYPOINT_SYSTEM_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found; expected the work folder of a training run")
-    try:
-        values = read_json(path)
+    values = read_json(path)
+    with describing(path, "the description of a keypoint network"):
+        network = {"name": DEFAULT_NETWORK, **values["network"]}
+        check_types(find_network(network).build, {k: v for k, v in network.items() if k != "name"}, "network")
         return KeypointSystem(
             skeleton=skeletons.skeleton_from_dict(values["skeleton"]),
-            network={"name": DEFAULT_NETWORK, **_with_tuples(values["network"])},
-            crop=_from_dict(CropSettings, values["crop"]),
-            normalization=_from_dict(Normalization, values["normalization"]),
-            keypoints=_from_dict(KeypointSettings, values["keypoints"]),
-            selection=_from_dict(SelectionSettings, values["selection"]),
+            network={name: tuple(value) if isinstance(value, list) else value for name, value in network.items()},
+            crop=build_typed(CropSettings, values["crop"], "crop"),
+            normalization=build_typed(Normalization, values["normalization"], "normalization"),
+            keypoints=build_typed(KeypointSettings, values["keypoints"], "keypoints"),
+            selection=build_typed(SelectionSettings, values["selection"], "selection"),
         )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not the description of a keypoint network: {error!r}") from error
-
-
-def _from_dict(kind: type, values: Mapping[str, Any]) -> Any:
-    return kind(**_with_tuples(values))
-
-
-def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Converts the values of a JSON object to settings: lists become tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def with_settings(system: KeypointSystem, inference: Mapping[str, Any], selection: Mapping[str, Any]) -> KeypointSystem:

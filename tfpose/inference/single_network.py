@@ -25,7 +25,7 @@ from tfpose import geometry
 from tfpose.boxes import around_keypoints
 from tfpose.data.picture_tensors import read_frame
 from tfpose.data.records import RecordTable
-from tfpose.data.step_batches import dataset_of_arrays
+from tfpose.data.step_batches import dataset_of_arrays, iterate_dataset
 from tfpose.frame_fit import FrameFit
 from tfpose.heatmaps import decode_heatmaps
 from tfpose.inference.frame_peaks import (
@@ -37,6 +37,7 @@ from tfpose.inference.frame_peaks import (
     select_people,
 )
 from tfpose.inference.head_detection import find_heads
+from tfpose.messages import describe_error
 from tfpose.models.pose_unet import mask_heads, normalize_images
 from tfpose.poses import Poses
 from tfpose.posetrack.sequences import POSETRACK_BOX_MARGIN
@@ -177,7 +178,7 @@ def predict_table_peaks(
     """
     peaks: list[Peaks] = []
     with tqdm(total=table.num_images, unit=" frames", desc="poses", disable=not show_progress) as bar:
-        for batch in frame_batches(table, fit, batch_size):
+        for batch in iterate_dataset(frame_batches(table, fit, batch_size)):
             found = find_peaks(batch["images"], batch["image_sizes"])
             of_batch = split_peaks(found, len(batch["images"]))
             is_readable = batch["is_readable"].numpy()
@@ -241,7 +242,7 @@ def _read_record_frame(
             return frame
         reason = f"size must be {size[1]}x{size[0]} as its record says, got {found[1]}x{found[0]}"
     except tf.errors.InvalidArgumentError as error:
-        reason = f"cannot decode the picture (truncated or corrupt): {error.message.splitlines()[0]}"
+        reason = f"cannot decode the picture (truncated or corrupt): {describe_error(error)}"
     except ValueError as error:
         logger.warning("%s; its frame has no people", error)
         return None

@@ -16,6 +16,7 @@ from tfpose.json_files import read_json, write_json
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings, build_pose_unet
 from tfpose.skeletons import Skeleton
+from tfpose.typed_json import build_typed, describing
 
 SINGLE_NETWORK_FILE = "single_network_system.json"
 # Settings that matter in training only; the weights do not depend on them.
@@ -71,9 +72,9 @@ def build_single_network_system(
     Raises:
         ValueError: A setting is unknown or out of range.
     """
-    settings = _from_dict(PoseUnetSettings, network, "network")
+    settings = build_typed(PoseUnetSettings, network, "network")
     masked = {**inference, "head_mask_sigma_cells": settings.head_mask_sigma_cells}
-    return SingleNetworkSystem(skeleton, settings, _from_dict(SingleNetworkSettings, masked, "inference"))
+    return SingleNetworkSystem(skeleton, settings, build_typed(SingleNetworkSettings, masked, "inference"))
 
 
 def write_single_network_system(workdir: str | pathlib.Path, system: SingleNetworkSystem) -> None:
@@ -91,12 +92,10 @@ def read_single_network_system(workdir: str | pathlib.Path) -> SingleNetworkSyst
     path = pathlib.Path(workdir) / SINGLE_NETWORK_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found; expected the work folder of a training run of the single network")
-    try:
-        values = read_json(path)
+    values = read_json(path)
+    with describing(path, "the description of a single network"):
         skeleton = skeletons.skeleton_from_dict(values["skeleton"])
         return build_single_network_system(skeleton, values["network"], values["inference"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not the description of a single network: {error}") from error
 
 
 def with_inference(system: SingleNetworkSystem, inference: Mapping[str, Any]) -> SingleNetworkSystem:
@@ -111,7 +110,7 @@ def check_network(system: SingleNetworkSystem, network: Mapping[str, Any], workd
         ValueError: They differ; the message names the first setting that does.
     """
     wanted, found = (
-        _effective(values) for values in (_from_dict(PoseUnetSettings, network, "network"), system.network)
+        _effective(values) for values in (build_typed(PoseUnetSettings, network, "network"), system.network)
     )
     for name, value in found.items():
         if wanted[name] != value:
@@ -146,12 +145,3 @@ def build_inference_parts(network: PoseUnet, system: SingleNetworkSystem) -> tup
     """Returns the two parts of a network as `inference.single_network` calls them, with or without the flip test."""
     parts = MirroredNetworks(network, system.skeleton.flip_order) if system.inference.use_flip_test else network
     return parts.find_joints, parts.filter_joints
-
-
-def _from_dict(kind: type, values: Mapping[str, Any], section: str) -> Any:
-    known = {field.name for field in dataclasses.fields(kind)}
-    for name in values:
-        if name not in known:
-            raise ValueError(f"{section}: settings must be some of {', '.join(sorted(known))}, got {name!r}")
-    # JSON has no tuples.
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from tfpose.data.detection_images import read_picture
 from tfpose.data.records import RecordTable
-from tfpose.data.step_batches import Shapes, dataset_of_arrays
+from tfpose.data.step_batches import Shapes, dataset_of_arrays, iterate_dataset
 from tfpose.models.keypoint_rcnn.detection import People, find_people
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn
 from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET, KeypointRcnnSettings
@@ -99,7 +99,7 @@ def _batches(table: RecordTable, batch_size: int) -> Iterator[np.ndarray]:
         return {"images": np.stack([read_picture(table, row) for row in range(*bounds[index])])}
 
     shapes: Shapes = {"images": ((None, None, None, 3), tf.uint8)}
-    for batch in dataset_of_arrays(load, shapes, tf.data.Dataset.range(len(bounds))):
+    for batch in iterate_dataset(dataset_of_arrays(load, shapes, tf.data.Dataset.range(len(bounds)))):
         yield batch["images"]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfpose.json_files import is_number, object_list
+from tfpose.messages import quote
 from tfpose.posetrack.columns import PersonColumns
 from tfpose.posetrack.json_columns import (
     MALFORMED,
@@ -73,17 +74,17 @@ def _explain_frames_2017(path: pathlib.Path, annolist: Sequence[Mapping]) -> Non
         image = frame.get("image")
         if not (isinstance(image, list) and image and isinstance(image[0], dict) and "name" in image[0]):
             raise ValueError(
-                f"{path}: frame {index}: 'image' must be a list of one object with 'name', got {image!r:.60}"
+                f"{path}: frame {index}: 'image' must be a list of one object with 'name', got {quote(image)}"
             )
         people = frame.get("annorect")
         if not isinstance(people, list):
-            raise ValueError(f"{path}: frame {index}: 'annorect' must be a list of people, got {people!r:.60}")
+            raise ValueError(f"{path}: frame {index}: 'annorect' must be a list of people, got {quote(people)}")
 
 
 def _check_objects(people: Sequence, where: PersonPlaces) -> None:
     for index, person in enumerate(people):
         if not isinstance(person, dict):
-            raise ValueError(f"{where(index)} must be an object, got {person!r:.60}")
+            raise ValueError(f"{where(index)} must be an object, got {quote(person)}")
 
 
 def _points_of_person(person: Mapping, where: PersonPlaces, index: int) -> list | None:
@@ -96,7 +97,7 @@ def _points_of_person(person: Mapping, where: PersonPlaces, index: int) -> list 
         if "point" not in annopoints[0] or isinstance(points, list):
             return points
     raise ValueError(
-        f"{where(index)}: 'annopoints' must be a list of one object with a list 'point', got {annopoints!r:.60}"
+        f"{where(index)}: 'annopoints' must be a list of one object with a list 'point', got {quote(annopoints)}"
     )
 
 
@@ -110,16 +111,16 @@ def _point_table(points: Sequence[Mapping]) -> tuple[np.ndarray, np.ndarray, np.
 def _explain_points(points: Sequence, where: Callable[[int], str]) -> None:
     for index, point in enumerate(points):
         if not isinstance(point, dict):
-            raise ValueError(f"{where(index)}: 'point' must be a list of objects, got {point!r:.60}")
+            raise ValueError(f"{where(index)}: 'point' must be a list of objects, got {quote(point)}")
         for field in ("id", "x", "y"):
             value = point.get(field)
             if not (isinstance(value, list) and value and is_number(value[0])):
                 raise ValueError(
-                    f"{where(index)}: {field!r} of a point must be a list of one number, got {value!r:.60}"
+                    f"{where(index)}: {field!r} of a point must be a list of one number, got {quote(value)}"
                 )
         score = point.get("score", [])
         if score and not (isinstance(score, list) and is_score(score[0])):
-            raise ValueError(f"{where(index)}: 'score' of a point must be a list of one number, got {score!r:.60}")
+            raise ValueError(f"{where(index)}: 'score' of a point must be a list of one number, got {quote(score)}")
 
 
 def _track_id_2017(person: Mapping) -> Any:
@@ -138,7 +139,7 @@ def _head_boxes_2017(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarr
             for side in sides:
                 value = people[index][side]
                 if not (isinstance(value, list) and value and is_number(value[0])):
-                    raise ValueError(f"{where(index)}: {side!r} must be a list of one number, got {value!r:.60}")
+                    raise ValueError(f"{where(index)}: {side!r} must be a list of one number, got {quote(value)}")
 
     if len(holders):
         boxes[holders] = fast_or_explained(
@@ -159,6 +160,6 @@ def _regions_2017(path: pathlib.Path, annolist: Sequence[Mapping]) -> tuple[tupl
         except MALFORMED as error:
             raise ValueError(
                 f"{path}: frame {index}: 'ignore_regions' must be polygons: lists 'point' of objects with x and y, "
-                f"got {frame['ignore_regions']!r:.60}"
+                f"got {quote(frame['ignore_regions'])}"
             ) from error
     return tuple(regions)

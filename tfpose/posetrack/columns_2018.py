@@ -11,6 +11,7 @@ import numpy as np
 
 from tfpose import boxes as box_math
 from tfpose.json_files import distinct_ids, is_number, keypoint_columns, object_list
+from tfpose.messages import quote
 from tfpose.posetrack.columns import PersonColumns
 from tfpose.posetrack.json_columns import (
     MALFORMED,
@@ -83,7 +84,7 @@ def _images_of_first_video(path: pathlib.Path, images: Sequence[Mapping]) -> lis
         if match is None or len(match[1]) > 18 or len(match[2]) > 18 or int(match[2]) >= _FRAME_NUMBER_LIMIT:
             raise ValueError(
                 f"{path}: frame {index}: 'file_name' must end with <number>_<mpii, bonn or mpiinew>/"
-                f"<number below {_FRAME_NUMBER_LIMIT}>.jpg, got {name!r:.100}"
+                f"<number below {_FRAME_NUMBER_LIMIT}>.jpg, got {quote(name)}"
             )
         numbers.append(int(match[1]))
     return [image for image, number in zip(images, numbers, strict=True) if number == numbers[0]]
@@ -99,15 +100,15 @@ def _people_by_frame(
     except MALFORMED as error:
         wrong = next(a for a in annotations if not isinstance(a.get("image_id"), (int, float, str)))
         raise ValueError(
-            f"{path}: annotation {wrong.get('id', '')!r}: 'image_id' must be a whole number, "
-            f"got {wrong.get('image_id')!r:.60}"
+            f"{path}: annotation {quote(wrong.get('id', ''))}: 'image_id' must be a whole number, "
+            f"got {quote(wrong.get('image_id'))}"
         ) from error
     frames = np.array(found, np.int64)
     if keeps_unknown and (frames < 0).any():
         wrong = annotations[int(np.argmax(frames < 0))]
         raise ValueError(
-            f"{path}: annotation {wrong.get('id', '')!r}: 'image_id' must be one of the {len(image_ids)} ids in "
-            f"'images', got {wrong['image_id']!r:.60}"
+            f"{path}: annotation {quote(wrong.get('id', ''))}: 'image_id' must be one of the {len(image_ids)} ids in "
+            f"'images', got {quote(wrong['image_id'])}"
         )
     order = np.argsort(frames, kind="stable")
     order = order[np.count_nonzero(frames < 0) :]
@@ -126,10 +127,10 @@ def _keypoints_2018(people: Sequence[Mapping], joints: Sequence[str], where: Per
         for index, person in enumerate(people):
             row = person.get("keypoints")
             if not isinstance(row, list) or len(row) != size or not all(is_number(value) for value in row):
-                found = f"{len(row)}: {row!r:.60}" if isinstance(row, list) else f"{row!r:.60}"
+                found = f"{len(row)}: {quote(row)}" if isinstance(row, list) else quote(row)
                 if isinstance(row, list) and len(row) == size:
                     wrong = next(column for column, value in enumerate(row) if not is_number(value))
-                    found = f"{row[wrong]!r:.60} for {columns[wrong]}"
+                    found = f"{quote(row[wrong])} for {columns[wrong]}"
                 raise ValueError(
                     f"{where(index)}: 'keypoints' must be {size} numbers (x, y, flag of each joint), got {found}"
                 )
@@ -151,7 +152,7 @@ def _scores_2018(people: Sequence[Mapping], num_joints: int, where: PersonPlaces
         for index in holders:
             row = lists[index]
             if not isinstance(row, list) or len(row) < num_joints or not all(map(is_score, row[:num_joints])):
-                found = f"{len(row)}: {row!r:.60}" if isinstance(row, list) else f"{row!r:.60}"
+                found = f"{len(row)}: {quote(row)}" if isinstance(row, list) else quote(row)
                 raise ValueError(f"{where(index)}: 'scores' must be {num_joints} numbers or an empty list, got {found}")
 
     if holders:
@@ -175,7 +176,9 @@ def _head_boxes_2018(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarr
         for index in holders:
             row = people[index]["bbox_head"]
             if not isinstance(row, list) or len(row) != 4 or not all(is_number(value) for value in row):
-                raise ValueError(f"{where(index)}: 'bbox_head' must be 4 numbers: x, y, width, height, got {row!r:.80}")
+                raise ValueError(
+                    f"{where(index)}: 'bbox_head' must be 4 numbers: x, y, width, height, got {quote(row)}"
+                )
 
     if holders:
         boxes[holders] = box_math.xyxy_from_xywh(fast_or_explained(where.path, read, explain))
@@ -224,7 +227,7 @@ def _polygons_of_frame(path: pathlib.Path, index: int, image: Mapping) -> list[t
         pass
     raise ValueError(
         f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' must be equally long lists of "
-        f"equally long lists of numbers, got {columns!r:.60} and {rows!r:.60}"
+        f"equally long lists of numbers, got {quote(columns)} and {quote(rows)}"
     )
 
 
@@ -233,5 +236,5 @@ def _explain_regions(path: pathlib.Path, pairs: Sequence[tuple[int, Sequence, Se
         for side, values in zip("xy", lists, strict=True):
             if not isinstance(values, list) or not all(is_number(value) for value in values):
                 raise ValueError(
-                    f"{path}: frame {index}: 'ignore_regions_{side}' must be lists of numbers, got {values!r:.60}"
+                    f"{path}: frame {index}: 'ignore_regions_{side}' must be lists of numbers, got {quote(values)}"
                 )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfpose.json_files import float_array, is_id, null_for_nan, number_or_nan, object_list, optional_entry
+from tfpose.messages import quote
 from tfpose.posetrack.sequences import (
     JOINTS_BY_NUMBER,
     NO_SCORE,
@@ -44,7 +45,7 @@ def sequence_from_posetrack17(path: pathlib.Path, content: Mapping, skeleton: Sk
     for index, frame in enumerate(annolist):
         if not isinstance(frame.get("annorect", []), (list, dict, type(None))):
             raise ValueError(
-                f"{path}: frame {index}: 'annorect' must be a list of people, got {frame.get('annorect')!r}"
+                f"{path}: frame {index}: 'annorect' must be a list of people, got {quote(frame.get('annorect'))}"
             )
     frames = tuple(_frame_2017(path, frame, index, skeleton) for index, frame in enumerate(annolist))
     return PoseSequence(sequence_name(path), skeleton, frames, path)
@@ -56,7 +57,7 @@ def _frame_2017(path: pathlib.Path, frame: Mapping, index: int, skeleton: Skelet
     image = _one(frame.get("image"))
     name = _one(image.get("name")) if isinstance(image, dict) else None
     if not isinstance(name, str) or not name:
-        raise ValueError(f"{where}: 'image' must have a 'name', got {frame.get('image')!r}")
+        raise ValueError(f"{where}: 'image' must have a 'name', got {quote(frame.get('image'))}")
     lists = [_point_list(person) for person in people]
     columns = _points_2017(where, lists, skeleton)
     return build_frame(

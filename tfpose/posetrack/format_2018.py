@@ -25,6 +25,7 @@ from tfpose.json_files import (
     optional_object_list,
     sort_by_image,
 )
+from tfpose.messages import quote
 from tfpose.posetrack.sequences import (
     NO_IMAGE_ID,
     NO_SCORE,
@@ -53,7 +54,7 @@ def joint_names(path: pathlib.Path, categories: Sequence[Mapping]) -> tuple[str,
         number = f"{len(names)}" if isinstance(names, list) else repr(names)
         raise ValueError(f"{path}: 'categories': 'keypoints' must be 15 or 17 joint names, got {number}")
     if not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{path}: 'categories': 'keypoints' must be names, got {names!r:.200}")
+        raise ValueError(f"{path}: 'categories': 'keypoints' must be names, got {quote(names)}")
     missing = [joint for joint in POSETRACK15.joints if joint not in names]
     if missing:
         unknown = [name for name in names if name not in POSETRACK18.joints]
@@ -150,7 +151,7 @@ def _joint_scores_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints
         is_list = isinstance(row, list) and len(row) >= num_joints
         if not is_list or not all(value is None or isinstance(value, (int, float)) for value in row):
             raise ValueError(
-                f"{path}: annotation {person.get('id', '')!r}: 'scores' must be {num_joints} numbers or an empty "
+                f"{path}: annotation {quote(person.get('id', ''))}: 'scores' must be {num_joints} numbers or an empty "
                 f"list, got {f'{len(row)} entries' if isinstance(row, list) and not is_list else repr(row)[:200]}"
             )
     return np.array([row[:num_joints] for row in rows], np.float64).reshape(-1, num_joints)
@@ -174,7 +175,8 @@ def _track_ids_2018(path: pathlib.Path, people: Sequence[Mapping]) -> np.ndarray
     for person, track_id in zip(people, ids, strict=True):
         if not is_id(track_id):
             raise ValueError(
-                f"{path}: annotation {person.get('id', '')!r}: 'track_id' must be a whole number, got {track_id!r}"
+                f"{path}: annotation {quote(person.get('id', ''))}: 'track_id' must be a whole number, "
+                f"got {quote(track_id)}"
             )
     return np.array(ids, np.int64)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfpose.json_files import is_number
+from tfpose.messages import quote
 from tfpose.posetrack.sequences import NO_TRACK_ID
 
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, struct.error)
@@ -38,8 +39,8 @@ class PersonPlaces:
         """Returns file, frame and person; people are counted from 0 in their frame."""
         frame = int(self.frames[person])
         number = person - int(np.searchsorted(self.frames, frame))
-        annotation = f" (annotation {self.people[person].get('id', '')!r:.40})" if len(self.people) else ""
-        return f"{self.path}: frame {frame} ({self.frame_names[frame]!r:.100}): person {number}{annotation}"
+        annotation = f" (annotation {quote(self.people[person].get('id', ''))})" if len(self.people) else ""
+        return f"{self.path}: frame {frame} ({quote(self.frame_names[frame])}): person {number}{annotation}"
 
 
 def fast_or_explained(path: pathlib.Path, read: Callable[[], Any], explain: Callable[[], None]) -> Any:
@@ -99,5 +100,5 @@ def whole_numbers(values: Sequence, where: Callable[[int], str]) -> np.ndarray:
     for index, value in enumerate(values):
         is_id = isinstance(value, int) and value == NO_TRACK_ID
         if not (is_id or (is_number(value) and value == int(value) and abs(value) < 2**62)):
-            raise ValueError(f"{where(index)}: 'track_id' must be a whole number, got {value!r:.60}")
+            raise ValueError(f"{where(index)}: 'track_id' must be a whole number, got {quote(value)}")
     return np.array([int(value) for value in values], np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose.exporting.system_file import SystemDescription, read_system_description
+from tfpose.messages import describe_error
 from tfpose.poses import Poses
 from tfpose.prediction.pipeline import NetworkFailure
 from tfpose.skeletons import SKELETONS_BY_NAME, Skeleton
@@ -20,9 +21,6 @@ FindPeople = Callable[[np.ndarray], Arrays]
 OUTPUTS = ("keypoints", "boxes", "scores", "num_persons")
 # Where nobody says when a joint counts as found.
 _JOINT_THRESHOLD = 0.2
-# Beginnings of the lines of TensorFlow's messages that only say where an operation is.
-_GRAPH_ERROR = "Graph execution error"
-_PLACES = (_GRAPH_ERROR, "Detected at", "File ", "[[", "<tf.", "Function call stack", "Original stack trace")
 # Deflating a frame takes longer than a network needs for it.
 _PNG_WITHOUT_COMPRESSION = (cv2.IMWRITE_PNG_COMPRESSION, 0)
 
@@ -58,7 +56,7 @@ class PoseModel:
         try:
             found = self._find_people(np.stack(images))
         except tf.errors.OpError as error:
-            raise NetworkFailure(f"{self._source}: the network failed: {_describe_failure(error)}") from error
+            raise NetworkFailure(f"{self._source}: the network failed: {describe_error(error)}") from error
         self._check(found)
         return [poses_from_outputs(found, row) for row in range(len(images))]
 
@@ -74,13 +72,6 @@ class PoseModel:
                 f"{self._source}: keypoints must be [frames, people, {self.skeleton.num_joints} joints of "
                 f"{self.skeleton.name}, 3], got {list(shape)}"
             )
-
-
-def _describe_failure(error: tf.errors.OpError) -> str:
-    """Returns the line of TensorFlow's message that says what is wrong, among those that say where."""
-    lines = [line.strip() for line in str(error.message).splitlines()]
-    said = [line for line in lines if line and not line.startswith(_PLACES)]
-    return (said or [type(error).__name__])[-1 if lines and lines[0].startswith(_GRAPH_ERROR) else 0]
 
 
 def poses_from_outputs(found: Arrays, row: int) -> Poses:
@@ -117,7 +108,7 @@ def load_saved_model(directory: pathlib.Path, skeleton: str = "") -> PoseModel:
     try:
         loaded = tf.saved_model.load(str(directory))
     except (OSError, ValueError, tf.errors.OpError) as error:
-        raise ValueError(f"{directory}: cannot be loaded as a SavedModel: {error}") from error
+        raise ValueError(f"{directory}: cannot be loaded as a SavedModel: {describe_error(error)}") from error
     find_people = _choose_signature(loaded, directory)
     return PoseModel(find_people, description.skeleton, description.joint_threshold, str(directory))
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
+from tfpose.flags.startup_messages import start_tensorflow
 
 if TYPE_CHECKING:
     from tfpose.importing.import_settings import ImportSettings
@@ -84,6 +85,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         print(path)
         return
     # Here and not above: TensorFlow takes seconds to import, --help and downloads should not.
+    start_tensorflow()
     from tfpose.importing.conversion import convert_checkpoint
 
     convert_checkpoint(path, output, settings)

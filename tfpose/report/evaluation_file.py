@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tfpose.json_files import null_for_nan, read_json, write_json
+from tfpose.json_files import null_for_nan, number_or_nan, read_json, write_json
+from tfpose.messages import quote
 from tfpose.metrics.catalog import METRICS
 from tfpose.metrics.frame_matches import SequenceMatches, TrackMatches
 from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport
 from tfpose.metrics.tracking import TrackingCounts
+from tfpose.typed_json import build_typed, describing
 
 REPORT_DATA_FILE = "report_data.json"
 FORMAT_VERSION = 1
@@ -124,17 +126,9 @@ def read_evaluation(directory: str | pathlib.Path) -> Evaluation:
     content = read_json(path)
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
-        raise ValueError(f"{path}: 'format_version' must be {FORMAT_VERSION}, got {version!r}")
-    try:
+        raise ValueError(f"{path}: 'format_version' must be {FORMAT_VERSION}, got {quote(version)}")
+    with describing(path, "a file that tfpose evaluate, score or track wrote with --report"):
         return _evaluation_from_dict(path.parent, content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"{path}: must be a file that tfpose evaluate, score or track wrote with --report, {_describe(error)}"
-        ) from error
-
-
-def _describe(error: Exception) -> str:
-    return f"got no {error}" if isinstance(error, KeyError) else f"got something else: {error}"
 
 
 def _evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
@@ -170,10 +164,15 @@ def _evaluation_from_dict(directory: pathlib.Path, content: Mapping[str, Any]) -
         training=None
         if training is None
         else TrainingTables(**{t: {name: _numbers(c).tolist() for name, c in training[t].items()} for t in _TABLES}),
-        gallery=[GalleryFrame(**_numbers_from_json(frame)) for frame in content["gallery"]],
+        gallery=[_gallery_frame(frame) for frame in content["gallery"]],
         score_name=content["score_name"],
-        video=None if video is None else VideoClip(**video),
+        video=None if video is None else build_typed(VideoClip, video, "video"),
     )
+
+
+def _gallery_frame(content: Mapping[str, Any]) -> GalleryFrame:
+    score = number_or_nan(content["score"])
+    return dataclasses.replace(build_typed(GalleryFrame, {**content, "score": 0.0}, "gallery"), score=score)
 
 
 def _tables_to_dict(columns: Columns) -> dict[str, list]:

@@ -10,6 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from tfpose.json_files import read_json, write_json
+from tfpose.typed_json import describing
 
 RUN_CONFIG_FILE = "config.json"
 # What the variables of a checkpoint depend on.
@@ -45,10 +46,8 @@ def read_run_config(workdir: pathlib.Path, build: Callable[..., ConfigDict]) -> 
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("system"), str):
         raise ValueError(f"{path}: content must be an object with the name of a system, got another value")
-    try:
+    with describing(path, "the config of a run"):
         config = build(**_from_json(content))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
     config.lock()
     return config
 

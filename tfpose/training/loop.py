@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ import keras
 import tensorflow as tf
 
 from tfpose import checkpoints
+from tfpose.data.step_batches import iterate_dataset
 from tfpose.file_locks import hold_lock
 from tfpose.interruption import SignalWatch
 from tfpose.training.distribution import build_strategy, count_processes, is_chief
@@ -105,7 +106,8 @@ def train(
         run: How long the run is and what it leaves behind.
 
     Raises:
-        ValueError: A checkpoint in `workdir` cannot be read, or a different model or configuration wrote it.
+        ValueError: A checkpoint in `workdir` cannot be read, a different model or configuration wrote it, or the
+            dataset failed.
         FloatingPointError: The loss or the gradient is not finite. Nothing is saved after that step.
         OSError: A file cannot be written, or another training is at work in `workdir`.
         TrainingInterrupted: SIGTERM or Ctrl-C stopped the run. The state is saved.
@@ -141,11 +143,13 @@ def _train(
     with SignalWatch() as watch, Session(strategy, state, workdir, run, hooks, restored) as session:
         session.announce()
         session.redo_missed()
-        for batch in _iterate_batches(strategy, plan.make_dataset, restored.step, run.total_steps):
-            session.count(train_step(batch, watch.stop_requested), batch)
-            session.report_and_save(batch)
-            if session.must_stop(watch):
-                session.stop(watch)
+        # Closed: the traceback of an error would keep the iterator alive, and then the process may not end.
+        with contextlib.closing(_iterate_batches(strategy, plan.make_dataset, restored.step, run.total_steps)) as steps:
+            for batch in steps:
+                session.count(train_step(batch, watch.stop_requested), batch)
+                session.report_and_save(batch)
+                if session.must_stop(watch):
+                    session.stop(watch)
         session.finish()
     return state.model
 
@@ -209,7 +213,7 @@ def _check_same_step(strategy: tf.distribute.Strategy, step: int) -> None:
 
 def _iterate_batches(
     strategy: tf.distribute.Strategy, make_dataset: MakeDataset, start_step: int, total_steps: int
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yields the batches of this worker's replicas, on their devices.
 
     The iterators of `strategy.distribute_datasets_from_function` have tuning threads that cannot be turned off. The end
@@ -218,18 +222,14 @@ def _iterate_batches(
     if start_step >= total_steps:
         return
     devices = strategy.extended.worker_devices
-    batches = iter(make_dataset(start_step, _input_context(strategy)))
-    try:
+    dataset = make_dataset(start_step, _input_context(strategy))
+    with contextlib.closing(iterate_dataset(dataset)) as batches:
         for step in range(start_step, total_steps):
             try:
                 parts = [_copy_to_device(next(batches), device) for device in devices]
-            except (StopIteration, tf.errors.OutOfRangeError) as error:
-                reason = f"the dataset must last for {total_steps} steps, got {step}"
-                raise ValueError(reason) from error
+            except StopIteration as error:
+                raise ValueError(f"the dataset must last for {total_steps} steps, got {step}") from error
             yield _distribute(strategy, parts)
-    finally:
-        # The traceback of an error can keep the iterator alive, and then the process may not end.
-        del batches
 
 
 def _input_context(strategy: tf.distribute.Strategy) -> tf.distribute.InputContext:

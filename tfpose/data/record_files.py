@@ -1,0 +1,79 @@
+"""TFRecord files: each record is a length (uint64), its checksum (uint32), the data and their checksum (uint32).
+
+Checksums are masked CRC-32C, as TensorFlow's `lib/hash/crc32c.h` defines them. Each record that is read is checked.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+try:
+    from google_crc32c import value as _crc32c
+except ImportError:  # An environment that was installed before the package was required.
+    _crc32c = None
+
+HEADER_BYTES = 12
+_FOOTER_BYTES = 4
+_MASK_DELTA = 0xA282EAD8
+
+
+def iterate_records(path: str | pathlib.Path) -> Iterator[tuple[int, int, bytes]]:
+    """Yields (offset, length, data) of each record; the offset is that of the data.
+
+    Raises:
+        ValueError: The file ends inside a record, or a checksum is wrong. The message names the file and the byte.
+    """
+    path = pathlib.Path(path)
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        start = 0
+        while start < size:
+            data = _read(file, path, start, size)
+            yield start + HEADER_BYTES, len(data), data
+            start += HEADER_BYTES + len(data) + _FOOTER_BYTES
+
+
+def read_record(path: pathlib.Path, offset: int) -> bytes:
+    """Returns the data of one record.
+
+    Args:
+        path: Path of the file.
+        offset: Byte at which the data begin.
+
+    Raises:
+        ValueError: The file ends inside the record, or a checksum is wrong. The message names the file and the byte.
+    """
+    with open(path, "rb") as file:
+        file.seek(offset - HEADER_BYTES)
+        return _read(file, path, offset - HEADER_BYTES)
+
+
+def _read(file: BinaryIO, path: pathlib.Path, start: int, size: int | None = None) -> bytes:
+    """Reads the record at byte `start`, where the file stands; `size` is that of the file if it is known."""
+    header = file.read(HEADER_BYTES)
+    if len(header) == HEADER_BYTES:
+        length, checksum = struct.unpack("<QI", header)
+        if not _is_sum(header[:8], checksum):
+            raise _damaged(path, start, "the checksum of its length is wrong")
+        size = path.stat().st_size if size is None else size
+        if start + HEADER_BYTES + length + _FOOTER_BYTES <= size:
+            data, footer = file.read(length), file.read(_FOOTER_BYTES)
+            if len(footer) == _FOOTER_BYTES:
+                if not _is_sum(data, struct.unpack("<I", footer)[0]):
+                    raise _damaged(path, start, "the checksum of its data is wrong")
+                return data
+    raise _damaged(path, start, "the file ends inside it")
+
+
+def _is_sum(data: bytes, masked: int) -> bool:
+    if _crc32c is None:
+        return True
+    checksum = _crc32c(data)
+    return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & 0xFFFFFFFF == masked
+
+
+def _damaged(path: pathlib.Path, start: int, reason: str) -> ValueError:
+    return ValueError(f"{path}: the record at byte {start} must be whole, got a damaged one ({reason}); build again")
