@@ -24,7 +24,7 @@ from tfpose.importing.pose_resnet_system import infer_system
 from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.models.pose_resnet import build_pose_resnet
 from tfpose.pretrained.named_tensors import read_checkpoint
-from tfpose.pretrained.pose_resnet import torch_names_of
+from tfpose.pretrained.pose_resnet import NAMES
 from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS, checkpoint_at, expected_scores
 from tfpose.skeletons import COCO17, POSETRACK15, POSETRACK18
 
@@ -170,7 +170,7 @@ def small_arrays(num_joints=17, depth=18, seed=0, deconv_filters=8):
     network = build_pose_resnet(num_joints, depth, (32, 32), base_width=4, deconv_filters=deconv_filters)
     rng = np.random.default_rng(seed)
     arrays = {}
-    for name, variable in torch_names_of(network).items():
+    for name, (_, variable) in NAMES.of_weights(network).items():
         value = rng.uniform(0.5, 1.5, variable.shape).astype(np.float32) * (0.1 if len(variable.shape) == 4 else 1)
         arrays[name] = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
     return arrays

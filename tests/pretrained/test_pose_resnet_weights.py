@@ -13,11 +13,7 @@ import tensorflow as tf
 from tfpose.losses import mean_heatmap_loss
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.pose_resnet import build_pose_resnet
-from tfpose.pretrained.pose_resnet import (
-    canonical_torch_name,
-    load_torch_arrays,
-    torch_names_of,
-)
+from tfpose.pretrained.pose_resnet import NAMES, canonical_torch_name, load_torch_arrays
 from tfpose.pretrained.transfer import transfer_weights
 from tfpose.skeletons import COCO17, POSETRACK15
 
@@ -171,7 +167,7 @@ def training(make_arrays, golden_dir) -> dict:
         batch = {name: data[name] for name in data}
     model = build_pose_resnet(17, input_size=(128, 96), dtype="float64")
     load_torch_arrays(model, make_arrays("r50_j17", expected["salt"]))
-    names = {id(variable): name for name, variable in torch_names_of(model).items()}
+    names = {id(variable): name for name, (_, variable) in NAMES.of_weights(model).items()}
     names = [names[id(variable)] for variable in model.trainable_variables]
     result = {"expected": expected, "batch": batch, "losses": [], "names": names}
     compute = _build_gradient_function(model, batch)
@@ -182,7 +178,7 @@ def training(make_arrays, golden_dir) -> dict:
             result["heatmaps"] = heatmaps.numpy()
             result["gradients"] = [gradient.numpy() for gradient in gradients]
             result["running"] = {
-                name: variable.numpy() for name, variable in torch_names_of(model).items() if ".running_" in name
+                name: variable.numpy() for name, (_, variable) in NAMES.of_weights(model).items() if ".running_" in name
             }
         result["losses"].append(float(loss))
         optimizer.apply(gradients)
@@ -259,7 +255,7 @@ def build_small(num_joints=3, **kwargs):
 def small_arrays(model):
     rng = np.random.default_rng(0)
     arrays = {}
-    for name, variable in torch_names_of(model).items():
+    for name, (_, variable) in NAMES.of_weights(model).items():
         shape = tuple(variable.shape)
         value = rng.uniform(0.5, 1.5, shape).astype(np.float32)
         arrays[name] = value.transpose(3, 2, 0, 1) if len(shape) == 4 else value

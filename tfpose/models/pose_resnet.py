@@ -15,9 +15,9 @@ from typing import Literal
 import keras
 from keras import KerasTensor, layers
 
-from tfpose.models.batch_norm import FusedBatchNormalization, synchronize_batch_norms
+from tfpose.models.batch_norm import synchronize_batch_norms
+from tfpose.models.convolutions import convolve, normalize, rectify
 from tfpose.models.output_layers import OutputConvolution
-from tfpose.models.pointwise import Subsampling
 from tfpose.models.subpixel import DECONVOLUTION_SIZE, DECONVOLUTION_STRIDE
 
 NUM_DECONVOLUTIONS = 3
@@ -155,9 +155,9 @@ def _check_arguments(
 
 
 def _apply_stem(x: KerasTensor, filters: int, policy: keras.DTypePolicy) -> KerasTensor:
-    x = _convolve(x, filters, 7, 2, policy, "stem_conv")
-    x = _normalize(x, policy, "stem_bn")
-    x = _rectify(x, policy, "stem_relu")
+    x = convolve(x, filters, 7, 2, policy, "stem_conv")
+    x = normalize(x, policy, "stem_bn")
+    x = rectify(x, policy, "stem_relu")
     # Zeros stand for minus infinity here, as the values are past a ReLU.
     x = layers.ZeroPadding2D(1, dtype=policy, name="stem_pool_pad")(x)
     return layers.MaxPooling2D(3, 2, dtype=policy, name="stem_pool")(x)
@@ -165,16 +165,16 @@ def _apply_stem(x: KerasTensor, filters: int, policy: keras.DTypePolicy) -> Kera
 
 def _apply_stage(x: KerasTensor, stage: int, settings: EncoderDecoder, policy: keras.DTypePolicy) -> KerasTensor:
     width = settings.base_width * 2 ** (stage - 1)
-    apply_block: Callable[..., KerasTensor] = _apply_basic_block
+    apply_block: Callable[..., KerasTensor] = apply_basic_block
     if settings.depth not in BASIC_BLOCK_DEPTHS:
-        apply_block = functools.partial(_apply_bottleneck, stride_in=settings.stride_in)
+        apply_block = functools.partial(apply_bottleneck, stride_in=settings.stride_in)
     for block in range(BLOCKS_PER_STAGE[settings.depth][stage - 1]):
         stride = 2 if stage > 1 and block == 0 else 1
         x = apply_block(x, width, stride, policy=policy, name=f"stage{stage}_block{block}")
     return x
 
 
-def _apply_bottleneck(
+def apply_bottleneck(
     x: KerasTensor,
     width: int,
     stride: int,
@@ -182,12 +182,14 @@ def _apply_bottleneck(
     policy: keras.DTypePolicy,
     name: str,
 ) -> KerasTensor:
+    """Adds a bottleneck of 1x1, 3x3 and 1x1 convolutions with `4 * width` outputs (He et al. 2015, Figure 5, right)."""
     strides = (stride, 1, 1) if stride_in == "1x1" else (1, stride, 1)
     filters = (width, width, BOTTLENECK_EXPANSION * width)
     return _apply_residual(x, filters, (1, 3, 1), strides, policy, name)
 
 
-def _apply_basic_block(x: KerasTensor, width: int, stride: int, policy: keras.DTypePolicy, name: str) -> KerasTensor:
+def apply_basic_block(x: KerasTensor, width: int, stride: int, policy: keras.DTypePolicy, name: str) -> KerasTensor:
+    """Adds a block of two 3x3 convolutions with `width` outputs (He et al. 2015, Figure 5, left)."""
     return _apply_residual(x, (width, width), (3, 3), (stride, 1), policy, name)
 
 
@@ -203,16 +205,16 @@ def _apply_residual(
     shortcut = x
     stride = max(strides)
     if stride > 1 or x.shape[-1] != filters[-1]:
-        shortcut = _convolve(x, filters[-1], 1, stride, policy, f"{name}_shortcut_conv")
-        shortcut = _normalize(shortcut, policy, f"{name}_shortcut_bn")
+        shortcut = convolve(x, filters[-1], 1, stride, policy, f"{name}_shortcut_conv")
+        shortcut = normalize(shortcut, policy, f"{name}_shortcut_bn")
     for index in range(len(filters)):
         if index > 0:
-            x = _rectify(x, policy, f"{name}_relu{index}")
+            x = rectify(x, policy, f"{name}_relu{index}")
         convolution = f"{name}_conv{index + 1}"
-        x = _convolve(x, filters[index], kernel_sizes[index], strides[index], policy, convolution)
-        x = _normalize(x, policy, f"{name}_bn{index + 1}")
+        x = convolve(x, filters[index], kernel_sizes[index], strides[index], policy, convolution)
+        x = normalize(x, policy, f"{name}_bn{index + 1}")
     x = layers.Add(dtype=policy, name=f"{name}_add")([shortcut, x])
-    return _rectify(x, policy, f"{name}_relu{len(filters)}")
+    return rectify(x, policy, f"{name}_relu{len(filters)}")
 
 
 def _apply_deconvolution(
@@ -233,46 +235,12 @@ def _apply_deconvolution(
         dtype=policy,
         name=f"{name}_conv",
     )(x)
-    x = _normalize(x, policy, f"{name}_bn")
+    x = normalize(x, policy, f"{name}_bn")
     if skipped is not None:
-        skipped = _convolve(skipped, filters, 1, 1, policy, f"{skip_name}_conv")
-        skipped = _normalize(skipped, policy, f"{skip_name}_bn")
+        skipped = convolve(skipped, filters, 1, 1, policy, f"{skip_name}_conv")
+        skipped = normalize(skipped, policy, f"{skip_name}_bn")
         x = layers.Add(dtype=policy, name=f"{skip_name}_add")([x, skipped])
-    return _rectify(x, policy, f"{name}_relu")
-
-
-def _convolve(
-    x: KerasTensor,
-    filters: int,
-    kernel_size: int,
-    stride: int,
-    policy: keras.DTypePolicy,
-    name: str,
-) -> KerasTensor:
-    """Convolves with `kernel_size // 2` zeros on both sides of each axis."""
-    if stride > 1 and kernel_size > 1:
-        # Keras' "same" would put the odd zero after the image, PyTorch's weights expect both.
-        x = layers.ZeroPadding2D(kernel_size // 2, dtype=policy, name=f"{name}_pad")(x)
-    elif stride > 1:
-        x, stride = Subsampling(stride, dtype=policy, name=f"{name}_cells")(x), 1
-    return layers.Conv2D(
-        filters,
-        kernel_size,
-        strides=stride,
-        padding="same" if stride == 1 else "valid",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        dtype=policy,
-        name=name,
-    )(x)
-
-
-def _normalize(x: KerasTensor, policy: keras.DTypePolicy, name: str) -> KerasTensor:
-    return FusedBatchNormalization(dtype=policy, name=name)(x)
-
-
-def _rectify(x: KerasTensor, policy: keras.DTypePolicy, name: str) -> KerasTensor:
-    return layers.ReLU(dtype=policy, name=name)(x)
+    return rectify(x, policy, f"{name}_relu")
 
 
 def _new_layer_initializer() -> keras.initializers.Initializer:
