@@ -37,7 +37,7 @@ class CropSettings:
         margin_scale: Factor on both sides of the box.
         keep_aspect: Whether the picture keeps its aspect ratio; False stretches the box to the crop instead.
         convention: 'stride', or 'udp', which counts sizes from the first to the last pixel center (Huang et al.,
-            2020).
+            2020), or 'paddle', which cuts crops like 'udp' and reads heatmaps as `geometry.heatmap_from_crop` says.
     """
 
     crop_size: tuple[int, int]
@@ -63,7 +63,7 @@ class CropSettings:
         dtype = "float64" if backend.standardize_dtype(boxes.dtype) == "float64" else "float32"
         boxes = ops.cast(boxes, dtype)
         height, width = self.crop_size
-        extent = 1.0 if self.convention == "udp" else 0.0
+        extent = 1.0 if self.convention in ("udp", "paddle") else 0.0
         centers = (boxes[:, :2] + boxes[:, 2:]) / 2
         sides = ops.maximum(boxes[:, 2:] - boxes[:, :2], 1.0) + 2 * self.margin_pixels
         widths, heights = sides[:, 0], sides[:, 1]

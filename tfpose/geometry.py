@@ -75,7 +75,8 @@ def heatmap_from_crop(
         crop_size: (height, width) in pixels.
         heatmap_size: (height, width) in cells.
         convention: 'stride' puts cell i over pixel stride * i; 'udp' makes the first and last cell coincide with the
-            first and last pixel (Huang et al., "The Devil Is in the Details: Unbiased Data Processing", 2020).
+            first and last pixel (Huang et al., "The Devil Is in the Details: Unbiased Data Processing", 2020);
+            'paddle' is how PaddleDetection reads heatmaps of crops that were cut as for 'udp'.
 
     Returns:
         [2, 3] float32.
@@ -84,8 +85,10 @@ def heatmap_from_crop(
         scales = [heatmap_size[i] / crop_size[i] for i in (1, 0)]
     elif convention == "udp":
         scales = [(heatmap_size[i] - 1) / (crop_size[i] - 1) for i in (1, 0)]
+    elif convention == "paddle":
+        scales = [heatmap_size[i] / (crop_size[i] - 1) for i in (1, 0)]
     else:
-        raise ValueError(f"convention must be 'stride' or 'udp', got {convention!r}")
+        raise ValueError(f"convention must be 'stride', 'udp' or 'paddle', got {convention!r}")
     return np.array([[scales[0], 0, 0], [0, scales[1], 0]], np.float32)
 
 

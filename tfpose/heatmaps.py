@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
+import cv2
 import numpy as np
 from keras import ops
 
@@ -121,8 +122,8 @@ def decode_heatmaps(
     Args:
         heatmaps: [B, H, W, J], any range.
         method: Name of an entry of `DECODINGS`, see above.
-        blur_kernel: Odd number of cells across the Gaussian blur of "dark" and "udp"; its sigma is 0.3 * ((kernel - 1)
-            / 2 - 1) + 0.8, OpenCV's choice (2 cells for 11, 2.9 for 17).
+        blur_kernel: Odd number of cells across the Gaussian blur of "dark" and "udp"; OpenCV chooses its sigma (2 cells
+            for 11, 2.9 for 17).
         convention: Choice where two public codes differ. "microsoft": a quarter offset needs both coordinates to be
             inside the border, a map without a positive value gives (0, 0). "mmpose": each axis has its own border, such
             a map gives (-1, -1).
@@ -343,11 +344,8 @@ def _blur_along_axis(heatmaps: Tensor, blur_kernel: int, axis: int) -> Tensor:
 
 
 def _gaussian_taps(kernel: int) -> np.ndarray:
-    """Returns float32 weights [kernel] that sum to 1."""
-    sigma = 0.3 * ((kernel - 1) / 2 - 1) + 0.8
-    steps = np.arange(kernel) - (kernel - 1) / 2
-    taps = np.exp(-0.5 * (steps / sigma) ** 2)
-    return (taps / taps.sum()).astype(np.float32)
+    """Returns float32 weights [kernel] that sum to 1: OpenCV's for a sigma of 0, which the public codes use."""
+    return cv2.getGaussianKernel(kernel, 0)[:, 0].astype(np.float32)
 
 
 # A new decoding method is a function that returns sub-cell offsets, and an entry here. The function takes heatmaps

@@ -20,7 +20,6 @@ from tfpose.checkpoints import load_for_inference
 from tfpose.importing.conversion import convert_checkpoint
 from tfpose.importing.families import FAMILIES, find_family
 from tfpose.importing.import_settings import ImportSettings, parse_size
-from tfpose.importing.pose_resnet_system import infer_system
 from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.models.pose_resnet import build_pose_resnet
 from tfpose.pretrained.named_tensors import read_checkpoint
@@ -178,7 +177,7 @@ def small_arrays(num_joints=17, depth=18, seed=0, deconv_filters=8):
 
 def infer(path, settings):
     checkpoint = read_checkpoint(path)
-    return infer_system(checkpoint, find_family(checkpoint).channel_order, settings)
+    return find_family(checkpoint).infer_system(checkpoint, settings)
 
 
 def mmpose_arrays(arrays):

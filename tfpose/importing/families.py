@@ -6,9 +6,20 @@ A new family is a file of its own in this folder, with a class that follows `fam
 from __future__ import annotations
 
 from tfpose.importing.family import Family
+from tfpose.importing.keypoint_family import (
+    KeypointFamily,
+    Protocol,
+    is_hrnet,
+    is_microsoft,
+    is_mmpose,
+    is_tinypose,
+)
+from tfpose.importing.keypoint_networks import infer_pose_hrnet, infer_pose_resnet, infer_tinypose
 from tfpose.importing.keypoint_rcnn_family import KeypointRcnnFamily, is_detectron, is_detectron2
-from tfpose.importing.pose_resnet_family import PoseResnetFamily, is_microsoft, is_mmpose
 from tfpose.pretrained.named_tensors import Checkpoint
+from tfpose.pretrained.pose_hrnet import HRNET_NAMES
+from tfpose.pretrained.pose_resnet import NAMES
+from tfpose.pretrained.tinypose import TINYPOSE_NAMES
 
 # The first family that matches a checkpoint converts it.
 FAMILIES: dict[str, Family] = {
@@ -16,9 +27,33 @@ FAMILIES: dict[str, Family] = {
         "Keypoint R-CNN of the original Detectron (Caffe2 names)", is_detectron, is_legacy=True
     ),
     "detectron2": KeypointRcnnFamily("Keypoint R-CNN of Detectron2", is_detectron2, is_legacy=False),
-    "mmpose": PoseResnetFamily("ResNet with a heatmap head of MMPose", is_mmpose, channel_order="rgb"),
-    "microsoft": PoseResnetFamily(
-        "pose_resnet of Microsoft's human-pose-estimation.pytorch", is_microsoft, channel_order="bgr"
+    "mmpose": KeypointFamily(
+        "ResNet with a heatmap head of MMPose", is_mmpose, "pose_resnet", NAMES, infer_pose_resnet
+    ),
+    "hrnet": KeypointFamily(
+        "HRNet of Microsoft's deep-high-resolution-net.pytorch or of MMPose",
+        is_hrnet,
+        "pose_hrnet",
+        HRNET_NAMES,
+        infer_pose_hrnet,
+        protocol=Protocol(input_size=(256, 192)),
+    ),
+    "tinypose": KeypointFamily(
+        "PP-TinyPose of PaddleDetection",
+        is_tinypose,
+        "tinypose",
+        TINYPOSE_NAMES,
+        infer_tinypose,
+        last_layer="final_conv",
+        protocol=Protocol(decoding="dark", convention="paddle", blur_kernel=3, input_size=(256, 192)),
+    ),
+    "microsoft": KeypointFamily(
+        "pose_resnet of Microsoft's human-pose-estimation.pytorch",
+        is_microsoft,
+        "pose_resnet",
+        NAMES,
+        infer_pose_resnet,
+        protocol=Protocol(channel_order="bgr"),
     ),
 }
 

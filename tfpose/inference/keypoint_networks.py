@@ -13,7 +13,9 @@ from typing import Any
 
 import keras
 
+from tfpose.models.pose_hrnet import POSE_HRNET_STRIDE, build_pose_hrnet
 from tfpose.models.pose_resnet import POSE_RESNET_STRIDE, build_pose_resnet
+from tfpose.models.tinypose import TINYPOSE_STRIDE, build_tinypose
 from tfpose.pretrained.imagenet import load_imagenet_encoder
 
 # Arguments of a build function that no config sets.
@@ -41,6 +43,8 @@ class KeypointNetwork:
 
 NETWORKS: dict[str, KeypointNetwork] = {
     "pose_resnet": KeypointNetwork(build_pose_resnet, POSE_RESNET_STRIDE, load_imagenet_encoder),
+    "pose_hrnet": KeypointNetwork(build_pose_hrnet, POSE_HRNET_STRIDE),
+    "tinypose": KeypointNetwork(build_tinypose, TINYPOSE_STRIDE),
 }
 
 

@@ -22,8 +22,8 @@ class PublishedNames:
 
     Attributes:
         network: Function that builds such models, for messages.
-        layers: Pairs of a pattern for whole names of layers and the published name, in which \\1 is the pattern's first
-            group.
+        layers: Pairs of a pattern for whole names of layers and the published name, which may refer to the groups of
+            the pattern.
         prefixes: Beginnings of published names that wrappers add; they are dropped.
         ignored: Pattern for published names of what the model does not have.
         mean: Published name of a running mean.
