@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from tfpose.models.pose_resnet import build_pose_resnet
 from tfpose.pretrained.pose_resnet import canonical_torch_name, load_torch_arrays
 
 Arrays = dict[str, np.ndarray]
+Gains = Iterable[tuple[str, float]]
 
 
 def _uniform(name: str, count: int, salt: int) -> np.ndarray:
@@ -26,18 +28,24 @@ def _uniform(name: str, count: int, salt: int) -> np.ndarray:
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) / 2.0**53
 
 
-def _kernel_bound(name: str, shape: tuple[int, ...]) -> float:
-    """Keeps activations of order 1 through 152 layers."""
+# Of ResNets: they keep activations of order 1 through 152 layers.
+GAINS = (
+    (r"conv3\.weight$", 0.125),
+    (r"final_layer\.weight$", 0.125),
+    (r"downsample\.0\.weight$", 0.5),
+)
+
+
+def _kernel_bound(name: str, shape: tuple[int, ...], gains: Gains) -> float:
     fan_in = np.prod(shape) / shape[0]
     if name.startswith("deconv_layers."):
         fan_in = np.prod(shape) / shape[1] / 4
-    gains = {"conv3.weight": 0.125, "final_layer.weight": 0.125, "downsample.0.weight": 0.5}
-    gain = next((gain for ending, gain in gains.items() if name.endswith(ending)), 1.0)
+    gain = next((gain for pattern, gain in gains if re.search(pattern, name)), 1.0)
     return gain * np.sqrt(6.0 / fan_in)
 
 
-def _make_array(name: str, shape: tuple[int, ...], salt: int) -> np.ndarray:
-    name = canonical_torch_name(name)
+def make_array(name: str, shape: tuple[int, ...], salt: int = 0, gains: Gains = GAINS) -> np.ndarray:
+    """Weights of one tensor by the formula, from its name."""
     if name.endswith("num_batches_tracked"):
         return np.asarray(1000, np.int64)
     u = _uniform(name, int(np.prod(shape)), salt)
@@ -50,7 +58,7 @@ def _make_array(name: str, shape: tuple[int, ...], salt: int) -> np.ndarray:
     elif len(shape) == 1:
         values = 0.9 + 0.2 * u
     else:
-        values = _kernel_bound(name, shape) * (2 * u - 1)
+        values = _kernel_bound(name, shape, gains) * (2 * u - 1)
     return values.astype(np.float32).reshape(shape)
 
 
@@ -61,7 +69,7 @@ def make_arrays(golden_dir) -> Callable[[str, int], Arrays]:
     shapes = json.loads(gzip.decompress(raw))
 
     def make(key: str, salt: int = 0) -> Arrays:
-        return {name: _make_array(name, tuple(shape), salt) for name, shape in shapes[key]}
+        return {name: make_array(canonical_torch_name(name), tuple(shape), salt) for name, shape in shapes[key]}
 
     return make
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from tfpose.models.subpixel import SubpixelConvolution, is_subpixel, subpixel_ke
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D)
 _FUSED_DTYPES = ("float16", "bfloat16", "float32")
 # A transposed convolution's kernel is brought into oneDNN's layout at every call. From this size on that is felt.
 _LARGE_KERNEL = 2**20
@@ -132,8 +134,8 @@ def synchronize_batch_norms(model: keras.Model) -> None:
 def fold_batch_norm(model: keras.Model) -> keras.Model:
     """Builds the inference network with each batch normalization merged into its convolution.
 
-    A normalization is merged where it is the only reader of a linear `Conv2D` or
-    `Conv2DTranspose`; any other stays. Large transposed convolutions become `SubpixelConvolution`s.
+    A normalization is merged where it is the only reader of a linear `Conv2D`, `Conv2DTranspose`
+    or `DepthwiseConv2D`; any other stays. Large transposed convolutions become `SubpixelConvolution`s.
     The weights are copied: later training of `model` does not change the result.
 
     Args:
@@ -192,21 +194,17 @@ def _renew_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
 
 def _convolutions_before_normalizations(model: keras.Model) -> dict[str, str]:
     """Returns the names of the batch normalizations that can be merged, with the convolution before each."""
+    # An output of the model has one more reader.
+    readers = collections.Counter(id(tensor) for tensor in model.outputs)
+    for layer in model.layers:
+        readers.update(id(tensor) for tensor in keras.tree.flatten(_inputs_of(layer)))
     pairs = {}
     for layer in model.layers:
         if not isinstance(layer, keras.layers.BatchNormalization):
             continue
         source = layer.input._keras_history.operation
-        is_convolution = isinstance(source, (keras.layers.Conv2D, keras.layers.Conv2DTranspose))
-        if not is_convolution or source.activation is not keras.activations.linear:
-            continue
-        readers = [
-            other
-            for other in model.layers
-            if any(tensor is source.output for tensor in keras.tree.flatten(_inputs_of(other)))
-        ]
-        is_output = any(tensor is source.output for tensor in model.outputs)
-        if len(readers) == 1 and not is_output:
+        is_linear = isinstance(source, _CONVOLUTIONS) and source.activation is keras.activations.linear
+        if is_linear and readers[id(source.output)] == 1:
             pairs[layer.name] = source.name
     return pairs
 
@@ -230,7 +228,7 @@ def _merged_weights(
     shift = (sum(bias) - mean) * scale
     if normalization.center:
         shift = shift + keras.ops.convert_to_numpy(normalization.beta)
-    # Transposed kernels are [h, w, out, in].
-    is_transposed = isinstance(convolution, keras.layers.Conv2DTranspose)
-    kernel = kernel * (scale[:, None] if is_transposed else scale)
+    # Kernels are [h, w, in, out], those of the others [h, w, out, in] and [h, w, out, 1].
+    is_last = isinstance(convolution, keras.layers.Conv2D)
+    kernel = kernel * (scale if is_last else scale[:, None])
     return [kernel, shift]

@@ -116,6 +116,10 @@ class SplitChannels(layers.Layer):
         """Returns two tensors [B, H, W, K]."""
         return ops.split(inputs, 2, axis=-1)
 
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the layer; Keras writes none of a dtype policy by itself."""
+        return super().get_config()
+
 
 @keras.saving.register_keras_serializable(package="tfpose")
 class InterleaveChannels(layers.Layer):
@@ -125,6 +129,10 @@ class InterleaveChannels(layers.Layer):
         """Returns [B, H, W, 2 K] from two tensors [B, H, W, K]."""
         first, second = inputs
         return ops.reshape(ops.stack([first, second], axis=-1), (-1, *_sizes(first), 2 * first.shape[-1]))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the layer; Keras writes none of a dtype policy by itself."""
+        return super().get_config()
 
 
 @keras.saving.register_keras_serializable(package="tfpose")

@@ -14,6 +14,9 @@ from tfpose.pretrained.torch_files import PickledTensor
 
 # Keys under which files keep the tensors, outermost first.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "blobs")
+# What Paddle adds to the tensors: its own names for them, and a list of those that it has split.
+_PADDLE_NAMES = "StructuredToParameterName@@"
+_PADDLE_SPLIT = "UnpackBigParamInfor@@"
 _MOST_SHOWN = 3
 
 
@@ -74,10 +77,13 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _checked_tensors(file: CheckpointFile, tensors: Mapping[Any, Any]) -> dict[str, Tensor]:
+    if _PADDLE_SPLIT in tensors:
+        raise ValueError(f"{file.path}: tensors must be whole, got some of over a gigabyte that Paddle has split")
+    tensors = {name: value for name, value in tensors.items() if name != _PADDLE_NAMES}
     for name, value in tensors.items():
         if not isinstance(name, str) or not _is_tensor(value):
             raise ValueError(f"{file.path}: {name} must be a tensor, got a {type(value).__name__}")
-    return dict(tensors)
+    return tensors
 
 
 def _shortened(names: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
 """Public checkpoints by name: addresses, sizes and published scores.
 
-Sources: the model zoos of human-pose-estimation.pytorch, MMPose, Detectron2 and Detectron. The scores are those of the
-publishers. Scores of keypoint networks are for COCO val2017 with the boxes of a detector of 56.4 AP (person), with flip
-test.
+Sources: the model zoos of human-pose-estimation.pytorch, MMPose, Detectron2, Detectron and PaddleDetection. The scores
+are those of the publishers. Those of keypoint networks are for COCO val2017 with the boxes of a detector of 56.4 AP
+(person), with flip test, unless they say otherwise.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import re
 from collections.abc import Mapping
 
 _MMPOSE = "https://download.openmmlab.com/mmpose/v1/body_2d_keypoint/topdown_heatmap/coco"
+_MMPOSE_0 = "https://download.openmmlab.com/mmpose/top_down"
+_PADDLE = "https://bj.bcebos.com/v1/paddledet/models/keypoint/tinypose_enhance"
 _DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2/COCO-Keypoints"
 _DETECTRON = "https://dl.fbaipublicfiles.com/detectron"
 _DETECTRON_FILE = (
     "output/train/keypoints_coco_2014_train%3Akeypoints_coco_2014_valminusminival/generalized_rcnn/model_final.pkl"
 )
 MICROSOFT_FOLDER = "https://drive.google.com/drive/folders/13_wJ6nC7my1KKouMkQMqyr9r1ZnLnukP"
-# Sizes of the float32 weights of networks with 17 joints, by depth.
-_POSE_RESNET_MEGABYTES = {50: 136, 101: 212, 152: 275}
+# Sizes of the float32 weights of networks with 17 joints.
+_MEGABYTES = {"res50": 136, "res101": 212, "res152": 275, "hrnet-w32": 115, "hrnet-w48": 255}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,18 +56,43 @@ def _digits_in_name(name: str) -> str:
     return (match[1] or match[2]) if match else ""
 
 
-def _mmpose(depth: int, file_name: str, average_precision: float) -> PublicCheckpoint:
+def _mmpose(network: str, size_and_digits: str, average_precision: float) -> PublicCheckpoint:
+    """Returns a file of MMPose 1.x, for a network such as 'res50', 'res50_dark' or 'hrnet-w32_udp'."""
+    trunk, _, variant = network.partition("_")
+    batch = "8xb32" if trunk in ("res152", "hrnet-w48") else "8xb64"
+    separator = "-" if variant else "_"
+    file_name = f"td-hm_{network}{separator}{batch}-210e_coco-{size_and_digits}.pth"
     return PublicCheckpoint(
         f"{_MMPOSE}/{file_name}",
         f"{average_precision} keypoint AP",
-        _POSE_RESNET_MEGABYTES[depth],
+        _MEGABYTES[trunk],
         sha256_prefix=_digits_in_name(file_name),
     )
 
 
+def _posetrack18(network: str, size_and_digits: str, with_boxes: float, detected: float | None) -> PublicCheckpoint:
+    """Returns a file of MMPose 0.x that was fine-tuned on PoseTrack 2018."""
+    folder = "resnet" if network.startswith("res") else "hrnet"
+    file_name = f"{network}_posetrack18_{size_and_digits}.pth"
+    scores = f"{with_boxes} mAP on PoseTrack 2018 val with annotated boxes"
+    if detected is not None:
+        scores += f", {detected} with those of a Cascade R-CNN"
+    return PublicCheckpoint(
+        f"{_MMPOSE_0}/{folder}/{file_name}",
+        scores,
+        _MEGABYTES[network.replace("_", "-")],
+        sha256_prefix=_digits_in_name(file_name),
+    )
+
+
+def _tinypose(file_name: str, average_precision: float) -> PublicCheckpoint:
+    expected = f"{average_precision} keypoint AP with annotated boxes"
+    return PublicCheckpoint(f"{_PADDLE}/{file_name}", expected, 6)
+
+
 def _microsoft(depth: int, average_precision: float) -> PublicCheckpoint:
     return PublicCheckpoint(
-        MICROSOFT_FOLDER, f"{average_precision} keypoint AP", _POSE_RESNET_MEGABYTES[depth], is_direct=False
+        MICROSOFT_FOLDER, f"{average_precision} keypoint AP", _MEGABYTES[f"res{depth}"], is_direct=False
     )
 
 
@@ -92,15 +119,34 @@ PUBLIC_CHECKPOINTS: Mapping[str, PublicCheckpoint] = {
     "microsoft_r101_384x288": _microsoft(101, 73.6),
     "microsoft_r152_256x192": _microsoft(152, 72.0),
     "microsoft_r152_384x288": _microsoft(152, 74.3),
-    "mmpose_r50_256x192": _mmpose(50, "td-hm_res50_8xb64-210e_coco-256x192-04af38ce_20220923.pth", 71.8),
-    "mmpose_r50_384x288": _mmpose(50, "td-hm_res50_8xb64-210e_coco-384x288-7b8db90e_20220923.pth", 73.1),
-    "mmpose_r101_256x192": _mmpose(101, "td-hm_res101_8xb64-210e_coco-256x192-065d3625_20220926.pth", 72.8),
-    "mmpose_r152_256x192": _mmpose(152, "td-hm_res152_8xb32-210e_coco-256x192-0345f330_20220928.pth", 73.6),
-    "mmpose_r152_384x288": _mmpose(152, "td-hm_res152_8xb32-210e_coco-384x288-7fbb906f_20220927.pth", 75.0),
-    "mmpose_r50_dark_256x192": _mmpose(50, "td-hm_res50_dark-8xb64-210e_coco-256x192-c129dcb6_20220926.pth", 72.4),
-    "mmpose_r50_dark_384x288": _mmpose(50, "td-hm_res50_dark-8xb64-210e_coco-384x288-8b90b538_20220926.pth", 73.5),
-    "mmpose_r101_dark_384x288": _mmpose(101, "td-hm_res101_dark-8xb64-210e_coco-384x288-487d40a4_20220926.pth", 74.9),
-    "mmpose_r152_dark_384x288": _mmpose(152, "td-hm_res152_dark-8xb32-210e_coco-384x288-329f8454_20221031.pth", 75.5),
+    "mmpose_r50_256x192": _mmpose("res50", "256x192-04af38ce_20220923", 71.8),
+    "mmpose_r50_384x288": _mmpose("res50", "384x288-7b8db90e_20220923", 73.1),
+    "mmpose_r101_256x192": _mmpose("res101", "256x192-065d3625_20220926", 72.8),
+    "mmpose_r152_256x192": _mmpose("res152", "256x192-0345f330_20220928", 73.6),
+    "mmpose_r152_384x288": _mmpose("res152", "384x288-7fbb906f_20220927", 75.0),
+    "mmpose_r50_dark_256x192": _mmpose("res50_dark", "256x192-c129dcb6_20220926", 72.4),
+    "mmpose_r50_dark_384x288": _mmpose("res50_dark", "384x288-8b90b538_20220926", 73.5),
+    "mmpose_r101_dark_384x288": _mmpose("res101_dark", "384x288-487d40a4_20220926", 74.9),
+    "mmpose_r152_dark_384x288": _mmpose("res152_dark", "384x288-329f8454_20221031", 75.5),
+    "mmpose_hrnet_w32_256x192": _mmpose("hrnet-w32", "256x192-81c58e40_20220909", 74.9),
+    "mmpose_hrnet_w32_384x288": _mmpose("hrnet-w32", "384x288-ca5956af_20220909", 76.1),
+    "mmpose_hrnet_w48_256x192": _mmpose("hrnet-w48", "256x192-0e67c616_20220913", 75.6),
+    "mmpose_hrnet_w48_384x288": _mmpose("hrnet-w48", "384x288-c161b7de_20220915", 76.7),
+    "mmpose_hrnet_w32_dark_256x192": _mmpose("hrnet-w32_dark", "256x192-0e00bf12_20220914", 75.7),
+    "mmpose_hrnet_w32_dark_384x288": _mmpose("hrnet-w32_dark", "384x288-9bab4c9b_20220917", 76.6),
+    "mmpose_hrnet_w48_dark_256x192": _mmpose("hrnet-w48_dark", "256x192-e1ebdd6f_20220913", 76.4),
+    "mmpose_hrnet_w48_dark_384x288": _mmpose("hrnet-w48_dark", "384x288-39c3c381_20220916", 77.2),
+    "mmpose_hrnet_w32_udp_256x192": _mmpose("hrnet-w32_udp", "256x192-73ede547_20220914", 76.2),
+    "mmpose_hrnet_w32_udp_384x288": _mmpose("hrnet-w32_udp", "384x288-9a3f7c85_20220914", 76.8),
+    "mmpose_hrnet_w48_udp_256x192": _mmpose("hrnet-w48_udp", "256x192-3feaef8f_20220913", 76.8),
+    "mmpose_hrnet_w48_udp_384x288": _mmpose("hrnet-w48_udp", "384x288-70d7ab01_20220913", 77.3),
+    "mmpose_r50_posetrack18_256x192": _posetrack18("res50", "256x192-a62807c7_20201028", 81.2, None),
+    "mmpose_hrnet_w32_posetrack18_256x192": _posetrack18("hrnet_w32", "256x192-1ee951c4_20201028", 83.4, 76.9),
+    "mmpose_hrnet_w32_posetrack18_384x288": _posetrack18("hrnet_w32", "384x288-806f00a3_20211130", 83.7, 77.3),
+    "mmpose_hrnet_w48_posetrack18_256x192": _posetrack18("hrnet_w48", "256x192-b5d9b3f1_20211130", 84.6, 77.4),
+    "mmpose_hrnet_w48_posetrack18_384x288": _posetrack18("hrnet_w48", "384x288-5fd6d3ff_20211130", 84.6, 77.8),
+    "tinypose_256x192": _tinypose("tinypose_256x192.pdparams", 68.3),
+    "tinypose_128x96": _tinypose("tinypose_128x96.pdparams", 58.4),
     "detectron2_r50_1x": _detectron2("R_50_FPN_1x", "137261548", "04e291", 53.6, 64.0, 237),
     "detectron2_r50_3x": _detectron2("R_50_FPN_3x", "137849621", "a6e10b", 55.4, 65.5, 237),
     "detectron2_r101_3x": _detectron2("R_101_FPN_3x", "138363331", "997cc7", 56.4, 66.1, 313),

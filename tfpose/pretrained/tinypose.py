@@ -46,8 +46,6 @@ TINYPOSE_NAMES = PublishedNames(
         (HEATMAP_LAYER, "final_conv"),
     ),
     prefixes=("backbone.",),
-    # Paddle's own names of the parameters.
-    ignored="StructuredToParameterName@@",
     mean="_mean",
     variance="_variance",
 )

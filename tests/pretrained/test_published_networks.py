@@ -1,0 +1,202 @@
+"""HRNet and PP-TinyPose against the outputs of their publishers' code, and what mistakes in them would cost."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import keras
+import numpy as np
+import pytest
+from conftest import make_array
+
+from tfpose.models import pose_hrnet, tinypose
+from tfpose.models.batch_norm import FusedBatchNormalization, fold_batch_norm
+from tfpose.pretrained.pose_hrnet import HRNET_NAMES
+from tfpose.pretrained.published_names import load_published_arrays
+from tfpose.pretrained.tinypose import TINYPOSE_NAMES
+
+# Of the heatmaps' standard deviation; float32 against float64 is at most 1e-5.
+TOLERANCE = 1e-4
+SIZE = (64, 64)
+NETWORKS = {
+    "hrnet_w8_mini": (
+        HRNET_NAMES,
+        lambda **changes: pose_hrnet.build_pose_hrnet(
+            5, width=8, input_size=SIZE, modules=(1, 2, 2), blocks_per_branch=1, **changes
+        ),
+    ),
+    "tinypose_mini": (
+        TINYPOSE_NAMES,
+        lambda **changes: tinypose.build_tinypose(
+            5, width=8, input_size=SIZE, modules=(1, 2, 1), units_per_branch=1, **changes
+        ),
+    ),
+}
+
+
+def published_name(name: str) -> str:
+    """The name in Paddle's files of a tensor whose weights the formula makes by PyTorch's name."""
+    return name.replace("running_mean", "_mean").replace("running_var", "_variance")
+
+
+@pytest.fixture(scope="module")
+def goldens(golden_dir) -> dict[str, dict]:
+    """Weights, inputs and heatmaps of each network."""
+    folder = golden_dir / "published_networks"
+    result = {}
+    for name in NETWORKS:
+        description = json.loads(gzip.decompress((folder / f"{name}.json.gz").read_bytes()))
+        rename = published_name if name.startswith("tinypose") else str
+        arrays = {
+            rename(key): make_array(key, tuple(shape), gains=description["gains"])
+            for key, shape in description["shapes"].items()
+        }
+        data = {kind: dict(np.load(folder / f"{name}_{kind}.npz")) for kind in ("inputs", "heatmaps")}
+        result[name] = {"arrays": arrays, **data}
+    return result
+
+
+def largest_deviation(name: str, golden: dict, **changes: object) -> float:
+    """The largest difference to the publisher's heatmaps in their standard deviations."""
+    names, build = NETWORKS[name]
+    model = build(**changes)
+    load_published_arrays(model, golden["arrays"], names)
+    deviations = []
+    for kind, expected in golden["heatmaps"].items():
+        heatmaps = np.asarray(model(golden["inputs"][kind].transpose(0, 2, 3, 1), training=False))
+        deviations.append(np.abs(heatmaps - expected.transpose(0, 2, 3, 1)).max() / expected.std())
+    return max(deviations)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_heatmaps_are_those_of_the_publisher(name, goldens):
+    assert largest_deviation(name, goldens[name]) < TOLERANCE
+
+
+def skip_relu_of_fusion(function):
+    return lambda x, policy, name: x if name.endswith("_relu") and "fuse" in name else function(x, policy, name)
+
+
+def pad_behind(x, kernel_size, stride, policy, name):
+    """Keras' own padding at stride 2: nothing before the image, one row and column after it."""
+    if stride == 1 or kernel_size == 1:
+        return x
+    return keras.layers.ZeroPadding2D(((0, 1), (0, 1)), dtype=policy, name=f"{name}_pad")(x)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("mistake", ["bilinear", "no relu", "padding", "epsilon"])
+def test_mistakes_are_seen(name, mistake, goldens, monkeypatch):
+    module = tinypose if name.startswith("tinypose") else pose_hrnet
+    if mistake == "bilinear":
+        monkeypatch.setattr(module.layers, "UpSampling2D", UpSampling2DBilinear)
+    elif mistake == "no relu":
+        monkeypatch.setattr(module, "rectify", skip_relu_of_fusion(module.rectify))
+    elif mistake == "padding":
+        monkeypatch.setattr("tfpose.models.convolutions._pad", pad_behind)
+    else:
+        monkeypatch.setattr(
+            "tfpose.models.convolutions.FusedBatchNormalization",
+            lambda **kwargs: FusedBatchNormalization(epsilon=1e-3, **kwargs),
+        )
+    assert largest_deviation(name, goldens[name]) > 10 * TOLERANCE
+
+
+class UpSampling2DBilinear(keras.layers.UpSampling2D):
+    """Enlarges smoothly where the networks repeat cells."""
+
+    def __init__(self, size, **kwargs):
+        super().__init__(size, interpolation="bilinear", **kwargs)
+
+
+def count_branch_0_once(terms, module, name):
+    kept = terms if terms[0] is not terms[1] else terms[1:]
+    return keras.layers.Add(dtype=module.policy, name=f"{module.name}_{name}_add")(kept)
+
+
+class SplitInterleave(keras.layers.Layer):
+    """Joins the halves without mixing them."""
+
+    def call(self, inputs):
+        return keras.ops.concatenate(inputs, axis=-1)
+
+
+class UnalignedUpsampling(keras.layers.UpSampling2D):
+    """Bilinear upsampling whose cell borders, not centers, coincide."""
+
+    def __init__(self, size, **kwargs):
+        super().__init__(size, interpolation="bilinear", **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "replacement"),
+    [
+        ("_add", count_branch_0_once),
+        ("InterleaveChannels", SplitInterleave),
+        ("AlignedUpsampling", UnalignedUpsampling),
+    ],
+)
+def test_mistakes_in_tinypose_are_seen(attribute, replacement, goldens, monkeypatch):
+    monkeypatch.setattr(tinypose, attribute, replacement)
+    assert largest_deviation("tinypose_mini", goldens["tinypose_mini"]) > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_layer_is_named_the_same_in_two_networks(name):
+    first, second = ([layer.name for layer in NETWORKS[name][1]().layers] for _ in range(2))
+    assert first == second
+    assert len(set(first)) == len(first)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_all_normalizations_merge_into_their_convolutions(name, goldens):
+    names, build = NETWORKS[name]
+    model = build()
+    load_published_arrays(model, goldens[name]["arrays"], names)
+    folded = fold_batch_norm(model)
+    assert not [layer for layer in folded.layers if isinstance(layer, FusedBatchNormalization)]
+    images = goldens[name]["inputs"]["noise"].transpose(0, 2, 3, 1)
+    expected = np.asarray(model(images))
+    assert np.abs(np.asarray(folded(images)) - expected).max() < TOLERANCE * expected.std()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_half_precision_gives_float32_heatmaps_near_those_of_float32(name, goldens):
+    assert largest_deviation(name, goldens[name], dtype="mixed_float16") < 0.1
+    assert largest_deviation(name, goldens[name], dtype="mixed_bfloat16") < 0.5
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_missing_and_a_superfluous_tensor_are_named(name, goldens):
+    names, build = NETWORKS[name]
+    arrays = dict(goldens[name]["arrays"])
+    missing = next(key for key in arrays if key.endswith("weight"))
+    arrays["strange.weight"] = arrays.pop(missing)
+    with pytest.raises(ValueError, match=r"missing.*not in the model: strange\.weight"):
+        load_published_arrays(build(), arrays, names)
+
+
+@pytest.mark.parametrize(
+    ("build", "changes", "words"),
+    [
+        (pose_hrnet.build_pose_hrnet, {"input_size": (100, 64)}, "input_size must be"),
+        (pose_hrnet.build_pose_hrnet, {"modules": (1, 2)}, "modules must be"),
+        (pose_hrnet.build_pose_hrnet, {"width": 0}, "width must be"),
+        (tinypose.build_tinypose, {"input_size": (64,)}, "input_size must be"),
+        (tinypose.build_tinypose, {"width": 7}, "width must be an even"),
+        (tinypose.build_tinypose, {"units_per_branch": 0}, "units_per_branch must be"),
+    ],
+)
+def test_arguments_are_checked(build, changes, words):
+    with pytest.raises(ValueError, match=words):
+        build(5, **changes)
+
+
+def test_sizes_may_vary():
+    model = tinypose.build_tinypose(3, width=8, input_size=(None, None), modules=(1, 1, 1), units_per_branch=1)
+    for height, width in ((64, 32), (96, 128)):
+        images = np.random.default_rng(0).normal(size=(1, height, width, 3)).astype(np.float32)
+        fixed = tinypose.build_tinypose(3, width=8, input_size=(height, width), modules=(1, 1, 1), units_per_branch=1)
+        fixed.set_weights(model.get_weights())
+        np.testing.assert_allclose(np.asarray(model(images)), np.asarray(fixed(images)), atol=1e-6)
