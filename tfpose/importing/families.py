@@ -16,6 +16,7 @@ from tfpose.importing.keypoint_family import (
 )
 from tfpose.importing.keypoint_networks import infer_pose_hrnet, infer_pose_resnet, infer_tinypose
 from tfpose.importing.keypoint_rcnn_family import KeypointRcnnFamily, is_detectron, is_detectron2
+from tfpose.importing.picodet_family import PicodetFamily
 from tfpose.pretrained.named_tensors import Checkpoint
 from tfpose.pretrained.pose_hrnet import HRNET_NAMES
 from tfpose.pretrained.pose_resnet import NAMES
@@ -47,6 +48,7 @@ FAMILIES: dict[str, Family] = {
         last_layer="final_conv",
         protocol=Protocol(decoding="dark", convention="paddle", blur_kernel=3, input_size=(256, 192)),
     ),
+    "picodet": PicodetFamily(),
     "microsoft": KeypointFamily(
         "pose_resnet of Microsoft's human-pose-estimation.pytorch",
         is_microsoft,

@@ -54,8 +54,8 @@ def build_picodet(
 
     Returns:
         A model from images [B, H, W, 3], normalized, to `scores` [B, A] and `distribution` [B, A, 32] in float32:
-        logits of the distances left, top, right and bottom, 8 for each. The A cells are those of the levels in the order
-        of `PICODET_STRIDES`, each row by row. See `decode_boxes`.
+        logits of the distances left, top, right and bottom, 8 for each. The A cells are those of the levels in the
+        order of `PICODET_STRIDES`, each row by row. See `decode_boxes`.
 
     Raises:
         ValueError: An argument is out of its range.

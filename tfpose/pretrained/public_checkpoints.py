@@ -96,6 +96,10 @@ def _microsoft(depth: int, average_precision: float) -> PublicCheckpoint:
     )
 
 
+def _picodet(file_name: str, average_precision: float) -> PublicCheckpoint:
+    return PublicCheckpoint(f"{_PADDLE}/{file_name}", f"{average_precision} box AP of people", 5)
+
+
 def _detectron2(config: str, run: str, digits: str, box: float, keypoint: float, megabytes: int) -> PublicCheckpoint:
     return PublicCheckpoint(
         f"{_DETECTRON2}/keypoint_rcnn_{config}/{run}/model_final_{digits}.pkl",
@@ -147,6 +151,8 @@ PUBLIC_CHECKPOINTS: Mapping[str, PublicCheckpoint] = {
     "mmpose_hrnet_w48_posetrack18_384x288": _posetrack18("hrnet_w48", "384x288-5fd6d3ff_20211130", 84.6, 77.8),
     "tinypose_256x192": _tinypose("tinypose_256x192.pdparams", 68.3),
     "tinypose_128x96": _tinypose("tinypose_128x96.pdparams", 58.4),
+    "picodet_s_320": _picodet("picodet_s_320_lcnet_pedestrian.pdparams", 41.6),
+    "picodet_s_192": _picodet("picodet_s_192_lcnet_pedestrian.pdparams", 31.7),
     "detectron2_r50_1x": _detectron2("R_50_FPN_1x", "137261548", "04e291", 53.6, 64.0, 237),
     "detectron2_r50_3x": _detectron2("R_50_FPN_3x", "137849621", "a6e10b", 55.4, 65.5, 237),
     "detectron2_r101_3x": _detectron2("R_101_FPN_3x", "138363331", "997cc7", 56.4, 66.1, 313),

@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterable
 from tfpose.inference.detectors.detector import Detector, ExportableDetector
 from tfpose.inference.detectors.keras_hub import PRESET_PREFIX, load_keras_hub_detector
 from tfpose.inference.detectors.keypoint_rcnn import load_keypoint_rcnn_detector
+from tfpose.inference.detectors.picodet import load_picodet_detector
 from tfpose.inference.keypoint_rcnn_system import KEYPOINT_RCNN_FILE
+from tfpose.inference.picodet_system import PICODET_FILE
 
 # From the name, the weights of a work folder ('best' or 'last'), the score threshold and the IoU threshold.
 Load = Callable[[str, str, float | None, float | None], Detector]
@@ -57,6 +59,9 @@ DETECTORS: dict[str, DetectorKind] = {
         f"the work folder of a Keypoint R-CNN ({KEYPOINT_RCNN_FILE})",
         _has_file(KEYPOINT_RCNN_FILE),
         load_keypoint_rcnn_detector,
+    ),
+    "picodet": ExportableKind(
+        f"the work folder of a PicoDet ({PICODET_FILE})", _has_file(PICODET_FILE), load_picodet_detector
     ),
     "keras_hub": DetectorKind(
         f"{PRESET_PREFIX}PRESET",

@@ -1,0 +1,133 @@
+"""PicoDet as a detector of people."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable
+
+import keras
+import tensorflow as tf
+
+from tfpose.checkpoints import load_for_inference
+from tfpose.inference.detectors.detector import BoxesAndScores, Picture
+from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
+from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.models.picodet import decode_boxes
+
+# OpenCV's cubic kernel.
+_CUBIC = -0.75
+_NUM_TAPS = 4
+
+
+class PicodetDetector:
+    """Finds the boxes of people; implements `ExportableDetector`.
+
+    Args:
+        network: Network with its weights.
+        settings: Input size and thresholds.
+        source: File that the weights came from, for reports.
+    """
+
+    def __init__(self, network: keras.Model, settings: PicodetSettings, source: str = "") -> None:
+        self.network = fold_batch_norm(network)
+        self.settings = settings
+        self.source = source
+        # One graph for images of any size.
+        self._find = tf.function(self.find_people_in_graph, [tf.TensorSpec((None, None, 3), tf.uint8)])
+
+    def find_people(self, pictures: Iterable[Picture]) -> list[BoxesAndScores]:
+        """Finds the people of each picture.
+
+        Returns:
+            For each picture boxes [N, 4] float32 xyxy in its pixels, clipped to its size, and scores [N] float32, best
+            first.
+        """
+        found = []
+        for picture in pictures:
+            boxes, scores = self._find(picture.read())
+            found.append((boxes.numpy(), scores.numpy()))
+        return found
+
+    def find_people_in_graph(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Finds the people of one image [H, W, 3] uint8; see `ExportableDetector.find_people_in_graph`."""
+        settings = self.settings
+        resized = resize_like_opencv(image, settings.input_size)
+        outputs = self.network(settings.normalization(resized)[None], training=False)
+        boxes = decode_boxes(outputs["distribution"], settings.input_size)[0]
+        size = tf.cast(tf.shape(image)[:2], tf.float32)
+        zoom = size / tf.constant(settings.input_size, tf.float32)
+        boxes = boxes * tf.stack([zoom[1], zoom[0], zoom[1], zoom[0]])
+        boxes, scores = suppress(boxes, outputs["scores"][0], settings)
+        height, width = size[0], size[1]
+        return tf.clip_by_value(boxes, 0.0, tf.stack([width, height, width, height]) - 1), scores
+
+
+def suppress(boxes: tf.Tensor, scores: tf.Tensor, settings: PicodetSettings) -> tuple[tf.Tensor, tf.Tensor]:
+    """Keeps the best boxes [A, 4] xyxy that do not overlap better ones, by scores [A]; best first."""
+    is_kept = scores > settings.score_threshold
+    boxes, scores = tf.boolean_mask(boxes, is_kept), tf.boolean_mask(scores, is_kept)
+    scores, order = tf.math.top_k(scores, tf.minimum(tf.size(scores), settings.num_candidates))
+    boxes = tf.gather(boxes, order)
+    rows = tf.image.non_max_suppression(boxes, scores, settings.max_people, settings.iou_threshold)
+    return tf.gather(boxes, rows), tf.gather(scores, rows)
+
+
+def resize_like_opencv(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Stretches an image [H, W, 3] uint8 to a size (height, width) as `cv2.resize` with INTER_CUBIC does, as float32.
+
+    OpenCV computes in fixed point, so that single values may differ by one.
+    """
+    pixels = tf.cast(image, tf.float32)
+    for axis in (0, 1):
+        places, weights = _cubic_taps(tf.shape(image)[axis], size[axis])
+        shape = [1, 1, 1]
+        shape[axis] = size[axis]
+        pixels = sum(
+            tf.gather(pixels, places[:, tap], axis=axis) * tf.reshape(weights[:, tap], shape)
+            for tap in range(_NUM_TAPS)
+        )
+    return tf.round(tf.clip_by_value(pixels, 0.0, 255.0))
+
+
+def _cubic_taps(size: tf.Tensor, new_size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the pixels [new_size, 4] behind each new pixel along an axis and their weights."""
+    scale = tf.cast(size, tf.float32) / new_size
+    centers = (tf.range(new_size, dtype=tf.float32) + 0.5) * scale - 0.5
+    first = tf.floor(centers)
+    distance = (centers - first)[:, None] - tf.constant([-1.0, 0.0, 1.0, 2.0])
+    near, a = tf.abs(distance), _CUBIC
+    inner = ((a + 2) * near - (a + 3)) * near * near + 1
+    outer = ((a * near - 5 * a) * near + 8 * a) * near - 4 * a
+    weights = tf.where(near <= 1, inner, outer)
+    places = tf.cast(first, tf.int32)[:, None] + tf.constant([-1, 0, 1, 2])
+    return tf.clip_by_value(places, 0, size - 1), weights
+
+
+def load_picodet_detector(
+    workdir: str | pathlib.Path,
+    weights: str = "best",
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+) -> PicodetDetector:
+    """Loads the detector of a work folder.
+
+    Args:
+        workdir: Work folder.
+        weights: 'best' or 'last'.
+        score_threshold: Only people with a higher score are kept; None stands for the network's own threshold.
+        iou_threshold: A person is left out if the overlap of the box with a better one is larger; None stands for the
+            network's own threshold.
+
+    Raises:
+        FileNotFoundError: The folder is not that of a PicoDet, or has no such weights.
+        ValueError: Its description or its weights are damaged.
+    """
+    settings = read_picodet_settings(workdir)
+    if score_threshold is not None:
+        settings = dataclasses.replace(settings, score_threshold=score_threshold)
+    if iou_threshold is not None:
+        settings = dataclasses.replace(settings, iou_threshold=iou_threshold)
+    network = settings.build_network()
+    source = load_for_inference(network, pathlib.Path(workdir), weights)
+    return PicodetDetector(network, settings, str(source))
