@@ -8,7 +8,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from conftest import make_array
+from formula_weights import make_array
 
 from tfpose.models import pose_hrnet, tinypose
 from tfpose.models.batch_norm import FusedBatchNormalization, fold_batch_norm

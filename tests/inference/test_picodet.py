@@ -1,0 +1,155 @@
+"""PicoDet against the outputs of its publisher's code: scores, boxes, detections, and what mistakes would cost."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from formula_weights import make_array
+
+from tfpose.importing.conversion import convert_checkpoint
+from tfpose.importing.import_settings import ImportSettings
+from tfpose.inference.detectors import load_exportable_detector
+from tfpose.inference.detectors.detector import Picture
+from tfpose.inference.detectors.picodet import PicodetDetector, resize_like_opencv, suppress
+from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
+from tfpose.models import picodet
+from tfpose.models.batch_norm import FusedBatchNormalization
+from tfpose.pretrained.picodet import PICODET_NAMES
+from tfpose.pretrained.published_names import load_published_arrays
+
+# Of the standard deviation of scores and of the logits of distances; float32 against float64 is at most 2e-5.
+TOLERANCE = 1e-4
+PIXELS = 0.01
+SIZE = (64, 64)
+KINDS = ("noise", "smooth")
+
+
+def published_name(name: str) -> str:
+    return re.sub("running_var$", "_variance", re.sub("running_mean$", "_mean", name))
+
+
+@pytest.fixture(scope="module")
+def golden(golden_dir) -> dict:
+    folder = golden_dir / "published_networks"
+    description = json.loads(gzip.decompress((folder / "picodet_mini.json.gz").read_bytes()))
+    gains = description["gains"]
+    arrays = {
+        published_name(name): make_array(name, tuple(shape), gains=gains)
+        for name, shape in description["shapes"].items()
+    }
+    arrays |= {name: np.array(values, np.float32) for name, values in description["constants"].items()}
+    arrays |= {name: arrays[published_name(source)] for name, source in description["aliases"].items()}
+    inputs = np.load(folder / "tinypose_mini_inputs.npz")
+    images = {kind: inputs[kind].transpose(0, 2, 3, 1) for kind in KINDS}
+    return {"arrays": arrays, "images": images, **np.load(folder / "picodet_mini.npz")}
+
+
+def build(golden, **changes):
+    network = picodet.build_picodet(width=16, scale=0.25, input_size=SIZE, **changes)
+    load_published_arrays(network, golden["arrays"], PICODET_NAMES)
+    return network
+
+
+def largest_deviation(golden) -> float:
+    network = build(golden)
+    deviations = []
+    for kind in KINDS:
+        outputs = network(golden["images"][kind], training=False)
+        for name in ("scores", "distribution"):
+            expected = golden[f"{kind}_{name}"]
+            deviations.append(np.abs(np.asarray(outputs[name])[0] - expected).max() / expected.std())
+    return max(deviations)
+
+
+def test_scores_and_distributions_are_those_of_the_publisher(golden):
+    assert largest_deviation(golden) < TOLERANCE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_boxes_and_detections_are_those_of_the_publisher(kind, golden):
+    outputs = build(golden)(golden["images"][kind], training=False)
+    boxes = picodet.decode_boxes(outputs["distribution"], SIZE)[0]
+    np.testing.assert_allclose(boxes, golden[f"{kind}_boxes"], atol=PIXELS)
+    found, scores = suppress(boxes, outputs["scores"][0], PicodetSettings())
+    expected = golden[f"{kind}_detections"]
+    assert len(found) == len(expected)
+    for box, score in zip(found.numpy(), scores.numpy(), strict=True):
+        nearest = np.abs(expected[:, 2:] - box).max(axis=1).argmin()
+        assert np.abs(expected[nearest, 2:] - box).max() < PIXELS
+        assert abs(expected[nearest, 1] - score) < TOLERANCE
+
+
+class Bilinear(keras.layers.UpSampling2D):
+    """Enlarges smoothly where the network repeats cells."""
+
+    def __init__(self, size, **kwargs):
+        super().__init__(size, interpolation="bilinear", **kwargs)
+
+
+class Swapped(keras.layers.Concatenate):
+    """Joins channels the other way round."""
+
+    def call(self, inputs):
+        return super().call(inputs[::-1] if self.axis == -1 else inputs)
+
+
+def pad_behind(x, kernel_size, stride, policy, name):
+    """Keras' own padding at stride 2."""
+    if stride == 1 or kernel_size == 1:
+        return x
+    before, behind = (kernel_size - 2) // 2, (kernel_size - 1) // 2
+    return keras.layers.ZeroPadding2D(((before, behind),) * 2, dtype=policy, name=f"{name}_pad")(x)
+
+
+@pytest.mark.parametrize("mistake", ["bilinear", "swapped", "padding", "epsilon", "swish"])
+def test_mistakes_are_seen(mistake, golden, monkeypatch):
+    if mistake == "bilinear":
+        monkeypatch.setattr(picodet.layers, "UpSampling2D", Bilinear)
+    elif mistake == "swapped":
+        monkeypatch.setattr(picodet.layers, "Concatenate", Swapped)
+    elif mistake == "padding":
+        monkeypatch.setattr("tfpose.models.convolutions._pad", pad_behind)
+    elif mistake == "swish":
+        monkeypatch.setattr(picodet, "_activate", lambda x, policy, name: keras.layers.Activation("silu", name=name)(x))
+    else:
+        monkeypatch.setattr(
+            "tfpose.models.convolutions.FusedBatchNormalization",
+            lambda **kwargs: FusedBatchNormalization(epsilon=1e-3, **kwargs),
+        )
+    assert largest_deviation(golden) > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize("size", [(50, 70), (64, 64), (200, 130)])
+def test_images_are_stretched_like_opencv_does(size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    expected = cv2.resize(image, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+    difference = np.abs(resize_like_opencv(tf.constant(image), SIZE).numpy() - expected)
+    assert difference.max() <= 1
+
+
+def test_boxes_are_in_pixels_of_the_image_and_inside(golden):
+    detector = PicodetDetector(build(golden), PicodetSettings(SIZE, 16, 0.25, score_threshold=0.0))
+    image = np.random.default_rng(0).integers(0, 256, (90, 150, 3), np.uint8)
+    ((boxes, scores),) = detector.find_people([Picture(lambda: image)])
+    assert len(boxes) and (np.diff(scores) <= 0).all()
+    assert boxes.min() >= 0 and boxes[:, 2].max() <= 149 and boxes[:, 3].max() <= 89
+    assert boxes[:, 2].max() > SIZE[1]
+
+
+def test_real_weights_are_imported_and_loaded_by_their_work_folder(shared_dir, tmp_path):
+    path = shared_dir / "data" / "weights" / "picodet_s_192_pedestrian.pdparams"
+    if not path.is_file():
+        pytest.skip("needs ../shared/data/weights, which is absent")
+    convert_checkpoint(path, tmp_path / "picodet.weights.h5", ImportSettings())
+    assert read_picodet_settings(tmp_path / "picodet").input_size == (192, 192)
+    detector = load_exportable_detector(str(tmp_path / "picodet"), score_threshold=0.5)
+    photo = cv2.imread(str(sorted((shared_dir / "data" / "lspet").rglob("*.jpg"))[0]))[..., ::-1]
+    ((boxes, scores),) = detector.find_people([Picture(lambda: photo)])
+    assert len(boxes) >= 1 and scores[0] > 0.5
