@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
 CASES = PROJECT.parent / "shared" / "cases"
-TIMEOUT_SECONDS = 900
+TIMEOUT_SECONDS = 1800
 
 Check = tuple[str, bool]
 
