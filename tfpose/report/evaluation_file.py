@@ -155,12 +155,12 @@ def _evaluation_from_dict(directory: pathlib.Path, content: Mapping[str, Any]) -
     training, posetrack, video = content["training"], content["posetrack"], content["video"]
     return Evaluation(
         directory=directory,
-        provenance=dict(content["provenance"]),
+        provenance=dict(_object(content, "provenance")),
         report=None if posetrack is None else _report_from_dict(posetrack),
         curves=[(_numbers(precision), _numbers(recall)) for precision, recall in content["curves"]],
         matches=[_matches_from_dict(matches) for matches in content["matches"]],
-        coco=_numbers_from_json(content["coco"]),
-        correct_keypoints=_numbers_from_json(content["correct_keypoints"]),
+        coco=_numbers_from_json(_object(content, "coco")),
+        correct_keypoints=_numbers_from_json(_object(content, "correct_keypoints")),
         training=None
         if training is None
         else TrainingTables(**{t: {name: _numbers(c).tolist() for name, c in training[t].items()} for t in _TABLES}),
@@ -168,6 +168,12 @@ def _evaluation_from_dict(directory: pathlib.Path, content: Mapping[str, Any]) -
         score_name=content["score_name"],
         video=None if video is None else build_typed(VideoClip, video, "video"),
     )
+
+
+def _object(content: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    if not isinstance(content[field], Mapping):
+        raise ValueError(f"{field!r} must be an object, got {quote(content[field])}")
+    return content[field]
 
 
 def _gallery_frame(content: Mapping[str, Any]) -> GalleryFrame:
