@@ -112,6 +112,10 @@ def _build(name: str, values: ProgramFlags) -> None:
     start_tensorflow()
     directory = write_dataset(dataset.load_builder(), source, output, values.overwrite, beam_options)
     print(count_table({split: count_split(annotations) for split, annotations in source.splits.items()}))
+    # At the end, where they are read.
+    for name_of_split, split in source.splits.items():
+        for note in split.notes:
+            print_note(f"{name_of_split}: {note}")
     print(directory)
 
 
@@ -141,9 +145,6 @@ def _print_source(source: Source) -> None:
             "these joints; --left_right_pairs=LEFT:RIGHT,... sets the pairs",
             file=sys.stderr,
         )
-    for name, split in source.splits.items():
-        for note in split.notes:
-            print_note(f"{name}: {note}")
 
 
 def count_table(counts: Mapping[str, Mapping[str, int]]) -> str:
