@@ -17,9 +17,6 @@ from record_writing import synthetic_image, write_dataset, write_info
 from tfpose.data import records
 from tfpose.skeletons import COCO17
 
-# Required; an environment that was installed before may lack it.
-pytest.importorskip("google_crc32c")
-
 NUM_DAMAGES = int(os.environ.get("TFPOSE_RECORD_DAMAGES", "40"))
 SPLIT = "train"
 

@@ -10,10 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-try:
-    from google_crc32c import value as _crc32c
-except ImportError:  # An environment that was installed before the package was required.
-    _crc32c = None
+from google_crc32c import value as _crc32c
 
 HEADER_BYTES = 12
 _FOOTER_BYTES = 4
@@ -69,8 +66,6 @@ def _read(file: BinaryIO, path: pathlib.Path, start: int, size: int | None = Non
 
 
 def _is_sum(data: bytes, masked: int) -> bool:
-    if _crc32c is None:
-        return True
     checksum = _crc32c(data)
     return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & 0xFFFFFFFF == masked
 
