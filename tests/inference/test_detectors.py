@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import two_stage_runs
 from small_system import small_table
 
@@ -91,17 +92,34 @@ def test_a_work_folder_is_recognized_by_its_description(tmp_path):
         assert (detections.score_threshold, detections.iou_threshold) == (0.25, 0.5)
 
 
+FORMS_IN_GRAPHS = (
+    r"--detector must be the work folder of a Keypoint R-CNN \(keypoint_rcnn.json\) or "
+    r"the work folder of a PicoDet \(picodet.json\) or whole_image"
+)
+
+
 def test_names_of_no_kind_are_refused_with_the_forms_of_all(tmp_path):
-    message = r"--detector must be the work folder of a Keypoint R-CNN \(keypoint_rcnn.json\) or keras_hub:PRESET, got "
+    message = f"{FORMS_IN_GRAPHS} or keras_hub:PRESET, got "
     for load in (load_detector, load_exportable_detector):
         with pytest.raises(FileNotFoundError, match=message):
             load(str(tmp_path))
 
 
 def test_a_detector_that_cannot_be_in_a_graph_is_refused_before_it_is_loaded():
-    message = r"--detector must be the work folder of a Keypoint R-CNN \(keypoint_rcnn.json\), got 'keras_hub:x'; other"
+    message = f"{FORMS_IN_GRAPHS}, got 'keras_hub:x'; other"
     with pytest.raises(ValueError, match=message):
         load_exportable_detector("keras_hub:x")
+
+
+def test_the_whole_image_is_one_person_also_in_a_graph():
+    detector = load_exportable_detector("whole_image", score_threshold=0.5)
+    image = np.zeros((30, 40, 3), np.uint8)
+    ((boxes, scores),) = detector.find_people([Picture(lambda: image)])
+    np.testing.assert_array_equal(boxes, [[0, 0, 40, 30]])
+    np.testing.assert_array_equal(scores, [1])
+    in_graph = tf.function(detector.find_people_in_graph)(tf.constant(image))
+    np.testing.assert_array_equal(in_graph[0], boxes)
+    np.testing.assert_array_equal(in_graph[1], scores)
 
 
 def test_a_new_detector_needs_an_entry_and_nothing_else(table, monkeypatch):

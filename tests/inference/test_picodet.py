@@ -139,7 +139,7 @@ def test_boxes_are_in_pixels_of_the_image_and_inside(golden):
     image = np.random.default_rng(0).integers(0, 256, (90, 150, 3), np.uint8)
     ((boxes, scores),) = detector.find_people([Picture(lambda: image)])
     assert len(boxes) and (np.diff(scores) <= 0).all()
-    assert boxes.min() >= 0 and boxes[:, 2].max() <= 149 and boxes[:, 3].max() <= 89
+    assert boxes.min() >= 0 and boxes[:, 2].max() <= 150 and boxes[:, 3].max() <= 90
     assert boxes[:, 2].max() > SIZE[1]
 
 

@@ -26,6 +26,7 @@ from tfpose.prediction.model import PoseModel, load_saved_model
 from tfpose.skeletons import COCO17, POSETRACK15
 from tfpose.systems.loading import load_pose_model
 from tfpose.systems.system import RunChoice
+from tfpose.systems.two_stage import SHOWN_BOX_THRESHOLD
 from tfpose.tracking.choice import TrackerChoice
 
 SIZES = [(64, 96), (50, 90), (300, 200)]
@@ -247,7 +248,8 @@ def test_both_stages_from_work_folders_find_what_their_saved_model_finds(two_sta
     system = read_keypoint_system(workdir)
     network = system.build_network()
     load_for_inference(network, workdir)
-    export_two_stage(network, system, load_keypoint_rcnn_detector(detector), tmp_path / "model")
+    found = load_keypoint_rcnn_detector(detector, score_threshold=SHOWN_BOX_THRESHOLD)
+    export_two_stage(network, system, found, tmp_path / "model")
     frames = frames_of((120, 160))
     choice = RunChoice(workdir, boxes=BoxSettings("detector", str(detector)))
     ours, theirs = load_pose_model(choice), load_pose_model(RunChoice(tmp_path / "model"))
@@ -257,8 +259,14 @@ def test_both_stages_from_work_folders_find_what_their_saved_model_finds(two_sta
     assert_same_poses(ours.predict(frames), expected, atol=1e-2)
 
 
+def test_a_keypoint_network_alone_takes_each_image_as_one_person(two_stage):
+    choice = RunChoice(two_stage / "keypoints", boxes=BoxSettings("detector", "whole_image"))
+    poses = load_pose_model(choice).predict(frames_of((120, 160)))
+    assert [len(people) for people in poses] == [1, 1]
+
+
 def test_a_keypoint_network_without_detector_says_what_to_do(two_stage, tmp_path):
-    with pytest.raises(ValueError, match="finds the joints of people in given boxes; --detector=WORKDIR must name"):
+    with pytest.raises(ValueError, match="finds the joints of people in given boxes; --detector must name"):
         load_pose_model(RunChoice(two_stage / "keypoints"))
     system = read_keypoint_system(two_stage / "keypoints")
     network = system.build_network()

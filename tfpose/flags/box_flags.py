@@ -26,8 +26,9 @@ def define_box_flags(values: ProgramFlags, detector_need: str, score_default: st
     values.define_string(
         "detector",
         None,
-        "Person detector: the work folder of a Keypoint R-CNN that tfpose train or tfpose pretrained wrote, or "
-        "keras_hub:PRESET, such as keras_hub:dfine_medium_coco (requires the extra tfpose[keras_hub]). "
+        "Person detector: the work folder of a Keypoint R-CNN or a PicoDet that tfpose train or tfpose pretrained "
+        "wrote; whole_image, one person in each image; or keras_hub:PRESET, such as keras_hub:dfine_medium_coco "
+        "(requires the extra tfpose[keras_hub]). "
         f"{detector_need}",
     )
     values.define_enum(

@@ -136,8 +136,8 @@ def load_model(run: RunChoice) -> PoseModel:
     """Loads keypoint network and detector as one function from frames to poses."""
     if run.boxes is None:
         raise ValueError(
-            f"{run.workdir}: the network finds the joints of people in given boxes; --detector=WORKDIR must name the "
-            "work folder of a person detector too"
+            f"{run.workdir}: the network finds the joints of people in given boxes; --detector must name the work "
+            "folder of a person detector too, or be whole_image for images of one person each"
         )
     _refuse_tuned(run)
     system = _read_system(run)

@@ -20,6 +20,7 @@ from tfpose.inference.detectors.detector import Detector, ExportableDetector
 from tfpose.inference.detectors.keras_hub import PRESET_PREFIX, load_keras_hub_detector
 from tfpose.inference.detectors.keypoint_rcnn import load_keypoint_rcnn_detector
 from tfpose.inference.detectors.picodet import load_picodet_detector
+from tfpose.inference.detectors.whole_image import WHOLE_IMAGE, WholeImageDetector
 from tfpose.inference.keypoint_rcnn_system import KEYPOINT_RCNN_FILE
 from tfpose.inference.picodet_system import PICODET_FILE
 
@@ -62,6 +63,9 @@ DETECTORS: dict[str, DetectorKind] = {
     ),
     "picodet": ExportableKind(
         f"the work folder of a PicoDet ({PICODET_FILE})", _has_file(PICODET_FILE), load_picodet_detector
+    ),
+    "whole_image": ExportableKind(
+        WHOLE_IMAGE, lambda name: name == WHOLE_IMAGE, lambda name, weights, *thresholds: WholeImageDetector()
     ),
     "keras_hub": DetectorKind(
         f"{PRESET_PREFIX}PRESET",

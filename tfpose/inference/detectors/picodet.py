@@ -60,7 +60,7 @@ class PicodetDetector:
         boxes = boxes * tf.stack([zoom[1], zoom[0], zoom[1], zoom[0]])
         boxes, scores = suppress(boxes, outputs["scores"][0], settings)
         height, width = size[0], size[1]
-        return tf.clip_by_value(boxes, 0.0, tf.stack([width, height, width, height]) - 1), scores
+        return tf.clip_by_value(boxes, 0.0, tf.stack([width, height, width, height])), scores
 
 
 def suppress(boxes: tf.Tensor, scores: tf.Tensor, settings: PicodetSettings) -> tuple[tf.Tensor, tf.Tensor]:
