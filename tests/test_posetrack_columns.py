@@ -157,14 +157,12 @@ WRONG_2018 = [
     (("categories",), [], "'categories' must be one entry named 'person', got \\[\\]"),
     (("categories", 0, "keypoints"), NAMES[:16], "'keypoints' must be 15 or 17 joint names, got 16"),
     (("categories", 0, "keypoints", 0), "nase", "'keypoints' must name nose, got \\['nase'\\] instead"),
-    (("images", 1, "file_name"), "a.jpg", "frame 1: 'file_name' must end with .*, got 'a.jpg'"),
-    (("images", 1, "file_name"), "000001_mpii/10000.jpg", "frame 1: 'file_name' must end with .* below 10000"),
-    (("images", 1, "file_name"), None, "frame 1: 'file_name' must end with .*, got None"),
+    (("images", 1, "file_name"), None, "frame 1: 'file_name' must be text, got None"),
     (("images", 1, "id"), 100, "image ids must be distinct, got 100 twice"),
     (("images", 1, "id"), 10**30, "image number 1 in the list: 'id' must be a whole number, got 1000"),
     ((*PERSON_18, "image_id"), KeyError, "annotation 9: 'image_id' must be a whole number, got None"),
     ((*PERSON_18, "image_id"), [], "annotation 9: 'image_id' must be a whole number, got \\[\\]"),
-    ((*PERSON_18, "track_id"), KeyError, "person 1 .*: 'track_id' must be a whole number, got None"),
+    ((*PERSON_18, "track_id"), "a", "person 1 .*: 'track_id' must be a whole number, got 'a'"),
     ((*PERSON_18, "keypoints"), [1, 2], "person 1 .*: 'keypoints' must be 51 numbers .*, got 2: \\[1, 2\\]"),
     ((*PERSON_18, "keypoints", 4), "1", "person 1 .*: 'keypoints' must be 51 numbers .*, got '1' for y of '"),
     ((*PERSON_18, "keypoints", 4), [1], "person 1 .*: 'keypoints' must be 51 numbers .*, got \\[1\\] for y of '"),
@@ -209,7 +207,10 @@ def test_ground_truth_may_repeat_a_track_number_and_predictions_may_not():
     ("keys", "message"),
     [
         (("images", 0, "is_labeled"), "frame 0: 'is_labeled' must be true or false, got nothing"),
-        (("images", 0, "ignore_regions_x"), "frame 0: 'ignore_regions_x' and 'ignore_regions_y' must be there"),
+        (
+            ("images", 0, "ignore_regions_x"),
+            "frame 0: 'ignore_regions_x' and 'ignore_regions_y' must be lists, got one or none",
+        ),
     ],
 )
 def test_posetrack21_wants_more_of_the_ground_truth(keys, message):

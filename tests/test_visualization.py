@@ -12,6 +12,7 @@ from tfpose.visualization import (
     add_side_legend,
     draw_identities,
     draw_named_pose,
+    draw_poses,
     identity_color,
     naming_factor,
 )
@@ -94,3 +95,19 @@ def test_joints_are_named_in_the_color_of_their_side():
 def test_the_legend_has_the_color_of_each_side():
     legend = add_side_legend(np.zeros((10, 400, 3), np.uint8))[10:]
     assert all(num_pixels(legend, color) for color in SIDE_COLORS.values())
+
+
+def test_joints_below_the_threshold_are_thin_and_their_limbs_dashed():
+    image = np.zeros((200, 300, 3), np.uint8)
+    skeleton = skeleton_from_names("two", ("left_hand", "left_elbow"), (("left_hand", "left_elbow"),))
+    poses = Poses(
+        np.array([[[50.0, 100], [250, 100]]]), np.array([[0.1, 0.9]]), np.ones(1), np.zeros((1, 4)), np.full(1, -1)
+    )
+    left_out, faint = (draw_poses(image, poses, skeleton, 0.2, shows_faint_joints=faint) for faint in (False, True))
+    assert left_out[100, 60:240].max() == 0
+    line = faint[100, 60:240].max(axis=-1) > 100
+    assert 0.3 < line.mean() < 0.7
+    sizes = [(faint[90:110, x - 10 : x + 10].max(axis=-1) > 100).sum() for x in (50, 250)]
+    assert 0 < sizes[0] < sizes[1]
+    whole = draw_poses(image, poses, skeleton, 0.05, shows_faint_joints=True)
+    assert (whole[100, 60:240].max(axis=-1) > 100).all()

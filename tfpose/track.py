@@ -65,10 +65,10 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     require_companion(values, SCORING_FLAGS, "ground_truth")
     if values.tuned:
         forbid_flags(values, TRACKER_FLAGS, "--tuned")
-    from tfpose.evaluation.retracking import PREDICTIONS_FOLDER, track_folder
+    from tfpose.evaluation.retracking import track_folder
     from tfpose.evaluation.scoring import score_folders
     from tfpose.evaluation.tuned_settings import read_tuned_settings
-    from tfpose.metrics.posetrack import pair_files
+    from tfpose.metrics.posetrack import PREDICTIONS_FOLDER, pair_files
 
     tracker = read_tuned_settings(values.tuned).tracker if values.tuned else tracker_from_flags(values)
     predictions, output_dir = pathlib.Path(values.predictions), pathlib.Path(values.output_dir)

@@ -16,6 +16,7 @@ SIDE_COLORS = {"left": (70, 140, 255), "right": (255, 90, 70), None: (90, 220, 1
 # OpenCV draws at fractions of a pixel given as whole numbers with this many binary places.
 _SHIFT = 4
 _GOLDEN_RATIO = 0.618034
+_DASH_PIXELS, _MOST_DASHES = 3, 1000
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Longest side in pixels of a picture in which the names of 17 joints of a person find room.
 _SIDE_WITH_NAMES = 640
@@ -31,6 +32,7 @@ def draw_pose(
     skeleton: Skeleton,
     color: tuple[int, int, int] | None = None,
     thickness: int | None = None,
+    is_faint: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws one person over a picture.
 
@@ -41,33 +43,52 @@ def draw_pose(
         skeleton: Skeleton of the keypoints.
         color: Color of the limbs; None colors them by the side of the body.
         thickness: Thickness in pixels; None fits it to the picture.
+        is_faint: [J] joints that are drawn as thin circles, and their limbs as thin dashed lines; None for none.
 
     Returns:
         A new picture.
     """
     image = image.copy()
     thickness = thickness or max(1, round(max(image.shape[:2]) / 320))
-    drawn = np.asarray(is_drawn, bool) & np.isfinite(keypoints).all(axis=-1)
-    points = np.round(np.where(drawn[:, None], keypoints, 0) * 2**_SHIFT).astype(np.int64)
+    is_finite = np.isfinite(keypoints).all(axis=-1)
+    drawn = np.asarray(is_drawn, bool) & is_finite
+    faint = (np.zeros(len(drawn), bool) if is_faint is None else np.asarray(is_faint, bool)) & is_finite & ~drawn
+    points = np.round(np.where((drawn | faint)[:, None], keypoints, 0) * 2**_SHIFT).astype(np.int64)
     for a, b in skeleton.limbs:
+        limb_color = color or SIDE_COLORS[skeleton.sides[a] or skeleton.sides[b]]
         if drawn[a] and drawn[b]:
-            side = skeleton.sides[a] or skeleton.sides[b]
-            limb_color = color or SIDE_COLORS[side]
             cv2.line(image, points[a].tolist(), points[b].tolist(), limb_color, thickness, cv2.LINE_AA, _SHIFT)
-    for joint in np.flatnonzero(drawn):
+        elif (drawn | faint)[[a, b]].all():
+            _draw_dashes(image, points[a], points[b], limb_color)
+    for joint in np.flatnonzero(drawn | faint):
         joint_color = SIDE_COLORS[skeleton.sides[joint]]
-        radius = (thickness + 1) << _SHIFT
-        cv2.circle(image, points[joint].tolist(), radius, joint_color, -1, cv2.LINE_AA, _SHIFT)
+        radius, fill = (thickness + 1) << _SHIFT, -1 if drawn[joint] else 1
+        cv2.circle(image, points[joint].tolist(), radius, joint_color, fill, cv2.LINE_AA, _SHIFT)
     return image
 
 
-def draw_poses(image: np.ndarray, poses: Poses, skeleton: Skeleton, joint_threshold: float = 0.2) -> np.ndarray:
-    """Draws all people of a frame, colored by track where there are tracks."""
+def _draw_dashes(image: np.ndarray, start: np.ndarray, end: np.ndarray, color: tuple[int, int, int]) -> None:
+    """Draws a thin dashed line between points [2] in fractions of a pixel of `_SHIFT` binary places."""
+    # A joint far outside the picture would take as many dashes as it is far.
+    count = min(int(np.linalg.norm(end - start) / (2 * _DASH_PIXELS << _SHIFT)) + 1, _MOST_DASHES)
+    ends = np.round(start + (end - start) * np.linspace(0, 1, 2 * count)[:, None]).astype(np.int64).tolist()
+    for first, last in zip(ends[::2], ends[1::2], strict=True):
+        cv2.line(image, first, last, color, 1, cv2.LINE_AA, _SHIFT)
+
+
+def draw_poses(
+    image: np.ndarray, poses: Poses, skeleton: Skeleton, joint_threshold: float = 0.2, shows_faint_joints: bool = False
+) -> np.ndarray:
+    """Draws all people of a frame, colored by track where there are tracks.
+
+    Joints below the threshold are left out; with `shows_faint_joints` they are thin, and their limbs dashed.
+    """
     for person in range(len(poses)):
         track_id = int(poses.track_ids[person])
         color = identity_color(track_id) if track_id >= 0 else None
         is_drawn = poses.joint_scores[person] >= joint_threshold
-        image = draw_pose(image, poses.keypoints[person], is_drawn, skeleton, color)
+        is_faint = poses.joint_scores[person] > 0 if shows_faint_joints else None
+        image = draw_pose(image, poses.keypoints[person], is_drawn, skeleton, color, is_faint=is_faint)
     return image
 
 

@@ -45,6 +45,113 @@ def without_ids(folders, tmp_path):
     return tmp_path / "without_ids"
 
 
+def score(run_evaluation, true, predicted, output, *flags):
+    return run_evaluation(f"--ground_truth={true}", f"--predictions={predicted}", f"--output_dir={output}", *flags)
+
+
+def notes_of(result):
+    assert result.returncode == 0, result.stderr
+    return [line.removeprefix("note: ") for line in result.stderr.splitlines() if line.startswith("note: ")]
+
+
+def rewrite(source, target, change):
+    """Writes the 2018 files of a folder with other content."""
+    for path in source.iterdir():
+        content = json.loads(path.read_text())
+        change(content)
+        write_json(target / path.name, content)
+    return target
+
+
+def rename_images(old, new):
+    def change(content):
+        for image in content["images"]:
+            image["file_name"] = image["file_name"].replace(old, new)
+
+    return change
+
+
+def test_people_without_identities_have_an_ap(run_evaluation, folders, without_ids, tmp_path):
+    assert notes_of(score(run_evaluation, folders["gt18"], without_ids, tmp_path / "a", "--metrics=ap")) == []
+    assert notes_of(score(run_evaluation, folders["gt18"], folders["pred18"], tmp_path / "b", "--metrics=ap")) == []
+    assert read_metrics(tmp_path / "a")["posetrack"] == read_metrics(tmp_path / "b")["posetrack"]
+    result = score(run_evaluation, folders["gt18"], without_ids, tmp_path / "c")
+    assert_one_line(result, "'track_id' must be a whole number, got nothing; tfpose track", "--metrics=ap needs none")
+
+
+def test_names_of_own_videos_are_scored_and_the_official_rule_is_a_note(run_evaluation, folders, tmp_path):
+    change, metrics = rename_images("_mpii_test/", "_kitchen/cam2_"), "--metrics=ap,mot,hota"
+    own = [rewrite(folders[side], tmp_path / side, change) for side in ("gt18", "pred18")]
+    notes = notes_of(score(run_evaluation, *own, tmp_path / "a", metrics))
+    assert len(notes) == 4 and all("poseval would refuse the file: the names of its images" in note for note in notes)
+    assert notes_of(score(run_evaluation, folders["gt18"], folders["pred18"], tmp_path / "b", metrics)) == []
+    for section in ("posetrack", "posetrack21"):
+        assert read_metrics(tmp_path / "a")[section] == read_metrics(tmp_path / "b")[section]
+
+
+def test_what_is_paired_with_what_is_said_where_images_differ(run_evaluation, folders, tmp_path):
+    """Official metrics pair frames by position, whatever images they are of."""
+    reordered = rewrite(folders["pred18"], tmp_path / "reordered", lambda content: content["images"].reverse())
+    notes = notes_of(score(run_evaluation, folders["gt18"], reordered, tmp_path / "a"))
+    assert len(notes) == 2
+    assert "frames are paired by position as poseval does" in notes[0]
+    assert "the same images are in another order" in notes[0] and "000001_mpii_test/" in notes[0]
+    other = rewrite(folders["pred18"], tmp_path / "other", rename_images("_mpii_test/", "_bonn/"))
+    (other / "000009_mpii_test.json").write_text("{}")
+    notes = notes_of(score(run_evaluation, folders["gt18"], other, tmp_path / "b"))
+    assert "1 of 3 files are left out: the ground truth has no file of the same name" in notes[0]
+    assert len(notes) == 3 and "_bonn/" in notes[1] and "another order" not in notes[1]
+
+
+def join_videos(source, target):
+    """Writes the two videos of a folder into one file."""
+    contents = [json.loads(path.read_text()) for path in sorted(source.iterdir())]
+    for number, content in enumerate(contents):
+        for entry in (*content["images"], *content["annotations"]):
+            for field in {"id", "image_id"} & set(entry):
+                entry[field] = 2 * entry[field] + number
+    joined = contents[0] | {name: contents[0][name] + contents[1][name] for name in ("images", "annotations")}
+    write_json(target / "000001_mpii_test.json", joined)
+    return joined
+
+
+def test_videos_in_one_file_are_counted_and_tracked_alone(run_evaluation, folders, tmp_path):
+    """Poseval evaluates the first video of a file only."""
+    joined = [join_videos(folders[side], tmp_path / side) for side in ("gt18", "pred18")]
+    notes = notes_of(score(run_evaluation, tmp_path / "gt18", tmp_path / "pred18", tmp_path / "scores"))
+    assert len(notes) == 2 and all("frames are left out: poseval evaluates only the first of the 2" in n for n in notes)
+    result = run_evaluation("--track", f"--predictions={tmp_path / 'pred18'}", f"--output_dir={tmp_path / 'tracked'}")
+    assert len(notes_of(result)) == 1 and "holds 2 videos, each is tracked alone" in result.stderr
+    tracked = json.loads((tmp_path / "tracked" / "predictions" / "000001_mpii_test.json").read_text())
+    assert [image["id"] for image in tracked["images"]] == [image["id"] for image in joined[1]["images"]]
+    ids = [{p["track_id"] for p in tracked["annotations"] if p["image_id"] % 2 == video} for video in (0, 1)]
+    assert all(ids) and not set.intersection(*ids)
+
+
+def test_tracking_follows_the_frames_whatever_their_order_in_the_file(run_evaluation, folders, tmp_path):
+    def shuffle(content):
+        content["images"].sort(key=lambda image: image["id"] * 7 % 5)
+
+    found = []
+    for name, source in (("a", folders["pred18"]), ("b", rewrite(folders["pred18"], tmp_path / "pred", shuffle))):
+        result = run_evaluation("--track", f"--predictions={source}", f"--output_dir={tmp_path / name}")
+        assert ("the order of tracking" in result.stderr) == (name == "b")
+        content = json.loads((tmp_path / name / "predictions" / "000001_mpii_test.json").read_text())
+        found.append({(p["image_id"], *p["keypoints"]): p["track_id"] for p in content["annotations"]})
+    assert found[0] == found[1] and len(found[0]) > 5
+
+
+def test_folders_of_results_and_files_in_place_of_folders(run_evaluation, folders, tmp_path):
+    flags = (f"--predictions={folders['pred18']}", f"--output_dir={tmp_path / 'tracked'}")
+    assert run_evaluation("--track", *flags, f"--ground_truth={folders['gt18']}").returncode == 0
+    compare = f"--compare={tmp_path / 'tracked'}"
+    result = score(run_evaluation, folders["gt18"], folders["pred18"], tmp_path / "scores", compare)
+    assert notes_of(result) == [] and "comparison" in read_metrics(tmp_path / "scores")
+    file = folders["pred18"] / "000001_mpii_test.json"
+    result = score(run_evaluation, folders["gt18"], file, tmp_path / "file")
+    assert_one_line(result, "000001_mpii_test.json: the predictions must be a folder of PoseTrack files, got a file")
+
+
 @pytest.mark.parametrize("case", ["pt17_edges", "pt18_hota"])
 def test_figures_of_the_command_are_the_official_ones(run_evaluation, poseval_dir, tmp_path, case):
     folder = poseval_dir / case

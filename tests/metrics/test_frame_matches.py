@@ -48,6 +48,13 @@ def test_switches_misses_and_nobodys_predictions_are_where_they_happen():
     assert (matches.num_switches, matches.num_missed, matches.num_present) == (2, 1, 7)
 
 
+def test_a_frame_without_annotated_and_predicted_joints_has_no_score():
+    matches = match_sequence(
+        video([{7: ("A", 0)}, {7: ("A", 5)}, {7: ("A", 0)}], True), video([{}, {}, {1: ("A", 3)}], False)
+    )
+    np.testing.assert_array_equal(matches.frame_scores, [np.nan, 0, 0])
+
+
 def test_a_track_may_come_back_without_a_switch():
     true = [{1: "A"}] * 3
     matches = match_sequence(video(true, True), video([{4: "A"}, {}, {4: "A"}], False))

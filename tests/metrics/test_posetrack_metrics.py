@@ -31,10 +31,10 @@ REAL = ("pt18_real_animated", "pt18_real_single")
 ERRORS = {
     "duplicate_track_id": r"pred/000100_mpii\.json: frame 2 \(.*\): person 1: 'track_id' .* got 0 twice$",
     "frame_count_mismatch": r"pred/000100_mpii\.json: must have 8 frames as the ground truth, got 7$",
-    "gt_without_head_box": r"gt/000100_mpii_test\.json: frame 0 \(.*\): person 0: must have a head box .* none$",
+    "gt_without_head_box": r"gt/000100_mpii_test\.json: frame 0 \(.*\): person 0: must have a head box .* none;",
     "ignore_region_of_two_points": r"gt/000100_mpii\.json: frame 0 \(.*\): ignore regions .* 3 corners, got 2$",
     "missing_prediction_file": r"pred/000107_mpii\.json: prediction file not found; expected one",
-    "prediction_without_track_id": r"pred/000100_mpii\.json: frame 0 \(.*\): person 0: 'track_id' .* got nothing$",
+    "prediction_without_track_id": r"pred/000100_mpii\.json: frame 0 \(.*\): person 0: 'track_id' .* got nothing;",
     "track_id_too_large": r"pred/000100_mpii\.json: frame 2 \(.*\): person 0: 'track_id' .* below 10000, got 10000$",
     "unknown_keypoint_name": r"pred/000100_mpii_test\.json: 'categories': 'keypoints' .* head_bottom, got \['neck'\]",
 }

@@ -38,21 +38,21 @@ def test_groups_are_means_that_do_not_skip_nan():
 
 def test_text_is_aligned():
     lines = render_text(TABLE).splitlines()
-    assert lines == ["MOTA (%)", "         Head  Total", "a_b      12.3    nan", "total  -750.4    9.0"]
+    assert lines == ["MOTA (%)", "         Head  Total", "a_b      12.3      -", "total  -750.4    9.0"]
 
 
 def test_markdown_has_a_rule_below_the_head():
     assert render_markdown(TABLE).splitlines()[2:] == [
         "|  | Head | Total |",
         "| --- | ---: | ---: |",
-        "| a_b | 12.3 | nan |",
+        "| a_b | 12.3 | - |",
         "| total | -750.4 | 9.0 |",
     ]
 
 
 def test_latex_escapes_names():
     text = render_latex(TABLE)
-    assert "a\\_b & 12.3 & nan \\\\" in text
+    assert "a\\_b & 12.3 & - \\\\" in text
     assert text.count("&") == 6
 
 

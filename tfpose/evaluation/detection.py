@@ -17,6 +17,7 @@ from tfpose.evaluation.written_poses import COCO_RESULTS_FILE, write_coco_predic
 from tfpose.inference.detected_boxes import DETECTIONS_FILE
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
 from tfpose.inference.table_people import build_find_function, find_table_people, poses_by_image
+from tfpose.metrics.report import format_number
 from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
 from tfpose.skeletons import Skeleton
 
@@ -98,7 +99,7 @@ def format_metrics(metrics: dict[str, Any]) -> str:
         "coco": "COCO keypoints (object keypoint similarity), percent",
     }
     return "\n".join(
-        f"{title}\n  " + "  ".join(f"{metric} {value:.1f}" for metric, value in metrics[name].items())
+        f"{title}\n  " + "  ".join(f"{metric} {format_number(value)}" for metric, value in metrics[name].items())
         for name, title in titles.items()
         if name in metrics
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from tfpose.json_files import write_json
 from tfpose.metrics.keypoints import CorrectKeypoints
+from tfpose.metrics.report import format_number
 from tfpose.skeletons import Skeleton
 
 METRICS_FILE = "metrics.json"
@@ -46,9 +47,11 @@ def describe_correct_keypoints(counts: CorrectKeypoints, skeleton: Skeleton) -> 
 def format_metrics(metrics: Mapping[str, Any]) -> str:
     """Returns the metrics as lines for a terminal."""
     lines = ["COCO keypoints (object keypoint similarity), percent"]
-    lines.append("  " + "  ".join(f"{name} {value:.1f}" for name, value in metrics["coco"].items()))
+    lines.append("  " + "  ".join(f"{name} {format_number(value)}" for name, value in metrics["coco"].items()))
     for name, title in CORRECT_KEYPOINTS_TITLES.items():
         if name in metrics:
-            lines.append(f"{title}: {metrics[name]['total']:.1f} over all keypoints")
-            lines.append("  " + "  ".join(f"{joint} {share:.1f}" for joint, share in metrics[name]["joints"].items()))
+            lines.append(f"{title}: {format_number(metrics[name]['total'])} over all keypoints")
+            lines.append(
+                "  " + "  ".join(f"{joint} {format_number(share)}" for joint, share in metrics[name]["joints"].items())
+            )
     return "\n".join(lines)

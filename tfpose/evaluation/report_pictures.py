@@ -37,7 +37,7 @@ class DrawnPeople:
     Attributes:
         poses: Poses in pixels of the picture.
         skeleton: Skeleton of the poses.
-        joint_threshold: Joints with a lower score are not drawn.
+        joint_threshold: Joints with a lower score are thin, and their limbs dashed.
         is_colored_by_track: Color people by their identity instead of by the side of the body. Colors of sides show
             whether left and right are confused.
     """
@@ -52,13 +52,13 @@ class DrawnPeople:
         poses = dataclasses.replace(self.poses, keypoints=(self.poses.keypoints + 0.5) * scale - 0.5)
         nobody = np.full(len(poses), -1)
         colored = poses if self.is_colored_by_track else dataclasses.replace(poses, track_ids=nobody)
-        image = draw_poses(image, colored, self.skeleton, self.joint_threshold)
+        image = draw_poses(image, colored, self.skeleton, self.joint_threshold, shows_faint_joints=True)
         return draw_identities(image, poses, self.joint_threshold)
 
     @property
     def extent(self) -> tuple[int, int]:
         """The size (height, width) of a picture that holds all drawn joints."""
-        points = self.poses.keypoints[self.poses.joint_scores >= self.joint_threshold]
+        points = self.poses.keypoints[self.poses.joint_scores > 0]
         width, height = np.ceil((1 + _EMPTY_MARGIN) * np.max(np.append(points, [[1.0, 1.0]], axis=0), axis=0))
         return int(height), int(width)
 

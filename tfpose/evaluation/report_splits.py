@@ -78,7 +78,7 @@ def add_photos(
         table: Records.
         poses: Poses found in each image.
         skeleton: Skeleton of the poses.
-        joint_threshold: Joints with a lower score are not drawn.
+        joint_threshold: Joints with a lower score are drawn thin.
     """
     candidates = list(_photo_candidates(table, poses, skeleton, joint_threshold))
     gallery = write_gallery(evaluation.directory, candidates)

@@ -39,7 +39,7 @@ class ScoredVideos:
         read_picture: Function from the positions of a video and of a frame to the picture, or to None if the picture is
             not available.
         has_identities: Whether the predicted track ids are identities.
-        joint_threshold: Predicted joints with a lower score are not drawn.
+        joint_threshold: Predicted joints with a lower score are drawn thin.
         frames_per_second: Frame rate of the video to write.
     """
 

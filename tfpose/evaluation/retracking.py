@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import re
+import sys
+from collections.abc import Sequence
 
 from tfpose.evaluation.progress import LateProgress
 from tfpose.json_files import read_json
-from tfpose.metrics.posetrack import find_sequence_files
+from tfpose.metrics.posetrack import find_poses_folder, find_sequence_files
 from tfpose.posetrack import (
     PoseSequence,
     frame_from_poses,
@@ -24,8 +27,6 @@ from tfpose.skeletons import POSETRACK18
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.tracking.video import track_video
 
-# Name of the folder inside the output folder.
-PREDICTIONS_FOLDER = "predictions"
 WRITERS = {"2017": write_posetrack17, "2018": write_posetrack18}
 
 
@@ -73,7 +74,7 @@ def track_folder(
         ValueError: A file is damaged, or the results would replace the predictions.
     """
     files = list(find_predictions(predictions).values())
-    if output_dir.resolve() == predictions.resolve():
+    if output_dir.resolve() == find_poses_folder(predictions).resolve():
         raise ValueError(
             f"--output_dir must be a new folder, got {output_dir}, where the results would replace the predictions"
         )
@@ -94,8 +95,7 @@ def find_predictions(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     Raises:
         FileNotFoundError: The folder does not exist or is empty.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: the folder of the predictions does not exist")
+    folder = find_poses_folder(folder)
     files = find_sequence_files(folder)
     if not files:
         raise FileNotFoundError(f"{folder}: must hold predictions, one *.json file per sequence, got none")
@@ -107,7 +107,7 @@ def track_file(
 ) -> TrackingSummary:
     """Tracks one file and writes the result under the same name."""
     found = read_predictions(path)
-    tracked = track_sequence(found, tracker)
+    tracked = track_file_sequence(found, tracker)
     WRITERS[file_format](directory / path.name.removesuffix(".gz"), tracked)
     return TrackingSummary(
         num_frames=len(found.frames),
@@ -130,14 +130,65 @@ def read_predictions(path: pathlib.Path) -> PoseSequence:
     return read_posetrack(path, POSETRACK18, drop_unknown_images=True)
 
 
-def track_sequence(sequence: PoseSequence, tracker: TrackerChoice) -> PoseSequence:
+def track_file_sequence(sequence: PoseSequence, tracker: TrackerChoice) -> PoseSequence:
+    """Tracks the content of a file as `track_sequence`, each of its videos alone and in the order of its frames.
+
+    A line on stderr says so if there are several videos, or frames in another order. The frames keep their places.
+    """
+    videos = find_videos(sequence)
+    if len(videos) > 1:
+        print(f"note: {sequence.path}: holds {len(videos)} videos, each is tracked alone", file=sys.stderr)
+    if any(video != sorted(video) for video in videos):
+        print(
+            f"note: {sequence.path}: the frames are not in the order of the numbers in their names, which is the order "
+            "of tracking",
+            file=sys.stderr,
+        )
+    return track_sequence(sequence, tracker, videos)
+
+
+def find_videos(sequence: PoseSequence) -> list[list[int]]:
+    """Returns the positions of the frames of each video in a file, in the order of the frames.
+
+    Frames whose images are in one folder are a video, unless every image has a folder of its own. Frames are in the
+    order of the last number in the names of their images; in that of the file where names lack one or share it.
+    """
+    folders: dict[str, list[int]] = {}
+    for position, frame in enumerate(sequence.frames):
+        folders.setdefault(frame.file_name.rpartition("/")[0], []).append(position)
+    if len(folders) == len(sequence.frames):
+        return [list(range(len(sequence.frames)))]
+    return [_in_order(sequence, positions) for positions in folders.values()]
+
+
+def _in_order(sequence: PoseSequence, positions: list[int]) -> list[int]:
+    found = [re.findall(r"\d+", sequence.frames[p].file_name.rpartition("/")[2].partition(".")[0]) for p in positions]
+    numbers = [int(digits[-1]) for digits in found if digits]
+    if len(set(numbers)) < len(positions):
+        return positions
+    return [position for _, position in sorted(zip(numbers, positions, strict=True))]
+
+
+def track_sequence(
+    sequence: PoseSequence, tracker: TrackerChoice, videos: Sequence[Sequence[int]] | None = None
+) -> PoseSequence:
     """Gives the people of a sequence identities; frames without people are kept.
+
+    Args:
+        sequence: Frames with people, whose identities are ignored.
+        tracker: Tracker and its settings.
+        videos: Positions of the frames of each video, which share no identities; None for one video.
 
     Raises:
         ValueError: There are more tracks than evaluators accept.
     """
-    poses = [poses_from_frame(frame) for frame in sequence.frames]
-    tracked = track_video(poses, *tracker.settings(), sequence.skeleton)
+    tracked = [poses_from_frame(frame) for frame in sequence.frames]
+    num_tracks = 0
+    for positions in [range(len(tracked))] if videos is None else videos:
+        of_video = track_video([tracked[position] for position in positions], *tracker.settings(), sequence.skeleton)
+        for position, people in zip(positions, of_video, strict=True):
+            tracked[position] = dataclasses.replace(people, track_ids=people.track_ids + num_tracks)
+        num_tracks += 1 + max((int(people.track_ids.max()) for people in of_video if len(people)), default=-1)
     frames = tuple(
         frame_from_poses(
             frame.file_name,
@@ -150,10 +201,9 @@ def track_sequence(sequence: PoseSequence, tracker: TrackerChoice) -> PoseSequen
         )
         for frame, people in zip(sequence.frames, tracked, strict=True)
     )
-    highest = max((int(people.track_ids.max()) for people in tracked if len(people)), default=0)
-    if highest >= TRACK_ID_LIMIT:
+    if num_tracks > TRACK_ID_LIMIT:
         raise ValueError(
             f"{sequence.path}: the number of tracks must be at most {TRACK_ID_LIMIT}, the limit of the evaluators, got "
-            f"{highest + 1}; remove short tracks with --tracker.min_track_length_frames"
+            f"{num_tracks}; remove short tracks with --tracker.min_track_length_frames"
         )
     return dataclasses.replace(sequence, frames=frames)

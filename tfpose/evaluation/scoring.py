@@ -108,9 +108,22 @@ def _evaluate(
         report = evaluate_posetrack(
             ground_truth, predictions, settings.options, per_sequence, settings.num_processes, progress
         )
+    print_notes(report)
+    return report
+
+
+def print_notes(report: PoseTrackReport) -> None:
+    """Prints on stderr what was left out, and what was paired with what."""
+    for note in shorten_notes(report.notes):
+        print(f"note: {note}", file=sys.stderr)
     for name in report.single_frame_sequences:
         print(f"note: {name} has only one evaluated frame, so its tracking metrics have no meaning", file=sys.stderr)
-    return report
+
+
+def shorten_notes(notes: Sequence[str], most: int = 10) -> list[str]:
+    """Returns the first `most` notes, and a line that counts the others."""
+    more = [f"{len(notes) - most} more notes of this kind"] if len(notes) > most else []
+    return [*notes[:most], *more]
 
 
 def describe_files(

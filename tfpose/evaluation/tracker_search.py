@@ -11,7 +11,7 @@ from typing import Any
 from tfpose import __version__
 from tfpose.evaluation.metrics_file import without_nan
 from tfpose.evaluation.progress import LateProgress
-from tfpose.evaluation.retracking import read_predictions, track_sequence
+from tfpose.evaluation.retracking import find_videos, read_predictions, track_sequence
 from tfpose.json_files import write_json
 from tfpose.metrics.catalog import DEFAULT_OBJECTIVE, METRICS, group_of, objectives
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences, pair_files
@@ -84,7 +84,7 @@ def score_tracker(
 ) -> dict[str, float]:
     """Scores a tracker on all sequences together; returns the totals over joints by label, the objective first."""
     tracker = base.with_changes(settings)
-    tracked = [track_sequence(case.predictions, tracker) for case in cases]
+    tracked = [track_sequence(case.predictions, tracker, find_videos(case.predictions)) for case in cases]
     report = evaluate_sequences([case.truth for case in cases], tracked, PoseTrackOptions(tuple(METRICS)))
     return search_scores(report.total, objective)
 

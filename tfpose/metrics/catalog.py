@@ -138,6 +138,7 @@ class MetricGroup:
         thresholds: Constants of the metrics, for the provenance in metrics.json.
         says_nothing_of_single_frames: Whether sequences of a single evaluated frame are left out of the metrics.
         sequence_note: A sentence below the chart by sequence that helps to read it.
+        needs_identities: Whether the people must have track ids.
     """
 
     description: str
@@ -147,6 +148,7 @@ class MetricGroup:
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     says_nothing_of_single_frames: bool = False
     sequence_note: str = ""
+    needs_identities: bool = True
 
     @property
     def main(self) -> Column:
@@ -349,6 +351,7 @@ METRICS: dict[str, MetricGroup] = {
         evaluator=POSEVAL,
         blocks=(_AVERAGE_PRECISION,),
         main_block="average_precision",
+        needs_identities=False,
     ),
     "mot": MetricGroup(
         description="the tracking accuracy and precision (MOTA, MOTP)",
@@ -359,7 +362,8 @@ METRICS: dict[str, MetricGroup] = {
         sequence_note="MOTA is negative where wrong joints, misses and changes of identity outnumber the true joints.",
     ),
     "hota": MetricGroup(
-        description="the higher-order tracking accuracy (HOTA) and mean average precision (mAP) of PoseTrack21",
+        description="the higher-order tracking accuracy (HOTA) and mean average precision (mAP) of PoseTrack21; "
+        "requires annotations of the 2018 format with is_labeled, ignore_regions_x and ignore_regions_y in every image",
         evaluator=POSETRACK21,
         blocks=(_POSE_MAP, _HOTA, _CLEAN_HOTA),
         main_block="hota",

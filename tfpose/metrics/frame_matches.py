@@ -62,8 +62,12 @@ class SequenceMatches:
 
     @property
     def frame_scores(self) -> np.ndarray:
-        """The scores [F] in percent: twice the correct joints over the sum of annotated and predicted joints (F1)."""
-        return 200.0 * self.correct_joints / np.maximum(self.true_joints + self.predicted_joints, 1)
+        """The scores [F] in percent: twice the correct joints over the sum of annotated and predicted joints (F1).
+
+        NaN for a frame without annotated and predicted joints.
+        """
+        num_joints = self.true_joints + self.predicted_joints
+        return np.where(num_joints > 0, 200.0 * self.correct_joints / np.maximum(num_joints, 1), np.nan)
 
     @property
     def num_switches(self) -> int:

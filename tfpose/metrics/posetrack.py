@@ -20,13 +20,15 @@ from tfpose.metrics.average_precision import TieRule, join_samples
 from tfpose.metrics.batches import SequenceBatch
 from tfpose.metrics.catalog import DEFAULT_METRICS, METRICS, Block, Evaluator, MetricGroup
 from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport
-from tfpose.metrics.posetrack_selection import SelectedPeople, select_people
-from tfpose.posetrack.columns import columns_from_sequence
+from tfpose.metrics.posetrack_selection import SelectedPeople, pairing_notes, select_people
+from tfpose.posetrack.columns import columns_from_sequence, with_stand_in_ids
 from tfpose.posetrack.sequences import PoseSequence
 from tfpose.processes import choose_num_processes, map_forked
 
 # Most sequences of one task. Many sequences share the work per frame, but all of their people are in memory.
 _SEQUENCES_PER_TASK = 32
+# Name of the folder of PoseTrack files in a folder of results.
+PREDICTIONS_FOLDER = "predictions"
 # Bytes of files for each process; fewer are not worth starting one.
 _BYTES_PER_PROCESS = 1 << 20
 
@@ -73,7 +75,7 @@ def evaluate_posetrack(
 
     Args:
         ground_truth: Folder of the ground truth.
-        predictions: Folder of the predictions.
+        predictions: Folder of the predictions, or folder of results with a folder `predictions`.
         options: What to compute.
         per_sequence: Whether to compute also the metrics of each sequence alone.
         num_processes: Largest number of processes; None allows one per core. A program that runs threads or TensorFlow,
@@ -96,7 +98,22 @@ def evaluate_posetrack(
         done += len(task)
         if progress is not None:
             progress(done, len(pairs))
-    return _report(ground_truth, parts, options, per_sequence)
+    report = _report(ground_truth, parts, options, per_sequence)
+    return dataclasses.replace(report, notes=(*_unpaired_note(pairs, predictions), *report.notes))
+
+
+def _unpaired_note(
+    pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], predictions: str | pathlib.Path
+) -> tuple[str, ...]:
+    """Returns a line that counts the prediction files without a file of the ground truth."""
+    used = {path for _, path in pairs}
+    unused = [path for path in find_sequence_files(find_poses_folder(predictions)).values() if path not in used]
+    if not unused:
+        return ()
+    return (
+        f"{predictions}: {len(unused)} of {len(unused) + len(used)} files are left out: the ground truth has no "
+        f"file of the same name, such as {unused[0].name}",
+    )
 
 
 def evaluate_sequences(
@@ -128,13 +145,11 @@ def pair_files(
     """Returns the files of the ground truth in the order of their names, each with its prediction file.
 
     Raises:
-        FileNotFoundError: A folder does not exist or has no JSON files, or a prediction file is missing.
+        FileNotFoundError, NotADirectoryError: A folder does not exist or has no JSON files, or a prediction file is
+            missing.
         ValueError: A sequence has two files, a compressed one and an uncompressed one.
     """
-    folders = pathlib.Path(ground_truth), pathlib.Path(predictions)
-    for name, folder in zip(("ground truth", "predictions"), folders, strict=True):
-        if not folder.is_dir():
-            raise FileNotFoundError(f"{folder}: the folder of the {name} does not exist")
+    folders = check_folder(ground_truth, "the ground truth"), find_poses_folder(predictions)
     true_files, predicted_files = (find_sequence_files(folder) for folder in folders)
     if not true_files:
         raise FileNotFoundError(f"{folders[0]}: must hold the ground truth, one *.json file per sequence, got none")
@@ -145,6 +160,34 @@ def pair_files(
             f"{folders[1] / missing[0]}: prediction file not found{more}; expected one for each ground-truth file"
         )
     return [(true_files[name], predicted_files[name]) for name in sorted(true_files)]
+
+
+def check_folder(path: str | pathlib.Path, content: str) -> pathlib.Path:
+    """Returns the path of a folder of files.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        NotADirectoryError: The path is that of a file.
+    """
+    folder = pathlib.Path(path)
+    if folder.is_file():
+        raise NotADirectoryError(
+            f"{folder}: {content} must be a folder of PoseTrack files, got a file; give the folder that holds it"
+        )
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: the folder of {content} does not exist")
+    return folder
+
+
+def find_poses_folder(path: str | pathlib.Path) -> pathlib.Path:
+    """Returns a folder of predictions: the given one, or `predictions` in a folder of results.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: There is no such folder.
+    """
+    folder = check_folder(path, "the predictions")
+    inside = folder / PREDICTIONS_FOLDER
+    return inside if inside.is_dir() and find_sequence_files(inside) else folder
 
 
 def find_sequence_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -176,11 +219,13 @@ class _Part:
         names: Name of each sequence.
         num_frames: Number of evaluated frames of each sequence.
         counts: Counts of each sequence, by the name of the block.
+        notes: Lines for the user.
     """
 
     names: list[str]
     num_frames: list[int]
     counts: dict[str, list[Any]]
+    notes: tuple[str, ...] = ()
 
 
 def _groups(options: PoseTrackOptions) -> list[MetricGroup]:
@@ -197,7 +242,9 @@ def _blocks(group: MetricGroup, options: PoseTrackOptions) -> list[Block]:
 
 def _score_files(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], options: PoseTrackOptions) -> _Part:
     evaluators = _evaluators(options)
+    needs_identities = any(group.needs_identities for group in _groups(options))
     selected: dict[str, list[SelectedPeople]] = {evaluator.name: [] for evaluator in evaluators}
+    notes: dict[str, None] = {}
     was_collecting = gc.isenabled()
     # JSON has no cycles to look for, and looking for them takes a third of the time of parsing.
     gc.disable()
@@ -206,12 +253,16 @@ def _score_files(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], options: Po
             true, predicted = (read_json(path) for path in paths)
             for evaluator in evaluators:
                 columns = evaluator.read(paths[0], true, True), evaluator.read(paths[1], predicted, False)
+                if not needs_identities:
+                    columns = with_stand_in_ids(columns[0]), with_stand_in_ids(columns[1])
                 selected[evaluator.name].append(evaluator.select(*columns, options.has_clean_metrics))
+                notes |= dict.fromkeys(pairing_notes(*columns))
             del true, predicted
     finally:
         if was_collecting:
             gc.enable()
-    return _count({name: SequenceBatch(sequences) for name, sequences in selected.items()}, options)
+    part = _count({name: SequenceBatch(sequences) for name, sequences in selected.items()}, options)
+    return dataclasses.replace(part, notes=tuple(notes))
 
 
 def _count(batches: Mapping[str, SequenceBatch], options: PoseTrackOptions) -> _Part:
@@ -252,6 +303,7 @@ def _report(
         single_frame_sequences=tuple(name for name, number in zip(names, num_frames, strict=True) if number == 1)
         if has_single_frames
         else (),
+        notes=tuple(note for part in parts for note in part.notes),
     )
 
 

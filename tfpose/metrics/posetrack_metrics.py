@@ -69,6 +69,7 @@ class PoseTrackReport:
         samples: The ranked joints behind AP, for curves; None without AP.
         single_frame_sequences: Names of the sequences that tracking says nothing about, since it leaves the last
             evaluated frame out. The official tool stops there (IndexError); here they contribute nothing.
+        notes: Lines for the user on what was left out and what was paired with what.
     """
 
     total: PoseTrackMetrics
@@ -76,6 +77,7 @@ class PoseTrackReport:
     sequences: dict[str, PoseTrackMetrics]
     samples: JointSamples | None
     single_frame_sequences: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the sections of metrics.json, one for each evaluator, and those of each sequence on request."""

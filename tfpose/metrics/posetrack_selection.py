@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfpose.messages import quote
 from tfpose.metrics import ignore_regions
 from tfpose.metrics.matching import People, head_sizes
 from tfpose.posetrack.columns import PersonColumns
@@ -80,6 +81,30 @@ def select_people21(
     return _build(true, predicted, selected, true.is_labeled)
 
 
+def pairing_notes(true: PersonColumns, predicted: PersonColumns) -> list[str]:
+    """Returns lines on what was left out of the files, and on frames that are paired by position but named otherwise.
+
+    Official evaluators do not look at the names of images. Only the name and the folder of an image are compared, since
+    folders above them differ between machines.
+    """
+    notes = [f"{columns.path}: {note}" for columns in (true, predicted) for note in columns.notes]
+    names = [[_image_name(name) for name in columns.frame_names] for columns in (true, predicted)]
+    differing = [index for index, pair in enumerate(zip(*names, strict=False)) if all(pair) and pair[0] != pair[1]]
+    if differing:
+        first = differing[0]
+        same = "; the same images are in another order" if sorted(names[0]) == sorted(names[1]) else ""
+        notes.append(
+            f"{predicted.path}: frames are paired by position as poseval does, and {len(differing)} of {len(names[0])} "
+            f"have another image than in {true.path.name}: frame {first} is {quote(predicted.frame_names[first])}, "
+            f"in the ground truth {quote(true.frame_names[first])}{same}"
+        )
+    return notes
+
+
+def _image_name(name: str) -> tuple[str, ...]:
+    return tuple(name.split("/")[-2:]) if name else ()
+
+
 def _check_num_frames(true: PersonColumns, predicted: PersonColumns) -> None:
     if true.num_frames != predicted.num_frames:
         raise ValueError(
@@ -128,13 +153,16 @@ def _check_comparable(true: PersonColumns, predicted: PersonColumns, selected: t
         people = kept.people[np.isin(own, others)]
         lacks_id = people[columns.track_ids[people] == NO_TRACK_ID]
         if len(lacks_id):
-            raise ValueError(f"{columns.where(int(lacks_id[0]))}: 'track_id' must be a whole number, got nothing")
+            raise ValueError(
+                f"{columns.where(int(lacks_id[0]))}: 'track_id' must be a whole number, got nothing; tfpose track "
+                "gives people identities, and --metrics=ap needs none"
+            )
         if columns is true:
             lacks_head = people[np.isnan(columns.head_boxes[people]).any(axis=1)]
             if len(lacks_head):
                 raise ValueError(
                     f"{columns.where(int(lacks_head[0]))}: must have a head box ('bbox_head', or 'x1' to 'y2' in "
-                    "2017 files), got none"
+                    "2017 files), got none; PoseTrack's metrics measure distances in head sizes"
                 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -148,8 +149,8 @@ def _group_gains(first: PoseTrackMetrics, second: PoseTrackMetrics, metric: str)
 
 
 def render_text(table: Table) -> str:
-    """Returns the table as text for terminals, with aligned columns and one decimal."""
-    cells = [["", *table.columns], *([name, *map(_number, values)] for name, values in table.rows)]
+    """Returns the table as text for terminals: aligned columns, one decimal, a dash where there is no number."""
+    cells = [["", *table.columns], *([name, *map(format_number, values)] for name, values in table.rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     lines = ("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in cells)
     return "\n".join([table.title, *lines]) + "\n"
@@ -158,7 +159,9 @@ def render_text(table: Table) -> str:
 def render_markdown(table: Table) -> str:
     """Returns the table in Markdown below its title, with one decimal."""
     head = ["| " + " | ".join(["", *table.columns]) + " |", "| --- |" + " ---: |" * len(table.columns)]
-    rows = ["| " + " | ".join([name.replace("|", "\\|"), *map(_number, values)]) + " |" for name, values in table.rows]
+    rows = [
+        "| " + " | ".join([name.replace("|", "\\|"), *map(format_number, values)]) + " |" for name, values in table.rows
+    ]
     return "\n".join([f"**{table.title}**", "", *head, *rows]) + "\n"
 
 
@@ -166,7 +169,7 @@ def render_latex(table: Table) -> str:
     """Returns the table as a LaTeX tabular with one decimal, which requires no packages."""
     columns = "l" + "r" * len(table.columns)
     lines = [" & ".join(["", *map(_latex_text, table.columns)]) + " \\\\", "\\hline"]
-    lines += [" & ".join([_latex_text(name), *map(_number, values)]) + " \\\\" for name, values in table.rows]
+    lines += [" & ".join([_latex_text(name), *map(format_number, values)]) + " \\\\" for name, values in table.rows]
     title = f"% {table.title}"
     return "\n".join([title, f"\\begin{{tabular}}{{{columns}}}", *lines, "\\end{tabular}"]) + "\n"
 
@@ -184,8 +187,9 @@ def render_csv(table: Table) -> str:
 RENDERERS = {"text": render_text, "latex": render_latex, "markdown": render_markdown, "csv": render_csv}
 
 
-def _number(value: float) -> str:
-    return f"{value:.1f}"
+def format_number(value: float, decimals: int = 1) -> str:
+    """Returns a number as tables show it: a dash where there is none."""
+    return "-" if math.isnan(value) else f"{value:.{decimals}f}"
 
 
 def _latex_text(text: str) -> str:

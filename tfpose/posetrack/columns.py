@@ -42,6 +42,7 @@ class PersonColumns:
         points: [K, 2] float64 (x, y) in image pixels.
         point_scores: [K] float64 scores; NO_SCORE where there is none, NaN where the file has null.
         regions: Pairs of a frame's position and a polygon [n, 2] to ignore there; none in predictions.
+        notes: Lines for the user on what evaluators leave out of the file or would refuse.
     """
 
     path: pathlib.Path
@@ -58,6 +59,7 @@ class PersonColumns:
     points: np.ndarray
     point_scores: np.ndarray
     regions: tuple[tuple[int, np.ndarray], ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def num_frames(self) -> int:
@@ -111,6 +113,11 @@ def columns_from_sequence(sequence: PoseSequence, is_ground_truth: bool) -> Pers
     if not is_ground_truth:
         check_track_ids_are_distinct(columns)
     return columns
+
+
+def with_stand_in_ids(columns: PersonColumns) -> PersonColumns:
+    """Returns columns in which people without an identity have one, for metrics that do not depend on identities."""
+    return dataclasses.replace(columns, track_ids=np.where(columns.track_ids == NO_TRACK_ID, 0, columns.track_ids))
 
 
 _EMPTY = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0))

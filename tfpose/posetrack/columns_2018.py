@@ -23,7 +23,7 @@ from tfpose.posetrack.json_columns import (
     scores_from_json,
     whole_numbers,
 )
-from tfpose.posetrack.sequences import JOINTS_BY_NUMBER, NO_SCORE, sequence_name
+from tfpose.posetrack.sequences import JOINTS_BY_NUMBER, NO_SCORE, NO_TRACK_ID, sequence_name
 
 # Poseval refuses this frame number and greater ones.
 _FRAME_NUMBER_LIMIT = 10000
@@ -47,7 +47,7 @@ def columns_from_2018(
     """
     all_images = object_list(path, content, "images")
     annotations = object_list(path, content, "annotations")
-    images = all_images if is_posetrack21 else _images_of_first_video(path, all_images)
+    images, notes = (all_images, []) if is_posetrack21 else _images_of_first_video(path, all_images)
     image_ids = distinct_ids(path, "image", images)
     people, frames = _people_by_frame(path, annotations, image_ids, keeps_unknown=is_posetrack21)
     names = [str(image.get("file_name", "")) for image in images]
@@ -72,22 +72,44 @@ def columns_from_2018(
         points=keypoints[point_people, point_joints, :2],
         point_scores=scores[point_people, point_joints],
         regions=_regions_2018(path, images, is_required=is_posetrack21) if is_ground_truth else (),
+        notes=(*notes, *_unlisted_note(annotations, all_images)),
     )
 
 
-def _images_of_first_video(path: pathlib.Path, images: Sequence[Mapping]) -> list[Mapping]:
-    """Returns the images that poseval silently keeps: those whose folder has the same leading number as the first."""
+def _unlisted_note(annotations: Sequence[Mapping], images: Sequence[Mapping]) -> list[str]:
+    """Returns a line that counts the annotations of images that the file does not list, which poseval skips."""
+    listed = {image.get("id") for image in images}
+    count = sum(annotation.get("image_id") not in listed for annotation in annotations)
+    return [f"{count} of {len(annotations)} annotations are left out: their image_id is in no image"] * (count > 0)
+
+
+def _images_of_first_video(path: pathlib.Path, images: Sequence[Mapping]) -> tuple[list[Mapping], list[str]]:
+    """Returns the images that poseval silently keeps, those whose folder has the same leading number as the first.
+
+    Poseval refuses files with other names. Here all their images are kept.
+
+    Returns:
+        The images, and lines for the user.
+    """
     numbers = []
     for index, image in enumerate(images):
         name = image.get("file_name")
-        match = _IMAGE_NAME.fullmatch(name) if isinstance(name, str) else None
+        if not isinstance(name, str):
+            raise ValueError(f"{path}: frame {index}: 'file_name' must be text, got {quote(name)}")
+        match = _IMAGE_NAME.fullmatch(name)
         if match is None or len(match[1]) > 18 or len(match[2]) > 18 or int(match[2]) >= _FRAME_NUMBER_LIMIT:
-            raise ValueError(
-                f"{path}: frame {index}: 'file_name' must end with <number>_<mpii, bonn or mpiinew>/"
-                f"<number below {_FRAME_NUMBER_LIMIT}>.jpg, got {quote(name)}"
-            )
+            return list(images), [
+                "poseval would refuse the file: the names of its images do not end with "
+                f"<number>_<mpii, bonn or mpiinew>/<number below {_FRAME_NUMBER_LIMIT}>.jpg, such as {quote(name)}"
+            ]
         numbers.append(int(match[1]))
-    return [image for image, number in zip(images, numbers, strict=True) if number == numbers[0]]
+    kept = [image for image, number in zip(images, numbers, strict=True) if number == numbers[0]]
+    if len(kept) == len(images):
+        return kept, []
+    return kept, [
+        f"{len(images) - len(kept)} of {len(images)} frames are left out: poseval evaluates only the first of the "
+        f"{len(set(numbers))} videos in a file"
+    ]
 
 
 def _people_by_frame(
@@ -161,7 +183,8 @@ def _scores_2018(people: Sequence[Mapping], num_joints: int, where: PersonPlaces
 
 
 def _track_ids_2018(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarray:
-    return whole_numbers([person.get("track_id") for person in people], where)
+    ids = [person.get("track_id") for person in people]
+    return whole_numbers([NO_TRACK_ID if track_id is None else track_id for track_id in ids], where)
 
 
 def _head_boxes_2018(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarray:
@@ -188,7 +211,10 @@ def _head_boxes_2018(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarr
 def _is_labeled(path: pathlib.Path, images: Iterable[Mapping], is_required: bool) -> np.ndarray:
     for index, image in enumerate(images) if is_required else ():
         if "is_labeled" not in image:
-            raise ValueError(f"{path}: frame {index}: 'is_labeled' must be true or false, got nothing")
+            raise ValueError(
+                f"{path}: frame {index}: 'is_labeled' must be true or false, got nothing; PoseTrack21's metrics (hota) "
+                "require it"
+            )
     return np.array([bool(image.get("is_labeled")) for image in images], bool)
 
 
@@ -202,7 +228,8 @@ def _regions_2018(
             pairs += _polygons_of_frame(path, index, image)
         elif is_required:
             raise ValueError(
-                f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' must be there, got one or none"
+                f"{path}: frame {index}: 'ignore_regions_x' and 'ignore_regions_y' must be lists, got one or none; "
+                "PoseTrack21's metrics (hota) require them, as empty lists where nothing is ignored"
             )
     coordinates = fast_or_explained(
         path,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from tfpose.metrics.average_precision import JointSamples, TieRule, joint_curves
-from tfpose.metrics.joints import JOINTS
+from tfpose.metrics.joints import JOINTS, PUBLISHED_NAMES
 from tfpose.metrics.report import JOINT_GROUPS
 from tfpose.report.svg import COLORS, NARROW, Chart, new_figure, render_chart, shorten
 
@@ -215,7 +215,12 @@ def count_changes(changes: Iterable[float]) -> str:
 
 def joint_names() -> list[str]:
     """Returns the names of `JOINTS` in words, then "total"."""
-    return [*(joint.replace("_", " ") for joint in JOINTS), "total"]
+    return [*map(joint_in_words, JOINTS), "total"]
+
+
+def joint_in_words(joint: str) -> str:
+    """Returns the name of a joint as all tables of a page show it."""
+    return PUBLISHED_NAMES.get(joint, joint).replace("_", " ")
 
 
 def format_metric(value: float) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tfpose.metrics.posetrack_metrics import PoseTrackReport
 from tfpose.metrics.report import Table, metric_tables
+from tfpose.report.charts import joint_in_words
 from tfpose.report.evaluation_file import Evaluation
 from tfpose.report.media import gallery_section, video_section
 from tfpose.report.page import Card, Section, ShownTable, write_page
@@ -165,7 +166,7 @@ def _keypoint_tables(evaluation: Evaluation) -> list[ShownTable]:
     """Returns a table of the PCK of each joint, if there is any."""
     measures = {_CORRECT_KEYPOINTS.get(name, name): m["joints"] for name, m in evaluation.correct_keypoints.items()}
     joints = tuple(dict.fromkeys(itertools.chain.from_iterable(measures.values())))
-    rows = tuple((j.replace("_", " "), np.array([m.get(j, np.nan) for m in measures.values()])) for j in joints)
+    rows = tuple((joint_in_words(j), np.array([m.get(j, np.nan) for m in measures.values()])) for j in joints)
     return [ShownTable(Table("Correct keypoints (%)", tuple(measures), rows), row_kind="joint")] if rows else []
 
 

@@ -90,7 +90,7 @@ def format_trials(trials: Sequence[Trial], max_rows: int | None = None) -> str:
         return "nothing was tried"
     names, metrics = list(trials[0].settings), list(trials[0].scores)
     rows = [
-        [str(trial.settings[name]) for name in names] + [f"{trial.scores[metric]:.2f}" for metric in metrics]
+        [str(trial.settings[name]) for name in names] + [_format_score(trial.scores[metric]) for metric in metrics]
         for trial in trials[:max_rows]
     ]
     widths = [max(map(len, column)) for column in zip(names + metrics, *rows, strict=True)]
@@ -99,6 +99,10 @@ def format_trials(trials: Sequence[Trial], max_rows: int | None = None) -> str:
         for row in [names + metrics, *rows]
     ]
     return "\n".join(lines)
+
+
+def _format_score(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
 
 
 def _nan_last(value: float) -> float:
