@@ -70,8 +70,8 @@ class PublishedNames:
             name = self.of_layer(layer.name) if layer.weights else ""
             if name is None:
                 raise ValueError(
-                    f"model {model.name} must be as {self.network} publishes it, got one with a layer {layer.name}, "
-                    "which has no counterpart there."
+                    f"model {model.name} must be a {self.network}, got one with a layer {layer.name}, "
+                    "which has no counterpart in the published network."
                 )
             for variable in layer.weights:
                 found[f"{name}.{ends[variable.name]}"] = layer, variable
