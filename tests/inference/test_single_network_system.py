@@ -43,7 +43,9 @@ def test_a_folder_without_description_is_named(tmp_path):
 @pytest.mark.parametrize("damage", [{"network": {"wdth": 8}}, {"network": {"input_size": [60, 128]}}, {"skeleton": {}}])
 def test_a_damaged_description_is_named(tmp_path, damage):
     (tmp_path / SINGLE_NETWORK_FILE).write_text(json.dumps(system().to_dict() | damage))
-    with pytest.raises(ValueError, match=f"{SINGLE_NETWORK_FILE}: must be the description of a single network, got something else"):
+    with pytest.raises(
+        ValueError, match=f"{SINGLE_NETWORK_FILE}: must be the description of a single network, got something else"
+    ):
         read_single_network_system(tmp_path)
 
 
