@@ -23,6 +23,7 @@ from tfpose.inference.detectors.keypoint_rcnn import load_keypoint_rcnn_detector
 from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.inference.single_network_system import write_single_network_system
 from tfpose.prediction.model import PoseModel, load_saved_model
+from tfpose.prediction.pipeline import NetworkFailure
 from tfpose.skeletons import COCO17, POSETRACK15
 from tfpose.systems.loading import load_pose_model
 from tfpose.systems.system import RunChoice
@@ -170,6 +171,30 @@ def test_outputs_that_are_no_poses_are_named():
     model = PoseModel(find_people, COCO17, 0.2, "exported")
     with pytest.raises(ValueError, match="exported: outputs must include .* got none called boxes, num_persons"):
         model.predict(frames_of((20, 30)))
+
+
+def test_the_line_of_a_graph_error_that_says_what_is_wrong():
+    message = (
+        "Graph execution error:\n\nDetected at node map/while/Pad defined at (most recent call last):\n"
+        "<stack traces unavailable>\npaddings must be small\n\t [[{{node map/while/Pad}}]] [Op:__inference_signature]"
+    )
+
+    def find_people(frames):
+        raise tf.errors.InvalidArgumentError(None, None, message)
+
+    with pytest.raises(NetworkFailure, match=r"^exported: the network failed: paddings must be small$"):
+        PoseModel(find_people, COCO17, 0.2, "exported").predict(frames_of((20, 30)))
+
+
+@pytest.mark.parametrize("size", [(400, 1), (1, 400), (3, 301), (2, 2)])
+def test_thin_pictures_are_shrunk(size):
+    """A side that is shorter than the pixels that a mean takes counts as if mirrored again and again."""
+    frame = np.full((*size, 3), 77, np.uint8)
+    matrix = tf.constant([[[0.1, 0, 0], [0, 0.1, 0]]], tf.float64)
+    crop = in_graph(cut_crops_from_frame, (8, 8))(tf.constant(frame), matrix).numpy()[0]
+    # The only pixel of a reduced side lies 7 / 16 beside that of the crop, which is black by that share.
+    least = 77 * (9 / 16) ** 2
+    assert least - 1 <= crop[0, 0, 0] <= 77
 
 
 def test_a_failing_network_is_one_line():

@@ -144,8 +144,13 @@ def _shrink(frame: tf.Tensor, reduction: int) -> tf.Tensor:
     """Reduces [H, W, 3] uint8 to 1 / reduction: pixel i is the mean of pixels r i to r i + r - 1."""
     if reduction == 1:
         return frame
-    padding = tf.math.floormod(-tf.shape(frame)[:2], reduction)
-    padded = tf.pad(frame, [[0, padding[0]], [0, padding[1]], [0, 0]], "SYMMETRIC")
+    padded = frame
+    for axis in (0, 1):
+        length = tf.shape(frame)[axis]
+        places = tf.range(-(-length // reduction) * reduction)
+        # Mirrored at the end; tf.pad refuses pictures thinner than what it adds.
+        mirrored = tf.maximum(2 * length - 1 - places, 0)
+        padded = tf.gather(padded, tf.where(places < length, places, mirrored), axis=axis)
     means = tf.nn.avg_pool2d(tf.cast(padded, tf.float32)[None], reduction, reduction, "VALID")[0]
     return tf.cast(tf.round(means), tf.uint8)
 
