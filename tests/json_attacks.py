@@ -211,12 +211,12 @@ def _file_cases(folder: pathlib.Path) -> dict[str, Case]:
 def _network_cases(folder: pathlib.Path) -> dict[str, Case]:
     """Readers that need TensorFlow."""
     from small_system import small_system, small_table
-    from tfpose.importing.pose_resnet_system import _read_skeleton
 
     from data_prep.preview import DEFAULTS
     from tfpose import systems
     from tfpose.data import records
     from tfpose.exporting.system_file import SYSTEM_FILE, describe_system, read_system_description
+    from tfpose.importing.keypoint_findings import _read_skeleton
     from tfpose.inference import keypoint_rcnn_system, keypoint_system, single_network_system
     from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
     from tfpose.systems.run_config import RUN_CONFIG_FILE, check_evaluated, read_run_config, write_run_config

@@ -99,7 +99,7 @@ def test_udp_convention_joins_the_outermost_pixels_and_cells():
 
 
 def test_unknown_convention_is_named():
-    with pytest.raises(ValueError, match="convention must be 'stride' or 'udp', got 'center'"):
+    with pytest.raises(ValueError, match="convention must be 'stride', 'udp' or 'paddle', got 'center'"):
         geometry.heatmap_from_crop((256, 192), (64, 48), "center")
 
 

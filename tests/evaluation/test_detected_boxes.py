@@ -161,7 +161,8 @@ def test_stored_detections_give_the_same_poses_and_figures(run_evaluation, flags
 
 
 def test_the_exported_system_gives_the_poses_of_evaluation(flags, detector_run, evaluated, table, tmp_path):
-    export = ["-m", "tfpose.export", flags[1], f"--detector={detector_run}", "--box_nms=0.4"]
+    boxes = [f"--detector={detector_run}", "--box_nms=0.4", "--box_score_threshold=0.05"]
+    export = ["-m", "tfpose.export", flags[1], *boxes]
     done = run(*export, flags[2], f"--output={tmp_path / 'model'}")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "signatures serving_default, from_frames, from_boxes, heatmaps" in done.stdout
