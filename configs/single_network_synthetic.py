@@ -12,7 +12,8 @@ Differences from the paper:
 - There is little augmentation: in so few steps more of it costs 2.7 points of validation AP (after 800 steps).
 - Muon replaces Adam (1 to 2 points after 1,700 steps), and a flip test adds 2 to 4 points of MOTA with its thresholds.
 
-Measured by `make demo` on 120 unseen videos, with thresholds from 40 others: PoseTrack mAP 75.1 to 78.0, MOTA 64.3.
+Measured by `make demo` on 120 unseen videos, with thresholds from 40 others, median and range
+of three runs: PoseTrack mAP 77.3 (75.4 to 78.5), MOTA 64.4 (63.9 to 65.4).
 With 16,000 training videos, batches of 16, 6,500 steps of Adam, `ema_decay` 0.998, shifts of 20 pixels, rotations of
 10 degrees, scales of 0.85 to 1.2 and no flip test, one run reached mAP 86.9 and MOTA 77.4.
 

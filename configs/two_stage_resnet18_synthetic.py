@@ -8,8 +8,9 @@ Differences from the paper:
 - Training videos have a single frame, because the number of different people matters most.
 - Muon replaces Adam: validation AP 86.3 instead of 82.3 after 1,600 steps.
 
-Measured by `make demo` on 120 unseen videos with the annotated boxes: COCO AP 86.2, PCK@0.2 96.0; PoseTrack mAP 91.6,
-MOTA 80.1.
+Measured by `make demo` on 120 unseen videos with the annotated boxes, median and range of three runs:
+COCO AP 86.1 (85.6 to 86.6), PCK@0.2 95.9 (95.7 to 96.2);
+PoseTrack mAP 92.0 (91.6 to 92.5), MOTA 80.6 (79.7 to 81.4).
 
     tfpose build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
     tfpose train --config=two_stage_resnet18_synthetic --workdir=runs/synthetic

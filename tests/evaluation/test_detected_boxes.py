@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import keypoint_rcnn_cases
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -161,7 +162,9 @@ def test_stored_detections_give_the_same_poses_and_figures(run_evaluation, flags
 
 
 def test_the_exported_system_gives_the_poses_of_evaluation(flags, detector_run, evaluated, table, tmp_path):
-    boxes = [f"--detector={detector_run}", "--box_nms=0.4", "--box_score_threshold=0.05"]
+    # Evaluation takes the detector's own threshold.
+    threshold = keypoint_rcnn_cases.SMALL.detections.score_threshold
+    boxes = [f"--detector={detector_run}", "--box_nms=0.4", f"--box_score_threshold={threshold}"]
     export = ["-m", "tfpose.export", flags[1], *boxes]
     done = run(*export, flags[2], f"--output={tmp_path / 'model'}")
     assert done.returncode == 0, done.stderr[-3000:]
