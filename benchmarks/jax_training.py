@@ -47,7 +47,7 @@ from tfpose.inference.two_stage import KeypointSettings, predict_keypoints
 from tfpose.json_files import write_json
 from tfpose.losses import mean_heatmap_loss
 from tfpose.metrics.keypoints import CorrectKeypoints, pck, torso_diagonals
-from tfpose.models.pose_resnet import HEATMAP_LAYER, HEATMAP_STRIDE, build_pose_resnet
+from tfpose.models.pose_resnet import HEATMAP_LAYER, POSE_RESNET_STRIDE, build_pose_resnet
 from tfpose.skeletons import Skeleton
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -130,7 +130,7 @@ class Recipe:
     @property
     def heatmap_size(self) -> tuple[int, int]:
         """(height, width) of the heatmaps in cells."""
-        return self.crop_height // HEATMAP_STRIDE, self.crop_width // HEATMAP_STRIDE
+        return self.crop_height // POSE_RESNET_STRIDE, self.crop_width // POSE_RESNET_STRIDE
 
     @property
     def augmentation(self) -> Augmentation:
