@@ -47,7 +47,8 @@ from tfpose.inference.two_stage import KeypointSettings, predict_keypoints
 from tfpose.json_files import write_json
 from tfpose.losses import mean_heatmap_loss
 from tfpose.metrics.keypoints import CorrectKeypoints, pck, torso_diagonals
-from tfpose.models.pose_resnet import HEATMAP_LAYER, POSE_RESNET_STRIDE, build_pose_resnet
+from tfpose.models.heatmap_network import HEATMAP_LAYER
+from tfpose.models.pose_resnet import POSE_RESNET_STRIDE, build_pose_resnet
 from tfpose.skeletons import Skeleton
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import keras
-from keras import layers
+from keras import DTypePolicy, layers
 
 from tfpose.models.pointwise import PointwiseConvolution
+
+
+def output_dtype(policy: DTypePolicy) -> str:
+    """Returns the dtype of a network's input and output: float32, or float64 under a float64 policy.
+
+    Outputs are compared with targets and with each other: half precision would round them.
+    """
+    return "float64" if policy.variable_dtype == "float64" else "float32"
 
 
 class OutputLayer(layers.Layer):

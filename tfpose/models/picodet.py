@@ -12,6 +12,8 @@ import keras
 from keras import DTypePolicy, KerasTensor, layers, ops
 
 from tfpose.models.convolutions import convolve, convolve_depthwise, normalize
+from tfpose.models.heatmap_network import check_input_size
+from tfpose.models.output_layers import output_dtype
 
 PICODET_STRIDES = (8, 16, 32, 64)
 # Distances from 0 to 7 cells.
@@ -62,13 +64,13 @@ def build_picodet(
     """
     _check_arguments(width, scale, input_size)
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-    output_dtype = "float64" if policy.variable_dtype == "float64" else "float32"
-    images = keras.Input((*input_size, 3), dtype=output_dtype, name="images")
+    dtype_of_outputs = output_dtype(policy)
+    images = keras.Input((*input_size, 3), dtype=dtype_of_outputs, name="images")
     levels = _apply_neck(_apply_backbone(images, scale, policy), width, policy)
-    outputs = [_apply_head(x, level, output_dtype, policy) for level, x in enumerate(levels)]
-    join = layers.Concatenate(axis=1, dtype=output_dtype, name="scores")
+    outputs = [_apply_head(x, level, dtype_of_outputs, policy) for level, x in enumerate(levels)]
+    join = layers.Concatenate(axis=1, dtype=dtype_of_outputs, name="scores")
     scores = join([scores for scores, _ in outputs])
-    join = layers.Concatenate(axis=1, dtype=output_dtype, name="distribution")
+    join = layers.Concatenate(axis=1, dtype=dtype_of_outputs, name="distribution")
     distribution = join([distribution for _, distribution in outputs])
     return keras.Model(images, {"scores": scores, "distribution": distribution}, name=name)
 
@@ -109,9 +111,7 @@ def _check_arguments(width: int, scale: float, input_size: tuple[int | None, int
         raise ValueError(f"width must be at least 1, got {width!r}.")
     if not scale > 0:
         raise ValueError(f"scale must be above 0, got {scale!r}.")
-    multiple = PICODET_STRIDES[-1]
-    if len(input_size) != 2 or any(size is not None and (size < multiple or size % multiple) for size in input_size):
-        raise ValueError(f"input_size must be (height, width) in multiples of {multiple} or None, got {input_size!r}.")
+    check_input_size(input_size, PICODET_STRIDES[-1])
 
 
 def scaled_channels(channels: int, scale: float) -> int:

@@ -8,18 +8,19 @@ branch receives the sum of all branches, brought to its size.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import keras
 from keras import DTypePolicy, KerasTensor, layers
 
-from tfpose.models.batch_norm import synchronize_batch_norms
 from tfpose.models.convolutions import convolve, normalize, rectify
-from tfpose.models.output_layers import OutputConvolution
-from tfpose.models.pose_resnet import HEATMAP_LAYER, apply_basic_block, apply_bottleneck
+from tfpose.models.heatmap_network import build_heatmap_network, check_input_size
+from tfpose.models.output_layers import output_dtype
+from tfpose.models.pose_resnet import apply_basic_block, apply_bottleneck
 
 POSE_HRNET_STRIDE = 4
 # Pixels of a crop per cell of the smallest branch.
-POSE_HRNET_SIZE_MULTIPLE = 32
+BRANCH_SIZE_MULTIPLE = 32
 STEM_WIDTH = 64
 NUM_BOTTLENECKS = 4
 # Stages 2, 3 and 4 of the paper, with 2, 3 and 4 branches.
@@ -29,13 +30,13 @@ PUBLISHED_BLOCKS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class _Module:
-    """One multi-resolution block.
+class BranchModule:
+    """One multi-resolution block, of HRNet or of a network with other blocks in its branches.
 
     Attributes:
         name: Beginning of the names of its layers.
         width: Channels of the largest branch; each further branch has twice as many.
-        num_blocks: Residual blocks of each branch.
+        num_blocks: Blocks of each branch.
         policy: Dtype policy of the layers.
     """
 
@@ -45,7 +46,21 @@ class _Module:
     policy: DTypePolicy
 
     def channels(self, branch: int) -> int:
+        """Returns the channels of a branch, counted from the largest."""
         return self.width * 2**branch
+
+
+def check_counts(counts: Mapping[str, int], modules: tuple[int, ...]) -> None:
+    """Checks counts by the names of their arguments, and the number of modules of the stages with 2, 3 and 4 branches.
+
+    Raises:
+        ValueError: A count is below 1, or there are not three stages.
+    """
+    for argument, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{argument} must be at least 1, got {value!r}.")
+    if len(modules) != len(PUBLISHED_MODULES) or min(modules) < 1:
+        raise ValueError(f"modules must be three numbers of at least 1, got {modules!r}.")
 
 
 def build_pose_hrnet(
@@ -82,47 +97,19 @@ def build_pose_hrnet(
     Raises:
         ValueError: An argument is out of its range.
     """
-    _check_arguments(num_joints, width, input_size, modules, blocks_per_branch)
+    check_counts({"num_joints": num_joints, "width": width, "blocks_per_branch": blocks_per_branch}, modules)
+    check_input_size(input_size, BRANCH_SIZE_MULTIPLE)
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-    # Heatmaps are compared with targets and with each other: half precision would round them.
-    output_dtype = "float64" if policy.variable_dtype == "float64" else "float32"
-    images = keras.Input((*input_size, 3), dtype=output_dtype, name="images")
+    images = keras.Input((*input_size, 3), dtype=output_dtype(policy), name="images")
     branches = [_apply_stem(images, policy)]
     for index, num_modules in enumerate(modules):
         stage = FIRST_STAGE_WITH_BRANCHES + index
         branches = _apply_transition(branches, index + 1, width, policy)
         for module in range(num_modules):
-            of_module = _Module(f"stage{stage}_module{module}", width, blocks_per_branch, policy)
+            of_module = BranchModule(f"stage{stage}_module{module}", width, blocks_per_branch, policy)
             is_last = index == len(modules) - 1 and module == num_modules - 1
             branches = _apply_module(branches, of_module, only_largest=is_last)
-    heatmaps = OutputConvolution(
-        num_joints,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.001),
-        dtype=output_dtype,
-        name=HEATMAP_LAYER,
-    )(branches[0])
-    model = keras.Model(images, heatmaps, name=name)
-    if synchronize_batch_norm:
-        synchronize_batch_norms(model)
-    return model
-
-
-def _check_arguments(
-    num_joints: int,
-    width: int,
-    input_size: tuple[int | None, int | None],
-    modules: tuple[int, ...],
-    blocks_per_branch: int,
-) -> None:
-    counts = {"num_joints": num_joints, "width": width, "blocks_per_branch": blocks_per_branch}
-    for argument, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{argument} must be at least 1, got {value!r}.")
-    if len(modules) != len(PUBLISHED_MODULES) or min(modules) < 1:
-        raise ValueError(f"modules must be three numbers of at least 1, got {modules!r}.")
-    multiple = POSE_HRNET_SIZE_MULTIPLE
-    if len(input_size) != 2 or any(size is not None and (size < multiple or size % multiple) for size in input_size):
-        raise ValueError(f"input_size must be (height, width) in multiples of {multiple} or None, got {input_size!r}.")
+    return build_heatmap_network(images, branches[0], num_joints, name, synchronize_batch_norm)
 
 
 def _apply_stem(x: KerasTensor, policy: DTypePolicy) -> KerasTensor:
@@ -152,7 +139,7 @@ def _apply_transition(branches: list[KerasTensor], index: int, width: int, polic
     return result
 
 
-def _apply_module(branches: list[KerasTensor], module: _Module, only_largest: bool) -> list[KerasTensor]:
+def _apply_module(branches: list[KerasTensor], module: BranchModule, only_largest: bool) -> list[KerasTensor]:
     """Applies the residual blocks of each branch, then adds all branches to each (Sun et al. 2019, Figure 3)."""
     branches = list(branches)
     for branch, x in enumerate(branches):
@@ -164,7 +151,7 @@ def _apply_module(branches: list[KerasTensor], module: _Module, only_largest: bo
     return [_fuse(branches, target, module) for target in targets]
 
 
-def _fuse(branches: list[KerasTensor], target: int, module: _Module) -> KerasTensor:
+def _fuse(branches: list[KerasTensor], target: int, module: BranchModule) -> KerasTensor:
     """Adds all branches at the size of one of them."""
     name = f"{module.name}_fuse{target}"
     terms = []
@@ -177,14 +164,14 @@ def _fuse(branches: list[KerasTensor], target: int, module: _Module) -> KerasTen
     return rectify(layers.Add(dtype=module.policy, name=f"{name}_add")(terms), module.policy, f"{name}_relu")
 
 
-def _enlarge(x: KerasTensor, source: int, target: int, module: _Module) -> KerasTensor:
+def _enlarge(x: KerasTensor, source: int, target: int, module: BranchModule) -> KerasTensor:
     name = f"{module.name}_fuse{target}from{source}"
     x = convolve(x, module.channels(target), 1, 1, module.policy, f"{name}_conv")
     x = normalize(x, module.policy, f"{name}_bn")
     return layers.UpSampling2D(2 ** (source - target), dtype=module.policy, name=f"{name}_up")(x)
 
 
-def _shrink(x: KerasTensor, source: int, target: int, module: _Module) -> KerasTensor:
+def _shrink(x: KerasTensor, source: int, target: int, module: BranchModule) -> KerasTensor:
     """Halves the size step by step; only the last step changes the number of channels."""
     num_steps = target - source
     for step in range(num_steps):

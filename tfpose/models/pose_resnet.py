@@ -15,9 +15,13 @@ from typing import Literal
 import keras
 from keras import KerasTensor, layers
 
-from tfpose.models.batch_norm import synchronize_batch_norms
 from tfpose.models.convolutions import convolve, normalize, rectify
-from tfpose.models.output_layers import OutputConvolution
+from tfpose.models.heatmap_network import (
+    build_heatmap_network,
+    check_input_size,
+    new_layer_initializer,
+)
+from tfpose.models.output_layers import output_dtype
 from tfpose.models.subpixel import DECONVOLUTION_SIZE, DECONVOLUTION_STRIDE
 
 NUM_DECONVOLUTIONS = 3
@@ -33,7 +37,6 @@ BLOCKS_PER_STAGE = {
     152: (3, 8, 36, 3),
 }
 BASIC_BLOCK_DEPTHS = (18, 34)
-HEATMAP_LAYER = "heatmaps"
 
 StrideIn = Literal["1x1", "3x3"]
 
@@ -91,21 +94,10 @@ def build_pose_resnet(
     """
     _check_arguments(num_joints, depth, input_size, stride_in, base_width, deconv_filters)
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-    # Heatmaps are compared with targets and with each other: half precision would round them.
-    output_dtype = "float64" if policy.variable_dtype == "float64" else "float32"
-    images = keras.Input((*input_size, 3), dtype=output_dtype, name="images")
+    images = keras.Input((*input_size, 3), dtype=output_dtype(policy), name="images")
     settings = EncoderDecoder(depth, stride_in, base_width, deconv_filters, skip_connections)
-    x = apply_encoder_decoder(images, settings, policy)
-    heatmaps = OutputConvolution(
-        num_joints,
-        kernel_initializer=_new_layer_initializer(),
-        dtype=output_dtype,
-        name=HEATMAP_LAYER,
-    )(x)
-    model = keras.Model(images, heatmaps, name=name)
-    if synchronize_batch_norm:
-        synchronize_batch_norms(model)
-    return model
+    features = apply_encoder_decoder(images, settings, policy)
+    return build_heatmap_network(images, features, num_joints, name, synchronize_batch_norm)
 
 
 def apply_encoder_decoder(images: KerasTensor, settings: EncoderDecoder, policy: keras.DTypePolicy) -> KerasTensor:
@@ -146,12 +138,7 @@ def _check_arguments(
     for argument, value in counts.items():
         if value < 1:
             raise ValueError(f"{argument} must be at least 1, got {value!r}.")
-    if len(input_size) != 2 or any(
-        size is not None and (size < INPUT_STRIDE or size % INPUT_STRIDE) for size in input_size
-    ):
-        raise ValueError(
-            f"input_size must be (height, width) in multiples of {INPUT_STRIDE} or None, got {input_size!r}."
-        )
+    check_input_size(input_size, INPUT_STRIDE)
 
 
 def _apply_stem(x: KerasTensor, filters: int, policy: keras.DTypePolicy) -> KerasTensor:
@@ -231,7 +218,7 @@ def _apply_deconvolution(
         strides=DECONVOLUTION_STRIDE,
         padding="same",
         use_bias=False,
-        kernel_initializer=_new_layer_initializer(),
+        kernel_initializer=new_layer_initializer(),
         dtype=policy,
         name=f"{name}_conv",
     )(x)
@@ -241,8 +228,3 @@ def _apply_deconvolution(
         skipped = normalize(skipped, policy, f"{skip_name}_bn")
         x = layers.Add(dtype=policy, name=f"{skip_name}_add")([x, skipped])
     return rectify(x, policy, f"{name}_relu")
-
-
-def _new_layer_initializer() -> keras.initializers.Initializer:
-    """Returns the initializer of layers without pretrained weights (Xiao et al.'s code)."""
-    return keras.initializers.RandomNormal(stddev=0.001)

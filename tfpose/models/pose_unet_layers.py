@@ -8,7 +8,7 @@ import keras
 from keras import KerasTensor, layers
 
 from tfpose.models.batch_norm import FusedBatchNormalization, synchronize_batch_norms
-from tfpose.models.output_layers import OutputConvolution
+from tfpose.models.output_layers import OutputConvolution, output_dtype
 from tfpose.models.pose_resnet import apply_encoder_decoder
 from tfpose.models.pose_unet_settings import PoseUnetSettings
 
@@ -25,8 +25,7 @@ class PoseUnetLayers:
     def __init__(self, settings: PoseUnetSettings) -> None:
         self.settings = settings
         self.policy = keras.dtype_policies.get(keras.config.dtype_policy())
-        # Heatmaps are compared with targets and with each other: half precision would round them.
-        self.output_dtype = "float64" if self.policy.variable_dtype == "float64" else "float32"
+        self.output_dtype = output_dtype(self.policy)
 
     def convolution(
         self,

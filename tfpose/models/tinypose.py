@@ -8,44 +8,21 @@ depthwise convolutions.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import keras
 from keras import DTypePolicy, KerasTensor, layers, ops
 
-from tfpose.models.batch_norm import synchronize_batch_norms
 from tfpose.models.convolutions import convolve, convolve_depthwise, normalize, rectify
-from tfpose.models.output_layers import OutputConvolution
-from tfpose.models.pose_resnet import HEATMAP_LAYER
+from tfpose.models.heatmap_network import build_heatmap_network, check_input_size
+from tfpose.models.output_layers import output_dtype
+from tfpose.models.pose_hrnet import BRANCH_SIZE_MULTIPLE, BranchModule, check_counts
 
 TINYPOSE_STRIDE = 4
-# Pixels of a crop per cell of the smallest branch.
-TINYPOSE_SIZE_MULTIPLE = 32
 STEM_WIDTH = 32
 PUBLISHED_WIDTH = 40
 PUBLISHED_MODULES = (2, 4, 2)
 PUBLISHED_UNITS = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class _Module:
-    """One multi-resolution block.
-
-    Attributes:
-        name: Beginning of the names of its layers.
-        width: Channels of the largest branch; each further branch has twice as many.
-        num_units: Shuffle units of each branch.
-        policy: Dtype policy of the layers.
-    """
-
-    name: str
-    width: int
-    num_units: int
-    policy: DTypePolicy
-
-    def channels(self, branch: int) -> int:
-        return self.width * 2**branch
 
 
 def build_tinypose(
@@ -84,28 +61,20 @@ def build_tinypose(
     Raises:
         ValueError: An argument is out of its range.
     """
-    _check_arguments(num_joints, width, input_size, modules, units_per_branch)
+    check_counts({"num_joints": num_joints, "units_per_branch": units_per_branch}, modules)
+    if width < 2 or width % 2:
+        raise ValueError(f"width must be an even number of at least 2, got {width!r}.")
+    check_input_size(input_size, BRANCH_SIZE_MULTIPLE)
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-    # Heatmaps are compared with targets and with each other: half precision would round them.
-    output_dtype = "float64" if policy.variable_dtype == "float64" else "float32"
-    images = keras.Input((*input_size, 3), dtype=output_dtype, name="images")
+    images = keras.Input((*input_size, 3), dtype=output_dtype(policy), name="images")
     branches = [_apply_stem(images, policy)]
     for stage, num_modules in enumerate(modules):
         branches = _apply_transition(branches, stage, width, policy)
         for index in range(num_modules):
-            module = _Module(f"stage{stage}_module{index}", width, units_per_branch, policy)
+            module = BranchModule(f"stage{stage}_module{index}", width, units_per_branch, policy)
             branches = _apply_module(branches, module)
     features = _apply_head(branches, policy)
-    heatmaps = OutputConvolution(
-        num_joints,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.001),
-        dtype=output_dtype,
-        name=HEATMAP_LAYER,
-    )(features)
-    model = keras.Model(images, heatmaps, name=name)
-    if synchronize_batch_norm:
-        synchronize_batch_norms(model)
-    return model
+    return build_heatmap_network(images, features, num_joints, name, synchronize_batch_norm)
 
 
 @keras.saving.register_keras_serializable(package="tfpose")
@@ -183,26 +152,6 @@ def _interpolation_matrix(size: Any, larger: Any) -> Any:
     return ops.relu(1 - ops.abs(places[:, None] - cells[None, :]))
 
 
-def _check_arguments(
-    num_joints: int,
-    width: int,
-    input_size: tuple[int | None, int | None],
-    modules: tuple[int, ...],
-    units_per_branch: int,
-) -> None:
-    counts = {"num_joints": num_joints, "units_per_branch": units_per_branch}
-    for argument, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{argument} must be at least 1, got {value!r}.")
-    if width < 2 or width % 2:
-        raise ValueError(f"width must be an even number of at least 2, got {width!r}.")
-    if len(modules) != len(PUBLISHED_MODULES) or min(modules) < 1:
-        raise ValueError(f"modules must be three numbers of at least 1, got {modules!r}.")
-    multiple = TINYPOSE_SIZE_MULTIPLE
-    if len(input_size) != 2 or any(size is not None and (size < multiple or size % multiple) for size in input_size):
-        raise ValueError(f"input_size must be (height, width) in multiples of {multiple} or None, got {input_size!r}.")
-
-
 def _apply_stem(x: KerasTensor, policy: DTypePolicy) -> KerasTensor:
     """Halves the size twice; the second time in two ways, each for half of the channels."""
     x = rectify(normalize(convolve(x, STEM_WIDTH, 3, 2, policy, "stem_conv"), policy, "stem_bn"), policy, "stem_relu")
@@ -226,7 +175,7 @@ def _apply_transition(branches: list[KerasTensor], stage: int, width: int, polic
     return result
 
 
-def _apply_module(branches: list[KerasTensor], module: _Module) -> list[KerasTensor]:
+def _apply_module(branches: list[KerasTensor], module: BranchModule) -> list[KerasTensor]:
     """Applies the shuffle units of each branch, then adds all branches to each.
 
     The published weights expect two things that the paper does not say: the term of the largest branch counts twice,
@@ -234,7 +183,7 @@ def _apply_module(branches: list[KerasTensor], module: _Module) -> list[KerasTen
     """
     branches = list(branches)
     for branch in range(len(branches)):
-        for unit in range(module.num_units):
+        for unit in range(module.num_blocks):
             name = f"{module.name}_branch{branch}_unit{unit}"
             branches[branch] = _apply_shuffle_unit(branches[branch], module.policy, name)
     largest = branches[0]
@@ -250,7 +199,7 @@ def _apply_module(branches: list[KerasTensor], module: _Module) -> list[KerasTen
     return [rectify(x, module.policy, f"{module.name}_fuse{target}_relu") for target, x in enumerate(sums)]
 
 
-def _add(terms: list[KerasTensor], module: _Module, name: str) -> KerasTensor:
+def _add(terms: list[KerasTensor], module: BranchModule, name: str) -> KerasTensor:
     return layers.Add(dtype=module.policy, name=f"{module.name}_{name}_add")(terms)
 
 
@@ -264,13 +213,13 @@ def _apply_shuffle_unit(x: KerasTensor, policy: DTypePolicy, name: str) -> Keras
     return InterleaveChannels(dtype=policy, name=f"{name}_shuffle")([first, second])
 
 
-def _enlarge(x: KerasTensor, source: int, target: int, module: _Module) -> KerasTensor:
+def _enlarge(x: KerasTensor, source: int, target: int, module: BranchModule) -> KerasTensor:
     name = f"{module.name}_fuse{target}from{source}"
     x = _apply_pointwise(x, module.channels(target), module.policy, name, has_relu=False)
     return layers.UpSampling2D(2 ** (source - target), dtype=module.policy, name=f"{name}_up")(x)
 
 
-def _shrink(x: KerasTensor, source: int, target: int, module: _Module) -> KerasTensor:
+def _shrink(x: KerasTensor, source: int, target: int, module: BranchModule) -> KerasTensor:
     """Halves the size step by step; only the last step changes the number of channels, and has no ReLU."""
     for step in range(target - source):
         name = f"{module.name}_fuse{target}from{source}_step{step}"

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from tfpose.models.pose_resnet import HEATMAP_LAYER, NUM_DECONVOLUTIONS
+from tfpose.models.heatmap_network import HEATMAP_LAYER
+from tfpose.models.pose_resnet import NUM_DECONVOLUTIONS
 from tfpose.pretrained.published_names import PublishedNames, load_published_arrays
 
 PREFIXES = ("module.", "backbone.", "keypoint_head.", "head.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfpose.models.pose_resnet import HEATMAP_LAYER
+from tfpose.models.heatmap_network import HEATMAP_LAYER
 from tfpose.pretrained.published_names import PublishedNames
 
 _MODULE = r"stage(\d)_module(\d+)_"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from tfpose.models.pose_resnet import HEATMAP_LAYER
+from tfpose.models.heatmap_network import HEATMAP_LAYER
 from tfpose.pretrained.weight_names import check_names
 
 

@@ -12,7 +12,8 @@ from tfpose.checkpoints import load_for_inference
 from tfpose.crops import Normalization
 from tfpose.inference.keypoint_system import KEYPOINT_SYSTEM_FILE, read_keypoint_system
 from tfpose.inference.single_network_system import SingleNetworkSystem
-from tfpose.models.pose_resnet import HEATMAP_LAYER, build_pose_resnet
+from tfpose.models.heatmap_network import HEATMAP_LAYER
+from tfpose.models.pose_resnet import build_pose_resnet
 from tfpose.models.pose_unet import JOINT_LAYER, PoseUnet, PoseUnetSettings, normalize_images
 from tfpose.pretrained.imagenet import load_imagenet_encoder
 from tfpose.pretrained.transfer import transfer_weights

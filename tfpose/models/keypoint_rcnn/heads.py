@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
-from tfpose.models.output_layers import OutputTransposedConvolution
+from tfpose.models.output_layers import OutputTransposedConvolution, output_dtype
 from tfpose.models.pointwise import PointwiseConvolution
 from tfpose.models.subpixel import DECONVOLUTION_SIZE, DECONVOLUTION_STRIDE
 
@@ -100,5 +100,4 @@ def build_keypoint_head(settings: KeypointRcnnSettings, name: str = "keypoint_he
 
 
 def _output_dtype() -> str:
-    is_double = keras.dtype_policies.get(keras.config.dtype_policy()).variable_dtype == "float64"
-    return "float64" if is_double else "float32"
+    return output_dtype(keras.dtype_policies.get(keras.config.dtype_policy()))
