@@ -1,4 +1,4 @@
-"""Names of files: for libraries in C++ that take names in UTF-8 only, and in errors that name no file."""
+"""Names of files: for libraries that take names in UTF-8 only, in errors, and of files that are not whole yet."""
 
 from __future__ import annotations
 
@@ -42,3 +42,19 @@ def named_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         if error.strerror:
             raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
         raise
+
+
+@contextlib.contextmanager
+def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a temporary path beside a file. It gets the file's name if the block succeeds, and is removed otherwise.
+
+    Raises:
+        OSError: The file cannot be written; the error names it.
+    """
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        with named_errors(path):
+            yield temporary
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -11,12 +11,12 @@ import dataclasses
 import os
 import pathlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 
-from tfpose.file_names import named_errors
+from tfpose.file_names import whole_file
 
 # A file of 400 kB can unpack to gigabytes. The largest cameras make about 100 megapixels.
 MAX_MEGAPIXELS = 100.0
@@ -174,27 +174,23 @@ def decode_upright(data: bytes, name: object) -> np.ndarray:
     return turn_upright(to_8_bits(decode_stored(data, name))[..., ::-1], header.orientation)
 
 
-def write_picture(path: pathlib.Path, image: np.ndarray) -> None:
+def write_picture(path: pathlib.Path, image: np.ndarray, encoding: Sequence[int] = ()) -> None:
     """Writes a picture whole or not at all, in the format that the suffix of the name tells.
 
     Args:
         path: File to write.
         image: [H, W, 3] uint8 RGB.
+        encoding: Parameters of `cv2.imencode`.
 
     Raises:
         OSError: The picture cannot be encoded or written.
     """
-    is_encoded, data = cv2.imencode(path.suffix, image[..., ::-1])
+    is_encoded, data = cv2.imencode(path.suffix, image[..., ::-1], encoding)
     if not is_encoded:
         raise OSError(f"{path}: cannot encode the picture")
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        # Not by OpenCV, which says nothing of a full disk and takes names in UTF-8 only.
-        with named_errors(path):
-            temporary.write_bytes(data.tobytes())
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # Not by OpenCV, which says nothing of a full disk and takes names in UTF-8 only.
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def decode_stored(data: bytes, name: object, flags: int = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) -> np.ndarray:

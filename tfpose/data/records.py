@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
 import pathlib
 import re
 import zipfile
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from tfpose.data.record_files import iterate_records, read_record
-from tfpose.file_names import named_errors
+from tfpose.file_names import whole_file
 from tfpose.json_files import is_id, object_list, read_json
 from tfpose.messages import describe_error, quote
 from tfpose.skeletons import Skeleton, map_joints, skeleton_from_dict
@@ -170,10 +169,9 @@ def _read_metadata(directory: str | pathlib.Path) -> tuple[pathlib.Path, dict]:
     return path, content
 
 
-def read_category_id(directory: str | pathlib.Path) -> int:
-    """Reads the category id of people in the files that a dataset was built from; 1 if the dataset does not name it."""
-    path, content = _read_metadata(directory)
-    category_id = content.get("category_id", 1)
+def _category_id_of(path: pathlib.Path, metadata: dict) -> int:
+    """Returns the category id of people in the files that the dataset was built from; 1 if it is not named."""
+    category_id = metadata.get("category_id", 1)
     if not is_id(category_id):
         raise ValueError(f"{path}: 'category_id' must be a whole number, got {quote(category_id)}")
     return category_id
@@ -181,9 +179,12 @@ def read_category_id(directory: str | pathlib.Path) -> int:
 
 def read_skeleton(directory: str | pathlib.Path) -> Skeleton:
     """Reads the skeleton of a dataset folder."""
-    path, content = _read_metadata(directory)
+    return _skeleton_of(*_read_metadata(directory))
+
+
+def _skeleton_of(path: pathlib.Path, metadata: dict) -> Skeleton:
     try:
-        return skeleton_from_dict(content.get("skeleton"))
+        return skeleton_from_dict(metadata.get("skeleton"))
     except ValueError as error:
         raise ValueError(f"{path}: 'skeleton' is not valid: {error}") from error
 
@@ -215,10 +216,11 @@ def find_shards(directory: str | pathlib.Path, split: str) -> tuple[pathlib.Path
 def read_table(directory: str | pathlib.Path, split: str) -> RecordTable:
     """Reads all annotations of a split: from its index, or from the records if the index is missing or outdated."""
     shards = find_shards(directory, split)
-    skeleton = read_skeleton(shards[0].parent)
+    metadata = _read_metadata(shards[0].parent)
+    skeleton = _skeleton_of(*metadata)
     rows = _read_index(shards, split) or _read_rows(shards, skeleton.num_joints)
     _check_counts(shards, split, np.bincount(rows["shard"], minlength=len(shards)))
-    return RecordTable(skeleton=skeleton, shards=shards, category_id=read_category_id(shards[0].parent), **rows)
+    return RecordTable(skeleton=skeleton, shards=shards, category_id=_category_id_of(*metadata), **rows)
 
 
 def _check_counts(shards: Sequence[pathlib.Path], split: str, counts: np.ndarray) -> None:
@@ -263,12 +265,9 @@ def write_index(directory: str | pathlib.Path, split: str) -> pathlib.Path:
             else:
                 arrays[f"{group}/{name}"] = values
     path = index_path(shards, split)
-    temporary = path.with_name(f".{path.name}")
-    with named_errors(path):
-        with open(temporary, "wb") as file:
-            encoded = np.frombuffer(json.dumps(texts).encode(), np.uint8)
-            np.savez_compressed(file, allow_pickle=False, texts=encoded, **arrays)
-        os.replace(temporary, path)
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        encoded = np.frombuffer(json.dumps(texts).encode(), np.uint8)
+        np.savez_compressed(file, allow_pickle=False, texts=encoded, **arrays)
     return path
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
 
-from tfpose.file_names import named_errors
+from tfpose.picture_files import write_picture
 from tfpose.poses import Poses
 from tfpose.report.evaluation_file import GalleryFrame, VideoClip
 from tfpose.skeletons import Skeleton
@@ -145,17 +144,8 @@ def write_webp(path: pathlib.Path, image: np.ndarray) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    is_encoded, content = cv2.imencode(".webp", image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, _WEBP_QUALITY])
-    if not is_encoded:
-        raise OSError(f"{path}: cannot encode the picture")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with named_errors(path):
-            temporary.write_bytes(content.tobytes())
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_picture(path, image, (cv2.IMWRITE_WEBP_QUALITY, _WEBP_QUALITY))
 
 
 def write_video(
