@@ -147,10 +147,10 @@ def _shrink(frame: tf.Tensor, reduction: int) -> tf.Tensor:
     padded = frame
     for axis in (0, 1):
         length = tf.shape(frame)[axis]
-        places = tf.range(-(-length // reduction) * reduction)
+        behind = tf.range(length, -(-length // reduction) * reduction)
         # Mirrored at the end; tf.pad refuses pictures thinner than what it adds.
-        mirrored = tf.maximum(2 * length - 1 - places, 0)
-        padded = tf.gather(padded, tf.where(places < length, places, mirrored), axis=axis)
+        mirrored = tf.gather(padded, tf.maximum(2 * length - 1 - behind, 0), axis=axis)
+        padded = tf.concat([padded, mirrored], axis)
     means = tf.nn.avg_pool2d(tf.cast(padded, tf.float32)[None], reduction, reduction, "VALID")[0]
     return tf.cast(tf.round(means), tf.uint8)
 
