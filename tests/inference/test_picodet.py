@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 
 import cv2
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from formula_weights import make_array
+from formula_weights import make_array, paddle_name
+from network_mistakes import BilinearUpSampling2D, pad_like_keras, take_keras_epsilon
 
 from tfpose.importing.conversion import convert_checkpoint
 from tfpose.importing.import_settings import ImportSettings
@@ -20,7 +20,6 @@ from tfpose.inference.detectors.detector import Picture
 from tfpose.inference.detectors.picodet import PicodetDetector, resize_like_opencv, suppress
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
 from tfpose.models import picodet
-from tfpose.models.batch_norm import FusedBatchNormalization
 from tfpose.pretrained.picodet import PICODET_NAMES
 from tfpose.pretrained.published_names import load_published_arrays
 
@@ -31,21 +30,16 @@ SIZE = (64, 64)
 KINDS = ("noise", "smooth")
 
 
-def published_name(name: str) -> str:
-    return re.sub("running_var$", "_variance", re.sub("running_mean$", "_mean", name))
-
-
 @pytest.fixture(scope="module")
 def golden(golden_dir) -> dict:
     folder = golden_dir / "published_networks"
     description = json.loads(gzip.decompress((folder / "picodet_mini.json.gz").read_bytes()))
     gains = description["gains"]
     arrays = {
-        published_name(name): make_array(name, tuple(shape), gains=gains)
-        for name, shape in description["shapes"].items()
+        paddle_name(name): make_array(name, tuple(shape), gains=gains) for name, shape in description["shapes"].items()
     }
     arrays |= {name: np.array(values, np.float32) for name, values in description["constants"].items()}
-    arrays |= {name: arrays[published_name(source)] for name, source in description["aliases"].items()}
+    arrays |= {name: arrays[paddle_name(source)] for name, source in description["aliases"].items()}
     inputs = np.load(folder / "tinypose_mini_inputs.npz")
     images = {kind: inputs[kind].transpose(0, 2, 3, 1) for kind in KINDS}
     return {"arrays": arrays, "images": images, **np.load(folder / "picodet_mini.npz")}
@@ -77,20 +71,13 @@ def test_boxes_and_detections_are_those_of_the_publisher(kind, golden):
     outputs = build(golden)(golden["images"][kind], training=False)
     boxes = picodet.decode_boxes(outputs["distribution"], SIZE)[0]
     np.testing.assert_allclose(boxes, golden[f"{kind}_boxes"], atol=PIXELS)
-    found, scores = suppress(boxes, outputs["scores"][0], PicodetSettings())
+    found, scores = suppress(boxes, outputs["scores"][0], PicodetSettings(SIZE))
     expected = golden[f"{kind}_detections"]
     assert len(found) == len(expected)
     for box, score in zip(found.numpy(), scores.numpy(), strict=True):
         nearest = np.abs(expected[:, 2:] - box).max(axis=1).argmin()
         assert np.abs(expected[nearest, 2:] - box).max() < PIXELS
         assert abs(expected[nearest, 1] - score) < TOLERANCE
-
-
-class Bilinear(keras.layers.UpSampling2D):
-    """Enlarges smoothly where the network repeats cells."""
-
-    def __init__(self, size, **kwargs):
-        super().__init__(size, interpolation="bilinear", **kwargs)
 
 
 class Swapped(keras.layers.Concatenate):
@@ -100,29 +87,18 @@ class Swapped(keras.layers.Concatenate):
         return super().call(inputs[::-1] if self.axis == -1 else inputs)
 
 
-def pad_behind(x, kernel_size, stride, policy, name):
-    """Keras' own padding at stride 2."""
-    if stride == 1 or kernel_size == 1:
-        return x
-    before, behind = (kernel_size - 2) // 2, (kernel_size - 1) // 2
-    return keras.layers.ZeroPadding2D(((before, behind),) * 2, dtype=policy, name=f"{name}_pad")(x)
-
-
 @pytest.mark.parametrize("mistake", ["bilinear", "swapped", "padding", "epsilon", "swish"])
 def test_mistakes_are_seen(mistake, golden, monkeypatch):
     if mistake == "bilinear":
-        monkeypatch.setattr(picodet.layers, "UpSampling2D", Bilinear)
+        monkeypatch.setattr(picodet.layers, "UpSampling2D", BilinearUpSampling2D)
     elif mistake == "swapped":
         monkeypatch.setattr(picodet.layers, "Concatenate", Swapped)
     elif mistake == "padding":
-        monkeypatch.setattr("tfpose.models.convolutions._pad", pad_behind)
+        pad_like_keras(monkeypatch)
     elif mistake == "swish":
         monkeypatch.setattr(picodet, "_activate", lambda x, policy, name: keras.layers.Activation("silu", name=name)(x))
     else:
-        monkeypatch.setattr(
-            "tfpose.models.convolutions.FusedBatchNormalization",
-            lambda **kwargs: FusedBatchNormalization(epsilon=1e-3, **kwargs),
-        )
+        take_keras_epsilon(monkeypatch)
     assert largest_deviation(golden) > 10 * TOLERANCE
 
 

@@ -12,7 +12,9 @@ import keras
 
 from tfpose.checkpoints import BEST_WEIGHTS_NAME, FINAL_WEIGHTS_NAME, write_weights
 from tfpose.importing.import_settings import ImportSettings
+from tfpose.pretrained.checkpoint_files import read_arrays
 from tfpose.pretrained.named_tensors import Checkpoint
+from tfpose.pretrained.published_names import PublishedNames, load_published_arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,19 @@ class Family(Protocol):
             ValueError: A tensor is missing, superfluous, damaged or has a wrong shape, or a setting does not fit; the
                 message is one line with the path.
         """
+
+
+def load_checkpoint(network: keras.Model, checkpoint: Checkpoint, names: PublishedNames) -> None:
+    """Sets the weights of a network from a checkpoint. An error changes nothing.
+
+    Raises:
+        ValueError: A tensor is missing, superfluous, damaged or has a wrong shape; the message begins with the path.
+    """
+    arrays = read_arrays(checkpoint.path, checkpoint.tensors)
+    try:
+        load_published_arrays(network, arrays, names)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint.path}: {error}") from error
 
 
 def write_network(network: keras.Model, targets: Targets) -> None:

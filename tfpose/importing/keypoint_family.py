@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD
 from tfpose.importing.config_file import check_replaceable, format_config
-from tfpose.importing.family import Targets, write_network
+from tfpose.importing.family import Targets, load_checkpoint, write_network
 from tfpose.importing.import_settings import ImportSettings
 from tfpose.importing.keypoint_findings import (
     Finding,
@@ -20,11 +20,10 @@ from tfpose.importing.keypoint_findings import (
 from tfpose.importing.keypoint_networks import Shapes
 from tfpose.inference.keypoint_system import KeypointSystem, build_keypoint_system, write_keypoint_system
 from tfpose.json_files import write_text
-from tfpose.pretrained.checkpoint_files import read_arrays
 from tfpose.pretrained.download import sha256_of_file
 from tfpose.pretrained.named_tensors import Checkpoint
 from tfpose.pretrained.public_checkpoints import expected_scores
-from tfpose.pretrained.published_names import PublishedNames, load_published_arrays
+from tfpose.pretrained.published_names import PublishedNames
 from tfpose.skeletons import Skeleton
 
 # All families enlarge boxes by a quarter.
@@ -120,11 +119,7 @@ class KeypointFamily:
         summary = _describe(checkpoint, imported)
         print(summary)
         network = imported.system.build_network()
-        arrays = read_arrays(checkpoint.path, checkpoint.tensors)
-        try:
-            load_published_arrays(network, arrays, self.names)
-        except ValueError as error:
-            raise ValueError(f"{checkpoint.path}: {error}") from error
+        load_checkpoint(network, checkpoint, self.names)
         write_network(network, targets)
         write_keypoint_system(targets.workdir, imported.system)
         title = f"{self.description}, imported."

@@ -6,14 +6,12 @@ import dataclasses
 import os
 import re
 
-from tfpose.importing.family import Targets, write_network
+from tfpose.importing.family import Targets, load_checkpoint, write_network
 from tfpose.importing.import_settings import ImportSettings
 from tfpose.inference.picodet_system import PicodetSettings, write_picodet_settings
 from tfpose.models.picodet import PICODET_STRIDES, PUBLISHED_SCALE, scaled_channels
-from tfpose.pretrained.checkpoint_files import read_arrays
 from tfpose.pretrained.named_tensors import Checkpoint
 from tfpose.pretrained.picodet import PICODET_NAMES
-from tfpose.pretrained.published_names import load_published_arrays
 
 # Factors of PP-LCNet's channels that are published.
 _SCALES = (PUBLISHED_SCALE, 0.25, 0.35, 0.5, 1.0, 1.5, 2.0, 2.5)
@@ -40,10 +38,7 @@ class PicodetFamily:
         height, width = described.input_size
         print(f"input: RGB, stretched to {height}x{width} ({source})")
         network = described.build_network()
-        try:
-            load_published_arrays(network, read_arrays(checkpoint.path, checkpoint.tensors), PICODET_NAMES)
-        except ValueError as error:
-            raise ValueError(f"{checkpoint.path}: {error}") from error
+        load_checkpoint(network, checkpoint, PICODET_NAMES)
         write_network(network, targets)
         write_picodet_settings(targets.workdir, described)
         print(f"written: {targets.weights}, {targets.workdir}{os.sep}")

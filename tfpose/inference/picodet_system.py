@@ -10,6 +10,7 @@ import keras
 from tfpose.crops import Normalization
 from tfpose.json_files import read_json, write_json
 from tfpose.models.picodet import PUBLISHED_SCALE, PUBLISHED_WIDTH, build_picodet
+from tfpose.typed_json import build_typed, describing
 
 PICODET_FILE = "picodet.json"
 
@@ -28,7 +29,7 @@ class PicodetSettings:
         max_people: Number of boxes that are kept at most.
     """
 
-    input_size: tuple[int, int] = (320, 320)
+    input_size: tuple[int, int]
     width: int = PUBLISHED_WIDTH
     scale: float = PUBLISHED_SCALE
     score_threshold: float = 0.025
@@ -73,7 +74,5 @@ def read_picodet_settings(workdir: str | pathlib.Path) -> PicodetSettings:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found; expected the work folder of a PicoDet")
     values = read_json(path)
-    try:
-        return PicodetSettings(**{**values, "input_size": tuple(values["input_size"])})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not the description of a PicoDet: {error}") from error
+    with describing(path, "the description of a PicoDet"):
+        return build_typed(PicodetSettings, values, "settings")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ import tensorflow as tf
 
 # Boxes [N, 4] xyxy in pixels of one picture and scores [N].
 BoxesAndScores = tuple[np.ndarray, np.ndarray]
+Settings = TypeVar("Settings")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,3 +67,16 @@ class ExportableDetector(Detector, Protocol):
         Returns:
             Boxes [N, 4] float32 xyxy in pixels of the image and scores [N] float32, as `find_people` gives them.
         """
+
+
+def with_thresholds(settings: Settings, score_threshold: float | None, iou_threshold: float | None) -> Settings:
+    """Returns settings of detections with other thresholds, where they are not None.
+
+    Args:
+        settings: Dataclass with the fields `score_threshold` and `iou_threshold`.
+        score_threshold: Score that a person must exceed.
+        iou_threshold: Overlap with a better box above which a box is left out.
+    """
+    given = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(cast(Any, settings), **changes)

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose.checkpoints import load_for_inference
-from tfpose.inference.detectors.detector import BoxesAndScores, Picture
+from tfpose.inference.detectors.detector import BoxesAndScores, Picture, with_thresholds
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
 from tfpose.models.keypoint_rcnn.detection import find_people
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
@@ -109,9 +109,5 @@ def load_keypoint_rcnn_detector(
     settings = read_keypoint_rcnn_settings(workdir)
     network = build_keypoint_rcnn(settings)
     source = load_for_inference(network, pathlib.Path(workdir), weights)
-    detections = settings.detections
-    if score_threshold is not None:
-        detections = dataclasses.replace(detections, score_threshold=score_threshold)
-    if iou_threshold is not None:
-        detections = dataclasses.replace(detections, iou_threshold=iou_threshold)
+    detections = with_thresholds(settings.detections, score_threshold, iou_threshold)
     return KeypointRcnnDetector(network, dataclasses.replace(settings, detections=detections), source=str(source))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from collections.abc import Iterable
 
@@ -10,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfpose.checkpoints import load_for_inference
-from tfpose.inference.detectors.detector import BoxesAndScores, Picture
+from tfpose.inference.detectors.detector import BoxesAndScores, Picture, with_thresholds
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.picodet import decode_boxes
@@ -123,11 +122,7 @@ def load_picodet_detector(
         FileNotFoundError: The folder is not that of a PicoDet, or has no such weights.
         ValueError: Its description or its weights are damaged.
     """
-    settings = read_picodet_settings(workdir)
-    if score_threshold is not None:
-        settings = dataclasses.replace(settings, score_threshold=score_threshold)
-    if iou_threshold is not None:
-        settings = dataclasses.replace(settings, iou_threshold=iou_threshold)
+    settings = with_thresholds(read_picodet_settings(workdir), score_threshold, iou_threshold)
     network = settings.build_network()
     source = load_for_inference(network, pathlib.Path(workdir), weights)
     return PicodetDetector(network, settings, str(source))
