@@ -53,3 +53,8 @@ def make_array(name: str, shape: tuple[int, ...], salt: int = 0, gains: Gains = 
     else:
         values = _kernel_bound(name, shape, gains) * (2 * u - 1)
     return values.astype(np.float32).reshape(shape)
+
+
+def paddle_name(name: str) -> str:
+    """The name in Paddle's files of a tensor whose weights the formula makes by PyTorch's name."""
+    return re.sub("running_var$", "_variance", re.sub("running_mean$", "_mean", name))

@@ -8,7 +8,8 @@ import json
 import keras
 import numpy as np
 import pytest
-from formula_weights import make_array
+from formula_weights import make_array, paddle_name
+from network_mistakes import BilinearUpSampling2D, pad_like_keras, take_keras_epsilon
 
 from tfpose.models import pose_hrnet, tinypose
 from tfpose.models.batch_norm import FusedBatchNormalization, fold_batch_norm
@@ -35,11 +36,6 @@ NETWORKS = {
 }
 
 
-def published_name(name: str) -> str:
-    """The name in Paddle's files of a tensor whose weights the formula makes by PyTorch's name."""
-    return name.replace("running_mean", "_mean").replace("running_var", "_variance")
-
-
 @pytest.fixture(scope="module")
 def goldens(golden_dir) -> dict[str, dict]:
     """Weights, inputs and heatmaps of each network."""
@@ -47,7 +43,7 @@ def goldens(golden_dir) -> dict[str, dict]:
     result = {}
     for name in NETWORKS:
         description = json.loads(gzip.decompress((folder / f"{name}.json.gz").read_bytes()))
-        rename = published_name if name.startswith("tinypose") else str
+        rename = paddle_name if name.startswith("tinypose") else str
         arrays = {
             rename(key): make_array(key, tuple(shape), gains=description["gains"])
             for key, shape in description["shapes"].items()
@@ -78,36 +74,19 @@ def skip_relu_of_fusion(function):
     return lambda x, policy, name: x if name.endswith("_relu") and "fuse" in name else function(x, policy, name)
 
 
-def pad_behind(x, kernel_size, stride, policy, name):
-    """Keras' own padding at stride 2: nothing before the image, one row and column after it."""
-    if stride == 1 or kernel_size == 1:
-        return x
-    return keras.layers.ZeroPadding2D(((0, 1), (0, 1)), dtype=policy, name=f"{name}_pad")(x)
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("mistake", ["bilinear", "no relu", "padding", "epsilon"])
 def test_mistakes_are_seen(name, mistake, goldens, monkeypatch):
     module = tinypose if name.startswith("tinypose") else pose_hrnet
     if mistake == "bilinear":
-        monkeypatch.setattr(module.layers, "UpSampling2D", UpSampling2DBilinear)
+        monkeypatch.setattr(module.layers, "UpSampling2D", BilinearUpSampling2D)
     elif mistake == "no relu":
         monkeypatch.setattr(module, "rectify", skip_relu_of_fusion(module.rectify))
     elif mistake == "padding":
-        monkeypatch.setattr("tfpose.models.convolutions._pad", pad_behind)
+        pad_like_keras(monkeypatch)
     else:
-        monkeypatch.setattr(
-            "tfpose.models.convolutions.FusedBatchNormalization",
-            lambda **kwargs: FusedBatchNormalization(epsilon=1e-3, **kwargs),
-        )
+        take_keras_epsilon(monkeypatch)
     assert largest_deviation(name, goldens[name]) > 10 * TOLERANCE
-
-
-class UpSampling2DBilinear(keras.layers.UpSampling2D):
-    """Enlarges smoothly where the networks repeat cells."""
-
-    def __init__(self, size, **kwargs):
-        super().__init__(size, interpolation="bilinear", **kwargs)
 
 
 def count_branch_0_once(terms, module, name):
@@ -122,19 +101,12 @@ class SplitInterleave(keras.layers.Layer):
         return keras.ops.concatenate(inputs, axis=-1)
 
 
-class UnalignedUpsampling(keras.layers.UpSampling2D):
-    """Bilinear upsampling whose cell borders, not centers, coincide."""
-
-    def __init__(self, size, **kwargs):
-        super().__init__(size, interpolation="bilinear", **kwargs)
-
-
 @pytest.mark.parametrize(
     ("attribute", "replacement"),
     [
         ("_add", count_branch_0_once),
         ("InterleaveChannels", SplitInterleave),
-        ("AlignedUpsampling", UnalignedUpsampling),
+        ("AlignedUpsampling", BilinearUpSampling2D),
     ],
 )
 def test_mistakes_in_tinypose_are_seen(attribute, replacement, goldens, monkeypatch):
