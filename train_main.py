@@ -39,7 +39,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Trains the network of the config."""
     del inputs
     # After the flags are parsed: TensorFlow takes seconds to import, --help should not.
-    start_tensorflow()
+    start_tensorflow(use_devices=False)
     from tfpose import systems
     from tfpose.checkpoints import list_checkpoints
     from tfpose.data.records import read_table
@@ -52,6 +52,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     system = systems.from_config(config)
     # Several machines must build the strategy before any other operation.
     strategy = build_strategy(config.strategy, config.batch_size)
+    start_tensorflow()
     check_batch_size(config.batch_size, strategy.num_replicas_in_sync, config.optimization.accumulation_steps)
     if list_checkpoints(workdir) and (note := systems.compare_with_run(config, workdir, check_continued)):
         print(note, file=sys.stderr)

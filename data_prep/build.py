@@ -109,7 +109,7 @@ def _build(name: str, values: ProgramFlags) -> None:
     folder = _source_folder(values) if dataset.needs_source else output / name
     source = dataset.read_source(folder, values)
     _print_source(source)
-    start_tensorflow()
+    start_tensorflow(use_devices=False)
     directory = write_dataset(dataset.load_builder(), source, output, values.overwrite, beam_options)
     print(count_table({split: count_split(annotations) for split, annotations in source.splits.items()}))
     # At the end, where they are read.

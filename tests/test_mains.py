@@ -195,7 +195,6 @@ FOREIGN = re.compile(
 )
 
 
-@pytest.mark.xfail(reason="train still shows oneDNN's line about DT_INT64 on some processors", strict=False)
 def test_every_program_writes_its_own_lines_only(dataset, tmp_path):
     """Each in a process of its own, with the environment of a user, from the start to the end."""
     environment = {name: value for name, value in ENVIRONMENT.items() if name != "TF_CPP_MIN_LOG_LEVEL"}

@@ -11,6 +11,7 @@ from tfpose.stderr_filter import held_back
 EXPECTED = (
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
     "I0000 00:00:1.5    1 port.cc:153] oneDNN custom operations are on.",
+    "E0000 00:00:1.5    1 util.cc:131] oneDNN supports DT_INT64 only on platforms with AVX-512.",
     "E0000 00:00:1.5    1 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error",
     "OpenCV: FFMPEG: tag 0x30385056/'VP80' is not supported with codec id 139 and format 'webm / WebM'",
 )

@@ -94,7 +94,7 @@ class _ConfigParser(flags.ArgumentParser[ConfigDict]):
         text, *parameters = argument.split(":", 1)
         path = find_config(text)
         # A config imports what receives its values, and with it TensorFlow.
-        start_tensorflow()
+        start_tensorflow(use_devices=False)
         try:
             config = _load(path, parameters)
         except Exception as error:
