@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -24,6 +23,7 @@ from tqdm import tqdm
 from tfpose import geometry
 from tfpose.boxes import around_keypoints
 from tfpose.data.picture_tensors import read_frame
+from tfpose.data.pictures import broken_picture
 from tfpose.data.records import RecordTable
 from tfpose.data.step_batches import dataset_of_arrays, iterate_dataset
 from tfpose.frame_fit import FrameFit
@@ -33,7 +33,6 @@ from tfpose.inference.frame_peaks import (
     Refinement,
     SingleNetworkSettings,
     apply_thresholds,
-    no_peaks,
     select_people,
 )
 from tfpose.inference.head_detection import find_heads
@@ -41,8 +40,6 @@ from tfpose.messages import describe_error
 from tfpose.models.pose_unet import mask_heads, normalize_images
 from tfpose.poses import Poses
 from tfpose.posetrack.sequences import POSETRACK_BOX_MARGIN
-
-logger = logging.getLogger(__name__)
 
 FrameNetwork = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 PersonNetwork = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
@@ -152,7 +149,10 @@ def predict_frames(
         show_progress: Draw a progress bar on the terminal.
 
     Returns:
-        Poses in original pixels for each image of the table; nobody, and a warning, for a picture that cannot be read.
+        Poses in original pixels for each image of the table.
+
+    Raises:
+        ValueError: A record is damaged, or a picture cannot be decoded; names it.
     """
     find_peaks = build_peak_function(frame_network, person_network, fit, settings)
     peaks = predict_table_peaks(find_peaks, table, fit, batch_size, show_progress)
@@ -175,16 +175,16 @@ def predict_table_peaks(
         fit: How frames become the network's input.
         batch_size: Number of frames that go through the network at once.
         show_progress: Draw a progress bar on the terminal.
+
+    Raises:
+        ValueError: A record is damaged, or a picture cannot be decoded; names it.
     """
     peaks: list[Peaks] = []
     with tqdm(total=table.num_images, unit=" frames", desc="poses", disable=not show_progress) as bar:
         for batch in iterate_dataset(frame_batches(table, fit, batch_size)):
             found = find_peaks(batch["images"], batch["image_sizes"])
-            of_batch = split_peaks(found, len(batch["images"]))
-            is_readable = batch["is_readable"].numpy()
-            nothing = no_peaks(found["joint_scores"].shape[-1])
-            peaks += [of_image if ok else nothing for of_image, ok in zip(of_batch, is_readable, strict=True)]
-            bar.update(len(of_batch))
+            peaks += split_peaks(found, len(batch["images"]))
+            bar.update(len(batch["images"]))
     return peaks
 
 
@@ -202,28 +202,19 @@ def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int) -> tf.data
     """Reads the images of a table in their order, fitted; the last batch may be shorter.
 
     Returns:
-        Batches of `images` [B, H, W, 3] uint8, `image_sizes` [B, 2] int64 (height, width), `is_readable` [B]. A picture
-        that cannot be decoded is black, with a warning.
+        Batches of `images` [B, H, W, 3] uint8 and `image_sizes` [B, 2] int64 (height, width). The dataset fails at a
+        damaged record and at a picture that cannot be decoded.
     """
-    sizes = np.stack([table.images["height"], table.images["width"]], axis=1).astype(np.int64)
+    sizes = table.sizes(slice(None)).astype(np.int64)
     read = _build_frame_reader(fit)
 
     def load(start: int) -> dict[str, np.ndarray]:
         rows = np.arange(start, min(start + batch_size, table.num_images))
         with tf.device("CPU"):
-            pictures = [_read_record_frame(table, int(row), sizes[row], read) for row in rows]
-        black = np.zeros((*fit.input_size, 3), np.uint8)
-        return {
-            "images": np.stack([black if picture is None else picture for picture in pictures]),
-            "image_sizes": sizes[rows],
-            "is_readable": np.array([picture is not None for picture in pictures]),
-        }
+            pictures = [_read_record_frame(table, int(row), read) for row in rows]
+        return {"images": np.stack(pictures), "image_sizes": sizes[rows]}
 
-    shapes = {
-        "images": ((None, *fit.input_size, 3), tf.uint8),
-        "image_sizes": ((None, 2), tf.int64),
-        "is_readable": ((None,), tf.bool),
-    }
+    shapes = {"images": ((None, *fit.input_size, 3), tf.uint8), "image_sizes": ((None, 2), tf.int64)}
     return dataset_of_arrays(load, shapes, tf.data.Dataset.range(0, table.num_images, batch_size))
 
 
@@ -234,20 +225,16 @@ def _build_frame_reader(fit: FrameFit) -> Callable[[bytes], tuple[tf.Tensor, tf.
 
 
 def _read_record_frame(
-    table: RecordTable, row: int, size: np.ndarray, read: Callable[[bytes], tuple[tf.Tensor, tf.Tensor]]
-) -> np.ndarray | None:
+    table: RecordTable, row: int, read: Callable[[bytes], tuple[tf.Tensor, tf.Tensor]]
+) -> np.ndarray:
+    size = table.sizes(row)
     try:
         frame, found = (values.numpy() for values in read(table.read_image_bytes(row)))
-        if np.array_equal(found, size):
-            return frame
-        reason = f"size must be {size[1]}x{size[0]} as its record says, got {found[1]}x{found[0]}"
     except tf.errors.InvalidArgumentError as error:
-        reason = f"cannot decode the picture (truncated or corrupt): {describe_error(error)}"
-    except ValueError as error:
-        logger.warning("%s; its frame has no people", error)
-        return None
-    logger.warning("%s: %s; its frame has no people", table.describe(row), reason)
-    return None
+        raise broken_picture(table.describe(row), size, describe_error(error)) from error
+    if not np.array_equal(found, size):
+        raise broken_picture(table.describe(row), size, f"it is of {found[1]}x{found[0]} pixels")
+    return frame
 
 
 def _predict_joints(
