@@ -150,3 +150,13 @@ def test_normalization_by_hand():
     np.testing.assert_allclose(bgr, [[(0.2 - 0.485) / 0.229, -0.456 / 0.224, (1 - 0.406) / 0.225]], rtol=1e-5)
     with pytest.raises(ValueError, match="channel_order must be 'rgb' or 'bgr', got 'gbr'"):
         crops.normalize_crops(pixel, channel_order="gbr")
+
+
+def test_annotated_boxes_are_clipped_as_published():
+    """Of the publisher: x2 = min(W - 1, x1 + max(0, w - 1)), and the width is x2 - x1."""
+    boxes = [[-5, 10, 30, 40], [90, 70, 120, 80], [10, 10, 10, 30]]
+    sizes = [[80, 100]] * 3
+    crop = crops.CropSettings((64, 48), clips_annotated_boxes=True)
+    expected = [[0, 10, 34, 39], [90, 70, 99, 79], [10, 10, 10, 29]]
+    assert crop.clip_annotated(np.array(boxes), np.array(sizes)).tolist() == expected
+    assert crops.CropSettings((64, 48)).clip_annotated(np.array(boxes), np.array(sizes)).tolist() == boxes

@@ -78,6 +78,8 @@ class PersonAnnotations:
         annotation_ids: [P] int64 identities of the annotations.
         segmentations: P texts: the JSON of the segmentation (polygons or run lengths), empty where there is none.
         first_person: [I + 1] int64 row of the first person of each image, then P.
+        videos: I names of the images' videos, empty for photos; () if all are photos.
+        track_ids: [P] int64 identities of the people in videos, -1 where there is none; None if nobody has one.
         notes: Lines on what was left out of the file, or read otherwise than it says.
     """
 
@@ -95,6 +97,8 @@ class PersonAnnotations:
     annotation_ids: np.ndarray
     segmentations: list[str]
     first_person: np.ndarray
+    videos: Sequence[str] = ()
+    track_ids: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -149,6 +153,8 @@ def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | N
         annotation_ids=distinct_ids(path, "annotation", people),
         segmentations=[_segmentation(person) for person in people],
         first_person=first_person,
+        videos=_videos(path, images),
+        track_ids=_track_ids(path, people),
         notes=(
             *_category_notes(chosen),
             *notes,
@@ -243,6 +249,29 @@ def _text(path: pathlib.Path, kind: str, entry: Mapping, field: str) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"{path}: {kind} {entry.get('id')}: {field!r} must be text, got {quote(value)}")
     return value
+
+
+def _videos(path: pathlib.Path, images: Sequence[Mapping]) -> list[str]:
+    """Returns the name of each image's video, from PoseTrack's field `vid_id`; empty for photos."""
+    values = [image.get("vid_id") for image in images]
+    for image, value in zip(images, values, strict=True):
+        if value is not None and not isinstance(value, str) and not is_id(value):
+            raise ValueError(
+                f"{path}: image {image['id']}: 'vid_id' must be text or a whole number, got {quote(value)}"
+            )
+    return ["" if value is None else str(value) for value in values]
+
+
+def _track_ids(path: pathlib.Path, people: Sequence[Mapping]) -> np.ndarray:
+    """Returns the identities [P] of the people in videos, -1 where there is none."""
+    ids = [-1 if person.get("track_id") is None else person["track_id"] for person in people]
+    for person, track_id in zip(people, ids, strict=True):
+        if track_id != -1 and not (is_id(track_id) and track_id >= 0):
+            raise ValueError(
+                f"{path}: annotation {person['id']}: 'track_id' must be a whole number of at least 0, "
+                f"got {quote(track_id)}"
+            )
+    return np.array(ids, np.int64)
 
 
 def _image_sizes(path: pathlib.Path, images: list) -> np.ndarray:

@@ -38,6 +38,8 @@ class CropSettings:
         keep_aspect: Whether the picture keeps its aspect ratio; False stretches the box to the crop instead.
         convention: 'stride', or 'udp', which counts sizes from the first to the last pixel center (Huang et al.,
             2020), or 'paddle', which cuts crops like 'udp' and reads heatmaps as `geometry.heatmap_from_crop` says.
+        clips_annotated_boxes: Whether annotated boxes are clipped as `clip_annotated` says. Boxes of detectors and of
+            files never are.
     """
 
     crop_size: tuple[int, int]
@@ -45,6 +47,28 @@ class CropSettings:
     margin_scale: float = 1.0
     keep_aspect: bool = True
     convention: str = "stride"
+    clips_annotated_boxes: bool = False
+
+    def clip_annotated(self, boxes: np.ndarray, image_sizes: np.ndarray) -> np.ndarray:
+        """Clips annotated boxes to their images, if the settings say so.
+
+        The public code of Xiao et al., 2018, and PaddleDetection clip to the last pixel, and take a pixel off width and
+        height. Their published scores with annotated boxes depend on it.
+
+        Args:
+            boxes: [P, 4] xyxy in image pixels.
+            image_sizes: [P, 2] (height, width) of the image of each box.
+
+        Returns:
+            [P, 4] float64.
+        """
+        boxes = np.asarray(boxes, np.float64)
+        if not self.clips_annotated_boxes:
+            return boxes
+        first = np.maximum(boxes[:, :2], 0)
+        extent = np.maximum(boxes[:, 2:] - boxes[:, :2] - 1, 0)
+        last = np.minimum(first + extent, np.asarray(image_sizes)[:, ::-1] - 1)
+        return np.concatenate([first, last], axis=1)
 
     def matrices(
         self, boxes: Array, *, scales: Array = 1.0, rotations_degrees: Array = 0.0, is_mirrored: Array = False

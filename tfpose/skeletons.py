@@ -161,6 +161,11 @@ def unpaired_sided_joints(skeleton: Skeleton) -> tuple[str, ...]:
     )
 
 
+def joint_words(joint: str) -> tuple[str, ...]:
+    """Returns the words of a joint's name in lower case: ("head", "top") of head_top, ("eye", "l") of eyeL."""
+    return tuple(word.lower() for word in _WORD.findall(joint))
+
+
 def _forms(joint: str, words: tuple[str, str], is_within: bool) -> Iterator[tuple[str | bool, ...]]:
     """Yields the words of a name in lower case; a word of the side is True for left and False for right.
 
@@ -169,7 +174,7 @@ def _forms(joint: str, words: tuple[str, str], is_within: bool) -> Iterator[tupl
         words: Words of the left and the right side.
         is_within: Whether they are only a part of a word. Each such part yields a form of its own.
     """
-    parts = tuple(word.lower() for word in _WORD.findall(joint))
+    parts = joint_words(joint)
     if not is_within:
         if not set(words).isdisjoint(parts):
             yield tuple(part == words[0] if part in words else part for part in parts)

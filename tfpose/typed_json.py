@@ -73,7 +73,7 @@ def _is_of_type(value: Any, hint: Any) -> bool:
     if origin in (typing.Union, types.UnionType):
         return any(_is_of_type(value, argument) for argument in arguments)
     if origin is typing.Literal:
-        return value in arguments and isinstance(value, str)
+        return any(type(value) is type(choice) and value == choice for choice in arguments)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
             return False
@@ -102,7 +102,7 @@ def _in_words(hint: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join("null" if kind is type(None) else _in_words(kind) for kind in arguments)
     if origin is typing.Literal:
-        return f"one of {', '.join(arguments)}"
+        return f"one of {', '.join(map(str, arguments))}"
     if origin is tuple:
         count = "" if arguments[-1] is Ellipsis else f" of {len(arguments)}"
         return f"a list{count} ({_in_words(arguments[0])} each)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pathlib
 import re
@@ -83,7 +84,9 @@ def find_image_folder(source: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: pathlib.Path) -> SplitAnnotations:
-    """Arranges annotations as records, without head boxes and tracks.
+    """Arranges annotations as records, without head boxes.
+
+    Images of one video are its frames, in the order of the file.
 
     Args:
         people: Annotations of the split.
@@ -91,7 +94,10 @@ def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: p
         source: Folder of the dataset.
     """
     num_people = people.num_people
-    image_paths = [find_image(image_folder, name) for name in people.file_names]
+    image_paths = [_find_image(image_folder, source, name) for name in people.file_names]
+    videos = list(people.videos) or [""] * people.num_images
+    tracks = np.full(num_people, -1, np.int64) if people.track_ids is None else people.track_ids
+    is_in_video = np.repeat([bool(name) for name in videos], np.diff(people.first_person))
     return SplitAnnotations(
         image_paths=image_paths,
         images=photo_columns(people.num_images)
@@ -100,6 +106,8 @@ def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: p
             "image_id": people.image_ids,
             "height": people.image_sizes[:, 0],
             "width": people.image_sizes[:, 1],
+            "sequence": videos,
+            "frame": _count_frames(videos),
         },
         people={
             "keypoints": people.keypoints.astype(np.float32),
@@ -108,7 +116,7 @@ def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: p
             "head_box": np.full((num_people, 4), np.nan, np.float32),
             "area": people.areas.astype(np.float32),
             "is_crowd": people.is_crowd.astype(np.int64),
-            "track_id": np.full(num_people, -1, np.int64),
+            "track_id": np.where(is_in_video, tracks, -1),
             "annotation_id": people.annotation_ids,
             "segmentation": people.segmentations,
         },
@@ -119,6 +127,24 @@ def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: p
             *images_outside_note(image_paths, source),
         ),
     )
+
+
+def _find_image(image_folder: pathlib.Path, source: pathlib.Path, name: str) -> pathlib.Path:
+    """Returns the file of an image, whose name is relative to the folder of its split or to that of the dataset."""
+    path = find_image(image_folder, name)
+    of_dataset = find_image(source, name)
+    return of_dataset if of_dataset.is_file() and not path.is_file() else path
+
+
+def _count_frames(videos: Sequence[str]) -> np.ndarray:
+    """Returns the place of each image in its video, [I], counted from 0; 0 for photos."""
+    counts = collections.Counter[str]()
+    frames = np.zeros(len(videos), np.int64)
+    for row, name in enumerate(videos):
+        if name:
+            frames[row] = counts[name]
+            counts[name] += 1
+    return frames
 
 
 class Builder(PoseDatasetBuilder):

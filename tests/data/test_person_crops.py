@@ -38,6 +38,14 @@ def test_every_epoch_shows_every_person_once_in_another_order(table):
     assert epochs[0] != epochs[1] != epochs[2]
 
 
+def test_annotated_boxes_are_clipped_where_the_crop_says_so(table):
+    clipping = CropSettings((64, 48), margin_scale=1.25, clips_annotated_boxes=True)
+    people = PersonCrops(table, COCO17, clipping)
+    plain = PersonCrops(table, COCO17, CROP)
+    np.testing.assert_array_equal(people.boxes, clipping.clip_annotated(plain.boxes, table.sizes(people.images)))
+    assert not np.array_equal(people.batch(0, 4, WHOLE)["keypoints"], plain.batch(0, 4, WHOLE)["keypoints"])
+
+
 def test_batch_is_a_function_of_seed_and_step(table):
     first = PersonCrops(table, COCO17, CROP, STRONG, seed=3)
     again = PersonCrops(table, COCO17, CROP, STRONG, seed=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -41,6 +42,38 @@ def test_records_hold_what_the_annotation_file_says(tmp_path):
     assert json.loads(table.people["segmentation"][2]) == {"counts": [3, 597], "size": [20, 30]}
     for image, name in enumerate(table.images["file_name"]):
         assert table.read_image_bytes(image) == (root / "train2017" / name).read_bytes()
+
+
+def test_images_with_vid_id_are_frames_of_videos_with_tracks(tmp_path):
+    def make_videos(content):
+        for image, name in zip(content["images"], ("b", "a", "b", None, 7), strict=True):
+            # Names may also be relative to the folder of the dataset.
+            image |= {"vid_id": name, "file_name": f"train/{image['file_name']}"}
+        for track_id, person in enumerate(content["annotations"]):
+            person["track_id"] = track_id + 10
+
+    root = write_coco(tmp_path / "source", ("train",), change=make_videos)
+    write_dataset(Builder, read_source(root), tmp_path / "out")
+    table = records.read_table(tmp_path / "out", "train")
+    assert table.images["sequence"] == ["b", "a", "b", "", "7"]
+    assert table.images["frame"].tolist() == [0, 0, 1, 0, 0]
+    assert table.people["track_id"].tolist() == [10, 11, 12, -1, 14, 15]
+    assert table.read_image_bytes(0) == (root / "train" / "000000000000.jpg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "value", "rule"),
+    [
+        ("vid_id", "images", [1], "text or a whole number"),
+        ("track_id", "annotations", 1.5, "a whole number of at least"),
+    ],
+)
+def test_a_wrong_video_or_track_is_refused(tmp_path, field, kind, value, rule):
+    def spoil(content):
+        content[kind][0][field] = value
+
+    with pytest.raises(ValueError, match=f"'{field}' must be {rule}.*, got {re.escape(json.dumps(value))}"):
+        read_source(write_coco(tmp_path / "source", ("train",), change=spoil))
 
 
 @pytest.mark.parametrize("below", ["", "images"])

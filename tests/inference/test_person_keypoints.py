@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -53,6 +54,19 @@ def test_batch_size_changes_nothing(table, system, network):
     many = predict(table, system, network, people, batch_size=32)
     np.testing.assert_allclose(one[0], many[0], atol=1e-3)
     np.testing.assert_allclose(one[1], many[1], atol=1e-5)
+
+
+def test_only_annotated_boxes_are_clipped(table, network):
+    system = small_system(crop={"clips_annotated_boxes": True})
+    people = person_keypoints.ground_truth_boxes(table)
+    people = dataclasses.replace(people, boxes=people.boxes + [-40, 0, 40, 30])
+    detected = dataclasses.replace(people, rows=np.full(len(people), -1))
+    clipped = dataclasses.replace(detected, boxes=system.crop.clip_annotated(people.boxes, table.sizes(people.images)))
+    as_annotated, as_detected, expected = (
+        predict(table, system, network, boxes)[0] for boxes in (people, detected, clipped)
+    )
+    np.testing.assert_array_equal(as_annotated, expected)
+    assert np.abs(as_detected - expected).max() > 1
 
 
 def test_folded_network_predicts_the_same(table, system, network):

@@ -56,8 +56,8 @@ class PersonCrops(StepBatches):
                 f"{', '.join(table.skeleton.joints)}"
             )
         self.keypoints, self.is_labeled = keypoints[self.rows], is_labeled[self.rows]
-        self.boxes = table.people["box"][self.rows]
         self.images = table.image_of_person[self.rows]
+        self.boxes = crop.clip_annotated(table.people["box"][self.rows], table.sizes(self.images))
         self._order = EpochOrder(len(self.rows), seed)
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class PersonCrops(StepBatches):
 
     def examples(self, chosen: np.ndarray, drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the examples at positions `chosen` [B] under the augmentation `drawn` for them."""
-        boxes = self.boxes[chosen].astype(np.float64)
+        boxes = self.boxes[chosen]
         shifts = drawn["shifts"] * (boxes[:, 2:] - boxes[:, :2])
         is_mirrored = drawn["is_mirrored"]
         matrices = crop_matrices(

@@ -15,6 +15,8 @@ from tfpose.skeletons import KNOWN_SKELETONS
 MARKER = "Written by python -m tfpose.pretrained"
 # Height of crops from which both families train with Gaussians of 3 cells instead of 2.
 _LARGE_INPUT = 384
+# Height of crops below which PaddleDetection trains with Gaussians of 1 cell.
+_PADDLE_INPUT = 256
 _DATA = {
     "coco17": ("data/coco_keypoints", "train", "val"),
     "posetrack15": ("data/posetrack18", "train", "val"),
@@ -105,7 +107,10 @@ def format_config(system: KeypointSystem, title: str, summary: str, config: path
 
 def _format_target(system: KeypointSystem) -> str:
     """Returns the settings of the target heatmaps that the weights were trained with."""
-    sigma = 3.0 if system.crop.crop_size[0] >= _LARGE_INPUT else 2.0
+    height = system.crop.crop_size[0]
+    sigma = 3.0 if height >= _LARGE_INPUT else 2.0
+    if system.crop.convention == "paddle" and height < _PADDLE_INPUT:
+        sigma = 1.0
     centers, cutoff = {
         "dark": ("subcell", "None"),
         "udp": ("subcell", "3.0"),

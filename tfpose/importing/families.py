@@ -46,7 +46,9 @@ FAMILIES: dict[str, Family] = {
         TINYPOSE_NAMES,
         infer_tinypose,
         last_layer="final_conv",
-        protocol=Protocol(decoding="dark", convention="paddle", blur_kernel=3, input_size=(256, 192)),
+        protocol=Protocol(
+            decoding="dark", convention="paddle", blur_kernel=3, input_size=(256, 192), clips_annotated_boxes=True
+        ),
     ),
     "picodet": PicodetFamily(),
     "microsoft": KeypointFamily(

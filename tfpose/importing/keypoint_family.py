@@ -40,6 +40,7 @@ class Protocol:
         convention: Convention of crops for every decoding but 'udp'.
         blur_kernel: Size in cells of the blur of 'dark' and 'udp'.
         input_size: Size (height, width) of the crops where the checkpoint does not tell it.
+        clips_annotated_boxes: Whether the published scores are those of clipped annotated boxes, see `CropSettings`.
     """
 
     channel_order: str = "rgb"
@@ -47,6 +48,7 @@ class Protocol:
     convention: str = "stride"
     blur_kernel: int = 11
     input_size: tuple[int, int] = (384, 288)
+    clips_annotated_boxes: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +147,7 @@ class KeypointFamily:
                 "margin_scale": MARGIN_SCALE,
                 "keep_aspect": True,
                 "convention": "udp" if decoding == "udp" else protocol.convention,
+                "clips_annotated_boxes": protocol.clips_annotated_boxes,
             },
             normalization={"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "channel_order": protocol.channel_order},
             inference={

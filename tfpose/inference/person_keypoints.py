@@ -95,7 +95,9 @@ def predict_people(
     if not len(people):
         num_joints = system.skeleton.num_joints
         return np.zeros((0, num_joints, 2)), np.zeros((0, num_joints))
-    matrices = crop_matrices(system.crop, people.boxes)
+    clipped = system.crop.clip_annotated(people.boxes, table.sizes(people.images))
+    is_annotated = people.rows[:, None] >= 0
+    matrices = crop_matrices(system.crop, np.where(is_annotated, clipped, people.boxes))
     batches = crop_batches(table, people.images, matrices, system.crop.crop_size, batch_size)
     bar = tqdm(total=len(people), unit=" people", desc="keypoints", disable=not show_progress)
     found = []

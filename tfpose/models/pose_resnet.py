@@ -29,7 +29,8 @@ NUM_DECONVOLUTIONS = 3
 INPUT_STRIDE = 2**5
 POSE_RESNET_STRIDE = INPUT_STRIDE // DECONVOLUTION_STRIDE**NUM_DECONVOLUTIONS
 BOTTLENECK_EXPANSION = 4
-BLOCKS_PER_STAGE = {
+Depth = Literal[18, 34, 50, 101, 152]
+BLOCKS_PER_STAGE: dict[int, tuple[int, ...]] = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
     50: (3, 4, 6, 3),
@@ -54,7 +55,7 @@ class EncoderDecoder:
 
 def build_pose_resnet(
     num_joints: int,
-    depth: int = 50,
+    depth: Depth = 50,
     input_size: tuple[int | None, int | None] = (384, 288),
     stride_in: StrideIn = "3x3",
     base_width: int = 64,

@@ -17,7 +17,6 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from tfpose.models.pose_resnet import BLOCKS_PER_STAGE
 from tfpose.systems.config import COMMON_SECTIONS, ExperimentSettings, Section, list_fields
 from tfpose.training.distribution import STRATEGY_NAMES
 from tfpose.training.single_network import JOINT_AVERAGES
@@ -68,7 +67,6 @@ _RULES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
             "strategy": STRATEGY_NAMES,
             "target.centers": ("subcell", "rounded"),
             "loss.joint_average": JOINT_AVERAGES,
-            "network.depth": tuple(BLOCKS_PER_STAGE),
         }.items()
     },
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
+from typing import cast
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from tfpose.crops import Normalization
 from tfpose.inference.keypoint_system import KEYPOINT_SYSTEM_FILE, read_keypoint_system
 from tfpose.inference.single_network_system import SingleNetworkSystem
 from tfpose.models.heatmap_network import HEATMAP_LAYER
-from tfpose.models.pose_resnet import build_pose_resnet
+from tfpose.models.pose_resnet import Depth, build_pose_resnet
 from tfpose.models.pose_unet import JOINT_LAYER, PoseUnet, PoseUnetSettings, normalize_images
 from tfpose.pretrained.imagenet import load_imagenet_encoder
 from tfpose.pretrained.transfer import transfer_weights
@@ -100,7 +101,7 @@ def adapt_to_normalization(frame: keras.Model, normalization: Normalization) -> 
 def _build_keypoint_network(num_joints: int, settings: PoseUnetSettings) -> keras.Model:
     return build_pose_resnet(
         num_joints,
-        settings.encoder_depth,
+        cast(Depth, settings.encoder_depth),
         settings.input_size,
         settings.encoder_stride_in,
         settings.encoder_width,
