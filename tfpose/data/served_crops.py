@@ -53,6 +53,7 @@ def crop_batches(
     shapes = {"picture": ((), tf.string), "matrices": ((None, 2, 3), tf.float64), "size": ((2,), tf.int64)}
     pictures = dataset_of_arrays(load, shapes, tf.data.Dataset.range(len(firsts)))
 
+    @tf.autograph.experimental.do_not_convert
     def cut(example: dict[str, tf.Tensor]) -> tf.Tensor:
         check = tf.debugging.assert_equal(picture_size(example["picture"]), example["size"])
         with tf.control_dependencies([check]):

@@ -98,6 +98,7 @@ def dataset_of_arrays(
         except Exception as error:
             return describe_error(error), *(np.zeros(0, dtype.as_numpy_dtype) for _, dtype in shapes.values())
 
+    @tf.autograph.experimental.do_not_convert
     def call(index: tf.Tensor) -> dict[str, tf.Tensor]:
         failure, *values = tf.numpy_function(
             load_values, [index], [tf.string, *(dtype for _, dtype in shapes.values())]

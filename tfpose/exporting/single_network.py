@@ -46,9 +46,9 @@ class SingleNetworkModule(tf.Module):
         frames = tf.TensorSpec([None, None, None, 3], tf.uint8, name="frames")
         images = tf.TensorSpec([None, *self.system.fit.input_size, 3], tf.float32, name="images")
         return {
-            "serving_default": tf.function(self.find_people).get_concrete_function(image_bytes),
-            "from_frames": tf.function(self.find_people_in_frames).get_concrete_function(frames),
-            "heatmaps": tf.function(self.find_heatmaps).get_concrete_function(images),
+            "serving_default": tf.function(self.find_people, autograph=False).get_concrete_function(image_bytes),
+            "from_frames": tf.function(self.find_people_in_frames, autograph=False).get_concrete_function(frames),
+            "heatmaps": tf.function(self.find_heatmaps, autograph=False).get_concrete_function(images),
         }
 
     def find_heatmaps(self, images: tf.Tensor) -> dict[str, tf.Tensor]:

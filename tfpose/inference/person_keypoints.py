@@ -67,7 +67,8 @@ def build_keypoint_function(
         input_signature=[
             tf.TensorSpec((None, *system.crop.crop_size, 3), tf.uint8),
             tf.TensorSpec((None, 2, 3), tf.float64),
-        ]
+        ],
+        autograph=False,
     )
     def find_keypoints(crops: tf.Tensor, crop_from_image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return predict_keypoints(

@@ -120,7 +120,8 @@ def build_peak_function(
     """Compiles `predict_peaks` as a function of fitted frames [B, H, W, 3] uint8 and their original sizes [B, 2]."""
 
     @tf.function(
-        input_signature=[tf.TensorSpec((None, *fit.input_size, 3), tf.uint8), tf.TensorSpec((None, 2), tf.int64)]
+        input_signature=[tf.TensorSpec((None, *fit.input_size, 3), tf.uint8), tf.TensorSpec((None, 2), tf.int64)],
+        autograph=False,
     )
     def find_peaks(images: tf.Tensor, image_sizes: tf.Tensor) -> FoundPeaks:
         return predict_peaks(frame_network, person_network, images, fit.image_from_heatmap(image_sizes), settings)
@@ -221,7 +222,7 @@ def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int) -> tf.data
 @functools.lru_cache(maxsize=8)
 def _build_frame_reader(fit: FrameFit) -> Callable[[bytes], tuple[tf.Tensor, tf.Tensor]]:
     """Compiles `read_frame` once for all tables; TensorFlow warns about graphs that are built again and again."""
-    return tf.function(lambda data: read_frame(data, fit), input_signature=[tf.TensorSpec([], tf.string)])
+    return tf.function(lambda data: read_frame(data, fit), [tf.TensorSpec([], tf.string)], autograph=False)
 
 
 def _read_record_frame(

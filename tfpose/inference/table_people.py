@@ -51,7 +51,7 @@ class TablePeople:
 def build_find_function(network: KeypointRcnn, settings: KeypointRcnnSettings | None = None) -> FindPeople:
     """Compiles `find_people` as a function of images [B, H, W, 3] uint8 of any number and size."""
     signature = [tf.TensorSpec((None, None, None, 3), tf.uint8)]
-    return tf.function(lambda images: find_people(network, images, settings), signature)
+    return tf.function(lambda images: find_people(network, images, settings), signature, autograph=False)
 
 
 def find_table_people(

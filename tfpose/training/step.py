@@ -77,12 +77,13 @@ class TrainStep:
         self._num_parts = settings.accumulation_steps
         self._clip_norm = settings.gradient_clip_norm
         self._variables = list(state.model.trainable_variables)
-        # XLA compiles two functions, because it cannot compile the communication between them.
+        # XLA compiles two functions, because it cannot compile the communication between them. AutoGraph would look for
+        # Python conditions on tensors longer than the rest of the tracing takes, and there are none.
         self._gradient_function, self._update_function = self._compute_gradients, self._update
         if settings.jit_compile:
-            self._gradient_function = tf.function(self._compute_gradients, jit_compile=True)
-            self._update_function = tf.function(self._update, jit_compile=True)
-        self._run = tf.function(self._run_on_replicas)
+            self._gradient_function = tf.function(self._compute_gradients, jit_compile=True, autograph=False)
+            self._update_function = tf.function(self._update, jit_compile=True, autograph=False)
+        self._run = tf.function(self._run_on_replicas, autograph=False)
 
     def __call__(self, batch: Batch, stop_requested: bool) -> dict[str, tf.Tensor]:
         """Trains on the distributed `batch` and returns the scalars of the step, see the class."""

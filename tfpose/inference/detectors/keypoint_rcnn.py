@@ -47,7 +47,9 @@ class KeypointRcnnDetector:
         self.source = source
         # One graph for images of any number and size.
         signature = [tf.TensorSpec((None, None, None, 3), tf.uint8)]
-        self._find = tf.function(lambda images: find_people(network, images, self.settings)[:3], signature)
+        self._find = tf.function(
+            lambda images: find_people(network, images, self.settings)[:3], signature, autograph=False
+        )
 
     def find_people(self, pictures: Iterable[Picture]) -> list[BoxesAndScores]:
         """Finds the people of each picture; pictures of one size that follow each other share a batch.

@@ -33,7 +33,8 @@ class PicodetDetector:
         self.settings = settings
         self.source = source
         # One graph for images of any size.
-        self._find = tf.function(self.find_people_in_graph, [tf.TensorSpec((None, None, 3), tf.uint8)])
+        signature = [tf.TensorSpec((None, None, 3), tf.uint8)]
+        self._find = tf.function(self.find_people_in_graph, signature, autograph=False)
 
     def find_people(self, pictures: Iterable[Picture]) -> list[BoxesAndScores]:
         """Finds the people of each picture.
