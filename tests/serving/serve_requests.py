@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 NUM_THREADS = 4
-NUM_REPEATS = 3
+NUM_REPEATS = 2
 Call = Callable[[str, dict[str, np.ndarray]], dict[str, np.ndarray]]
 
 

@@ -101,7 +101,7 @@ def expected_and_answers(exported, tmp_path_factory) -> tuple[dict[str, dict[str
     assert done.returncode == 0, done.stderr[-3000:]
     assert "tfpose is None" in done.stdout
     functions = {
-        asked: tf.function(getattr(getattr(exported, asked[0]), method), reduce_retracing=True)
+        asked: tf.function(getattr(getattr(exported, asked[0]), method), reduce_retracing=True, autograph=False)
         for asked, method in FUNCTIONS.items()
     }
     expected = {}
