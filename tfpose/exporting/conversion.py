@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
@@ -112,7 +113,10 @@ def _convert_to_litert(network: keras.Model) -> tuple[bytes, Callable[[Arrays], 
     data = tf.lite.TFLiteConverter.from_keras_model(network).convert()
 
     def run(inputs: Arrays) -> Arrays:
-        return tf.lite.Interpreter(model_content=data).get_signature_runner()(**inputs)
+        with warnings.catch_warnings():
+            # TensorFlow asks for another package, which reads the same files.
+            warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is deprecated")
+            return tf.lite.Interpreter(model_content=data).get_signature_runner()(**inputs)
 
     return data, run
 

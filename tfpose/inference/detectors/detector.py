@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar, cast
 
 import keras
@@ -57,6 +57,13 @@ class ExportableDetector(Detector, Protocol):
     @property
     def network(self) -> keras.Model:
         """The network whose variables the SavedModel holds. A plain attribute is enough."""
+
+    @property
+    def bare_networks(self) -> Mapping[str, keras.Model]:
+        """The networks that `tfpose export --convert` writes beside the keypoint network, by the names of their files.
+
+        Each has a dict of outputs; empty where no other runtime can run the network. A plain attribute is enough.
+        """
 
     def find_people_in_graph(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Finds the people of one image by TensorFlow operations alone.

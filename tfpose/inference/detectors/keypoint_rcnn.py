@@ -11,6 +11,7 @@ import itertools
 import pathlib
 from collections.abc import Iterable, Iterator
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -42,6 +43,8 @@ class KeypointRcnnDetector:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.network = network
+        # Its proposals are found in loops between its parts.
+        self.bare_networks: dict[str, keras.Model] = {}
         self.settings = (settings or network.settings).without_keypoints()
         self.batch_size = batch_size
         self.source = source

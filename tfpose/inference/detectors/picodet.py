@@ -30,6 +30,7 @@ class PicodetDetector:
 
     def __init__(self, network: keras.Model, settings: PicodetSettings, source: str = "") -> None:
         self.network = fold_batch_norm(network)
+        self.bare_networks = {"detector": self.network}
         self.settings = settings
         self.source = source
         # One graph for images of any size.

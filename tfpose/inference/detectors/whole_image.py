@@ -20,6 +20,7 @@ class WholeImageDetector:
         self.source = "the whole image"
         nothing = keras.Input((1,))
         self.network = keras.Model(nothing, nothing, name=WHOLE_IMAGE)
+        self.bare_networks: dict[str, keras.Model] = {}
 
     def find_people(self, pictures: Iterable[Picture]) -> list[BoxesAndScores]:
         """Returns the box of each picture [1, 4] float32 xyxy and its score [1]."""
