@@ -519,13 +519,14 @@ class Detections:
     notes: tuple[str, ...] = ()
 
 
-def read_detections(path: str | pathlib.Path, category_id: int = 1) -> Detections:
+def read_detections(path: str | pathlib.Path, category_id: int | None = 1) -> Detections:
     """Reads the boxes of a detector from a COCO results file, the format of PoseTrack's published detections too.
 
     Args:
         path: Path of a JSON list of {image_id, category_id, bbox, score}.
         category_id: Identity of the category of people; boxes without a category are people too. Boxes of other
-            categories are skipped and counted. In a file without boxes of this category, 1 is people as in COCO.
+            categories are skipped and counted. In a file without boxes of this category, 1 is people as in COCO. None
+            stands for 1, or for the only category of the file.
 
     Raises:
         ValueError: No box is of the category, or the file breaks a rule; the message names the file, the entry, the
@@ -555,8 +556,12 @@ def read_detections(path: str | pathlib.Path, category_id: int = 1) -> Detection
 
 
 def _detections_of_people(
-    path: pathlib.Path, detections: list[dict], category_id: int
+    path: pathlib.Path, detections: list[dict], category_id: int | None
 ) -> tuple[list[dict], tuple[str, ...]]:
+    if category_id is None:
+        category_id, only = COCO_PERSON, _only_category(detections)
+        if only not in (None, category_id):
+            return detections, (f"{path}: all boxes have category_id {only}, and not {category_id}, people in COCO",)
     for wanted in dict.fromkeys((category_id, COCO_PERSON)):
         people = [entry for entry in detections if entry.get("category_id", wanted) == wanted]
         if people or not detections:
@@ -579,6 +584,13 @@ def _detections_of_people(
             f"their category_id is not {wanted}"
         )
     return people, tuple(notes)
+
+
+def _only_category(detections: list[dict]) -> int | None:
+    """Returns the category that all boxes have; None if they have several, or it is no number."""
+    found = detections[0].get("category_id") if detections else None
+    is_only = is_id(found) and all(entry.get("category_id") == found for entry in detections)
+    return found if is_only else None
 
 
 def detection_results(image_ids: np.ndarray, boxes: np.ndarray, scores: np.ndarray, category_id: int = 1) -> list[dict]:

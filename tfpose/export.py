@@ -7,6 +7,7 @@ The SavedModel has these signatures:
 
 - serving_default: encoded images in, poses of all people out; a two-stage system has this signature only with
   --detector;
+- tolerant: as serving_default, but a broken image does not fail its batch, and an output says which images are broken;
 - from_frames: as serving_default, with pixels instead of encoded images;
 - from_boxes (two-stage system only): encoded images and the bounding boxes of the people in, poses out;
 - heatmaps: the network without person detection and decoding.

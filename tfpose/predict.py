@@ -3,11 +3,13 @@
     tfpose predict clip.mp4 --model=exported --output=results
     tfpose predict photos --model=runs/single --output=results --outputs=coco,csv,video
     tfpose predict clip.mp4 --model=runs/two_stage --detector=runs/keypoint_rcnn --output=results
+    tfpose predict photos --model=runs/two_stage --boxes=detections.json --output=results
     tfpose predict 0 --model=exported --output=results
 
 INPUT is an image, its http address, a folder of images, a pattern such as 'frames/*.jpg', a video in any format that
 FFmpeg opens, the address of a video or stream, or the number of a camera. Several inputs may be given. --model is a
-SavedModel or the work folder of a training run. The work folder of a two-stage system also requires --detector.
+SavedModel or the work folder of a training run. The work folder of a two-stage system also requires --detector or
+--boxes.
 Results:
 
 - OUTPUT/predictions/NAME.json: a PoseTrack file, the input of tfpose score and tfpose track;
@@ -120,9 +122,19 @@ def _define_model_and_tracker_flags(values: ProgramFlags) -> None:
     values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
     define_box_flags(
         values,
-        "Required for the work folder of a two-stage system.",
-        "By default 0.5. Requires --detector.",
-        "By default the threshold of the detector (0.5 for a Keypoint R-CNN). Requires --detector.",
+        "The work folder of a two-stage system requires --detector or --boxes.",
+        "By default 0.5 for a detector; all boxes of a file are used. Requires --detector or --boxes.",
+        "By default the threshold of the detector (0.5 for a Keypoint R-CNN); all boxes of a file are used. Requires "
+        "--detector or --boxes.",
+    )
+    values.define_string(
+        "boxes",
+        None,
+        "File with the boxes of the people, in place of a detector: COCO results or PoseTrack detections, a list of "
+        "image_id, bbox (x, y, width, height) and score. In a video, image_id is the number of the frame, counted from "
+        "0. For images it is the number in the name of the file (139 for 000000000139.jpg); if a name is no number, or "
+        "two are the same number, it is the number of the image in the order of the names, counted from 0. Cannot be "
+        "combined with --detector.",
     )
     define_tracker_flags(values)
 
@@ -193,18 +205,20 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     has_problems = False
     # Also around what is written at the end.
     with SignalWatch() as watch:
+        model.check_sources(sources)
         for source in sources:
             settings_here = _settings_of(settings, source, values)
             try:
                 summary = predict_source(
-                    source, model.predict, model.skeleton, settings_here, lambda: watch.stop_requested, True
+                    source, model.predict_frames, model.skeleton, settings_here, lambda: watch.stop_requested, True
                 )
             except EXPECTED_ERRORS as error:
                 print(f"error: {describe_error(error)}", file=sys.stderr)
                 has_problems = True
             else:
-                _report(summary, watch.stop_requested)
-                has_problems |= bool(summary.problems)
+                notes, problems = [*summary.notes, *model.notes], [*summary.problems, *model.problems]
+                _report(dataclasses.replace(summary, notes=notes, problems=problems), watch.stop_requested)
+                has_problems |= bool(problems)
             if watch.stop_requested:
                 return watch.exit_code
     return 1 if has_problems else 0
@@ -219,7 +233,11 @@ def _check_flags(values: ProgramFlags, inputs: Sequence[str]) -> None:
     unknown = [kind for kind in values.outputs or () if kind not in OUTPUTS]
     if unknown or values.outputs == []:
         raise ValueError(f"--outputs must be some of {', '.join(OUTPUTS)}, got {unknown[0] if unknown else 'nothing'}")
-    require_companion(values, BOX_FLAGS, "detector")
+    require_companion(values, [name for name in BOX_FLAGS if name != "detector"], "detector", "boxes")
+    if values.boxes is not None:
+        forbid_flags(values, ("detector", "detector_weights"), "--boxes")
+        if not pathlib.Path(values.boxes).is_file():
+            raise FileNotFoundError(f"--boxes must be a file of COCO results, got {values.boxes!r}: no file")
     if values.tracking is False:
         forbid_flags(values, TRACKER_FLAGS, "--notracking")
 

@@ -168,7 +168,7 @@ def test_the_exported_system_gives_the_poses_of_evaluation(flags, detector_run, 
     export = ["-m", "tfpose.export", flags[1], *boxes]
     done = run(*export, flags[2], f"--output={tmp_path / 'model'}")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "signatures serving_default, from_frames, from_boxes, heatmaps" in done.stdout
+    assert "signatures serving_default, tolerant, from_frames, from_boxes, heatmaps" in done.stdout
     signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     found = signature(image_bytes=tf.constant([table.read_image_bytes(row) for row in range(table.num_images)]))
     written = read_predictions(evaluated)

@@ -237,7 +237,7 @@ def test_exported_model_gives_the_poses_of_evaluation(evaluated, workdir, datase
     from tfpose.data.records import read_table
 
     result = succeed(export(f"--workdir={workdir}", f"--output={tmp_path / 'model'}"))
-    assert "signatures serving_default, from_frames, heatmaps" in result.stdout
+    assert "signatures serving_default, tolerant, from_frames, heatmaps" in result.stdout
     signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     table = read_table(dataset, "val")
     rows = [row for row, name in enumerate(table.images["sequence"]) if name == IGNORED]

@@ -98,7 +98,18 @@ def test_ctrl_c_leaves_a_whole_video_and_whole_files(project_dir, workdir, tmp_p
         (["none.mp4", "--model=m", "--output=o", "--outputs=gif"], "--outputs must be some of .*, got gif"),
         (["none.mp4", "--model=m", "--output=o", "--end=0"], "--end must be above --start=0, got 0"),
         (["none.mp4", "--model=m", "--output=o", "--tracker.max_age_frames=0"], "--tracker.max_age_frames must be"),
-        (["none.mp4", "--model=m", "--output=o", "--box_nms=0.3"], "--box_nms requires --detector, got none"),
+        (
+            ["none.mp4", "--model=m", "--output=o", "--box_nms=0.3"],
+            "--box_nms requires --detector or --boxes, got none",
+        ),
+        (
+            ["none.mp4", "--model=m", "--output=o", "--boxes=b", "--detector=d"],
+            "--detector cannot be combined with --boxes",
+        ),
+        (
+            ["none.mp4", "--model=m", "--output=o", "--boxes=b"],
+            "--boxes must be a file of COCO results, got 'b': no file",
+        ),
         (
             ["none.mp4", "--model=m", "--output=o", "--notracking", "--tracker.min_joints=3"],
             "--tracker.min_joints cannot be combined with --notracking",

@@ -50,11 +50,11 @@ class Walkers:
         places = [] if index in self._missing else [(10 + index, 12), (60 - index, 30)]
         return people(places)
 
-    def __call__(self, images):
-        self.batches.append([image.shape for image in images])
+    def __call__(self, frames):
+        self.batches.append([frame.image.shape for frame in frames])
         start = self.num_frames
-        self.num_frames += len(images)
-        return [self.poses(start + offset) for offset in range(len(images))]
+        self.num_frames += len(frames)
+        return [self.poses(start + offset) for offset in range(len(frames))]
 
 
 def settings(tmp_path, **changes):
@@ -198,10 +198,10 @@ def test_a_run_that_is_stopped_at_once_writes_nothing(tmp_path):
 def test_a_failing_network_leaves_what_was_done(tmp_path, tracker):
     walkers = Walkers()
 
-    def predict(images):
+    def predict(frames):
         if walkers.num_frames >= 6:
             raise ValueError("the network failed: out of memory")
-        return walkers(images)
+        return walkers(frames)
 
     with pytest.raises(ValueError, match="out of memory"):
         predict_source(clip(tmp_path, 20), predict, COCO17, settings(tmp_path, tracker=TrackerChoice(tracker)))
@@ -268,7 +268,7 @@ def test_live_video_plays_at_the_speed_of_what_was_seen(tmp_path):
     image = np.zeros((48, 64, 3), np.uint8)
     with VideoSink(tmp_path / "live.avi", live, None, should_keep_sound=True) as sink:
         for index, seconds in enumerate([0, 0.1, 0.5, 0.6]):
-            sink.write(SourceFrame(index, "", image, seconds), image + 60 * index)
+            sink.write(SourceFrame(index, "", image, index, seconds), image + 60 * index)
     frames, _ = read_video(tmp_path / "live.avi")
     levels = [round(frame.mean() / 60) for frame in frames]
     assert levels == [0, 1, 1, 1, 1, 2, 3]
@@ -326,7 +326,7 @@ def test_a_second_error_does_not_hide_the_first_one(tmp_path, monkeypatch):
         predict_source(clip(tmp_path), _failing, COCO17, settings(tmp_path))
 
 
-def _failing(images):
+def _failing(frames):
     raise ValueError("the network failed")
 
 
@@ -346,7 +346,7 @@ def test_heads_are_blurred_on_request(tmp_path):
     cv2.imwrite(str(tmp_path / "one.png"), noise)
     (source,) = open_sources([str(tmp_path / "one.png")])
     chosen = settings(tmp_path, tracker=None, style=style)
-    predict_source(source, lambda images: [people([(40, 30)])], COCO17, chosen)
+    predict_source(source, lambda frames: [people([(40, 30)])], COCO17, chosen)
     drawn = cv2.imread(str(tmp_path / "out" / "pictures" / "one.png"))
     changed = (drawn != noise).any(axis=2)
     assert changed[30:36, 42:50].mean() > 0.9
@@ -386,10 +386,10 @@ def test_a_picture_that_the_network_fails_on_does_not_cost_the_others(tmp_path, 
     bad = cv2.imread(str(tmp_path / "photos" / "2.png"))[..., ::-1]
     walkers = Walkers()
 
-    def fail_on_one(images):
-        if any(np.array_equal(image, bad) for image in images):
+    def fail_on_one(frames):
+        if any(np.array_equal(frame.image, bad) for frame in frames):
             raise NetworkFailure("model: the network failed: too thin")
-        return walkers(images)
+        return walkers(frames)
 
     (source,) = open_sources([str(tmp_path / "photos")])
     chosen = settings(tmp_path, tracker=tracker, outputs=("posetrack", "coco", "csv", "video"))
@@ -403,7 +403,7 @@ def test_a_picture_that_the_network_fails_on_does_not_cost_the_others(tmp_path, 
 
 
 def test_a_video_ends_where_the_network_fails(tmp_path):
-    def fail(images):
+    def fail(frames):
         raise NetworkFailure("model: the network failed: no memory")
 
     with pytest.raises(NetworkFailure):
@@ -432,10 +432,10 @@ OWN = skeleton_from_names("hand", ("wrist", "thumb"), [("wrist", "thumb")])
 
 
 def test_a_skeleton_of_ones_own_keeps_its_joints_in_every_file(tmp_path):
-    def find_hands(images):
+    def find_hands(frames):
         keypoints = np.array([[[10.0, 20.0], [0.0, 0.0]]])
         found = Poses(keypoints, np.array([[0.9, 0.0]]), np.ones(1), np.array([[1.0, 2, 30, 40]]), np.array([-1]))
-        return [found] * len(images)
+        return [found] * len(frames)
 
     write_picture(tmp_path / "7.png")
     (source,) = open_sources([str(tmp_path / "7.png")])

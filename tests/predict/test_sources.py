@@ -34,6 +34,12 @@ def test_a_video_gives_its_frames_in_rgb(tmp_path, video_library, suffix):
     assert source.problems == []
 
 
+def test_pixels_that_are_not_square_are_named(tmp_path, video_library):
+    path = write_timed_video(tmp_path / "clip.mp4", [0, 0.1], pixel_shape=(16, 11))
+    assert Video("clip", str(path)).notes == [f"{path}: pixels that are not square (16:11), taken as square"]
+    assert Video("clip", str(write_timed_video(tmp_path / "square.mp4", [0, 0.1]))).notes == []
+
+
 def test_a_video_can_be_read_again(tmp_path):
     source = Video("clip", str(write_video(tmp_path / "clip.avi", 4)))
     first, second = list(source.frames()), list(source.frames())

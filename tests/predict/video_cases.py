@@ -30,13 +30,14 @@ def write_video(path, num_frames, frames_per_second=10, size=(HEIGHT, WIDTH)):
     return path
 
 
-def write_timed_video(path, times, sound_seconds=0.0, degrees=0, **options):
+def write_timed_video(path, times, sound_seconds=0.0, degrees=0, pixel_shape=(1, 1), **options):
     """H.264 by PyAV: frame i is shown from times[i] on; frames in one color with a little noise."""
     av = pytest.importorskip("av")
     noise = np.random.default_rng(0).integers(0, 12, (len(times), HEIGHT, WIDTH, 3))
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=30, options={"crf": "12", **options})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        video.sample_aspect_ratio = fractions.Fraction(*pixel_shape)
         video.codec_context.time_base = fractions.Fraction(1, 1000)
         if degrees:
             video.set_display_rotation(degrees)

@@ -47,6 +47,7 @@ def signatures(exported) -> Iterator[dict[str, Any]]:
     yield {
         "from_boxes": models["two_stage"].signatures["from_boxes"],
         "serving_default": models["single_network"].signatures["serving_default"],
+        "tolerant": models["single_network"].signatures["tolerant"],
     }
 
 
@@ -106,6 +107,12 @@ def test_rest_request_with_a_picture_gets_poses(folder, signatures, rest_address
     count, keypoints = printed.split(maxsplit=1)
     assert int(count) == found["num_persons"].numpy()[0] > 0
     np.testing.assert_allclose(json.loads(keypoints), found["keypoints"].numpy()[0], rtol=1e-4, atol=1e-3)
+
+
+def test_rest_request_with_a_broken_picture_gets_the_poses_of_the_other(folder, signatures, rest_address):
+    printed = run_snippet("served: tolerant", folder, **{REST_ADDRESS: rest_address})
+    found = signatures["serving_default"](image_bytes=tf.constant([(folder / "photo.jpg").read_bytes()]))
+    assert printed.splitlines() == [f"True {found['num_persons'].numpy()[0]}", "False 0"]
 
 
 def test_rest_request_with_boxes_gets_poses(folder, rest_address):

@@ -44,6 +44,7 @@ ASKED = {
     "two_stage": ("two_stage", "serving_default"),
     "boxes": ("two_stage", "from_boxes"),
 }
+TOLERANT = {f"tolerant_{model}": (model, "tolerant") for model in ("single_network", "two_stage")}
 FUNCTIONS = {
     ("single_network", "serving_default"): "find_people",
     ("two_stage", "serving_default"): "find_poses",
@@ -53,7 +54,7 @@ FUNCTIONS = {
 
 def request(name: str, images: list[bytes], boxes: list) -> dict:
     """What is asked; `boxes` go along where the signature takes them."""
-    model, signature = ASKED[name.split()[0]]
+    model, signature = {**ASKED, **TOLERANT}[name.split()[0]]
     encoded = [base64.b64encode(data).decode() for data in images]
     asked = {"name": name, "model": model, "signature": signature, "images": encoded}
     if signature == "from_boxes":
@@ -82,6 +83,13 @@ def broken_requests() -> list[dict]:
     return requests
 
 
+def tolerant_requests() -> list[dict]:
+    """A broken picture between two good ones; two broken ones alone; no picture."""
+    batches = {name: [PICTURES[0], data, PICTURES[1]] for name, (data, _) in BROKEN.items()}
+    batches |= {"nothing_good": [b"", b"garbage"], "none": []}
+    return [request(f"{asked} {name}", images, []) for asked in TOLERANT for name, images in batches.items()]
+
+
 MESSAGES = {name: words for name, (_, words) in BROKEN.items()} | {
     "too_many_boxes": "boxes must have one row for each of image_bytes",
     "infinite_box": "boxes must be finite",
@@ -94,7 +102,7 @@ def expected_and_answers(exported, tmp_path_factory) -> tuple[dict[str, dict[str
     folder = tmp_path_factory.mktemp("serving")
     models = {name: str(exported.path(name)) for name in ("two_stage", "single_network")}
     (folder / "models.json").write_text(json.dumps(models))
-    (folder / "requests.json").write_text(json.dumps(good_requests() + broken_requests()))
+    (folder / "requests.json").write_text(json.dumps(good_requests() + broken_requests() + tolerant_requests()))
     files = [str(folder / f"{name}.json") for name in ("models", "requests", "answers")]
     command = [sys.executable, str(PROGRAM), *files]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
@@ -116,7 +124,7 @@ def expected_and_answers(exported, tmp_path_factory) -> tuple[dict[str, dict[str
 
 def test_every_request_is_answered(expected_and_answers):
     _, answers = expected_and_answers
-    names = [asked["name"] for asked in good_requests() + broken_requests()]
+    names = [asked["name"] for asked in good_requests() + broken_requests() + tolerant_requests()]
     assert len(set(names)) == len(names)
     for loader in serve_requests.LOADERS:
         for phase, count in (("together", serve_requests.NUM_REPEATS), ("later", 1)):
@@ -150,8 +158,33 @@ def test_pictures_of_different_sizes_have_the_poses_they_have_alone(expected_and
 
 def test_broken_requests_end_with_an_error_that_says_what_is_wrong(expected_and_answers):
     expected, answers = expected_and_answers
-    broken = [one for one in answers if one["name"] not in expected]
+    broken = [one for one in answers if one["name"] not in expected and one["name"].split()[0] not in TOLERANT]
     assert {one["name"] for one in broken} == {asked["name"] for asked in broken_requests()}
     for one in broken:
         assert one.get("error") == "InvalidArgumentError", one
         assert MESSAGES[one["name"].split()[1]] in one["message"], one
+
+
+def test_the_tolerant_signature_names_broken_pictures_and_serves_the_others(expected_and_answers):
+    expected, answers = expected_and_answers
+    tolerant = [one for one in answers if one["name"].split()[0] in TOLERANT]
+    assert {one["name"] for one in tolerant} == {asked["name"] for asked in tolerant_requests()}
+    for one in tolerant:
+        assert set(one.get("outputs", one)) == OUTPUTS | {"is_valid"}, one
+        asked, name = one["name"].split()
+        found = {key: np.array(values) for key, values in one["outputs"].items()}
+        if name in ("none", "nothing_good"):
+            assert (
+                found["is_valid"].tolist()
+                == found["num_persons"].astype(bool).tolist()
+                == [False] * len(found["is_valid"])
+            )
+            continue
+        assert found["is_valid"].tolist() == [True, False, True], one["name"]
+        assert not any(found[key][1].any() for key in OUTPUTS)
+        for row, good in ((0, "one_jpeg"), (2, "one_png")):
+            alone = expected[f"{asked.removeprefix('tolerant_')} {good}"]
+            count = alone["num_persons"][0]
+            assert found["num_persons"][row] == count > 0
+            for key in ("keypoints", "boxes", "scores"):
+                np.testing.assert_allclose(found[key][row, :count], alone[key][0, :count], rtol=1e-4, atol=1e-2)

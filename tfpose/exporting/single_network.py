@@ -4,6 +4,7 @@
   persons, joints, 3] (x and y in pixels of the image, and a score that is 0 for a joint that was not found), `boxes`
   [batch, persons, 4] (x1, y1, x2, y2 around the joints), `scores` [batch, persons], `num_persons` int32 [batch]. Rows
   are padded with zeros to the largest number of persons in the batch.
+- `tolerant`: see `tfpose.exporting.tolerant`.
 - `from_frames`: `frames` uint8 [batch, height, width, 3], decoded RGB images of one size -> the outputs of
   `serving_default`. Images more than twice as large as the network's input are shrunk by averaging pixels.
 - `heatmaps`: the bare frame network, `images` float32 [batch, height, width, 3], normalized and of the network's input
@@ -22,6 +23,7 @@ from tfpose.data.picture_tensors import fit_frames
 from tfpose.data.upright_pictures import read_upright_frame
 from tfpose.exporting.saved_model import write_saved_model
 from tfpose.exporting.system_file import describe_system
+from tfpose.exporting.tolerant import TOLERANT, tolerate_broken_images
 from tfpose.inference.single_network import predict_people
 from tfpose.inference.single_network_system import (
     SingleNetworkSystem,
@@ -45,8 +47,10 @@ class SingleNetworkModule(tf.Module):
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         frames = tf.TensorSpec([None, None, None, 3], tf.uint8, name="frames")
         images = tf.TensorSpec([None, *self.system.fit.input_size, 3], tf.float32, name="images")
+        serving_default = tf.function(self.find_people, autograph=False).get_concrete_function(image_bytes)
         return {
-            "serving_default": tf.function(self.find_people, autograph=False).get_concrete_function(image_bytes),
+            "serving_default": serving_default,
+            TOLERANT: tolerate_broken_images(serving_default),
             "from_frames": tf.function(self.find_people_in_frames, autograph=False).get_concrete_function(frames),
             "heatmaps": tf.function(self.find_heatmaps, autograph=False).get_concrete_function(images),
         }

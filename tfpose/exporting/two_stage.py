@@ -12,22 +12,29 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import ops
 
+from tfpose.boxes import areas
+from tfpose.data.picture_tensors import cut_crops_from_frame
 from tfpose.data.upright_pictures import cut_upright_crops
 from tfpose.exporting.saved_model import write_saved_model
 from tfpose.exporting.system_file import describe_system
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.two_stage import predict_keypoints, rescore_poses
 from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.oks import object_keypoint_similarity
 
 # Number of people that go through the network at once, which limits the memory for crowded images.
 CHUNK_SIZE = 32
+# Columns of a person's row before the joints: those of the box, and the score.
+_BOX_COLUMNS, _SCORE_COLUMN = 4, 4
 
 
 class KeypointModule(tf.Module):
@@ -37,6 +44,11 @@ class KeypointModule(tf.Module):
         super().__init__(name="keypoints")
         self.network = network
         self.system = system
+
+    @property
+    def num_columns(self) -> int:
+        """The number of columns of a person's row: the box, the score, and x, y and score of each joint."""
+        return _BOX_COLUMNS + 1 + 3 * self.system.skeleton.num_joints
 
     def signatures(self) -> dict[str, Callable]:
         """Returns the concrete functions by signature name."""
@@ -89,6 +101,69 @@ class KeypointModule(tf.Module):
             parallel_iterations=1,
         )
         return tf.reshape(cut.flat_values, [-1, *crop_size, 3])
+
+    def find_poses_in_boxes(self, frame: tf.Tensor, boxes: tf.Tensor, box_scores: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Finds the poses of people in given boxes of a decoded image; no signature has these outputs.
+
+        Args:
+            frame: Image [H, W, 3] uint8 RGB.
+            boxes: [P, 4] float32 xyxy in image pixels.
+            box_scores: [P] float32.
+
+        Returns:
+            The outputs of `serving_default`, see `two_stage_detector`, for a batch of this image.
+        """
+        rows = self.poses_in_boxes(boxes, box_scores, functools.partial(cut_crops_from_frame, frame))
+        return self.outputs_of_rows(rows[None], tf.shape(rows)[:1])
+
+    def poses_in_boxes(self, boxes: tf.Tensor, box_scores: tf.Tensor, cut_crops: Callable[..., tf.Tensor]) -> tf.Tensor:
+        """Finds the people in the boxes of an image.
+
+        Args:
+            boxes: [P, 4] float32 xyxy in image pixels.
+            box_scores: [P] float32.
+            cut_crops: Function from (matrices, crop_size) to the crops of the image.
+
+        Returns:
+            Rows [K, 5 + 3 J], best first and without near copies: box, score, and x, y and score of each joint.
+        """
+        matrices = self.system.crop.matrices(tf.cast(boxes, tf.float64))
+        crops = cut_crops(matrices, self.system.crop.crop_size)
+        keypoints, joint_scores = self.predict(crops, matrices)
+        kept, scores = self._select_poses(keypoints, joint_scores, boxes, box_scores)
+        people = tf.concat([tf.cast(keypoints, tf.float32), joint_scores[..., None]], axis=-1)
+        joints = tf.reshape(people, [-1, 3 * self.system.skeleton.num_joints])
+        rows = tf.concat([boxes, scores[:, None], joints], axis=1)
+        return tf.gather(rows, kept)
+
+    def outputs_of_rows(self, rows: tf.Tensor, num_persons: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Splits the rows of people [B, P, 5 + 3 J], of which [B] are not padding, into named outputs."""
+        joints = self.system.skeleton.num_joints
+        return {
+            "keypoints": tf.reshape(rows[..., _BOX_COLUMNS + 1 :], [*tf.unstack(tf.shape(rows)[:2]), joints, 3]),
+            "boxes": rows[..., :_BOX_COLUMNS],
+            "scores": rows[..., _SCORE_COLUMN],
+            "num_persons": tf.cast(num_persons, tf.int32),
+        }
+
+    def _select_poses(
+        self, keypoints: tf.Tensor, joint_scores: tf.Tensor, boxes: tf.Tensor, box_scores: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Selects poses as `inference.two_stage.select_poses` does.
+
+        Returns:
+            Positions [K] of the poses that stay, and scores [P] of all.
+        """
+        selection = self.system.selection
+        scores = rescore_poses(box_scores, joint_scores, selection.joint_threshold)
+        sizes = areas(tf.cast(boxes, tf.float64), ops)
+        sigmas = self.system.skeleton.sigmas
+        similarities = object_keypoint_similarity(keypoints, keypoints, sizes, sizes, sigmas, xp=ops)
+        # TensorFlow's operation replaces `suppress_poses`, whose loop depends on values that a graph does not have.
+        # It compares in float32, so the similarities are compared with the threshold before.
+        is_too_alike = tf.cast(similarities > selection.oks_threshold, tf.float32)
+        kept = tf.image.non_max_suppression_overlaps(is_too_alike, scores, tf.shape(scores)[0], overlap_threshold=0.5)
+        return kept, scores
 
     def predict(self, crops_of_people: tf.Tensor, matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Predicts keypoints [N, J, 2] in image pixels and scores [N, J], a chunk of people at a time.

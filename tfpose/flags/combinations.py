@@ -39,19 +39,20 @@ def forbid_flags(values: ProgramFlags, names: Iterable[str], other: str) -> None
             raise ValueError(f"--{name} cannot be combined with {other}")
 
 
-def require_companion(values: ProgramFlags, names: Iterable[str], companion: str) -> None:
-    """Checks that flags are given only together with another one.
+def require_companion(values: ProgramFlags, names: Iterable[str], *companions: str) -> None:
+    """Checks that flags are given only together with one of some others.
 
     Args:
         values: The parsed flags.
-        names: The names of the flags that need the other one.
-        companion: The name of that other flag.
+        names: The names of the flags that need one of the others.
+        companions: The names of the others.
 
     Raises:
         ValueError: Names the first flag that is given without it.
     """
-    if values[companion].value:
+    if any(values[companion].value for companion in companions):
         return
+    others = " or ".join(f"--{companion}" for companion in companions)
     for name in names:
         if values[name].present:
-            raise ValueError(f"--{name} requires --{companion}, got none")
+            raise ValueError(f"--{name} requires {others}, got none")

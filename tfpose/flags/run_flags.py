@@ -47,17 +47,18 @@ def run_choice(values: ProgramFlags, workdir: str) -> RunChoice:
         workdir: Folder of the run, or of a SavedModel.
 
     Raises:
-        FileNotFoundError, ValueError: The file of --tuned is missing or damaged, or a flag requires --detector.
+        FileNotFoundError, ValueError: The file of --tuned is missing or damaged, or a flag requires another.
     """
     from tfpose.evaluation.tuned_settings import read_tuned_settings
     from tfpose.inference.detected_boxes import DETECTOR, GROUND_TRUTH
     from tfpose.systems.system import RunChoice
 
     of_detector = [name for name in BOX_FLAGS if name not in ("detector", "box_extension_pixels")]
-    require_companion(values, of_detector, "detector")
+    require_companion(values, of_detector, *(name for name in ("detector", "boxes") if name in values))
     tuned = read_tuned_settings(values.tuned) if values.tuned else None
-    box_flags = tuple(name for name in BOX_FLAGS if values[name].present)
+    box_flags = tuple(name for name in ("boxes", *BOX_FLAGS) if name in values and values[name].present)
     if not box_flags:
         return RunChoice(pathlib.Path(workdir), values.weights, tuned=tuned)
-    boxes = box_settings(values, DETECTOR if values.detector else GROUND_TRUTH)
+    source = DETECTOR if values.detector else getattr(values, "boxes", None) or GROUND_TRUTH
+    boxes = box_settings(values, source)
     return RunChoice(pathlib.Path(workdir), values.weights, boxes, tuned, box_flags)

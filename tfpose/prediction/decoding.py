@@ -34,11 +34,13 @@ class VideoFacts:
         frames_per_second: Frame rate; that of the first frames if it varies.
         num_frames: Number of frames; None if it is not known.
         is_exact: Whether the file stores the number, which is estimated from the duration otherwise.
+        pixel_shape: Width and height of a pixel by the header, in any unit; equal where the header has none.
     """
 
     frames_per_second: float
     num_frames: int | None
     is_exact: bool
+    pixel_shape: tuple[int, int] = (1, 1)
 
 
 @dataclasses.dataclass(frozen=True)

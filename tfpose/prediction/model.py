@@ -13,7 +13,9 @@ import tensorflow as tf
 from tfpose.exporting.system_file import SystemDescription, read_system_description
 from tfpose.messages import describe_error
 from tfpose.poses import Poses
+from tfpose.prediction.frames import SourceFrame
 from tfpose.prediction.pipeline import NetworkFailure
+from tfpose.prediction.sources import Source
 from tfpose.skeletons import SKELETONS_BY_NAME, Skeleton
 
 Arrays = Mapping[str, np.ndarray]
@@ -46,6 +48,27 @@ class PoseModel:
         self.skeleton, self.joint_threshold = skeleton, joint_threshold
         self._find_people, self._source = find_people, source
 
+    @property
+    def notes(self) -> list[str]:
+        """Notes on the frames so far, one line each."""
+        return []
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the frames so far, one line each."""
+        return []
+
+    def check_sources(self, sources: Sequence[Source]) -> None:
+        """Checks that the model can find the people of these sources.
+
+        Raises:
+            ValueError: It cannot; says why.
+        """
+
+    def predict_frames(self, frames: Sequence[SourceFrame]) -> list[Poses]:
+        """Finds the people in frames of one size; see `predict`."""
+        return self.predict([frame.image for frame in frames])
+
     def predict(self, images: Sequence[np.ndarray]) -> list[Poses]:
         """Finds the people in frames of one size, each [H, W, 3] uint8 RGB.
 
@@ -53,12 +76,20 @@ class PoseModel:
             NetworkFailure: The network fails on these frames.
             ValueError: The outputs are not poses.
         """
+        return self.poses_of(lambda: self._find_people(np.stack(images)))
+
+    def poses_of(self, find: Callable[[], Arrays]) -> list[Poses]:
+        """Returns the people of each frame from a function that computes the outputs of the network.
+
+        Raises:
+            NetworkFailure, ValueError: See `predict`.
+        """
         try:
-            found = self._find_people(np.stack(images))
+            found = find()
         except tf.errors.OpError as error:
             raise NetworkFailure(f"{self._source}: the network failed: {describe_error(error)}") from error
         self._check(found)
-        return [poses_from_outputs(found, row) for row in range(len(images))]
+        return [poses_from_outputs(found, row) for row in range(len(found["num_persons"]))]
 
     def _check(self, found: Arrays) -> None:
         missing = [name for name in OUTPUTS if name not in found]
@@ -128,9 +159,9 @@ def _choose_signature(loaded: Any, directory: pathlib.Path) -> FindPeople:
     # The functions below hold `loaded`, without which the variables of its signatures are gone.
     signatures = loaded.signatures
     if "from_frames" in signatures:
-        return lambda frames: _as_arrays(loaded.signatures["from_frames"](frames=tf.constant(frames)))
+        return lambda frames: as_arrays(loaded.signatures["from_frames"](frames=tf.constant(frames)))
     if "serving_default" in signatures and _input_names(signatures["serving_default"]) == ["image_bytes"]:
-        return lambda frames: _as_arrays(loaded.signatures["serving_default"](image_bytes=tf.constant(_encode(frames))))
+        return lambda frames: as_arrays(loaded.signatures["serving_default"](image_bytes=tf.constant(_encode(frames))))
     if "from_boxes" in signatures:
         raise ValueError(
             f"{directory}: requires the boxes of the people and cannot find people itself; export it again with a "
@@ -146,7 +177,8 @@ def _input_names(signature: Any) -> list[str]:
     return list(signature.structured_input_signature[1])
 
 
-def _as_arrays(outputs: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
+def as_arrays(outputs: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
+    """Returns the outputs of a network as arrays."""
     return {name: values.numpy() for name, values in outputs.items()}
 
 
@@ -160,4 +192,4 @@ def function_of_frames(function: Callable[[tf.Tensor], dict[str, tf.Tensor]]) ->
     """Compiles a function of an export's module into one graph for frames of any number and size."""
     # There is no Python control flow to convert, and looking for it takes most of the time.
     find_people = tf.function(function, [tf.TensorSpec([None, None, None, 3], tf.uint8)], autograph=False)
-    return lambda frames: _as_arrays(find_people(frames))
+    return lambda frames: as_arrays(find_people(frames))

@@ -54,6 +54,7 @@ class OpencvDecoder:
         try:
             times = [time for time, _ in zip(_grabbed_times(capture), range(NUM_TIMED_FRAMES), strict=False)]
             stated, count = (capture.get(name) for name in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
+            width, height = (int(capture.get(name)) for name in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
         finally:
             capture.release()
         if not times:
@@ -62,7 +63,8 @@ class OpencvDecoder:
         self._has_times = len(times) < 2 or float((steps > 0).mean()) > _LEAST_ORDERED
         self._is_steady = len(times) > 1 and float((steps < _STEADY * np.median(steps)).mean()) > _LEAST_ORDERED
         rate = plausible_rate(stated, times)
-        self.facts = VideoFacts(rate, int(count) if 0 < count < 1 << 40 else None, _stores_number(address))
+        shape = (width, height) if width > 0 and height > 0 else (1, 1)
+        self.facts = VideoFacts(rate, int(count) if 0 < count < 1 << 40 else None, _stores_number(address), shape)
 
     def _open(self) -> cv2.VideoCapture:
         with utf8_name(absolute(self._address)) as name:

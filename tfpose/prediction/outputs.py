@@ -168,8 +168,8 @@ def _printable(name: str) -> str:
 
 
 def _write_coco(path: pathlib.Path, results: Sequence[FrameResult], skeleton: Skeleton) -> None:
-    """Writes COCO keypoint results with all joints of the skeleton, under the ids of `_coco_image_ids`."""
-    image_ids = np.repeat(_coco_image_ids(results), [len(result.poses) for result in results])
+    """Writes COCO keypoint results with all joints of the skeleton."""
+    image_ids = np.repeat([result.image_id for result in results], [len(result.poses) for result in results])
     joints = skeleton.num_joints
     columns = {"keypoints": (0, joints, 2), "joint_scores": (0, joints), "scores": (0,), "track_ids": (0,)}
     arrays = {
@@ -178,14 +178,6 @@ def _write_coco(path: pathlib.Path, results: Sequence[FrameResult], skeleton: Sk
     }
     track_ids = arrays.pop("track_ids").astype(np.int64)
     write_keypoint_results(path, image_ids.astype(np.int64), **arrays, track_ids=track_ids)
-
-
-def _coco_image_ids(results: Sequence[FrameResult]) -> list[int]:
-    """Returns the ids of images: the numbers that COCO's files are named by, otherwise the indices of the frames."""
-    stems = [pathlib.PurePosixPath(result.name).stem for result in results]
-    if all(stem.isdecimal() for stem in stems) and len({int(stem) for stem in stems}) == len(stems):
-        return [int(stem) for stem in stems]
-    return [result.index for result in results]
 
 
 def _write_csv(path: pathlib.Path, results: Iterable[FrameResult], skeleton: Skeleton) -> None:

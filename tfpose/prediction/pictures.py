@@ -15,6 +15,8 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
 from tfpose.picture_files import count_pages, decode_upright, picture_kind, read_header
 from tfpose.prediction.decoding import DEFAULT_RATE
 from tfpose.prediction.frame_span import FrameSpan
@@ -118,6 +120,7 @@ class Pictures:
         name: Name for the results.
         paths: Paths of the selected files, in order, without URLs.
         names: Name of each selected image for the results: its path below the folder that all are in.
+        image_ids: Number of each selected image in files of COCO results, see `coco_image_ids`.
         problems: Descriptions of images that could not be read, one line each.
         notes: Descriptions of what was not read besides, one line each.
     """
@@ -148,7 +151,8 @@ class Pictures:
         span = span or FrameSpan()
         ordered = sorted(addresses, key=lambda address: natural_key(str(address)))
         self.name = name
-        self._addresses = [address for index, address in enumerate(ordered) if index in span]
+        self._indices = [index for index in range(len(ordered)) if index in span]
+        self._addresses = [ordered[index] for index in self._indices]
         if not self._addresses:
             raise ValueError(f"--start must be below {len(ordered)}, the number of images, got {span.start}")
         self.paths = [address for address in self._addresses if isinstance(address, pathlib.Path)]
@@ -158,6 +162,8 @@ class Pictures:
         for name in self.names if len(set(self.names)) < len(self.names) else ():
             if self.names.count(name) > 1:
                 raise ValueError(f"images must have different names, got two that are called {name!r}")
+        image_ids = coco_image_ids([_place(address).stem for address in ordered])
+        self.image_ids = [image_ids[index] for index in self._indices]
         self._left_out, self._notes = list(left_out), list(notes)
         self.problems, self.notes = list(left_out), list(notes)
 
@@ -166,11 +172,21 @@ class Pictures:
         """The number of images."""
         return len(self._addresses)
 
+    def may_hold(self, image_ids: np.ndarray) -> np.ndarray:
+        """Returns which numbers [N] are those of selected images, [N] bool."""
+        return np.isin(image_ids, self.image_ids)
+
+    def describe_ids(self) -> str:
+        """Returns `image_ids` in words."""
+        are_counted = self.image_ids == self._indices
+        return "counted from 0" if are_counted else f"the number that is its name, such as {self.image_ids[0]}"
+
     def frames(self) -> Iterator[SourceFrame]:
         """Yields the images. Those that cannot be decoded are left out and named in `problems`."""
         self.problems, self.notes = list(self._left_out), list(self._notes)
         oblong: list[pathlib.Path | str] = []
-        for index, (address, name) in enumerate(zip(self._addresses, self.names, strict=True)):
+        columns = (self._indices, self._addresses, self.names, self.image_ids)
+        for index, address, name, image_id in zip(*columns, strict=True):
             try:
                 data = _read_bytes(address)
                 image = decode_upright(data, address)
@@ -182,9 +198,22 @@ class Pictures:
                 self.notes.append(f"{address}: only the first of {num_pages} pages or frames was read")
             if not read_header(data, address).has_square_pixels:
                 oblong.append(address)
-            yield SourceFrame(index, name, image)
+            yield SourceFrame(index, name, image, image_id)
         if oblong:
             self.notes.append(f"{len(oblong)} images with pixels that are not square, taken as square ({oblong[0]})")
+
+
+def coco_image_ids(stems: Sequence[str]) -> list[int]:
+    """Returns the numbers of images in files of COCO results.
+
+    They are the numbers that the files are called by, as in COCO (000000000139.jpg is 139). If a name is no number, or
+    two are the same number, the images are counted from 0.
+
+    Args:
+        stems: Names of the image files without folder and suffix, in order.
+    """
+    numbers = [int(stem) for stem in stems if stem.isascii() and stem.isdecimal()]
+    return numbers if len(set(numbers)) == len(stems) else list(range(len(stems)))
 
 
 def is_picture_file(path: pathlib.Path) -> bool:

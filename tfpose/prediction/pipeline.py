@@ -7,14 +7,12 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import numpy as np
-
 from tfpose.poses import Poses
 from tfpose.prediction.background import Background
 from tfpose.prediction.frames import SourceFrame
 from tfpose.prediction.sources import Source
 
-PredictPoses = Callable[[Sequence[np.ndarray]], list[Poses]]
+PredictPoses = Callable[[Sequence[SourceFrame]], list[Poses]]
 
 
 class NetworkFailure(ValueError):
@@ -34,6 +32,7 @@ class FrameResult:
         name: Name of the frame, see `SourceFrame`.
         seconds: Time of the frame, see `SourceFrame`.
         image_size: Size (height, width) of the frame in pixels.
+        image_id: Number of the frame in files of COCO results, see `SourceFrame`.
         poses: Poses in pixels of the frame.
     """
 
@@ -41,6 +40,7 @@ class FrameResult:
     name: str
     seconds: float
     image_size: tuple[int, int]
+    image_id: int
     poses: Poses
 
 
@@ -61,8 +61,8 @@ class PredictedFrame:
     @property
     def result(self) -> FrameResult:
         """The result of the frame, without its pixels."""
-        height, width = self.frame.image.shape[:2]
-        return FrameResult(self.frame.index, self.frame.name, self.frame.seconds, (height, width), self.shown)
+        frame, (height, width) = self.frame, self.frame.image.shape[:2]
+        return FrameResult(frame.index, frame.name, frame.seconds, (height, width), frame.image_id, self.shown)
 
 
 @contextlib.contextmanager
@@ -143,7 +143,7 @@ def _predict_batch(
 ) -> Iterator[tuple[SourceFrame, Poses]]:
     """Yields the frames with their people. An image that the network fails on is left out and named in `problems`."""
     try:
-        found = predict([frame.image for frame in batch])
+        found = predict(batch)
     except NetworkFailure as error:
         if source.is_video:
             raise

@@ -88,9 +88,11 @@ class PyavDecoder:
             raise has_no_frame(self._address)
         stated = float(stream.guessed_rate or stream.average_rate or 0)
         rate = plausible_rate(stated, sorted(times)[:-_MOST_REORDERED])
+        ratio = stream.sample_aspect_ratio or Fraction(1)
+        shape = (ratio.numerator, ratio.denominator)
         if stream.frames:
-            return VideoFacts(rate, stream.frames, is_exact=True)
-        return VideoFacts(rate, round(_duration(container) * rate) or None, is_exact=False)
+            return VideoFacts(rate, stream.frames, is_exact=True, pixel_shape=shape)
+        return VideoFacts(rate, round(_duration(container) * rate) or None, is_exact=False, pixel_shape=shape)
 
     def _packets(self, container: Any) -> Iterator[Any]:
         """Yields the packets of all streams; goes on behind what cannot be read."""

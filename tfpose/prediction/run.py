@@ -14,6 +14,7 @@ from tqdm import tqdm
 from tfpose.poses import Poses
 from tfpose.prediction.background import Background
 from tfpose.prediction.drawing import DrawingStyle, PoseArtist
+from tfpose.prediction.frames import SourceFrame
 from tfpose.prediction.outputs import OutputPaths, PictureSink, TolerantSink, VideoSink, lost_joints, write_files
 from tfpose.prediction.pipeline import (
     FrameResult,
@@ -222,10 +223,10 @@ class _Run:
                 self._write_files(self._repair(results) if self.needs_all_frames else results)
             raise
 
-    def _predict_timed(self, images: Sequence[np.ndarray]) -> list[Poses]:
+    def _predict_timed(self, frames: Sequence[SourceFrame]) -> list[Poses]:
         if self._start is None:
             self._start = monotonic()
-        return self._predict(images)
+        return self._predict(frames)
 
     def _predicted_frames(self) -> contextlib.AbstractContextManager[Iterable[PredictedFrame]]:
         return predicted_frames(self._source, self._predict_timed, self._update, self._batch_size, self._should_stop)

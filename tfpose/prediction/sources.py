@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 
 import cv2
+import numpy as np
 
 from tfpose.file_names import utf8_name
 from tfpose.prediction.decoding import Decoder, cannot_open, plausible_rate
@@ -78,11 +79,24 @@ class Video:
         self._decoder: Decoder = open_decoder(str(address))
         facts = self._decoder.facts
         self.frames_per_second = facts.frames_per_second / self._span.every
+        width, height = facts.pixel_shape
+        if width != height:
+            self.notes.append(f"{address}: pixels that are not square ({width}:{height}), taken as square")
         if facts.num_frames:
             self.num_frames = self._span.count(facts.num_frames) or None
             if facts.is_exact and self.num_frames is None:
                 rule = f"must be below {facts.num_frames}, the number of frames of {address}"
                 raise ValueError(f"--start {rule}, got {self._span.start}")
+
+    def may_hold(self, image_ids: np.ndarray) -> np.ndarray:
+        """Returns which numbers [N] can be those of selected frames, [N] bool."""
+        facts = self._decoder.facts
+        is_inside = (image_ids < facts.num_frames) | (not facts.is_exact) if facts.num_frames else image_ids >= 0
+        return is_inside & np.array([index in self._span for index in image_ids], bool)
+
+    def describe_ids(self) -> str:
+        """Returns what the `image_id` of a frame is, in words."""
+        return "counted from 0"
 
     def frames(self) -> Iterator[SourceFrame]:
         """Yields the selected frames that can be decoded; `problems` tells what is damaged."""
@@ -92,7 +106,7 @@ class Video:
             return
         for frame in self._decoder.frames(self._span, self.problems):
             yield SourceFrame(
-                frame.index, self._frame_name(frame.index), frame.image, frame.seconds, frame.file_seconds
+                frame.index, self._frame_name(frame.index), frame.image, frame.index, frame.seconds, frame.file_seconds
             )
 
     def _frame_name(self, index: int) -> str:
@@ -111,7 +125,7 @@ class Video:
                 if not is_decoded:
                     return
                 image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-                yield SourceFrame(index, self._frame_name(index), image, time.monotonic() - begin)
+                yield SourceFrame(index, self._frame_name(index), image, index, time.monotonic() - begin)
         finally:
             capture.release()
 

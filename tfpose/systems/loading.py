@@ -27,5 +27,7 @@ def load_pose_model(choice: RunChoice, skeleton: str = "") -> PoseModel:
     if choice.tuned is not None:
         raise ValueError(f"--tuned: {directory} must be the work folder of a single network, got a SavedModel")
     if choice.boxes is not None:
-        raise ValueError(f"--detector: {directory} must be the work folder of a keypoint network, got a SavedModel")
+        hint = "; its signature from_boxes takes boxes (docs/serve.md)" if "boxes" in choice.box_flags else ""
+        rule = "must be the work folder of a keypoint network, got a SavedModel"
+        raise ValueError(f"--{choice.box_flags[0]}: {directory} {rule}{hint}")
     return load_saved_model(directory, skeleton)

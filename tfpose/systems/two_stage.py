@@ -23,10 +23,11 @@ from tfpose.data.person_crops import PersonCrops
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.splits import SplitPrediction, evaluate_split
 from tfpose.evaluation.two_stage import EvaluationSettings, predict_split
-from tfpose.exporting.two_stage import export_keypoint_network
+from tfpose.exporting.two_stage import KeypointModule, export_keypoint_network
 from tfpose.exporting.two_stage_detector import TwoStageModule, export_two_stage
 from tfpose.inference.detected_boxes import BoxSettings
 from tfpose.inference.detectors import load_exportable_detector
+from tfpose.inference.detectors.boxes_file import BoxesFile
 from tfpose.inference.detectors.detector import ExportableDetector
 from tfpose.inference.keypoint_networks import DEFAULT_NETWORK, NOT_SETTINGS, find_network
 from tfpose.inference.keypoint_system import (
@@ -40,6 +41,7 @@ from tfpose.inference.keypoint_system import (
 )
 from tfpose.inference.two_stage import KeypointSettings, SelectionSettings
 from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.prediction.box_model import BoxPoseModel
 from tfpose.prediction.model import PoseModel, function_of_frames
 from tfpose.skeletons import choose_skeleton
 from tfpose.systems.config import Section
@@ -137,14 +139,20 @@ def load_model(run: RunChoice) -> PoseModel:
     if run.boxes is None:
         raise ValueError(
             f"{run.workdir}: the network finds the joints of people in given boxes; --detector must name the work "
-            "folder of a person detector too, or be whole_image for images of one person each"
+            "folder of a person detector too, or be whole_image for images of one person each; or --boxes a file"
         )
     _refuse_tuned(run)
     system = _read_system(run)
     network, _ = _load_network(system, run)
-    module = TwoStageModule(fold_batch_norm(network), system, _load_detector(run.boxes))
-    find_people = function_of_frames(module.find_poses_in_frames)
-    return PoseModel(find_people, system.skeleton, system.selection.joint_threshold, str(run.workdir))
+    network, description = fold_batch_norm(network), (system.skeleton, system.selection.joint_threshold)
+    if not run.boxes.detector:
+        boxes = run.boxes
+        # As in evaluation, all boxes of a file count; without a dataset, nobody says which category is people.
+        file = BoxesFile(boxes.source, boxes.score_threshold, boxes.iou_threshold, category_id=None)
+        find_poses = KeypointModule(network, system).find_poses_in_boxes
+        return BoxPoseModel(find_poses, file, *description, str(run.workdir))
+    module = TwoStageModule(network, system, _load_detector(run.boxes))
+    return PoseModel(function_of_frames(module.find_poses_in_frames), *description, str(run.workdir))
 
 
 def export(run: RunChoice, output: pathlib.Path, formats: Sequence[str]) -> list[str]:

@@ -32,7 +32,7 @@ class BoxesFile:
         path: str | pathlib.Path,
         score_threshold: float | None = None,
         iou_threshold: float | None = None,
-        category_id: int = 1,
+        category_id: int | None = 1,
     ) -> None:
         self.source = str(path)
         self.score_threshold, self.iou_threshold = score_threshold or 0.0, iou_threshold
@@ -41,13 +41,23 @@ class BoxesFile:
             print(f"note: {note}", file=sys.stderr)
         self._order = np.argsort(self._detections.image_ids, kind="stable")
 
+    @property
+    def image_ids(self) -> np.ndarray:
+        """The image ids of all boxes of the file [N] int64, in order."""
+        return self._detections.image_ids
+
+    def find_by_id(self, image_id: int) -> BoxesAndScores:
+        """Returns the boxes of one picture, [N, 4] and [N]; empty for a picture that the file does not have."""
+        start, stop = (np.searchsorted(self.image_ids, image_id, side, self._order) for side in ("left", "right"))
+        return self._select(self._order[start:stop])
+
     def find_people(self, pictures: Iterable[Picture]) -> list[BoxesAndScores]:
         """Returns the boxes of each picture; see `Detector.find_people`.
 
         Raises:
             ValueError: The file has boxes, but none in one of the pictures.
         """
-        image_ids, file_ids = np.array([picture.image_id for picture in pictures]), self._detections.image_ids
+        image_ids, file_ids = np.array([picture.image_id for picture in pictures]), self.image_ids
         if len(file_ids) and not np.isin(image_ids, file_ids).any():
             raise ValueError(
                 f"{self.source}: at least one of its {len(file_ids)} boxes must be in one of the {len(image_ids)} "
@@ -60,8 +70,7 @@ class BoxesFile:
                 "their image_id is not in the split",
                 file=sys.stderr,
             )
-        starts, stops = (np.searchsorted(file_ids, image_ids, side, self._order) for side in ("left", "right"))
-        return [self._select(self._order[start:stop]) for start, stop in zip(starts, stops, strict=True)]
+        return [self.find_by_id(image_id) for image_id in image_ids]
 
     def _select(self, rows: np.ndarray) -> BoxesAndScores:
         rows = rows[self._detections.scores[rows] >= self.score_threshold]
