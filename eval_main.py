@@ -134,7 +134,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     if values.config is None and values.workdir is None:
         raise ValueError(
             "nothing to do: give --workdir to predict, --ground_truth and --predictions to score files, "
-            "--track and --predictions to track, or --tune with --config and --workdir or with --predictions and "
+            "--track and --predictions to track, or --tune with --workdir or with --predictions and "
             "--ground_truth"
         )
     require_flags(values, ("workdir", "output_dir"), "with --config" if values.config else "with --workdir")

@@ -35,6 +35,8 @@ from tfpose.skeletons import Skeleton, limbs_of_coco_category, skeleton_from_coc
 
 # The category of people in COCO's own files.
 COCO_PERSON = 1
+# Files may use any other number, negative ones included.
+NO_TRACK_ID = int(np.iinfo(np.int64).min)
 # An area in square pixels up to which an object with labeled joints has surely no area in the file: its OKS with any
 # prediction would be 0.
 _NO_AREA = 1.0
@@ -503,6 +505,75 @@ def write_keypoint_results(path: str | pathlib.Path, *args: Any, **kwargs: Any) 
 
 
 @dataclasses.dataclass(frozen=True)
+class KeypointResults:
+    """Predicted people, in the order of the file.
+
+    Attributes:
+        image_ids: [P] int64 identities of the images.
+        keypoints: [P, J, 3] float64 (x, y in image pixels, score); a joint with a score of 0 or less is not there.
+        scores: [P] float64 scores of the people.
+        track_ids: [P] int64 identities of the people, `NO_TRACK_ID` where there is none.
+    """
+
+    image_ids: np.ndarray
+    keypoints: np.ndarray
+    scores: np.ndarray
+    track_ids: np.ndarray
+
+
+def read_keypoint_results(path: str | pathlib.Path, skeleton: Skeleton) -> KeypointResults:
+    """Reads people from a file of COCO keypoint results, which may have a `track_id`.
+
+    Args:
+        path: Path of a JSON list of {image_id, keypoints, score}.
+        skeleton: Joints of the keypoints, in their order.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: The file breaks a rule; the message names the file, the entry, the field, the rule and the value.
+    """
+    path = pathlib.Path(path)
+    entries = _result_list(path, "people", "image_id, keypoints and score")
+    track_ids = [NO_TRACK_ID if entry.get("track_id") is None else entry["track_id"] for entry in entries]
+    for position, track_id in enumerate(track_ids):
+        if not is_id(track_id):
+            raise ValueError(f"{path}: result {position}: 'track_id' must be a whole number, got {quote(track_id)}")
+    image_ids, scores = _ids_and_scores(path, "result", entries)
+    columns = keypoint_columns(skeleton.joints, "score")
+    expected = f"{len(columns)} numbers: x, y, score of the {skeleton.num_joints} joints of {skeleton.name}"
+    rows = [entry.get("keypoints") for entry in entries]
+    # Results have no ids; their positions stand for them in messages.
+    places = [{"id": position} for position in range(len(entries))]
+    keypoints = number_array(path, "result", places, "keypoints", rows, expected, columns)
+    keypoints = keypoints.reshape(-1, skeleton.num_joints, 3)
+    if keypoints[..., :2].any() and not (keypoints[..., 2] > 0).any():
+        raise ValueError(f"{path}: the score of a joint that is there must be above 0, got none above 0 in 'keypoints'")
+    return KeypointResults(image_ids, keypoints, scores, np.array(track_ids, np.int64))
+
+
+def _result_list(path: pathlib.Path, what: str, fields: str) -> list[dict]:
+    """Returns the content of a file of COCO results."""
+    content = read_json(path)
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise ValueError(f"{path}: must be a list of {what} with {fields}, got a {type(content).__name__}")
+    return content
+
+
+def _ids_and_scores(path: pathlib.Path, kind: str, entries: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the `image_id` [N] int64 and the `score` [N] float64 of results."""
+    for position, entry in enumerate(entries):
+        if not is_id(entry.get("image_id")) or not is_number(entry.get("score")):
+            raise ValueError(
+                f"{path}: {kind} {position}: must have a whole number 'image_id' and a number 'score', "
+                f"got {quote(entry.get('image_id'))} and {quote(entry.get('score'))}"
+            )
+    return (
+        np.array([entry["image_id"] for entry in entries], np.int64),
+        np.array([entry["score"] for entry in entries], np.float64),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class Detections:
     """Detected boxes, in the order of the file.
 
@@ -533,26 +604,11 @@ def read_detections(path: str | pathlib.Path, category_id: int | None = 1) -> De
             field, the rule and the value.
     """
     path = pathlib.Path(path)
-    content = read_json(path)
-    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise ValueError(
-            f"{path}: must be a list of detections with image_id, category_id, bbox and score, "
-            f"got a {type(content).__name__}"
-        )
-    entries, notes = _detections_of_people(path, content, category_id)
-    for position, entry in enumerate(entries):
-        if not isinstance(entry.get("image_id"), int) or not is_number(entry.get("score")):
-            raise ValueError(
-                f"{path}: detection {position}: must have a whole number 'image_id' and a number "
-                f"'score', got {quote(entry.get('image_id'))} and {quote(entry.get('score'))}"
-            )
-    boxes_xywh = _box_array(path, "detection", entries)
-    return Detections(
-        image_ids=np.array([entry["image_id"] for entry in entries], np.int64),
-        boxes=box_math.xyxy_from_xywh(boxes_xywh),
-        scores=np.array([entry["score"] for entry in entries], np.float64),
-        notes=notes,
-    )
+    detections = _result_list(path, "detections", "image_id, category_id, bbox and score")
+    entries, notes = _detections_of_people(path, detections, category_id)
+    image_ids, scores = _ids_and_scores(path, "detection", entries)
+    boxes = box_math.xyxy_from_xywh(_box_array(path, "detection", entries))
+    return Detections(image_ids, boxes, scores, notes)
 
 
 def _detections_of_people(

@@ -1,10 +1,12 @@
-"""Assigns track identities to the people in PoseTrack prediction files, without a network.
+r"""Assigns track identities to the people in PoseTrack prediction files, without a network.
 
     tfpose track --predictions=poses --output_dir=tracked --tracker.settings=offline
     tfpose track --predictions=poses --output_dir=tracked --ground_truth=annotations/val
+    tfpose track --predictions=results.json --skeleton=coco17 --keep_track_ids --ground_truth=annotations/val \
+        --output_dir=converted
 
 The tracked files keep their names and are written to OUTPUT_DIR/predictions. With --ground_truth, tfpose also scores
-the tracked poses.
+the tracked poses. --predictions can also be a file of COCO keypoint results, whose poses become PoseTrack files.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from tfpose.flags.combinations import forbid_flags, require_companion
 from tfpose.flags.command_line import Program, run_program
@@ -19,15 +22,32 @@ from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.scoring_flags import SCORING_FLAGS, define_file_report_flags, define_scoring_flags, scoring_settings
 from tfpose.flags.tracker_flags import TRACKER_FLAGS, define_tracker_flags, tracker_from_flags
 
+if TYPE_CHECKING:
+    from tfpose.posetrack import PoseSequence
+    from tfpose.tracking.choice import TrackerChoice
+
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
     values.define_string(
         "predictions",
         None,
-        "Folder of the predicted poses to track, one PoseTrack file for each video. tfpose replaces track identities "
-        "that the files already hold. Required.",
+        "Folder of the predicted poses to track, one PoseTrack file for each video, or a file of COCO keypoint results "
+        "(requires --skeleton). tfpose replaces track identities that the files already hold, unless --keep_track_ids "
+        "is given. Required.",
         required=True,
+    )
+    values.define_string(
+        "skeleton",
+        "",
+        "Joints of the poses in a file of COCO results: coco17, posetrack15 or posetrack18. Only if --predictions is "
+        "such a file.",
+    )
+    values.define_bool(
+        "keep_track_ids",
+        False,
+        "Keep the track identities of --predictions, which tfpose then only converts to PoseTrack files. Cannot be "
+        "combined with --tuned and --tracker flags.",
     )
     values.define_string(
         "output_dir",
@@ -46,7 +66,9 @@ def define_flags(values: ProgramFlags) -> None:
         "ground_truth",
         None,
         "Folder of the PoseTrack annotations for scoring the tracked poses, one file with the name of the prediction "
-        "file for each video. By default the tracked poses are not scored.",
+        "file for each video. For COCO results the image ids of the annotations also say which image is which frame of "
+        "which video. By default the tracked poses are not scored, and COCO results are one video whose image ids are "
+        "frame numbers from 0.",
     )
     values.define_integer(
         "num_processes",
@@ -65,21 +87,43 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     require_companion(values, SCORING_FLAGS, "ground_truth")
     if values.tuned:
         forbid_flags(values, TRACKER_FLAGS, "--tuned")
-    from tfpose.evaluation.retracking import track_folder
+    if values.keep_track_ids:
+        forbid_flags(values, ("tuned", *TRACKER_FLAGS), "--keep_track_ids")
+    from tfpose.evaluation.retracking import track_all
     from tfpose.evaluation.scoring import score_folders
-    from tfpose.evaluation.tuned_settings import read_tuned_settings
-    from tfpose.metrics.posetrack import PREDICTIONS_FOLDER, pair_files
+    from tfpose.metrics.posetrack import PREDICTIONS_FOLDER
 
-    tracker = read_tuned_settings(values.tuned).tracker if values.tuned else tracker_from_flags(values)
-    predictions, output_dir = pathlib.Path(values.predictions), pathlib.Path(values.output_dir)
+    tracker = None if values.keep_track_ids else _choose_tracker(values)
     settings = scoring_settings(values)
-    if values.ground_truth:
-        pair_files(values.ground_truth, predictions)
+    output_dir = pathlib.Path(values.output_dir)
     tracked = output_dir / PREDICTIONS_FOLDER
-    print(track_folder(predictions, tracked, tracker, values.format, values.num_processes))
+    print(track_all(_read_sources(values), tracked, tracker, values.format, values.num_processes))
     print(f"written: {tracked}")
     if values.ground_truth:
-        score_folders(pathlib.Path(values.ground_truth), tracked, output_dir, settings, tracker=tracker.to_dict())
+        provenance: dict[str, Any] = {"tracker": tracker.to_dict()} if tracker else {}
+        score_folders(pathlib.Path(values.ground_truth), tracked, output_dir, settings, **provenance)
+
+
+def _choose_tracker(values: ProgramFlags) -> TrackerChoice:
+    from tfpose.evaluation.tuned_settings import read_tuned_settings
+
+    return read_tuned_settings(values.tuned).tracker if values.tuned else tracker_from_flags(values)
+
+
+def _read_sources(values: ProgramFlags) -> Sequence[pathlib.Path | PoseSequence]:
+    """Returns the files of --predictions, or the videos of a file of COCO results."""
+    from tfpose.evaluation.coco_sequences import read_coco_sequences
+    from tfpose.evaluation.retracking import find_predictions
+    from tfpose.metrics.posetrack import pair_files
+
+    predictions = pathlib.Path(values.predictions)
+    ground_truth = pathlib.Path(values.ground_truth) if values.ground_truth else None
+    if predictions.is_file():
+        return read_coco_sequences(predictions, values.skeleton, ground_truth)
+    forbid_flags(values, ("skeleton",), "a folder in --predictions")
+    if ground_truth:
+        pair_files(ground_truth, predictions)
+    return list(find_predictions(predictions).values())
 
 
 PROGRAM = Program("tfpose track", __doc__, define_flags, run)

@@ -2,11 +2,10 @@ r"""Searches for the best tracker settings and thresholds.
 
     tfpose tune --tune=max_age_frames=5,10,20 --predictions=poses --ground_truth=annotations/val \
         --output_dir=tuned
-    tfpose tune --tune=head_threshold=0.1,0.2,0.3 --config=single_network_posetrack17 \
-        --workdir=runs/single_network --output_dir=tuned
+    tfpose tune --tune=head_threshold=0.1,0.2,0.3 --workdir=runs/single_network --output_dir=tuned
 
-The command has two modes. Without --config, tfpose tracks the poses of --predictions with every combination of the
-values. With --config, a single network predicts the poses of a split of a dataset, and tfpose searches thresholds of
+The command has two modes. With --predictions, tfpose tracks the poses of the files with every combination of the
+values. With --workdir, a single network predicts the poses of a split of a dataset, and tfpose searches thresholds of
 the network and tracker settings together.
 
 tfpose prints the results, the best first, and writes the results to OUTPUT_DIR/tuning.json. tfpose track, evaluate,
@@ -30,7 +29,7 @@ from tfpose.flags.tracker_flags import define_tracker_flags, request_from_flags,
 from tfpose.metrics.catalog import DEFAULT_OBJECTIVE, objectives
 
 _FILE_FLAGS = ("predictions", "ground_truth")
-_NETWORK_FLAGS = ("workdir", "weights", "split", "tune_method")
+_NETWORK_FLAGS = ("weights", "split", "tune_method")
 
 
 def define_flags(values: ProgramFlags) -> None:
@@ -38,7 +37,7 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_texts(
         "tune",
         "Setting to search and the values to try, such as max_age_frames=5,10,20. Give this flag once for "
-        "each setting. A setting is a --tracker flag without the prefix 'tracker.' or, only with --config, "
+        "each setting. A setting is a --tracker flag without the prefix 'tracker.' or, only with --workdir, "
         "a threshold of config.inference such as head_threshold. Required.",
         required=True,
     )
@@ -55,49 +54,48 @@ def define_flags(values: ProgramFlags) -> None:
 
 def _define_network_flags(values: ProgramFlags) -> None:
     """Defines the flags of a search with a network, and those of the tracker."""
-    values.begin_section("Flags of a search without --config (on prediction files)", "predictions")
+    values.begin_section("Flags of a search on prediction files", "predictions")
     values.define_string(
         "predictions",
         None,
-        "Folder of the predicted poses, one PoseTrack file for each video. Required without --config. "
-        "Cannot be combined with --config.",
+        "Folder of the predicted poses, one PoseTrack file for each video. Required without --workdir. "
+        "Cannot be combined with --workdir.",
     )
     values.define_string(
         "ground_truth",
         None,
         "Folder of the PoseTrack annotations, one file with the name of the prediction file for each video. "
-        "Required without --config. Cannot be combined with --config.",
+        "Required with --predictions. Cannot be combined with --workdir.",
     )
-    values.begin_section("Flags of a search with --config (with a single network)", "config")
+    values.begin_section("Flags of a search with a single network", "workdir")
     define_config_flag(
         values,
-        "Config of the single network that predicts the poses. Required if --predictions is not given.",
+        "Config of the single network that predicts the poses. By default the config of the run in --workdir.",
         example="single_network_posetrack17",
     )
     values.define_string(
         "workdir",
         None,
-        "Work folder of the training run whose weights are used. Required with --config; cannot be used without "
-        "--config.",
+        "Work folder of the training run whose weights are used. Required if --predictions is not given.",
     )
     values.define_enum(
         "weights",
         "best",
         ["best", "last"],
         "Weights to use: best has the best validation score of the run, last is from the last step of the "
-        "run. Requires --config.",
+        "run. Requires --workdir.",
     )
     values.define_string(
         "split",
         None,
-        "Split of the dataset to predict. By default the validation split of the config. Requires --config.",
+        "Split of the dataset to predict. By default the validation split of the config. Requires --workdir.",
     )
     values.define_enum(
         "tune_method",
         "grid",
         ["grid", "coordinates"],
         "Search method: grid tries every combination of the values; coordinates changes one setting at a time until no "
-        "change improves the metric, and needs far fewer trials. Requires --config.",
+        "change improves the metric, and needs far fewer trials. Requires --workdir.",
     )
     define_tracker_flags(values, may_have_config=True)
 
@@ -105,13 +103,13 @@ def _define_network_flags(values: ProgramFlags) -> None:
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Searches on files, or with a network."""
     del inputs
-    require_companion(values, _NETWORK_FLAGS, "config")
-    if values.config is None:
-        require_flags(values, _FILE_FLAGS, "without --config")
+    if values.config is None and values.workdir is None:
+        require_companion(values, _NETWORK_FLAGS, "workdir")
+        require_flags(values, _FILE_FLAGS, "without --workdir")
         tune_on_files(values)
     else:
         require_flags(values, ["workdir"], "with --config")
-        forbid_flags(values, _FILE_FLAGS, "--config")
+        forbid_flags(values, _FILE_FLAGS, "--workdir")
         tune_network(values)
 
 

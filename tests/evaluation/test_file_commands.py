@@ -332,12 +332,13 @@ def test_eval_main_hands_over_from_a_file_of_flags(run_evaluation, folders, tmp_
         ("track", ("--metrics=ap",), "--metrics requires --ground_truth, got none"),
         ("track", ("--ground_truth={gt18}", "--images=x"), "--images requires --report, got none"),
         ("tune", ("--ground_truth={gt18}",), "--tune must be given, got nothing"),
-        ("tune", ("--tune=min_oks=0.1",), "--ground_truth must be given without --config, got nothing"),
-        ("tune", ("--tune=min_oks=0.1", "--workdir=x"), "--workdir requires --config, got none"),
+        ("tune", ("--tune=min_oks=0.1",), "--ground_truth must be given without --workdir, got nothing"),
+        ("tune", ("--tune=min_oks=0.1", "--split=val"), "--split requires --workdir, got none"),
+        ("tune", ("--tune=min_oks=0.1", "--workdir=x"), "--predictions cannot be combined with --workdir"),
         (
             "tune",
             ("--tune=min_oks=0.1", "--workdir=x", "--config=two_stage_resnet50_coco"),
-            "--predictions cannot be combined with --config",
+            "--predictions cannot be combined with --workdir",
         ),
     ],
 )

@@ -205,7 +205,7 @@ def test_thresholds_are_not_those_of_the_two_stage_system(run_evaluation, flags,
         *(flag for flag in flags if flag.startswith("--config.data.directory")),
     )
     result = run_evaluation(*two_stage, "--tune=head_threshold=0.1")
-    assert_one_line(result, "--config must be a config of the single network for a search")
+    assert_one_line(result, "--workdir must be a run of the single network for a search")
     result = run_evaluation(*two_stage, f"--tuned={tuned[0] / 'tuning.json'}")
     assert_one_line(result, "tuning.json: requires a config of the single network, got one of the two-stage system")
 

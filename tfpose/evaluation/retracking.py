@@ -13,6 +13,7 @@ from tfpose.evaluation.progress import LateProgress
 from tfpose.json_files import read_json
 from tfpose.metrics.posetrack import find_poses_folder, find_sequence_files
 from tfpose.posetrack import (
+    NO_TRACK_ID,
     PoseSequence,
     frame_from_poses,
     poses_from_frame,
@@ -52,39 +53,36 @@ class TrackingSummary:
         )
 
 
-def track_folder(
-    predictions: pathlib.Path,
+def track_all(
+    sources: Sequence[pathlib.Path | PoseSequence],
     output_dir: pathlib.Path,
-    tracker: TrackerChoice,
+    tracker: TrackerChoice | None,
     file_format: str = "2018",
     num_processes: int | None = None,
 ) -> TrackingSummary:
-    """Tracks every file of a folder and writes files of the same names.
+    """Tracks files or sequences and writes files of the same names.
 
     Args:
-        predictions: Folder of `<sequence>.json` or `.json.gz` of PoseTrack 2017, 2018 or PoseTrack21, with or without
-            identities.
+        sources: Files of PoseTrack 2017, 2018 or PoseTrack21, with or without identities, or what such files hold.
         output_dir: Folder for the results.
-        tracker: Tracker and its settings.
+        tracker: Tracker and its settings; None keeps the identities.
         file_format: Format of the results, '2017' or '2018'.
         num_processes: Number of processes; None starts one per core.
 
     Raises:
-        FileNotFoundError: The folder does not exist or is empty.
         ValueError: A file is damaged, or the results would replace the predictions.
     """
-    files = list(find_predictions(predictions).values())
-    if output_dir.resolve() == find_poses_folder(predictions).resolve():
+    if any(isinstance(source, pathlib.Path) and source.resolve().parent == output_dir.resolve() for source in sources):
         raise ValueError(
             f"--output_dir must be a new folder, got {output_dir}, where the results would replace the predictions"
         )
     track = functools.partial(track_file, directory=output_dir, tracker=tracker, file_format=file_format)
-    processes = choose_num_processes(num_processes, len(files))
+    processes = choose_num_processes(num_processes, len(sources))
     parts = []
     with LateProgress("tracking", "sequences") as progress:
-        for summary in map_forked(track, files, processes):
+        for summary in map_forked(track, sources, processes):
             parts.append(summary)
-            progress(len(parts), len(files))
+            progress(len(parts), len(sources))
     fields = dataclasses.fields(TrackingSummary)
     return TrackingSummary(**{f.name: sum(getattr(part, f.name) for part in parts) for f in fields})
 
@@ -103,17 +101,17 @@ def find_predictions(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def track_file(
-    path: pathlib.Path, directory: pathlib.Path, tracker: TrackerChoice, file_format: str
+    source: pathlib.Path | PoseSequence, directory: pathlib.Path, tracker: TrackerChoice | None, file_format: str
 ) -> TrackingSummary:
-    """Tracks one file and writes the result under the same name."""
-    found = read_predictions(path)
-    tracked = track_file_sequence(found, tracker)
-    WRITERS[file_format](directory / path.name.removesuffix(".gz"), tracked)
+    """Tracks one file or sequence and writes the result under the same name."""
+    found = read_predictions(source) if isinstance(source, pathlib.Path) else source
+    tracked = track_file_sequence(found, tracker) if tracker else found
+    WRITERS[file_format](directory / found.path.name.removesuffix(".gz"), tracked)
     return TrackingSummary(
         num_frames=len(found.frames),
         num_people=sum(frame.num_people for frame in found.frames),
         num_tracked=sum(frame.num_people for frame in tracked.frames),
-        num_tracks=len({track_id for frame in tracked.frames for track_id in frame.track_ids.tolist()}),
+        num_tracks=len({i for frame in tracked.frames for i in frame.track_ids.tolist()} - {NO_TRACK_ID}),
     )
 
 

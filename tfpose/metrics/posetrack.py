@@ -172,7 +172,8 @@ def check_folder(path: str | pathlib.Path, content: str) -> pathlib.Path:
     folder = pathlib.Path(path)
     if folder.is_file():
         raise NotADirectoryError(
-            f"{folder}: {content} must be a folder of PoseTrack files, got a file; give the folder that holds it"
+            f"{folder}: {content} must be a folder of PoseTrack files, got a file; give the folder that holds it "
+            "(tfpose track --keep_track_ids makes PoseTrack files of COCO results)"
         )
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: the folder of {content} does not exist")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfpose import boxes as box_math
+from tfpose.coco import NO_TRACK_ID
 from tfpose.poses import Poses
 from tfpose.skeletons import Skeleton
 
@@ -20,8 +21,6 @@ JOINTS_BY_NUMBER = (
 )
 # The score that poseval gives a joint without a score.
 NO_SCORE = -9999.0
-# Files may use any other number, negative ones included.
-NO_TRACK_ID = int(np.iinfo(np.int64).min)
 NO_IMAGE_ID = -1
 # Boxes of PoseTrack 2018 are the extent of the joints, grown on each side by this share of its width or height.
 POSETRACK_BOX_MARGIN = 0.15

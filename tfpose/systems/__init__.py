@@ -84,7 +84,7 @@ def tunable_from_config(config: Config) -> TunableSystem:
     from_config(config)
     if config.system not in TUNABLE_SYSTEMS:
         raise ValueError(
-            f"--config must be a config of the single network for a search of its thresholds, got {config.system}; "
+            f"--workdir must be a run of the single network for a search of its thresholds, got {config.system}; "
             "search the tracker on files of poses with --predictions"
         )
     return TUNABLE_SYSTEMS[config.system]
