@@ -29,8 +29,8 @@ from results_file import RECORD_HELP, ratios, record
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfpose.exporting.conversion import write_converted
-from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.picodet import build_picodet
+from tfpose.models.simplification import simplify_network
 from tfpose.models.tinypose import build_tinypose
 
 NUM_JOINTS = 17
@@ -55,7 +55,7 @@ def build_named(name: str) -> keras.Model:
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
         elif variable.name in ("beta", "moving_mean"):
             variable.assign(rng.normal(0, 0.1, variable.shape))
-    network = fold_batch_norm(network)
+    network = simplify_network(network)
     outputs = network.output if isinstance(network.output, dict) else {"heatmaps": network.output}
     return keras.Model(network.inputs, outputs, name=name)
 

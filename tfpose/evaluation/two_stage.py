@@ -12,7 +12,7 @@ from tfpose.evaluation.splits import SplitPrediction
 from tfpose.inference.detected_boxes import GROUND_TRUTH, BoxSettings, find_boxes
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.person_keypoints import build_keypoint_function, poses_by_image, predict_people
-from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.models.simplification import simplify_network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ def predict_split(
     if boxes.score_threshold is None:
         people = people.select(people.scores >= settings.box_score_threshold)
     print(f"{weights}: {len(people)} boxes ({people.source}) in {table.num_images} images")
-    find_keypoints = build_keypoint_function(fold_batch_norm(network), system)
+    find_keypoints = build_keypoint_function(simplify_network(network), system)
     keypoints, joint_scores = predict_people(
         find_keypoints, table, people, system, settings.batch_size, show_progress=True
     )

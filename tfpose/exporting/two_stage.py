@@ -28,7 +28,7 @@ from tfpose.exporting.saved_model import write_saved_model
 from tfpose.exporting.system_file import describe_system
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.two_stage import predict_keypoints, rescore_poses
-from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.models.simplification import simplify_network
 from tfpose.oks import object_keypoint_similarity
 
 # Number of people that go through the network at once, which limits the memory for crowded images.
@@ -227,7 +227,7 @@ def export_keypoint_network(
         OSError: `output` cannot be written, or exists and is not a SavedModel.
         ValueError: The network cannot be written in one of the formats.
     """
-    module = KeypointModule(fold_batch_norm(network), system)
+    module = KeypointModule(simplify_network(network), system)
     networks = bare_networks(module.network)
     return write_saved_model(module, module.signatures, output, networks, formats, describe_keypoints(system))
 

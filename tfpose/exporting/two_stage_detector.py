@@ -31,7 +31,7 @@ from tfpose.exporting.tolerant import TOLERANT, tolerate_broken_images
 from tfpose.exporting.two_stage import KeypointModule, bare_networks, describe_keypoints, trace
 from tfpose.inference.detectors.detector import ExportableDetector
 from tfpose.inference.keypoint_system import KeypointSystem
-from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.models.simplification import simplify_network
 
 
 class TwoStageModule(KeypointModule):
@@ -112,6 +112,6 @@ def export_two_stage(
         OSError: `output` cannot be written, or exists and is not a SavedModel.
         ValueError: The network cannot be written in one of the formats.
     """
-    module = TwoStageModule(fold_batch_norm(network), system, detector)
+    module = TwoStageModule(simplify_network(network), system, detector)
     networks = {**bare_networks(module.network), **detector.bare_networks}
     return write_saved_model(module, module.signatures, output, networks, formats, describe_keypoints(system))

@@ -13,8 +13,8 @@ from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.frame_peaks import SingleNetworkSettings
 from tfpose.inference.mirrored_networks import MirroredNetworks
 from tfpose.json_files import read_json, write_json
-from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings, build_pose_unet
+from tfpose.models.simplification import simplify_network
 from tfpose.skeletons import Skeleton
 from tfpose.typed_json import build_typed, describing
 
@@ -138,7 +138,7 @@ def build_inference_network(network: PoseUnet, system: SingleNetworkSystem) -> P
     """
     plain = build_in_float32(system.build_network)
     plain.set_weights(network.get_weights())
-    return PoseUnet(fold_batch_norm(plain.frame), fold_batch_norm(plain.person), system.network.head_mask_sigma_cells)
+    return PoseUnet(simplify_network(plain.frame), simplify_network(plain.person), system.network.head_mask_sigma_cells)
 
 
 def build_inference_parts(network: PoseUnet, system: SingleNetworkSystem) -> tuple[Callable, Callable]:

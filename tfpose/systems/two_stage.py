@@ -40,7 +40,7 @@ from tfpose.inference.keypoint_system import (
     write_keypoint_system,
 )
 from tfpose.inference.two_stage import KeypointSettings, SelectionSettings
-from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.models.simplification import simplify_network
 from tfpose.prediction.box_model import BoxPoseModel
 from tfpose.prediction.model import PoseModel, function_of_frames
 from tfpose.skeletons import choose_skeleton
@@ -144,7 +144,7 @@ def load_model(run: RunChoice) -> PoseModel:
     _refuse_tuned(run)
     system = _read_system(run)
     network, _ = _load_network(system, run)
-    network, description = fold_batch_norm(network), (system.skeleton, system.selection.joint_threshold)
+    network, description = simplify_network(network), (system.skeleton, system.selection.joint_threshold)
     if not run.boxes.detector:
         boxes = run.boxes
         # As in evaluation, all boxes of a file count; without a dataset, nobody says which category is people.

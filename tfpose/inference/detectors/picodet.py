@@ -11,8 +11,8 @@ import tensorflow as tf
 from tfpose.checkpoints import load_for_inference
 from tfpose.inference.detectors.detector import BoxesAndScores, Picture, with_thresholds
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
-from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.picodet import decode_boxes
+from tfpose.models.simplification import simplify_network
 
 # OpenCV's cubic kernel.
 _CUBIC = -0.75
@@ -29,7 +29,7 @@ class PicodetDetector:
     """
 
     def __init__(self, network: keras.Model, settings: PicodetSettings, source: str = "") -> None:
-        self.network = fold_batch_norm(network)
+        self.network = simplify_network(network)
         self.bare_networks = {"detector": self.network}
         self.settings = settings
         self.source = source

@@ -1,0 +1,220 @@
+"""Networks for inference without channel shuffles.
+
+A shuffle moves every number of a tensor; on CPUs the shuffles of a PP-TinyPose take longer than its convolutions.
+Without them the channels lie in another order, in which the convolutions behind them read: their kernels are permuted
+once. Half of the channels are chosen by zeros in a kernel, where a convolution reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import KerasTensor, layers
+
+from tfpose.models.tinypose import AlignedUpsampling, InterleaveChannels, SplitChannels
+
+# They treat all channels alike.
+_PRESERVING = (layers.ReLU, layers.ZeroPadding2D, layers.UpSampling2D, AlignedUpsampling, layers.DepthwiseConv2D)
+# In an order, a channel that nobody reads.
+_UNREAD = -1
+# By the `id` of the original tensor: the tensor that takes its place, and the order of its channels.
+Tensors = dict[int, KerasTensor]
+Orders = dict[int, np.ndarray]
+
+
+class _Order:
+    """In which order the channels of a tensor lie.
+
+    Attributes:
+        channels: For each place the channel of the original tensor, or `_UNREAD`; None where it may be chosen.
+    """
+
+    def __init__(self, channels: np.ndarray | None = None) -> None:
+        self.channels = channels
+
+    def fix(self, num_channels: int) -> np.ndarray:
+        """Returns the order; one that may be chosen becomes that of the original."""
+        if self.channels is None:
+            self.channels = np.arange(num_channels)
+        return self.channels
+
+
+def drop_shuffles(model: keras.Model) -> keras.Model:
+    """Builds a network without `SplitChannels` and `InterleaveChannels` that computes the same.
+
+    Args:
+        model: Functional model, each layer of which is called once.
+
+    Returns:
+        A model with the same inputs, outputs and layer names, whose outputs are the same to rounding; `model` itself if
+        it has no shuffles. The weights are copied.
+    """
+    if not any(isinstance(layer, InterleaveChannels) for layer in model.layers):
+        return model
+    orders = _plan(model)
+    tensors: Tensors = {}
+    for layer in model.layers:
+        if isinstance(layer, layers.InputLayer):
+            tensors[id(layer.output)] = keras.Input(batch_shape=layer.batch_shape, dtype=layer.dtype, name=layer.name)
+            continue
+        build = next((build for kind, build in _BUILDERS.items() if isinstance(layer, kind)), _build_other)
+        built = build(layer, tensors, orders)
+        for original, tensor in zip(_flat(layer.output), _flat(built), strict=True):
+            tensors[id(original)] = tensor
+
+    inputs = keras.tree.map_structure(lambda tensor: tensors[id(tensor)], model.input)
+    outputs = keras.tree.map_structure(
+        lambda tensor: _in_order(tensor, np.arange(tensor.shape[-1]), f"{model.name}_order", tensors, orders),
+        model.output,
+    )
+    return keras.Model(inputs, outputs, name=model.name)
+
+
+def _plan(model: keras.Model) -> Orders:
+    """Chooses the order of the channels of every tensor."""
+    orders: dict[int, _Order] = {}
+    for layer in model.layers:
+        inputs = [] if isinstance(layer, layers.InputLayer) else _flat(layer.input)
+        before = [orders[id(tensor)] for tensor in inputs]
+        after: list[_Order]
+        if isinstance(layer, SplitChannels):
+            after = _halves(before[0].fix(inputs[0].shape[-1]))
+        elif isinstance(layer, InterleaveChannels):
+            first, second = (_read(order.fix(x.shape[-1])) for order, x in zip(before, inputs, strict=True))
+            after = [_Order(np.concatenate([2 * first, 2 * second + 1]))]
+        elif isinstance(layer, layers.Add):
+            # What is still free takes the order of the rest.
+            fixed = [_read(order.channels) for order in before if order.channels is not None]
+            wanted = fixed[0] if fixed else np.arange(inputs[0].shape[-1])
+            for order in before:
+                order.channels = wanted if order.channels is None else order.channels
+            after = [_Order(wanted)]
+        elif isinstance(layer, _PRESERVING) and (before[0].channels is None or (before[0].channels != _UNREAD).all()):
+            after = before
+        elif isinstance(layer, _PRESERVING):
+            after = [_Order(_read(before[0].fix(inputs[0].shape[-1])))]
+        elif isinstance(layer, layers.Conv2D) and layer.groups == 1:
+            before[0].fix(inputs[0].shape[-1])
+            after = [_Order()]
+        else:
+            for order, tensor in zip(before, inputs, strict=True):
+                order.fix(tensor.shape[-1])
+            after = [_Order(np.arange(tensor.shape[-1])) for tensor in _flat(layer.output)]
+        orders |= {id(tensor): order for tensor, order in zip(_flat(layer.output), after, strict=True)}
+    tensors = [tensor for layer in model.layers for tensor in _flat(layer.output)]
+    return {id(tensor): orders[id(tensor)].fix(tensor.shape[-1]) for tensor in tensors}
+
+
+def _halves(channels: np.ndarray) -> list[_Order]:
+    """Returns the orders of both halves of the channels, where they lie among all."""
+    half = np.count_nonzero(channels != _UNREAD) // 2
+    first = np.where(channels < half, channels, _UNREAD)
+    second = np.where(channels >= half, channels - half, _UNREAD)
+    return [_Order(first), _Order(second)]
+
+
+def _read(channels: np.ndarray) -> np.ndarray:
+    return channels[channels != _UNREAD]
+
+
+def _flat(structure: Any) -> list[KerasTensor]:
+    return keras.tree.flatten(structure)
+
+
+def _build_split(layer: SplitChannels, tensors: Tensors, orders: Orders) -> list[KerasTensor]:
+    del orders
+    return [tensors[id(layer.input)]] * 2
+
+
+def _build_interleave(layer: InterleaveChannels, tensors: Tensors, orders: Orders) -> KerasTensor:
+    pieces = [piece for tensor in layer.input for piece in _pieces(tensor, tensors, orders)]
+    return layers.Concatenate(dtype=layer.dtype_policy, name=layer.name)(pieces)
+
+
+def _build_add(layer: layers.Add, tensors: Tensors, orders: Orders) -> KerasTensor:
+    wanted = orders[id(layer.output)]
+    terms = [
+        _in_order(tensor, wanted, f"{layer.name}_order{index}", tensors, orders)
+        for index, tensor in enumerate(layer.input)
+    ]
+    return layer.__class__.from_config(layer.get_config())(terms)
+
+
+def _build_depthwise(layer: layers.DepthwiseConv2D, tensors: Tensors, orders: Orders) -> KerasTensor:
+    channels = orders[id(layer.output)]
+    kernel, *bias = layer.get_weights()
+    weights = [kernel[:, :, channels], *(values[channels] for values in bias)]
+    return _call_copy(layer, _whole(layer.input, tensors, orders), weights)
+
+
+def _build_convolution(layer: layers.Conv2D, tensors: Tensors, orders: Orders) -> KerasTensor:
+    if layer.groups > 1:
+        return _build_other(layer, tensors, orders)
+    channels, after = orders[id(layer.input)], orders[id(layer.output)]
+    kernel, *bias = layer.get_weights()
+    permuted = np.zeros((*kernel.shape[:2], len(channels), len(after)), kernel.dtype)
+    is_read = channels != _UNREAD
+    permuted[:, :, is_read] = kernel[:, :, channels[is_read]][..., after]
+    return _call_copy(layer, tensors[id(layer.input)], [permuted, *(values[after] for values in bias)])
+
+
+def _build_preserving(layer: layers.Layer, tensors: Tensors, orders: Orders) -> KerasTensor:
+    return _call_copy(layer, _whole(layer.input, tensors, orders), layer.get_weights())
+
+
+def _build_other(layer: layers.Layer, tensors: Tensors, orders: Orders) -> Any:
+    inputs = [
+        _in_order(tensor, np.arange(tensor.shape[-1]), f"{layer.name}_order{index}", tensors, orders)
+        for index, tensor in enumerate(_flat(layer.input))
+    ]
+    return _call_copy(layer, inputs if isinstance(layer.input, list) else inputs[0], layer.get_weights())
+
+
+# The first kind that a layer is one of; `_build_other` builds the rest.
+_BUILDERS: dict[Any, Callable[[Any, Tensors, Orders], Any]] = {
+    SplitChannels: _build_split,
+    InterleaveChannels: _build_interleave,
+    layers.Add: _build_add,
+    layers.DepthwiseConv2D: _build_depthwise,
+    _PRESERVING: _build_preserving,
+    layers.Conv2D: _build_convolution,
+}
+
+
+def _call_copy(layer: layers.Layer, inputs: Any, weights: list[np.ndarray]) -> Any:
+    """Calls a copy of a layer with other weights."""
+    copy = layer.__class__.from_config(layer.get_config())
+    outputs = copy(inputs)
+    copy.set_weights(weights)
+    return outputs
+
+
+def _pieces(tensor: KerasTensor, tensors: Tensors, orders: Orders) -> list[KerasTensor]:
+    """Returns the channels that are read, as one piece for each run of places."""
+    built, channels = tensors[id(tensor)], orders[id(tensor)]
+    places = np.flatnonzero(channels != _UNREAD)
+    if len(places) == len(channels):
+        return [built]
+    runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
+    return [built[..., run[0] : run[-1] + 1] for run in runs]
+
+
+def _whole(tensor: KerasTensor, tensors: Tensors, orders: Orders) -> KerasTensor:
+    """Returns the channels that are read as one tensor."""
+    pieces = _pieces(tensor, tensors, orders)
+    return pieces[0] if len(pieces) == 1 else layers.Concatenate()(pieces)
+
+
+def _in_order(tensor: KerasTensor, wanted: np.ndarray, name: str, tensors: Tensors, orders: Orders) -> KerasTensor:
+    """Returns a tensor with its channels in another order; a product with zeros and ones is the fastest way."""
+    whole, channels = _whole(tensor, tensors, orders), _read(orders[id(tensor)])
+    if np.array_equal(channels, wanted):
+        return whole
+    permutation = (channels[:, None] == wanted).astype(np.float32)
+    convolution = layers.Conv2D(len(wanted), 1, use_bias=False, name=name)
+    outputs = convolution(whole)
+    convolution.set_weights([permutation[None, None]])
+    return outputs
