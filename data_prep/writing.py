@@ -17,10 +17,12 @@ import numpy as np
 
 from data_prep.annotations import SplitAnnotations, count_split
 from data_prep.source import Source, print_note
+from tfpose import __version__
 from tfpose.data.records import METADATA_FILE, write_index
 from tfpose.file_locks import hold_lock, try_lock
+from tfpose.file_names import full_disk_errors
 from tfpose.json_files import read_json, write_json
-from tfpose.messages import describe_error
+from tfpose.messages import describe_error, quote
 
 if TYPE_CHECKING:
     from data_prep.shards import PoseDatasetBuilder
@@ -95,12 +97,19 @@ def write_dataset(
         digest.update(sizes.tobytes())
     metadata = {
         "source_digest": digest.hexdigest(),
+        "version": __version__,
         "category_id": source.category_id,
         "counts": {name: count_split(split) for name, split in source.splits.items()},
     }
     directory = pathlib.Path(output) / builder_class.name / str(builder_class.VERSION)
     if directory.exists() and not overwrite:
-        if _digest_of(directory) == metadata["source_digest"]:
+        found = _metadata_of(directory)
+        if found.get("source_digest") == metadata["source_digest"]:
+            by = quote(found["version"]) if "version" in found else "an earlier version"
+            print_note(
+                f"{directory}: holds this dataset already, converted by {by} of tfpose (this is {__version__!r}); "
+                "--overwrite converts it again"
+            )
             return directory
         raise ValueError(f"{directory}: already holds another dataset; choose another --output, or add --overwrite")
     _check_disk_space(output, sum(int(sizes.sum()) for sizes in image_sizes.values()))
@@ -135,19 +144,24 @@ def _check_splits(source: Source) -> None:
         raise ValueError(f"splits {', '.join(source.splits)}: must have people with labeled keypoints, got none")
 
 
-def _digest_of(directory: pathlib.Path) -> str | None:
+def _metadata_of(directory: pathlib.Path) -> dict[str, Any]:
+    """Returns what a conversion wrote about its dataset; nothing if the file is absent or damaged."""
     try:
         content = read_json(directory / METADATA_FILE)
     except (OSError, ValueError):
-        return None
-    return content.get("source_digest") if isinstance(content, dict) else None
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _check_disk_space(output: pathlib.Path, num_bytes: int) -> None:
     output.mkdir(parents=True, exist_ok=True)
     needed, free = int(num_bytes * _RELATIVE_OVERHEAD), shutil.disk_usage(output).free
     if free < needed:
-        raise OSError(f"{output}: free disk space must be about {needed / 1e6:,.0f} MB, got {free / 1e6:,.0f} MB")
+        raise OSError(f"{output}: free disk space must be about {_in_words(needed)}, got {_in_words(free)}")
+
+
+def _in_words(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.0f} MB" if num_bytes >= 1e7 else f"{num_bytes / 1e3:,.0f} kB"
 
 
 def _write_aside(
@@ -167,6 +181,7 @@ def _write_aside(
     output = directory.parents[1]
     notes: list[str] = []
     with (
+        full_disk_errors(output),
         _folder_aside(output) as aside,
         tqdm(total=num_images, unit=" images", desc=builder_class.name, disable=bool(beam)) as progress,
     ):

@@ -112,7 +112,7 @@ def build_cases(folder: pathlib.Path, with_tensorflow: bool = True) -> dict[str,
 
 
 def _posetrack_cases(folder: pathlib.Path) -> dict[str, Case]:
-    from tfpose import score, track
+    from tfpose import score, track, tune
 
     with tarfile.open(
         fileobj=io.BytesIO(lzma.decompress((TESTS / "golden" / "poseval" / "cases.tar.xz").read_bytes()))
@@ -131,7 +131,25 @@ def _posetrack_cases(folder: pathlib.Path) -> dict[str, Case]:
         cases[f"score{year}_report"] = Case(files, lambda words=report: score.main(words))
         tracking = [*flags, f"--format={year}"]
         cases[f"track{year}"] = Case(files[1:], lambda words=tracking: track.main(words))
-    return cases
+        searching = ["--tune=max_age_frames=1,2", f"--ground_truth={root / 'gt'}", *flags]
+        cases[f"tune{year}"] = Case(files, lambda words=searching: tune.main(words))
+    return cases | {"track_coco": _coco_case(folder, files)}
+
+
+def _coco_case(folder: pathlib.Path, files: list[pathlib.Path]) -> Case:
+    """COCO results and the annotations that say which image is which frame."""
+    from tfpose import track
+
+    truth, predictions = (json.loads(path.read_text()) for path in files)
+    scores = {"score": 0.5, "keypoints": [9.0, 8.0, 0.5] * COCO17.num_joints}
+    results = folder / "results.json"
+    results.write_text(json.dumps([{**person, **scores} for person in predictions["annotations"]]))
+    annotations = folder / "annotations_of_results"
+    annotations.mkdir()
+    (annotations / files[0].name).write_text(json.dumps(truth))
+    words = [f"--predictions={results}", f"--ground_truth={annotations}", f"--output_dir={folder / 'out_coco'}"]
+    words += ["--skeleton=coco17", "--keep_track_ids", "--num_processes=1", "--metrics=ap"]
+    return Case([results, annotations / files[0].name], lambda: track.main(words))
 
 
 def _keep_one_file(root: pathlib.Path) -> None:
@@ -210,16 +228,18 @@ def _file_cases(folder: pathlib.Path) -> dict[str, Case]:
 
 def _network_cases(folder: pathlib.Path) -> dict[str, Case]:
     """Readers that need TensorFlow."""
-    from small_system import small_system, small_table
+    from small_system import random_network, small_system, small_table
 
     from data_prep.preview import DEFAULTS
     from tfpose import systems
+    from tfpose.checkpoints import BEST_WEIGHTS_NAME, load_for_inference, write_weights
     from tfpose.data import records
     from tfpose.exporting.system_file import SYSTEM_FILE, describe_system, read_system_description
     from tfpose.importing.keypoint_findings import _read_skeleton
     from tfpose.inference import keypoint_rcnn_system, keypoint_system, single_network_system
     from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
     from tfpose.systems.run_config import RUN_CONFIG_FILE, check_evaluated, read_run_config, write_run_config
+    from tfpose.training.cluster import read_cluster
 
     workdir, data = folder / "workdir", folder / "data"
     keypoint_system.write_keypoint_system(workdir, small_system())
@@ -236,6 +256,23 @@ def _network_cases(folder: pathlib.Path) -> dict[str, Case]:
     records.write_index(data, "train")
     config = systems.build_config(**DEFAULTS)
     write_run_config(config, workdir)
+    run = folder / "run"
+    keypoint_system.write_keypoint_system(run, small_system())
+    write_weights(random_network(small_system()), run / BEST_WEIGHTS_NAME)
+    cluster = folder / "cluster.json"
+    processes = {"chief": ["127.0.0.1:4000"], "worker": ["127.0.0.1:4001", "127.0.0.1:4002"]}
+    cluster.write_text(json.dumps({"cluster": processes, "task": {"type": "worker", "index": 1}}))
+
+    def load_network() -> None:
+        load_for_inference(keypoint_system.read_keypoint_system(run).build_network(), run, "best")
+
+    def read_processes() -> None:
+        # An environment variable cannot hold the byte 0.
+        os.environ["TF_CONFIG"] = cluster.read_bytes().replace(b"\0", b"").decode("utf-8", "surrogateescape")
+        try:
+            read_cluster()
+        finally:
+            del os.environ["TF_CONFIG"]
 
     def read_config() -> None:
         found = read_run_config(workdir, systems.build_config)
@@ -243,6 +280,8 @@ def _network_cases(folder: pathlib.Path) -> dict[str, Case]:
 
     return {
         "config": Case([workdir / RUN_CONFIG_FILE], read_config),
+        "tf_config": Case([cluster], read_processes),
+        "network": Case([run / keypoint_system.KEYPOINT_SYSTEM_FILE], load_network),
         "two_stage": Case(
             [workdir / keypoint_system.KEYPOINT_SYSTEM_FILE],
             lambda: keypoint_system.read_keypoint_system(workdir).heatmap_size and None,
@@ -267,7 +306,7 @@ def _network_cases(folder: pathlib.Path) -> dict[str, Case]:
 def attack_all(names: list[str], seeds: range, with_tensorflow: bool) -> Iterator[tuple[str, int, str, str]]:
     """Yields (case, seed, outcome, words) of all inputs, in copies of this process."""
     # A page with its charts takes seconds.
-    often = [name for name in names for _ in range(1 if "report" in name else 6)]
+    often = [name for name in names for _ in range(1 if "report" in name or name == "network" else 6)]
     waiting = [(often[seed % len(often)], seed) for seed in seeds]
     while waiting:
         reader, writer = multiprocessing.Pipe(duplex=False)
@@ -332,11 +371,15 @@ def main() -> int:
 
 
 CASES = (
-    *("score2017", "score2017_report", "track2017", "score2018", "score2018_report", "track2018"),
+    *("score2017", "score2017_report", "track2017", "tune2017"),
+    *("score2018", "score2018_report", "track2018", "tune2018", "track_coco"),
     *("build_coco", "build_posetrack18", "build_posetrack17", "build_posetrack21"),
     *("boxes", "tuning", "crowd", "report"),
 )
-NETWORK_CASES = ("two_stage", "single_network", "keypoint_rcnn", "saved_model", "skeleton", "metadata", "config")
+NETWORK_CASES = (
+    *("two_stage", "single_network", "keypoint_rcnn", "saved_model", "skeleton", "metadata", "config"),
+    *("tf_config", "network"),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
+
+# What TensorFlow and tensorflow-datasets say of a full disk.
+_FULL_DISK = (os.strerror(errno.ENOSPC).lower(), "not enough disk space")
 
 
 @contextlib.contextmanager
@@ -41,6 +45,24 @@ def named_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         if error.strerror:
             raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
+        raise
+
+
+@contextlib.contextmanager
+def full_disk_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Within, the error of a full disk names this file or folder: unfinished files have other names, and are removed.
+
+    Libraries may raise such an error without a file or with the name of an unfinished one, and TensorFlow an error of
+    its own.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        is_full = any(words in str(error).lower() for words in _FULL_DISK)
+        if number in (errno.ENOSPC, errno.EDQUOT) or (number is None and is_full):
+            number = number or errno.ENOSPC
+            raise OSError(number, os.strerror(number), os.fspath(path)) from error
         raise
 
 

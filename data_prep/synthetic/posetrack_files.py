@@ -22,7 +22,7 @@ from data_prep.synthetic.annotations import SyntheticFrame
 from data_prep.synthetic.scenes import SceneOptions
 from data_prep.synthetic.video import generate_video
 from tfpose.boxes import xywh_from_xyxy
-from tfpose.file_names import named_errors
+from tfpose.file_names import full_disk_errors, named_errors
 from tfpose.json_files import read_json
 from tfpose.skeletons import POSETRACK15, POSETRACK18, map_joints
 
@@ -167,7 +167,10 @@ def _write_sequence(path: Path, images: Path, seed: int, frames: Iterable[Synthe
     images.parent.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=images.parent, prefix=".unfinished_") as scratch:
+    with (
+        full_disk_errors(images),
+        tempfile.TemporaryDirectory(dir=images.parent, prefix=".unfinished_") as scratch,
+    ):
         pictures = Path(scratch) / "images"
         pictures.mkdir()
         records, people = [], []

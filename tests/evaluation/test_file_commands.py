@@ -128,6 +128,27 @@ def test_videos_in_one_file_are_counted_and_tracked_alone(run_evaluation, folder
     assert all(ids) and not set.intersection(*ids)
 
 
+def test_a_search_uses_the_frames_that_scoring_uses(run_evaluation, folders, tmp_path):
+    """The first video of a file, alone and in front of another one."""
+    found = {}
+    for name in ("joined", "alone"):
+        for side in ("gt18", "pred18"):
+            join_videos(folders[side], tmp_path / name / side)
+        if name == "alone":
+            for side in ("gt18", "pred18"):
+                (path,) = (tmp_path / name / side).iterdir()
+                content = json.loads(path.read_text())
+                for field, key in (("images", "id"), ("annotations", "image_id")):
+                    content[field] = [entry for entry in content[field] if entry[key] % 2 == 0]
+                write_json(path, content)
+        flags = (f"--ground_truth={tmp_path / name / 'gt18'}", f"--predictions={tmp_path / name / 'pred18'}")
+        output = tmp_path / name / "tuned"
+        result = run_evaluation("--tune=max_age_frames=5", "--num_processes=1", *flags, f"--output_dir={output}")
+        assert result.returncode == 0, result.stderr
+        found[name] = json.loads((output / "tuning.json").read_text())["best"]["scores"]
+    assert found["joined"] == found["alone"]
+
+
 def test_tracking_follows_the_frames_whatever_their_order_in_the_file(run_evaluation, folders, tmp_path):
     def shuffle(content):
         content["images"].sort(key=lambda image: image["id"] * 7 % 5)

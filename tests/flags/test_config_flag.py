@@ -47,6 +47,10 @@ def test_a_text_behind_a_colon_is_the_argument_of_the_config(tmp_path):
     ("arguments", "message"),
     [
         (
+            [f"--config={NAME}", *["--config.network.input_size=(64,32)"] * 2],
+            "--config.network.input_size must be given once, got 2 values",
+        ),
+        (
             ["--config=two_stage_resnet50"],
             f"--config=two_stage_resnet50: there is no config of this name; did you mean {NAME}",
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tfpose.evaluation.metrics_file import describe_correct_keypoints
 from tfpose.metrics.keypoints import CorrectKeypoints, pck, pckh, torso_diagonals
 from tfpose.skeletons import COCO17, skeleton_from_names
 
@@ -145,3 +146,17 @@ def test_pck_says_which_argument_is_wrong(change, message):
 def test_pckh_wants_one_box_per_person():
     with pytest.raises(ValueError, match=r"head_boxes must be \(1, 4\), got \(4,\)"):
         pckh(at((0, 0)), at((0, 0)), ONE, np.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("joints", "names"),
+    [
+        (["nose", "head_bottom"], ["nose", "neck"]),
+        # A skeleton that has both keeps both.
+        (["neck", "head_bottom"], ["neck", "head_bottom"]),
+    ],
+)
+def test_joints_have_the_names_of_posetracks_metrics(joints, names):
+    counts = CorrectKeypoints(np.array([1, 3]), np.array([2, 4]))
+    entry = describe_correct_keypoints(counts, skeleton_from_names("two", joints))
+    assert entry["joints"] == dict(zip(names, [50.0, 75.0], strict=True))

@@ -519,10 +519,7 @@ def test_from_an_address_to_scores_in_two_commands(served, tmp_path):
     assert converted.returncode == 0, converted.stderr
     assert "pose_resnet of Microsoft's human-pose-estimation.pytorch (PyTorch file of the" in converted.stdout
     assert "input size: 64x32 (the file name)" in converted.stdout
-    evaluated = run(
-        *("eval_main.py", "--config=models/small.py", "--workdir=models/small", "--output_dir=results"),
-        folder=tmp_path,
-    )
+    evaluated = run("eval_main.py", "--workdir=models/small", "--output_dir=results", folder=tmp_path)
     assert evaluated.returncode == 0, evaluated.stderr
     metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert "AP" in metrics["coco"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfpose.json_files import write_json
+from tfpose.metrics.joints import PUBLISHED_NAMES
 from tfpose.metrics.keypoints import CorrectKeypoints
 from tfpose.metrics.report import format_number
 from tfpose.skeletons import Skeleton
@@ -35,12 +36,13 @@ def without_nan(value: Any) -> Any:
 
 
 def describe_correct_keypoints(counts: CorrectKeypoints, skeleton: Skeleton) -> dict[str, Any]:
-    """Returns PCK or PCKh as an entry of metrics.json, in percent."""
-    per_joint = {joint: 100 * float(share) for joint, share in zip(skeleton.joints, counts.per_joint, strict=True)}
+    """Returns PCK or PCKh as an entry of metrics.json, in percent. Joints have the names of PoseTrack's metrics."""
+    is_free = {joint: name not in skeleton.joints for joint, name in PUBLISHED_NAMES.items()}
+    names = [PUBLISHED_NAMES[joint] if is_free.get(joint) else joint for joint in skeleton.joints]
     return {
         "total": 100 * counts.over_all_keypoints,
         "mean_over_joints": 100 * counts.mean_over_joints,
-        "joints": per_joint,
+        "joints": dict(zip(names, (100 * counts.per_joint).tolist(), strict=True)),
     }
 
 

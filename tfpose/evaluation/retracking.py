@@ -13,6 +13,7 @@ from tfpose.evaluation.progress import LateProgress
 from tfpose.json_files import read_json
 from tfpose.metrics.posetrack import find_poses_folder, find_sequence_files
 from tfpose.posetrack import (
+    NO_IMAGE_ID,
     NO_TRACK_ID,
     PoseSequence,
     frame_from_poses,
@@ -23,6 +24,7 @@ from tfpose.posetrack import (
     write_posetrack18,
 )
 from tfpose.posetrack.columns import TRACK_ID_LIMIT
+from tfpose.posetrack.columns_2018 import video_number
 from tfpose.processes import choose_num_processes, map_forked
 from tfpose.skeletons import POSETRACK18
 from tfpose.tracking.choice import TrackerChoice
@@ -126,6 +128,16 @@ def read_predictions(path: pathlib.Path) -> PoseSequence:
     if is_posetrack21:
         return read_posetrack21(path, POSETRACK18)
     return read_posetrack(path, POSETRACK18, drop_unknown_images=True)
+
+
+def first_video(sequence: PoseSequence) -> PoseSequence:
+    """Returns the frames that poseval evaluates: in files of 2018 those of the first video, else all."""
+    numbers = [None if frame.image_id == NO_IMAGE_ID else video_number(frame.file_name) for frame in sequence.frames]
+    if None in numbers or len(set(numbers)) < 2:
+        return sequence
+    kept = [frame for frame, number in zip(sequence.frames, numbers, strict=True) if number == numbers[0]]
+    frames = tuple(dataclasses.replace(frame, index=index) for index, frame in enumerate(kept))
+    return dataclasses.replace(sequence, frames=frames)
 
 
 def track_file_sequence(sequence: PoseSequence, tracker: TrackerChoice) -> PoseSequence:

@@ -11,7 +11,7 @@ from typing import Any
 from tfpose import __version__
 from tfpose.evaluation.metrics_file import without_nan
 from tfpose.evaluation.progress import LateProgress
-from tfpose.evaluation.retracking import find_videos, read_predictions, track_sequence
+from tfpose.evaluation.retracking import find_videos, first_video, read_predictions, track_sequence
 from tfpose.json_files import write_json
 from tfpose.metrics.catalog import DEFAULT_OBJECTIVE, METRICS, group_of, objectives
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences, pair_files
@@ -59,7 +59,10 @@ def tune_tracker(
         FileNotFoundError, ValueError: A file is missing or damaged, see `evaluate_posetrack`.
     """
     pairs = pair_files(ground_truth, predictions)
-    cases = [Case(read_posetrack(true, drop_unknown_images=True), read_predictions(found)) for true, found in pairs]
+    cases = [
+        Case(first_video(read_posetrack(true, drop_unknown_images=True)), first_video(read_predictions(found)))
+        for true, found in pairs
+    ]
     column = METRICS[group_of(objective)].main
     label = column.label
     num_trials = len(expand_grid(choices))

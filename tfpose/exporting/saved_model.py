@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ import tensorflow as tf
 
 from tfpose.exporting.conversion import check_formats, write_converted
 from tfpose.exporting.system_file import EXTRA_FOLDER, SYSTEM_FILE
+from tfpose.file_names import full_disk_errors
 from tfpose.json_files import write_json
 
 
@@ -48,8 +48,9 @@ def write_saved_model(
     if output.exists() and not (output / "saved_model.pb").is_file():
         raise FileExistsError(f"{output}: must be a new folder or a SavedModel; choose another folder")
     output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
+    scratch = tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.", ignore_cleanup_errors=True)
+    with full_disk_errors(output), scratch:
+        temporary = pathlib.Path(scratch.name)
         signatures = build_signatures()
         tf.saved_model.save(_hold_variables(module), str(temporary / "model"), signatures=signatures)
         extra = temporary / "model" / EXTRA_FOLDER
@@ -59,8 +60,6 @@ def write_saved_model(
         if output.exists():
             os.replace(output, temporary / "old")
         os.replace(temporary / "model", output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     files = [f"{EXTRA_FOLDER}/{name} (outputs differ by {share:.0e})" for name, share in differences.items()]
     return [f"signatures {', '.join(signatures)}", *files]
 

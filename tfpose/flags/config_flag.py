@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import pathlib
+import re
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -30,7 +31,11 @@ def define_config_flag(
         help_text: What the program does with the config.
         example: The name of a config that the program takes.
         required: Whether it must be given.
+
+    Raises:
+        flags.Error: The command line gives a tuple of the config twice.
     """
+    _refuse_repeated_tuples(values.arguments)
     config_flags.DEFINE_config_file(
         "config",
         None,
@@ -43,6 +48,14 @@ def define_config_flag(
     values["config"].parser = _ConfigParser()
     if required:
         flags.mark_flag_as_required("config", flag_values=values)
+
+
+def _refuse_repeated_tuples(arguments: Sequence[str]) -> None:
+    """Raises a `flags.Error` where a flag has two tuples, which ml_collections would join."""
+    names = [match[1] for word in arguments if (match := re.match(r"--?(config\.[\w.]+)=\s*[(\[]", word))]
+    for name in names:
+        if names.count(name) > 1:
+            raise flags.Error(f"--{name} must be given once, got {names.count(name)} values")
 
 
 def config_source(values: ProgramFlags) -> tuple[str, Mapping[str, Any]]:
@@ -86,25 +99,30 @@ class _ConfigParser(flags.ArgumentParser[ConfigDict]):
     """Loads the config that a flag names."""
 
     def parse(self, argument: str) -> ConfigDict:
-        """Calls `get_config` of the file; a text after a colon is its argument.
-
-        Raises:
-            ValueError: There is no such config, or it cannot be executed.
-        """
-        text, *parameters = argument.split(":", 1)
-        path = find_config(text)
+        """Imports TensorFlow, then returns the config as `load_config` does."""
         # A config imports what receives its values, and with it TensorFlow.
         start_tensorflow(use_devices=False)
-        try:
-            config = _load(path, parameters)
-        except Exception as error:
-            raise ValueError(_describe_defect(error, path)) from error
-        config.lock()
-        return config
+        return load_config(argument)
 
     def flag_type(self) -> str:
         """Returns the kind of value, for absl."""
         return "config file"
+
+
+def load_config(text: str) -> ConfigDict:
+    """Calls `get_config` of the file or config that a text names; what follows a colon is the argument.
+
+    Raises:
+        ValueError: There is no such config, or it cannot be executed.
+    """
+    name, *parameters = text.split(":", 1)
+    path = find_config(name)
+    try:
+        config = _load(path, parameters)
+    except Exception as error:
+        raise ValueError(_describe_defect(error, path)) from error
+    config.lock()
+    return config
 
 
 def _load(path: pathlib.Path, parameters: list[str]) -> ConfigDict:

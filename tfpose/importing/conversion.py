@@ -13,7 +13,9 @@ from tfpose.pretrained.named_tensors import read_checkpoint
 WEIGHTS_SUFFIX = ".weights.h5"
 
 
-def convert_checkpoint(path: pathlib.Path, output: pathlib.Path, settings: ImportSettings) -> None:
+def convert_checkpoint(
+    path: pathlib.Path, output: pathlib.Path, settings: ImportSettings
+) -> tuple[pathlib.Path, pathlib.Path]:
     """Converts a checkpoint file, and prints what it was and what was written.
 
     Args:
@@ -21,6 +23,9 @@ def convert_checkpoint(path: pathlib.Path, output: pathlib.Path, settings: Impor
         output: File to write, NAME.weights.h5. The work folder NAME and, for keypoint networks, the config NAME.py are
             written beside it.
         settings: What the user says about the checkpoint.
+
+    Returns:
+        Path of the config, which is written for keypoint networks only, and the work folder.
 
     Raises:
         OSError: `path` does not exist, `output` cannot be written, or it exists and must not be replaced.
@@ -33,6 +38,7 @@ def convert_checkpoint(path: pathlib.Path, output: pathlib.Path, settings: Impor
     family = find_family(checkpoint)
     print(f"{path}: {family.description} ({checkpoint.container}, {len(checkpoint.tensors)} tensors)")
     family.convert(checkpoint, targets, settings)
+    return targets.config, targets.workdir
 
 
 def _check_workdir(workdir: pathlib.Path) -> None:

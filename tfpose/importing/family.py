@@ -11,6 +11,7 @@ from typing import Protocol
 import keras
 
 from tfpose.checkpoints import BEST_WEIGHTS_NAME, FINAL_WEIGHTS_NAME, write_weights
+from tfpose.file_names import whole_file
 from tfpose.importing.import_settings import ImportSettings
 from tfpose.pretrained.checkpoint_files import read_arrays
 from tfpose.pretrained.named_tensors import Checkpoint
@@ -75,12 +76,8 @@ def write_network(network: keras.Model, targets: Targets) -> None:
 
 def _link(source: pathlib.Path, target: pathlib.Path) -> None:
     """Gives a file a second name where the file system can do that, otherwise copies it."""
-    temporary = target.with_name(f".incomplete_{target.name}")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
-    # os.replace does nothing if both are names of the same file.
-    temporary.unlink(missing_ok=True)
+    with whole_file(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)

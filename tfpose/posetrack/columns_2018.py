@@ -83,6 +83,14 @@ def _unlisted_note(annotations: Sequence[Mapping], images: Sequence[Mapping]) ->
     return [f"{count} of {len(annotations)} annotations are left out: their image_id is in no image"] * (count > 0)
 
 
+def video_number(file_name: str) -> int | None:
+    """Returns the number of the video that poseval reads from the name of an image; None for a name that it refuses."""
+    match = _IMAGE_NAME.fullmatch(file_name)
+    if match is None or len(match[1]) > 18 or len(match[2]) > 18 or int(match[2]) >= _FRAME_NUMBER_LIMIT:
+        return None
+    return int(match[1])
+
+
 def _images_of_first_video(path: pathlib.Path, images: Sequence[Mapping]) -> tuple[list[Mapping], list[str]]:
     """Returns the images that poseval silently keeps, those whose folder has the same leading number as the first.
 
@@ -96,13 +104,13 @@ def _images_of_first_video(path: pathlib.Path, images: Sequence[Mapping]) -> tup
         name = image.get("file_name")
         if not isinstance(name, str):
             raise ValueError(f"{path}: frame {index}: 'file_name' must be text, got {quote(name)}")
-        match = _IMAGE_NAME.fullmatch(name)
-        if match is None or len(match[1]) > 18 or len(match[2]) > 18 or int(match[2]) >= _FRAME_NUMBER_LIMIT:
+        number = video_number(name)
+        if number is None:
             return list(images), [
                 "poseval would refuse the file: the names of its images do not end with "
                 f"<number>_<mpii, bonn or mpiinew>/<number below {_FRAME_NUMBER_LIMIT}>.jpg, such as {quote(name)}"
             ]
-        numbers.append(int(match[1]))
+        numbers.append(number)
     kept = [image for image, number in zip(images, numbers, strict=True) if number == numbers[0]]
     if len(kept) == len(images):
         return kept, []
