@@ -30,6 +30,7 @@ from absl import flags
 
 from tfpose import track, tune
 from tfpose.flags.box_flags import BOX_FLAGS, box_settings, define_box_flags
+from tfpose.flags.cache_flag import define_cache_flag
 from tfpose.flags.combinations import forbid_flags, require_flags
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import define_config_flag
@@ -47,7 +48,12 @@ if TYPE_CHECKING:
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
     define_config_flag(values, "Config of the network. By default the config of the run in --workdir.")
-    values.define_string("workdir", None, "Work folder of the training run whose weights are used. Required.")
+    values.define_string(
+        "workdir",
+        None,
+        "Work folder of the training run whose weights are used, or the name of a public checkpoint "
+        "(tfpose pretrained list prints the names). Required.",
+    )
     values.define_string("output_dir", None, "Folder for the predictions, metrics.json and the report. Required.")
     values.define_enum(
         "weights",
@@ -82,6 +88,13 @@ def define_flags(values: ProgramFlags) -> None:
         "File tuning.json that tfpose tune wrote; tfpose uses the best tracker settings in the file and, for a single "
         "network, the best thresholds. Cannot be combined with --tracker flags.",
     )
+    _define_drawing_flags(values)
+    define_cache_flag(values)
+    _define_box_and_scoring_flags(values)
+
+
+def _define_drawing_flags(values: ProgramFlags) -> None:
+    """Defines the flags of drawn images and videos."""
     values.define_integer(
         "num_pictures",
         0,
@@ -103,7 +116,6 @@ def define_flags(values: ProgramFlags) -> None:
         "--num_videos or --report.",
         0.1,
     )
-    _define_box_and_scoring_flags(values)
 
 
 def _define_box_and_scoring_flags(values: ProgramFlags) -> None:
@@ -148,17 +160,18 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose.evaluation.report_splits import TrainingRun
     from tfpose.evaluation.splits import SplitOutput
     from tfpose.flags.run_flags import choose_config
+    from tfpose.systems.loading import resolve_names
     from tfpose.systems.system import EvaluationRequest, RunChoice
 
-    workdir = pathlib.Path(values.workdir)
-    config, source = choose_config(values)
-    split = values.split or config.data.validation_split
     tuned = read_tuned(values)
     box_flags = tuple(name for name in ("boxes", *BOX_FLAGS) if values[name].present)
+    boxes = box_settings(values, values.boxes) if box_flags else None
+    chosen = RunChoice(pathlib.Path(values.workdir), values.weights, boxes, tuned, box_flags)
+    chosen = resolve_names(chosen, "--workdir", values.cache)
+    config, source = choose_config(values, chosen.workdir)
+    split = values.split or config.data.validation_split
     request = EvaluationRequest(
-        run=RunChoice(
-            workdir, values.weights, box_settings(values, values.boxes) if box_flags else None, tuned, box_flags
-        ),
+        run=chosen,
         split=split,
         output=SplitOutput(
             pathlib.Path(values.output_dir),
@@ -170,7 +183,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         ),
         scoring=scoring,
         tracker=tracker_request(values, tuned),
-        provenance=TrainingRun(workdir, *source),
+        provenance=TrainingRun(chosen.workdir, *source),
         given_flags=[name for name in values if values[name].present and not name.startswith("config.")],
     )
     systems.from_config(config).evaluate(config, read_table(config.data.directory, split), request)

@@ -232,13 +232,13 @@ def _network_cases(folder: pathlib.Path) -> dict[str, Case]:
 
     from data_prep.preview import DEFAULTS
     from tfpose import systems
-    from tfpose.checkpoints import BEST_WEIGHTS_NAME, load_for_inference, write_weights
+    from tfpose.checkpoints import BEST_WEIGHTS_NAME, RUN_CONFIG_FILE, load_for_inference, write_weights
     from tfpose.data import records
     from tfpose.exporting.system_file import SYSTEM_FILE, describe_system, read_system_description
     from tfpose.importing.keypoint_findings import _read_skeleton
     from tfpose.inference import keypoint_rcnn_system, keypoint_system, single_network_system
     from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
-    from tfpose.systems.run_config import RUN_CONFIG_FILE, check_evaluated, read_run_config, write_run_config
+    from tfpose.systems.run_config import check_evaluated, read_run_config, write_run_config
     from tfpose.training.cluster import read_cluster
 
     workdir, data = folder / "workdir", folder / "data"

@@ -2,7 +2,7 @@
 
 import tfpose
 
-model = tfpose.load("runs/single")
+model = tfpose.load()
 poses = model.predict(["photo.jpg"])[0]
 for frame, poses in model.track("clip.mp4"):
     print(poses.track_ids, poses.keypoints)
@@ -130,23 +130,28 @@ def _with_smoothed_poses(
 
 
 def load(
-    model: str | os.PathLike[str],
+    model: str | os.PathLike[str] | None = None,
     *,
     detector: str | os.PathLike[str] | None = None,
     weights: str = "best",
     tuned: str | os.PathLike[str] | None = None,
     skeleton: str = "",
+    use_flip_test: bool | None = None,
 ) -> Model:
     """Loads a model.
 
     Args:
-        model: Work folder of a training run, or folder of a SavedModel.
-        detector: Work folder of a person detector; the work folder of a two-stage system requires one.
+        model: Work folder of a training run, folder of a SavedModel, or name of a public checkpoint, which is
+            downloaded once. None for a small public system: picodet_s_320 and tinypose_256x192 without flip test.
+        detector: Work folder of a person detector, or name of a public one; the work folder of a two-stage system
+            requires one. A public model takes picodet_s_320 if None.
         weights: 'best' or 'last', of a work folder.
         tuned: File tuning.json with the thresholds of a single network's work folder.
         skeleton: Name of a known skeleton, for a SavedModel that does not name its joints.
+        use_flip_test: Whether to average with the mirrored images; None leaves it to the model.
 
     Raises:
+        OSError: A public checkpoint cannot be downloaded; the message says which file to put where by hand.
         FileNotFoundError: There is no such folder or file.
         ValueError: What is there is damaged, or the arguments do not go together.
     """
@@ -155,12 +160,18 @@ def load(
     start_tensorflow()
     from tfpose.evaluation.tuned_settings import read_tuned_settings
     from tfpose.inference.detected_boxes import DETECTOR, BoxSettings
-    from tfpose.systems.loading import load_pose_model
+    from tfpose.pretrained.public_checkpoints import DEFAULT_DETECTOR, DEFAULT_MODEL, is_public_name
+    from tfpose.systems.loading import load_pose_model, resolve_names
     from tfpose.systems.system import RunChoice
 
+    if model is None:
+        model, use_flip_test = DEFAULT_MODEL, bool(use_flip_test)
+    if detector is None and is_public_name(os.fspath(model)):
+        detector = DEFAULT_DETECTOR
     boxes = BoxSettings(DETECTOR, os.fspath(detector)) if detector is not None else None
     settings = read_tuned_settings(pathlib.Path(tuned)) if tuned is not None else None
-    return Model(load_pose_model(RunChoice(pathlib.Path(model), weights, boxes, settings), skeleton))
+    run = RunChoice(pathlib.Path(model), weights, boxes, settings, use_flip_test=use_flip_test)
+    return Model(load_pose_model(resolve_names(run, "model"), skeleton))
 
 
 def score(

@@ -29,6 +29,8 @@ from tfpose.weights_files import load_weights_file
 DIRECTORY_NAME = "checkpoints"
 FINAL_WEIGHTS_NAME = "model.weights.h5"
 BEST_WEIGHTS_NAME = "best.weights.h5"
+# The config of a run, in its work folder.
+RUN_CONFIG_FILE = "config.json"
 _FILE_PATTERN = re.compile(r"step_(\d+)\.npz")
 _TEMPORARY_PREFIX = ".incomplete_"
 _METADATA_NAME = "metadata"

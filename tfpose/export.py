@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
+from tfpose.flags.cache_flag import define_cache_flag
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
@@ -27,7 +28,13 @@ from tfpose.flags.startup_messages import start_tensorflow
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    values.define_string("workdir", None, "Work folder of the training run to export. Required.", required=True)
+    values.define_string(
+        "workdir",
+        None,
+        "Work folder of the training run to export, or the name of a public checkpoint "
+        "(tfpose pretrained list prints the names). Required.",
+        required=True,
+    )
     values.define_string("output", None, "Folder for the SavedModel. Required.", required=True)
     values.define_enum(
         "weights",
@@ -53,6 +60,7 @@ def define_flags(values: ProgramFlags) -> None:
         None,
         "Ignored, because the work folder describes the network. Commands of earlier versions give this flag.",
     )
+    define_cache_flag(values)
     values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
     define_box_flags(
         values,
@@ -71,7 +79,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose import systems
     from tfpose.flags.run_flags import run_choice
 
-    choice = run_choice(values, values.workdir)
+    choice = run_choice(values, "workdir")
     weights, *written = systems.from_workdir(choice.workdir).export(choice, pathlib.Path(values.output), values.convert)
     print(f"{weights} -> {values.output}: {'; '.join(written)}")
 

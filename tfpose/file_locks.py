@@ -8,10 +8,12 @@ import fcntl
 import logging
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+_WAIT_SECONDS = 0.1
 # A file system without locks, such as some network file systems.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
@@ -45,6 +47,31 @@ def hold_lock(path: Path, rule: str) -> Iterator[None]:
         file.truncate(0)
         file.write(f"host {socket.gethostname()}, process {os.getpid()}\n")
         file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def wait_for_lock(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Holds the lock of a file in a `with` block, and waits before that until no other process has the lock.
+
+    Args:
+        path: File of the lock, see `hold_lock`.
+        say: Function that is called once with a description of the wait, if there is one.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    is_first = True
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(hold_lock(path, "free"))
+                break
+            except BlockingIOError as error:
+                if is_first:
+                    say(str(error))
+                is_first = False
+                time.sleep(_WAIT_SECONDS)
         yield
 
 

@@ -1,16 +1,18 @@
 """Finds the poses in images and videos, tracks the people, and draws the poses.
 
-    tfpose predict clip.mp4 --model=exported --output=results
-    tfpose predict photos --model=runs/single --output=results --outputs=coco,csv,video
-    tfpose predict clip.mp4 --model=runs/two_stage --detector=runs/keypoint_rcnn --output=results
-    tfpose predict photos --model=runs/two_stage --boxes=detections.json --output=results
-    tfpose predict 0 --model=exported --output=results
+    tfpose predict clip.mp4
+    tfpose predict clip.mp4 --model=mmpose_hrnet_w48_384x288 --detector=detectron2_r50_3x
+    tfpose predict photos --model=runs/single --output=poses --outputs=coco,csv,video
+    tfpose predict photos --model=runs/two_stage --boxes=detections.json
+    tfpose predict 0 --model=exported
 
 INPUT is an image, its http address, a folder of images, a pattern such as 'frames/*.jpg', a video in any format that
-FFmpeg opens, the address of a video or stream, or the number of a camera. Several inputs may be given. --model is a
-SavedModel or the work folder of a training run. The work folder of a two-stage system also requires --detector or
---boxes.
-Results:
+FFmpeg opens, the address of a video or stream, or the number of a camera. Several inputs may be given.
+
+Without --model, tfpose uses a small public system: the person detector picodet_s_320 and the keypoint network
+tinypose_256x192 of PaddleDetection, 10 MB, which tfpose downloads once. --model is a SavedModel, the work folder of a
+training run, or the name of a public checkpoint; `tfpose pretrained list` prints the names, scores and terms. The work
+folder of a two-stage system also requires --detector or --boxes. Results:
 
 - OUTPUT/predictions/NAME.json: a PoseTrack file, the input of tfpose score and tfpose track;
 - OUTPUT/videos/NAME.mp4, or OUTPUT/pictures/ for images: the frames with poses, identities and past paths;
@@ -31,12 +33,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
+from tfpose.flags.cache_flag import define_cache_flag
 from tfpose.flags.combinations import forbid_flags, require_companion
 from tfpose.flags.command_line import EXPECTED_ERRORS, Program, describe_error, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
-from tfpose.flags.tracker_flags import TRACKER_FLAGS, define_tracker_flags, tracker_from_flags
+from tfpose.flags.tracker_flags import NAME_FLAG, TRACKER_FLAGS, define_tracker_flags, tracker_from_flags
 from tfpose.interruption import SignalWatch
+from tfpose.pretrained.public_checkpoints import DEFAULT_DETECTOR, DEFAULT_MODEL, is_public_name, suggest_names
 
 if TYPE_CHECKING:
     from tfpose.prediction.model import PoseModel
@@ -51,10 +55,11 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "model",
         None,
-        "Folder of a SavedModel, or work folder of a training run. A SavedModel must have the signature "
-        "serving_default that tfpose export writes. Required.",
+        "Folder of a SavedModel, work folder of a training run, or name of a public checkpoint. A SavedModel must have "
+        f"the signature serving_default that tfpose export writes. By default the public checkpoint {DEFAULT_MODEL}, "
+        "without flip test.",
     )
-    values.define_string("output", None, "Folder for the results. Required.")
+    values.define_string("output", "results", "Folder for the results. By default results, in the current folder.")
     values.define_list(
         "outputs",
         None,
@@ -89,6 +94,13 @@ def define_flags(values: ProgramFlags) -> None:
         "File tuning.json that tfpose tune wrote for this single network; tfpose uses only the thresholds in the file, "
         "not the tracker settings. Requires the work folder of a single network in --model.",
     )
+    values.define_bool(
+        "flip_test",
+        None,
+        "Average the heatmaps of each image with those of its mirror image, which takes about twice the time. By "
+        "default as the work folder in --model says; without --model, no flip test.",
+    )
+    define_cache_flag(values)
     values.define_string(
         "skeleton",
         "",
@@ -122,7 +134,8 @@ def _define_model_and_tracker_flags(values: ProgramFlags) -> None:
     values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
     define_box_flags(
         values,
-        "The work folder of a two-stage system requires --detector or --boxes.",
+        "The work folder of a two-stage system requires --detector or --boxes. With a public checkpoint in --model, "
+        f"and without --model, by default {DEFAULT_DETECTOR}.",
         "By default 0.5 for a detector; all boxes of a file are used. Requires --detector or --boxes.",
         "By default the threshold of the detector (0.5 for a Keypoint R-CNN); all boxes of a file are used. Requires "
         "--detector or --boxes.",
@@ -137,6 +150,7 @@ def _define_model_and_tracker_flags(values: ProgramFlags) -> None:
         "combined with --detector.",
     )
     define_tracker_flags(values)
+    values[NAME_FLAG].help += " With a public checkpoint in --model, and without --model, the default is online."
 
 
 def _define_drawing_flags(values: ProgramFlags) -> None:
@@ -178,6 +192,7 @@ def _define_drawing_flags(values: ProgramFlags) -> None:
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     """Predicts all inputs; returns the exit code."""
+    _choose_models(values)
     _check_flags(values, inputs)
     # Here and not above: wrong flags and files should not wait for TensorFlow.
     from tfpose.prediction.frame_span import FrameSpan
@@ -191,16 +206,13 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     for source in sources:
         check_source(source, _settings_of(settings, source, values))
     check_output(settings.directory)
-    if not pathlib.Path(values.model).is_dir():
-        raise FileNotFoundError(
-            f"--model must be a SavedModel or the work folder of a run, got {values.model!r}: no folder"
-        )
+    _check_model(values.model)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     start_tensorflow()
     from tfpose.flags.run_flags import run_choice
     from tfpose.systems.loading import load_pose_model
 
-    model = load_pose_model(run_choice(values, values.model), values.skeleton)
+    model = load_pose_model(run_choice(values, "model"), values.skeleton)
     settings = _settings_of_model(settings, model, values)
     has_problems = False
     # Also around what is written at the end.
@@ -222,6 +234,27 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
             if watch.stop_requested:
                 return watch.exit_code
     return 1 if has_problems else 0
+
+
+def _choose_models(values: ProgramFlags) -> None:
+    """Gives flags of the model, the detector and the tracker their values for public checkpoints."""
+    if values.model is None:
+        values.choose("model", DEFAULT_MODEL)
+        values.choose("flip_test", bool(values.flip_test))
+    if not is_public_name(values.model):
+        return
+    if values.detector is None and values.boxes is None:
+        values.choose("detector", DEFAULT_DETECTOR)
+    if not values[NAME_FLAG].present:
+        values.choose(NAME_FLAG, "online")
+
+
+def _check_model(model: str) -> None:
+    if not pathlib.Path(model).is_dir() and not is_public_name(model):
+        raise FileNotFoundError(
+            "--model must be a SavedModel, the work folder of a run or the name of a public checkpoint, got "
+            f"{model!r}: no folder{suggest_names(model)}"
+        )
 
 
 def _check_flags(values: ProgramFlags, inputs: Sequence[str]) -> None:

@@ -138,7 +138,7 @@ def tune_network(values: ProgramFlags) -> None:
     from tfpose.flags.run_flags import choose_config
     from tfpose.systems.system import RunChoice, TuningRequest
 
-    config, _ = choose_config(values)
+    config, _ = choose_config(values, pathlib.Path(values.workdir))
     system = systems.tunable_from_config(config)
     split = values.split or config.data.validation_split
     request = TuningRequest(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from tfpose.models.pose_resnet import build_pose_resnet
+from tfpose.pretrained.pose_resnet import NAMES
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 STORAGE_KINDS = {
@@ -150,3 +154,28 @@ def write_legacy(path: pathlib.Path, content: Any) -> None:
 
 
 WRITERS: dict[str, Callable[[pathlib.Path, Any], None]] = {"zip": write_zip, "legacy": write_legacy}
+
+
+def small_arrays(num_joints=17, depth=18, seed=0, deconv_filters=8):
+    """Random weights under PyTorch's names."""
+    network = build_pose_resnet(num_joints, depth, (32, 32), base_width=4, deconv_filters=deconv_filters)
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for name, (_, variable) in NAMES.of_weights(network).items():
+        value = rng.uniform(0.5, 1.5, variable.shape).astype(np.float32) * (0.1 if len(variable.shape) == 4 else 1)
+        arrays[name] = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
+    return arrays
+
+
+def write_safetensors(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> pathlib.Path:
+    """Writes a safetensors file of arrays of booleans, whole numbers and floating-point numbers."""
+    kinds = {"b": "BOOL", "u": "U", "i": "I", "f": "F"}
+    header, data = {}, b""
+    for name, array in arrays.items():
+        kind = kinds[array.dtype.kind] + ("" if array.dtype.kind == "b" else str(8 * array.dtype.itemsize))
+        offsets = [len(data), len(data) + array.nbytes]
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": offsets}
+        data += array.tobytes()
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path

@@ -8,11 +8,18 @@ import json
 import keras
 import numpy as np
 import pytest
+from checkpoint_writers import write_legacy, write_safetensors, write_zip
 from formula_weights import make_array, paddle_name
 from network_mistakes import BilinearUpSampling2D, pad_like_keras, take_keras_epsilon
 
+from tfpose.checkpoints import load_for_inference
+from tfpose.importing.conversion import convert_checkpoint
+from tfpose.importing.families import FAMILIES, find_family
+from tfpose.importing.import_settings import ImportSettings
+from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.models import pose_hrnet, tinypose
 from tfpose.models.batch_norm import FusedBatchNormalization, fold_batch_norm
+from tfpose.pretrained.named_tensors import read_checkpoint
 from tfpose.pretrained.pose_hrnet import HRNET_NAMES
 from tfpose.pretrained.published_names import load_published_arrays
 from tfpose.pretrained.tinypose import TINYPOSE_NAMES
@@ -68,6 +75,48 @@ def largest_deviation(name: str, golden: dict, **changes: object) -> float:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_heatmaps_are_those_of_the_publisher(name, goldens):
     assert largest_deviation(name, goldens[name]) < TOLERANCE
+
+
+def of_mmpose(arrays, head):
+    """The names of MMPose."""
+    return {
+        f"{head}.{name}" if name.startswith("final_layer.") else f"backbone.{name}": a for name, a in arrays.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("write", "rename"),
+    [
+        (write_zip, lambda arrays: arrays),
+        (write_legacy, lambda arrays: {"state_dict": {f"module.{name}": array for name, array in arrays.items()}}),
+        (write_zip, lambda arrays: {"state_dict": of_mmpose(arrays, "head"), "meta": {}}),
+        (write_legacy, lambda arrays: {"state_dict": of_mmpose(arrays, "keypoint_head")}),
+        (write_safetensors, lambda arrays: arrays),
+    ],
+    ids=["original", "in training", "MMPose 1", "MMPose 0", "safetensors"],
+)
+def test_an_hrnet_is_recognized_in_the_files_of_all_publishers(write, rename, goldens, tmp_path):
+    arrays = goldens["hrnet_w8_mini"]["arrays"]
+    write(tmp_path / "pose_hrnet_w8_64x64.pth", rename(arrays))
+    checkpoint = read_checkpoint(tmp_path / "pose_hrnet_w8_64x64.pth")
+    assert find_family(checkpoint) is FAMILIES["hrnet"]
+    assert {HRNET_NAMES.canonical(name) for name in checkpoint.tensors} == set(arrays)
+    system = find_family(checkpoint).infer_system(checkpoint, ImportSettings()).system
+    assert (system.normalization.channel_order, system.crop.crop_size) == ("rgb", (64, 64))
+    settings = {"width": 8, "modules": (1, 2, 2), "blocks_per_branch": 1, "input_size": (64, 64)}
+    assert system.network == {"name": "pose_hrnet", **settings}
+
+
+def test_an_imported_hrnet_has_the_heatmaps_of_its_publisher(goldens, tmp_path):
+    golden = goldens["hrnet_w8_mini"]
+    write_zip(tmp_path / "pose_hrnet_w8_64x64.pth", golden["arrays"])
+    weights = tmp_path / "hrnet.weights.h5"
+    convert_checkpoint(tmp_path / "pose_hrnet_w8_64x64.pth", weights, ImportSettings(), say=lambda line: None)
+    network = read_keypoint_system(tmp_path / "hrnet").build_network()
+    load_for_inference(network, tmp_path / "hrnet")
+    expected = golden["heatmaps"]["smooth"]
+    heatmaps = np.asarray(network(golden["inputs"]["smooth"].transpose(0, 2, 3, 1), training=False))
+    assert np.abs(heatmaps - expected.transpose(0, 2, 3, 1)).max() < TOLERANCE * expected.std()
 
 
 def skip_relu_of_fusion(function):

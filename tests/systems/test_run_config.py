@@ -8,7 +8,8 @@ import json
 import pytest
 
 from tfpose import systems
-from tfpose.systems.run_config import RUN_CONFIG_FILE, check_continued, check_evaluated, write_run_config
+from tfpose.checkpoints import RUN_CONFIG_FILE
+from tfpose.systems.run_config import check_continued, check_evaluated, write_run_config
 
 
 def build(name: str = "single_network_synthetic"):

@@ -33,6 +33,11 @@ class ProgramFlags(flags.FlagValues):
         """
         self.sections[first_flag] = title
 
+    def choose(self, name: str, value: str | bool) -> None:
+        """Gives a flag the value that a program chooses where the user gave none."""
+        flag = self[name]
+        flag.value, flag.using_default_value = value, False
+
     def define_string(self, name: str, default: str | None, help_text: str, *, required: bool = False) -> None:
         """Defines a flag whose value is any text."""
         flags.DEFINE_string(name, default, help_text, flag_values=self, required=required)

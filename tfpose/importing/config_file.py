@@ -42,30 +42,18 @@ from tfpose.systems import build_config
 def get_config() -> ml_collections.ConfigDict:
     """Returns the config of the experiment."""
     return build_config(
-        system="two_stage",
+        system={system},
         skeleton={skeleton},
-        data={{"directory": {data[0]}, "train_split": {data[1]}, "validation_split": {data[2]}}},
+        data={data},
         network={network},
         crop={crop},
         normalization={normalization},
-        augmentation={{
-            "mirror_probability": {mirror_probability},
-            "rotation_degrees": 40.0,
-            "rotation_probability": 0.6,
-            "scale_range": (0.7, 1.3),
-        }},
+        augmentation={augmentation},
         target={target},
         initialize={{"source_workdir": {workdir_value}}},
-        batch_size=64,
-        optimization={{"learning_rate": 1e-4}},
-        run={{
-            "total_steps": 1_000,
-            "log_every": 20,
-            "checkpoint_every": 250,
-            "evaluate_every": 250,
-            "best_metric": "AP",
-            "pictures_every": 250,
-        }},
+        batch_size={batch_size},
+        optimization={optimization},
+        run={run},
         inference={inference},
         selection={selection},
     )
@@ -82,10 +70,7 @@ def format_config(system: KeypointSystem, title: str, summary: str, config: path
         config: Path of the config, for the commands in the docstring.
         workdir: Work folder with the weights.
     """
-    values = system.to_dict()
-    crop = {name: value for name, value in values["crop"].items() if name != "crop_size"}
-    name = system.skeleton.name
-    is_known = KNOWN_SKELETONS.get(system.skeleton.joints) == system.skeleton
+    values = config_values(system)
     return _TEMPLATE.format(
         title=_harmless(title),
         summary=_harmless(summary),
@@ -93,29 +78,56 @@ def format_config(system: KeypointSystem, title: str, summary: str, config: path
         config=_harmless(os.fspath(config)),
         workdir=_harmless(os.fspath(workdir)),
         workdir_value=_literal(os.fspath(workdir)),
-        skeleton=_literal(name if is_known else ""),
-        data=[_literal(value) for value in (_DATA[name] if is_known else _OTHER_DATA)],
-        network=_literal(dict(values["network"])),
-        crop=_literal(crop),
-        normalization=_literal(values["normalization"]),
-        mirror_probability=0.5 if system.skeleton.left_right_pairs else 0.0,
-        target=_format_target(system),
-        inference=_literal(values["keypoints"]),
-        selection=_literal(values["selection"]),
+        **{name: _literal(value) for name, value in values.items()},
     )
 
 
-def _format_target(system: KeypointSystem) -> str:
+def config_values(system: KeypointSystem) -> dict[str, Any]:
+    """Returns all values of the config but the source of its first weights, by name and section."""
+    values = system.to_dict()
+    known = KNOWN_SKELETONS.get(system.skeleton.joints) == system.skeleton
+    name = system.skeleton.name if known else ""
+    directory, train_split, validation_split = _DATA.get(name, _OTHER_DATA)
+    return {
+        "system": "two_stage",
+        "skeleton": name,
+        "data": {"directory": directory, "train_split": train_split, "validation_split": validation_split},
+        "network": dict(values["network"]),
+        "crop": {name: value for name, value in values["crop"].items() if name != "crop_size"},
+        "normalization": values["normalization"],
+        "augmentation": {
+            "mirror_probability": 0.5 if system.skeleton.left_right_pairs else 0.0,
+            "rotation_degrees": 40.0,
+            "rotation_probability": 0.6,
+            "scale_range": (0.7, 1.3),
+        },
+        "target": _target_settings(system),
+        "batch_size": 64,
+        "optimization": {"learning_rate": 1e-4},
+        "run": {
+            "total_steps": 1000,
+            "log_every": 20,
+            "checkpoint_every": 250,
+            "evaluate_every": 250,
+            "best_metric": "AP",
+            "pictures_every": 250,
+        },
+        "inference": values["keypoints"],
+        "selection": values["selection"],
+    }
+
+
+def _target_settings(system: KeypointSystem) -> dict[str, Any]:
     """Returns the settings of the target heatmaps that the weights were trained with."""
     height = system.crop.crop_size[0]
     sigma = 3.0 if height >= _LARGE_INPUT else 2.0
     if system.crop.convention == "paddle" and height < _PADDLE_INPUT:
         sigma = 1.0
     centers, cutoff = {
-        "dark": ("subcell", "None"),
-        "udp": ("subcell", "3.0"),
-    }.get(system.keypoints.decoding, ("rounded", "3.0"))
-    return f'{{"sigma_cells": {sigma}, "centers": "{centers}", "cutoff_sigmas": {cutoff}}}'
+        "dark": ("subcell", None),
+        "udp": ("subcell", 3.0),
+    }.get(system.keypoints.decoding, ("rounded", 3.0))
+    return {"sigma_cells": sigma, "centers": centers, "cutoff_sigmas": cutoff}
 
 
 def _literal(value: Any) -> str:

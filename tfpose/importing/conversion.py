@@ -7,22 +7,23 @@ import pathlib
 from tfpose.checkpoints import list_checkpoints
 from tfpose.importing.families import find_family
 from tfpose.importing.family import Targets
-from tfpose.importing.import_settings import ImportSettings
+from tfpose.importing.import_settings import ImportSettings, Say
 from tfpose.pretrained.named_tensors import read_checkpoint
 
 WEIGHTS_SUFFIX = ".weights.h5"
 
 
 def convert_checkpoint(
-    path: pathlib.Path, output: pathlib.Path, settings: ImportSettings
+    path: pathlib.Path, output: pathlib.Path, settings: ImportSettings, say: Say = print
 ) -> tuple[pathlib.Path, pathlib.Path]:
-    """Converts a checkpoint file, and prints what it was and what was written.
+    """Converts a checkpoint file, and says what it was and what was written.
 
     Args:
         path: Checkpoint of PyTorch or Detectron.
         output: File to write, NAME.weights.h5. The work folder NAME and, for keypoint networks, the config NAME.py are
             written beside it.
         settings: What the user says about the checkpoint.
+        say: Function that receives the lines about it.
 
     Returns:
         Path of the config, which is written for keypoint networks only, and the work folder.
@@ -36,8 +37,8 @@ def convert_checkpoint(
     _check_workdir(targets.workdir)
     checkpoint = read_checkpoint(path)
     family = find_family(checkpoint)
-    print(f"{path}: {family.description} ({checkpoint.container}, {len(checkpoint.tensors)} tensors)")
-    family.convert(checkpoint, targets, settings)
+    say(f"{path}: {family.description} ({checkpoint.container}, {len(checkpoint.tensors)} tensors)")
+    family.convert(checkpoint, targets, settings, say)
     return targets.config, targets.workdir
 
 

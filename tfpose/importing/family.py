@@ -12,7 +12,7 @@ import keras
 
 from tfpose.checkpoints import BEST_WEIGHTS_NAME, FINAL_WEIGHTS_NAME, write_weights
 from tfpose.file_names import whole_file
-from tfpose.importing.import_settings import ImportSettings
+from tfpose.importing.import_settings import ImportSettings, Say
 from tfpose.pretrained.checkpoint_files import read_arrays
 from tfpose.pretrained.named_tensors import Checkpoint
 from tfpose.pretrained.published_names import PublishedNames, load_published_arrays
@@ -43,8 +43,8 @@ class Family(Protocol):
     def matches(self, checkpoint: Checkpoint) -> bool:
         """Returns whether a checkpoint is of this family, by the names of its tensors."""
 
-    def convert(self, checkpoint: Checkpoint, targets: Targets, settings: ImportSettings) -> None:
-        """Writes the weights and the work folder, and prints what was found and written.
+    def convert(self, checkpoint: Checkpoint, targets: Targets, settings: ImportSettings, say: Say) -> None:
+        """Writes the weights and the work folder, and says what was found and written.
 
         Raises:
             FileExistsError: A file exists that must not be replaced.

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
+
+# What receives the lines about a conversion.
+Say = Callable[[str], None]
 
 # Pixels of the input per cell of the last feature map: the networks halve the size five times.
 _STRIDE = 32

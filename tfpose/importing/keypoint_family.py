@@ -6,10 +6,11 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 
+from tfpose.checkpoints import RUN_CONFIG_FILE
 from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD
-from tfpose.importing.config_file import check_replaceable, format_config
+from tfpose.importing.config_file import check_replaceable, config_values, format_config
 from tfpose.importing.family import Targets, load_checkpoint, write_network
-from tfpose.importing.import_settings import ImportSettings
+from tfpose.importing.import_settings import ImportSettings, Say
 from tfpose.importing.keypoint_findings import (
     Finding,
     config_text,
@@ -19,8 +20,8 @@ from tfpose.importing.keypoint_findings import (
 )
 from tfpose.importing.keypoint_networks import Shapes
 from tfpose.inference.keypoint_system import KeypointSystem, build_keypoint_system, write_keypoint_system
-from tfpose.json_files import write_text
-from tfpose.pretrained.download import sha256_of_file
+from tfpose.json_files import write_json, write_text
+from tfpose.pretrained.download import digest_of_file
 from tfpose.pretrained.named_tensors import Checkpoint
 from tfpose.pretrained.public_checkpoints import expected_scores
 from tfpose.pretrained.published_names import PublishedNames
@@ -114,21 +115,22 @@ class KeypointFamily:
         skeleton, decoding = findings["joints"].value, findings["decoding"].value
         return ImportedSystem(self._build_system(skeleton, network, decoding), {**findings, **of_network})
 
-    def convert(self, checkpoint: Checkpoint, targets: Targets, settings: ImportSettings) -> None:
-        """Writes weights, config and work folder, and prints what was found and written; see `family.Family`."""
+    def convert(self, checkpoint: Checkpoint, targets: Targets, settings: ImportSettings, say: Say) -> None:
+        """Writes weights, config and work folder, and says what was found and written; see `family.Family`."""
         check_replaceable(targets.config)
         imported = self.infer_system(checkpoint, settings)
         summary = _describe(checkpoint, imported)
-        print(summary)
+        say(summary)
         network = imported.system.build_network()
         load_checkpoint(network, checkpoint, self.names)
         write_network(network, targets)
         write_keypoint_system(targets.workdir, imported.system)
         title = f"{self.description}, imported."
-        provenance = f"From {checkpoint.path.name}, SHA-256 {sha256_of_file(checkpoint.path)}.\n{summary}"
+        provenance = f"From {checkpoint.path.name}, SHA-256 {digest_of_file(checkpoint.path)}.\n{summary}"
+        write_json(targets.workdir / RUN_CONFIG_FILE, config_values(imported.system), indent=2)
         write_text(targets.config, format_config(imported.system, title, provenance, targets.config, targets.workdir))
-        print(f"written: {targets.weights}, {targets.config}, {targets.workdir}{os.sep}")
-        print(f"evaluate: tfpose evaluate --config={targets.config} --workdir={targets.workdir} --output_dir=results")
+        say(f"written: {targets.weights}, {targets.config}, {targets.workdir}{os.sep}")
+        say(f"evaluate: tfpose evaluate --config={targets.config} --workdir={targets.workdir} --output_dir=results")
 
     def _count_joints(self, shapes: Shapes, path: os.PathLike) -> int:
         name = f"{self.last_layer}.weight"

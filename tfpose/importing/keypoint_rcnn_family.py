@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from tfpose.importing.family import Targets, write_network
-from tfpose.importing.import_settings import ImportSettings
+from tfpose.importing.import_settings import ImportSettings, Say
 from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
 from tfpose.pretrained.keypoint_rcnn import read_keypoint_rcnn
 from tfpose.pretrained.named_tensors import Checkpoint
@@ -28,23 +28,23 @@ class KeypointRcnnFamily:
     matches: Callable[[Checkpoint], bool]
     is_legacy: bool
 
-    def convert(self, checkpoint: Checkpoint, targets: Targets, settings: ImportSettings) -> None:
-        """Writes the weights and the work folder, and prints what was found and written; see `family.Family`."""
+    def convert(self, checkpoint: Checkpoint, targets: Targets, settings: ImportSettings, say: Say) -> None:
+        """Writes the weights and the work folder, and says what was found and written; see `family.Family`."""
         if settings != ImportSettings():
             raise ValueError(
                 "--input_size, --stride_in, --skeleton and --decoding cannot be combined with a Keypoint R-CNN"
             )
         network, variant = read_keypoint_rcnn(checkpoint, self.is_legacy)
-        print(
+        say(
             f"network: {variant.name}, {network.settings.num_joints} joints\n"
             f"input: BGR, mean {variant.pixel_mean}, std {variant.pixel_std}\n"
             f"stride in: the {variant.stride_in} convolutions of bottlenecks"
         )
         if self.is_legacy:
-            print("conventions: those of Detectron (boxes of whole pixels, rounded anchors, features half a cell off)")
+            say("conventions: those of Detectron (boxes of whole pixels, rounded anchors, features half a cell off)")
         write_network(network, targets)
         write_keypoint_rcnn_settings(targets.workdir, network.settings)
-        print(f"written: {targets.weights}, {targets.workdir}{os.sep}")
+        say(f"written: {targets.weights}, {targets.workdir}{os.sep}")
 
 
 def is_detectron(checkpoint: Checkpoint) -> bool:

@@ -7,7 +7,7 @@ import os
 import re
 
 from tfpose.importing.family import Targets, load_checkpoint, write_network
-from tfpose.importing.import_settings import ImportSettings
+from tfpose.importing.import_settings import ImportSettings, Say
 from tfpose.inference.picodet_system import PicodetSettings, write_picodet_settings
 from tfpose.models.picodet import PICODET_STRIDES, PUBLISHED_SCALE, scaled_channels
 from tfpose.pretrained.named_tensors import Checkpoint
@@ -30,18 +30,18 @@ class PicodetFamily:
         """Returns whether the tensors have PaddleDetection's names of a PicoDet."""
         return any(name.startswith("head.head_cls0.") for name in checkpoint.names)
 
-    def convert(self, checkpoint: Checkpoint, targets: Targets, settings: ImportSettings) -> None:
-        """Writes the weights and the work folder, and prints what was found and written; see `family.Family`."""
+    def convert(self, checkpoint: Checkpoint, targets: Targets, settings: ImportSettings, say: Say) -> None:
+        """Writes the weights and the work folder, and says what was found and written; see `family.Family`."""
         if settings != dataclasses.replace(ImportSettings(), input_size=settings.input_size):
             raise ValueError("--stride_in, --skeleton and --decoding cannot be combined with a PicoDet")
         described, source = _infer_settings(checkpoint, settings)
         height, width = described.input_size
-        print(f"input: RGB, stretched to {height}x{width} ({source})")
+        say(f"input: RGB, stretched to {height}x{width} ({source})")
         network = described.build_network()
         load_checkpoint(network, checkpoint, PICODET_NAMES)
         write_network(network, targets)
         write_picodet_settings(targets.workdir, described)
-        print(f"written: {targets.weights}, {targets.workdir}{os.sep}")
+        say(f"written: {targets.weights}, {targets.workdir}{os.sep}")
 
 
 def _infer_settings(checkpoint: Checkpoint, settings: ImportSettings) -> tuple[PicodetSettings, str]:

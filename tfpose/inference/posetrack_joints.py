@@ -30,12 +30,19 @@ def map_poses(poses: Poses, skeleton: Skeleton, target_skeleton: Skeleton) -> Po
     )
 
 
+def can_infer_head_joints(skeleton: Skeleton) -> bool:
+    """Returns whether a skeleton lacks both joints that `infer_head_joints` guesses, and has those that it needs."""
+    joints = set(skeleton.joints)
+    needed = {*_FACE_JOINTS, "left_shoulder", "right_shoulder"}
+    return needed <= joints and not joints & {"head_bottom", "head_top"}
+
+
 def infer_head_joints(poses: Poses, skeleton: Skeleton) -> Poses:
     """Returns poses with PoseTrack's joints, head_bottom and head_top guessed from shoulders, eyes and ears.
 
     COCO's skeleton lacks both joints; Honda et al., 2018 report 27.8 AP for the head of a network that knows COCO's
     joints only. A guessed joint lies at a fixed share of the way from the middle of the shoulders to the face, or
-    beyond the face.
+    beyond the face. If one of the shoulders, eyes and ears was not found, the guessed joints have a score of 0.
 
     Raises:
         ValueError: The skeleton lacks shoulders, eyes or ears.
@@ -48,7 +55,9 @@ def infer_head_joints(poses: Poses, skeleton: Skeleton) -> Poses:
         "head_top": face + _CROWN_BEYOND_FACE * (face - middle),
     }
     sources = [*shoulders, *(skeleton.index(joint) for joint in _FACE_JOINTS)]
-    score = poses.joint_scores[:, sources].mean(axis=1)
+    scores = poses.joint_scores[:, sources]
+    # A joint that was not found has no place.
+    score = np.where((scores > 0).all(axis=1), scores.mean(axis=1), 0.0)
     mapped = posetrack_poses(poses, skeleton)
     for joint, position in guesses.items():
         mapped.keypoints[:, POSETRACK15.index(joint)] = position

@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 
 from tfpose.coco import write_keypoint_results
-from tfpose.inference.posetrack_joints import posetrack_poses
+from tfpose.inference.posetrack_joints import can_infer_head_joints, infer_head_joints, posetrack_poses
 from tfpose.json_files import write_text
 from tfpose.picture_files import write_picture
 from tfpose.posetrack import (
@@ -157,7 +157,10 @@ def _build_sequence(
 
 
 def _build_frame(result: FrameResult, skeleton: Skeleton, of_file: Skeleton) -> Frame:
-    poses = result.poses if of_file is skeleton else posetrack_poses(result.poses, skeleton)
+    poses = result.poses
+    if of_file is not skeleton:
+        convert = infer_head_joints if can_infer_head_joints(skeleton) else posetrack_poses
+        poses = convert(poses, skeleton)
     name = f"images/{_printable(result.name)}"
     return frame_from_poses(name, result.index, poses, image_size=result.image_size)
 

@@ -4,10 +4,12 @@
     tfpose pretrained PUBLIC_NAME [--output=NAME.weights.h5]
     tfpose pretrained list
 
-FILE is a .pth or .pth.tar file of Microsoft's human-pose-estimation.pytorch or of the top-down ResNets of MMPose, or a
-.pkl file of the Keypoint R-CNN of Detectron2 or Detectron. tfpose recognizes the network in FILE and prints a
-description; tfpose never executes code from FILE. PUBLIC_NAME is the name of a public checkpoint, which tfpose
-downloads and, with --output, converts. `tfpose pretrained list` prints all names.
+FILE is a .pth or .pth.tar file of Microsoft's human-pose-estimation.pytorch or deep-high-resolution-net.pytorch, or of
+the top-down ResNets and HRNets of MMPose; a .pdparams file of a PP-TinyPose or PicoDet of PaddleDetection; a .pkl file
+of the Keypoint R-CNN of Detectron2 or Detectron; or a .safetensors file with the tensors of any of these networks.
+tfpose recognizes the network in FILE and prints a description; tfpose never executes code from FILE. PUBLIC_NAME is the
+name of a public checkpoint, which tfpose downloads and, with --output, converts. `tfpose pretrained list` prints all
+names with the terms of the weights. Other commands take the names too: tfpose predict clip.mp4 --model=PUBLIC_NAME.
 
 Besides NAME.weights.h5, tfpose writes the config NAME.py and the work folder NAME/. tfpose evaluate takes both:
 
@@ -21,6 +23,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tfpose.flags.cache_flag import define_cache_flag
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import load_config
 from tfpose.flags.program_flags import ProgramFlags
@@ -66,7 +69,7 @@ def define_flags(values: ProgramFlags) -> None:
         "cell toward the higher neighbor; dark is the Newton step of Zhang et al. 2020; udp is the variant of dark in "
         "Huang et al. 2020. By default the value that tfpose recognizes from the checkpoint.",
     )
-    values.define_string("cache", "~/.cache/tfpose", "Folder for downloaded checkpoints.")
+    define_cache_flag(values)
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
@@ -81,7 +84,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         return
     output = _output_path(values)
     settings = _settings(values)
-    path = _find_checkpoint(inputs[0], pathlib.Path(values.cache).expanduser(), needs_output=output is None)
+    path = _find_checkpoint(inputs[0], values.cache, needs_output=output is None)
     if output is None:
         print(path)
         return
@@ -111,9 +114,9 @@ def _settings(values: ProgramFlags) -> ImportSettings:
     return ImportSettings(size, values.stride_in or "", values.skeleton or "", values.decoding or "")
 
 
-def _find_checkpoint(argument: str, cache: pathlib.Path, needs_output: bool) -> pathlib.Path:
-    """Returns the file of a path, or the download of a name or an address."""
-    from tfpose.pretrained.download import download_file
+def _find_checkpoint(argument: str, cache: str | None, needs_output: bool) -> pathlib.Path:
+    """Returns the file of a path, or the file in the cache of a name or an address."""
+    from tfpose.pretrained.cache import cache_directory, check_cached_file, fetch_checkpoints
     from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS, checkpoint_at
 
     path = pathlib.Path(argument).expanduser()
@@ -129,13 +132,10 @@ def _find_checkpoint(argument: str, cache: pathlib.Path, needs_output: bool) -> 
         raise FileNotFoundError(
             f"{argument}: must be a file or the name of a public checkpoint, got neither; 'list' prints the names"
         )
-    if not public.is_direct:
-        raise ValueError(
-            f"{argument}: must be downloaded with a browser from {public.url}; then give the path of the file"
-        )
-    print(f"{argument}: {public.url} (published: {public.expected or 'no scores known'})")
-    target = cache / name / public.file_name
-    return download_file(public.url, target, public.sha256_prefix)
+    (file,) = fetch_checkpoints([(name, public)], cache_directory(cache))
+    check_cached_file(file, public)
+    print(f"{argument}: {public.url} (published: {public.expected or 'no scores known'}; {public.terms})")
+    return file
 
 
 def _print_public() -> None:
@@ -143,7 +143,7 @@ def _print_public() -> None:
 
     for name, public in PUBLIC_CHECKPOINTS.items():
         size = f"{public.megabytes} MB" if public.megabytes else ""
-        print(f"{name:<26} {size:>7}  {public.expected}\n    {public.url}")
+        print(f"{name:<37} {size:>7}  {public.expected}\n    {public.terms}\n    {public.url}")
 
 
 PROGRAM = Program(

@@ -14,9 +14,10 @@ import numpy as np
 
 from tfpose.pretrained.pickled_arrays import ARRAY_CONSTRUCTORS, PickledArray
 from tfpose.pretrained.restricted_pickle import PLAIN_CONSTRUCTORS, read_pickle
+from tfpose.pretrained.safetensors_files import StoredTensor, is_safetensors, read_safetensors
 from tfpose.pretrained.torch_files import PickledTensor, is_legacy_file, read_legacy_file, read_zip_file
 
-Tensor = PickledTensor | PickledArray
+Tensor = PickledTensor | PickledArray | StoredTensor
 
 _ZIP_START = b"PK\x03\x04"
 _PICKLE_START = b"\x80"
@@ -27,8 +28,6 @@ _FOREIGN_STARTS = {
     b"\x1f\x8b": "a gzip archive; unpack it first",
 }
 _TAR_MAGIC = slice(257, 262)
-# A safetensors file begins with the length of its JSON header.
-_MOST_HEADER_BYTES = 100_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +37,8 @@ class CheckpointFile:
     Attributes:
         path: Path of the file.
         container: Kind of the file in words, for messages, such as 'PyTorch zip file'.
-        content: Dicts, lists, text and numbers. Tensors are `PickledTensor` or `PickledArray`; their values are not
-            read yet.
+        content: Dicts, lists, text and numbers. Tensors are of one of the types of `Tensor`; their values are not read
+            yet.
     """
 
     path: pathlib.Path
@@ -48,7 +47,7 @@ class CheckpointFile:
 
 
 def read_checkpoint_file(path: pathlib.Path) -> CheckpointFile:
-    """Reads a `.pth`, `.pth.tar` or `.pkl` file; the content tells its kind, not its name.
+    """Reads a `.pth`, `.pth.tar`, `.pkl`, `.pdparams` or `.safetensors` file; its content tells its kind.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -56,13 +55,20 @@ def read_checkpoint_file(path: pathlib.Path) -> CheckpointFile:
             line with the path.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; give a checkpoint (.pth, .pth.tar or .pkl)")
+        raise FileNotFoundError(
+            f"{path}: no such file; give a checkpoint (.pth, .pth.tar, .pkl, .pdparams or .safetensors)"
+        )
     with open(path, "rb") as stream:
         start = stream.read(512)
     if start.startswith(_ZIP_START) or zipfile.is_zipfile(path):
         return CheckpointFile(path, "PyTorch zip file", read_zip_file(path))
     if not start.startswith(_PICKLE_START):
-        raise ValueError(f"{path}: must be a checkpoint of PyTorch or Detectron, got {_describe_foreign(start)}")
+        if start and is_safetensors(path, start):
+            return CheckpointFile(path, "safetensors file", read_safetensors(path))
+        raise ValueError(
+            f"{path}: must be a checkpoint of PyTorch, Paddle or Detectron or a safetensors file, got "
+            f"{_describe_foreign(start)}"
+        )
     if is_legacy_file(path):
         return CheckpointFile(path, "PyTorch file of the format before zip", read_legacy_file(path))
     return CheckpointFile(path, "pickle of NumPy arrays", _read_plain_pickle(path))
@@ -73,8 +79,6 @@ def _describe_foreign(start: bytes) -> str:
         return "an empty file"
     if start[_TAR_MAGIC] == b"ustar":
         return "a tar archive"
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < _MOST_HEADER_BYTES:
-        return "a safetensors file; save its tensors with torch.save first"
     known = (kind for magic, kind in _FOREIGN_STARTS.items() if start.lstrip().startswith(magic))
     return next(known, f"a file that begins with {start[:8]!r}")
 

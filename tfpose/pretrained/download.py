@@ -21,24 +21,47 @@ _ATTEMPTS_WITHOUT_PROGRESS = 3
 _PARTIAL_SUFFIX = ".part"
 _RANGE_NOT_SATISFIABLE = 416
 _PARTIAL_CONTENT = 206
+_SECONDS_WITHOUT_PROGRESS_BAR = 1.0
 
 
-def download_file(url: str, path: pathlib.Path, sha256_prefix: str = "", show_progress: bool = True) -> pathlib.Path:
+class UnreachableFileError(OSError):
+    """There is no network, or the server refuses the file: only another way, such as a browser, may get it.
+
+    Attributes:
+        reason: Why, in words.
+    """
+
+    def __init__(self, source: str, reason: str, advice: str = "") -> None:
+        """Makes the message.
+
+        Args:
+            source: Address or name of the file.
+            reason: Why it cannot be downloaded.
+            advice: What to do.
+        """
+        super().__init__(f"cannot download {source}: {reason}{advice and f'; {advice}'}")
+        self.reason = reason
+
+
+def download_file(
+    url: str, path: pathlib.Path, digits: str = "", digest: str = "sha256", show_progress: bool = True
+) -> pathlib.Path:
     """Downloads a file unless it exists already; continues an earlier attempt that was cut.
 
     Args:
         url: Address that begins with http:// or https://.
         path: File to write. Until it is complete, its content is in `path` + '.part'.
-        sha256_prefix: First hexadecimal digits of the file's SHA-256. '' only checks the size that the server reports.
-        show_progress: Whether to draw a progress bar.
+        digits: First hexadecimal digits of the file's digest. '' only checks the size that the server reports.
+        digest: Algorithm of `digits`, 'sha256' or 'md5'.
+        show_progress: Whether to draw a progress bar, unless the download takes less than a second.
 
     Returns:
         `path`.
 
     Raises:
-        OSError: There is no network or no such file, or the connection was cut several times without progress; the
-            message is one line.
-        ValueError: The checksum differs. The downloaded data is deleted.
+        UnreachableFileError: There is no network or no such file; the message is one line.
+        OSError: The connection was cut several times without progress; the message is one line.
+        ValueError: The digest differs. The downloaded data is deleted.
     """
     if path.is_file():
         return path
@@ -46,14 +69,20 @@ def download_file(url: str, path: pathlib.Path, sha256_prefix: str = "", show_pr
         raise ValueError(f"address must begin with http:// or https://, got {url}")
     partial = path.with_name(path.name + _PARTIAL_SUFFIX)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tqdm(desc=path.name, unit="B", unit_scale=True, unit_divisor=1024, disable=not show_progress) as bar:
+    with tqdm(
+        desc=path.name,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        disable=not show_progress,
+        delay=_SECONDS_WITHOUT_PROGRESS_BAR,
+    ) as bar:
         _download_all(url, partial, bar)
-    found = sha256_of_file(partial)
-    if not found.startswith(sha256_prefix.lower()):
+    try:
+        check_digits(partial, digits, digest)
+    except ValueError as error:
         partial.unlink()
-        raise ValueError(
-            f"{url}: SHA-256 must begin with {sha256_prefix}, got {found[:16]}...; the downloaded file was deleted"
-        )
+        raise ValueError(f"{url}: {error}; the downloaded file was deleted") from error
     os.replace(partial, path)
     return path
 
@@ -71,9 +100,7 @@ def _download_all(url: str, partial: pathlib.Path, bar: tqdm) -> None:
         except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
             reason = f"the connection was cut ({error or type(error).__name__})"
         except urllib.error.URLError as error:
-            raise OSError(
-                f"cannot download {url}: {_reason(error)}; download the file with another program and pass its path"
-            ) from error
+            raise UnreachableFileError(url, _reason(error)) from error
         failures = 0 if _size(partial) > before else failures + 1
         if failures >= _ATTEMPTS_WITHOUT_PROGRESS:
             raise OSError(f"cannot download {url}: {reason}; the same command continues from {partial}")
@@ -131,10 +158,18 @@ def _size(path: pathlib.Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def sha256_of_file(path: pathlib.Path) -> str:
-    """Returns the SHA-256 of a file in hexadecimal digits."""
-    digest = hashlib.sha256()
+def check_digits(path: pathlib.Path, digits: str, digest: str = "sha256") -> None:
+    """Checks the first hexadecimal digits of a file's digest, 'sha256' or 'md5'; '' checks nothing.
+
+    Raises:
+        ValueError: The digits differ; the message does not name the file.
+    """
+    if digits and not (found := digest_of_file(path, digest)).startswith(digits.lower()):
+        name = {"sha256": "SHA-256", "md5": "MD5"}[digest]
+        raise ValueError(f"{name} must begin with {digits}, got {found[:16]}...")
+
+
+def digest_of_file(path: pathlib.Path, digest: str = "sha256") -> str:
+    """Returns the digest of a file, 'sha256' or 'md5', in hexadecimal digits."""
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.new(digest, usedforsecurity=False)).hexdigest()

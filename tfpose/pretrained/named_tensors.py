@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfpose.pretrained.checkpoint_files import CheckpointFile, Tensor, read_checkpoint_file
-from tfpose.pretrained.pickled_arrays import PickledArray
-from tfpose.pretrained.torch_files import PickledTensor
 
 # Keys under which files keep the tensors, outermost first.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "blobs")
@@ -51,7 +49,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: pathlib.Path) -> Checkpoint:
-    """Reads a `.pth`, `.pth.tar` or `.pkl` file that holds named tensors. Nothing in the file is executed.
+    """Reads a checkpoint file that holds named tensors, see `read_checkpoint_file`. Nothing in the file is executed.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -73,7 +71,7 @@ def read_checkpoint(path: pathlib.Path) -> Checkpoint:
 
 
 def _is_tensor(value: Any) -> bool:
-    return isinstance(value, (PickledTensor, PickledArray))
+    return isinstance(value, Tensor)
 
 
 def _checked_tensors(file: CheckpointFile, tensors: Mapping[Any, Any]) -> dict[str, Tensor]:

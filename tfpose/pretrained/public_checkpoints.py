@@ -1,4 +1,4 @@
-"""Public checkpoints by name: addresses, sizes and published scores.
+"""Public checkpoints by name: addresses, sizes, published scores and terms.
 
 Sources: the model zoos of human-pose-estimation.pytorch, MMPose, Detectron2, Detectron and PaddleDetection. The scores
 are those of the publishers. Those of keypoint networks are for COCO val2017 with the boxes of a detector of 56.4 AP
@@ -8,6 +8,7 @@ are those of the publishers. Those of keypoint networks are for COCO val2017 wit
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import pathlib
 import re
@@ -16,14 +17,39 @@ from collections.abc import Mapping
 _MMPOSE = "https://download.openmmlab.com/mmpose/v1/body_2d_keypoint/topdown_heatmap/coco"
 _MMPOSE_0 = "https://download.openmmlab.com/mmpose/top_down"
 _PADDLE = "https://bj.bcebos.com/v1/paddledet/models/keypoint/tinypose_enhance"
+_PADDLE_DATA = "COCO, AI Challenger and the publisher's own pictures"
 _DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2/COCO-Keypoints"
 _DETECTRON = "https://dl.fbaipublicfiles.com/detectron"
 _DETECTRON_FILE = (
     "output/train/keypoints_coco_2014_train%3Akeypoints_coco_2014_valminusminival/generalized_rcnn/model_final.pkl"
 )
 MICROSOFT_FOLDER = "https://drive.google.com/drive/folders/13_wJ6nC7my1KKouMkQMqyr9r1ZnLnukP"
+# The small system, which runs where nobody names a model.
+DEFAULT_MODEL, DEFAULT_DETECTOR = "tinypose_256x192", "picodet_s_320"
 # Sizes of the float32 weights of networks with 17 joints.
 _MEGABYTES = {"res50": 136, "res101": 212, "res152": 275, "hrnet-w32": 115, "hrnet-w48": 255}
+
+
+@dataclasses.dataclass(frozen=True)
+class Publisher:
+    """Who published a checkpoint, and under which terms.
+
+    Attributes:
+        name: Name of the repository.
+        license: License that the publisher states for the repository or, where it has one of its own, for the weights.
+    """
+
+    name: str
+    license: str
+
+
+MICROSOFT = Publisher("Microsoft human-pose-estimation.pytorch", "MIT")
+MMPOSE = Publisher("MMPose", "Apache-2.0")
+PADDLE = Publisher("PaddleDetection", "Apache-2.0")
+# The licenses of the weights; the code is under Apache-2.0.
+DETECTRON2 = Publisher("Detectron2", "CC BY-SA 3.0")
+DETECTRON = Publisher("Detectron", "CC BY-SA 3.0")
+UNKNOWN_PUBLISHER = Publisher("unknown", "unknown")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,27 +59,51 @@ class PublicCheckpoint:
     Attributes:
         url: Address of the file, or of the page where a browser can download it.
         expected: Published scores.
+        publisher: Who published the file, and under which terms.
+        data: Datasets that the weights were trained on; each has terms of its own.
         megabytes: Approximate size in millions of bytes; None if it is not known.
-        is_direct: Whether `url` is the file itself.
-        sha256_prefix: First hexadecimal digits of the file's SHA-256; '' if its name does not contain them.
+        is_detector: Whether the network finds people; other networks find the joints of a person in a box.
+        page_file: Name of the file, if `url` is a page where only a browser can download it.
+        digest: Algorithm of `digits`, 'sha256' or 'md5'.
+        digits: First hexadecimal digits of the file's digest; '' if its name does not contain them.
+        other_name: Another name under which the file is known; '' for none.
     """
 
     url: str
     expected: str
+    publisher: Publisher
+    data: str
     megabytes: int | None = None
-    is_direct: bool = True
-    sha256_prefix: str = ""
+    is_detector: bool = False
+    page_file: str = ""
+    digest: str = "sha256"
+    digits: str = ""
+    other_name: str = ""
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether `url` is the file itself."""
+        return not self.page_file
 
     @property
     def file_name(self) -> str:
-        """The name of the file."""
-        return self.url.rsplit("/", 1)[1]
+        """The publisher's name of the file."""
+        return self.page_file or self.url.rsplit("/", 1)[1]
+
+    @property
+    def terms(self) -> str:
+        """The terms in words: the publisher's license, and whose data the weights were trained on."""
+        if self.publisher == UNKNOWN_PUBLISHER:
+            return "license unknown"
+        return f"{self.publisher.license} of {self.publisher.name}; trained on {self.data}, under terms of their own"
 
 
-def _digits_in_name(name: str) -> str:
-    """Returns the digits of the SHA-256 that MMPose and Detectron2 put into the names of their files."""
-    match = re.search(r"-([0-9a-f]{8})_\d{8}\.pth$|/model_final_([0-9a-f]{6})\.pkl$", name)
-    return (match[1] or match[2]) if match else ""
+def _digits_in_name(name: str) -> tuple[str, str]:
+    """Returns the algorithm and first digits of the digest that MMPose and Detectron2 put into names of files."""
+    if match := re.search(r"-([0-9a-f]{8})_\d{8}\.pth$", name):
+        return "sha256", match[1]
+    match = re.search(r"/model_final_([0-9a-f]{6})\.pkl$", name)
+    return "md5", match[1] if match else ""
 
 
 def _mmpose(network: str, size_and_digits: str, average_precision: float) -> PublicCheckpoint:
@@ -65,8 +115,10 @@ def _mmpose(network: str, size_and_digits: str, average_precision: float) -> Pub
     return PublicCheckpoint(
         f"{_MMPOSE}/{file_name}",
         f"{average_precision} keypoint AP",
+        MMPOSE,
+        "COCO",
         _MEGABYTES[trunk],
-        sha256_prefix=_digits_in_name(file_name),
+        digits=_digits_in_name(file_name)[1],
     )
 
 
@@ -80,32 +132,51 @@ def _posetrack18(network: str, size_and_digits: str, with_boxes: float, detected
     return PublicCheckpoint(
         f"{_MMPOSE_0}/{folder}/{file_name}",
         scores,
+        MMPOSE,
+        "COCO and PoseTrack 2018",
         _MEGABYTES[network.replace("_", "-")],
-        sha256_prefix=_digits_in_name(file_name),
+        digits=_digits_in_name(file_name)[1],
     )
 
 
 def _tinypose(file_name: str, average_precision: float) -> PublicCheckpoint:
     expected = f"{average_precision} keypoint AP with annotated boxes"
-    return PublicCheckpoint(f"{_PADDLE}/{file_name}", expected, 6)
+    return PublicCheckpoint(f"{_PADDLE}/{file_name}", expected, PADDLE, _PADDLE_DATA, 6)
 
 
-def _microsoft(depth: int, average_precision: float) -> PublicCheckpoint:
+def _picodet(side: int, average_precision: float) -> PublicCheckpoint:
     return PublicCheckpoint(
-        MICROSOFT_FOLDER, f"{average_precision} keypoint AP", _MEGABYTES[f"res{depth}"], is_direct=False
+        f"{_PADDLE}/picodet_s_{side}_lcnet_pedestrian.pdparams",
+        f"{average_precision} box AP of people",
+        PADDLE,
+        _PADDLE_DATA,
+        5,
+        is_detector=True,
+        other_name=f"picodet_s_{side}_pedestrian.pdparams",
     )
 
 
-def _picodet(file_name: str, average_precision: float) -> PublicCheckpoint:
-    return PublicCheckpoint(f"{_PADDLE}/{file_name}", f"{average_precision} box AP of people", 5)
+def _microsoft(depth: int, size: str, average_precision: float) -> PublicCheckpoint:
+    return PublicCheckpoint(
+        MICROSOFT_FOLDER,
+        f"{average_precision} keypoint AP",
+        MICROSOFT,
+        "COCO",
+        _MEGABYTES[f"res{depth}"],
+        page_file=f"pose_resnet_{depth}_{size}.pth.tar",
+    )
 
 
 def _detectron2(config: str, run: str, digits: str, box: float, keypoint: float, megabytes: int) -> PublicCheckpoint:
     return PublicCheckpoint(
         f"{_DETECTRON2}/keypoint_rcnn_{config}/{run}/model_final_{digits}.pkl",
         f"{box} box AP, {keypoint} keypoint AP",
+        DETECTRON2,
+        "COCO",
         megabytes,
-        sha256_prefix=digits,
+        is_detector=True,
+        digest="md5",
+        digits=digits,
     )
 
 
@@ -113,16 +184,19 @@ def _detectron(run: str, config: str, box: float, keypoint: float) -> PublicChec
     return PublicCheckpoint(
         f"{_DETECTRON}/{run}/12_2017_baselines/e2e_keypoint_rcnn_{config}/{_DETECTRON_FILE}",
         f"{box} box AP, {keypoint} keypoint AP with its own conventions",
+        DETECTRON,
+        "COCO",
+        is_detector=True,
     )
 
 
 PUBLIC_CHECKPOINTS: Mapping[str, PublicCheckpoint] = {
-    "microsoft_r50_256x192": _microsoft(50, 70.4),
-    "microsoft_r50_384x288": _microsoft(50, 72.2),
-    "microsoft_r101_256x192": _microsoft(101, 71.4),
-    "microsoft_r101_384x288": _microsoft(101, 73.6),
-    "microsoft_r152_256x192": _microsoft(152, 72.0),
-    "microsoft_r152_384x288": _microsoft(152, 74.3),
+    "microsoft_r50_256x192": _microsoft(50, "256x192", 70.4),
+    "microsoft_r50_384x288": _microsoft(50, "384x288", 72.2),
+    "microsoft_r101_256x192": _microsoft(101, "256x192", 71.4),
+    "microsoft_r101_384x288": _microsoft(101, "384x288", 73.6),
+    "microsoft_r152_256x192": _microsoft(152, "256x192", 72.0),
+    "microsoft_r152_384x288": _microsoft(152, "384x288", 74.3),
     "mmpose_r50_256x192": _mmpose("res50", "256x192-04af38ce_20220923", 71.8),
     "mmpose_r50_384x288": _mmpose("res50", "384x288-7b8db90e_20220923", 73.1),
     "mmpose_r101_256x192": _mmpose("res101", "256x192-065d3625_20220926", 72.8),
@@ -151,8 +225,8 @@ PUBLIC_CHECKPOINTS: Mapping[str, PublicCheckpoint] = {
     "mmpose_hrnet_w48_posetrack18_384x288": _posetrack18("hrnet_w48", "384x288-5fd6d3ff_20211130", 84.6, 77.8),
     "tinypose_256x192": _tinypose("tinypose_256x192.pdparams", 68.3),
     "tinypose_128x96": _tinypose("tinypose_128x96.pdparams", 58.4),
-    "picodet_s_320": _picodet("picodet_s_320_lcnet_pedestrian.pdparams", 41.6),
-    "picodet_s_192": _picodet("picodet_s_192_lcnet_pedestrian.pdparams", 31.7),
+    "picodet_s_320": _picodet(320, 41.6),
+    "picodet_s_192": _picodet(192, 31.7),
     "detectron2_r50_1x": _detectron2("R_50_FPN_1x", "137261548", "04e291", 53.6, 64.0, 237),
     "detectron2_r50_3x": _detectron2("R_50_FPN_3x", "137849621", "a6e10b", 55.4, 65.5, 237),
     "detectron2_r101_3x": _detectron2("R_101_FPN_3x", "138363331", "997cc7", 56.4, 66.1, 313),
@@ -167,18 +241,27 @@ def checkpoint_at(url: str) -> tuple[str, PublicCheckpoint]:
     for name, public in PUBLIC_CHECKPOINTS.items():
         if public.is_direct and public.url == url:
             return name, public
-    public = PublicCheckpoint(url, "", sha256_prefix=_digits_in_name(url))
+    digest, digits = _digits_in_name(url)
+    public = PublicCheckpoint(url, "", UNKNOWN_PUBLISHER, "", digest=digest, digits=digits)
     if public.file_name in ("", ".", ".."):
         raise ValueError(f"address must be that of a file, got {url}")
     return hashlib.sha256(url.encode()).hexdigest()[:16], public
 
 
+def is_public_name(text: str) -> bool:
+    """Returns whether a text is the name of a public checkpoint, and not that of a folder here."""
+    return text in PUBLIC_CHECKPOINTS and not pathlib.Path(text).exists()
+
+
+def suggest_names(text: str) -> str:
+    """Returns a hint with the names of public checkpoints that resemble a text; '' if there are none."""
+    close = difflib.get_close_matches(text, PUBLIC_CHECKPOINTS, n=3, cutoff=0.75)
+    return f"; did you mean the public checkpoint {' or '.join(close)}?" if close else ""
+
+
 def expected_scores(path: pathlib.Path) -> str:
     """Returns the published scores of the public checkpoint with this file name; '' if there is none."""
     name = path.name.lower()
-    for public in PUBLIC_CHECKPOINTS.values():
-        if public.is_direct and public.file_name.lower() == name and name != "model_final.pkl":
-            return public.expected
-    match = re.match(r"pose_resnet_(\d+)_(\d+x\d+)\.pth", name)
-    known = PUBLIC_CHECKPOINTS.get(f"microsoft_r{match[1]}_{match[2]}") if match else None
-    return known.expected if known else ""
+    known = [public for public in PUBLIC_CHECKPOINTS.values() if public.file_name.lower() == name]
+    # Several files of Detectron have the same name.
+    return known[0].expected if len(known) == 1 else ""

@@ -11,9 +11,11 @@ from typing import Any
 
 import ml_collections
 
+from tfpose.checkpoints import RUN_CONFIG_FILE
+from tfpose.pretrained.public_checkpoints import suggest_names
 from tfpose.systems import keypoint_rcnn, single_network, two_stage
 from tfpose.systems.config import complete_config
-from tfpose.systems.run_config import RUN_CONFIG_FILE, read_run_config
+from tfpose.systems.run_config import read_run_config
 from tfpose.systems.setting_checks import check_config
 from tfpose.systems.system import Config, PoseSystem, TrainedSystem, TunableSystem
 
@@ -100,7 +102,9 @@ def from_workdir(workdir: pathlib.Path) -> PoseSystem:
         if (workdir / system.DESCRIPTION_FILE).is_file():
             return system
     files = " or ".join(system.DESCRIPTION_FILE for system in POSE_SYSTEMS.values())
-    raise FileNotFoundError(f"{workdir}: must be the work folder of a training run ({files}), got neither")
+    raise FileNotFoundError(
+        f"{workdir}: must be the work folder of a training run ({files}), got neither{suggest_names(str(workdir))}"
+    )
 
 
 def _find(name: str, systems: Mapping[str, Any]) -> Any:

@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import pathlib
+
 from tfpose import systems
+from tfpose.importing.named_weights import find_workdirs, require_kind
 from tfpose.prediction.model import PoseModel, is_saved_model, load_saved_model
+from tfpose.pretrained.public_checkpoints import is_public_name
 from tfpose.systems.system import RunChoice
+
+
+def resolve_names(run: RunChoice, flag: str, cache: str | None = None) -> RunChoice:
+    """Returns a run with folders where it names public checkpoints; see `importing.named_weights`.
+
+    Args:
+        run: The run. Its work folder and its detector may be names of public checkpoints.
+        flag: Name of the flag that names the work folder, for messages.
+        cache: Folder of public checkpoints; None for the default.
+
+    Raises:
+        OSError: A file cannot be downloaded, or the cache cannot be written.
+        ValueError: A file is damaged, or a name stands for another kind of network.
+    """
+    model, detector = os.fspath(run.workdir), run.boxes.detector if run.boxes else ""
+    require_kind(model, flag, is_detector=False)
+    require_kind(detector, "--detector", is_detector=True)
+    if not is_public_name(model) and not is_public_name(detector):
+        return run
+    model, detector = find_workdirs([model, detector], cache)
+    boxes = run.boxes and dataclasses.replace(run.boxes, detector=detector)
+    return dataclasses.replace(run, workdir=pathlib.Path(model), boxes=boxes)
 
 
 def load_pose_model(choice: RunChoice, skeleton: str = "") -> PoseModel:
@@ -24,6 +52,8 @@ def load_pose_model(choice: RunChoice, skeleton: str = "") -> PoseModel:
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}; a SavedModel would hold saved_model.pb") from error
         return system.load_model(choice)
+    if choice.use_flip_test is not None:
+        raise ValueError(f"--flip_test: {directory} must be the work folder of a training run, got a SavedModel")
     if choice.tuned is not None:
         raise ValueError(f"--tuned: {directory} must be the work folder of a single network, got a SavedModel")
     if choice.boxes is not None:

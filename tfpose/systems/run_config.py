@@ -9,10 +9,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from tfpose.checkpoints import RUN_CONFIG_FILE
 from tfpose.json_files import read_json, write_json
 from tfpose.typed_json import describing
 
-RUN_CONFIG_FILE = "config.json"
 # What the variables of a checkpoint depend on.
 _OF_THE_NETWORK = ("system", "network")
 _OF_THE_OPTIMIZER = ("optimization.optimizer",)

@@ -150,6 +150,8 @@ def _load_run(run: RunChoice) -> tuple[SingleNetworkSystem, PoseUnet, pathlib.Pa
     system = read_single_network_system(run.workdir)
     if run.tuned:
         system = with_inference(system, {**vars(system.inference), **run.tuned.inference})
+    if run.use_flip_test is not None:
+        system = with_inference(system, {**vars(system.inference), "use_flip_test": run.use_flip_test})
     network = system.build_network()
     return system, network, load_for_inference(network, run.workdir, run.weights)
 

@@ -37,6 +37,8 @@ class RunChoice:
         boxes: Where a two-stage system looks for people; None leaves it to the system.
         tuned: Settings that a search found, for a system that can be tuned; None keeps those of the run.
         box_flags: Names of the flags that `boxes` comes from, for messages.
+        use_flip_test: Whether to average with the mirrored image when the run finds poses; None keeps what the run
+            says.
     """
 
     workdir: pathlib.Path
@@ -44,6 +46,7 @@ class RunChoice:
     boxes: BoxSettings | None = None
     tuned: TunedSettings | None = None
     box_flags: tuple[str, ...] = ("detector",)
+    use_flip_test: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ heatmap per joint for each crop. Trained is the keypoint network alone.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ from tfpose.inference.two_stage import KeypointSettings, SelectionSettings
 from tfpose.models.simplification import simplify_network
 from tfpose.prediction.box_model import BoxPoseModel
 from tfpose.prediction.model import PoseModel, function_of_frames
+from tfpose.pretrained.public_checkpoints import DEFAULT_DETECTOR
 from tfpose.skeletons import choose_skeleton
 from tfpose.systems.config import Section
 from tfpose.systems.system import Config, EvaluationRequest, RunChoice
@@ -138,8 +140,9 @@ def load_model(run: RunChoice) -> PoseModel:
     """Loads keypoint network and detector as one function from frames to poses."""
     if run.boxes is None:
         raise ValueError(
-            f"{run.workdir}: the network finds the joints of people in given boxes; --detector must name the work "
-            "folder of a person detector too, or be whole_image for images of one person each; or --boxes a file"
+            f"{run.workdir}: the network finds the joints of people in given boxes; --detector must name a person "
+            f"detector too, such as the public {DEFAULT_DETECTOR}, or be whole_image for images of one person each; or "
+            "--boxes a file"
         )
     _refuse_tuned(run)
     system = _read_system(run)
@@ -178,8 +181,11 @@ def _refuse_tuned(run: RunChoice) -> None:
 
 
 def _read_system(run: RunChoice) -> KeypointSystem:
-    """Returns the system of a run, with the margin of crops that the user asked for."""
+    """Returns the system of a run, with the margin of crops and the flip test that the user asked for."""
     system = read_keypoint_system(run.workdir)
+    if run.use_flip_test is not None:
+        keypoints = dataclasses.replace(system.keypoints, use_flip_test=run.use_flip_test)
+        system = dataclasses.replace(system, keypoints=keypoints)
     if run.boxes is None or run.boxes.margin_pixels is None:
         return system
     return with_margin(system, run.boxes.margin_pixels)

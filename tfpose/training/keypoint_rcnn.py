@@ -17,6 +17,7 @@ import tensorflow as tf
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_table_people
+from tfpose.importing.named_weights import find_workdir
 from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
 from tfpose.inference.table_people import build_find_function, find_table_people
@@ -98,7 +99,7 @@ def build_initializer(
 
     Args:
         trunk: Weights of an ImageNet network for the trunk, see `load_trunk`; '' for none.
-        source_workdir: Work folder of a finished run or of an imported checkpoint whose weights are copied, see
+        source_workdir: Work folder of a finished run, or name of a public checkpoint, whose weights are copied, see
             `transfer_weights`; '' for none.
         from_scratch: Whether the network keeps its random weights.
 
@@ -116,8 +117,9 @@ def build_initializer(
         if trunk:
             load_trunk(model, trunk)
         elif source_workdir:
-            source = build_keypoint_rcnn(read_keypoint_rcnn_settings(source_workdir))
-            load_for_inference(source, pathlib.Path(source_workdir))
+            workdir = pathlib.Path(find_workdir(source_workdir))
+            source = build_keypoint_rcnn(read_keypoint_rcnn_settings(workdir))
+            load_for_inference(source, workdir)
             transfer_weights(source, model)
 
     return initialize

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.crops import Normalization
+from tfpose.importing.named_weights import find_workdir
 from tfpose.inference.keypoint_system import KEYPOINT_SYSTEM_FILE, read_keypoint_system
 from tfpose.inference.single_network_system import SingleNetworkSystem
 from tfpose.models.heatmap_network import HEATMAP_LAYER
@@ -31,8 +32,9 @@ def build_initializer(
     Args:
         system: System that the network belongs to. Its `encoder_depth` must not be 0 if weights are loaded.
         encoder: 'imagenet' for the public encoder of Keras, or the file of an encoder; '' for none.
-        keypoint_workdir: Work folder of a finished run of a keypoint network with the same encoder, whose weights are
-            copied. Its heatmaps become joint maps, with joints matched by name; '' for none.
+        keypoint_workdir: Work folder of a finished run, or name of a public checkpoint, of a keypoint network with the
+            same encoder, whose weights are copied. Its heatmaps become joint maps, with joints matched by name; '' for
+            none.
 
     Raises:
         ValueError: Both `encoder` and `keypoint_workdir` are given, or the network has no encoder.
@@ -53,7 +55,7 @@ def build_initializer(
             load_imagenet_encoder(model.frame, encoder)
             adapt_to_normalization(model.frame, Normalization())
         else:
-            load_keypoint_network(model, system, pathlib.Path(keypoint_workdir))
+            load_keypoint_network(model, system, pathlib.Path(find_workdir(keypoint_workdir)))
 
     return initialize
 

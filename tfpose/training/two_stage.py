@@ -17,6 +17,7 @@ from tfpose.crops import CropSettings, Normalization
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.person_scores import score_people
 from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
+from tfpose.importing.named_weights import find_workdir
 from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.keypoint_networks import find_network
 from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_system
@@ -135,8 +136,8 @@ def build_initializer(
     Args:
         system: System that the network belongs to.
         encoder: 'imagenet' for the public encoder of Keras, or the file of an encoder; '' for none.
-        source_workdir: Work folder of a finished run whose weights are copied, with joints matched by name; '' for
-            none.
+        source_workdir: Work folder of a finished run, or name of a public checkpoint, whose weights are copied, with
+            joints matched by name; '' for none.
         from_scratch: Whether the network keeps its random weights.
 
     Raises:
@@ -161,9 +162,10 @@ def build_initializer(
         if encoder and load_encoder is not None:
             load_encoder(model, encoder)
         elif source_workdir:
-            source = read_keypoint_system(source_workdir)
+            workdir = pathlib.Path(find_workdir(source_workdir))
+            source = read_keypoint_system(workdir)
             network = source.build_network()
-            load_for_inference(network, pathlib.Path(source_workdir))
+            load_for_inference(network, workdir)
             transfer_weights(network, model, source.skeleton.joints, system.skeleton.joints)
 
     return initialize

@@ -23,6 +23,7 @@ from tfpose.inference.detectors.picodet import load_picodet_detector
 from tfpose.inference.detectors.whole_image import WHOLE_IMAGE, WholeImageDetector
 from tfpose.inference.keypoint_rcnn_system import KEYPOINT_RCNN_FILE
 from tfpose.inference.picodet_system import PICODET_FILE
+from tfpose.pretrained.public_checkpoints import DEFAULT_DETECTOR, suggest_names
 
 # From the name, the weights of a work folder ('best' or 'last'), the score threshold and the IoU threshold.
 Load = Callable[[str, str, float | None, float | None], Detector]
@@ -115,7 +116,8 @@ def _find_kind(name: str) -> DetectorKind:
     for kind in DETECTORS.values():
         if kind.recognizes(name):
             return kind
-    raise FileNotFoundError(f"--detector must be {_list_forms(DETECTORS.values())}, got {name!r}")
+    forms = f"{_list_forms(DETECTORS.values())}, or the name of a public detector such as {DEFAULT_DETECTOR}"
+    raise FileNotFoundError(f"--detector must be {forms}, got {name!r}{suggest_names(name)}")
 
 
 def _list_forms(kinds: Iterable[DetectorKind]) -> str:

@@ -1,0 +1,16 @@
+"""The flag --cache: the folder of public checkpoints."""
+
+from __future__ import annotations
+
+from tfpose.flags.program_flags import ProgramFlags
+
+
+def define_cache_flag(values: ProgramFlags) -> None:
+    """Defines --cache."""
+    values.define_string(
+        "cache",
+        None,
+        "Folder of public checkpoints: tfpose saves downloads in this folder, and also uses files that were saved in "
+        "this folder by hand under the publisher's names. By default the folder that the environment variable "
+        "TFPOSE_CACHE names, otherwise ~/.cache/tfpose.",
+    )

@@ -1,0 +1,142 @@
+"""Work folders of public checkpoints by name: downloaded, checked and converted once, then used offline.
+
+The cache holds for each name the file of the publisher and a work folder with the converted weights. The name of this
+work folder changes with the file and with the code that converts it, so a copy that is out of date is never found.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from tfpose.file_locks import wait_for_lock
+from tfpose.importing.import_settings import ImportSettings, Say
+from tfpose.pretrained.cache import (
+    cache_directory,
+    check_cached_file,
+    fetch_checkpoints,
+    find_cached_file,
+    folder_of,
+    lock_of,
+)
+from tfpose.pretrained.public_checkpoints import (
+    PUBLIC_CHECKPOINTS,
+    is_public_name,
+)
+
+# What a converted copy depends on, besides the file.
+_CONVERTING_PACKAGES = ("importing", "inference", "models", "pretrained")
+_DIGITS = 12
+_INCOMPLETE = ".incomplete_"
+
+
+def say_note(text: str) -> None:
+    """Prints a note on stderr."""
+    print(f"note: {text}", file=sys.stderr)
+
+
+def find_workdir(text: str, cache: str | None = None, say: Say = say_note) -> str:
+    """Returns the work folder of a public checkpoint, or the folder that a text names; see `find_workdirs`."""
+    return find_workdirs([text], cache, say)[0]
+
+
+def find_workdirs(texts: Sequence[str], cache: str | None = None, say: Say = say_note) -> list[str]:
+    """Returns the work folders of public checkpoints. A text that is not the name of one stays the path of a folder.
+
+    Args:
+        texts: Names of public checkpoints, or paths.
+        cache: Folder of public checkpoints; None for the folder of TFPOSE_CACHE, or ~/.cache/tfpose.
+        say: Function that receives one line: which weights are used, where they are from, their sizes and terms.
+
+    Raises:
+        OSError: A file cannot be downloaded, and the message says which file to put where by hand; or the cache cannot
+            be written.
+        ValueError: A file is damaged or not the publisher's.
+    """
+    names = [text for text in texts if is_public_name(text)]
+    if not names:
+        return list(texts)
+    directory = cache_directory(cache)
+    publics = [PUBLIC_CHECKPOINTS[name] for name in names]
+    before = {name: find_cached_file(name, public, directory) for name, public in zip(names, publics, strict=True)}
+    files = dict(zip(names, fetch_checkpoints(list(zip(names, publics, strict=True)), directory), strict=True))
+    say(_describe(files, {name for name, file in before.items() if file is None}))
+    workdirs = {name: os.fspath(_convert_once(name, file, directory)) for name, file in files.items()}
+    return [workdirs.get(text, text) for text in texts]
+
+
+def _describe(files: dict[str, pathlib.Path], downloaded: set[str]) -> str:
+    """Describes the weights in one line."""
+    parts = []
+    for name, file in files.items():
+        public = PUBLIC_CHECKPOINTS[name]
+        kind = "person detector" if public.is_detector else "keypoint network"
+        source = f"downloaded from {public.url} to {file}" if name in downloaded else f"from {file}"
+        parts.append(f"{kind} {name} ({file.stat().st_size / 1e6:.1f} MB, {source})")
+    terms = dict.fromkeys(PUBLIC_CHECKPOINTS[name].terms for name in files)
+    return f"using {' and '.join(parts)}; license: {'; '.join(terms)}"
+
+
+def _convert_once(name: str, file: pathlib.Path, cache: pathlib.Path) -> pathlib.Path:
+    """Returns the work folder of a checkpoint in the cache, which is made if there is none of this file."""
+    target = cache / name / f"converted_{_digits_of_conversion(file)}"
+    if target.is_dir():
+        return target
+    folder = folder_of(name, cache)
+    with wait_for_lock(lock_of(folder), say_note):
+        if not target.is_dir():
+            check_cached_file(file, PUBLIC_CHECKPOINTS[name])
+            for old in [*folder.glob("converted_*"), *folder.glob(f"{_INCOMPLETE}*")]:
+                shutil.rmtree(old, ignore_errors=True)
+            _convert(name, file, target)
+    return target
+
+
+def _convert(name: str, file: pathlib.Path, target: pathlib.Path) -> None:
+    # Here and not above: names are resolved without TensorFlow, only the conversion needs it.
+    from tfpose.importing.conversion import WEIGHTS_SUFFIX, convert_checkpoint
+
+    with tempfile.TemporaryDirectory(prefix=_INCOMPLETE, dir=target.parent, ignore_cleanup_errors=True) as temporary:
+        output = pathlib.Path(temporary) / f"{name}{WEIGHTS_SUFFIX}"
+        convert_checkpoint(file, output, ImportSettings(), say=lambda line: None)
+        os.rename(output.with_name(name), target)
+
+
+def _digits_of_conversion(file: pathlib.Path) -> str:
+    """Returns digits that change if the file or the code that converts it changes."""
+    status = file.stat()
+    state = f"{_digest_of_code()} {file.name} {status.st_size} {status.st_mtime_ns}"
+    return hashlib.sha256(state.encode()).hexdigest()[:_DIGITS]
+
+
+@functools.cache
+def _digest_of_code() -> str:
+    """Returns a digest of the modules that convert checkpoints and read the converted ones."""
+    package = pathlib.Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for name in _CONVERTING_PACKAGES:
+        for path in sorted((package / name).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def require_kind(text: str, flag: str, is_detector: bool) -> None:
+    """Checks that the name of a public checkpoint stands for a network of the right kind.
+
+    Args:
+        text: Name of a public checkpoint, or path of a folder, which is not checked.
+        flag: Name of the flag, for the message.
+        is_detector: Whether the network must be a person detector.
+
+    Raises:
+        ValueError: The network is of the other kind.
+    """
+    if is_public_name(text) and PUBLIC_CHECKPOINTS[text].is_detector != is_detector:
+        kinds = {True: "a person detector", False: "a keypoint network"}
+        raise ValueError(f"{flag} must name {kinds[is_detector]}, got {text}, which is {kinds[not is_detector]}")
