@@ -77,8 +77,9 @@ def can_mount() -> bool:
 
 
 def used_bytes(folder: pathlib.Path) -> int:
-    """The pages that the files of a folder fill, and one for each folder."""
-    return sum(-(-path.stat().st_size // PAGE) * PAGE for path in folder.rglob("*") if path.is_file())
+    """The pages that the files of a folder fill; a file with several names counts once."""
+    sizes = {path.stat().st_ino: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    return sum(-(-size // PAGE) * PAGE for size in sizes.values())
 
 
 def flaw_of(path: pathlib.Path) -> str:
