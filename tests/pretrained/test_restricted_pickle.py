@@ -53,6 +53,11 @@ def test_data_of_protocol_0_in_ascii_come_back():
     assert read(pickle.dumps(value, 0)) == value
 
 
+def test_text_with_an_unknown_escape_comes_back_without_a_warning(recwarn):
+    assert read(b"S'a\\q'\n.") == "a\\q"
+    assert not recwarn.list
+
+
 def test_shared_and_self_referring_lists_stay_what_they_are():
     inner = [1]
     found = read(pickle.dumps([inner, inner]))

@@ -10,6 +10,7 @@ import dataclasses
 import os
 import pickletools
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
 
@@ -91,11 +92,13 @@ def read_pickle(
     stream.seek(position or 0)
     machine = _StackMachine(constructors, load_persistent, max(_MOST_GROWTH * size, _FREE_BYTES))
     try:
-        for instruction in pickletools.genops(stream):
-            opcode, argument, position = instruction
-            if opcode.name == "STOP":
-                return machine.pop()
-            machine.step(opcode.name, argument)
+        # Text with unknown escapes is text too.
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            for opcode, argument, place in pickletools.genops(stream):
+                position = place
+                if opcode.name == "STOP":
+                    return machine.pop()
+                machine.step(opcode.name, argument)
     except RefusedGlobalError:
         raise
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
