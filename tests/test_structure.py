@@ -31,7 +31,7 @@ PROGRAMS = {
     *("console", "export", "predict", "score", "track", "tune", "__main__"),
     *("pretrained.__main__", "report.__main__", "report.program", "pretrained.program"),
 }
-SYSTEMS = {"two_stage", "single_network", "keypoint_rcnn"}
+SYSTEMS = {"two_stage", "single_network", "keypoint_rcnn", "picodet"}
 MOST_LINES, MOST_PARAMETERS = 60, 7
 
 

@@ -40,6 +40,9 @@ class CropSettings:
             2020), or 'paddle', which cuts crops like 'udp' and reads heatmaps as `geometry.heatmap_from_crop` says.
         clips_annotated_boxes: Whether annotated boxes are clipped as `clip_annotated` says. Boxes of detectors and of
             files never are.
+        reduces_images: Whether a crop that shows the image at less than half its size is cut from a reduced image, see
+            `decode_reduction`. False interpolates between the four nearest pixels at any scale, as OpenCV does in the
+            public code of most networks: slower, and exactly their published scores.
     """
 
     crop_size: tuple[int, int]
@@ -48,6 +51,7 @@ class CropSettings:
     keep_aspect: bool = True
     convention: str = "stride"
     clips_annotated_boxes: bool = False
+    reduces_images: bool = True
 
     def clip_annotated(self, boxes: np.ndarray, image_sizes: np.ndarray) -> np.ndarray:
         """Clips annotated boxes to their images, if the settings say so.
@@ -125,7 +129,7 @@ class Normalization:
         return normalize_crops(crops, self.mean, self.std, self.channel_order)
 
 
-def decode_reduction(crop_from_image: Array) -> Array:
+def decode_reduction(crop_from_image: Array, reduces_images: bool = True) -> Array:
     """Returns the largest of `DECODE_REDUCTIONS` that leaves every crop pixel at least one decoded pixel.
 
     A crop that shows the image at less than half its size is cut from a picture decoded at half its size, and so on.
@@ -133,6 +137,7 @@ def decode_reduction(crop_from_image: Array) -> Array:
 
     Args:
         crop_from_image: [P, 2, 3].
+        reduces_images: Whether the picture may be reduced at all.
 
     Returns:
         [P] int32.
@@ -141,7 +146,7 @@ def decode_reduction(crop_from_image: Array) -> Array:
     zooms = ops.sqrt(ops.max(ops.sum(ops.square(linear), axis=-1), axis=-1))
     # A hair's breadth so that an exact half counts as a half in float32.
     levels = ops.floor(-ops.log2(zooms) + 1e-4)
-    return ops.cast(2 ** ops.clip(levels, 0, len(DECODE_REDUCTIONS) - 1), "int32")
+    return ops.cast(2 ** ops.clip(levels, 0, len(DECODE_REDUCTIONS) - 1 if reduces_images else 0), "int32")
 
 
 def image_from_reduced(reductions: Array) -> Array:

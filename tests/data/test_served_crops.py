@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 from record_writing import synthetic_image, write_dataset
 
-from tfpose.crops import CropSettings
+from tfpose.crops import CropSettings, decode_reduction
 from tfpose.data.person_crops import crop_matrices, cut_record_crops
 from tfpose.data.picture_tensors import cut_crops_tensor
+from tfpose.data.pictures import JPEG_OPTIONS
 from tfpose.data.records import read_table
 from tfpose.data.served_crops import crop_batches
 from tfpose.skeletons import COCO17
@@ -43,6 +45,20 @@ def test_batches_hold_the_crops_of_the_exported_function_in_order(table, batch_s
     by_opencv = cut_record_crops(table, images, matrices, CROP.crop_size)
     assert np.abs(found.astype(int) - by_opencv.astype(int)).max() <= 1
     assert found.std() > 10
+
+
+def test_crops_are_cut_from_the_whole_image_where_the_crop_says_so(table):
+    """As OpenCV's warp of the decoded image does, to a gray level; training cuts the same."""
+    images, matrices = table.image_of_person, crop_matrices(CROP, table.people["box"])
+    assert (np.asarray(decode_reduction(matrices)) > 1).any()
+    size = CROP.crop_size
+    found = np.concatenate([batch.numpy() for batch in crop_batches(table, images, matrices, size, 50, False)])
+    for row, image in enumerate(images):
+        picture = tf.io.decode_jpeg(table.read_image_bytes(image), channels=3, **JPEG_OPTIONS).numpy()
+        expected = cv2.warpAffine(picture, matrices[row], size[::-1]).astype(int)
+        assert np.abs(found[row] - expected).max() <= 3
+    in_training = cut_record_crops(table, images, matrices, size, reduces_images=False)
+    assert np.abs(found.astype(int) - in_training).max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,9 @@ class PersonCrops(StepBatches):
         points = np.take_along_axis(self.keypoints[chosen], order[..., None], axis=1)
         crop_keypoints = geometry.transform_arrays(matrices, points)
         return {
-            "crops": cut_record_crops(self.table, self.images[chosen], matrices, self.crop.crop_size),
+            "crops": cut_record_crops(
+                self.table, self.images[chosen], matrices, self.crop.crop_size, self.crop.reduces_images
+            ),
             "keypoints": crop_keypoints.astype(np.float32),
             "weights": weights.astype(np.float32),
             "color_gains": drawn["color_gains"],
@@ -143,9 +145,16 @@ def cut_record_crops(
     images: np.ndarray,
     crop_from_image: np.ndarray,
     crop_size: tuple[int, int],
+    reduces_images: bool = True,
 ) -> np.ndarray:
     """Returns the crops [N, H, W, 3] uint8 of the table's images [N] under the matrices [N, 2, 3]."""
     with tf.device("CPU"):
         return cut_crops(
-            table.read_image_bytes, table.sizes(images), images, crop_from_image, crop_size, table.describe
+            table.read_image_bytes,
+            table.sizes(images),
+            images,
+            crop_from_image,
+            crop_size,
+            table.describe,
+            reduces_images,
         )

@@ -61,35 +61,41 @@ def decode_picture(image_bytes: tf.Tensor) -> tf.Tensor:
     return _decode(image_bytes, is_jpeg_picture(image_bytes), 1)
 
 
-def cut_crops_tensor(image_bytes: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int]) -> tf.Tensor:
+def cut_crops_tensor(
+    image_bytes: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int], reduces_images: bool = True
+) -> tf.Tensor:
     """Computes `data.pictures.cut_crops` for one image in a graph.
 
     Args:
         image_bytes: Scalar string with a JPEG, PNG, BMP or GIF.
         crop_from_image: [P, 2, 3].
         crop_size: (height, width) in pixels.
+        reduces_images: See `crops.CropSettings`.
 
     Returns:
         [P, height, width, 3] uint8 RGB.
     """
     is_jpeg = is_jpeg_picture(image_bytes)
-    reductions = tf.where(is_jpeg, crops.decode_reduction(crop_from_image), 1)
+    reductions = tf.where(is_jpeg, crops.decode_reduction(crop_from_image, reduces_images), 1)
     read = functools.partial(_decode, image_bytes, is_jpeg)
     return _cut_crops(read, reductions, crop_from_image, crop_size)
 
 
-def cut_crops_from_frame(frame: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int]) -> tf.Tensor:
+def cut_crops_from_frame(
+    frame: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int], reduces_images: bool = True
+) -> tf.Tensor:
     """Computes `cut_crops_tensor` for a decoded picture, with means of pixels instead of a smaller decoded JPEG.
 
     Args:
         frame: [H, W, 3] uint8 RGB.
         crop_from_image: [P, 2, 3].
         crop_size: (height, width) in pixels.
+        reduces_images: See `crops.CropSettings`.
 
     Returns:
         [P, height, width, 3] uint8 RGB.
     """
-    reductions = crops.decode_reduction(crop_from_image)
+    reductions = crops.decode_reduction(crop_from_image, reduces_images)
     return _cut_crops(functools.partial(_shrink, frame), reductions, crop_from_image, crop_size)
 
 

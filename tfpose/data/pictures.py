@@ -72,6 +72,7 @@ def cut_crops(
     crop_from_image: np.ndarray,
     crop_size: tuple[int, int],
     describe: Callable[[int], str] = str,
+    reduces_images: bool = True,
 ) -> np.ndarray:
     """Cuts people out of encoded pictures; every picture is decoded once per scale, no more of it than is needed.
 
@@ -82,6 +83,7 @@ def cut_crops(
         crop_from_image: [N, 2, 3] from image to crop pixels.
         crop_size: (height, width) in pixels.
         describe: Function from an index to the name of the picture in error messages.
+        reduces_images: See `crops.CropSettings`.
 
     Returns:
         [N, height, width, 3] uint8 RGB.
@@ -93,7 +95,7 @@ def cut_crops(
     pictures, place = np.unique(picture_of_crop, return_inverse=True)
     data = [read_picture(picture) for picture in pictures]
     is_jpeg = np.array([one.startswith(JPEG_START) for one in data], bool)
-    reductions = np.where(is_jpeg[place], np.asarray(crops.decode_reduction(crop_from_image)), 1)
+    reductions = np.where(is_jpeg[place], np.asarray(crops.decode_reduction(crop_from_image, reduces_images)), 1)
     sources = _crop_from_reduced(crop_from_image, reductions)
     sizes = np.stack(reduced_size(np.asarray(picture_sizes).T, reductions), axis=1)
     windows = crops.source_windows(sources, crop_size, sizes)

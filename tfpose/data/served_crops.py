@@ -26,6 +26,7 @@ def crop_batches(
     crop_from_image: np.ndarray,
     crop_size: tuple[int, int],
     batch_size: int,
+    reduces_images: bool = True,
 ) -> Iterator[tf.Tensor]:
     """Returns the crops of people in their order: batches [B, H, W, 3] uint8, the last one shorter.
 
@@ -35,6 +36,7 @@ def crop_batches(
         crop_from_image: [N, 2, 3] float64 from image to crop pixels.
         crop_size: (height, width) in pixels.
         batch_size: Largest number of crops in a batch, B.
+        reduces_images: See `crops.CropSettings`.
 
     Raises:
         ValueError: naming a picture that cannot be decoded or has another size than its record says.
@@ -57,7 +59,7 @@ def crop_batches(
     def cut(example: dict[str, tf.Tensor]) -> tf.Tensor:
         check = tf.debugging.assert_equal(picture_size(example["picture"]), example["size"])
         with tf.control_dependencies([check]):
-            return cut_crops_tensor(example["picture"], example["matrices"], crop_size)
+            return cut_crops_tensor(example["picture"], example["matrices"], crop_size, reduces_images)
 
     crops = pictures.map(cut, num_parallel_calls=num_cores(), deterministic=True)
     return _name_broken_pictures(crops.unbatch().batch(batch_size).prefetch(2), table, images)

@@ -60,13 +60,16 @@ def read_upright_frame(image_bytes: tf.Tensor, fit: FrameFit) -> tuple[tf.Tensor
     return cut_crops_tensor(picture, matrices, fit.input_size)[0], size
 
 
-def cut_upright_crops(image_bytes: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int]) -> tf.Tensor:
+def cut_upright_crops(
+    image_bytes: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int], reduces_images: bool = True
+) -> tf.Tensor:
     """Cuts crops from a picture. Bytes without crops are not looked at.
 
     Args:
         image_bytes: See `decode_upright`.
         crop_from_image: [P, 2, 3] float64, from pixels of the upright picture.
         crop_size: (height, width) in pixels.
+        reduces_images: See `crops.CropSettings`.
 
     Returns:
         [P, height, width, 3] uint8 RGB.
@@ -78,7 +81,7 @@ def cut_upright_crops(image_bytes: tf.Tensor, crop_from_image: tf.Tensor, crop_s
     def cut() -> tf.Tensor:
         picture, header = _check_picture(image_bytes)
         crop_from_stored = geometry.compose(crop_from_image, _upright_from_stored(header)[None])
-        return cut_crops_tensor(picture, crop_from_stored, crop_size)
+        return cut_crops_tensor(picture, crop_from_stored, crop_size, reduces_images)
 
     crops = tf.cond(tf.size(crop_from_image) > 0, cut, lambda: tf.zeros([0, *crop_size, 3], tf.uint8))
     return tf.ensure_shape(crops, [None, *crop_size, 3])

@@ -1,4 +1,4 @@
-"""Metrics of the boxes and keypoints that a Keypoint R-CNN found in a record table."""
+"""Metrics of the boxes and keypoints that a person detector found in a record table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tfpose.boxes import areas
 from tfpose.coco import PersonAnnotations, build_person_annotations
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.person_scores import score_poses
+from tfpose.inference.person_keypoints import PersonBoxes
 from tfpose.inference.table_people import TablePeople, poses_by_image
 from tfpose.metrics.coco import coco_box_average_precision
 from tfpose.skeletons import Skeleton
@@ -27,7 +28,7 @@ def score_table_people(table: RecordTable, people: TablePeople, skeleton: Skelet
     return metrics
 
 
-def score_boxes(table: RecordTable, people: TablePeople) -> dict[str, float]:
+def score_boxes(table: RecordTable, people: TablePeople | PersonBoxes) -> dict[str, float]:
     """Returns COCO's metrics of boxes in percent; boxes found in ignore regions and crowds count neither way."""
     is_labeled = np.asarray(table.images["is_labeled"]) > 0
     is_counted = is_labeled[people.images]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from tfpose import __version__
 from tfpose.checkpoints import load_for_inference
@@ -14,9 +15,11 @@ from tfpose.evaluation.box_scores import score_boxes
 from tfpose.evaluation.metrics_file import write_metrics
 from tfpose.evaluation.person_scores import score_poses
 from tfpose.evaluation.written_poses import COCO_RESULTS_FILE, write_coco_predictions
-from tfpose.inference.detected_boxes import DETECTIONS_FILE
+from tfpose.inference.detected_boxes import DETECTIONS_FILE, boxes_of_table
+from tfpose.inference.detectors.detector import Detector
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
-from tfpose.inference.table_people import build_find_function, find_table_people, poses_by_image
+from tfpose.inference.person_keypoints import PersonBoxes
+from tfpose.inference.table_people import TablePeople, build_find_function, find_table_people, poses_by_image
 from tfpose.metrics.report import format_number
 from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
 from tfpose.skeletons import Skeleton
@@ -31,6 +34,14 @@ class EvaluationSettings:
     """
 
     batch_size: int = 1
+
+
+class ThresholdDetector(Detector, Protocol):
+    """A detector that tells its thresholds, for reports."""
+
+    @property
+    def thresholds(self) -> Mapping[str, Any]:
+        """The thresholds by name."""
 
 
 def evaluate_detector(
@@ -69,23 +80,69 @@ def evaluate_detector(
     loaded = load_for_inference(network, workdir, weights)
     print(f"{loaded}: {table.num_images} images")
     people = find_table_people(build_find_function(network), table, batch_size, show_progress=True)
-    written = [output_dir / DETECTIONS_FILE]
-    columns = (table.images["image_id"][people.images], people.boxes, people.scores, table.category_id)
-    write_detections(written[0], *columns)
+    written = [_write_boxes(table, people, output_dir)]
     metrics: dict[str, Any] = {"boxes": score_boxes(table, people)}
     if people.has_keypoints:
         poses = poses_by_image(table, people)
         metrics["coco"] = score_poses(table, poses, skeleton)
         written.append(output_dir / COCO_RESULTS_FILE)
         write_coco_predictions(written[-1], table, poses)
-    metrics["provenance"] = {
+    metrics["provenance"] = _describe(table, split, people, str(loaded), dataclasses.asdict(settings.detections))
+    return _report(metrics, output_dir, written)
+
+
+def evaluate_boxes(
+    table: RecordTable, split: str, detector: ThresholdDetector, output_dir: pathlib.Path
+) -> pathlib.Path:
+    """Finds the boxes of people in every image of a table, and writes and prints what is found.
+
+    Args:
+        table: Records of the split.
+        split: Name of the split.
+        detector: The detector.
+        output_dir: Folder for `DETECTIONS_FILE` and metrics.json.
+
+    Returns:
+        The path of metrics.json.
+
+    Raises:
+        ValueError: An image is damaged.
+    """
+    print(f"{detector.source}: {table.num_images} images")
+    people = boxes_of_table(table, detector, show_progress=True)
+    written = [_write_boxes(table, people, output_dir)]
+    metrics = {
+        "boxes": score_boxes(table, people),
+        "provenance": _describe(table, split, people, detector.source, detector.thresholds),
+    }
+    return _report(metrics, output_dir, written)
+
+
+def _write_boxes(table: RecordTable, people: TablePeople | PersonBoxes, output_dir: pathlib.Path) -> pathlib.Path:
+    path = output_dir / DETECTIONS_FILE
+    columns = (table.images["image_id"][people.images], people.boxes, people.scores, table.category_id)
+    write_detections(path, *columns)
+    return path
+
+
+def _describe(
+    table: RecordTable,
+    split: str,
+    people: TablePeople | PersonBoxes,
+    weights: str,
+    thresholds: Mapping[str, Any],
+) -> dict[str, Any]:
+    return {
         "labels": f"{table.shards[0].parent} split {split}",
         "frames": table.num_images,
         "detections": len(people),
-        "thresholds": dataclasses.asdict(settings.detections),
-        "weights": str(loaded),
+        "thresholds": dict(thresholds),
+        "weights": weights,
         "version": __version__,
     }
+
+
+def _report(metrics: dict[str, Any], output_dir: pathlib.Path, written: list[pathlib.Path]) -> pathlib.Path:
     path = write_metrics(output_dir, metrics)
     print(format_metrics(metrics))
     print(f"written: {', '.join(map(str, [*written, path]))}")

@@ -87,11 +87,11 @@ class KeypointModule(tf.Module):
 
     def _cut_crops(self, image_bytes: tf.Tensor, image_of_person: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
         """Cuts the crops [N, H, W, 3] uint8 of people that are sorted by image."""
-        crop_size = self.system.crop.crop_size
+        crop_size, reduces_images = self.system.crop.crop_size, self.system.crop.reduces_images
 
         def cut_from_image(index: tf.Tensor) -> tf.RaggedTensor:
             rows = tf.where(image_of_person == index)[:, 0]
-            cut = cut_upright_crops(image_bytes[index], tf.gather(matrices, rows), crop_size)
+            cut = cut_upright_crops(image_bytes[index], tf.gather(matrices, rows), crop_size, reduces_images)
             return tf.RaggedTensor.from_tensor(tf.reshape(cut, [tf.shape(cut)[0], -1]))
 
         cut = tf.map_fn(
@@ -122,13 +122,13 @@ class KeypointModule(tf.Module):
         Args:
             boxes: [P, 4] float32 xyxy in image pixels.
             box_scores: [P] float32.
-            cut_crops: Function from (matrices, crop_size) to the crops of the image.
+            cut_crops: Function from (matrices, crop_size, reduces_images) to the crops of the image.
 
         Returns:
             Rows [K, 5 + 3 J], best first and without near copies: box, score, and x, y and score of each joint.
         """
         matrices = self.system.crop.matrices(tf.cast(boxes, tf.float64))
-        crops = cut_crops(matrices, self.system.crop.crop_size)
+        crops = cut_crops(matrices, self.system.crop.crop_size, self.system.crop.reduces_images)
         keypoints, joint_scores = self.predict(crops, matrices)
         kept, scores = self._select_poses(keypoints, joint_scores, boxes, box_scores)
         people = tf.concat([tf.cast(keypoints, tf.float32), joint_scores[..., None]], axis=-1)

@@ -47,7 +47,12 @@ FAMILIES: dict[str, Family] = {
         infer_tinypose,
         last_layer="final_conv",
         protocol=Protocol(
-            decoding="dark", convention="paddle", blur_kernel=3, input_size=(256, 192), clips_annotated_boxes=True
+            decoding="dark",
+            convention="paddle",
+            blur_kernel=3,
+            input_size=(256, 192),
+            clips_annotated_boxes=True,
+            reduces_images=False,
         ),
     ),
     "picodet": PicodetFamily(),

@@ -42,6 +42,7 @@ class Protocol:
         blur_kernel: Size in cells of the blur of 'dark' and 'udp'.
         input_size: Size (height, width) of the crops where the checkpoint does not tell it.
         clips_annotated_boxes: Whether the published scores are those of clipped annotated boxes, see `CropSettings`.
+        reduces_images: Whether crops may be cut from reduced images, see `CropSettings`.
     """
 
     channel_order: str = "rgb"
@@ -50,6 +51,7 @@ class Protocol:
     blur_kernel: int = 11
     input_size: tuple[int, int] = (384, 288)
     clips_annotated_boxes: bool = False
+    reduces_images: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +152,7 @@ class KeypointFamily:
                 "keep_aspect": True,
                 "convention": "udp" if decoding == "udp" else protocol.convention,
                 "clips_annotated_boxes": protocol.clips_annotated_boxes,
+                "reduces_images": protocol.reduces_images,
             },
             normalization={"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "channel_order": protocol.channel_order},
             inference={

@@ -99,7 +99,8 @@ def predict_people(
     clipped = system.crop.clip_annotated(people.boxes, table.sizes(people.images))
     is_annotated = people.rows[:, None] >= 0
     matrices = crop_matrices(system.crop, np.where(is_annotated, clipped, people.boxes))
-    batches = crop_batches(table, people.images, matrices, system.crop.crop_size, batch_size)
+    crop = system.crop
+    batches = crop_batches(table, people.images, matrices, crop.crop_size, batch_size, crop.reduces_images)
     bar = tqdm(total=len(people), unit=" people", desc="keypoints", disable=not show_progress)
     found = []
     with bar:

@@ -9,7 +9,7 @@ import keras
 
 from tfpose.crops import Normalization
 from tfpose.json_files import read_json, write_json
-from tfpose.models.picodet import PUBLISHED_SCALE, PUBLISHED_WIDTH, build_picodet
+from tfpose.models.picodet import PICODET_STRIDES, PUBLISHED_SCALE, PUBLISHED_WIDTH, build_picodet
 from tfpose.typed_json import build_typed, describing
 
 PICODET_FILE = "picodet.json"
@@ -39,6 +39,12 @@ class PicodetSettings:
 
     def __post_init__(self) -> None:
         rules = {
+            "input_size": (
+                all(side >= 1 and side % PICODET_STRIDES[-1] == 0 for side in self.input_size),
+                f"be multiples of {PICODET_STRIDES[-1]}",
+            ),
+            "width": (self.width >= 1, "be at least 1"),
+            "scale": (self.scale > 0, "be above 0"),
             "score_threshold": (0 <= self.score_threshold < 1, "lie in [0, 1)"),
             "iou_threshold": (0 < self.iou_threshold <= 1, "lie in (0, 1]"),
             "num_candidates": (self.num_candidates >= 1, "be at least 1"),

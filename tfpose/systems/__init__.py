@@ -13,7 +13,7 @@ import ml_collections
 
 from tfpose.checkpoints import RUN_CONFIG_FILE
 from tfpose.pretrained.public_checkpoints import suggest_names
-from tfpose.systems import keypoint_rcnn, single_network, two_stage
+from tfpose.systems import keypoint_rcnn, picodet, single_network, two_stage
 from tfpose.systems.config import complete_config
 from tfpose.systems.run_config import read_run_config
 from tfpose.systems.setting_checks import check_config
@@ -21,7 +21,7 @@ from tfpose.systems.system import Config, PoseSystem, TrainedSystem, TunableSyst
 
 POSE_SYSTEMS: dict[str, PoseSystem] = {"two_stage": two_stage, "single_network": single_network}
 TUNABLE_SYSTEMS: dict[str, TunableSystem] = {"single_network": single_network}
-SYSTEMS: dict[str, TrainedSystem] = {**POSE_SYSTEMS, "keypoint_rcnn": keypoint_rcnn}
+SYSTEMS: dict[str, TrainedSystem] = {**POSE_SYSTEMS, "keypoint_rcnn": keypoint_rcnn, "picodet": picodet}
 
 
 def build_config(system: str, **values: Any) -> ml_collections.ConfigDict:

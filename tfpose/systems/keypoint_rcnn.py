@@ -27,15 +27,13 @@ from tfpose.models.keypoint_rcnn.sampling import SamplingSettings
 from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
 from tfpose.skeletons import choose_skeleton
 from tfpose.systems.config import Section
-from tfpose.systems.system import Config, EvaluationRequest
+from tfpose.systems.system import Config, EvaluationRequest, refuse_flags_of_poses
 from tfpose.training import keypoint_rcnn as training
 from tfpose.training.batches import make_dataset
 from tfpose.training.loop import TrainingPlan
 from tfpose.training.session import Hooks
 
 DESCRIPTION_FILE = KEYPOINT_RCNN_FILE
-# What an evaluation of boxes can use, of the flags that every evaluation has.
-_USED_FLAGS = ("config", "workdir", "output_dir", "weights", "split", "verbosity", "v")
 
 
 def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
@@ -70,9 +68,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
 
 def evaluate(config: Config, table: RecordTable, request: EvaluationRequest) -> pathlib.Path:
     """Finds the people of every image of a split, writes and scores their boxes; returns the path of metrics.json."""
-    surplus = [name for name in request.given_flags if name not in _USED_FLAGS]
-    if surplus:
-        raise ValueError(f"--{surplus[0]} cannot be combined with a config of the person detector")
+    refuse_flags_of_poses(request)
     skeleton = choose_skeleton(config.skeleton, table.skeleton)
     settings = EvaluationSettings(**config.evaluation)
     return evaluate_detector(

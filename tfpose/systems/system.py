@@ -26,6 +26,9 @@ from tfpose.systems.config import Section
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.training.loop import TrainingPlan
 
+# What an evaluation of boxes can use, of the flags that every evaluation has.
+_FLAGS_OF_BOXES = ("config", "workdir", "output_dir", "weights", "split", "verbosity", "v")
+
 
 @dataclasses.dataclass(frozen=True)
 class RunChoice:
@@ -91,6 +94,17 @@ class EvaluationRequest:
     tracker: TrackerRequest = TrackerRequest()
     provenance: TrainingRun | None = None
     given_flags: Sequence[str] = ()
+
+
+def refuse_flags_of_poses(request: EvaluationRequest) -> None:
+    """Checks that the user gave only flags that an evaluation of boxes can use.
+
+    Raises:
+        ValueError: A flag is of no use; the message names it.
+    """
+    surplus = [name for name in request.given_flags if name not in _FLAGS_OF_BOXES]
+    if surplus:
+        raise ValueError(f"--{surplus[0]} cannot be combined with a config of a person detector")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,10 +29,12 @@ class PicodetDetector:
     """
 
     def __init__(self, network: keras.Model, settings: PicodetSettings, source: str = "") -> None:
-        self.network = simplify_network(network)
-        self.bare_networks = {"detector": self.network}
+        self.network = network
+        self.bare_networks = {"detector": network}
         self.settings = settings
         self.source = source
+        names = ("score_threshold", "iou_threshold", "num_candidates", "max_people")
+        self.thresholds = {name: getattr(settings, name) for name in names}
         # One graph for images of any size.
         signature = [tf.TensorSpec((None, None, 3), tf.uint8)]
         self._find = tf.function(self.find_people_in_graph, signature, autograph=False)
@@ -127,4 +129,4 @@ def load_picodet_detector(
     settings = with_thresholds(read_picodet_settings(workdir), score_threshold, iou_threshold)
     network = settings.build_network()
     source = load_for_inference(network, pathlib.Path(workdir), weights)
-    return PicodetDetector(network, settings, str(source))
+    return PicodetDetector(simplify_network(network), settings, str(source))
