@@ -1,6 +1,7 @@
 """A small PicoDet on the demo's synthetic videos, trained from scratch in minutes on a CPU.
 
-Its score has not been measured.
+Not run to its end: box AP50 on the validation videos was 28.8 after 200 and 47.2 after 400 of the 800 steps, and box
+AP 8.6 and 15.9, 13 minutes on a part of a busy CPU core.
 
     tfpose build synthetic --output data --num_train_videos=3000 --num_frames=1 --num_unseen_frames=8
     tfpose train --config=picodet_synthetic --workdir=runs/picodet_synthetic
