@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfpose.data.upright_pictures import decode_upright
+from tfpose.data.header_tensors import read_header
+from tfpose.data.picture_tensors import is_jpeg_picture
+from tfpose.picture_files import max_megapixels
 
 TOLERANT, IS_VALID = "tolerant", "is_valid"
 # Stands in for a broken image; large enough for every network.
@@ -26,7 +28,7 @@ def tolerate_broken_images(find: Callable[..., dict[str, tf.Tensor]]) -> Callabl
     blank = tf.io.encode_png(tf.zeros([*_BLANK_SIZE, 3], tf.uint8)).numpy()
 
     def find_in_valid(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        is_valid = tf.map_fn(_can_be_decoded, image_bytes, fn_output_signature=tf.bool)
+        is_valid = _can_be_decoded(image_bytes)
         outputs = find(image_bytes=tf.where(is_valid, image_bytes, blank))
         return {IS_VALID: is_valid, **{name: _without(values, is_valid) for name, values in outputs.items()}}
 
@@ -34,10 +36,54 @@ def tolerate_broken_images(find: Callable[..., dict[str, tf.Tensor]]) -> Callabl
     return tf.function(find_in_valid, autograph=False).get_concrete_function(image_bytes)
 
 
-def _can_be_decoded(data: tf.Tensor) -> tf.Tensor:
-    # A graph cannot catch the error of an operation; a dataset can leave out the elements with errors.
-    decoded = tf.data.Dataset.from_tensors(data).map(decode_upright).ignore_errors()
-    return decoded.reduce(False, lambda *_: True)
+def _can_be_decoded(image_bytes: tf.Tensor) -> tf.Tensor:
+    """Returns which encoded images [B] can be decoded and are not too large, [B] bool."""
+    # The header of a JPEG is read by an operation that can fail, that of others is not.
+    is_jpeg = tf.map_fn(is_jpeg_picture, image_bytes, fn_output_signature=tf.bool)
+    any_jpeg = tf.io.encode_jpeg(tf.zeros([*_BLANK_SIZE, 3], tf.uint8))
+    jpeg_bytes = tf.where(is_jpeg, image_bytes, any_jpeg)
+    is_readable = _succeeds(_read_jpeg_shape, jpeg_bytes)
+    readable_bytes = tf.where(is_readable, image_bytes, b"")
+    has_header = tf.map_fn(_has_good_header, readable_bytes, fn_output_signature=tf.bool)
+    return _succeeds(_decode, tf.where(has_header, readable_bytes, b""))
+
+
+def _succeeds(operation: Callable[[tf.Tensor], tf.Tensor], image_bytes: tf.Tensor) -> tf.Tensor:
+    """Returns for which encoded images [B] an operation ends without an error, [B] bool."""
+
+    def run(number: tf.Tensor, data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # An operation whose result is not used would be left out of the graph.
+        return number, tf.reduce_max(tf.cast(operation(data), tf.int32))
+
+    # A graph cannot catch the error of an operation, but a dataset can leave out the elements with errors. It is made
+    # anew at each call, so there is one for all images, of a single operation and without a search for faster forms.
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
+    numbered = tf.data.Dataset.from_tensor_slices((tf.range(tf.size(image_bytes)), image_bytes))
+    return (
+        numbered.map(run)
+        .ignore_errors()
+        .with_options(options)
+        .reduce(
+            tf.zeros_like(image_bytes, tf.bool),
+            lambda found, row: tf.tensor_scatter_nd_update(found, [[row[0]]], [True]),
+        )
+    )
+
+
+def _read_jpeg_shape(data: tf.Tensor) -> tf.Tensor:
+    return tf.io.extract_jpeg_shape(data)
+
+
+def _has_good_header(data: tf.Tensor) -> tf.Tensor:
+    header = read_header(data)
+    pixels = tf.reduce_prod(tf.cast(header.size, tf.float64))
+    return (header.num_bytes > 0) & (pixels <= max_megapixels() * 1e6)
+
+
+def _decode(data: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_image(data, channels=3, expand_animations=False)
 
 
 def _without(values: tf.Tensor, is_valid: tf.Tensor) -> tf.Tensor:
