@@ -195,6 +195,14 @@ def test_coco_results_hold_every_person(table, system, tmp_path):
     assert len(entries[0]["keypoints"]) == 3 * 15
 
 
+def test_head_joints_are_not_guessed_from_joints_that_were_not_found():
+    scores = np.ones((2, 17))
+    scores[1, COCO17.index("left_ear")] = 0
+    poses = Poses(np.ones((2, 17, 2)), scores, np.ones(2), np.zeros((2, 4)), np.zeros(2, int))
+    head = [POSETRACK15.index(joint) for joint in ("head_bottom", "head_top")]
+    np.testing.assert_array_equal(infer_head_joints(poses, COCO17).joint_scores[:, head], [[1, 1], [0, 0]])
+
+
 def test_head_joints_are_guessed_between_shoulders_and_face():
     keypoints = np.zeros((1, 17, 2))
     for joint in ("left_shoulder", "right_shoulder"):

@@ -15,6 +15,9 @@ from checkpoint_writers import small_arrays, write_legacy
 from file_server import CONTENT, Server
 from program_runs import assert_one_line, run
 
+from tfpose import predict as predict_program
+from tfpose.flags.command_line import define_all_flags, parse_arguments
+from tfpose.flags.program_flags import ProgramFlags
 from tfpose.importing.named_weights import find_workdir, find_workdirs
 from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.picture_files import write_picture
@@ -220,3 +223,23 @@ def test_the_flag_comes_before_the_variable_and_the_variable_before_the_home(mon
     monkeypatch.delenv(CACHE_VARIABLE)
     monkeypatch.setenv("HOME", "/home/me")
     assert cache_directory() == pathlib.Path("/home/me/.cache/tfpose")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], ("tinypose_256x192", "picodet_s_320", False, "online")),
+        (["--flip_test", "--detector=d"], ("tinypose_256x192", "d", True, "online")),
+        (["--boxes=b.json"], ("tinypose_256x192", None, False, "online")),
+        (["--model=mmpose_r50_256x192"], ("mmpose_r50_256x192", "picodet_s_320", None, "online")),
+        (["--model=runs/x"], ("runs/x", None, None, "payer2017")),
+        (["--tracker.settings=offline"], ("tinypose_256x192", "picodet_s_320", False, "offline")),
+    ],
+)
+def test_public_networks_bring_a_detector_and_a_tracker(words, expected):
+    values = ProgramFlags(["clip.mp4", *words])
+    define_all_flags(predict_program.PROGRAM, values)
+    parse_arguments(predict_program.PROGRAM, values)
+    predict_program._choose_models(values)
+    found = (values.model, values.detector, values.flip_test, values["tracker.settings"].value)
+    assert found == expected
