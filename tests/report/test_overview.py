@@ -335,3 +335,17 @@ def test_wrong_flags_are_one_line(evaluations, tmp_path, flags, words):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: ") and words in done.stderr.splitlines()[-1]
     assert not (tmp_path / "r.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"coco": {"AR": "60.0"}}, r"coco.AR must be a number, got '60.0'"),
+        ({"correct_keypoints": {"pck": {"total": 1.0, "joints": {"nose": "9"}}}}, "joints.nose must be a number"),
+    ],
+)
+def test_text_in_place_of_a_number_is_named(tmp_path, change, message):
+    path = write_evaluation(Evaluation(tmp_path, {}, coco={"AR": 60.0}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=message):
+        read_evaluation(tmp_path)

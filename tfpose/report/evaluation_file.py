@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpose.json_files import null_for_nan, number_or_nan, read_json, write_json
+from tfpose.json_files import is_number, null_for_nan, number_or_nan, read_json, write_json
 from tfpose.messages import quote
 from tfpose.metrics.catalog import METRICS
 from tfpose.metrics.frame_matches import SequenceMatches, TrackMatches
@@ -159,8 +159,11 @@ def _evaluation_from_dict(directory: pathlib.Path, content: Mapping[str, Any]) -
         report=None if posetrack is None else _report_from_dict(posetrack),
         curves=[(_numbers(precision), _numbers(recall)) for precision, recall in content["curves"]],
         matches=[_matches_from_dict(matches) for matches in content["matches"]],
-        coco=_numbers_from_json(_object(content, "coco")),
-        correct_keypoints=_numbers_from_json(_object(content, "correct_keypoints")),
+        coco=_measures(content, "coco"),
+        correct_keypoints={
+            name: {**measure, "total": number_or_nan(measure["total"]), "joints": _measures(measure, "joints")}
+            for name, measure in _object(content, "correct_keypoints").items()
+        },
         training=None
         if training is None
         else TrainingTables(**{t: {name: _numbers(c).tolist() for name, c in training[t].items()} for t in _TABLES}),
@@ -168,6 +171,15 @@ def _evaluation_from_dict(directory: pathlib.Path, content: Mapping[str, Any]) -
         score_name=content["score_name"],
         video=None if video is None else build_typed(VideoClip, video, "video"),
     )
+
+
+def _measures(content: Mapping[str, Any], field: str) -> dict[str, float]:
+    """Returns an object of numbers, with NaN for null."""
+    values = _object(content, field)
+    for name, value in values.items():
+        if value is not None and not is_number(value):
+            raise ValueError(f"{field}.{name} must be a number, got {quote(value)}")
+    return {name: number_or_nan(value) for name, value in values.items()}
 
 
 def _object(content: Mapping[str, Any], field: str) -> Mapping[str, Any]:
@@ -297,10 +309,3 @@ def _numbers_to_json(content: Any) -> Any:
         return [_numbers_to_json(value) for value in content]
     is_lacking = isinstance(content, float) and not np.isfinite(content)
     return None if is_lacking else content
-
-
-def _numbers_from_json(content: Any) -> Any:
-    """Returns the content with NaN for null."""
-    if isinstance(content, Mapping):
-        return {name: _numbers_from_json(value) for name, value in content.items()}
-    return float("nan") if content is None else content
