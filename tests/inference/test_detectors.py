@@ -99,7 +99,7 @@ FORMS_IN_GRAPHS = (
 
 
 def test_names_of_no_kind_are_refused_with_the_forms_of_all(tmp_path):
-    message = f"{FORMS_IN_GRAPHS} or keras_hub:PRESET, got "
+    message = f"{FORMS_IN_GRAPHS} or keras_hub:PRESET, or the name of a public detector such as picodet_s_320, got "
     for load in (load_detector, load_exportable_detector):
         with pytest.raises(FileNotFoundError, match=message):
             load(str(tmp_path))
