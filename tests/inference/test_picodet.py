@@ -129,3 +129,17 @@ def test_real_weights_are_imported_and_loaded_by_their_work_folder(shared_dir, t
     photo = cv2.imread(str(sorted((shared_dir / "data" / "lspet").rglob("*.jpg"))[0]))[..., ::-1]
     ((boxes, scores),) = detector.find_people([Picture(lambda: photo)])
     assert len(boxes) >= 1 and scores[0] > 0.5
+
+
+def test_an_image_is_resized_alike_in_every_graph():
+    """Half of the size makes many values that lie halfway between two integers."""
+    image = tf.constant(np.random.default_rng(0).integers(0, 256, (640, 640, 3), dtype=np.uint8))
+
+    def resize(picture):
+        return resize_like_opencv(picture, (320, 320))
+
+    expected = resize(image).numpy()
+    in_graph = tf.function(resize, [tf.TensorSpec((None, None, 3), tf.uint8)])
+    in_loop = tf.function(lambda images: tf.map_fn(resize, images, tf.float32), [tf.TensorSpec(None, tf.uint8)])
+    np.testing.assert_array_equal(in_graph(image), expected)
+    np.testing.assert_array_equal(in_loop(image[None])[0], expected)

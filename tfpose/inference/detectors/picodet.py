@@ -17,6 +17,7 @@ from tfpose.models.simplification import simplify_network
 # OpenCV's cubic kernel.
 _CUBIC = -0.75
 _NUM_TAPS = 4
+_HALFWAY_SHIFT = 1e-6
 
 
 class PicodetDetector:
@@ -79,9 +80,11 @@ def suppress(boxes: tf.Tensor, scores: tf.Tensor, settings: PicodetSettings) -> 
 def resize_like_opencv(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Stretches an image [H, W, 3] uint8 to a size (height, width) as `cv2.resize` with INTER_CUBIC does, as float32.
 
-    OpenCV computes in fixed point, so that single values may differ by one.
+    OpenCV computes in fixed point, so that single values may differ by one. Two graphs may add in different order, but
+    they must round alike: otherwise the boxes of one picture would differ by a tenth of a pixel. So values that lie
+    halfway between two integers are moved up by more than float64 rounds, and all graphs round them up.
     """
-    pixels = tf.cast(image, tf.float32)
+    pixels = tf.cast(image, tf.float64)
     for axis in (0, 1):
         places, weights = _cubic_taps(tf.shape(image)[axis], size[axis])
         shape = [1, 1, 1]
@@ -90,15 +93,15 @@ def resize_like_opencv(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
             tf.gather(pixels, places[:, tap], axis=axis) * tf.reshape(weights[:, tap], shape)
             for tap in range(_NUM_TAPS)
         )
-    return tf.round(tf.clip_by_value(pixels, 0.0, 255.0))
+    return tf.cast(tf.floor(tf.clip_by_value(pixels, 0.0, 255.0) + 0.5 + _HALFWAY_SHIFT), tf.float32)
 
 
 def _cubic_taps(size: tf.Tensor, new_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the pixels [new_size, 4] behind each new pixel along an axis and their weights."""
-    scale = tf.cast(size, tf.float32) / new_size
-    centers = (tf.range(new_size, dtype=tf.float32) + 0.5) * scale - 0.5
+    """Returns the pixels [new_size, 4] behind each new pixel along an axis and their weights, float64."""
+    scale = tf.cast(size, tf.float64) / new_size
+    centers = (tf.range(new_size, dtype=tf.float64) + 0.5) * scale - 0.5
     first = tf.floor(centers)
-    distance = (centers - first)[:, None] - tf.constant([-1.0, 0.0, 1.0, 2.0])
+    distance = (centers - first)[:, None] - tf.constant([-1.0, 0.0, 1.0, 2.0], tf.float64)
     near, a = tf.abs(distance), _CUBIC
     inner = ((a + 2) * near - (a + 3)) * near * near + 1
     outer = ((a * near - 5 * a) * near + 8 * a) * near - 4 * a
