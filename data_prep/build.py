@@ -106,6 +106,8 @@ def _build(name: str, values: ProgramFlags) -> None:
     output = _required(values, "output", "a folder to write to")
     beam_options = values.beam_options if values.beam else None
     dataset = DATASETS[name]
+    if not dataset.needs_source and values.source is not None:
+        raise ValueError(f"--source must be left out for {name}, whose files tfpose makes, got {values.source}")
     folder = _source_folder(values) if dataset.needs_source else output / name
     source = dataset.read_source(folder, values)
     _print_source(source)

@@ -162,3 +162,9 @@ def wait_for_shard(output: pathlib.Path) -> None:
     while not list(output.rglob("*val*.tfrecord*")):
         assert time.monotonic() < deadline, "the program did not start to write"
         time.sleep(0.05)
+
+
+def test_a_source_folder_of_synthetic_videos_is_refused(tmp_path):
+    done = run("synthetic", "--source", tmp_path, "--output", tmp_path / "out")
+    assert done.returncode == 1 and "--source must be left out for synthetic" in done.stderr
+    assert not (tmp_path / "out").exists()

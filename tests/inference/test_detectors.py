@@ -140,5 +140,5 @@ def test_a_new_detector_needs_an_entry_and_nothing_else(table, monkeypatch):
     assert detector.arguments == ("center", "last", 0.5, None)
     people = boxes_of_table(table, detector)
     assert people.images.tolist() == list(range(table.num_images)) and people.source == "center"
-    with pytest.raises(FileNotFoundError, match="or keras_hub:PRESET or center, got 'middle'"):
+    with pytest.raises(FileNotFoundError, match="or keras_hub:PRESET or center, or the name of .*, got 'middle'"):
         load_detector("middle")

@@ -202,7 +202,8 @@ def test_config_and_weights_fit_together(tmp_path):
     # Python keeps the config compiled beside it, if it is allowed to.
     written = {path.name for path in workdir.parent.iterdir()} - {"__pycache__"}
     assert written == {"small_64x32", "small_64x32.py", "small_64x32.weights.h5"}
-    assert {path.name for path in workdir.iterdir()} == {"best.weights.h5", "model.weights.h5", "keypoint_system.json"}
+    files = {"best.weights.h5", "config.json", "keypoint_system.json", "model.weights.h5"}
+    assert {path.name for path in workdir.iterdir()} == files
 
 
 MMENGINE_CONFIG = """
@@ -346,7 +347,7 @@ class ToyFamily:
     def matches(self, checkpoint):
         return any(name.startswith("toy.") for name in checkpoint.names)
 
-    def convert(self, checkpoint, targets, settings):
+    def convert(self, checkpoint, targets, settings, say):
         targets.workdir.mkdir(parents=True)
         (targets.workdir / "toy.txt").write_text(f"{sorted(checkpoint.tensors)} {settings.decoding}")
 

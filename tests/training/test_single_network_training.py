@@ -27,6 +27,7 @@ from tfpose.inference.single_network_system import (
 )
 from tfpose.models.pose_unet import PoseUnetSettings, build_pose_unet
 from tfpose.skeletons import POSETRACK15
+from tfpose.systems import SYSTEMS
 from tfpose.training import single_network
 from tfpose.training.batches import make_dataset
 from tfpose.training.loop import OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
@@ -411,4 +412,4 @@ def test_an_unknown_system_is_named_in_one_line(tmp_path):
     arguments = ("--config=configs/single_network_synthetic.py", f"--workdir={tmp_path}", "--config.system=other")
     result = run("train_main.py", *arguments)
     assert result.returncode == 1
-    assert_one_line(result, "config.system must be one of two_stage, single_network, keypoint_rcnn, got 'other'")
+    assert_one_line(result, f"config.system must be one of {', '.join(SYSTEMS)}, got 'other'")
