@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 
 from tfpose.flags.cache_flag import define_cache_flag
 from tfpose.flags.command_line import Program, run_program
-from tfpose.flags.config_flag import load_config
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
 
@@ -91,12 +90,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     # Here and not above: TensorFlow takes seconds to import, --help and downloads should not.
     start_tensorflow()
     from tfpose.importing.conversion import convert_checkpoint
-    from tfpose.systems.run_config import write_run_config
 
-    config, workdir = convert_checkpoint(path, output, settings)
-    if config.is_file():
-        # So that evaluation needs no --config, as after a training.
-        write_run_config(load_config(str(config)), workdir)
+    convert_checkpoint(path, output, settings)
 
 
 def _output_path(values: ProgramFlags) -> pathlib.Path | None:
