@@ -28,8 +28,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from inference_graph import freeze, randomize_normalizations
 from results_file import RECORD_HELP, ratios, record
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from torch_side import TorchSide, start_torch
 
 from tfpose.losses import mean_heatmap_loss
@@ -88,18 +88,10 @@ def build_training(batch: int, input_size: tuple[int, int]) -> Callable[[], obje
 def build_inference(batch: int, input_size: tuple[int, int]) -> Callable[[], object]:
     """Inference on random images, as in an exported model."""
     model = build_pose_resnet(NUM_JOINTS, input_size=input_size)
-    # As after training: with the initial statistics the folded biases are 0, and their additions vanish from the graph.
-    rng = np.random.default_rng(0)
-    for variable in model.variables:
-        if variable.name in ("gamma", "moving_variance"):
-            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-        elif variable.name in ("beta", "moving_mean"):
-            variable.assign(rng.normal(0, 0.1, variable.shape))
+    randomize_normalizations(model)
     model = fold_batch_norm(model)
     images, _ = random_batch(batch, input_size)
-    graph = tf.function(functools.partial(model, training=False))
-    frozen = convert_variables_to_constants_v2(graph.get_concrete_function(images))
-    return lambda: frozen(images)[0].numpy()
+    return freeze(model, images)
 
 
 def random_batch(batch: int, input_size: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -12,7 +12,6 @@ smallest times are compared. A runtime that is not installed is left out.
 from __future__ import annotations
 
 import argparse
-import functools
 import importlib.util
 import os
 import pathlib
@@ -25,8 +24,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from inference_graph import freeze, randomize_normalizations
 from results_file import RECORD_HELP, ratios, record
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfpose.exporting.conversion import write_converted
 from tfpose.models.picodet import build_picodet
@@ -49,12 +48,7 @@ def build_named(name: str) -> keras.Model:
         "picodet_s_192": lambda: build_picodet(input_size=(192, 192)),
     }
     network = builders[name]()
-    rng = np.random.default_rng(0)
-    for variable in network.variables:
-        if variable.name in ("gamma", "moving_variance"):
-            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-        elif variable.name in ("beta", "moving_mean"):
-            variable.assign(rng.normal(0, 0.1, variable.shape))
+    randomize_normalizations(network)
     network = simplify_network(network)
     outputs = network.output if isinstance(network.output, dict) else {"heatmaps": network.output}
     return keras.Model(network.inputs, outputs, name=name)
@@ -64,7 +58,7 @@ def build_sides(network: keras.Model, batch: int, folder: pathlib.Path) -> dict[
     """Functions that run the network once, by runtime."""
     _, height, width, channels = network.inputs[0].shape
     images = np.random.default_rng(0).standard_normal((batch, height, width, channels), np.float32)
-    sides = {"TensorFlow": _tensorflow(network, images)}
+    sides = {"TensorFlow": freeze(network, tf.constant(images))}
     formats = ["litert"]
     if all(importlib.util.find_spec(package) for package in ("tf2onnx", "onnx", "onnxruntime")):
         formats.append("onnx")
@@ -75,13 +69,6 @@ def build_sides(network: keras.Model, batch: int, folder: pathlib.Path) -> dict[
         if importlib.util.find_spec("openvino"):
             sides["OpenVINO"] = _openvino(folder / f"{network.name}.onnx", images)
     return sides
-
-
-def _tensorflow(network: keras.Model, images: np.ndarray) -> Run:
-    graph = tf.function(functools.partial(network, training=False), autograph=False)
-    data = tf.constant(images)
-    frozen = convert_variables_to_constants_v2(graph.get_concrete_function(data))
-    return lambda: [output.numpy() for output in frozen(data)]
 
 
 def _litert(path: pathlib.Path, images: np.ndarray) -> Run:

@@ -163,7 +163,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
     # Cloning a compiled model would compile the copy.
     uncompiled = keras.Model(model.input, model.output, name=model.name)
-    inputs = keras.tree.map_structure(_renew_input, model.input)
+    inputs = keras.tree.map_structure(renew_input, model.input)
     folded = keras.models.clone_model(
         uncompiled, input_tensors=inputs, clone_function=clone_layer, call_function=call_layer
     )
@@ -186,7 +186,7 @@ def _is_large_subpixel(layer: keras.layers.Layer) -> bool:
     return is_subpixel(layer) and np.prod(layer.kernel.shape) >= _LARGE_KERNEL
 
 
-def _renew_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
+def renew_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
     """Returns an input of the same name, which cloning alone would not keep."""
     name = tensor._keras_history.operation.name
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)

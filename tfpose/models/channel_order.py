@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, layers
 
+from tfpose.models.batch_norm import renew_input
 from tfpose.models.tinypose import AlignedUpsampling, InterleaveChannels, SplitChannels
 
 # They treat all channels alike.
@@ -58,7 +59,7 @@ def drop_shuffles(model: keras.Model) -> keras.Model:
     tensors: Tensors = {}
     for layer in model.layers:
         if isinstance(layer, layers.InputLayer):
-            tensors[id(layer.output)] = keras.Input(batch_shape=layer.batch_shape, dtype=layer.dtype, name=layer.name)
+            tensors[id(layer.output)] = renew_input(layer.output)
             continue
         build = next((build for kind, build in _BUILDERS.items() if isinstance(layer, kind)), _build_other)
         built = build(layer, tensors, orders)

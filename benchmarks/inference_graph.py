@@ -1,0 +1,28 @@
+"""Networks as after training, and as the frozen graphs of exported models, for benchmarks of speed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+
+def randomize_normalizations(network: keras.Model) -> None:
+    """Gives batch normalizations random values; with the initial ones their additions would vanish from the graph."""
+    rng = np.random.default_rng(0)
+    for variable in network.variables:
+        if variable.name in ("gamma", "moving_variance"):
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif variable.name in ("beta", "moving_mean"):
+            variable.assign(rng.normal(0, 0.1, variable.shape))
+
+
+def freeze(network: keras.Model, images: tf.Tensor) -> Callable[[], list[np.ndarray]]:
+    """Compiles the network for images [B, H, W, 3], with its weights as constants; a call returns the outputs."""
+    graph = tf.function(functools.partial(network, training=False), autograph=False)
+    frozen = convert_variables_to_constants_v2(graph.get_concrete_function(images))
+    return lambda: [output.numpy() for output in frozen(images)]
