@@ -1,10 +1,12 @@
-"""Compares training steps and inference of the ResNet-50 heatmap network to PyTorch.
+"""Compares training steps and inference of the keypoint networks to PyTorch.
 
     python benchmarks/network_speed.py --torch_python=.venv-torch/bin/python
+    python benchmarks/network_speed.py --torch_python=.venv-torch/bin/python --network=pose_hrnet_w48 --only=training
 
 tfpose runs the training step as one graph, and inference as in an exported model, with batch normalization folded and
 variables frozen. PyTorch runs the same network in eager mode, in both of its memory layouts. Both sides run in turn, so
-that other load on the machine slows both; the medians are compared. On a shared machine such
+that other load on the machine slows both; the medians are compared. The peak memory is that of each process, so with
+`--only=training` and `--layouts=contiguous` it is that of a training. On a shared machine such
 times mean little, since PyTorch's threads wait for each other. With `--single_thread` each side computes in one thread,
 and processor times are compared, which other processes hardly change.
 
@@ -17,10 +19,11 @@ import argparse
 import dataclasses
 import functools
 import os
+import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -34,11 +37,17 @@ from torch_side import TorchSide, start_torch
 
 from tfpose.losses import mean_heatmap_loss
 from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.models.pose_hrnet import build_pose_hrnet
 from tfpose.models.pose_resnet import build_pose_resnet
 
 NUM_JOINTS = 17
 NUM_WARMUP_RUNS = 2
 TORCH_LAYOUTS = ("channels_last", "contiguous")
+NETWORKS = {
+    "pose_resnet50": build_pose_resnet,
+    "pose_hrnet_w32": functools.partial(build_pose_hrnet, width=32),
+    "pose_hrnet_w48": functools.partial(build_pose_hrnet, width=48),
+}
 TORCH_SCRIPT = Path(__file__).with_name("network_speed_torch.py")
 
 
@@ -66,9 +75,9 @@ CASES = (
 )
 
 
-def build_training(batch: int, input_size: tuple[int, int]) -> Callable[[], object]:
+def build_training(network: str, batch: int, input_size: tuple[int, int]) -> Callable[[], object]:
     """A training step on random images."""
-    model = build_pose_resnet(NUM_JOINTS, input_size=input_size)
+    model = NETWORKS[network](NUM_JOINTS, input_size=input_size)
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(model.trainable_variables)
     images, target = random_batch(batch, input_size)
@@ -85,9 +94,9 @@ def build_training(batch: int, input_size: tuple[int, int]) -> Callable[[], obje
     return lambda: step().numpy()
 
 
-def build_inference(batch: int, input_size: tuple[int, int]) -> Callable[[], object]:
+def build_inference(network: str, batch: int, input_size: tuple[int, int]) -> Callable[[], object]:
     """Inference on random images, as in an exported model."""
-    model = build_pose_resnet(NUM_JOINTS, input_size=input_size)
+    model = NETWORKS[network](NUM_JOINTS, input_size=input_size)
     randomize_normalizations(model)
     model = fold_batch_norm(model)
     images, _ = random_batch(batch, input_size)
@@ -105,17 +114,19 @@ def random_batch(batch: int, input_size: tuple[int, int]) -> tuple[tf.Tensor, tf
 
 def time_case(
     case: Case,
+    network: str,
     input_size: tuple[int, int],
+    layouts: Sequence[str],
     torch_side: TorchSide | None,
     clock: Callable[[], float],
 ) -> dict[str, list[float]]:
     """Seconds of every run, by side."""
     build = {"training": build_training, "inference": build_inference}[case.kind]
-    sides = {"tfpose": timed(build(case.batch, input_size), clock)}
+    sides = {"tfpose": timed(build(network, case.batch, input_size), clock)}
     if torch_side is not None:
         height, width = input_size
-        request = {"case": case.kind, "batch": case.batch, "height": height, "width": width}
-        for layout in TORCH_LAYOUTS:
+        request = {"case": case.kind, "network": network, "batch": case.batch, "height": height, "width": width}
+        for layout in layouts:
             sides[f"torch {layout}"] = functools.partial(torch_side.run, layout=layout, **request)
     times: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(case.num_rounds):
@@ -163,6 +174,13 @@ def report(case: Case, times: dict[str, list[float]]) -> str:
     return "\n".join(lines)
 
 
+def describe_memory(torch_side: TorchSide | None) -> str:
+    """The peak memory of both processes."""
+    ours = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    theirs = f", PyTorch {torch_side.peak_bytes / 2**30:.2f} GiB" if torch_side else ""
+    return f"tfpose {ours / 2**30:.2f} GiB{theirs}"
+
+
 def better_layout(times: dict[str, list[float]]) -> list[float]:
     """Seconds of PyTorch in its faster layout; empty without PyTorch."""
     return min((values for side, values in times.items() if side != "tfpose"), key=statistics.median, default=[])
@@ -182,6 +200,8 @@ def main() -> None:
     """Times all cases and prints them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--torch_python", default=sys.executable, help="Python interpreter with torch")
+    parser.add_argument("--network", choices=tuple(NETWORKS), default="pose_resnet50", help="name of the network")
+    parser.add_argument("--layouts", nargs="+", choices=TORCH_LAYOUTS, default=TORCH_LAYOUTS, help="memory layouts")
     parser.add_argument("--input_size", type=int, nargs=2, default=(384, 288), help="height and width in pixels")
     parser.add_argument("--only", choices=("training", "inference"), help="time only this kind")
     parser.add_argument("--single_thread", action="store_true", help="compare processor times of one thread")
@@ -192,15 +212,17 @@ def main() -> None:
     torch_side = start_torch(arguments.torch_python, TORCH_SCRIPT, arguments.single_thread)
     description = torch_side.description if torch_side else {}
     print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}")
-    print(f"ResNet-50, {NUM_JOINTS} joints, {input_size[0]}x{input_size[1]}")
+    print(f"{arguments.network}, {NUM_JOINTS} joints, {input_size[0]}x{input_size[1]}")
     for case in CASES:
         if arguments.only in (None, case.kind):
             print(f"load average {os.getloadavg()[0]:.1f}")
-            times = time_case(case, input_size, torch_side, clock)
+            times = time_case(case, arguments.network, input_size, arguments.layouts, torch_side, clock)
             print(report(case, times), flush=True)
+            print(f"  peak memory so far: {describe_memory(torch_side)}", flush=True)
             if arguments.record:
                 size, threads = "{}x{}".format(*input_size), count_threads(arguments.single_thread)
-                record_case(f"network_speed.{size}.{case.kind}_{case.batch}.{threads}", times)
+                network = "" if arguments.network == "pose_resnet50" else f"{arguments.network}."
+                record_case(f"network_speed.{network}{size}.{case.kind}_{case.batch}.{threads}", times)
     if torch_side is not None:
         torch_side.close()
 

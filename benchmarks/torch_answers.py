@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import torch
 
 def answer_requests(prepare: Callable[..., Callable[[], None]]) -> None:
     """Answers each line of standard input, a JSON object of arguments, with the seconds of one run.
+
+    The answer also has the peak memory of the process in bytes.
 
     Args:
         prepare: Function from the arguments to the function that is timed, already warmed up.
@@ -25,4 +28,6 @@ def answer_requests(prepare: Callable[..., Callable[[], None]]) -> None:
         run = prepare(**json.loads(line))
         start = clock()
         run()
-        print(json.dumps({"seconds": clock() - start}), flush=True)
+        seconds = clock() - start
+        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(json.dumps({"seconds": seconds, "peak_bytes": peak}), flush=True)

@@ -12,18 +12,22 @@ class TorchSide:
 
     Attributes:
         description: Version and number of threads of PyTorch.
+        peak_bytes: Peak memory of the process up to its last answer.
     """
 
     def __init__(self, python: str, script: Path, single_thread: bool) -> None:
         command = [python, str(script), *["--single_thread"] * single_thread]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.description = json.loads(self._process.stdout.readline())
+        self.peak_bytes = 0
 
     def run(self, **request: str | int) -> float:
         """Seconds of one run of the requested part."""
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())["seconds"]
+        answer = json.loads(self._process.stdout.readline())
+        self.peak_bytes = answer["peak_bytes"]
+        return answer["seconds"]
 
     def close(self) -> None:
         """Ends the process."""
