@@ -32,6 +32,8 @@ _SIGMAS = {
     "head_bottom": 0.079,
     "neck": 0.079,
 }
+# Parts of names that tell a joint of the hips, legs or feet.
+LOWER_BODY_PARTS = ("hip", "pelvis", "knee", "ankle", "heel", "foot", "feet", "toe")
 # For a joint of a custom skeleton that no name above covers: the mean of the COCO constants.
 DEFAULT_SIGMA = 0.072
 
@@ -194,6 +196,11 @@ def default_sigma(joint: str) -> float:
         if word in joint.lower():
             return _SIGMAS[word]
     return DEFAULT_SIGMA
+
+
+def lower_body_joints(skeleton: Skeleton) -> tuple[str, ...]:
+    """Returns the joints whose names contain one of `LOWER_BODY_PARTS`."""
+    return tuple(joint for joint in skeleton.joints if any(part in joint.lower() for part in LOWER_BODY_PARTS))
 
 
 def skeleton_from_names(

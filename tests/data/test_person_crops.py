@@ -1,3 +1,5 @@
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -5,12 +7,13 @@ from record_writing import synthetic_image, write_dataset
 
 from tfpose.crops import CropSettings
 from tfpose.data import records
-from tfpose.data.augmentation import Augmentation
+from tfpose.data.augmentation import Augmentation, draw_augmentation
 from tfpose.data.person_crops import PersonCrops
 from tfpose.skeletons import COCO17, POSETRACK15, skeleton_from_names
 
 CROP = CropSettings((64, 48), margin_scale=1.25)
 STRONG = Augmentation(0.5, 40.0, 0.6, (0.7, 1.3), 0.1, 0.2)
+HALF = dataclasses.replace(STRONG, half_body_probability=0.5, cutout_probability=0.5)
 WHOLE = slice(0, 4)
 
 
@@ -55,7 +58,7 @@ def test_batch_is_a_function_of_seed_and_step(table):
 
 
 def test_dataset_starts_at_any_step_without_the_ones_before(table):
-    people = PersonCrops(table, COCO17, CROP, STRONG)
+    people = PersonCrops(table, COCO17, CROP, HALF)
     from_start = [batch for _, batch in zip(range(6), people.dataset(0, 4).as_numpy_iterator(), strict=False)]
     resumed = next(people.dataset(5, 4).as_numpy_iterator())
     assert_same_batch(from_start[5], resumed)
@@ -68,7 +71,7 @@ def test_dataset_has_no_thread_that_its_end_could_wait_for(table):
 
 @pytest.mark.parametrize("replicas_of_workers", [[range(0, 2)], [range(0, 1), range(1, 2)]])
 def test_replicas_share_the_batch_of_one_device(table, replicas_of_workers):
-    people = PersonCrops(table, COCO17, CROP, STRONG)
+    people = PersonCrops(table, COCO17, CROP, HALF)
     whole = people.batch(2, 4, WHOLE)
     parts = []
     for replicas in replicas_of_workers:
@@ -167,7 +170,16 @@ def test_undecodable_picture_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("mirror_probability", 1.5), ("rotation_probability", -0.1), ("scale_range", (0.0, 1.0)), ("scale_range", (2, 1))],
+    [
+        *[("mirror_probability", 1.5), ("rotation_probability", -0.1), ("scale_range", (0.0, 1.0))],
+        *[
+            ("scale_range", (2, 1)),
+            ("half_body_probability", 1.1),
+            ("half_body_min_joints", 0),
+            ("half_body_scale", 0.0),
+        ],
+        *[("cutout_probability", -1.0), ("cutout_radius_range", (0.2, 0.1)), ("cutout_offset", -0.1)],
+    ],
 )
 def test_augmentation_out_of_range_is_an_error(field, value):
     with pytest.raises(ValueError, match=f"augmentation: {field} must"):
@@ -175,8 +187,6 @@ def test_augmentation_out_of_range_is_an_error(field, value):
 
 
 def test_augmentation_stays_in_its_ranges(table):
-    from tfpose.data.augmentation import draw_augmentation
-
     drawn = draw_augmentation(STRONG, 4000, np.random.default_rng(0))
     assert 0.45 < drawn["is_mirrored"].mean() < 0.55
     turned = drawn["rotations_degrees"] != 0
@@ -185,3 +195,33 @@ def test_augmentation_stays_in_its_ranges(table):
     assert 0.7 <= drawn["scales"].min() < 0.72 and 1.28 < drawn["scales"].max() <= 1.3
     assert np.abs(drawn["shifts"]).max() <= 0.1
     assert drawn["color_gains"].min() >= 0.8 and drawn["color_gains"].max() <= 1.2
+    assert not any(drawn[name].any() for name in ("is_half_body", "cutout_radii"))
+
+
+def test_half_bodies_and_cutouts_leave_the_numbers_of_the_other_changes(table):
+    """Runs without them continue, and repeat, to the bit: the six draws of before, and none behind them."""
+    rng = np.random.default_rng(0)
+    before = {"is_mirrored": rng.random(9) < 0.5}
+    before["rotations_degrees"] = rng.uniform(-1, 1, 9) * 40 * (rng.random(9) < 0.6)
+    before["scales"], before["shifts"] = rng.uniform(0.7, 1.3, 9), rng.uniform(-1, 1, (9, 2)) * 0.1
+    before["color_gains"] = 1 + rng.uniform(-1, 1, (9, 3)).astype(np.float32) * 0.2
+    next_number = rng.random()
+    with_both = dataclasses.replace(STRONG, half_body_probability=1.0, cutout_probability=1.0)
+    for settings in (STRONG, with_both):
+        rng = np.random.default_rng(0)
+        drawn = draw_augmentation(settings, 9, rng)
+        for name, values in before.items():
+            np.testing.assert_array_equal(drawn[name], values)
+        assert (rng.random() == next_number) == (settings is STRONG)
+
+
+def test_half_bodies_and_cutouts_have_their_probabilities_and_ranges():
+    settings = Augmentation(half_body_probability=0.3, cutout_probability=0.5)
+    drawn = draw_augmentation(settings, 4000, np.random.default_rng(0))
+    assert 0.27 < drawn["is_half_body"].mean() < 0.33
+    assert 0.47 < drawn["is_upper_body"].mean() < 0.53
+    radii = drawn["cutout_radii"][drawn["cutout_radii"] > 0]
+    assert 0.47 < len(radii) / 4000 < 0.53
+    assert 0.1 <= radii.min() < 0.11 and 0.19 < radii.max() <= 0.2
+    assert 0.048 < drawn["cutout_offsets"].std() < 0.052
+    assert drawn["cutout_places"].max() < 1

@@ -1,4 +1,7 @@
-"""Random changes of the training crops: parameters drawn for a whole batch, applied by the crop's one matrix."""
+"""Random changes of the training crops: parameters drawn for a whole batch.
+
+The crop's one matrix applies all of them but the gains of the colors and the patches, which change the pixels.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,21 @@ class Augmentation:
             are uniform.
         shift: Largest move of the center, as a fraction of the sides of the box.
         color_gain: Largest change of a channel's gain; gains are uniform in [1 - color_gain, 1 + color_gain].
+        half_body_probability: Probability of a half-body crop, which shows only the upper or only the lower body. See
+            `half_body.half_body_boxes`.
+        half_body_min_joints: Number of labeled joints that a person needs for a half-body crop.
+        half_body_scale: Sides of the box of a half body, relative to the extent of its joints. The margins of the crop
+            are added to the box: a `margin_scale` of 1.25 makes the usual 1.5 of 1.2.
+        upper_body_joints: Names of the joints of the upper body; all other joints are the lower body. Empty for all
+            joints whose names do not tell that they are of the hips, legs or feet.
+        cutout_probability: Probability of blackening a disc of the crop around a joint (Huang et al., "AID", 2020). See
+            `cutouts.place_discs`.
+        cutout_radius_range: Range of the radius of the disc, relative to the crop's width. Radii are uniform.
+        cutout_offset: Standard deviation of the distance from the joint to the center of the disc in x and in y,
+            relative to the crop's width.
+
+    Raises:
+        ValueError: A value breaks a rule; the message names the field, the rule and the value.
     """
 
     mirror_probability: float = 0.0
@@ -27,14 +45,31 @@ class Augmentation:
     scale_range: tuple[float, float] = (1.0, 1.0)
     shift: float = 0.0
     color_gain: float = 0.0
+    half_body_probability: float = 0.0
+    half_body_min_joints: int = 9
+    half_body_scale: float = 1.2
+    upper_body_joints: tuple[str, ...] = ()
+    cutout_probability: float = 0.0
+    cutout_radius_range: tuple[float, float] = (0.1, 0.2)
+    cutout_offset: float = 0.05
 
     def __post_init__(self) -> None:
-        for name in ("mirror_probability", "rotation_probability"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"augmentation: {name} must lie in [0, 1], got {getattr(self, name)}")
-        low, high = self.scale_range
-        if not 0 < low <= high:
-            raise ValueError(f"augmentation: scale_range must be 0 < low <= high, got {self.scale_range}")
+        rules = {
+            **{
+                f"{name}_probability": ("lie in [0, 1]", lambda value: 0 <= value <= 1)
+                for name in ("mirror", "rotation", "half_body", "cutout")
+            },
+            **{
+                f"{name}_range": ("be 0 < low <= high", lambda value: 0 < value[0] <= value[1])
+                for name in ("scale", "cutout_radius")
+            },
+            "half_body_min_joints": ("be at least 1", lambda value: value >= 1),
+            "half_body_scale": ("be above 0", lambda value: value > 0),
+            "cutout_offset": ("be at least 0", lambda value: value >= 0),
+        }
+        for name, (rule, is_kept) in rules.items():
+            if not is_kept(getattr(self, name)):
+                raise ValueError(f"augmentation: {name} must {rule}, got {getattr(self, name)}")
 
 
 NO_AUGMENTATION = Augmentation()
@@ -45,7 +80,9 @@ def draw_augmentation(settings: Augmentation, count: int, rng: np.random.Generat
 
     Returns:
         is_mirrored [N] bool, rotations_degrees [N], scales [N], shifts [N, 2] as fractions of the box's (width,
-        height), color_gains [N, 3].
+        height), color_gains [N, 3]; is_half_body [N] bool, is_upper_body [N] bool, which half; cutout_radii [N],
+        relative to the crop's width and 0 for no patch, cutout_offsets [N, 2] relative to the crop's width, and
+        cutout_places [N] in [0, 1), which joint.
     """
     is_mirrored = rng.random(count) < settings.mirror_probability
     rotations = rng.uniform(-1, 1, count) * settings.rotation_degrees
@@ -56,4 +93,28 @@ def draw_augmentation(settings: Augmentation, count: int, rng: np.random.Generat
         "scales": rng.uniform(*settings.scale_range, count),
         "shifts": rng.uniform(-1, 1, (count, 2)) * settings.shift,
         "color_gains": 1 + rng.uniform(-1, 1, (count, 3)).astype(np.float32) * settings.color_gain,
+        **_draw_half_bodies(settings, count, rng),
+        **_draw_cutouts(settings, count, rng),
+    }
+
+
+# A change that is off draws no numbers, so that those of the other changes are as they were before it existed.
+def _draw_half_bodies(settings: Augmentation, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    if not settings.half_body_probability:
+        return {"is_half_body": np.zeros(count, bool), "is_upper_body": np.zeros(count, bool)}
+    return {
+        "is_half_body": rng.random(count) < settings.half_body_probability,
+        "is_upper_body": rng.random(count) < 0.5,
+    }
+
+
+def _draw_cutouts(settings: Augmentation, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    if not settings.cutout_probability:
+        zeros = np.zeros(count)
+        return {"cutout_radii": zeros, "cutout_offsets": np.zeros((count, 2)), "cutout_places": zeros}
+    is_cut = rng.random(count) < settings.cutout_probability
+    return {
+        "cutout_radii": rng.uniform(*settings.cutout_radius_range, count) * is_cut,
+        "cutout_offsets": rng.normal(0.0, settings.cutout_offset, (count, 2)),
+        "cutout_places": rng.random(count),
     }

@@ -16,6 +16,8 @@ import tensorflow as tf
 from tfpose import geometry
 from tfpose.crops import CropSettings
 from tfpose.data.augmentation import NO_AUGMENTATION, Augmentation, draw_augmentation
+from tfpose.data.cutouts import blacken_discs, place_discs
+from tfpose.data.half_body import find_upper_body, half_body_boxes
 from tfpose.data.pictures import cut_crops
 from tfpose.data.records import RecordTable
 from tfpose.data.step_batches import EpochOrder, Shapes, StepBatches
@@ -33,7 +35,8 @@ class PersonCrops(StepBatches):
         seed: Seed of the order and of the augmentation.
 
     Raises:
-        ValueError: if no person of the split has a labeled joint of the skeleton.
+        ValueError: if no person of the split has a labeled joint of the skeleton, or the augmentation shows half bodies
+            and cannot tell those of the skeleton.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class PersonCrops(StepBatches):
     ) -> None:
         self.table, self.skeleton, self.crop = table, skeleton, crop
         self.augmentation, self.seed = augmentation, seed
+        self.is_upper_body = find_upper_body(augmentation, skeleton) if augmentation.half_body_probability else None
         keypoints, is_labeled = table.labeled_keypoints(skeleton)
         is_person = is_labeled.any(axis=1) & (table.people["is_crowd"] == 0)
         self.rows = np.flatnonzero(is_person)
@@ -77,7 +81,7 @@ class PersonCrops(StepBatches):
 
     def examples(self, chosen: np.ndarray, drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the examples at positions `chosen` [B] under the augmentation `drawn` for them."""
-        boxes = self.boxes[chosen]
+        boxes = self._choose_boxes(chosen, drawn)
         shifts = drawn["shifts"] * (boxes[:, 2:] - boxes[:, :2])
         is_mirrored = drawn["is_mirrored"]
         matrices = crop_matrices(
@@ -91,15 +95,25 @@ class PersonCrops(StepBatches):
         weights = np.take_along_axis(self.is_labeled[chosen], order, axis=1)
         points = np.take_along_axis(self.keypoints[chosen], order[..., None], axis=1)
         crop_keypoints = geometry.transform_arrays(matrices, points)
+        crops = cut_record_crops(
+            self.table, self.images[chosen], matrices, self.crop.crop_size, self.crop.reduces_images
+        )
+        blacken_discs(crops, place_discs(crop_keypoints, weights, self.crop.crop_size, drawn))
         return {
-            "crops": cut_record_crops(
-                self.table, self.images[chosen], matrices, self.crop.crop_size, self.crop.reduces_images
-            ),
+            "crops": crops,
             "keypoints": crop_keypoints.astype(np.float32),
             "weights": weights.astype(np.float32),
             "color_gains": drawn["color_gains"],
             "person": self.rows[chosen],
         }
+
+    def _choose_boxes(self, chosen: np.ndarray, drawn: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns the boxes [B, 4] of the people, or of half their bodies."""
+        boxes = self.boxes[chosen]
+        if self.is_upper_body is None:
+            return boxes
+        people = boxes, self.keypoints[chosen], self.is_labeled[chosen]
+        return half_body_boxes(self.augmentation, self.is_upper_body, *people, drawn)
 
     def example_shapes(self) -> Shapes:
         """Returns the shapes of `examples`, without the first axis."""
