@@ -2,8 +2,8 @@
 
 Sun, Xiao, Liu and Wang, "Deep High-Resolution Representation Learning for Human Pose Estimation", 2019, section 4.3:
 20 epochs from COCO, a tenth of the learning rate after 10 and 15 of them. MMPose published a run of this schedule with
-a learning rate of 5e-4 and 500 steps of warm-up for batches of 512. Weights come from the COCO run, matched by joint
-name; the heatmaps of head_bottom and head_top start fresh.
+a learning rate of 5e-4 and 500 steps of warm-up for batches of 512, and half-body crops as on COCO. Weights come from
+the COCO run, matched by joint name; the heatmaps of head_bottom and head_top start fresh.
 
     tfpose build posetrack18 --source POSETRACK18_DIR --output data
     tfpose train --config=two_stage_hrnet_w32_posetrack18 --workdir=runs/hrnet_w32_posetrack18 \
@@ -35,6 +35,7 @@ def get_config() -> ml_collections.ConfigDict:
             "rotation_degrees": 45.0,
             "rotation_probability": 0.6,
             "scale_range": (0.65, 1.35),
+            "half_body_probability": 0.3,
         },
         target={"sigma_cells": 2.0, "centers": "rounded", "cutoff_sigmas": 3.0},
         initialize={"source_workdir": "runs/hrnet_w32_coco"},
