@@ -7,14 +7,24 @@ import dataclasses
 import pathlib
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from tfpose.json_files import is_number
 from tfpose.messages import describe_error, quote
+from tfpose.type_rules import Notation, type_rule, words_of_type
 
 Kind = TypeVar("Kind")
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_NOTATION = Notation(
+    {
+        int: ("a whole number", lambda value: type(value) is int and abs(value) < 1 << 31),
+        float: ("a number", lambda value: is_number(value) and not isinstance(value, bool)),
+        bool: ("true or false", lambda value: isinstance(value, bool)),
+        str: ("a text", lambda value: isinstance(value, str)),
+        types.NoneType: ("null", lambda value: value is None),
+    },
+    sequence="a list",
+)
 
 
 def build_typed(kind: Callable[..., Kind], values: Any, section: str) -> Kind:
@@ -41,13 +51,14 @@ def check_types(kind: Callable, values: Any, section: str) -> None:
     for name, value in values.items():
         if name not in hints:
             raise ValueError(f"{section} must have settings among {', '.join(hints)}, got {quote(name)}")
-        if not _is_of_type(value, hints[name]):
-            raise ValueError(f"{section}.{name} must be {_in_words(hints[name])}, got {quote(value)}")
+        if rule := type_rule(hints[name], value, _NOTATION):
+            raise ValueError(f"{section}.{name} must be {rule}, got {quote(value)}")
     if dataclasses.is_dataclass(kind):
         for field in dataclasses.fields(kind):
             has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
             if field.name not in values and not has_default:
-                raise ValueError(f"{section}.{field.name} must be {_in_words(hints[field.name])}, got none")
+                rule = words_of_type(hints[field.name], _NOTATION)
+                raise ValueError(f"{section}.{field.name} must be {rule}, got none")
 
 
 @contextlib.contextmanager
@@ -64,49 +75,6 @@ def describing(path: pathlib.Path, what: str) -> Iterator[None]:
         raise ValueError(f"{path}: must be {what}, got no {quote(error.args[0] if error.args else '')}") from error
     except (ValueError, TypeError, AttributeError, ArithmeticError, IndexError, RecursionError, MemoryError) as error:
         raise ValueError(f"{path}: must be {what}, got something else: {describe_error(error)}") from error
-
-
-def _is_of_type(value: Any, hint: Any) -> bool:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return True
-    if origin in (typing.Union, types.UnionType):
-        return any(_is_of_type(value, argument) for argument in arguments)
-    if origin is typing.Literal:
-        return any(type(value) is type(choice) and value == choice for choice in arguments)
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            return False
-        if arguments[-1] is Ellipsis:
-            return all(_is_of_type(entry, arguments[0]) for entry in value)
-        return len(value) == len(arguments) and all(map(_is_of_type, value, arguments))
-    if origin in (list, Sequence):
-        return isinstance(value, (list, tuple)) and all(_is_of_type(entry, arguments[0]) for entry in value)
-    if origin in (dict, Mapping):
-        return isinstance(value, Mapping) and all(_is_of_type(entry, arguments[1]) for entry in value.values())
-    return _is_scalar_of_type(value, hint)
-
-
-def _is_scalar_of_type(value: Any, hint: Any) -> bool:
-    if hint is int:
-        return type(value) is int and abs(value) < 1 << 31
-    if hint is float:
-        return is_number(value) and not isinstance(value, bool)
-    return isinstance(value, hint) if isinstance(hint, type) else True
-
-
-def _in_words(hint: Any) -> str:
-    if hint in _WORDS:
-        return _WORDS[hint]
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join("null" if kind is type(None) else _in_words(kind) for kind in arguments)
-    if origin is typing.Literal:
-        return f"one of {', '.join(map(str, arguments))}"
-    if origin is tuple:
-        count = "" if arguments[-1] is Ellipsis else f" of {len(arguments)}"
-        return f"a list{count} ({_in_words(arguments[0])} each)"
-    return "a list" if origin in (list, Sequence) else "an object"
 
 
 def _with_tuples(value: Any) -> Any:

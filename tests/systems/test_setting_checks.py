@@ -100,7 +100,13 @@ def test_every_value_of_a_wrong_kind_is_named_by_its_flag(name):
         (
             "optimization.learning_rate_drops",
             ((1,),),
-            "--config.optimization.learning_rate_drops must be a tuple, each",
+            "--config.optimization.learning_rate_drops must be a tuple, each a tuple (a whole number, a finite "
+            "number), got ((1,),)",
+        ),
+        (
+            "optimization.gradient_clip_norm",
+            math.inf,
+            "--config.optimization.gradient_clip_norm must be a finite number or None, got inf",
         ),
         ("target.sigma_cells", 0.0, "--config.target.sigma_cells must be above 0, got 0.0"),
         ("evaluation.batch_size", 0, "--config.evaluation.batch_size must be at least 1, got 0"),

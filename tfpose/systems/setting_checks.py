@@ -12,7 +12,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from tfpose.systems.config import COMMON_SECTIONS, ExperimentSettings, Section, list_fields
 from tfpose.training.distribution import STRATEGY_NAMES
 from tfpose.training.single_network import JOINT_AVERAGES
+from tfpose.type_rules import Notation, type_rule
 
 Values = Mapping[str, Any]
 
@@ -70,10 +71,23 @@ _RULES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
         }.items()
     },
 }
-_NAMES = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "text"}
+_NOTATION = Notation(
+    {
+        int: ("a whole number", lambda value: type(value) is int),
+        float: ("a finite number", lambda value: _is_number(value) and -math.inf < value < math.inf),
+        bool: ("True or False", lambda value: isinstance(value, bool)),
+        str: ("text", lambda value: isinstance(value, str)),
+        types.NoneType: ("None", lambda value: value is None),
+    },
+    sequence="a tuple",
+)
+_MAY_BE_INFINITE = ("tracker",)
+_INFINITE_NOTATION = dataclasses.replace(
+    _NOTATION,
+    scalars={**_NOTATION.scalars, float: ("a number", lambda number: _is_number(number) and number >= -math.inf)},
+)
 _SIZES = ("input_size", "padded_size")
 _SIZE_RULE = "(height, width), two whole numbers of at least 1"
-_MAY_BE_INFINITE = ("tracker",)
 
 
 def check_config(config: Any, sections: Mapping[str, Section]) -> None:
@@ -110,42 +124,13 @@ def _check_types(place: str, section: Section, values: Values) -> None:
                 if dataclasses.is_dataclass(hint) and isinstance(hint, type):
                     _check_types(f"{place}{name}.", Section(hint), values[name])
                     continue
-                rule = _type_rule(hint, values[name], place.startswith(_MAY_BE_INFINITE))
-                if rule:
+                notation = _INFINITE_NOTATION if place.startswith(_MAY_BE_INFINITE) else _NOTATION
+                if rule := type_rule(hint, values[name], notation):
                     refuse(place + name, _SIZE_RULE if name in _SIZES else rule, values[name])
 
 
-def _type_rule(hint: Any, value: Any, may_be_infinite: bool) -> str:
-    """Returns what a value of a type must be; empty if it is."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and types.NoneType in arguments:
-            return ""
-        rules = [_type_rule(kind, value, may_be_infinite) for kind in arguments if kind is not types.NoneType]
-        return "" if "" in rules else " or ".join(rules)
-    if origin is typing.Literal:
-        return "" if value in arguments else f"one of {', '.join(map(str, arguments))}"
-    if origin is tuple and Ellipsis not in arguments:
-        return _tuple_rule(arguments, value, may_be_infinite)
-    if origin in (tuple, Sequence, list):
-        rule = "a tuple" if not isinstance(value, (tuple, list)) else ""
-        return rule or next(
-            (f"a tuple, each {rule}" for item in value if (rule := _type_rule(arguments[0], item, may_be_infinite))), ""
-        )
-    if hint in (int, float):
-        is_number = isinstance(value, (int, hint)) and not isinstance(value, bool)
-        if is_number and (math.isnan(value) or (math.isinf(value) and not may_be_infinite)):
-            return "a finite number"
-        return "" if is_number else _NAMES[hint.__name__]
-    return _NAMES[hint.__name__] if hint in (bool, str) and not isinstance(value, hint) else ""
-
-
-def _tuple_rule(kinds: Sequence[Any], value: Any, may_be_infinite: bool) -> str:
-    rule = f"({', '.join(_NAMES.get(getattr(kind, '__name__', ''), 'a value') for kind in kinds)})"
-    if not isinstance(value, (tuple, list)) or len(value) != len(kinds):
-        return rule
-    is_kept = all(not _type_rule(kind, item, may_be_infinite) for kind, item in zip(kinds, value, strict=True))
-    return "" if is_kept else rule
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _check_rules(config: Any) -> None:
