@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from data_prep.annotations import SplitAnnotations
+from tfpose.messages import printable
 from tfpose.skeletons import Skeleton
 
 
@@ -43,10 +44,9 @@ def digest_files(paths: Iterable[pathlib.Path], options: Mapping[str, Any]) -> s
 
 def print_note(text: str) -> None:
     """Prints a note on stderr in one line; what cannot be printed of the names in a file becomes escape sequences."""
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     # In the order of what is on stdout, also where both go into one file.
     sys.stdout.flush()
-    print(f"note: {escaped:.480}", file=sys.stderr)
+    print(f"note: {printable(text)}", file=sys.stderr)
 
 
 def find_image(folder: pathlib.Path, name: str) -> pathlib.Path:

@@ -13,8 +13,9 @@ from tfpose.messages import describe_error, printable, quote
         (10**5000, "a whole number of 16610 bits"),
         ("\x1b[31m\n\udcff", r"'\x1b[31m\n\udcff'"),
         ([[[[[[]]]]]], "[[[[[...]]]]]"),
+        ((512,) * 8, "(512, 512, 512, 512, 512, 512, 512, 512)"),
     ],
-    ids=["text", "list", "large number", "control characters", "nested lists"],
+    ids=["text", "list", "large number", "control characters", "nested lists", "tuple"],
 )
 def test_value_of_a_file_is_quoted(value, expected):
     assert quote(value) == expected

@@ -24,6 +24,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfpose.messages import quote
 from tfpose.weights_files import load_weights_file
 
 DIRECTORY_NAME = "checkpoints"
@@ -301,12 +302,12 @@ def _decode_metadata(archive: np.lib.npyio.NpzFile, path: Path) -> Metadata:
     fields = json.loads(archive[_METADATA_NAME].tobytes())
     metadata = Metadata(step=fields["step"], best=fields["best"], pending=fields["pending"])
     if metadata.step != parse_step(path):
-        raise ValueError(f"the file must hold step {parse_step(path)}, got {str(metadata.step)[:20]}")
+        raise ValueError(f"the file must hold step {parse_step(path)}, got {quote(metadata.step)}")
     if metadata.best is not None and not math.isfinite(float(metadata.best["value"])):
         raise ValueError("the best value must be finite")
     for name, numbers in metadata.pending.items():
         if not all(isinstance(number, (int, float)) for number in numbers):
-            raise ValueError(f"{name[:20]} must be numbers")
+            raise ValueError(f"{quote(name)} must be numbers")
     return metadata
 
 

@@ -30,7 +30,7 @@ from tfpose.json_files import (
     sort_by_image,
     write_json,
 )
-from tfpose.messages import quote
+from tfpose.messages import MOST_OF_A_VALUE, printable, quote
 from tfpose.skeletons import Skeleton, limbs_of_coco_category, skeleton_from_coco_category
 
 # The category of people in COCO's own files.
@@ -40,6 +40,8 @@ NO_TRACK_ID = int(np.iinfo(np.int64).min)
 # An area in square pixels up to which an object with labeled joints has surely no area in the file: its OKS with any
 # prediction would be 0.
 _NO_AREA = 1.0
+# Characters that a message spends on the names of categories.
+_MOST_OF_NAMES = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +198,7 @@ def _chosen_categories(path: pathlib.Path, categories: Sequence[dict], choice: S
     if any(c["keypoints"] != candidates[0]["keypoints"] for c in candidates):
         raise ValueError(
             f"{path}: 'categories' must have equal 'keypoints' (joint names) to be read together, got different ones "
-            f"among {', '.join(str(c.get('name', c['id'])) for c in candidates):.80}; --categories chooses"
+            f"among {_names_of(candidates)}; --categories chooses"
         )
     return candidates
 
@@ -212,12 +214,15 @@ def _category_notes(chosen: Sequence[dict]) -> list[str]:
     limbs_note = limbs_of_coco_category(chosen[0])[1]
     notes = [f"'categories': {limbs_note}"] * bool(limbs_note)
     if len(chosen) > 1:
-        names = ", ".join(str(category.get("name", category["id"])) for category in chosen)
         notes.append(
-            f"{len(chosen)} categories with equal joints are joined: {names:.200}; --categories chooses some. "
+            f"{len(chosen)} categories with equal joints are joined: {_names_of(chosen)}; --categories chooses some. "
             f"Predictions get category_id {chosen[0]['id']}"
         )
     return notes
+
+
+def _names_of(categories: Sequence[dict]) -> str:
+    return printable(", ".join(str(category.get("name", category["id"])) for category in categories), _MOST_OF_NAMES)
 
 
 def _annotations_of(
@@ -236,14 +241,14 @@ def _annotations_of(
             left_out[names[category_id] if is_listed else f"category_id {quote(category_id)}, not listed"] += 1
     if not left_out:
         return kept, []
-    others = "; ".join(f"{name}: {count}" for name, count in left_out.most_common(5))
+    others = printable("; ".join(f"{name}: {count}" for name, count in left_out.most_common(5)), _MOST_OF_NAMES)
     if not kept:
-        wanted = ", ".join(f"{id_} ({names[id_]})" for id_ in sorted(ids))
+        wanted = printable(", ".join(f"{id_} ({names[id_]})" for id_ in sorted(ids)), MOST_OF_A_VALUE)
         raise ValueError(
-            f"{path}: 'category_id' of the annotations must be {wanted:.80}, got other ones in all "
-            f"{len(annotations)} ({others:.200})"
+            f"{path}: 'category_id' of the annotations must be {wanted}, got other ones in all "
+            f"{len(annotations)} ({others})"
         )
-    return kept, [f"{left_out.total()} annotations of other categories are left out ({others:.200})"]
+    return kept, [f"{left_out.total()} annotations of other categories are left out ({others})"]
 
 
 def _text(path: pathlib.Path, kind: str, entry: Mapping, field: str) -> str:
@@ -623,7 +628,7 @@ def _detections_of_people(
         if people or not detections:
             break
     else:
-        found = sorted({repr(entry.get("category_id"))[:40] for entry in detections})
+        found = sorted({quote(entry.get("category_id")) for entry in detections})
         raise ValueError(
             f"{path}: category_id must be {category_id}, the category of people in the dataset, "
             f"got {', '.join(found[:5])}"

@@ -127,8 +127,8 @@ def object_list(path: pathlib.Path, content: Any, field: str) -> list[dict]:
     """
     entries = content.get(field) if isinstance(content, dict) else None
     if not isinstance(entries, list):
-        found = f"a file that holds a {type(content).__name__}" if not isinstance(content, dict) else repr(entries)
-        raise ValueError(f"{path}: {field!r} must be a list of objects, got {found[:60]}")
+        found = f"a file that holds a {type(content).__name__}" if not isinstance(content, dict) else quote(entries)
+        raise ValueError(f"{path}: {field!r} must be a list of objects, got {found}")
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):
             raise ValueError(f"{path}: {field!r}: entry {position} must be an object, got {quote(entry)}")

@@ -6,7 +6,7 @@ import re
 import reprlib
 from typing import Any
 
-_MOST_CHARACTERS = 80
+MOST_OF_A_VALUE = 80
 _MOST_OF_A_LINE = 480
 # Python's own text for these errors does not say what happened.
 _NAMED_ERRORS = (LookupError, RecursionError, OverflowError, MemoryError)
@@ -28,7 +28,7 @@ def quote(value: Any) -> str:
     Args:
         value: Any value that JSON can hold; only the beginning of a large one is looked at.
     """
-    return printable(_REPR.repr(value), _MOST_CHARACTERS)
+    return printable(_REPR.repr(value), MOST_OF_A_VALUE)
 
 
 def printable(text: str, most_characters: int = _MOST_OF_A_LINE) -> str:
@@ -79,8 +79,9 @@ class _ShortRepr(reprlib.Repr):
 
     def __init__(self) -> None:
         super().__init__()
-        self.maxstring = self.maxother = _MOST_CHARACTERS
+        self.maxstring = self.maxother = MOST_OF_A_VALUE
         self.maxlevel = 4
+        self.maxlist = self.maxtuple = 20
 
     def repr_int(self, value: int, level: int) -> str:
         # Python refuses to write whole numbers of thousands of digits.

@@ -182,7 +182,7 @@ def test_a_photo_of_a_phone_is_upright_for_every_reader(tmp_path, capsys):
 def test_a_note_is_one_line_whatever_a_file_says(capsys):
     print_note("dog\x1b[31m\n\u202e" + "x" * 1000)
     printed = capsys.readouterr().err
-    assert printed.startswith(r"note: dog\x1b[31m\n\u202exxx") and printed.count("\n") == 1 and len(printed) < 500
+    assert printed.startswith(r"note: dog\x1b[31m \u202exxx") and printed.count("\n") == 1 and len(printed) < 500
 
 
 def test_the_category_travels_with_the_dataset(tmp_path):

@@ -94,6 +94,7 @@ def test_every_value_of_a_wrong_kind_is_named_by_its_flag(name):
         ),
         ("network.input_size", (0, 64), "--config.network.input_size must be (height, width)"),
         ("network.depth", 19, "--config.network.depth must be one of 18, 34, 50, 101, 152, got 19"),
+        ("strategy", "\x1b" * 90, "--config.strategy must be one of auto, one_device"),
         ("strategy", "tpu", "--config.strategy must be one of auto, one_device"),
         ("run.total_steps", 0, "--config.run.total_steps must be at least 1, got 0"),
         ("optimization.learning_rate", -0.1, "--config.optimization.learning_rate must be at least 0, got -0.1"),
@@ -118,6 +119,7 @@ def test_the_rule_and_the_value_are_named(path, value, message):
     with pytest.raises(ValueError) as caught:
         systems.from_config(config)
     assert str(caught.value).startswith(message)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 250
 
 
 def test_a_batch_must_divide_among_devices_and_parts():

@@ -152,7 +152,7 @@ def _joint_scores_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints
         if not is_list or not all(value is None or isinstance(value, (int, float)) for value in row):
             raise ValueError(
                 f"{path}: annotation {quote(person.get('id', ''))}: 'scores' must be {num_joints} numbers or an empty "
-                f"list, got {f'{len(row)} entries' if isinstance(row, list) and not is_list else repr(row)[:200]}"
+                f"list, got {f'{len(row)} entries' if isinstance(row, list) and not is_list else quote(row)}"
             )
     return np.array([row[:num_joints] for row in rows], np.float64).reshape(-1, num_joints)
 

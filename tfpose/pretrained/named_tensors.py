@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tfpose.messages import MOST_OF_A_VALUE, printable
 from tfpose.pretrained.checkpoint_files import CheckpointFile, Tensor, read_checkpoint_file
 
 # Keys under which files keep the tensors, outermost first.
@@ -80,9 +81,9 @@ def _checked_tensors(file: CheckpointFile, tensors: Mapping[Any, Any]) -> dict[s
     tensors = {name: value for name, value in tensors.items() if name != _PADDLE_NAMES}
     for name, value in tensors.items():
         if not isinstance(name, str) or not _is_tensor(value):
-            raise ValueError(f"{file.path}: {name} must be a tensor, got a {type(value).__name__}")
+            raise ValueError(f"{file.path}: {_shortened([str(name)])} must be a tensor, got a {type(value).__name__}")
     return tensors
 
 
 def _shortened(names: Iterable[str]) -> str:
-    return ", ".join(name[:80] for name in list(names)[:_MOST_SHOWN])
+    return ", ".join(printable(name, MOST_OF_A_VALUE) for name in list(names)[:_MOST_SHOWN])

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tfpose.messages import MOST_OF_A_VALUE, printable, quote
 from tfpose.pretrained.pickled_arrays import are_sizes
 
 _LENGTH_BYTES = 8
@@ -94,8 +95,9 @@ def _read(path: pathlib.Path) -> dict[str, StoredTensor]:
     header.pop(_METADATA, None)
     tensors, spans = {}, []
     for name, entry in header.items():
-        tensors[name], span = _tensor(path, name[:80], entry, begin)
-        spans.append((*span, name[:80]))
+        shown = printable(name, MOST_OF_A_VALUE)
+        tensors[name], span = _tensor(path, shown, entry, begin)
+        spans.append((*span, shown))
     _check_spans(sorted(spans), size - begin)
     return tensors
 
@@ -124,11 +126,11 @@ def _tensor(path: pathlib.Path, name: str, entry: Any, begin: int) -> tuple[Stor
         raise ValueError(f"{name}: must be an object with {', '.join(sorted(_FIELDS))}, got another value")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise ValueError(f"{name}: dtype must be one of {', '.join(_DTYPES)}, got {str(dtype)[:40]}")
+        raise ValueError(f"{name}: dtype must be one of {', '.join(_DTYPES)}, got {quote(dtype)}")
     if not isinstance(shape, list) or not are_sizes(shape):
-        raise ValueError(f"{name}: shape must be a list of sizes, got {str(shape)[:40]}")
+        raise ValueError(f"{name}: shape must be a list of sizes, got {quote(shape)}")
     if not isinstance(offsets, list) or len(offsets) != 2 or not are_sizes(offsets):
-        raise ValueError(f"{name}: data_offsets must be two positions, got {str(offsets)[:40]}")
+        raise ValueError(f"{name}: data_offsets must be two positions, got {quote(offsets)}")
     num_bytes = math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize
     if offsets[1] - offsets[0] != num_bytes:
         raise ValueError(

@@ -297,7 +297,7 @@ def _numbers(values: Sequence[float | None]) -> np.ndarray:
     """Returns an array; whole numbers stay whole, so that a file that is read and written stays the same."""
     array = np.array([np.nan if value is None else value for value in values])
     if array.ndim != 1 or array.dtype.kind not in "fi":
-        raise ValueError(f"a list of numbers must be here, got {str(values)[:60]}")
+        raise ValueError(f"a list of numbers must be here, got {quote(values)}")
     return array
 
 

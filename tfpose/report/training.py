@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfpose.messages import MOST_OF_A_VALUE, printable
 from tfpose.report.charts import format_metric
 from tfpose.report.evaluation_file import Columns, TrainingTables
 from tfpose.report.page import Section
@@ -56,7 +57,8 @@ def _read_table(path: pathlib.Path, needed: Sequence[str]) -> Columns:
         raise ValueError(f"{path}: must be a table of numbers, got something else ({error})") from error
     lacking = [name for name in needed if name not in header]
     if lacking:
-        raise ValueError(f"{path}: must have a column {lacking[0]!r}, got {', '.join(header)[:80]}")
+        found = printable(", ".join(header), MOST_OF_A_VALUE)
+        raise ValueError(f"{path}: must have a column {lacking[0]!r}, got {found}")
     # A killed run can leave half a row.
     rows = [row for row in rows if len(row) == len(header)]
     every = max(1, math.ceil(len(rows) / _MOST_ROWS))

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from tfpose.checkpoints import RUN_CONFIG_FILE
 from tfpose.json_files import read_json, write_json
+from tfpose.messages import quote
 from tfpose.typed_json import describing
 
 # What the variables of a checkpoint depend on.
@@ -92,12 +93,12 @@ def _refuse(
     for name, (before, now) in changes.items():
         if _is_below(name, names):
             raise ValueError(
-                f"--config.{name} must be {_short(before)} to {aim} in {workdir}, got {_short(now)}; {hint}"
+                f"--config.{name} must be {_quote(before)} to {aim} in {workdir}, got {_quote(now)}; {hint}"
             )
 
 
 def _note(changes: Mapping[str, tuple[Any, Any]], workdir: pathlib.Path) -> str:
-    shown = [f"{name} {_short(now)} (was {_short(before)})" for name, (before, now) in changes.items()]
+    shown = [f"{name} {_quote(now)} (was {_quote(before)})" for name, (before, now) in changes.items()]
     if len(shown) > _MOST_SHOWN:
         shown = [*shown[:_MOST_SHOWN], f"and {len(shown) - _MOST_SHOWN} more"]
     return f"note: settings differ from those of the run in {workdir}: {', '.join(shown)}" if shown else ""
@@ -138,6 +139,5 @@ def _from_json(value: Any) -> Any:
     return _INFINITE.get(value, value) if isinstance(value, str) else value
 
 
-def _short(value: Any) -> str:
-    text = repr(tuple(value) if isinstance(value, list) else value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _quote(value: Any) -> str:
+    return quote(tuple(value) if isinstance(value, list) else value)

@@ -17,6 +17,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from tfpose.messages import quote
 from tfpose.systems.config import COMMON_SECTIONS, ExperimentSettings, Section, list_fields
 from tfpose.training.distribution import STRATEGY_NAMES
 from tfpose.training.single_network import JOINT_AVERAGES
@@ -112,8 +113,7 @@ def check_config(config: Any, sections: Mapping[str, Section]) -> None:
 
 def refuse(name: str, rule: str, value: Any) -> typing.NoReturn:
     """Raises the error of a value; `name` is that of its flag without --config."""
-    text = repr(value)
-    raise ValueError(f"--config.{name} must be {rule}, got {text if len(text) <= 80 else text[:77] + '...'}")
+    raise ValueError(f"--config.{name} must be {rule}, got {quote(value)}")
 
 
 def _check_types(place: str, section: Section, values: Values) -> None:

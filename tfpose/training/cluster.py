@@ -16,6 +16,8 @@ import sys
 import time
 from typing import Any
 
+from tfpose.messages import MOST_OF_A_VALUE, printable
+
 _VARIABLE = "TF_CONFIG"
 _JOBS = ("chief", "worker")
 _MOST_SECONDS = 600.0
@@ -53,7 +55,8 @@ def read_cluster() -> Cluster | None:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{_VARIABLE} must be JSON, with names in double quotes, got {_short(text)}") from error
+        got = printable(text, MOST_OF_A_VALUE)
+        raise ValueError(f"{_VARIABLE} must be JSON, with names in double quotes, got {got}") from error
     cluster = _mapping("cluster", content.get("cluster") if isinstance(content, dict) else None)
     _check(not set(cluster) - set(_JOBS), "cluster", "processes of the types chief and worker", ", ".join(cluster))
     processes = []
@@ -89,12 +92,8 @@ def _is_address(value: Any) -> bool:
 
 def _check(is_kept: bool, field: str, rule: str, value: Any) -> None:
     if not is_kept:
-        got = "nothing" if value is None else _short(json.dumps(value))
+        got = "nothing" if value is None else printable(json.dumps(value), MOST_OF_A_VALUE)
         raise ValueError(f"{_VARIABLE}: {field} must be {rule}, got {got}")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def meet_processes(cluster: Cluster, most_seconds: float = _MOST_SECONDS) -> None:
