@@ -17,6 +17,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from tfpose.flags.cache_flag import define_cache_flag, use_cache
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import define_config_flag
 from tfpose.flags.program_flags import ProgramFlags
@@ -33,11 +34,13 @@ def define_flags(values: ProgramFlags) -> None:
         "is already in the folder. Required.",
         required=True,
     )
+    define_cache_flag(values)
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Trains the network of the config."""
     del inputs
+    use_cache(values)
     # After the flags are parsed: TensorFlow takes seconds to import, --help should not.
     start_tensorflow(use_devices=False)
     from tfpose import systems

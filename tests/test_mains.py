@@ -141,6 +141,14 @@ def test_wrong_setting_ends_training_with_one_line(dataset, tmp_path, changes, w
     assert_one_line(train(dataset, tmp_path / "run", *changes), *words)
 
 
+def test_names_of_public_checkpoints_in_a_config_are_looked_for_in_the_cache_of_the_flag(dataset, tmp_path):
+    (tmp_path / "file").write_text("")
+    cache = tmp_path / "file" / "cache"
+    changes = ("--config.initialize.from_scratch=False", "--config.initialize.source_workdir=mmpose_r50_256x192")
+    result = train(dataset, tmp_path / "run", *changes, f"--cache={cache}")
+    assert_one_line(result, f"{cache}: the cache must be a folder that can be written")
+
+
 def test_unknown_flag_is_named(tmp_path):
     result = run("train_main.py", CONFIG, f"--workdir={tmp_path}", "--wrokdir=x")
     assert result.returncode in (1, 2)

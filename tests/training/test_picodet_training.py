@@ -105,6 +105,13 @@ def test_weights_of_another_run_are_copied_or_refused(tmp_path):
         picodet.build_initializer()
 
 
+def test_weights_of_a_public_checkpoint_are_looked_for_in_the_cache(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TFPOSE_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(OSError, match="the cache must be a folder that can be written"):
+        picodet.build_initializer("picodet_s_320")(SETTINGS.build_network())
+
+
 @pytest.mark.slow
 def test_train_and_evaluate_and_use_as_a_detector(table, tmp_path):
     """A few steps in half precision are finite, and the evaluation's boxes are those of --detector."""

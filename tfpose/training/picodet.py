@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_boxes
+from tfpose.importing.named_weights import find_workdir
 from tfpose.inference.detected_boxes import boxes_of_table
 from tfpose.inference.detectors.picodet import PicodetDetector
 from tfpose.inference.float32_networks import build_in_float32
@@ -74,8 +75,8 @@ def build_initializer(source_workdir: str = "", from_scratch: bool = False) -> C
     """Returns the function that gives a fresh network its first weights.
 
     Args:
-        source_workdir: Work folder of a finished run or of an imported checkpoint whose weights are copied; '' for
-            none.
+        source_workdir: Work folder of a finished run or of an imported checkpoint, or name of a public checkpoint,
+            whose weights are copied; '' for none.
         from_scratch: Whether the network keeps its random weights.
 
     Raises:
@@ -89,8 +90,9 @@ def build_initializer(source_workdir: str = "", from_scratch: bool = False) -> C
 
     def initialize(model: keras.Model) -> None:
         if source_workdir:
-            source = read_picodet_settings(source_workdir).build_network()
-            load_for_inference(source, pathlib.Path(source_workdir))
+            workdir = find_workdir(source_workdir)
+            source = read_picodet_settings(workdir).build_network()
+            load_for_inference(source, pathlib.Path(workdir))
             _check_shapes(source, model, source_workdir)
             model.set_weights(source.get_weights())
 
