@@ -30,7 +30,7 @@ from absl import flags
 
 from tfpose import track, tune
 from tfpose.flags.box_flags import BOX_FLAGS, box_settings, define_box_flags
-from tfpose.flags.cache_flag import define_cache_flag
+from tfpose.flags.cache_flag import define_cache_flag, fetch_models
 from tfpose.flags.combinations import forbid_flags, require_flags
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import define_config_flag
@@ -153,6 +153,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     if values.tuned:
         forbid_flags(values, TRACKER_FLAGS, "--tuned")
     scoring = scoring_settings(values)
+    fetch_models(values, "workdir")
     # Here and not above: TensorFlow takes seconds to import, wrong flags must not wait for it.
     start_tensorflow()
     from tfpose import systems

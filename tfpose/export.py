@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
-from tfpose.flags.cache_flag import define_cache_flag
+from tfpose.flags.cache_flag import define_cache_flag, fetch_models
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
@@ -74,6 +74,7 @@ def define_flags(values: ProgramFlags) -> None:
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Exports the weights of a work folder."""
     del inputs
+    fetch_models(values, "workdir")
     # Here and not above: TensorFlow takes seconds to import, --help should not.
     start_tensorflow()
     from tfpose import systems

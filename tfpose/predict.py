@@ -33,7 +33,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
-from tfpose.flags.cache_flag import define_cache_flag
+from tfpose.flags.cache_flag import define_cache_flag, fetch_models
 from tfpose.flags.combinations import forbid_flags, require_companion
 from tfpose.flags.command_line import EXPECTED_ERRORS, Program, describe_error, run_program
 from tfpose.flags.program_flags import ProgramFlags
@@ -207,6 +207,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
         check_source(source, _settings_of(settings, source, values))
     check_output(settings.directory)
     _check_model(values.model)
+    fetch_models(values, "model")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     start_tensorflow()
     from tfpose.flags.run_flags import run_choice

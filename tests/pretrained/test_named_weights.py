@@ -66,8 +66,9 @@ def predict(tmp_path, *flags):
 def test_a_name_becomes_a_work_folder_and_is_used_again_without_the_network(server, cache, capsys):
     workdir = pathlib.Path(find_workdir("served"))
     assert read_keypoint_system(workdir).crop.crop_size == (64, 32)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert re.match(r"note: using keypoint network served \(\d+\.\d MB, downloaded from http://127", line)
+    downloaded, line = capsys.readouterr().err.splitlines()
+    assert downloaded == f"note: downloaded {server.url} to {cache / 'served' / FILE_NAME}"
+    assert re.match(r"note: using keypoint network served \(\d+\.\d MB, from ", line)
     assert line.endswith("license: Apache-2.0 of MMPose; trained on COCO, under terms of their own")
     server.close()
     before = os.stat(workdir).st_mtime_ns
@@ -121,12 +122,14 @@ def test_files_of_one_name_need_folders_of_their_own(cache):
 # What stops a command, each in one line.
 
 
-def test_no_network_says_which_file_to_put_where(server, cache, tmp_path):
+def test_no_network_says_which_file_to_put_where(server, cache, tmp_path, monkeypatch):
     server.close()
+    monkeypatch.setattr(predict_program, "start_tensorflow", lambda: pytest.fail("the download is tried before"))
     result = predict(tmp_path, "--detector=whole_image", "--model=served")
     advice = f"with a browser, save {server.url} in the folder {cache}, then run the same command again"
     assert_one_line(result, f"cannot download {FILE_NAME}: no connection", advice)
     assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_network_names_all_files_of_the_first_command(cache, tmp_path, monkeypatch):

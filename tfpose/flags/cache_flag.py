@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from tfpose.flags.program_flags import ProgramFlags
+from tfpose.importing.named_weights import fetch_files, require_kinds
 from tfpose.pretrained.cache import CACHE_VARIABLE
 
 
@@ -23,3 +24,19 @@ def use_cache(values: ProgramFlags) -> None:
     """Makes the folder of --cache the default in this process, for names of public checkpoints within a config."""
     if values.cache:
         os.environ[CACHE_VARIABLE] = values.cache
+
+
+def fetch_models(values: ProgramFlags, flag: str) -> None:
+    """Downloads the public checkpoints that the flags name, so that a failure need not wait for TensorFlow.
+
+    Args:
+        values: The parsed flags.
+        flag: Name of the flag of the model; its detector is named by --detector.
+
+    Raises:
+        OSError: A file cannot be downloaded; the message says which file to put where by hand.
+        ValueError: A downloaded file is not the publisher's, or a name stands for another kind of network.
+    """
+    model, detector = str(values[flag].value), values.detector or ""
+    require_kinds(model, f"--{flag}", detector)
+    fetch_files([model, detector], values.cache)

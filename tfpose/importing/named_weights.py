@@ -52,33 +52,45 @@ def find_workdirs(texts: Sequence[str], cache: str | None = None, say: Say = say
     Args:
         texts: Names of public checkpoints, or paths.
         cache: Folder of public checkpoints; None for the folder of TFPOSE_CACHE, or ~/.cache/tfpose.
-        say: Function that receives one line: which weights are used, where they are from, their sizes and terms.
+        say: Function that receives lines: what was downloaded, and which weights are used, their sizes and terms.
 
     Raises:
         OSError: A file cannot be downloaded, and the message says which file to put where by hand; or the cache cannot
             be written.
         ValueError: A file is damaged or not the publisher's.
     """
-    names = [text for text in texts if is_public_name(text)]
-    if not names:
-        return list(texts)
+    files = fetch_files(texts, cache, say)
+    if files:
+        say(_describe(files))
     directory = cache_directory(cache)
-    publics = [PUBLIC_CHECKPOINTS[name] for name in names]
-    before = {name: find_cached_file(name, public, directory) for name, public in zip(names, publics, strict=True)}
-    files = dict(zip(names, fetch_checkpoints(list(zip(names, publics, strict=True)), directory), strict=True))
-    say(_describe(files, {name for name, file in before.items() if file is None}))
     workdirs = {name: os.fspath(_convert_once(name, file, directory)) for name, file in files.items()}
     return [workdirs.get(text, text) for text in texts]
 
 
-def _describe(files: dict[str, pathlib.Path], downloaded: set[str]) -> str:
+def fetch_files(texts: Sequence[str], cache: str | None = None, say: Say = say_note) -> dict[str, pathlib.Path]:
+    """Returns the files of the public checkpoints that texts name, without converting them; needs no TensorFlow.
+
+    Those that are not in the cache are downloaded. The arguments and errors are those of `find_workdirs`.
+    """
+    names = [text for text in dict.fromkeys(texts) if is_public_name(text)]
+    if not names:
+        return {}
+    directory = cache_directory(cache)
+    missing = [name for name in names if find_cached_file(name, PUBLIC_CHECKPOINTS[name], directory) is None]
+    found = fetch_checkpoints([(name, PUBLIC_CHECKPOINTS[name]) for name in names], directory)
+    files = dict(zip(names, found, strict=True))
+    for name in missing:
+        say(f"downloaded {PUBLIC_CHECKPOINTS[name].url} to {files[name]}")
+    return files
+
+
+def _describe(files: dict[str, pathlib.Path]) -> str:
     """Describes the weights in one line."""
     parts = []
     for name, file in files.items():
         public = PUBLIC_CHECKPOINTS[name]
         kind = "person detector" if public.is_detector else "keypoint network"
-        source = f"downloaded from {public.url} to {file}" if name in downloaded else f"from {file}"
-        parts.append(f"{kind} {name} ({file.stat().st_size / 1e6:.1f} MB, {source})")
+        parts.append(f"{kind} {name} ({file.stat().st_size / 1e6:.1f} MB, from {file})")
     terms = dict.fromkeys(PUBLIC_CHECKPOINTS[name].terms for name in files)
     return f"using {' and '.join(parts)}; license: {'; '.join(terms)}"
 
@@ -126,17 +138,18 @@ def _digest_of_code() -> str:
     return digest.hexdigest()
 
 
-def require_kind(text: str, flag: str, is_detector: bool) -> None:
-    """Checks that the name of a public checkpoint stands for a network of the right kind.
+def require_kinds(model: str, flag: str, detector: str) -> None:
+    """Checks that names of public checkpoints stand for networks of the right kind.
 
     Args:
-        text: Name of a public checkpoint, or path of a folder, which is not checked.
-        flag: Name of the flag, for the message.
-        is_detector: Whether the network must be a person detector.
+        model: Name of a keypoint network, or path of a folder, which is not checked.
+        flag: Name of the flag of the model, for the message.
+        detector: Name of a person detector, path of a folder, or ''.
 
     Raises:
-        ValueError: The network is of the other kind.
+        ValueError: A network is of the other kind.
     """
-    if is_public_name(text) and PUBLIC_CHECKPOINTS[text].is_detector != is_detector:
-        kinds = {True: "a person detector", False: "a keypoint network"}
-        raise ValueError(f"{flag} must name {kinds[is_detector]}, got {text}, which is {kinds[not is_detector]}")
+    kinds = {True: "a person detector", False: "a keypoint network"}
+    for text, name, is_detector in ((model, flag, False), (detector, "--detector", True)):
+        if is_public_name(text) and PUBLIC_CHECKPOINTS[text].is_detector != is_detector:
+            raise ValueError(f"{name} must name {kinds[is_detector]}, got {text}, which is {kinds[not is_detector]}")

@@ -70,16 +70,16 @@ class OutputPaths:
 
 
 def check_output(directory: pathlib.Path) -> None:
-    """Creates the output folder and checks that files can be written there.
+    """Checks that files can be written to the output folder, which is created with the first file.
 
     Raises:
         OSError: It cannot be created or written; the message names it.
     """
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(f"--output={directory}: must be a folder, got a file")
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise OSError(f"--output={directory}: cannot be written: {error.strerror or error}") from error

@@ -7,7 +7,7 @@ import os
 import pathlib
 
 from tfpose import systems
-from tfpose.importing.named_weights import find_workdirs, require_kind
+from tfpose.importing.named_weights import find_workdirs, require_kinds
 from tfpose.prediction.model import PoseModel, is_saved_model, load_saved_model
 from tfpose.pretrained.public_checkpoints import is_public_name
 from tfpose.systems.system import RunChoice
@@ -26,8 +26,7 @@ def resolve_names(run: RunChoice, flag: str, cache: str | None = None) -> RunCho
         ValueError: A file is damaged, or a name stands for another kind of network.
     """
     model, detector = os.fspath(run.workdir), run.boxes.detector if run.boxes else ""
-    require_kind(model, flag, is_detector=False)
-    require_kind(detector, "--detector", is_detector=True)
+    require_kinds(model, flag, detector)
     if not is_public_name(model) and not is_public_name(detector):
         return run
     model, detector = find_workdirs([model, detector], cache)
