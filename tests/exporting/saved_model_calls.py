@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import tensorflow as tf
 
 _WITHOUT_TFPOSE = """
@@ -41,3 +42,15 @@ def run_without_tfpose(statements, output, image_bytes, folder):
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
+
+
+def slices_backwards(output):
+    """Names of the operations of a SavedModel that slice with a stride below 0."""
+    found = []
+    for signature in load(output).signatures.values():
+        graph = signature.graph.as_graph_def()
+        for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+            constants = {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in nodes if node.op == "Const"}
+            strides = {node.name: node.input[3].split(":")[0] for node in nodes if node.op == "StridedSlice"}
+            found += [name for name, stride in strides.items() if np.any(constants.get(stride, np.zeros(1)) < 0)]
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from record_writing import synthetic_image, write_dataset
-from saved_model_calls import call, pictures, run_without_tfpose
+from saved_model_calls import call, pictures, run_without_tfpose, slices_backwards
 from small_single_network import random_pose_unet, small_single_network
 
 from tfpose.data.records import read_table
@@ -43,6 +43,11 @@ def exported(request, tmp_path_factory):
 def predict(system, network, table, batch_size=2):
     parts = build_inference_parts(build_inference_network(network, system), system)
     return predict_frames(*parts, table, system.fit, system.inference, batch_size)
+
+
+def test_graphs_slice_forwards_only(exported):
+    """TensorFlow's layout optimizer gives up at a stride below 0, and writes an error."""
+    assert slices_backwards(exported[2]) == []
 
 
 def test_saved_model_gives_the_poses_of_evaluation(exported, table):

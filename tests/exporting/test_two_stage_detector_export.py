@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 import two_stage_runs
 from keypoint_rcnn_cases import SMALL
-from saved_model_calls import call, load, pictures, run_without_tfpose
+from saved_model_calls import call, load, pictures, run_without_tfpose, slices_backwards
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.picture_tensors import decode_picture
@@ -57,6 +57,11 @@ def exported(runs, tmp_path_factory):
     output = tmp_path_factory.mktemp("export") / "model"
     export_two_stage(*load_parts(runs), output)
     return output
+
+
+def test_graphs_slice_forwards_only(exported):
+    """TensorFlow's layout optimizer gives up at a stride below 0, and writes an error."""
+    assert slices_backwards(exported) == []
 
 
 def call_unsaved(parts, image_bytes):

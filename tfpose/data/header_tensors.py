@@ -227,5 +227,6 @@ def _number(data: tf.Tensor, place: tf.Tensor | int, num_bytes: int, is_little: 
 
 def _combine(values: tf.Tensor, is_little: tf.Tensor | bool) -> tf.Tensor:
     """Numbers [...] int64 from their bytes [..., N]."""
-    weights = tf.constant([256**power for power in range(values.shape[-1])], tf.int64)
-    return tf.reduce_sum(values * tf.where(is_little, weights, weights[::-1]), axis=-1)
+    weights = [256**power for power in range(values.shape[-1])]
+    little, big = (tf.constant(order, tf.int64) for order in (weights, weights[::-1]))
+    return tf.reduce_sum(values * tf.where(is_little, little, big), axis=-1)

@@ -55,7 +55,7 @@ def read_upright_frame(image_bytes: tf.Tensor, fit: FrameFit) -> tuple[tf.Tensor
         tf.errors.InvalidArgumentError: See `decode_upright`.
     """
     picture, header = _check_picture(image_bytes)
-    size = tf.where(_is_any(header, _EXCHANGED), header.size[::-1], header.size)
+    size = tf.where(_is_any(header, _EXCHANGED), tf.reverse(header.size, [0]), header.size)
     matrices = geometry.compose(fit.matrices(size[None]), _upright_from_stored(header)[None])
     return cut_crops_tensor(picture, matrices, fit.input_size)[0], size
 
@@ -136,7 +136,7 @@ def _upright_from_stored(header: PictureHeader) -> tf.Tensor:
         linear[orientation - 1] = rows * np.array(signs)[:, None]
     chosen = tf.constant(linear)[header.orientation - 1]
     # A mirrored axis begins at its last pixel.
-    last = tf.cast(header.size[::-1] - 1, tf.float64)
+    last = tf.cast(tf.reverse(header.size, [0]) - 1, tf.float64)
     offset = -tf.linalg.matvec(tf.minimum(chosen, 0), last)
     return tf.concat([chosen, offset[:, None]], axis=1)
 

@@ -33,7 +33,7 @@ def find_heads(head_maps: tf.Tensor, settings: SingleNetworkSettings) -> tuple[t
     order = tf.argsort(scores, direction="DESCENDING", stable=True)
     order = tf.gather(order, tf.argsort(tf.gather(cells[:, 0], order), stable=True))
     cells, scores = tf.gather(cells, order), tf.gather(scores, order)
-    images, heads = cells[:, 0], cells[:, 2:0:-1]
+    images, heads = cells[:, 0], tf.gather(cells, (2, 1), axis=1)
     num_images = tf.shape(maps)[0]
     is_kept = tf.ones_like(images, tf.bool)
     if settings.squared_head_distance > 0:
