@@ -16,6 +16,7 @@ from data_prep.source import Source, digest_files, find_image, images_outside_no
 from tfpose.coco import PersonAnnotations, SkeletonChoice, read_person_annotations
 
 _PREFIX = "person_keypoints_"
+_MOST_SHOWN = 3
 
 
 def read_source(source: pathlib.Path, choice: SkeletonChoice | None = None) -> Source:
@@ -34,7 +35,8 @@ def read_source(source: pathlib.Path, choice: SkeletonChoice | None = None) -> S
     choice = choice or SkeletonChoice()
     files = sorted((source / "annotations").glob(f"{_PREFIX}?*.json"))
     if not files:
-        raise FileNotFoundError(f"{source}: must contain annotations/{_PREFIX}<split>.json, got no such file")
+        found = _other_files(source / "annotations")
+        raise FileNotFoundError(f"{source}: must contain annotations/{_PREFIX}<split>.json, got {found}")
     names = [path.stem.removeprefix(_PREFIX) for path in files]
     annotations = [read_person_annotations(path, choice) for path in files]
     first = annotations[0]
@@ -55,6 +57,15 @@ def read_source(source: pathlib.Path, choice: SkeletonChoice | None = None) -> S
     }
     digest = digest_files(files, dataclasses.asdict(choice))
     return Source(splits, first.skeleton, digest, first.category_id)
+
+
+def _other_files(folder: pathlib.Path) -> str:
+    """Describes the JSON files of a folder that have none of the expected names."""
+    names = sorted(path.name for path in folder.glob("*.json"))
+    if not names:
+        return "no such file"
+    shown = ", ".join(names[:_MOST_SHOWN]) + (f" and {len(names) - _MOST_SHOWN} more" if names[_MOST_SHOWN:] else "")
+    return f"{shown}; rename them, for example to {_PREFIX}train.json"
 
 
 def split_names(names: Sequence[str]) -> list[str]:

@@ -142,6 +142,14 @@ def test_a_folder_without_annotations_or_pictures_is_named(tmp_path):
         FileNotFoundError, match=r"must contain annotations/person_keypoints_<split>.json, got no such file"
     ):
         read_source(tmp_path)
+    (tmp_path / "annotations").mkdir()
+    for name in ("train.json", "val.json", "instances_test.json", "x.json"):
+        (tmp_path / "annotations" / name).touch()
+    others = (
+        "got instances_test.json, train.json, val.json and 1 more; rename them, for example to person_keypoints_train"
+    )
+    with pytest.raises(FileNotFoundError, match=others):
+        read_source(tmp_path)
     root = write_coco(tmp_path / "source")
     (root / "val2017").rename(root / "validation")
     with pytest.raises(
