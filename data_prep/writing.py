@@ -140,8 +140,10 @@ def _check_splits(source: Source) -> None:
     for name, split in source.splits.items():
         if not split.num_images:
             raise ValueError(f"split {name!r}: must have images, got none")
+    if not any(split.first_person[-1] for split in source.splits.values()):
+        raise ValueError(f"splits {', '.join(source.splits)}: must have people, got none")
     if not any(np.any(split.people["visibility"]) for split in source.splits.values()):
-        raise ValueError(f"splits {', '.join(source.splits)}: must have people with labeled keypoints, got none")
+        print_note("nobody has a labeled joint; only person detectors can be trained on this dataset")
 
 
 def _metadata_of(directory: pathlib.Path) -> dict[str, Any]:

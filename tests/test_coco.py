@@ -243,8 +243,22 @@ def test_a_category_without_joint_names_can_be_given_some(tmp_path):
     assert read.skeleton.joints == tuple(JOINTS)
     assert read.annotation_ids.tolist() == [5, 6, 7]
     assert read.skeleton.limbs == ((0, 1), (0, 2))
-    with pytest.raises(ValueError, match="a.json: --joints must be combined with --categories .*, got dog, person"):
+    with pytest.raises(ValueError, match="a.json: --categories must choose among .*, got dog, person"):
         coco.read_person_annotations(path, coco.SkeletonChoice(joints=JOINTS))
+
+
+def test_a_file_of_boxes_alone_has_the_joints_of_coco_and_none_is_labeled(tmp_path):
+    content = file_content()
+    for entry in (*content["categories"], *content["annotations"]):
+        entry.pop("keypoints", None)
+        entry.pop("skeleton", None)
+    read = coco.read_person_annotations(write(tmp_path / "a.json", content), coco.SkeletonChoice(categories=["person"]))
+    assert read.skeleton == COCO17
+    assert read.visibility.shape == (read.num_people, 17) and not read.visibility.any()
+    assert "nobody has a labeled joint" in read.notes[0]
+    content["categories"] = content["categories"][1:]
+    read_again = coco.read_person_annotations(write(tmp_path / "b.json", content))
+    np.testing.assert_array_equal(read_again.boxes, read.boxes)
 
 
 def test_keypoints_from_0_to_1_are_told(tmp_path):

@@ -31,7 +31,7 @@ from tfpose.json_files import (
     write_json,
 )
 from tfpose.messages import MOST_OF_A_VALUE, printable, quote
-from tfpose.skeletons import Skeleton, limbs_of_coco_category, skeleton_from_coco_category
+from tfpose.skeletons import COCO17, Skeleton, limbs_of_coco_category, skeleton_from_coco_category
 
 # The category of people in COCO's own files.
 COCO_PERSON = 1
@@ -119,7 +119,8 @@ class PersonAnnotations:
 def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | None = None) -> PersonAnnotations:
     """Reads a COCO keypoint annotation file, with any skeleton.
 
-    It leaves out annotations of other categories and keeps images without people.
+    It leaves out annotations of other categories and keeps images without people. A file of boxes alone, without any
+    `keypoints`, gets the joints of COCO, none of them labeled.
 
     Args:
         path: Path of the JSON file.
@@ -132,10 +133,14 @@ def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | N
     path, choice = pathlib.Path(path), choice or SkeletonChoice()
     content = read_json(path)
     images, categories = (object_list(path, content, field) for field in ("images", "categories"))
+    entries = optional_object_list(path, content, "annotations")
+    has_boxes_only = not choice.joints and not any(entry.get("keypoints") for entry in (*categories, *entries))
+    if has_boxes_only:
+        choice = dataclasses.replace(choice, joints=COCO17.joints)
     chosen = _chosen_categories(path, categories, choice)
     skeleton = _skeleton(path, chosen, choice)
     image_ids = distinct_ids(path, "image", images)
-    annotations, notes = _annotations_of(path, optional_object_list(path, content, "annotations"), categories, chosen)
+    annotations, notes = _annotations_of(path, entries, categories, chosen)
     order, first_person = sort_by_image(path, annotations, image_ids)
     people = [annotations[position] for position in order]
     keypoints = _keypoint_array(path, people, skeleton)
@@ -161,6 +166,8 @@ def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | N
         track_ids=_track_ids(path, people),
         notes=(
             *_category_notes(chosen),
+            *["there are no 'keypoints': the joints are those of COCO, and nobody has a labeled joint"]
+            * has_boxes_only,
             *notes,
             *_empty_keypoints_note(people),
             *_small_keypoints_note(keypoints),
@@ -173,17 +180,15 @@ def _chosen_categories(path: pathlib.Path, categories: Sequence[dict], choice: S
     """Returns the categories to read, with equal joint names."""
     ids = distinct_ids(path, "category", categories)
     names = [str(category.get("name", id_)) for category, id_ in zip(categories, ids, strict=True)]
+    shown = printable(", ".join(names), MOST_OF_A_VALUE)
     unknown = [name for name in choice.categories if name not in names]
     if unknown:
-        raise ValueError(
-            f"{path}: 'categories' must hold {quote(unknown[0])} of --categories, got {', '.join(names):.80}"
-        )
+        raise ValueError(f"{path}: 'categories' must hold {quote(unknown[0])} of --categories, got {shown}")
     named = [c for c, name in zip(categories, names, strict=True) if name in choice.categories]
     if choice.joints:
         if not named and len(categories) > 1:
             raise ValueError(
-                f"{path}: --joints must be combined with --categories for a file of several categories, "
-                f"got {', '.join(names):.80}"
+                f"{path}: --categories must choose among several categories without joint names, got {shown}"
             )
         candidates = named or categories
         candidates = [c if c.get("keypoints") else {**c, "keypoints": list(choice.joints)} for c in candidates]

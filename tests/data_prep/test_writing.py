@@ -267,12 +267,24 @@ def test_a_truncated_picture_is_named_and_leaves_nothing(tmp_path):
     assert files_of(tmp_path / "out") == []
 
 
-def test_a_dataset_without_any_labeled_joint_is_refused(tmp_path):
+def test_a_dataset_without_people_is_refused(tmp_path):
     def nobody(content):
         content["annotations"] = []
 
-    with pytest.raises(ValueError, match="splits train, val: must have people with labeled keypoints, got none"):
+    with pytest.raises(ValueError, match="splits train, val: must have people, got none"):
         writing.write_dataset(Builder, read_source(write_coco(tmp_path / "source", change=nobody)), tmp_path / "out")
+
+
+def test_a_dataset_of_boxes_is_written_with_a_note(tmp_path, capsys):
+    def forget_joints(content):
+        for entry in (*content["categories"], *content["annotations"]):
+            entry.pop("keypoints")
+
+    root = write_coco(tmp_path / "source", change=forget_joints)
+    writing.write_dataset(Builder, read_source(root), tmp_path / "out")
+    assert "note: nobody has a labeled joint; only person detectors can be trained" in capsys.readouterr().err
+    people = records.read_table(tmp_path / "out", "train").people
+    assert people["box"][0].tolist() == [2.5, 3, 12.5, 15] and people["visibility"].shape == (6, 17)
 
 
 def test_beam_that_is_not_installed_is_one_line(tmp_path, monkeypatch):
