@@ -229,14 +229,14 @@ def check_runs_02(case: Outcome) -> Iterator[Check]:
 
 def check_runs_06(case: Outcome) -> Iterator[Check]:
     yield "exit status 0", status(case) == "0"
-    last = re.search(r"^[^,\n]*,(\d+),(\d+\.?\d*)", case.text, re.MULTILINE)
-    yield "last frame at 1.9 s", last is not None and abs(float(last.group(2)) - 1.9) < 0.01
+    last = re.search(r"^19,[^,\n]*,(\d+\.?\d*)", case.text, re.MULTILINE)
+    yield "last frame at 1.9 s", last is not None and abs(float(last.group(1)) - 1.9) < 0.01
     found = list((case.folder / "out/videos").glob("*"))
     yield "20 frames", bool(found) and probe(found[0], "stream=nb_read_frames") == ["20"]
 
 
 def check_runs_07(case: Outcome) -> Iterator[Check]:
-    served = re.findall(r"^([1368]) (\d+) \[\[([\d., ]+)\]", case.text, re.MULTILINE)
+    served = re.findall(r"^([1368]) (\d+) \[+([\d., ]+)\]", case.text, re.MULTILINE)
     boxes = [[float(value) for value in numbers.split(",")[:4]] for _, _, numbers in served]
     near = [all(abs(a - b) < 12 for a, b in zip(box, boxes[0], strict=True)) for box in boxes]
     yield "the same person in all four", len(boxes) == 4 and all(near)
@@ -262,7 +262,10 @@ def _results(path: pathlib.Path) -> list[dict]:
 def check_runs_11(case: Outcome) -> Iterator[Check]:
     yield "the first ends well", case.says(r"^rc A 0", r"rc A 0")
     yield "the second is refused", bool(re.search(r"^rc B [12]", case.text, re.MULTILINE))
-    yield "by a line with the process", bool(re.search(r"error: .*\b(pid|process)\b", case.text))
+    # `tail -1` of the case refuses two files on some systems.
+    log = case.folder / "b.log"
+    said = log.read_text(encoding="utf-8") if log.is_file() else case.text
+    yield "by a line with the process", bool(re.search(r"error: .*\b(pid|process)\b", said))
     steps = [int(row["step"]) for row in case.rows("run/train.csv") if row.get("step", "").isdigit()]
     yield "train.csv has each step once", bool(steps) and steps == sorted(set(steps))
     yield "the folder lives", any(step > 400 for step in steps) or not case.says("error:.*402")

@@ -60,6 +60,12 @@ def test_tracks_with_a_low_mean_score_are_removed():
     assert places_of(keep_tracks(frames, 1, min_score=0.45)) == [{0: 0}, {0: 0}, {0: 0}]
 
 
+def test_a_video_shorter_than_the_shortest_track_keeps_who_is_in_every_frame():
+    frames = [frame({0: 0, 1: 100}), frame({1: 101})]
+    assert places_of(keep_tracks(frames, 6)) == [{1: 100}, {1: 101}]
+    assert keep_tracks([], 6) == []
+
+
 def test_people_missing_for_a_short_while_are_put_between():
     frames = [frame({0: 0}), frame({}), frame({1: 500}), frame({0: 30})]
     assert places_of(fill_gaps(frames, 2, 0)) == [{0: 0}, {0: 10}, {1: 500, 0: 20}, {0: 30}]

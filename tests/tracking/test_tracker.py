@@ -52,6 +52,40 @@ def test_reset_forgets_people_and_numbers():
     assert tracker.update(people_at([(900, 0)])).track_ids.tolist() == [0]
 
 
+@pytest.mark.parametrize("name", NAMED_SETTINGS)
+@pytest.mark.parametrize("seed", range(10))
+def test_second_poses_of_still_people_do_not_take_over_their_identities(name, seed):
+    """Four people 100 pixels apart shake by a pixel; in every third frame one of them is found twice."""
+    rng = np.random.default_rng(seed)
+    tracker, ids = Tracker(name), {person: set() for person in range(4)}
+    for index in range(60):
+        places = [(100 * person + rng.uniform(-1, 1), rng.uniform(-1, 1)) for person in range(4)]
+        scores = [*rng.uniform(0.6, 1, 4)]
+        if index % 3 == 1:
+            person = rng.integers(4)
+            places.append((100 * person + rng.uniform(-1, 1), rng.uniform(-1, 1)))
+            scores.append(0.5)
+        order = rng.permutation(len(places))
+        tracked = tracker.update(people_at([places[i] for i in order], [scores[i] for i in order]))
+        # Between them, which of the two poses continues the track is anybody's guess.
+        if index % 3 != 1:
+            for person, row in enumerate(np.argsort(order)):
+                ids[person].add(int(tracked.track_ids[row]))
+    assert all(len(of_person) == 1 for of_person in ids.values())
+
+
+def test_second_pose_that_walks_away_is_a_person():
+    """Two people start in one place. One walks away, the other vanishes: whoever is left keeps the own identity."""
+    frames = [people_at([(0, 0), (1, 0)], [0.9, 0.8]), people_at([(0, 0), (40, 0)]), people_at([(42, 0)])]
+    assert ids_over_time(Tracker(), frames) == [[0, 1], [0, 1], [1]]
+
+
+def test_without_a_distance_all_tracks_are_alike():
+    frames = [people_at([(0, 0), (2, 0)], [0.9, 0.8]), people_at([(2, 0)])]
+    assert ids_over_time(Tracker(), frames) == [[0, 1], [0]]
+    assert ids_over_time(Tracker(TrackerSettings(second_pose_distance=0)), frames) == [[0, 1], [1]]
+
+
 def test_two_trackers_share_nothing():
     first, second = Tracker(), Tracker()
     first.update(people_at([(0, 0), (500, 0)]))

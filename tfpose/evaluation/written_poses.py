@@ -19,7 +19,7 @@ from tfpose.metrics.posetrack import PREDICTIONS_FOLDER
 from tfpose.poses import Poses
 from tfpose.posetrack import Frame, PoseSequence
 from tfpose.skeletons import POSETRACK15, Skeleton, map_joints
-from tfpose.tracking.choice import TrackerChoice
+from tfpose.tracking.choice import PREFIX, TrackerChoice
 
 COCO_RESULTS_FILE = "predictions.json"
 
@@ -93,12 +93,18 @@ def poses_to_write(
 
 
 def track_sequences(sequences: Sequence[PoseSequence], tracker: TrackerChoice) -> list[PoseSequence]:
-    """Gives the people of each video identities."""
+    """Gives the people of each video identities; a line on stderr says how many people the tracker removed."""
     tracked = []
     with LateProgress("tracking", "sequences") as progress:
         for sequence in sequences:
             tracked.append(track_sequence(sequence, tracker))
             progress(len(tracked), len(sequences))
+    before, after = (sum(f.num_people for s in videos for f in s.frames) for videos in (sequences, tracked))
+    if after < before:
+        print(
+            f"note: --{PREFIX}settings={tracker.name} removed {before - after} of {before} people in the videos",
+            file=sys.stderr,
+        )
     return tracked
 
 

@@ -49,7 +49,11 @@ SETTING_HELP = {
     "the velocity of a track. 0 uses only the last two poses. Only with --tracker.motion=velocity.",
     "max_prediction_frames": "Largest number of frames after the last pose of a track for which the velocity moves "
     "the pose on. Only with --tracker.motion=velocity.",
-    "min_track_length_frames": "Tracks with poses in fewer frames than this value are removed.",
+    "second_pose_distance": "Distance below which a person who starts a track counts as a second pose of another "
+    "person in the frame: the median joint distance, as a share of the square root of the area of the person's "
+    "bounding box. Such a track takes only people who fit no other track. 0 treats all tracks alike.",
+    "min_track_length_frames": "Tracks with poses in fewer frames than this value are removed; in a shorter video, "
+    "those that lack a pose in any frame.",
     "min_track_score": "Tracks whose mean person score is below this value are removed. The value -inf removes nobody.",
     "max_jump": "Largest distance of a joint from the median position of the joint in the neighboring frames, as a "
     "share of the square root of the area of the person's bounding box. Joints with a larger distance are removed. The "

@@ -41,6 +41,10 @@ class TrackerSettings:
         velocity_memory: Share of the old velocity that a track keeps at each match, in [0, 1); 0 uses the last two
             poses only.
         max_prediction_frames: The velocity moves a pose during at most this many frames of a gap.
+        second_pose_distance: A person who starts a track at less than this median distance of joints from another
+            person of the frame, as a share of the square root of the box area, counts as a second pose of that person.
+            Until the two are seen apart, such a track only takes people whom no other track takes. 0 treats all tracks
+            alike (Payer et al. 2017).
 
     Raises:
         ValueError: A setting breaks its rule; the message names the setting, the rule and the value.
@@ -61,6 +65,7 @@ class TrackerSettings:
     motion: Motion = "none"
     velocity_memory: float = 0.5
     max_prediction_frames: int = 10
+    second_pose_distance: float = 0.2
 
     def __post_init__(self) -> None:
         choices = {"similarity": tuple(SIMILARITIES), "matching": tuple(MATCHERS), "motion": get_args(Motion)}
@@ -79,6 +84,7 @@ class TrackerSettings:
             "min_new_track_score": (not math.isnan(self.min_new_track_score), "a number"),
             "velocity_memory": (0 <= self.velocity_memory < 1, "in [0, 1)"),
             "max_prediction_frames": (self.max_prediction_frames >= 0, "at least 0"),
+            "second_pose_distance": (0 <= self.second_pose_distance < math.inf, "at least 0 and finite"),
         }
         for field, (is_kept, rule) in rules.items():
             if not is_kept:
@@ -92,7 +98,8 @@ class SmoothingSettings:
     Times are in frames; take smaller ones at lower frame rates.
 
     Attributes:
-        min_track_length_frames: Tracks that were seen in fewer frames are removed.
+        min_track_length_frames: Tracks that were seen in fewer frames are removed; in a shorter video, those that were
+            not seen in every frame.
         min_track_score: Tracks whose people have a lower mean score are removed.
         max_jump: A joint is removed where it is further than this from the median of the same joint of the track
             within `jump_window_frames` before and after, as a share of the square root of the person's box area.

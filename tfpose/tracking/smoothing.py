@@ -41,9 +41,13 @@ def smooth_video(frames: Sequence[Poses], settings: SmoothingSettings = NO_SMOOT
 
 
 def keep_tracks(frames: Sequence[Poses], min_length_frames: int, min_score: float = -math.inf) -> list[Poses]:
-    """Removes the tracks that were seen in too few frames or have too low a mean score."""
+    """Removes the tracks that were seen in too few frames or have too low a mean score.
+
+    In a video of fewer frames than `min_length_frames`, tracks that are seen in every frame are long enough.
+    """
     lengths: dict[int, int] = {}
     totals: dict[int, float] = {}
+    min_length_frames = min(min_length_frames, len(frames))
     _check_track_ids(frames)
     for poses in frames:
         for track_id, score in zip(poses.track_ids.tolist(), poses.scores.tolist(), strict=True):

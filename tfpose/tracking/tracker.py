@@ -11,7 +11,7 @@ from tfpose.poses import Poses
 from tfpose.skeletons import Skeleton
 from tfpose.tracking.assignment import MATCHERS
 from tfpose.tracking.settings import PAYER2017, TrackerSettings, find_named_settings
-from tfpose.tracking.similarity import SIMILARITIES, masked_median
+from tfpose.tracking.similarity import SIMILARITIES, masked_median, median_joint_distances
 
 
 @dataclasses.dataclass
@@ -25,6 +25,7 @@ class _Tracks:
         velocities: [N, 2] in pixels per frame.
         ids: [N] identities.
         ages: [N] frames since the last pose.
+        originals: [N] for a track that began as a second pose of somebody, the identity of that person; -1 for others.
     """
 
     keypoints: np.ndarray
@@ -33,6 +34,12 @@ class _Tracks:
     velocities: np.ndarray
     ids: np.ndarray
     ages: np.ndarray
+    originals: np.ndarray
+
+    @property
+    def is_second_pose(self) -> np.ndarray:
+        """[N] bool, whether a track is the second pose of a person whose own track can still continue."""
+        return np.isin(self.originals, self.ids)
 
     def select(self, is_kept: np.ndarray | slice) -> _Tracks:
         return _Tracks(*(getattr(self, field.name)[is_kept] for field in dataclasses.fields(self)))
@@ -53,6 +60,9 @@ class Tracker:
     The tracker of Payer et al. 2017, section 3, with options. Everybody seen within the last `max_age_frames` frames is
     a candidate with the last pose, for at most one person of the frame. A person who matches no candidate gets a new
     identity. Identities belong to the instance and are never reused.
+
+    Beyond the paper, a second pose of one person cannot take over the person's identity: see `second_pose_distance` of
+    the settings.
 
     Example:
         >>> from tfpose.poses import no_poses
@@ -102,7 +112,7 @@ class Tracker:
         people = self._people_that_count(poses)
         sighted = _tracks_from_poses(people)
         tracks = sighted.select(slice(0)) if self._tracks is None else self._expected_tracks(self._tracks)
-        rows, columns = MATCHERS[self.settings.matching](*self._distances(tracks, sighted))
+        rows, columns = self._match(tracks, sighted)
         self._continue(tracks, rows, sighted, columns)
         ids = np.full(len(people), -1)
         ids[columns] = tracks.ids[rows]
@@ -110,6 +120,7 @@ class Tracker:
         ids[is_new] = self._next_id + np.arange(is_new.sum())
         self._next_id += int(is_new.sum())
         sighted.ids = ids
+        sighted.originals = self._find_originals(sighted, is_new, people.scores)
         self._tracks = tracks.append(sighted.select(is_new))
         return dataclasses.replace(people, track_ids=ids).select(ids >= 0)
 
@@ -141,6 +152,21 @@ class Tracker:
             tracks.shift(tracks.velocities * is_moved[:, None])
         return tracks
 
+    def _match(self, tracks: _Tracks, sighted: _Tracks) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the tracks that continue, and the people who continue them.
+
+        The track of a second pose takes nobody from the other tracks, so the person keeps one identity.
+        """
+        distances, max_distance = self._distances(tracks, sighted)
+        match = MATCHERS[self.settings.matching]
+        own, second = np.flatnonzero(~tracks.is_second_pose), np.flatnonzero(tracks.is_second_pose)
+        rows, columns = match(distances[own], max_distance)
+        if not len(second):
+            return rows, columns
+        rest = np.setdiff1d(np.arange(distances.shape[1]), columns)
+        more_rows, more_columns = match(distances[np.ix_(second, rest)], max_distance)
+        return np.concatenate([own[rows], second[more_rows]]), np.concatenate([columns, rest[more_columns]])
+
     def _distances(self, tracks: _Tracks, sighted: _Tracks) -> tuple[np.ndarray, float]:
         """Returns [N, P] distances, and the distance that a match must be below."""
         similarity = SIMILARITIES[self.settings.similarity]
@@ -162,6 +188,44 @@ class Tracker:
             is_present = is_present | tracks.is_present[rows]
         tracks.keypoints[rows], tracks.is_present[rows] = keypoints, is_present
         tracks.boxes[rows], tracks.ages[rows] = sighted.boxes[columns], 0
+        self._part(tracks)
+
+    def _part(self, tracks: _Tracks) -> None:
+        """Looks again whose second poses the second poses of this frame are; away from everybody they are people."""
+        is_seen, is_second = tracks.ages == 0, tracks.is_second_pose
+        people = tracks.select(is_seen & ~is_second)
+        for row in np.flatnonzero(is_seen & is_second):
+            is_near = self._are_near(tracks.select(slice(row, row + 1)), people)[0]
+            if is_near.any():
+                tracks.originals[row] = people.ids[is_near][0]
+            elif tracks.originals[row] in people.ids:
+                tracks.originals[row] = -1
+
+    def _find_originals(self, sighted: _Tracks, is_new: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Returns for each new person whose second pose they are: [P] identities, -1 for nobody's and for known people.
+
+        Of two new people the one with the higher score counts as the person.
+        """
+        originals = np.full(len(is_new), -1)
+        new = np.flatnonzero(is_new)
+        if len(is_new) < 2 or not len(new):
+            return originals
+        is_near = self._are_near(sighted.select(is_new), sighted)
+        # By falling score; known people first.
+        order = np.lexsort((-scores, is_new))
+        place = np.argsort(order)
+        for row, person in enumerate(new):
+            better = [other for other in order[: place[person]] if is_near[row, other] and originals[other] < 0]
+            if better:
+                originals[person] = sighted.ids[better[0]]
+        return originals
+
+    def _are_near(self, people: _Tracks, others: _Tracks) -> np.ndarray:
+        """Returns [N, P] bool, whether two poses are so near that they can be of one person."""
+        is_common = people.is_present[:, None] & others.is_present[None]
+        distances = median_joint_distances(people.keypoints, others.keypoints, is_common)
+        sizes = np.sqrt(box_math.areas(people.boxes))[:, None]
+        return distances < self.settings.second_pose_distance * sizes
 
 
 def _tracks_from_poses(people: Poses) -> _Tracks:
@@ -176,6 +240,7 @@ def _tracks_from_poses(people: Poses) -> _Tracks:
         velocities=np.zeros((len(people), 2)),
         ids=np.full(len(people), -1),
         ages=np.zeros(len(people), np.int64),
+        originals=np.full(len(people), -1),
     )
 
 
