@@ -2,8 +2,9 @@
 
     python benchmarks/input_pipeline.py --data=data/coco_mini/coco_keypoints --images=COCO_MINI_DIR/images/train
 
-Three programs run in turn in one process with one thread, for several rounds. Their medians are compared:
+Four programs run in turn in one process with one thread, for several rounds. Their medians are compared:
 - tfpose: `PersonCrops.batch` with the paper's augmentation, and the target heatmaps of the batch;
+- tfpose without checksums: the same, but records are not checked for damage;
 - usual loader: one person at a time as in PyTorch projects for this task, with cv2.imread, cv2.warpAffine, a
   normalized and transposed float image, and a Python loop that draws the Gaussian of each joint;
 - bare JPEG decoding: cv2.imdecode of the whole image of each person.
@@ -19,6 +20,7 @@ import pathlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -26,6 +28,7 @@ import tensorflow as tf
 from absl import app, flags
 from results_file import RECORD_HELP, ratios, record
 
+import tfpose.data.record_files
 from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD, CropSettings
 from tfpose.data.augmentation import Augmentation, draw_augmentation
 from tfpose.data.person_crops import PersonCrops
@@ -52,6 +55,16 @@ def build_ours(people: PersonCrops) -> Callable[[int], None]:
         build_targets({name: tf.constant(batch[name]) for name in ("keypoints", "weights")})
 
     return load
+
+
+def without_checksums(load: Callable[[int], None]) -> Callable[[int], None]:
+    """The same program, which takes every record for whole."""
+
+    def load_unchecked(step: int) -> None:
+        with mock.patch.object(tfpose.data.record_files, "_is_sum", lambda data, masked: True):
+            load(step)
+
+    return load_unchecked
 
 
 def build_usual(people: PersonCrops, files: Sequence[str]) -> Callable[[int], None]:
@@ -129,8 +142,10 @@ def main(argv: Sequence[str]) -> None:
     table = read_table(_DATA.value, _SPLIT.value)
     people = PersonCrops(table, table.skeleton, CropSettings(CROP_SIZE, margin_scale=1.25), AUGMENTATION)
     files = [str(pathlib.Path(_IMAGES.value) / table.images["file_name"][image]) for image in people.images]
+    ours = build_ours(people)
     programs = {
-        "tfpose": build_ours(people),
+        "tfpose": ours,
+        "without checksums": without_checksums(ours),
         "usual loader": build_usual(people, files),
         "bare JPEG decoding": build_decoding(people, files),
     }
@@ -149,15 +164,18 @@ def main(argv: Sequence[str]) -> None:
 def report(seconds: dict[str, list[float]]) -> None:
     """Prints the medians of seconds per sample, and records the rounds if --record is given."""
     ours, loader, decoding = seconds["tfpose"], seconds["usual loader"], seconds["bare JPEG decoding"]
+    to_unchecked = ratios(ours, seconds["without checksums"])
     to_loader, to_decoding = ratios(loader, ours), [100 * ratio for ratio in ratios(decoding, ours)]
     for name, values in seconds.items():
         value = statistics.median(values)
         print(f"{name:20} {1000 * value:6.2f} ms per sample  {1 / value:6.0f} samples/s per core")
+    print(f"tfpose against itself without checksums: {statistics.median(to_unchecked):.3f}x the time")
     print(f"tfpose against the usual loader:   {statistics.median(to_loader):.2f}x")
     print(f"tfpose against bare JPEG decoding: {statistics.median(to_decoding):.0f} %")
     if _RECORD.value:
         rates = {"tfpose": ours, "usual_loader": loader, "jpeg_decoding": decoding}
         measured = {f"input_pipeline.{name}": ([1 / s for s in of], "samples/s") for name, of in rates.items()}
+        measured["input_pipeline.to_unchecked"] = (to_unchecked, "times")
         measured["input_pipeline.to_usual_loader"] = (to_loader, "times")
         measured["input_pipeline.to_jpeg_decoding"] = (to_decoding, "%")
         record(measured)
