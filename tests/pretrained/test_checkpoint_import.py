@@ -13,6 +13,7 @@ import threading
 import numpy as np
 import pytest
 from checkpoint_writers import WRITERS, Reduce, small_arrays, write_legacy, write_zip
+from freed_memory import free_memory
 from program_runs import run
 from record_writing import synthetic_image, write_dataset
 
@@ -38,9 +39,10 @@ def convert(path, **settings):
 
 @pytest.fixture
 def scratch(tmp_path):
-    """A folder for large files."""
+    """A folder for large files; afterwards the large networks of the test are freed too."""
     yield tmp_path
     shutil.rmtree(tmp_path)
+    free_memory()
 
 
 def load(workdir):
