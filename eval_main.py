@@ -6,6 +6,9 @@ r"""Predicts the poses of a dataset with a trained network, tracks the people in
     tfpose evaluate --config=single_network_posetrack17 --workdir=runs/single_network --output_dir=results \
         --split=test --tuned=tuned/tuning.json
 
+tfpose evaluates the dataset in the folder config.data.directory. For the config of a person detector, tfpose writes and
+scores bounding boxes instead of poses.
+
 Three other commands work on PoseTrack prediction files and need no network:
 
     tfpose score     scores prediction files against annotations
@@ -62,7 +65,10 @@ def define_flags(values: ProgramFlags) -> None:
         "Weights to use: best has the best validation score of the run, last is from the last step of the run.",
     )
     values.define_string(
-        "split", None, "Split of the dataset to predict. By default the validation split of the config."
+        "split",
+        None,
+        "Split of the dataset in config.data.directory to predict, such as val. By default the validation split of the "
+        "config.",
     )
     values.define_enum(
         "format",
@@ -131,10 +137,11 @@ def _define_box_and_scoring_flags(values: ProgramFlags) -> None:
     define_box_flags(
         values,
         "Requires --boxes=detector.",
-        "By default the larger of config.evaluation.box_score_threshold and the threshold of the detector (0.05 for a "
-        "Keypoint R-CNN; a file has no threshold). Cannot be combined with --boxes=ground_truth.",
-        "By default the threshold of the detector (0.5 for a Keypoint R-CNN); all boxes of a file are kept. Cannot be "
-        "combined with --boxes=ground_truth.",
+        "By default config.evaluation.box_score_threshold or the value in the settings of the detector (0.05 for a "
+        "Keypoint R-CNN, 0.025 for a PicoDet), whichever is larger. Cannot be combined with --boxes=ground_truth.",
+        "By default the value in the settings of the detector (0.5 for a Keypoint R-CNN, 0.6 for a PicoDet), and no "
+        "suppression for the boxes of a file. Cannot be combined with --boxes=ground_truth.",
+        takes_keras_hub=True,
     )
     define_scoring_flags(values, "Flags of the metrics and the report")
     define_tracker_flags(values, may_have_config=True)

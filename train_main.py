@@ -1,10 +1,13 @@
-"""Trains the network of a config, or continues the run in the work folder.
+"""Trains the network that a config describes, or continues the run in the work folder.
 
     tfpose train --config=two_stage_resnet50_coco --workdir=runs/resnet50_coco
     tfpose train --config=two_stage_resnet50_coco --workdir=runs/small --config.batch_size=16
 
-The config describes one of three systems: the keypoint network of a two-stage system, a single network, or a Keypoint
-R-CNN, which is a person detector.
+A config is a Python file with the settings of the data, network and training. The config describes one of these:
+
+- the keypoint network of a two-stage system, which finds the joints of each detected person (names two_stage_*);
+- a single network, which finds the joints of all people without a detector (names single_network_*);
+- a person detector: a Keypoint R-CNN or a PicoDet (names keypoint_rcnn_* and picodet_*).
 
 Ctrl-C or SIGTERM ends the run after the current step and saves the state. The same command continues the run.
 `python train_main.py` takes the same arguments as tfpose train.
@@ -19,14 +22,14 @@ from collections.abc import Sequence
 
 from tfpose.flags.cache_flag import define_cache_flag, use_cache
 from tfpose.flags.command_line import Program, run_program
-from tfpose.flags.config_flag import define_config_flag
+from tfpose.flags.config_flag import config_names, define_config_flag
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
 
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    define_config_flag(values, "Config to train. Required.", required=True)
+    define_config_flag(values, f"Config to train. Required. The names are {', '.join(config_names())}.", required=True)
     values.define_string(
         "workdir",
         None,
@@ -34,7 +37,7 @@ def define_flags(values: ProgramFlags) -> None:
         "is already in the folder. Required.",
         required=True,
     )
-    define_cache_flag(values)
+    define_cache_flag(values, "Used only if config.initialize names a public checkpoint. ")
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:

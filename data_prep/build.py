@@ -4,7 +4,8 @@
     tfpose build synthetic --output=DIR
 
 DATASET is one of
-  coco_keypoints  COCO person keypoints, or any dataset in the same layout with any skeleton
+  coco_keypoints  COCO person keypoints, or your own data in COCO's layout: people or other objects with any joints, or
+                  with bounding boxes alone, from which only a person detector can learn
   posetrack17     PoseTrack 2017
   posetrack18     PoseTrack 2018
   posetrack21     PoseTrack21
@@ -13,8 +14,8 @@ DATASET is one of
 tfpose writes the files to OUTPUT/DATASET/VERSION in the layout of tensorflow-datasets, where VERSION is the version of
 the dataset builder. An interrupted run leaves no incomplete dataset. Run the same command again to build the dataset.
 
-data_prep/DATASET/README.md describes the files that the source folder must contain. The docstring of the module
-data_prep.datasets describes how to add a dataset.
+The file data_prep/DATASET/README.md of the source code describes the files that the --source folder must contain. The
+docstring of the module data_prep.datasets describes how to add a dataset.
 """
 
 from __future__ import annotations
@@ -40,7 +41,12 @@ __all__ = ["DATASETS", "PROGRAM", "Dataset", "count_table", "define_flags", "mai
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program and those of all datasets."""
-    values.define_string("source", None, "Folder of the published dataset. Required for all datasets except synthetic.")
+    values.define_string(
+        "source",
+        None,
+        "Folder of the published dataset, or of your own data in the same layout. Required for all datasets except "
+        "synthetic.",
+    )
     values.define_string(
         "output",
         None,
@@ -53,7 +59,9 @@ def define_flags(values: ProgramFlags) -> None:
         "Replace a dataset that is already in OUTPUT/DATASET/VERSION. By default tfpose keeps the dataset if it was "
         "built from the same files and flags, and ends with an error otherwise.",
     )
-    values.define_bool("beam", False, "Write the files in parallel with Apache Beam. Requires the extra tfpose[beam].")
+    values.define_bool(
+        "beam", False, "Write the files in parallel with Apache Beam. Requires pip install 'tfpose[beam]'."
+    )
     values.define_list(
         "beam_options",
         [

@@ -2,14 +2,15 @@
 
     tfpose preview --data=DIR --output=DIR --num=20 --config=two_stage_resnet50_coco
 
-The config determines the system, and the system determines the content of a picture:
+The content of a picture depends on the network that the config describes:
 
-- two-stage system: the augmented crop of one person, with the joints and the target heatmaps drawn over the crop;
-- single network: one frame, with a row for each person of interest (the person whose joints the network predicts): the
-  labels, the target heatmap of all human heads, and the target heatmaps of the joints of the person of interest;
-- Keypoint R-CNN: one image with the boxes and joints that the network learns.
+- keypoint network of a two-stage system: the augmented crop of one person, with the joints and the target heatmaps
+  drawn over the crop;
+- single network: one augmented frame, with a row for each person. A row shows the annotated joints of the person, the
+  target heatmap of the heads of all people, and the target heatmaps of the person's joints;
+- person detector: one training image with the boxes and, for a Keypoint R-CNN, the joints that the network learns.
 
-The names of the joints have the color of their side. The two joints of a pair swap their places in a mirrored image.
+The color of a joint name says whether the joint is on the left side of the body, on the right side, or on neither.
 
 Without a config, tfpose draws crops as in Xiao et al. 2018 (256 pixels high, 192 pixels wide) without augmentation.
 """
@@ -54,7 +55,7 @@ def define_flags(values: ProgramFlags) -> None:
         "num",
         20,
         "Number of pictures to draw. A picture shows one person for a two-stage system, one frame for a single "
-        "network, one image for a Keypoint R-CNN.",
+        "network, and one image for a person detector.",
         1,
     )
     values.define_string(
@@ -64,8 +65,7 @@ def define_flags(values: ProgramFlags) -> None:
     )
     define_config_flag(
         values,
-        "Config of the network whose input is drawn. By default the input of a two-stage system as in Xiao et al. 2018 "
-        "is drawn.",
+        "Config of the network whose input is drawn. By default crops as in Xiao et al. 2018 are drawn.",
     )
 
 

@@ -13,13 +13,13 @@ from tfpose.flags.command_line import until_stdout_is_closed
 # The module of each subcommand and what the subcommand does.
 SUBCOMMANDS = {
     "predict": ("tfpose.predict", "find poses in images and videos, track and draw the people"),
-    "train": ("train_main", "train the network of a config"),
+    "train": ("train_main", "train the network that a config describes"),
     "evaluate": ("eval_main", "predict a dataset with a trained network and score the poses"),
     "score": ("tfpose.score", "score PoseTrack prediction files against annotations"),
     "track": ("tfpose.track", "assign track identities to people in PoseTrack prediction files"),
     "tune": ("tfpose.tune", "search for the best tracker settings and thresholds"),
     "export": ("tfpose.export", "write a SavedModel that needs only TensorFlow"),
-    "pretrained": ("tfpose.pretrained.__main__", "convert public checkpoints of other software"),
+    "pretrained": ("tfpose.pretrained.__main__", "list, download and convert public checkpoints"),
     "report": ("tfpose.report.__main__", "join the results of evaluations into one HTML page"),
     "build": ("data_prep.build", "convert a dataset to TFRecord files"),
     "preview": ("data_prep.preview", "draw the training input and targets of a network"),
@@ -32,6 +32,9 @@ usage: tfpose SUBCOMMAND [arguments]
 
 A two-stage system detects the people in an image, and then finds the joints of
 each person. A single network finds the joints of all people without a detector.
+A config is a Python file with the settings of the data, network and training.
+A work folder holds the weights and the logs of one training run.
+A public checkpoint is a file of trained weights that another project published.
 
 tfpose SUBCOMMAND --help lists the flags. tfpose --version prints the version.
 """.format(subcommands="\n".join(f"  {name:<11} {text}" for name, (_, text) in SUBCOMMANDS.items()))

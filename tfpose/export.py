@@ -1,16 +1,18 @@
-"""Writes a SavedModel that needs only TensorFlow: encoded images in, poses out.
+"""Writes a SavedModel that needs only TensorFlow: image files in, poses out.
 
     tfpose export --workdir=runs/demo --output=exported
     tfpose export --workdir=runs/demo --detector=runs/keypoint_rcnn --output=exported
 
 The SavedModel has these signatures:
 
-- serving_default: encoded images in, poses of all people out; a two-stage system has this signature only with
-  --detector;
+- serving_default: contents of image files (such as JPEG) in, poses of all people out;
 - tolerant: as serving_default, but a broken image does not fail its batch, and an output says which images are broken;
-- from_frames: as serving_default, with pixels instead of encoded images;
-- from_boxes (two-stage system only): encoded images and the bounding boxes of the people in, poses out;
-- heatmaps: the network without person detection and decoding.
+- from_frames: as serving_default, with pixels instead of image files;
+- from_boxes (two-stage system only): image files and the bounding boxes of the people in, poses out;
+- heatmaps: normalized images in, heatmaps out. The signature is the network alone.
+
+A two-stage system detects the people, and then finds the joints of each person. Without --detector, the SavedModel of a
+two-stage system has only the signatures from_boxes and heatmaps.
 """
 
 from __future__ import annotations
@@ -45,15 +47,17 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "tuned",
         None,
-        "File tuning.json that tfpose tune wrote for this single network; tfpose uses only the thresholds in the file. "
-        "By default the thresholds of the training config are used. Requires the work folder of a single network.",
+        "File tuning.json that tfpose tune wrote for the single network in --workdir. tfpose uses the thresholds of "
+        "the network in this file, but not the tracker settings. By default the thresholds of the training config are "
+        "used. Requires the work folder of a single network in --workdir.",
     )
     values.define_list(
         "convert",
         [],
-        "Formats in which tfpose also writes the bare networks, without person detection and decoding, to "
-        "OUTPUT/assets.extra: litert, onnx (requires the extra tfpose[onnx]) or both, separated by commas. By default "
-        "tfpose writes only the SavedModel.",
+        "Other formats to write, separated by commas: litert (formerly TensorFlow Lite) and onnx (requires pip "
+        "install 'tfpose[onnx]'). The files hold only the networks, from normalized images to heatmaps; your program "
+        "must do the other steps. tfpose writes the files to OUTPUT/assets.extra. By default tfpose writes only the "
+        "SavedModel.",
     )
     values.define_string(
         "config",
@@ -64,10 +68,10 @@ def define_flags(values: ProgramFlags) -> None:
     values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
     define_box_flags(
         values,
-        "Without --detector, the SavedModel of a two-stage system cannot find people and must be given their bounding "
-        "boxes.",
+        "Without --detector, the SavedModel of a two-stage system takes the bounding boxes of the people as an input.",
         "By default 0.5. Requires --detector.",
-        "By default the threshold of the detector (0.5 for a Keypoint R-CNN). Requires --detector.",
+        "By default the value in the settings of the detector (0.5 for a Keypoint R-CNN, 0.6 for a PicoDet). Requires "
+        "--detector.",
     )
 
 

@@ -6,18 +6,23 @@
     tfpose predict photos --model=runs/two_stage --boxes=detections.json
     tfpose predict 0 --model=exported
 
-INPUT is an image, its http address, a folder of images, a pattern such as 'frames/*.jpg', a video in any format that
-FFmpeg opens, the address of a video or stream, or the number of a camera. Several inputs may be given.
+INPUT is an image, a folder of images, a pattern such as 'frames/*.jpg', a video in any format that FFmpeg opens, the
+http address of an image or a video, the address of a stream, or the number of a camera. Several inputs may be given.
 
-Without --model, tfpose uses a small public system: the person detector picodet_s_320 and the keypoint network
-tinypose_256x192 of PaddleDetection, 10 MB, which tfpose downloads once. --model is a SavedModel, the work folder of a
-training run, or the name of a public checkpoint; `tfpose pretrained list` prints the names, scores and terms. The work
-folder of a two-stage system also requires --detector or --boxes. Results:
+Without --model, tfpose uses two small public checkpoints of PaddleDetection, which tfpose downloads once (10 MB): the
+person detector picodet_s_320 and the keypoint network tinypose_256x192. --model names another model: a SavedModel, the
+work folder of a training run, or a public checkpoint. `tfpose pretrained list` prints the names, scores and licenses of
+the public checkpoints.
+
+A two-stage system detects the people, and then finds the joints of each person. The work folder of a two-stage system
+requires --detector or --boxes. A single network finds the joints of all people without a detector.
+
+tfpose writes these results:
 
 - OUTPUT/predictions/NAME.json: a PoseTrack file, the input of tfpose score and tfpose track;
 - OUTPUT/videos/NAME.mp4, or OUTPUT/pictures/ for images: the frames with poses, identities and past paths;
-- OUTPUT/coco/NAME.json and OUTPUT/csv/NAME.csv, if --outputs names them, or if the model has joints that PoseTrack
-  lacks.
+- OUTPUT/coco/NAME.json (COCO results) and OUTPUT/csv/NAME.csv (a table): if --outputs names them, or if the model has
+  joints that PoseTrack files lack.
 
 tfpose omits images that it cannot read and names them on stderr; the exit code is then 1. Ctrl-C ends a run early: the
 files hold the frames that were processed, and the exit code is 130.
@@ -56,8 +61,7 @@ def define_flags(values: ProgramFlags) -> None:
         "model",
         None,
         "Folder of a SavedModel, work folder of a training run, or name of a public checkpoint. A SavedModel must have "
-        f"the signature serving_default that tfpose export writes. By default the public checkpoint {DEFAULT_MODEL}, "
-        "without flip test.",
+        f"the signature serving_default that tfpose export writes. By default the public checkpoint {DEFAULT_MODEL}.",
     )
     values.define_string("output", "results", "Folder for the results. By default results, in the current folder.")
     values.define_list(
@@ -65,7 +69,7 @@ def define_flags(values: ProgramFlags) -> None:
         None,
         "Results to write, separated by commas: posetrack (PoseTrack files), coco (files of COCO results), "
         "csv (one row for each person), video (drawn videos; drawn images for image inputs). By default posetrack and "
-        "video, and also coco and csv if the model has joints that PoseTrack's files lack.",
+        "video, and also coco and csv if the model has joints that PoseTrack files lack.",
     )
     values.define_enum(
         "format",
@@ -91,21 +95,22 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "tuned",
         None,
-        "File tuning.json that tfpose tune wrote for this single network; tfpose uses only the thresholds in the file, "
-        "not the tracker settings. Requires the work folder of a single network in --model.",
+        "File tuning.json that tfpose tune wrote for the single network in --model. tfpose uses the thresholds of the "
+        "network in this file, but not the tracker settings. Requires the work folder of a single network in --model.",
     )
     values.define_bool(
         "flip_test",
         None,
-        "Average the heatmaps of each image with those of its mirror image, which takes about twice the time. By "
-        "default as the work folder in --model says; without --model, no flip test.",
+        "Run the network also on the mirror image of each image and average the heatmaps: a little more exact, about "
+        "twice the time. By default the setting in the work folder of --model (true for public checkpoints); without "
+        "--model, false. Cannot be combined with a SavedModel in --model.",
     )
     define_cache_flag(values)
     values.define_string(
         "skeleton",
         "",
-        "Joints of the model: coco17, posetrack15 or posetrack18. Only with a SavedModel that tfpose "
-        "export did not write.",
+        "Names and order of the model's joints: coco17 (COCO), posetrack15 (PoseTrack 2017) or posetrack18 (PoseTrack "
+        "2018). Only with a SavedModel that tfpose export did not write.",
     )
     _define_drawing_flags(values)
     _define_model_and_tracker_flags(values)
@@ -135,22 +140,25 @@ def _define_model_and_tracker_flags(values: ProgramFlags) -> None:
     define_box_flags(
         values,
         "The work folder of a two-stage system requires --detector or --boxes. With a public checkpoint in --model, "
-        f"and without --model, by default {DEFAULT_DETECTOR}.",
-        "By default 0.5 for a detector; all boxes of a file are used. Requires --detector or --boxes.",
-        "By default the threshold of the detector (0.5 for a Keypoint R-CNN); all boxes of a file are used. Requires "
-        "--detector or --boxes.",
+        f"and without --model, the default is {DEFAULT_DETECTOR}.",
+        "By default 0.5 for the boxes of a detector, and no threshold for the boxes of a file. Requires --detector or "
+        "--boxes.",
+        "By default the value in the settings of the detector (0.5 for a Keypoint R-CNN, 0.6 for a PicoDet), and no "
+        "suppression for the boxes of a file. Requires --detector or --boxes.",
     )
     values.define_string(
         "boxes",
         None,
-        "File with the boxes of the people, in place of a detector: COCO results or PoseTrack detections, a list of "
-        "image_id, bbox (x, y, width, height) and score. In a video, image_id is the number of the frame, counted from "
-        "0. For images it is the number in the name of the file (139 for 000000000139.jpg); if a name is no number, or "
-        "two are the same number, it is the number of the image in the order of the names, counted from 0. Cannot be "
-        "combined with --detector.",
+        "JSON file with the boxes of the people, which replaces the detector. The file is a list of objects with "
+        "image_id, bbox (x, y, width, height) and score, as COCO results and PoseTrack detections are. In a video, "
+        "image_id is the number of the frame, counted from 0. For images, image_id is the number in the file name (139 "
+        "for 000000000139.jpg). If a file name is not a number, or two file names are the same number, image_id "
+        "is the position of the image in the order of the names, counted from 0. Requires images or one video as "
+        "INPUT, and the work folder of a two-stage system or a public checkpoint as the model. Cannot be combined "
+        "with --detector.",
     )
     define_tracker_flags(values)
-    values[NAME_FLAG].help += " With a public checkpoint in --model, and without --model, the default is online."
+    values[NAME_FLAG].help += " The default is online with a public checkpoint in --model and without --model."
 
 
 def _define_drawing_flags(values: ProgramFlags) -> None:
@@ -158,7 +166,7 @@ def _define_drawing_flags(values: ProgramFlags) -> None:
     values.define_float(
         "joint_threshold",
         None,
-        "Smallest score of the joints that are drawn. By default the joint threshold of the model.",
+        "Smallest score of the joints that are drawn. By default the threshold in the settings of the model.",
     )
     values.define_integer(
         "trail_frames",

@@ -40,14 +40,14 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "skeleton",
         "",
-        "Joints of the poses in a file of COCO results: coco17, posetrack15 or posetrack18. Only if --predictions is "
-        "such a file.",
+        "Names and order of the joints in a file of COCO results: coco17 (COCO), posetrack15 (PoseTrack 2017) or "
+        "posetrack18 (PoseTrack 2018). Requires a file of COCO results in --predictions.",
     )
     values.define_bool(
         "keep_track_ids",
         False,
-        "Keep the track identities of --predictions, which tfpose then only converts to PoseTrack files. Cannot be "
-        "combined with --tuned and --tracker flags.",
+        "Do not track: keep the track identities of --predictions, and only convert the poses to PoseTrack files. "
+        "Cannot be combined with --tuned and --tracker flags.",
     )
     values.define_string(
         "output_dir",
@@ -66,9 +66,9 @@ def define_flags(values: ProgramFlags) -> None:
         "ground_truth",
         None,
         "Folder of the PoseTrack annotations for scoring the tracked poses, one file with the name of the prediction "
-        "file for each video. For COCO results the image ids of the annotations also say which image is which frame of "
-        "which video. By default the tracked poses are not scored, and COCO results are one video whose image ids are "
-        "frame numbers from 0.",
+        "file for each video. For COCO results, the annotations also assign each image_id to a frame of a video. By "
+        "default the tracked poses are not scored, and COCO results are one video in which image_id is the number of "
+        "the frame, counted from 0.",
     )
     values.define_integer(
         "num_processes",

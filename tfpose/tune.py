@@ -5,11 +5,12 @@ r"""Searches for the best tracker settings and thresholds.
     tfpose tune --tune=head_threshold=0.1,0.2,0.3 --workdir=runs/single_network --output_dir=tuned
 
 The command has two modes. With --predictions, tfpose tracks the poses of the files with every combination of the
-values. With --workdir, a single network predicts the poses of a split of a dataset, and tfpose searches thresholds of
-the network and tracker settings together.
+values. With --workdir, tfpose predicts the poses of a split of the dataset in config.data.directory with a single
+network (a network that finds the joints of all people without a detector), and searches thresholds of the network and
+tracker settings together.
 
-tfpose prints the results, the best first, and writes the results to OUTPUT_DIR/tuning.json. tfpose track, evaluate,
-export and predict take this file with the flag --tuned.
+tfpose prints the results, the best first, and writes the results to OUTPUT_DIR/tuning.json. The flag --tuned of tfpose
+track, evaluate, export and predict takes this file.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
     values.define_texts(
         "tune",
-        "Setting to search and the values to try, such as max_age_frames=5,10,20. Give this flag once for "
-        "each setting. A setting is a --tracker flag without the prefix 'tracker.' or, only with --workdir, "
-        "a threshold of config.inference such as head_threshold. Required.",
+        "Setting to search and the values to try, such as max_age_frames=5,10,20. Give this flag once for each "
+        "setting. A setting is a --tracker flag without the prefix 'tracker.' or, only with --workdir, a threshold of "
+        "the network: head_threshold, head_distance_cells, joint_threshold, person_threshold or max_people. Required.",
         required=True,
     )
     values.define_enum("tune_objective", DEFAULT_OBJECTIVE, list(objectives()), "Metric that the search maximizes.")
@@ -67,7 +68,7 @@ def _define_network_flags(values: ProgramFlags) -> None:
         "Folder of the PoseTrack annotations, one file with the name of the prediction file for each video. "
         "Required with --predictions. Cannot be combined with --workdir.",
     )
-    values.begin_section("Flags of a search with a single network", "workdir")
+    values.begin_section("Flags of a search with a single network", "config")
     define_config_flag(
         values,
         "Config of the single network that predicts the poses. By default the config of the run in --workdir.",
@@ -88,7 +89,8 @@ def _define_network_flags(values: ProgramFlags) -> None:
     values.define_string(
         "split",
         None,
-        "Split of the dataset to predict. By default the validation split of the config. Requires --workdir.",
+        "Split of the dataset to predict, such as val. By default the validation split of the config. Requires "
+        "--workdir.",
     )
     values.define_enum(
         "tune_method",

@@ -30,7 +30,8 @@ def define_flags(values: ProgramFlags) -> None:
         "categories",
         [],
         "Names of the categories to convert, separated by commas, such as dog,cat. The categories must have equal "
-        "joint names. By default all categories with joint names are converted.",
+        "joint names. By default all categories with joint names are converted. Required if the file has several "
+        "categories and none has joint names.",
     )
     values.define_list(
         "joints",

@@ -34,7 +34,7 @@ def define_flags(values: ProgramFlags) -> None:
     )
     values.define_integer("height", 270, "Height of the frames in pixels.", 16)
     values.define_integer("width", 480, "Width of the frames in pixels.", 16)
-    values.define_integer("max_people", 5, "Largest number of labeled people in a video.", 1)
+    values.define_integer("max_people", 5, "Largest number of annotated people in a video.", 1)
     values.define_float(
         "frames_per_second",
         10.0,
@@ -51,8 +51,8 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_integer(
         "min_joints",
         5,
-        "Smallest number of annotated joints of a labeled person. A person with fewer joints is not labeled but "
-        "covered by an ignore region.",
+        "Number of annotated joints that a person needs. A person with fewer joints is left out of the annotations and "
+        "is covered by an ignore region, which marks an area without annotations.",
         1,
         15,
     )

@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from tfpose.evaluation.single_network_search import SearchSystem
+from tfpose import tune
+from tfpose.evaluation.single_network_search import THRESHOLDS, SearchSystem
+from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.search_flags import parse_search_choices, parse_tracker_choices
 from tfpose.inference.frame_peaks import SingleNetworkSettings
 from tfpose.skeletons import POSETRACK15
@@ -70,3 +72,9 @@ def test_choices_of_the_network_that_cannot_be_tried_are_named(text, message):
         parse_search_choices([text], BASE)
     with pytest.raises(ValueError, match="head_threshold must be given once, got it twice"):
         parse_search_choices(["head_threshold=0.1", "head_threshold=0.2"], BASE)
+
+
+def test_help_names_every_threshold():
+    values = ProgramFlags()
+    tune.define_flags(values)
+    assert all(name in values["tune"].help for name in THRESHOLDS)

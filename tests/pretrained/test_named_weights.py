@@ -69,7 +69,7 @@ def test_a_name_becomes_a_work_folder_and_is_used_again_without_the_network(serv
     downloaded, line = capsys.readouterr().err.splitlines()
     assert downloaded == f"note: downloaded {server.url} to {cache / 'served' / FILE_NAME}"
     assert re.match(r"note: using keypoint network served \(\d+\.\d MB, from ", line)
-    assert line.endswith("license: Apache-2.0 of MMPose; trained on COCO, under terms of their own")
+    assert line.endswith("license: Apache-2.0 of MMPose; the training data has its own terms: COCO")
     server.close()
     before = os.stat(workdir).st_mtime_ns
     assert find_workdir("served") == str(workdir)

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 BOX_FLAGS = ("detector", "detector_weights", "box_score_threshold", "box_nms", "box_extension_pixels")
 
 
-def define_box_flags(values: ProgramFlags, detector_need: str, score_default: str, overlap_default: str) -> None:
+def define_box_flags(
+    values: ProgramFlags, detector_need: str, score_default: str, overlap_default: str, takes_keras_hub: bool = False
+) -> None:
     """Defines `BOX_FLAGS`.
 
     Args:
@@ -22,14 +24,18 @@ def define_box_flags(values: ProgramFlags, detector_need: str, score_default: st
         detector_need: Sentence of the help text about when the program needs --detector.
         score_default: Sentences of the help text about the default of --box_score_threshold and what the flag needs.
         overlap_default: Sentences of the help text about the default of --box_nms and what the flag needs.
+        takes_keras_hub: Whether --detector can name a detector of KerasHub, which cannot be part of a SavedModel.
     """
+    keras_hub = (
+        "; or keras_hub:PRESET, a detector of KerasHub such as keras_hub:dfine_medium_coco (requires pip install "
+        "'tfpose[keras_hub]')"
+    )
     values.define_string(
         "detector",
         None,
-        "Person detector: the work folder of a Keypoint R-CNN or a PicoDet that tfpose train or tfpose pretrained "
-        "wrote; whole_image, one person in each image; or keras_hub:PRESET, such as keras_hub:dfine_medium_coco "
-        "(requires the extra tfpose[keras_hub]). "
-        f"{detector_need}",
+        "Person detector: the name of a public checkpoint, such as picodet_s_320; the work folder of a detector "
+        "(Keypoint R-CNN or PicoDet) that tfpose train or tfpose pretrained wrote; or whole_image, which takes each "
+        f"image as the box of one person{keras_hub if takes_keras_hub else ''}. {detector_need}",
     )
     values.define_enum(
         "detector_weights",

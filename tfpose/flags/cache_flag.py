@@ -9,14 +9,19 @@ from tfpose.importing.named_weights import fetch_files, require_kinds
 from tfpose.pretrained.cache import CACHE_VARIABLE
 
 
-def define_cache_flag(values: ProgramFlags) -> None:
-    """Defines --cache."""
+def define_cache_flag(values: ProgramFlags, use: str = "") -> None:
+    """Defines --cache.
+
+    Args:
+        values: The flags of the program.
+        use: Sentence of the help text about what the program needs public checkpoints for.
+    """
     values.define_string(
         "cache",
         None,
-        "Folder of public checkpoints: tfpose saves downloads in this folder, and also uses files that were saved in "
-        "this folder by hand under the publisher's names. By default the folder that the environment variable "
-        "TFPOSE_CACHE names, otherwise ~/.cache/tfpose.",
+        "Folder of the downloaded public checkpoints. tfpose downloads a file only if the folder does not contain the "
+        "file. You can also put the file there yourself, under the file name of the publisher. "
+        f"{use}By default the folder that the environment variable TFPOSE_CACHE names, otherwise ~/.cache/tfpose.",
     )
 
 
@@ -27,7 +32,7 @@ def use_cache(values: ProgramFlags) -> None:
 
 
 def fetch_models(values: ProgramFlags, flag: str) -> None:
-    """Downloads the public checkpoints that the flags name, so that a failure need not wait for TensorFlow.
+    """Downloads the public checkpoints that the flags name, so that a failed download ends the program early.
 
     Args:
         values: The parsed flags.

@@ -39,8 +39,9 @@ def define_config_flag(
     config_flags.DEFINE_config_file(
         "config",
         None,
-        f"{help_text} The value is a Python file or the name of a config of tfpose, such as {example}. Flags of the "
-        "form --config.NAME=VALUE after --config change values of the config, such as --config.batch_size=16.",
+        f"{help_text} A config is a Python file with the settings of the data, network and training. The value is the "
+        f"path of the file, or the name of a config of tfpose such as {example}. Flags of the form "
+        "--config.NAME=VALUE after --config change values of the config, such as --config.batch_size=16.",
         flag_values=values,
         lock_config=True,
         sys_argv=["program", *values.arguments],
@@ -71,6 +72,11 @@ def configs_directory() -> pathlib.Path:
     return installed if installed.is_dir() else package.parent / "configs"
 
 
+def config_names() -> list[str]:
+    """Returns the names of the library's configs, in alphabetical order."""
+    return sorted(file.stem for file in configs_directory().glob("*.py") if file.stem != "__init__")
+
+
 def find_config(text: str) -> pathlib.Path:
     """Finds the file of a config.
 
@@ -87,7 +93,7 @@ def find_config(text: str) -> pathlib.Path:
     directory = configs_directory()
     if is_name and (directory / f"{text}.py").is_file():
         return directory / f"{text}.py"
-    names = sorted(file.stem for file in directory.glob("*.py") if file.stem != "__init__")
+    names = config_names()
     close = difflib.get_close_matches(path.name.removesuffix(".py"), names, n=3)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     if is_name and not close:

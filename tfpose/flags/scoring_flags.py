@@ -27,7 +27,7 @@ def define_scoring_flags(values: ProgramFlags, title: str) -> None:
     values.define_bool(
         "clean_figures",
         False,
-        "Also report a second set of metrics, computed with the known bugs of the official tools fixed.",
+        "Also report a second set of metrics, for which tfpose fixes the known bugs of PoseTrack's evaluation tools.",
     )
     values.define_list(
         "table",
@@ -38,8 +38,8 @@ def define_scoring_flags(values: ProgramFlags, title: str) -> None:
         "report",
         False,
         "Write OUTPUT_DIR/report.html, a page with precision-recall curves, metrics of each joint and video, timelines "
-        "of the tracks and a video. The page also shows the frames with the highest and the lowest mean object "
-        "keypoint similarity (OKS) of the annotated people.",
+        "of the tracks and a video with the poses. The page also shows the frames with the highest and the lowest mean "
+        "object keypoint similarity (OKS) of the annotated people.",
     )
 
 

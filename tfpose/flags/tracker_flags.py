@@ -30,31 +30,31 @@ SETTING_HELP = {
     "track. Only with --tracker.similarity=iou.",
     "matching": "Assignment of people to tracks: greedy takes the most similar pair first (Payer et al. 2017), "
     "optimal maximizes the total similarity of all pairs in the frame.",
-    "max_age_frames": "Number of consecutive frames without its person after which a track ends. With 1, a person "
-    "who is missing in one frame starts a new track.",
-    "age_penalty_per_frame": "Growth of the distance between a person and a track, as a share of the distance, for "
-    "each frame since the track was last seen. The tracker then prefers recently seen tracks. 0 ignores when a track "
-    "was last seen.",
+    "max_age_frames": "Largest number of frames from the last pose of a track to the pose that continues the track. "
+    "With 1, a person who is missing in one frame starts a new track.",
+    "age_penalty_per_frame": "Share by which the distance between a person and a track grows for each frame in which "
+    "the track has no pose. With a value above 0, the tracker prefers tracks with recent poses.",
     "min_joint_score": "Joints whose score is at most this value are removed before tracking and from the output.",
     "min_joints": "People with fewer joints than this value, counted after --tracker.min_joint_score, are removed.",
     "min_person_score": "People whose score is below this value are removed before tracking. The value -inf removes "
     "nobody.",
     "min_new_track_score": "People whose score is below this value can continue a track but cannot start one, and "
     "are removed if they fit no track. With -inf, everybody can start a track.",
-    "remember_joints": "Compare a person also with joints that are missing in the last pose of a track. tfpose takes a "
-    "missing joint from the latest pose that has the joint and moves the joint along with the person.",
-    "motion": "Pose of a track that people are compared with: none takes the last pose (Payer et al. 2017), velocity "
-    "takes the last pose moved on by the velocity of the person.",
+    "remember_joints": "Compare a person also with joints that the last pose of a track lacks. The tracker takes such "
+    "a joint from the latest pose that has the joint, and moves the joint along with the person.",
+    "motion": "Pose of a track that people are compared with: none is the last pose (Payer et al. 2017), velocity is "
+    "the last pose, moved by the estimated velocity of the person.",
     "velocity_memory": "Weight of the previous velocity, from 0 to below 1, in the exponential average that estimates "
     "the velocity of a track. 0 uses only the last two poses. Only with --tracker.motion=velocity.",
-    "max_prediction_frames": "Largest number of frames after the last pose of a track for which the velocity moves "
-    "the pose on. Only with --tracker.motion=velocity.",
-    "second_pose_distance": "Distance below which a person who starts a track counts as a second pose of another "
-    "person in the frame: the median joint distance, as a share of the square root of the area of the person's "
-    "bounding box. Such a track takes only people who fit no other track. 0 treats all tracks alike.",
-    "min_track_length_frames": "Tracks with poses in fewer frames than this value are removed; in a shorter video, "
-    "those that lack a pose in any frame.",
-    "min_track_score": "Tracks whose mean person score is below this value are removed. The value -inf removes nobody.",
+    "max_prediction_frames": "Number of frames after the last pose of a track during which the velocity moves the "
+    "pose. Only with --tracker.motion=velocity.",
+    "second_pose_distance": "Distance below which a new pose counts as a second pose (a duplicate) of a person in the "
+    "same frame: the median joint distance of the two poses, divided by the square root of the area of the new pose's "
+    "bounding box. A second pose cannot take over the identity of the person. 0 turns this rule off.",
+    "min_track_length_frames": "Tracks with poses in fewer frames than this value are removed. In a video with fewer "
+    "frames than this value, a track is removed unless the track has a pose in every frame.",
+    "min_track_score": "Tracks whose mean person score is below this value are removed. The value -inf removes no "
+    "track.",
     "max_jump": "Largest distance of a joint from the median position of the joint in the neighboring frames, as a "
     "share of the square root of the area of the person's bounding box. Joints with a larger distance are removed. The "
     "value inf removes no joint.",
@@ -82,9 +82,11 @@ def define_tracker_flags(values: ProgramFlags, may_have_config: bool = False) ->
         NAME_FLAG,
         "payer2017",
         list(NAMED_SETTINGS),
-        "Preset whose values the other --tracker flags override: payer2017 is the tracker of Payer et al. 2017, online "
-        "uses no later frames, offline also uses later frames and repairs whole tracks."
-        + (" For a single network, config.tracker replaces the default." if may_have_config else ""),
+        "Preset whose values the other --tracker flags override. payer2017 is the tracker of Payer et al. 2017, with "
+        "--tracker.second_pose_distance in addition. online has better values and uses no later frames. offline "
+        "also uses later frames: the tracker then removes short tracks and jumping joints, fills gaps and smooths the "
+        "joints. offline expects scores from 0 to 1."
+        + (" For a single network, the default is the section tracker of the config." if may_have_config else ""),
     )
     for name, kind in setting_types().items():
         help_text = f"{SETTING_HELP[name]} {_describe_default(name)}"

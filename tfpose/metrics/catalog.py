@@ -362,8 +362,8 @@ METRICS: dict[str, MetricGroup] = {
         sequence_note="MOTA is negative where wrong joints, misses and changes of identity outnumber the true joints.",
     ),
     "hota": MetricGroup(
-        description="the higher-order tracking accuracy (HOTA) and mean average precision (mAP) of PoseTrack21; "
-        "requires annotations of the 2018 format with is_labeled, ignore_regions_x and ignore_regions_y in every image",
+        description="the higher-order tracking accuracy (HOTA) and mean average precision (mAP) of PoseTrack21, which "
+        "require annotations of the 2018 format with is_labeled, ignore_regions_x and ignore_regions_y in every image",
         evaluator=POSETRACK21,
         blocks=(_POSE_MAP, _HOTA, _CLEAN_HOTA),
         main_block="hota",

@@ -1,4 +1,4 @@
-"""Converts public checkpoints of other frameworks to weights of tfpose, without those frameworks.
+"""Converts trained weights of other projects to weights of tfpose, without the software of these projects.
 
     tfpose pretrained FILE --output=NAME.weights.h5
     tfpose pretrained PUBLIC_NAME [--output=NAME.weights.h5]
@@ -7,11 +7,14 @@
 FILE is a .pth or .pth.tar file of Microsoft's human-pose-estimation.pytorch or deep-high-resolution-net.pytorch, or of
 the top-down ResNets and HRNets of MMPose; a .pdparams file of a PP-TinyPose or PicoDet of PaddleDetection; a .pkl file
 of the Keypoint R-CNN of Detectron2 or Detectron; or a .safetensors file with the tensors of any of these networks.
-tfpose recognizes the network in FILE and prints a description; tfpose never executes code from FILE. PUBLIC_NAME is the
-name of a public checkpoint, which tfpose downloads and, with --output, converts. `tfpose pretrained list` prints all
-names with the terms of the weights. Other commands take the names too: tfpose predict clip.mp4 --model=PUBLIC_NAME.
+tfpose recognizes the network in FILE and prints a description; tfpose never executes code from FILE.
 
-Besides NAME.weights.h5, tfpose writes the config NAME.py and the work folder NAME/. tfpose evaluate takes both:
+PUBLIC_NAME is the name of a public checkpoint, a file of trained weights that another project published. tfpose
+downloads the file and, with --output, converts the file. `tfpose pretrained list` prints all names with sizes, scores
+and licenses. Other commands take the names too: tfpose predict clip.mp4 --model=PUBLIC_NAME.
+
+Besides NAME.weights.h5, tfpose writes the work folder NAME/ and, for a keypoint network, the config NAME.py. The work
+folder of a person detector is a value for the flag --detector. tfpose evaluate takes the folder of a keypoint network:
 
     tfpose evaluate --config=NAME.py --workdir=NAME --output_dir=results
 """
@@ -32,19 +35,25 @@ if TYPE_CHECKING:
     from tfpose.importing.import_settings import ImportSettings
 
 
+_LIST_NOTE = """\
+Each entry: name, size, average precision (AP, in percent) that the publisher states, license, address. AP is that of
+COCO val2017. Keypoint networks had the boxes of a detector and used the flip test, unless the entry says otherwise.
+"""
+
+
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
     values.define_string(
         "output",
         None,
-        "File for the converted weights. The name must end in .weights.h5. Required for FILE. Without --output, tfpose "
-        "downloads the public checkpoint PUBLIC_NAME but does not convert the checkpoint.",
+        "File for the converted weights. The name must end in .weights.h5. Required with FILE. With PUBLIC_NAME and "
+        "without --output, tfpose only downloads the public checkpoint.",
     )
     values.define_string(
         "input_size",
         None,
-        "Size, in pixels, of the image crops that the network takes, as HEIGHTxWIDTH, such as 256x192. By default the "
-        "value that tfpose recognizes from the checkpoint.",
+        "Size of the network's input in pixels, as HEIGHTxWIDTH, such as 256x192. By default the value that tfpose "
+        "recognizes from the checkpoint.",
     )
     values.define_enum(
         "stride_in",
@@ -57,8 +66,9 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "skeleton",
         None,
-        "Joints of the checkpoint: coco17, posetrack15, posetrack18, or the path of a COCO annotation file "
-        "that names the joints. By default the value that tfpose recognizes from the checkpoint.",
+        "Names and order of the network's joints: coco17 (COCO), posetrack15 (PoseTrack 2017), posetrack18 (PoseTrack "
+        "2018), or the path of a COCO annotation file that names the joints. By default the value that tfpose "
+        "recognizes from the checkpoint.",
     )
     values.define_enum(
         "decoding",
@@ -136,6 +146,7 @@ def _find_checkpoint(argument: str, cache: str | None, needs_output: bool) -> pa
 def _print_public() -> None:
     from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS
 
+    print(_LIST_NOTE)
     for name, public in PUBLIC_CHECKPOINTS.items():
         size = f"{public.megabytes} MB" if public.megabytes else ""
         print(f"{name:<37} {size:>7}  {public.expected}\n    {public.terms}\n    {public.url}")

@@ -95,7 +95,7 @@ class PublicCheckpoint:
         """The terms in words: the publisher's license, and whose data the weights were trained on."""
         if self.publisher == UNKNOWN_PUBLISHER:
             return "license unknown"
-        return f"{self.publisher.license} of {self.publisher.name}; trained on {self.data}, under terms of their own"
+        return f"{self.publisher.license} of {self.publisher.name}; the training data has its own terms: {self.data}"
 
 
 def _digits_in_name(name: str) -> tuple[str, str]:

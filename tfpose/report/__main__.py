@@ -25,7 +25,8 @@ def define_flags(values: ProgramFlags) -> None:
         "results",
         None,
         "Folders that tfpose evaluate, tfpose score or tfpose track wrote with --report, separated by commas. A folder "
-        "of such folders stands for all of them. The page shows the results in the given order. Required.",
+        "that contains several of these folders stands for all of them. The page shows the results in the given order. "
+        "Required.",
     )
     values.define_list(
         "runs",
