@@ -25,12 +25,12 @@ class Augmentation:
         half_body_probability: Probability of a half-body crop, which shows only the upper or only the lower body. See
             `half_body.half_body_boxes`.
         half_body_min_joints: Number of labeled joints that a person needs for a half-body crop.
-        half_body_scale: Sides of the box of a half body, relative to the extent of its joints. The margins of the crop
-            are added to the box: a `margin_scale` of 1.25 makes the usual 1.5 of 1.2.
-        upper_body_joints: Names of the joints of the upper body; all other joints are the lower body. Empty for all
-            joints whose names do not tell that they are of the hips, legs or feet.
-        cutout_probability: Probability of blackening a disc of the crop around a joint (Huang et al., "AID", 2020). See
-            `cutouts.place_discs`.
+        half_body_scale: Sides of the box of a half body, relative to the extent of its joints. The crop adds its
+            margins to the box: with a `margin_scale` of 1.25, a scale of 1.2 gives the usual factor of 1.5.
+        upper_body_joints: Names of the joints of the upper body; all other joints are the lower body. If empty, joints
+            with a part of the hips, legs or feet in their names are the lower body.
+        cutout_probability: Probability of a cut-out, a black disc over a joint in the crop (Huang et al., "AID",
+            2020). See `cutouts.place_discs`.
         cutout_radius_range: Range of the radius of the disc, relative to the crop's width. Radii are uniform.
         cutout_offset: Standard deviation of the distance from the joint to the center of the disc in x and in y,
             relative to the crop's width.

@@ -16,8 +16,8 @@ def find_upper_body(settings: Augmentation, skeleton: Skeleton) -> np.ndarray:
     """Returns which joints [J] bool are the upper body; all other joints are the lower body.
 
     Raises:
-        ValueError: `settings.upper_body_joints` names an unknown joint or leaves out no joint, or it is empty and no
-            joint's name tells that it is of the lower body, or no person can have `settings.half_body_min_joints`.
+        ValueError: `settings.upper_body_joints` names an unknown joint or all joints; or it is empty, and the joint
+            names do not say which joints are the lower body; or no person can have `settings.half_body_min_joints`.
     """
     named, joints = settings.upper_body_joints, skeleton.joints
     if settings.half_body_min_joints > len(joints):
@@ -33,9 +33,9 @@ def find_upper_body(settings: Augmentation, skeleton: Skeleton) -> np.ndarray:
     is_upper = np.isin(joints, named) if named else ~np.isin(joints, lower_body_joints(skeleton))
     if is_upper.all() or not is_upper.any():
         raise ValueError(
-            f"augmentation: half_body_probability must be 0 for skeleton {skeleton.name}, because the names of its "
-            f"joints do not tell its upper from its lower body ({', '.join(LOWER_BODY_PARTS)}), got "
-            f"{settings.half_body_probability}; or set upper_body_joints"
+            f"augmentation: half_body_probability must be 0 for skeleton {skeleton.name}, whose joint names do not say "
+            f"which joints are the lower body ({', '.join(LOWER_BODY_PARTS)}), got {settings.half_body_probability}; "
+            "or set upper_body_joints"
         )
     return is_upper
 
@@ -51,8 +51,8 @@ def half_body_boxes(
     """Returns the boxes of people, with those of half-body crops in place of their own.
 
     As in the public code of HRNet (Sun et al., 2019), the center of the box is the mean of the labeled joints of the
-    half, and its sides are the extent of these joints times `settings.half_body_scale`. If the half that was drawn has
-    fewer than `FEWEST_JOINTS` labeled joints, the other half is shown. People with fewer labeled joints than
+    half, and the sides of the box are the extent of these joints times `settings.half_body_scale`. If the drawn half
+    has fewer than `FEWEST_JOINTS` labeled joints, the crop shows the other half. People with fewer labeled joints than
     `settings.half_body_min_joints`, and people with too few joints in both halves, keep their box. Both halves have the
     same probability; in the public code the upper body has a probability of 0.69.
 
