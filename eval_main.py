@@ -9,7 +9,7 @@ r"""Predicts the poses of a dataset with a trained network, tracks the people in
 tfpose evaluates the dataset in the folder config.data.directory. For the config of a person detector, tfpose writes and
 scores bounding boxes instead of poses.
 
-Three other commands work on PoseTrack prediction files and need no network:
+Three other commands work on PoseTrack prediction files and need no neural network:
 
     tfpose score     scores prediction files against annotations
     tfpose track     assigns track identities to the people in prediction files

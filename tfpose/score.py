@@ -1,4 +1,4 @@
-"""Scores PoseTrack files of predicted poses against annotations, without a network.
+"""Scores PoseTrack files of predicted poses against annotations, without a neural network.
 
     tfpose score --ground_truth=annotations/val --predictions=results/predictions --output_dir=scores
     tfpose score --ground_truth=annotations/val --predictions=first --compare=second --output_dir=scores

@@ -1,4 +1,4 @@
-r"""Assigns track identities to the people in PoseTrack prediction files, without a network.
+r"""Assigns track identities to the people in PoseTrack prediction files, without a neural network.
 
     tfpose track --predictions=poses --output_dir=tracked --tracker.settings=offline
     tfpose track --predictions=poses --output_dir=tracked --ground_truth=annotations/val

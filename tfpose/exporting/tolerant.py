@@ -38,7 +38,7 @@ def tolerate_broken_images(find: Callable[..., dict[str, tf.Tensor]]) -> Callabl
 
 def _can_be_decoded(image_bytes: tf.Tensor) -> tf.Tensor:
     """Returns which encoded images [B] can be decoded and are not too large, [B] bool."""
-    # The header of a JPEG is read by an operation that can fail, that of others is not.
+    # The operation that reads the header of a JPEG can fail. Those for other headers cannot.
     is_jpeg = tf.map_fn(is_jpeg_picture, image_bytes, fn_output_signature=tf.bool)
     any_jpeg = tf.io.encode_jpeg(tf.zeros([*_BLANK_SIZE, 3], tf.uint8))
     jpeg_bytes = tf.where(is_jpeg, image_bytes, any_jpeg)
@@ -55,8 +55,8 @@ def _succeeds(operation: Callable[[tf.Tensor], tf.Tensor], image_bytes: tf.Tenso
         # An operation whose result is not used would be left out of the graph.
         return number, tf.reduce_max(tf.cast(operation(data), tf.int32))
 
-    # A graph cannot catch the error of an operation, but a dataset can leave out the elements with errors. It is made
-    # anew at each call, so there is one for all images, of a single operation and without a search for faster forms.
+    # A graph cannot catch the error of an operation, but a dataset can leave out the elements with errors. The dataset
+    # is built at each call, so one simple dataset serves all images, and TensorFlow does not optimize it.
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False

@@ -205,7 +205,7 @@ class KeypointModule(tf.Module):
 
 def trace(function: Callable, *signature: tf.TensorSpec) -> Callable:
     """Returns a function as one graph."""
-    # Without autograph, which would spend most of the time looking for Python control flow; there is none.
+    # Without autograph, whose search for Python control flow would take most of the time; there is none.
     return tf.function(function, autograph=False).get_concrete_function(*signature)
 
 

@@ -19,7 +19,7 @@ def convert_checkpoint(
     """Converts a checkpoint file, and says what it was and what was written.
 
     Args:
-        path: Checkpoint of PyTorch or Detectron.
+        path: Checkpoint file of PyTorch, Paddle or Detectron, or a safetensors file.
         output: File to write, NAME.weights.h5. The work folder NAME and, for keypoint networks, the config NAME.py are
             written beside it.
         settings: What the user says about the checkpoint.

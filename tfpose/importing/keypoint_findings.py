@@ -1,7 +1,7 @@
 """Infers what a keypoint network's checkpoint tells about the system around it: joints, input size and decoding.
 
 A checkpoint only holds names and shapes of tensors. Its file name or the training config inside it may tell the other
-settings. What nothing tells is assumed, and the import prints the assumption.
+settings. The import assumes the remaining settings and prints the assumptions.
 """
 
 from __future__ import annotations

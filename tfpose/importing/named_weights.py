@@ -1,7 +1,7 @@
 """Work folders of public checkpoints by name: downloaded, checked and converted once, then used offline.
 
 The cache holds for each name the file of the publisher and a work folder with the converted weights. The name of this
-work folder changes with the file and with the code that converts it, so a copy that is out of date is never found.
+work folder changes with the file and with the code that converts it, so tfpose never uses an outdated copy.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from tfpose.models.picodet import PICODET_STRIDES, PUBLISHED_SCALE, scaled_chann
 from tfpose.pretrained.named_tensors import Checkpoint
 from tfpose.pretrained.picodet import PICODET_NAMES
 
-# Factors of PP-LCNet's channels that are published.
+# The published factors of PP-LCNet's channels.
 _SCALES = (PUBLISHED_SCALE, 0.25, 0.35, 0.5, 1.0, 1.5, 2.0, 2.5)
 _LAST_CHANNELS = 512
 _SIZE_IN_NAME = re.compile(r"picodet_[a-z]+_(\d{2,4})")

@@ -18,7 +18,7 @@ class MirroredNetworks:
     """Both parts of a network, with the arguments and results of `PoseUnet.find_joints` and `filter_joints`.
 
     Each part runs on twice as many pictures or people. Mirrored pictures are moved so that their cells lie on the cells
-    of the pictures themselves, so no map is shifted as it is for crops (`mirror_heatmaps`). `person_features` hold the
+    of the original pictures. No map needs the shift that crops need (`mirror_heatmaps`). `person_features` hold the
     features of the picture, then the features of its mirror image.
 
     Args:

@@ -16,7 +16,8 @@ if keras.backend.backend() == "tensorflow":
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D)
 _FUSED_DTYPES = ("float16", "bfloat16", "float32")
-# A transposed convolution's kernel is brought into oneDNN's layout at every call. From this size on that is felt.
+# oneDNN converts the kernel of a transposed convolution at every call. From this size on, the conversion takes
+# noticeable time.
 _LARGE_KERNEL = 2**20
 
 

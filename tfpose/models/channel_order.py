@@ -1,8 +1,8 @@
 """Networks for inference without channel shuffles.
 
 A shuffle moves every number of a tensor; on CPUs the shuffles of a PP-TinyPose take longer than its convolutions.
-Without them the channels lie in another order, in which the convolutions behind them read: their kernels are permuted
-once. Half of the channels are chosen by zeros in a kernel, where a convolution reads them.
+Without shuffles, the channels have a different order, so the kernels of the convolutions that read the channels are
+permuted once. Where a convolution reads only half of the channels, its kernel has zeros for the other half.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from keras import KerasTensor, layers
 from tfpose.models.batch_norm import renew_input
 from tfpose.models.tinypose import AlignedUpsampling, InterleaveChannels, SplitChannels
 
-# They treat all channels alike.
+# Layers that treat all channels alike.
 _PRESERVING = (layers.ReLU, layers.ZeroPadding2D, layers.UpSampling2D, AlignedUpsampling, layers.DepthwiseConv2D)
-# In an order, a channel that nobody reads.
+# Stands in an order for a channel that no layer reads.
 _UNREAD = -1
-# By the `id` of the original tensor: the tensor that takes its place, and the order of its channels.
+# The replacement of each original tensor, and the order of its channels, by the `id` of the original.
 Tensors = dict[int, KerasTensor]
 Orders = dict[int, np.ndarray]
 
@@ -30,7 +30,7 @@ class _Order:
     """In which order the channels of a tensor lie.
 
     Attributes:
-        channels: For each place the channel of the original tensor, or `_UNREAD`; None where it may be chosen.
+        channels: For each place the channel of the original tensor, or `_UNREAD`; None if any order will do.
     """
 
     def __init__(self, channels: np.ndarray | None = None) -> None:
@@ -87,7 +87,7 @@ def _plan(model: keras.Model) -> Orders:
             first, second = (_read(order.fix(x.shape[-1])) for order, x in zip(before, inputs, strict=True))
             after = [_Order(np.concatenate([2 * first, 2 * second + 1]))]
         elif isinstance(layer, layers.Add):
-            # What is still free takes the order of the rest.
+            # Inputs whose order is still free take the order of the other inputs.
             fixed = [_read(order.channels) for order in before if order.channels is not None]
             wanted = fixed[0] if fixed else np.arange(inputs[0].shape[-1])
             for order in before:
@@ -174,7 +174,7 @@ def _build_other(layer: layers.Layer, tensors: Tensors, orders: Orders) -> Any:
     return _call_copy(layer, inputs if isinstance(layer.input, list) else inputs[0], layer.get_weights())
 
 
-# The first kind that a layer is one of; `_build_other` builds the rest.
+# The first matching kind builds a layer; `_build_other` builds all other layers.
 _BUILDERS: dict[Any, Callable[[Any, Tensors, Orders], Any]] = {
     SplitChannels: _build_split,
     InterleaveChannels: _build_interleave,

@@ -52,5 +52,5 @@ def rectify(x: KerasTensor, policy: DTypePolicy, name: str) -> KerasTensor:
 def _pad(x: KerasTensor, kernel_size: int, stride: int, policy: DTypePolicy, name: str) -> KerasTensor:
     if stride == 1 or kernel_size == 1:
         return x
-    # Keras' "same" would put the odd zero after the image; weights of PyTorch and Paddle expect both.
+    # Keras' "same" would pad only the end of an axis; weights of PyTorch and Paddle expect zeros at both ends.
     return layers.ZeroPadding2D(kernel_size // 2, dtype=policy, name=f"{name}_pad")(x)

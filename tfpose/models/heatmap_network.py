@@ -15,7 +15,7 @@ def check_input_size(input_size: tuple[int | None, int | None], multiple: int) -
     """Checks that the size of a network's input is (height, width) in multiples of a number, or None where it may vary.
 
     Raises:
-        ValueError: It is not.
+        ValueError: The size breaks this rule.
     """
     if len(input_size) != 2 or any(size is not None and (size < multiple or size % multiple) for size in input_size):
         raise ValueError(f"input_size must be (height, width) in multiples of {multiple} or None, got {input_size!r}.")

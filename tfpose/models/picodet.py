@@ -33,7 +33,8 @@ _STAGES: tuple[tuple[tuple[int, int, int, bool], ...], ...] = (
 # The first stage of the backbone is called blocks2 by its publisher.
 FIRST_STAGE = 2
 _REDUCTION = 4
-# Of a fresh network every cell says 1 percent, because few cells see a person (Lin et al., "Focal Loss", 2017).
+# A fresh network gives every cell a score of 1 percent, because few cells see a person (Lin et al., "Focal Loss",
+# 2017).
 _PRIOR_LOGIT = -4.595
 
 

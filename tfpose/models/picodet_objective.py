@@ -21,7 +21,7 @@ Tensor = Any
 # Farther distances than this many cells cannot be interpolated between two bins.
 _LONGEST_DISTANCE = NUM_BINS - 1 - 0.01
 _EPSILON = 1e-7
-# Above every sum of costs.
+# Larger than every sum of costs.
 _FORBIDDEN = 1e6
 _FAR = 1e4
 
@@ -38,7 +38,7 @@ class ObjectiveSettings:
         box_weight: Weight of the generalized overlap.
         distance_weight: Weight of the distribution focal loss.
         negative_weight: Weight of cells without a person in the varifocal loss.
-        focus: Exponent of the score of a cell without a person: the higher, the less sure cells count.
+        focus: Exponent of the score of a cell without a person: the higher the exponent, the less a low score counts.
     """
 
     center_radius: float = 2.5
@@ -85,7 +85,7 @@ def compute_losses(
 
     Returns:
         `score`, `box` and `distance`, scalars in float32: sums over the cells of the batch, divided by the number of
-        people's cells, or for the latter two by the sum of the cells' scores.
+        cells with a person (`score`) or by the sum of the scores of these cells (`box` and `distance`).
     """
     scores = ops.cast(outputs["scores"], "float32")
     distribution = ops.cast(outputs["distribution"], "float32")
@@ -100,7 +100,7 @@ def compute_losses(
     total_share = ops.maximum(ops.sum(shares), _EPSILON)
     distances = _distances(chosen.boxes, centers, strides)
     of_distances = ops.mean(distribution_focal_loss(distribution, distances), axis=-1)
-    # Cells without a person have an empty box, whose loss must not turn into not-a-number behind the weight 0.
+    # Cells without a person have an empty box, whose loss could be NaN; the weight 0 would not remove a NaN.
     targets = ops.where(is_positive[..., None] > 0, chosen.boxes, ops.stop_gradient(found))
     of_boxes = 1.0 - generalized_overlap(found, targets)
     return {
@@ -115,9 +115,10 @@ def assign_cells(
 ) -> Assignment:
     """Chooses the cells of each person (SimOTA).
 
-    A cell may stand for a person if its center is in the person's box or near its center. A person takes as many cells
-    as the sum of its best overlaps says, at least one: those of the lowest cost. Cells in the box and near the center
-    go before all others. A cell that several people take goes to the one of the lowest cost.
+    A cell may stand for a person if its center is in the person's box or near its center. The number of cells of a
+    person is the sum of the person's best overlaps, at least 1. The person takes the cells of the lowest cost, and
+    cells both in the box and near the center before all others. If several people take a cell, the cell goes to the
+    person of the lowest cost.
 
     Args:
         scores: [B, A] of the network.
@@ -175,8 +176,8 @@ def _costs(
 def varifocal_loss(scores: Tensor, targets: Tensor, negative_weight: float, focus: float) -> Tensor:
     """Computes the loss of scores [...] between 0 and 1 against overlaps [...], 0 for cells without a person.
 
-    With a target q above 0 it is q times the cross entropy, so that good boxes count most; at 0 it is the cross
-    entropy times `negative_weight` and the score to the power of `focus`.
+    For an overlap q above 0, the loss is q times the cross entropy, so that good boxes count most. For an overlap of 0,
+    the loss is the cross entropy times `negative_weight` times the score to the power of `focus`.
     """
     scores = ops.clip(scores, _EPSILON, 1 - _EPSILON)
     entropy = -targets * ops.log(scores) - (1 - targets) * ops.log(1 - scores)

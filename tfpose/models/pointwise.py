@@ -41,8 +41,8 @@ class PointwiseConvolution(layers.Conv2D):
 class Subsampling(layers.Layer):
     """Keeps every `stride`-th cell of both axes, from the first one on.
 
-    With a convolution of 1x1 behind it, it takes the place of the strided convolution. On CPUs the gradient of the
-    latter writes outside its memory in TensorFlow 2.21 (oneDNN, up to 8 channels, one image).
+    This layer and a 1x1 convolution after it replace a strided 1x1 convolution. On CPUs, the gradient of the strided
+    convolution writes outside its memory in TensorFlow 2.21 (oneDNN, up to 8 channels, one image).
 
     Args:
         stride: Stride of both axes.

@@ -79,8 +79,9 @@ def build_pose_resnet(
             Basic blocks always stride in their first 3x3.
         base_width: Channels of the stem; 64 is the published network, less makes a small one.
         deconv_filters: Channels of each transposed convolution.
-        skip_connections: Add to each transposed convolution what the encoder has of its size, through a 1x1
-            convolution `skip{1..3}_*`. Not in the paper: a small network learns faster where joints are.
+        skip_connections: Add the encoder's features of the same size to the output of each transposed convolution,
+            through a 1x1 convolution `skip{1..3}_*`. Not in the paper; a small network learns the places of joints
+            faster.
         synchronize_batch_norm: In training on several replicas, normalize by the statistics of
             the whole batch, not of the replica's part; TensorFlow only, and slower.
         dtype: Dtype policy of the layers; None takes Keras' global policy.
@@ -146,7 +147,7 @@ def _apply_stem(x: KerasTensor, filters: int, policy: keras.DTypePolicy) -> Kera
     x = convolve(x, filters, 7, 2, policy, "stem_conv")
     x = normalize(x, policy, "stem_bn")
     x = rectify(x, policy, "stem_relu")
-    # Zeros stand for minus infinity here, as the values are past a ReLU.
+    # Zeros can replace minus infinity, because the values come from a ReLU.
     x = layers.ZeroPadding2D(1, dtype=policy, name="stem_pool_pad")(x)
     return layers.MaxPooling2D(3, 2, dtype=policy, name="stem_pool")(x)
 

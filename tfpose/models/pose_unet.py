@@ -36,7 +36,7 @@ class PoseUnet(keras.Model):
     - `filter_maps` [B, P, h, w, J]: where each joint of this person may be;
     - `person_maps` [B, P, h, w, J]: their product with the joint maps, the joints of this person.
 
-    A person whose head is not finite gets an empty head map and costs as much as any other.
+    A person whose head is not finite gets an empty head map and takes as much time as any other person.
 
     Args:
         frame: Frame network, from `build_frame_network`.
@@ -88,7 +88,7 @@ def build_pose_unet(num_joints: int, settings: PoseUnetSettings | None = None) -
     """Builds both networks with fresh weights, every layer named.
 
     Raises:
-        ValueError: there is no joint.
+        ValueError: The number of joints is 0.
     """
     settings = settings or PoseUnetSettings()
     return PoseUnet(
@@ -103,12 +103,12 @@ def build_frame_network(num_joints: int, settings: PoseUnetSettings | None = Non
 
     Returns:
         A model from normalized images [B, H, W, 3] to a dict of `head_maps` [B, h, w, 1] and `joint_maps` [B, h, w, J]
-        in float32, h = H / 4, and `person_features` [B, h, w, C]: what the person network's first convolution makes of
-        the stem's features and the joint maps, with its bias and before its ReLU; in the plain form these themselves.
-        With `person_stride` 2 they have half the size in the divided form.
+        in float32, h = H / 4, and `person_features` [B, h, w, C]: the part of the person network's first convolution
+        that all people share, with its bias and before its ReLU. With `person_stride` 2, this part has half the size.
+        If `share_first_convolution` is False, `person_features` are the image features and the joint maps themselves.
 
     Raises:
-        ValueError: there is no joint.
+        ValueError: The number of joints is 0.
     """
     settings = settings or PoseUnetSettings()
     _check_joints(num_joints)
@@ -126,7 +126,7 @@ def build_frame_network(num_joints: int, settings: PoseUnetSettings | None = Non
     shared = layers.Concatenate(dtype=build.policy, name="person_inputs")([seen, joint_maps])
     if settings.share_first_convolution:
         channels = shared.shape[-1]
-        # Drawn as a part of the kernel over all channels of the concatenation.
+        # Drawn as a part of the kernel over all concatenated channels.
         part = channels / (channels + 1)
         shared = build.convolution(
             shared,
@@ -147,7 +147,7 @@ def build_person_network(num_joints: int, settings: PoseUnetSettings | None = No
         `joint_maps` [P, h, w, J] to a dict of `filter_maps` and `person_maps`, both [P, h, w, J] in float32.
 
     Raises:
-        ValueError: there is no joint.
+        ValueError: The number of joints is 0.
     """
     settings = settings or PoseUnetSettings()
     _check_joints(num_joints)

@@ -27,8 +27,8 @@ class PoseUnetSettings:
             half the resolution and a quarter of the cost, and has one level less. Its filter maps are interpolated:
             they only choose among the joints that the joint maps locate.
         width_growth: Ratio of each level's channels to those of the level above; where the number changes on the way
-            up, a 1x1 convolution adapts it. The paper's levels all have the same width. With it a small network has too
-            few weights to tell a left arm from a right one.
+            up, a 1x1 convolution adapts it. The paper's levels all have the same width. With equal widths, a small
+            network has too few weights to tell a left arm from a right one.
         stem_widths: Channels of the two stages of the stem; None takes `width` for both.
         stem_downsampling: Layer of a stage of the stem that halves the size: "pool", after its two convolutions, or
             "stride", the first convolution, at a quarter of the cost.

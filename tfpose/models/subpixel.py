@@ -20,10 +20,11 @@ PHASES = tuple(itertools.product(range(DECONVOLUTION_STRIDE), repeat=2))
 class SubpixelConvolution(layers.Layer):
     """`Conv2DTranspose(filters, 4, strides=2, padding="same")` as four 2x2 convolutions, one per phase.
 
-    Every second row and column of the output sees two taps of the kernel on each axis; the four convolutions' outputs
-    are interleaved. Same numbers to rounding. TensorFlow brings the kernel of a transposed convolution into oneDNN's
-    layout at every call, which took a third of ResNet-50's time for one crop; that of a convolution it keeps, and adds
-    its bias on the way. Only for inference: the gradients of the transposed form are faster.
+    Each pixel of the output depends on two taps of the kernel on each axis: one pair for even rows or columns, one for
+    odd. Each phase is one of the four cases, and the layer interleaves the four outputs. The result is the same up to
+    rounding. TensorFlow converts the kernel of a transposed convolution to oneDNN's layout at every call, which took a
+    third of ResNet-50's time for one crop. TensorFlow keeps the converted kernel of a convolution, and adds the bias in
+    the same step. Only for inference: the gradients of the transposed form are faster.
 
     Shi et al., "Is the deconvolution layer the same as a convolutional layer?", 2016.
 

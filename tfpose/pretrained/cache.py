@@ -52,7 +52,7 @@ def fetch_checkpoints(checkpoints: Sequence[tuple[str, PublicCheckpoint]], cache
     Raises:
         UnreachableFileError: A file cannot be downloaded; the message says which files to put where by hand.
         OSError: A connection was cut, or the cache cannot be written.
-        ValueError: A downloaded file is another one than the publisher's.
+        ValueError: A downloaded file is not the publisher's file.
     """
     files = []
     for name, public in checkpoints:

@@ -14,7 +14,7 @@ HRNET_NAMES = PublishedNames(
         (r"stage1_block(\d)_(conv|bn)(\d)", r"layer1.\1.\2\3"),
         (r"stage1_block(\d)_shortcut_conv", r"layer1.\1.downsample.0"),
         (r"stage1_block(\d)_shortcut_bn", r"layer1.\1.downsample.1"),
-        # The branch that a transition adds is a list of one step, that of the first branches is not.
+        # The transition to a new branch is a list of one step; the transitions of the first branches are not lists.
         (r"transition1_branch0_conv", r"transition1.0.0"),
         (r"transition1_branch0_bn", r"transition1.0.1"),
         (r"transition(\d)_branch(\d)_conv", r"transition\1.\2.0.0"),
@@ -27,6 +27,6 @@ HRNET_NAMES = PublishedNames(
         (HEATMAP_LAYER, r"final_layer"),
     ),
     prefixes=("module.", "backbone.", "keypoint_head.", "head."),
-    # Layers of the ImageNet classifier, which some files of MMPose hold besides.
+    # Layers of the ImageNet classifier, which some files of MMPose also contain.
     ignored=r"(incre_modules|downsamp_modules|final_layer_cls|classifier)\..*",
 )

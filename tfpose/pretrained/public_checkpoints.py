@@ -1,8 +1,8 @@
 """Public checkpoints by name: addresses, sizes, published scores and terms.
 
-Sources: the model zoos of human-pose-estimation.pytorch, MMPose, Detectron2, Detectron and PaddleDetection. The scores
-are those of the publishers. Those of keypoint networks are for COCO val2017 with the boxes of a detector of 56.4 AP
-(person), with flip test, unless they say otherwise.
+Sources: the model zoos of human-pose-estimation.pytorch, MMPose, Detectron2, Detectron and PaddleDetection. The
+publishers measured the scores: those of keypoint networks on COCO val2017 with the boxes of a detector (56.4 AP of
+people) and with flip test, unless an entry says otherwise.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DETECTRON_FILE = (
     "output/train/keypoints_coco_2014_train%3Akeypoints_coco_2014_valminusminival/generalized_rcnn/model_final.pkl"
 )
 MICROSOFT_FOLDER = "https://drive.google.com/drive/folders/13_wJ6nC7my1KKouMkQMqyr9r1ZnLnukP"
-# The small system, which runs where nobody names a model.
+# The small system that runs if the user names no model.
 DEFAULT_MODEL, DEFAULT_DETECTOR = "tinypose_256x192", "picodet_s_320"
 # Sizes of the float32 weights of networks with 17 joints.
 _MEGABYTES = {"res50": 136, "res101": 212, "res152": 275, "hrnet-w32": 115, "hrnet-w48": 255}

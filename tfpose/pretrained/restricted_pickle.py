@@ -17,13 +17,13 @@ from typing import Any, BinaryIO
 Constructor = Callable[..., Any]
 
 _NEWEST_PROTOCOL = 5
-# The objects of a pickle may take this many times the bytes of the file, or the bytes of any file.
+# Limits of the memory of a pickle's objects: a multiple of the bytes of the file, and bytes that every file may use.
 _MOST_GROWTH, _FREE_BYTES = 16, 64 * 2**20
-# A place in a list, which has spare room for an eighth more.
+# A place in a list; a list reserves an eighth more places than it uses.
 _REFERENCE_BYTES = 9
 # An object of a class of this library: itself, its dict and its numbers.
 _OBJECT_BYTES = 400
-# Hashing a long tuple again and again takes long, as does the arithmetic of long numbers.
+# Repeated hashing of long tuples and arithmetic with long numbers could take very long.
 _MOST_KEY_PARTS, _MOST_KEY_BITS = 16, 1024
 _IGNORED = ("FRAME",)
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}

@@ -22,7 +22,7 @@ TINYPOSE_NAMES = PublishedNames(
     network="build_tinypose",
     layers=(
         *((f"stem_{own}{end}", f"stem.{name}.{_ENDS[end]}") for own, name in _STEM.items() for end in _ENDS),
-        # The branch that a transition adds is a list of one step, the first branch is not.
+        # The transition to a new branch is a list of one step; the transition of the first branch is not a list.
         *((f"transition0_branch0_{own}", f"transition0.0.{place}") for own, place in _SEQUENCE.items()),
         *((rf"transition(\d)_branch(\d)_{own}", rf"transition\1.\2.0.{place}") for own, place in _SEQUENCE.items()),
         *(

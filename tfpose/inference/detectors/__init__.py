@@ -35,7 +35,7 @@ class DetectorKind:
     """A kind of detector.
 
     Attributes:
-        form: How its names look, for messages.
+        form: Form of its names, for messages.
         recognizes: Function that says whether a name is one of this kind.
         load: Function that loads the detector of a name, see `load_detector`.
     """
@@ -82,7 +82,7 @@ def load_detector(
     """Loads any detector.
 
     Args:
-        name: Work folder of a detector, or 'keras_hub:' and the name or folder of a preset.
+        name: Work folder of a detector, 'whole_image', or 'keras_hub:' and the name or folder of a preset.
         weights: 'best' or 'last', the weights of a work folder.
         score_threshold: Boxes with a lower score are left out; None stands for the detector's own threshold.
         iou_threshold: A box is left out if its overlap with a better box is larger; None stands for the detector's own

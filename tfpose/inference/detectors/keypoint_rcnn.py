@@ -1,7 +1,8 @@
 """A Keypoint R-CNN as a detector of people, without its keypoints.
 
-Boxes have the convention of annotated boxes: the network is trained on annotated boxes as they stand
-(`settings.KEYPOINT_OFFSET`), so its boxes can replace them, as crops of the two-stage system or in a COCO results file.
+The boxes have the convention of annotated boxes, because the network is trained on annotated boxes without a shift (see
+`settings.KEYPOINT_OFFSET`). The boxes can therefore replace annotated boxes, in the two-stage system or in a COCO
+results file.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class KeypointRcnnDetector:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.network = network
-        # Its proposals are found in loops between its parts.
+        # No other runtime can run the network: loops between its parts find the proposals.
         self.bare_networks: dict[str, keras.Model] = {}
         self.settings = (settings or network.settings).without_keypoints()
         self.batch_size = batch_size

@@ -81,8 +81,8 @@ def resize_like_opencv(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Stretches an image [H, W, 3] uint8 to a size (height, width) as `cv2.resize` with INTER_CUBIC does, as float32.
 
     OpenCV computes in fixed point, so that single values may differ by one. Two graphs may add in different order, but
-    they must round alike: otherwise the boxes of one picture would differ by a tenth of a pixel. So values that lie
-    halfway between two integers are moved up by more than float64 rounds, and all graphs round them up.
+    they must round alike: otherwise the boxes of one picture would differ by a tenth of a pixel. So values halfway
+    between two integers are raised by more than the rounding error of float64, and all graphs round them up.
     """
     pixels = tf.cast(image, tf.float64)
     for axis in (0, 1):

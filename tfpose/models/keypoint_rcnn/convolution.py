@@ -84,7 +84,7 @@ class TrunkConvolution(keras.layers.Layer):
         x = inputs
         border = self.kernel_size // 2
         if self.strides > 1 and border:
-            # "same" would put the odd zero after the image.
+            # "same" would pad only the end of each axis.
             x = ops.pad(x, [[0, 0], [border, border], [border, border], [0, 0]])
         padding = "valid" if self.strides > 1 else "same"
         x = convolve(x, kernel, self.strides, padding, self.groups, self.grouped_convolution)

@@ -23,8 +23,8 @@ def decode_keypoints(maps: tf.Tensor, boxes: tf.Tensor, sums_enlarged_map: bool 
 
     Returns:
         [N, J, 4]: x and y in the plane of the boxes, where pixel i covers [i, i + 1]; the logit there; and the score,
-        the probability of this pixel under a softmax whose sum runs over the small map, so that boxes of different
-        sizes compare. It can exceed 1 a little.
+        the probability of this pixel under a softmax whose sum runs over the small map, so that the scores of boxes of
+        different sizes are comparable. The score can be slightly above 1.
     """
 
     def decode_one(values: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
@@ -32,7 +32,7 @@ def decode_keypoints(maps: tf.Tensor, boxes: tf.Tensor, sums_enlarged_map: bool 
 
     maps = tf.cast(tf.transpose(maps, [0, 3, 1, 2]), tf.float32)
     signature = tf.TensorSpec([maps.shape[1], 4], tf.float32)
-    # One at a time: the enlarged maps of a person who fills the image are 17 images.
+    # One person at a time: the enlarged maps of a person who fills the image take as much memory as 17 images.
     return tf.map_fn(decode_one, (maps, boxes), fn_output_signature=signature, parallel_iterations=1)
 
 

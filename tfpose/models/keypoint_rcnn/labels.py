@@ -15,7 +15,8 @@ Tensor = Any  # of the Keras backend in use
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
-# An anchor with less overlap shows background, with at least the second a person; others are not used.
+# An anchor with less overlap than the first value shows background, with at least the second value a person. Training
+# ignores all other anchors.
 ANCHOR_IOUS = (0.3, 0.7)
 PROPOSAL_IOU = 0.5
 
@@ -23,8 +24,8 @@ PROPOSAL_IOU = 0.5
 def label_anchors(anchors: Tensor, person_boxes: Tensor, is_person: Tensor) -> tuple[Tensor, Tensor]:
     """Finds the person that each anchor overlaps most, and whether the anchor shows this person.
 
-    So that nobody goes unseen, the anchors with a person's largest overlap are positive too, but for the person that
-    they themselves overlap most.
+    The anchors with a person's largest overlap are positive too, so that every person has an anchor. Such an anchor
+    counts for the person whom it overlaps most.
 
     Args:
         anchors: [A, 4].

@@ -45,9 +45,10 @@ def compute_losses(
 ) -> WeightedSums:
     """Computes sum and divisor of each loss; the objective is the plain sum of the quotients.
 
-    - `anchor_classes`, `anchor_boxes`: over samples an image times images;
-    - `classes`, `boxes`: over the sampled proposals;
-    - `keypoints`: over the labeled joints inside positive proposals; not for a network without this head.
+    - `anchor_classes`, `anchor_boxes`: divided by the number of samples per image times the number of images;
+    - `classes`, `boxes`: divided by the number of sampled proposals;
+    - `keypoints`: divided by the number of labeled joints inside positive proposals. A network without this head has no
+      such loss.
 
     Args:
         network: Network with its weights.
@@ -108,7 +109,7 @@ def _keypoint_loss(
     slots = _person_slots(samples)
     keypoints, weights = (tf.gather_nd(batch[name], slots) for name in ("keypoints", "joint_weights"))
     cells, is_target = encode_keypoints(tf.cast(keypoints, tf.float32), weights > 0, samples.boxes, KEYPOINT_MAP_SIZE)
-    # The head is large: it only sees people who have something to learn from.
+    # The head is slow, so it only processes people with joints to learn.
     has_target = tf.reduce_any(is_target, axis=1)
     boxes, image_indices, cells, is_target = (
         _at_least_one(tf.boolean_mask(values, has_target))

@@ -48,7 +48,7 @@ def select_proposals(
         min_box_size: Shortest side of a clipped box, see `clip_boxes`.
 
     Returns:
-        Proposals inside their images, with logits as scores; constants to differentiation.
+        Proposals inside their images, with logits as scores. No gradient flows through them.
     """
     candidates = [_best_of_level(*level, settings.max_per_level) for level in zip(logits, deltas, anchors, strict=True)]
     levels = tf.concat([tf.fill([tf.shape(c[1])[1]], index) for index, c in enumerate(candidates)], axis=0)

@@ -1,9 +1,9 @@
 """Features of boxes, pooled to a fixed size. TensorFlow only: the number of cells that a box covers varies.
 
 He et al., "Mask R-CNN", 2017, section 3 (ROIAlign), with the half-pixel shift of Detectron2 ("aligned"). Each box is
-cut into bins, each bin is the mean of bilinear samples. As samples form a grid, the mean separates: with one matrix
-for the rows and one for the columns of a box, pooled = Y F X^T. Boxes of several images and levels go through the
-same products, some at a time: those of similar size, so that few zeros are multiplied and memory stays bounded.
+cut into bins, each bin is the mean of bilinear samples. The samples form a grid, so the mean is a product with one
+matrix for the rows and one for the columns of a box: pooled = Y F X^T. Boxes of several images and levels share these
+products, in chunks of boxes of similar size, so that few zeros are multiplied and memory stays bounded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tfpose.models.keypoint_rcnn.settings import LOWEST_LEVEL, NUM_ROI_LEVELS, S
 CHUNK_CELLS = 1 << 16
 # Boxes in a chunk.
 CHUNK_BOXES = 64
-# A chunk ends where its boxes' windows, made equal, would hold more than this many times their own cells.
+# A chunk ends where padding the windows of its boxes to one size would give more than this many times their cells.
 MAX_PADDING = 1.5
 
 # A box of the size of an ImageNet picture belongs to level 4 (Lin et al., 2017, equation 1).
@@ -131,8 +131,8 @@ def align_boxes(
 ) -> tf.Tensor:
     """Computes ROIAlign of boxes from given maps.
 
-    A sample more than a cell outside the map counts as 0; closer ones take the border's value. An empty box gives 0
-    (unless not `is_aligned`, where none is empty).
+    A sample more than a cell outside the map counts as 0; closer ones take the border's value. An empty box gives 0;
+    without `is_aligned`, no box is empty.
 
     Args:
         maps: Feature maps [B, H, W, C], each with H and W of its own.
@@ -202,7 +202,7 @@ def _pool_windows(cells: tf.Tensor, windows: _Windows, pooled_size: int) -> tf.T
     @tf.custom_gradient
     def pool(cells: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         def differentiate(gradients: tf.Tensor) -> tf.Tensor:
-            # A loop's own gradient would hold all windows at once, and add whole maps for each chunk.
+            # The automatic gradient of a loop would hold all windows at once, and add whole maps for each chunk.
             return _scatter_chunks(tf.gather(gradients, order), windows, tf.shape(cells), pooled_size)
 
         pooled = _gather_chunks(cells, windows, pooled_size)

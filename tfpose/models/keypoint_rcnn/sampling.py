@@ -15,11 +15,11 @@ from tfpose.models.keypoint_rcnn.ignored_areas import ignored_shares
 from tfpose.models.keypoint_rcnn.labels import IGNORED, NEGATIVE, POSITIVE, label_anchors, label_proposals
 from tfpose.models.keypoint_rcnn.proposals import ScoredBoxes
 
-# From a seed [2] int32 and a number N to [N] float32; the smallest are taken.
+# Function from a seed [2] int32 and a number N to N priorities [N] float32; the boxes of the smallest are sampled.
 Prioritize = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
-# A box that shows no annotated person and lies in ignored regions by more than this share is not used: it may well
-# show a person.
+# Training ignores a box without an annotated person if more than this share of the box lies in ignored regions, because
+# the box may show a person.
 MAX_IGNORED_SHARE = 0.5
 
 
@@ -46,7 +46,8 @@ class People(NamedTuple):
     Attributes:
         boxes: [B, P, 4] in pixels of the resized images.
         is_person: [B, P] bool, False for padding.
-        ignored_sums: [B, h + 1, w + 1], where nothing is known, see `sum_ignored_cells`; None where all is.
+        ignored_sums: [B, h + 1, w + 1], the regions without annotations, see `sum_ignored_cells`; None if there are
+            none.
     """
 
     boxes: tf.Tensor
@@ -61,7 +62,7 @@ class SampledProposals(NamedTuple):
         boxes: [N, 4].
         image_indices: [N] int32, not decreasing.
         labels: [N] int32.
-        people: [N] int32, the person of the image that each overlaps most; what a negative has does not matter.
+        people: [N] int32, the person of the image that each proposal overlaps most; without meaning for negatives.
     """
 
     boxes: tf.Tensor

@@ -34,7 +34,7 @@ def build_trunk(settings: KeypointRcnnSettings, name: str = "trunk") -> keras.Mo
 
 def _apply_residual_stages(x: KerasTensor, settings: KeypointRcnnSettings) -> list[KerasTensor]:
     x = _convolve(x, settings.stem_width, 7, "stem_conv1", settings, strides=2)
-    # Zeros stand for minus infinity here, as the values are past a ReLU.
+    # Zeros can replace minus infinity, because the values come from a ReLU.
     x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
     x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     stages = []
