@@ -12,7 +12,8 @@ The content of a picture depends on the network that the config describes:
 
 The color of a joint name says whether the joint is on the left side of the body, on the right side, or on neither.
 
-Without a config, tfpose draws crops as in Xiao et al. 2018 (256 pixels high, 192 pixels wide) without augmentation.
+Without a config, tfpose draws crops as in Simple Baselines (Xiao et al. 2018), 256 pixels high and 192 pixels wide,
+without augmentation.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def define_flags(values: ProgramFlags) -> None:
     )
     define_config_flag(
         values,
-        "Config of the network whose input is drawn. By default crops as in Xiao et al. 2018 are drawn.",
+        "Config of the network whose input is drawn. By default crops as in Simple Baselines are drawn.",
     )
 
 

@@ -27,15 +27,16 @@ def define_box_flags(
         takes_keras_hub: Whether --detector can name a detector of KerasHub, which cannot be part of a SavedModel.
     """
     keras_hub = (
-        "; or keras_hub:PRESET, a detector of KerasHub such as keras_hub:dfine_medium_coco (requires pip install "
-        "'tfpose[keras_hub]')"
+        "keras_hub:PRESET, a detector of KerasHub such as keras_hub:dfine_medium_coco (requires pip install "
+        "'tfpose[keras_hub]'); "
     )
     values.define_string(
         "detector",
         None,
         "Person detector: the name of a public checkpoint, such as picodet_s_320; the work folder of a detector "
-        "(Keypoint R-CNN or PicoDet) that tfpose train or tfpose pretrained wrote; or whole_image, which takes each "
-        f"image as the box of one person{keras_hub if takes_keras_hub else ''}. {detector_need}",
+        "(Keypoint R-CNN or PicoDet) that tfpose train or tfpose pretrained wrote; "
+        f"{keras_hub if takes_keras_hub else ''}or whole_image, which takes each image as the box of one person. "
+        f"{detector_need}",
     )
     values.define_enum(
         "detector_weights",

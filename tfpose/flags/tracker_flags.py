@@ -82,10 +82,10 @@ def define_tracker_flags(values: ProgramFlags, may_have_config: bool = False) ->
         NAME_FLAG,
         "payer2017",
         list(NAMED_SETTINGS),
-        "Preset whose values the other --tracker flags override. payer2017 is the tracker of Payer et al. 2017, with "
-        "--tracker.second_pose_distance in addition. online has better values and uses no later frames. offline "
-        "also uses later frames: the tracker then removes short tracks and jumping joints, fills gaps and smooths the "
-        "joints. offline expects scores from 0 to 1."
+        "Preset whose values the other --tracker flags override. payer2017 is the tracker of Payer et al. 2017, the "
+        "paper on the single network, with --tracker.second_pose_distance in addition. online has better values and "
+        "uses no later frames. offline also uses later frames: the tracker then removes short tracks and jumping "
+        "joints, fills gaps and smooths the joints. offline expects scores from 0 to 1."
         + (" For a single network, the default is the section tracker of the config." if may_have_config else ""),
     )
     for name, kind in setting_types().items():

@@ -75,8 +75,8 @@ def define_flags(values: ProgramFlags) -> None:
         None,
         ["quarter", "dark", "udp"],
         "Rule that computes the position of a joint from a heatmap: quarter moves the peak by a quarter of a heatmap "
-        "cell toward the higher neighbor; dark is the Newton step of Zhang et al. 2020; udp is the variant of dark in "
-        "Huang et al. 2020. By default the value that tfpose recognizes from the checkpoint.",
+        "cell toward the higher neighbor; dark is the Newton step of DARK (Zhang et al. 2020); udp is the variant of "
+        "dark in UDP (Huang et al. 2020). By default the value that tfpose recognizes from the checkpoint.",
     )
     define_cache_flag(values)
 
