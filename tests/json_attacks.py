@@ -341,6 +341,8 @@ def _attack_in_child(inputs: list[tuple[str, int]], with_tensorflow: bool, resul
         for case in cases.values():
             if case.run():
                 raise SystemExit("a case fails without damage")
+        # What is there already is no garbage of an input.
+        gc.freeze()
         for name, seed in inputs:
             results.send(attack(cases[name], seed))
             gc.collect()
