@@ -95,7 +95,7 @@ check: lint
 	$(PYTEST) -m "not slow" $(QUICK_TESTS)
 
 # In parts, each with processes of its own: TensorFlow keeps memory of the networks that it has run.
-TEST_PARTS := tests/training "tests/models tests/pretrained tests/inference" "tests/exporting tests/serving tests/predict" \
+TEST_PARTS := tests/training tests/models tests/pretrained tests/inference "tests/exporting tests/serving tests/predict" \
 	"tests/evaluation tests/report tests/docs tests/systems tests/test_*.py" \
 	"tests/data tests/data_prep tests/flags tests/metrics tests/tracking"
 
