@@ -142,7 +142,8 @@ def load(
 
     Args:
         model: Work folder of a training run, folder of a SavedModel, or name of a public checkpoint, which is
-            downloaded once. None for a small public system: picodet_s_320 and tinypose_256x192 without flip test.
+            downloaded once. None for a small public system: picodet_s_320 and tinypose_256x192 without flip test, on
+            CPUs in LiteRT, which starts sooner and is faster than TensorFlow; joints differ by less than 0.1 pixels.
         detector: Work folder of a person detector, or name of a public one; the work folder of a two-stage system
             requires one. A public model takes picodet_s_320 if None.
         weights: 'best' or 'last', of a work folder.
@@ -164,13 +165,16 @@ def load(
     from tfpose.systems.loading import load_pose_model, resolve_names
     from tfpose.systems.system import RunChoice
 
+    is_default = model is None
     if model is None:
         model, use_flip_test = DEFAULT_MODEL, bool(use_flip_test)
     if detector is None and is_public_name(os.fspath(model)):
         detector = DEFAULT_DETECTOR
     boxes = BoxSettings(DETECTOR, os.fspath(detector)) if detector is not None else None
     settings = read_tuned_settings(pathlib.Path(tuned)) if tuned is not None else None
-    run = RunChoice(pathlib.Path(model), weights, boxes, settings, use_flip_test=use_flip_test)
+    run = RunChoice(
+        pathlib.Path(model), weights, boxes, settings, use_flip_test=use_flip_test, prefers_litert=is_default
+    )
     return Model(load_pose_model(resolve_names(run, "model"), skeleton))
 
 

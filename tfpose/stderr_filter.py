@@ -9,11 +9,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-# C++ code writes these lines at every log level: hints on CPU instructions, and messages that there is no GPU and that
-# a codec is missing in a list of OpenCV.
+# C++ code writes these lines at every log level: hints on CPU instructions, and messages that there is no GPU, that
+# LiteRT starts, that its converter meets unknown attributes, and that a codec is missing in a list of OpenCV.
 _EXPECTED_LINES = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|To enable the following instructions:"
-    rb"|[IWE]\d{4} .*\b(port|cudart_stub|cuda_platform|cpu_feature_guard|util)\.cc:\d+\]"
+    rb"|[IWE]\d{4} .*\b(port|cudart_stub|cuda_platform|cpu_feature_guard|util|node_def_util)\.cc:\d+\]"
+    rb"|INFO: Created TensorFlow Lite XNNPACK delegate for CPU"
     rb"|OpenCV: FFMPEG: (tag .* is not supported with codec id|fallback to use tag)"
 )
 

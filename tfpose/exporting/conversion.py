@@ -6,14 +6,18 @@ see `tfpose.inference`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import pathlib
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from tfpose.inference.litert_network import open_interpreter
+from tfpose.stderr_filter import held_back
 
 Arrays = dict[str, np.ndarray]
 SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
@@ -110,15 +114,10 @@ def _input_names(network: keras.Model) -> list[str]:
 
 
 def _convert_to_litert(network: keras.Model) -> tuple[bytes, Callable[[Arrays], Arrays]]:
-    data = tf.lite.TFLiteConverter.from_keras_model(network).convert()
-
-    def run(inputs: Arrays) -> Arrays:
-        with warnings.catch_warnings():
-            # TensorFlow asks for another package, which reads the same files.
-            warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is deprecated")
-            return tf.lite.Interpreter(model_content=data).get_signature_runner()(**inputs)
-
-    return data, run
+    # Keras prints the signature of what it hands to the converter.
+    with contextlib.redirect_stdout(io.StringIO()), held_back():
+        data = tf.lite.TFLiteConverter.from_keras_model(network).convert()
+    return data, lambda inputs: open_interpreter(data).get_signature_runner()(**inputs)
 
 
 def _convert_to_onnx(network: keras.Model) -> tuple[bytes, Callable[[Arrays], Arrays]]:

@@ -27,6 +27,7 @@ from tfpose.data.upright_pictures import cut_upright_crops
 from tfpose.exporting.saved_model import write_saved_model
 from tfpose.exporting.system_file import describe_system
 from tfpose.inference.keypoint_system import KeypointSystem
+from tfpose.inference.litert_network import LitertNetwork
 from tfpose.inference.two_stage import predict_keypoints, rescore_poses
 from tfpose.models.simplification import simplify_network
 from tfpose.oks import object_keypoint_similarity
@@ -40,7 +41,8 @@ _BOX_COLUMNS, _SCORE_COLUMN = 4, 4
 class KeypointModule(tf.Module):
     """Exported functions, which call the inference function that evaluation and prediction use."""
 
-    def __init__(self, network: keras.Model, system: KeypointSystem) -> None:
+    def __init__(self, network: keras.Model | LitertNetwork, system: KeypointSystem) -> None:
+        """Wraps a network; only a Keras network can be exported."""
         super().__init__(name="keypoints")
         self.network = network
         self.system = system

@@ -31,13 +31,16 @@ from tfpose.exporting.tolerant import TOLERANT, tolerate_broken_images
 from tfpose.exporting.two_stage import KeypointModule, bare_networks, describe_keypoints, trace
 from tfpose.inference.detectors.detector import ExportableDetector
 from tfpose.inference.keypoint_system import KeypointSystem
+from tfpose.inference.litert_network import LitertNetwork
 from tfpose.models.simplification import simplify_network
 
 
 class TwoStageModule(KeypointModule):
     """Exported functions of both stages, which call the inference functions that evaluation and prediction use."""
 
-    def __init__(self, network: keras.Model, system: KeypointSystem, detector: ExportableDetector) -> None:
+    def __init__(
+        self, network: keras.Model | LitertNetwork, system: KeypointSystem, detector: ExportableDetector
+    ) -> None:
         super().__init__(network, system)
         # The SavedModel finds the variables of the detector's network in this attribute.
         self.detector_network = detector.network

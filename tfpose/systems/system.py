@@ -42,6 +42,8 @@ class RunChoice:
         box_flags: Names of the flags that `boxes` comes from, for messages.
         use_flip_test: Whether to average with the mirrored image when the run finds poses; None keeps what the run
             says.
+        prefers_litert: Whether prediction on CPUs runs the networks in LiteRT, where they can. Their LiteRT files are
+            written into the work folders, once.
     """
 
     workdir: pathlib.Path
@@ -50,6 +52,7 @@ class RunChoice:
     tuned: TunedSettings | None = None
     box_flags: tuple[str, ...] = ("detector",)
     use_flip_test: bool | None = None
+    prefers_litert: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

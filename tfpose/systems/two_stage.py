@@ -11,11 +11,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.crops import CropSettings, Normalization
@@ -24,10 +26,11 @@ from tfpose.data.person_crops import PersonCrops
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.splits import SplitPrediction, evaluate_split
 from tfpose.evaluation.two_stage import EvaluationSettings, predict_split
-from tfpose.exporting.two_stage import KeypointModule, export_keypoint_network
+from tfpose.exporting.litert_files import prepare_litert
+from tfpose.exporting.two_stage import KeypointModule, bare_networks, export_keypoint_network
 from tfpose.exporting.two_stage_detector import TwoStageModule, export_two_stage
 from tfpose.inference.detected_boxes import BoxSettings
-from tfpose.inference.detectors import load_exportable_detector
+from tfpose.inference.detectors import find_litert_loader, load_exportable_detector
 from tfpose.inference.detectors.boxes_file import BoxesFile
 from tfpose.inference.detectors.detector import ExportableDetector
 from tfpose.inference.keypoint_networks import DEFAULT_NETWORK, NOT_SETTINGS, find_network
@@ -40,7 +43,9 @@ from tfpose.inference.keypoint_system import (
     with_settings,
     write_keypoint_system,
 )
+from tfpose.inference.litert_network import LitertNetwork
 from tfpose.inference.two_stage import KeypointSettings, SelectionSettings
+from tfpose.messages import describe_error
 from tfpose.models.simplification import simplify_network
 from tfpose.prediction.box_model import BoxPoseModel
 from tfpose.prediction.model import PoseModel, function_of_frames
@@ -146,16 +151,48 @@ def load_model(run: RunChoice) -> PoseModel:
         )
     _refuse_tuned(run)
     system = _read_system(run)
-    network, _ = _load_network(system, run)
-    network, description = simplify_network(network), (system.skeleton, system.selection.joint_threshold)
-    if not run.boxes.detector:
+    description = (system.skeleton, system.selection.joint_threshold)
+    network, detector = _load_for_prediction(system, run)
+    if detector is None:
         boxes = run.boxes
         # As in evaluation, all boxes of a file count; without a dataset, nobody says which category is people.
         file = BoxesFile(boxes.source, boxes.score_threshold, boxes.iou_threshold, category_id=None)
         find_poses = KeypointModule(network, system).find_poses_in_boxes
         return BoxPoseModel(find_poses, file, *description, str(run.workdir))
-    module = TwoStageModule(network, system, _load_detector(run.boxes))
+    module = TwoStageModule(network, system, detector)
     return PoseModel(function_of_frames(module.find_poses_in_frames), *description, str(run.workdir))
+
+
+def _load_for_prediction(
+    system: KeypointSystem, run: RunChoice
+) -> tuple[keras.Model | LitertNetwork, ExportableDetector | None]:
+    """Returns the keypoint network and the detector, if boxes do not come from a file."""
+    detector = run.boxes.detector if run.boxes else ""
+    if run.prefers_litert and not tf.config.list_physical_devices("GPU"):
+        try:
+            return _load_litert(system, run, detector)
+        except OSError as error:
+            print(f"note: {describe_error(error)}; TensorFlow runs the networks instead of LiteRT", file=sys.stderr)
+    network, _ = _load_network(system, run)
+    return simplify_network(network), _load_detector(run.boxes) if run.boxes and detector else None
+
+
+def _load_litert(
+    system: KeypointSystem, run: RunChoice, detector: str
+) -> tuple[LitertNetwork, ExportableDetector | None]:
+    """Does the same with networks in LiteRT, where there is a counterpart."""
+    path = prepare_litert(
+        run.workdir, lambda: bare_networks(simplify_network(_load_network(system, run)[0]))["keypoints"]
+    )
+    network = LitertNetwork(path)
+    if run.boxes is None or not detector:
+        return network, None
+    load = find_litert_loader(detector)
+    if load is None:
+        return network, _load_detector(run.boxes)
+    boxes = run.boxes
+    path = prepare_litert(pathlib.Path(detector), lambda: _load_detector(boxes).bare_networks["detector"])
+    return network, load(detector, path, _shown_threshold(boxes), boxes.iou_threshold)
 
 
 def export(run: RunChoice, output: pathlib.Path, formats: Sequence[str]) -> list[str]:
@@ -171,8 +208,12 @@ def export(run: RunChoice, output: pathlib.Path, formats: Sequence[str]) -> list
 
 
 def _load_detector(boxes: BoxSettings) -> ExportableDetector:
-    threshold = SHOWN_BOX_THRESHOLD if boxes.score_threshold is None else boxes.score_threshold
+    threshold = _shown_threshold(boxes)
     return load_exportable_detector(boxes.detector, boxes.detector_weights, threshold, boxes.iou_threshold)
+
+
+def _shown_threshold(boxes: BoxSettings) -> float:
+    return SHOWN_BOX_THRESHOLD if boxes.score_threshold is None else boxes.score_threshold
 
 
 def _refuse_tuned(run: RunChoice) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from tfpose.inference.detectors.detector import Detector, ExportableDetector
 from tfpose.inference.detectors.keras_hub import PRESET_PREFIX, load_keras_hub_detector
 from tfpose.inference.detectors.keypoint_rcnn import load_keypoint_rcnn_detector
-from tfpose.inference.detectors.picodet import load_picodet_detector
+from tfpose.inference.detectors.picodet import load_litert_picodet, load_picodet_detector
 from tfpose.inference.detectors.whole_image import WHOLE_IMAGE, WholeImageDetector
 from tfpose.inference.keypoint_rcnn_system import KEYPOINT_RCNN_FILE
 from tfpose.inference.picodet_system import PICODET_FILE
@@ -28,6 +28,8 @@ from tfpose.pretrained.public_checkpoints import DEFAULT_DETECTOR, suggest_names
 # From the name, the weights of a work folder ('best' or 'last'), the score threshold and the IoU threshold.
 Load = Callable[[str, str, float | None, float | None], Detector]
 LoadExportable = Callable[[str, str, float | None, float | None], ExportableDetector]
+# From the name, the LiteRT file of the network, the score threshold and the IoU threshold.
+LoadLitert = Callable[[str, pathlib.Path, float | None, float | None], ExportableDetector]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +49,15 @@ class DetectorKind:
 
 @dataclasses.dataclass(frozen=True)
 class ExportableKind(DetectorKind):
-    """A kind of detector that can be part of a SavedModel; `DetectorKind` explains the attributes."""
+    """A kind of detector that can be part of a SavedModel; `DetectorKind` explains the other attributes.
+
+    Attributes:
+        load_litert: Function that loads the detector with its only bare network in a LiteRT file; None where there is
+            no such file.
+    """
 
     load: LoadExportable
+    load_litert: LoadLitert | None = None
 
 
 def _has_file(name: str) -> Callable[[str], bool]:
@@ -63,7 +71,10 @@ DETECTORS: dict[str, DetectorKind] = {
         load_keypoint_rcnn_detector,
     ),
     "picodet": ExportableKind(
-        f"the work folder of a PicoDet ({PICODET_FILE})", _has_file(PICODET_FILE), load_picodet_detector
+        f"the work folder of a PicoDet ({PICODET_FILE})",
+        _has_file(PICODET_FILE),
+        load_picodet_detector,
+        load_litert_picodet,
     ),
     "whole_image": ExportableKind(
         WHOLE_IMAGE, lambda name: name == WHOLE_IMAGE, lambda name, weights, *thresholds: WholeImageDetector()
@@ -110,6 +121,12 @@ def load_exportable_detector(
             "TensorFlow graph, which prediction and export need"
         )
     return kind.load(name, weights, score_threshold, iou_threshold)
+
+
+def find_litert_loader(name: str) -> LoadLitert | None:
+    """Returns the function that loads a detector with its network in a LiteRT file; None if its kind has none."""
+    kind = _find_kind(name)
+    return kind.load_litert if isinstance(kind, ExportableKind) else None
 
 
 def _find_kind(name: str) -> DetectorKind:

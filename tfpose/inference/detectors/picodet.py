@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.inference.detectors.detector import BoxesAndScores, Picture, with_thresholds
+from tfpose.inference.litert_network import LitertNetwork
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
 from tfpose.models.picodet import decode_boxes
 from tfpose.models.simplification import simplify_network
@@ -24,7 +25,7 @@ class PicodetDetector:
     """Finds the boxes of people; implements `ExportableDetector`.
 
     Args:
-        network: Network with its weights.
+        network: Network with its weights; a `LitertNetwork` cannot be exported.
         settings: Input size and thresholds.
         source: File that the weights came from, for reports.
     """
@@ -108,6 +109,14 @@ def _cubic_taps(size: tf.Tensor, new_size: int) -> tuple[tf.Tensor, tf.Tensor]:
     weights = tf.where(near <= 1, inner, outer)
     places = tf.cast(first, tf.int32)[:, None] + tf.constant([-1, 0, 1, 2])
     return tf.clip_by_value(places, 0, size - 1), weights
+
+
+def load_litert_picodet(
+    workdir: str, network: pathlib.Path, score_threshold: float | None, iou_threshold: float | None
+) -> PicodetDetector:
+    """Loads the detector of a work folder whose network is in a LiteRT file; see `load_picodet_detector`."""
+    settings = with_thresholds(read_picodet_settings(workdir), score_threshold, iou_threshold)
+    return PicodetDetector(LitertNetwork(network), settings, str(network))
 
 
 def load_picodet_detector(

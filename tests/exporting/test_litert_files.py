@@ -1,0 +1,108 @@
+"""Prediction by networks in LiteRT files: the poses of TensorFlow, and files that are written once."""
+
+from __future__ import annotations
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from random_weights import build_random
+from small_system import random_network, small_system
+
+from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
+from tfpose.exporting import litert_files
+from tfpose.exporting.conversion import write_converted
+from tfpose.inference.detected_boxes import DETECTOR, BoxSettings
+from tfpose.inference.keypoint_system import write_keypoint_system
+from tfpose.inference.litert_network import LitertNetwork
+from tfpose.inference.picodet_system import PicodetSettings, write_picodet_settings
+from tfpose.systems.loading import load_pose_model
+from tfpose.systems.system import RunChoice
+
+
+def build_two_outputs() -> keras.Model:
+    images = keras.Input((8, 6, 3), name="images")
+    small = keras.layers.Conv2D(2, 3, name="small")(images)
+    return keras.Model(images, {"small": small, "mean": keras.layers.GlobalAveragePooling2D()(small)})
+
+
+@pytest.mark.parametrize("batch", [0, 1, 3])
+def test_outputs_are_those_of_the_network(tmp_path, batch):
+    network = build_two_outputs()
+    write_converted({"net": network}, ["litert"], tmp_path)
+    converted = LitertNetwork(tmp_path / "net.tflite")
+    in_graph = tf.function(lambda images: converted(images, training=False), [tf.TensorSpec((None, 8, 6, 3))])
+    images = np.random.default_rng(0).random((batch, 8, 6, 3), np.float32)
+    found = in_graph(tf.constant(images))
+    assert set(found) == {"small", "mean"} and found["small"].shape == (batch, 6, 4, 2)
+    if batch:
+        for name, values in network(images).items():
+            np.testing.assert_allclose(found[name], values, atol=1e-6)
+
+
+def test_the_only_output_is_no_dict(tmp_path):
+    network = build_two_outputs()
+    write_converted({"net": keras.Model(network.input, {"small": network.output["small"]})}, ["litert"], tmp_path)
+    assert LitertNetwork(tmp_path / "net.tflite")(tf.zeros((2, 8, 6, 3))).shape == (2, 6, 4, 2)
+
+
+def test_a_file_is_written_once(tmp_path, capsys):
+    calls = []
+
+    def build():
+        calls.append(1)
+        return build_two_outputs()
+
+    first, second = (litert_files.prepare_litert(tmp_path, build) for _ in range(2))
+    assert first == second and first.is_file() and len(calls) == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"note: {tmp_path}: preparing the network for CPUs, which is done once\n"
+    assert not captured.out
+
+
+def test_a_failure_leaves_no_file(tmp_path, monkeypatch):
+    def fail(networks, formats, folder):
+        (folder / "inference.tflite").write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(litert_files, "write_converted", fail)
+    with pytest.raises(OSError, match="no space left"):
+        litert_files.prepare_litert(tmp_path, build_two_outputs)
+    assert not list(tmp_path.rglob("*.tflite"))
+
+
+@pytest.fixture
+def run(tmp_path) -> RunChoice:
+    """A two-stage system and a detector that takes the first cells of a picture for people."""
+    keypoints, detector = tmp_path / "keypoints", tmp_path / "detector"
+    write_keypoint_system(keypoints, small_system())
+    write_weights(random_network(small_system()), keypoints / BEST_WEIGHTS_NAME)
+    settings = PicodetSettings(input_size=(64, 64), width=16, scale=0.25, score_threshold=0.0, max_people=4)
+    write_picodet_settings(detector, settings)
+    write_weights(build_random(settings.build_network, lambda path: 0.2), detector / BEST_WEIGHTS_NAME)
+    return RunChoice(keypoints, boxes=BoxSettings(DETECTOR, str(detector), score_threshold=0.0))
+
+
+def test_poses_are_those_of_tensorflow(run):
+    frame = np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)
+    by_runtime = {}
+    for prefers_litert in (False, True):
+        choice = RunChoice(run.workdir, boxes=run.boxes, prefers_litert=prefers_litert)
+        by_runtime[prefers_litert] = load_pose_model(choice).predict([frame])[0]
+        files = [pathlib.Path(folder, "inference.tflite") for folder in (run.workdir, run.boxes.detector)]
+        assert [file.is_file() for file in files] == [prefers_litert] * 2
+    assert len(by_runtime[True]) == len(by_runtime[False]) > 0
+    np.testing.assert_allclose(by_runtime[True].boxes, by_runtime[False].boxes, atol=0.01)
+    np.testing.assert_allclose(by_runtime[True].keypoints, by_runtime[False].keypoints, atol=0.1)
+
+
+def test_a_folder_that_cannot_be_written_means_tensorflow(run, monkeypatch, capsys):
+    def refuse(workdir, build_network):
+        raise PermissionError(13, "Permission denied", str(workdir))
+
+    monkeypatch.setattr("tfpose.systems.two_stage.prepare_litert", refuse)
+    model = load_pose_model(RunChoice(run.workdir, boxes=run.boxes, prefers_litert=True))
+    assert "Permission denied; TensorFlow runs the networks instead of LiteRT" in capsys.readouterr().err
+    assert len(model.predict([np.zeros((90, 120, 3), np.uint8)])) == 1
