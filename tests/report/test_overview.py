@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from program_runs import run
 from report.evaluation_cases import PROVENANCE, TRAINING, cut, make_evaluation, make_videos
-from report.report_cases import Page
+from report.report_cases import Page, make_report
 
 from tfpose.evaluation.report_videos import ScoredVideos
 from tfpose.metrics.frame_matches import SequenceMatches, TrackMatches
@@ -347,5 +347,25 @@ def test_wrong_flags_are_one_line(evaluations, tmp_path, flags, words):
 def test_text_in_place_of_a_number_is_named(tmp_path, change, message):
     path = write_evaluation(Evaluation(tmp_path, {}, coco={"AR": 60.0}))
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=message):
+        read_evaluation(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["total", "sequence"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda metrics: metrics["hota"].pop("FA-HOTA"), "got no 'FA-HOTA'"),
+        (lambda metrics: metrics["hota"]["FA-HOTA"].pop(), "IndexError"),
+        (lambda metrics: metrics.update(hota=None), r"must have the metrics of posetrack.total"),
+    ],
+    ids=["no column", "short column", "no metric"],
+)
+def test_damaged_metrics_of_the_total_or_of_a_sequence_are_named(tmp_path, place, change, message):
+    path = write_evaluation(Evaluation(tmp_path, {}, make_report()))
+    content = json.loads(path.read_text())
+    report = content["posetrack"]
+    change(report["total"] if place == "total" else next(iter(report["sequences"].values())))
+    path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):
         read_evaluation(tmp_path)

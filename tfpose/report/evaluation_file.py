@@ -16,7 +16,7 @@ from tfpose.json_files import is_number, null_for_nan, number_or_nan, read_json,
 from tfpose.messages import quote
 from tfpose.metrics.catalog import METRICS
 from tfpose.metrics.frame_matches import SequenceMatches, TrackMatches
-from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport
+from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport, computed_columns
 from tfpose.metrics.tracking import TrackingCounts
 from tfpose.typed_json import build_typed, describing
 
@@ -207,10 +207,18 @@ def _report_to_dict(report: PoseTrackReport) -> dict[str, Any]:
 
 
 def _report_from_dict(content: Mapping[str, Any]) -> PoseTrackReport:
+    total = _metrics_from_dict(content["total"])
+    sequences = {name: _metrics_from_dict(metrics) for name, metrics in content["sequences"].items()}
+    for name, metrics in sequences.items():
+        if set(metrics.blocks) != set(total.blocks):
+            raise ValueError(
+                f"posetrack.sequences.{name} must have the metrics of posetrack.total ({', '.join(total.blocks)}), got "
+                f"{', '.join(metrics.blocks) or 'none'}"
+            )
     return PoseTrackReport(
-        total=_metrics_from_dict(content["total"]),
+        total=total,
         num_sequences=int(content["num_sequences"]),
-        sequences={name: _metrics_from_dict(metrics) for name, metrics in content["sequences"].items()},
+        sequences=sequences,
         samples=None,
         single_frame_sequences=tuple(content["single_frame_sequences"]),
     )
@@ -224,14 +232,15 @@ def _metrics_to_dict(metrics: PoseTrackMetrics) -> dict[str, Any]:
 
 
 def _metrics_from_dict(content: Mapping[str, Any]) -> PoseTrackMetrics:
-    return PoseTrackMetrics(
-        num_frames=int(content["num_frames"]),
-        blocks={
-            name: _result_from_dict(make, content[name])
-            for name, make in _result_types().items()
-            if content[name] is not None
-        },
-    )
+    blocks = {
+        name: _result_from_dict(make, content[name])
+        for name, make in _result_types().items()
+        if content[name] is not None
+    }
+    metrics = PoseTrackMetrics(num_frames=int(content["num_frames"]), blocks=blocks)
+    # A table or chart would find a missing column or a short one too late.
+    computed_columns(metrics)
+    return metrics
 
 
 def _result_types() -> dict[str, Callable[..., Any]]:
