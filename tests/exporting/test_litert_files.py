@@ -58,7 +58,7 @@ def test_a_file_is_written_once(tmp_path, capsys):
     first, second = (litert_files.prepare_litert(tmp_path, build) for _ in range(2))
     assert first == second and first.is_file() and len(calls) == 1
     captured = capsys.readouterr()
-    assert captured.err == f"note: {tmp_path}: preparing the network for CPUs, which is done once\n"
+    assert captured.err == f"note: {tmp_path}: converting the network to LiteRT, which is done once\n"
     assert not captured.out
 
 
