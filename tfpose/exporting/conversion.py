@@ -6,15 +6,15 @@ see `tfpose.inference`.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfpose.inference.litert_network import open_interpreter
 from tfpose.stderr_filter import held_back
@@ -114,10 +114,34 @@ def _input_names(network: keras.Model) -> list[str]:
 
 
 def _convert_to_litert(network: keras.Model) -> tuple[bytes, Callable[[Arrays], Arrays]]:
-    # Keras prints the signature of what it hands to the converter.
-    with contextlib.redirect_stdout(io.StringIO()), held_back():
-        data = tf.lite.TFLiteConverter.from_keras_model(network).convert()
+    frozen = _freeze(network)
+    module = tf.Module()
+    with held_back():
+        data = tf.lite.TFLiteConverter.from_concrete_functions([frozen], module).convert()
     return data, lambda inputs: open_interpreter(data).get_signature_runner()(**inputs)
+
+
+def _freeze(network: keras.Model) -> Any:
+    """Returns a network as a concrete function whose weights are constants.
+
+    To convert a Keras model itself takes several times as long, because Keras saves each of its layers.
+    """
+    names = _input_names(network)
+
+    def call(**tensors: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        inputs = [tensors[name] for name in names]
+        return network(inputs if len(inputs) > 1 else inputs[0], training=False)
+
+    signature = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in network.inputs}
+    traced = tf.function(call, autograph=False).get_concrete_function(**signature)
+    constant = convert_variables_to_constants_v2(traced)
+    order = [tensor.op.name for tensor in constant.inputs]
+
+    def call_constant(**tensors: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        found = constant(*(tensors[name] for name in order))
+        return tf.nest.pack_sequence_as(traced.structured_outputs, tf.nest.flatten(found))
+
+    return tf.function(call_constant, autograph=False).get_concrete_function(**signature)
 
 
 def _convert_to_onnx(network: keras.Model) -> tuple[bytes, Callable[[Arrays], Arrays]]:
