@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ _WAIT_SECONDS = 0.1
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 logger = logging.getLogger(__name__)
+
+
+def _say_waiting(holder: str) -> None:
+    print(f"note: {holder}; waiting for it", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -51,12 +56,13 @@ def hold_lock(path: Path, rule: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def wait_for_lock(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+def wait_for_lock(path: Path, say: Callable[[str], None] = _say_waiting) -> Iterator[None]:
     """Holds the lock of a file in a `with` block, and waits before that until no other process has the lock.
 
     Args:
         path: File of the lock, see `hold_lock`.
-        say: Function that is called once with a description of the wait, if there is one.
+        say: Function that is called once with a description of the wait, if there is one. By default it is a note on
+            stderr.
 
     Raises:
         OSError: The file cannot be written.

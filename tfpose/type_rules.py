@@ -26,7 +26,7 @@ def type_rule(hint: Any, value: Any, notation: Notation) -> str:
     """Returns what a value of a type must be, for "X must be RULE"; empty if the value is of that type.
 
     Args:
-        hint: Type hint: a class, a union, a Literal, or a tuple, sequence or mapping of these.
+        hint: The type: a class, a union, a Literal, or a tuple, sequence or mapping of these.
         value: The value. Lists and tuples are the same.
         notation: How the value is written.
     """

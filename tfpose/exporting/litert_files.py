@@ -32,7 +32,7 @@ def prepare_litert(workdir: pathlib.Path, build_network: Callable[[], keras.Mode
     if path.is_file():
         return path
     print(f"note: {workdir}: converting the network to LiteRT, which is done once", file=sys.stderr)
-    with wait_for_lock(workdir / _LOCK_FILE, lambda holder: print(f"note: {holder}; waiting for it", file=sys.stderr)):
+    with wait_for_lock(workdir / _LOCK_FILE):
         if not path.is_file():
             with tempfile.TemporaryDirectory(prefix=".incomplete_", dir=workdir, ignore_cleanup_errors=True) as folder:
                 write_converted({_NAME: build_network()}, ["litert"], pathlib.Path(folder))

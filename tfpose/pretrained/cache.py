@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import sys
 from collections.abc import Sequence
 
 from tfpose.file_locks import wait_for_lock
@@ -108,12 +107,8 @@ def _download(name: str, public: PublicCheckpoint, cache: pathlib.Path) -> pathl
     folder = folder_of(name, cache)
     if not public.is_direct:
         raise UnreachableFileError(public.url, "the page needs a browser")
-    with wait_for_lock(lock_of(folder), _say_waiting):
+    with wait_for_lock(lock_of(folder)):
         return download_file(public.url, folder / public.file_name, public.digits, public.digest)
-
-
-def _say_waiting(holder: str) -> None:
-    print(f"note: {holder}; waiting for it", file=sys.stderr)
 
 
 def _describe_places(missing: Sequence[tuple[str, PublicCheckpoint]], cache: pathlib.Path) -> str:

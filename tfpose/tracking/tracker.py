@@ -11,7 +11,7 @@ from tfpose.poses import Poses
 from tfpose.skeletons import Skeleton
 from tfpose.tracking.assignment import MATCHERS
 from tfpose.tracking.settings import PAYER2017, TrackerSettings, find_named_settings
-from tfpose.tracking.similarity import SIMILARITIES, masked_median, median_joint_distances
+from tfpose.tracking.similarity import SIMILARITIES, masked_median
 
 
 @dataclasses.dataclass
@@ -222,8 +222,7 @@ class Tracker:
 
     def _are_near(self, people: _Tracks, others: _Tracks) -> np.ndarray:
         """Returns [N, P] bool, whether two poses are so near that they can be of one person."""
-        is_common = people.is_present[:, None] & others.is_present[None]
-        distances = median_joint_distances(people.keypoints, others.keypoints, is_common)
+        distances = SIMILARITIES["joint_distance"].distances(people, others, None)
         sizes = np.sqrt(box_math.areas(people.boxes))[:, None]
         return distances < self.settings.second_pose_distance * sizes
 
