@@ -2,6 +2,7 @@
 
     python benchmarks/network_speed.py --torch_python=.venv-torch/bin/python
     python benchmarks/network_speed.py --torch_python=.venv-torch/bin/python --network=pose_hrnet_w48 --only=training
+    python benchmarks/network_speed.py --torch_python=PYTHON --network=pose_vit_base --input_size 256 192
 
 tfpose runs the training step as one graph, and inference as in an exported model, with batch normalization folded and
 variables frozen. PyTorch runs the same network in eager mode, in both of its memory layouts. Both sides run in turn, so
@@ -39,12 +40,14 @@ from tfpose.losses import mean_heatmap_loss
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.pose_hrnet import build_pose_hrnet
 from tfpose.models.pose_resnet import build_pose_resnet
+from tfpose.models.pose_vit import build_pose_vit
 
 NUM_JOINTS = 17
 NUM_WARMUP_RUNS = 2
 TORCH_LAYOUTS = ("channels_last", "contiguous")
 NETWORKS = {
     "pose_resnet50": build_pose_resnet,
+    "pose_vit_base": build_pose_vit,
     "pose_hrnet_w32": functools.partial(build_pose_hrnet, width=32),
     "pose_hrnet_w48": functools.partial(build_pose_hrnet, width=48),
 }

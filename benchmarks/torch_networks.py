@@ -1,4 +1,4 @@
-"""The networks of network_speed.py in PyTorch; they need only torch."""
+"""The networks of network_speed.py in PyTorch; they need only torch, and ViTPose the package transformers too."""
 
 from __future__ import annotations
 
@@ -142,8 +142,30 @@ def exchange(widths: list[int], source: int, target: int) -> nn.Module:
     return nn.Sequential(*layers)
 
 
+class HeatmapsOnly(nn.Module):
+    """A network of transformers that returns its heatmaps alone."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Heatmaps [B, J, h, w]."""
+        return self.network(images).heatmaps
+
+
+def build_pose_vit_base() -> nn.Module:
+    """ViTPose-B of the package transformers with the classic decoder (Xu et al., 2022)."""
+    from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
+
+    backbone = VitPoseBackboneConfig(image_size=[256, 192], out_indices=[12])
+    config = VitPoseConfig(backbone_config=backbone, num_labels=NUM_JOINTS, use_simple_decoder=False)
+    return HeatmapsOnly(VitPoseForPoseEstimation(config))
+
+
 NETWORKS = {
     "pose_resnet50": build_pose_resnet50,
+    "pose_vit_base": build_pose_vit_base,
     "pose_hrnet_w32": lambda: PoseHrnet(32),
     "pose_hrnet_w48": lambda: PoseHrnet(48),
 }

@@ -31,7 +31,7 @@ GAINS = (
 
 def _kernel_bound(name: str, shape: tuple[int, ...], gains: Gains) -> float:
     fan_in = np.prod(shape) / shape[0]
-    if name.startswith("deconv_layers."):
+    if "deconv" in name:
         fan_in = np.prod(shape) / shape[1] / 4
     gain = next((gain for pattern, gain in gains if re.search(pattern, name)), 1.0)
     return gain * np.sqrt(6.0 / fan_in)
@@ -50,6 +50,8 @@ def make_array(name: str, shape: tuple[int, ...], salt: int = 0, gains: Gains = 
         values = 0.1 * (2 * u - 1)
     elif len(shape) == 1:
         values = 0.9 + 0.2 * u
+    elif len(shape) == 3:
+        values = 0.5 * (2 * u - 1)
     else:
         values = _kernel_bound(name, shape, gains) * (2 * u - 1)
     return values.astype(np.float32).reshape(shape)

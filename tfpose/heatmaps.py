@@ -23,6 +23,8 @@ Convention = Literal["microsoft", "mmpose"]
 
 # Beyond three standard deviations a Gaussian is below 0.012: nothing to learn from.
 _REACH_SIGMAS = 3.0
+# Blur of Hugging Face's `VitPoseImageProcessor`. ViTPose's published scores come from the authors' and MMPose's blur.
+_HUB_SIGMA_CELLS = 0.8
 
 
 class Peaks(NamedTuple):
@@ -115,6 +117,8 @@ def decode_heatmaps(
     - "dark": one Newton step on the logarithm of the blurred map, Zhang et al. 2020;
       peaks in the outer two rows and columns stay.
     - "udp": the same with one-cell differences and at the border too, Huang et al. 2020.
+    - "udp_hub": the same with a blur of 0.8 cells that mirrors the map at its border, as
+      Hugging Face's image processor of ViTPose reads heatmaps.
 
     The Newton steps are those of the references: not limited, so a map that is no hill at its peak
     can send a keypoint cells away. Results of float32 blurring differ from theirs by rounding only.
@@ -122,8 +126,8 @@ def decode_heatmaps(
     Args:
         heatmaps: [B, H, W, J], any range.
         method: Name of an entry of `DECODINGS`, see above.
-        blur_kernel: Odd number of cells across the Gaussian blur of "dark" and "udp"; OpenCV chooses its sigma (2 cells
-            for 11, 2.9 for 17).
+        blur_kernel: Odd number of cells across the Gaussian blur of "dark", "udp" and "udp_hub"; for the first two
+            OpenCV chooses its sigma (2 cells for 11, 2.9 for 17).
         convention: Choice where two public codes differ. "microsoft": a quarter offset needs both coordinates to be
             inside the border, a map without a positive value gives (0, 0). "mmpose": each axis has its own border, such
             a map gives (-1, -1).
@@ -287,8 +291,18 @@ def _dark_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -> t
 
 
 def _udp_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -> tuple[Tensor, Tensor]:
-    x, y, scores = peaks
-    logs = ops.log(ops.clip(_blur_keeping_peak(heatmaps, scores, options.blur_kernel), 1e-3, 50.0))
+    return _unbiased_offsets(_blur_keeping_peak(heatmaps, peaks.scores, options.blur_kernel), peaks)
+
+
+def _hub_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -> tuple[Tensor, Tensor]:
+    taps = _taps_of_sigma(options.blur_kernel, _HUB_SIGMA_CELLS)
+    return _unbiased_offsets(_blur(heatmaps, taps, padding="symmetric"), peaks)
+
+
+def _unbiased_offsets(blurred: Tensor, peaks: Peaks) -> tuple[Tensor, Tensor]:
+    """Returns one Newton step on the logarithm of blurred maps, with differences of one cell."""
+    x, y, _ = peaks
+    logs = ops.log(ops.clip(blurred, 1e-3, 50.0))
 
     def at(step_x: int, step_y: int) -> Tensor:
         return _values_at(logs, x + step_x, y + step_y)
@@ -324,28 +338,36 @@ def _newton_step(
 
 def _blur_keeping_peak(heatmaps: Tensor, scores: Tensor, blur_kernel: int) -> Tensor:
     """Blurs by a Gaussian with zeros beyond the border, then scales each map to its former maximum."""
-    # Sums of shifted maps, not a depthwise convolution: XLA turns them into one loop (30 times
-    # faster on a CPU), and an accelerator's convolution may round its input to 10 bits.
-    blurred = _blur_along_axis(_blur_along_axis(heatmaps, blur_kernel, axis=1), blur_kernel, axis=2)
+    blurred = _blur(heatmaps, _gaussian_taps(blur_kernel), padding="constant")
     highest = ops.max(blurred, axis=(1, 2), initial=-math.inf)
     factor = ops.where(highest > 0, scores / ops.where(highest > 0, highest, 1.0), 1.0)
     return blurred * factor[:, None, None, :]
 
 
-def _blur_along_axis(heatmaps: Tensor, blur_kernel: int, axis: int) -> Tensor:
+def _blur(heatmaps: Tensor, taps: np.ndarray, padding: str) -> Tensor:
+    # Sums of shifted maps, not a depthwise convolution: XLA turns them into one loop (30 times
+    # faster on a CPU), and an accelerator's convolution may round its input to 10 bits.
+    return _blur_along_axis(_blur_along_axis(heatmaps, taps, padding, axis=1), taps, padding, axis=2)
+
+
+def _blur_along_axis(heatmaps: Tensor, taps: np.ndarray, padding: str, axis: int) -> Tensor:
     size = ops.shape(heatmaps)[axis]
-    reach = blur_kernel // 2
+    reach = len(taps) // 2
     margins = [(reach, reach) if dimension == axis else (0, 0) for dimension in range(4)]
-    padded = ops.pad(heatmaps, margins)
+    padded = ops.pad(heatmaps, margins, mode=padding)
     return sum(
         float(tap) * (padded[:, i : i + size] if axis == 1 else padded[:, :, i : i + size])
-        for i, tap in enumerate(_gaussian_taps(blur_kernel))
+        for i, tap in enumerate(taps)
     )
 
 
 def _gaussian_taps(kernel: int) -> np.ndarray:
     """Returns float32 weights [kernel] that sum to 1: OpenCV's for a sigma of 0, which the public codes use."""
-    return cv2.getGaussianKernel(kernel, 0)[:, 0].astype(np.float32)
+    return _taps_of_sigma(kernel, 0)
+
+
+def _taps_of_sigma(kernel: int, sigma_cells: float) -> np.ndarray:
+    return cv2.getGaussianKernel(kernel, sigma_cells)[:, 0].astype(np.float32)
 
 
 # A new decoding method is a function that returns sub-cell offsets, and an entry here. The function takes heatmaps
@@ -356,7 +378,10 @@ DECODINGS: dict[str, Callable[[Tensor, Peaks, DecodingOptions], tuple[Tensor, Te
     "quadratic": _quadratic_offsets,
     "dark": _dark_offsets,
     "udp": _udp_offsets,
+    "udp_hub": _hub_offsets,
 }
+# Those that read heatmaps of unbiased crops, `CropSettings.convention` 'udp'.
+UNBIASED_DECODINGS = ("udp", "udp_hub")
 
 
 def _as_indices(flip_order: Sequence[int] | np.ndarray) -> Tensor:

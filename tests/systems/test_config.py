@@ -118,7 +118,7 @@ def test_paper_of_the_single_network_is_one_file():
     [
         ({"netwrok": {}}, "config: unknown section or value 'netwrok'; did you mean 'network'"),
         ({"crop": {"margin": 3}}, "config.crop: unknown field 'margin'; did you mean 'margin_"),
-        ({"network": {"name": "pose_vit"}}, "network.name must be one of .*pose_resnet.*, got 'pose_vit'"),
+        ({"network": {"name": "pose_xyz"}}, "network.name must be one of .*pose_resnet.*, got 'pose_xyz'"),
         ({"network": {"name": "pose_resnet", "deep": 3}}, "settings of pose_resnet must be some of .*, got 'deep'"),
         ({"run": {}}, "config.run.total_steps must be given, because it has no default"),
     ],

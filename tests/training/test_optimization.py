@@ -62,6 +62,7 @@ def test_negative_rates_are_refused() -> None:
         ("optimizer", "sdg"),
         ("momentum", 1.0),
         ("weight_decay", -1.0),
+        ("layer_decay", 1.5),
     ],
 )
 def test_wrong_settings_are_named(setting: str, value: object) -> None:
@@ -94,6 +95,46 @@ def test_adamw_is_that_of_keras() -> None:
     for variable, expected in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(variable.numpy(), expected.numpy(), rtol=2e-6)
     assert not np.allclose(ours[0].numpy(), start[0], atol=0.02)
+
+
+def test_adamw_moves_early_layers_less_and_leaves_offsets_alone() -> None:
+    """Expected: Keras' AdamW with a rate of its own for each variable."""
+    settings = OptimizationSettings(
+        0.01, optimizer="adamw", weight_decay=0.3, layer_decay=0.5, decay_offsets=False, warmup_steps=3
+    )
+    rng = np.random.default_rng(0)
+    names, depths = ("kernel", "kernel", "bias", "positions", "gamma"), (0, 1, 2, 3, 1)
+    start = rng.normal(size=(len(names), 5)).astype(np.float32)
+    gradients = rng.normal(size=(4, len(names), 5)).astype(np.float32)
+    ours, theirs = (
+        [keras.Variable(value, name=name) for value, name in zip(start, names, strict=True)] for _ in range(2)
+    )
+    for variable, depth in zip(ours, depths, strict=True):
+        variable.depth_below_head = depth
+    optimizer = build_optimizer(settings, ours)
+    references = []
+    for variable, depth in zip(theirs, depths, strict=True):
+        schedule = StepwiseSchedule(0.01 * 0.5**depth, warmup_steps=3)
+        references.append(keras.optimizers.AdamW(schedule, weight_decay=0.3))
+        references[-1].exclude_from_weight_decay(var_names=["bias", "positions", "gamma"])
+        references[-1].build([variable])
+    for gradient in gradients:
+        update_variables(optimizer, [tf.constant(part) for part in gradient], ours)
+        optimizer.iterations.assign_add(1)
+        for reference, part, variable in zip(references, gradient, theirs, strict=True):
+            reference.apply([tf.constant(part)], [variable])
+    for variable, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(variable.numpy(), expected.numpy(), rtol=3e-6)
+
+
+def test_layer_decay_needs_its_optimizer_and_its_network() -> None:
+    with pytest.raises(ValueError, match="optimizer must be 'adamw' with layer_decay"):
+        OptimizationSettings(0.1, optimizer="sgd", layer_decay=0.5)
+    with pytest.raises(ValueError, match="optimizer must be 'adamw' with layer_decay or without decay_offsets"):
+        OptimizationSettings(0.1, decay_offsets=False)
+    settings = OptimizationSettings(0.1, optimizer="adamw", layer_decay=0.5)
+    with pytest.raises(ValueError, match="layer_decay requires a network that tells the depths"):
+        build_optimizer(settings, [keras.Variable([1.0])])
 
 
 def test_options_that_the_update_would_ignore_are_refused() -> None:

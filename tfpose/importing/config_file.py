@@ -8,6 +8,7 @@ import pathlib
 import re
 from typing import Any
 
+from tfpose.heatmaps import UNBIASED_DECODINGS
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.skeletons import KNOWN_SKELETONS
 
@@ -125,7 +126,7 @@ def _target_settings(system: KeypointSystem) -> dict[str, Any]:
         sigma = 1.0
     centers, cutoff = {
         "dark": ("subcell", None),
-        "udp": ("subcell", 3.0),
+        **dict.fromkeys(UNBIASED_DECODINGS, ("subcell", 3.0)),
     }.get(system.keypoints.decoding, ("rounded", 3.0))
     return {"sigma_cells": sigma, "centers": centers, "cutoff_sigmas": cutoff}
 

@@ -13,13 +13,16 @@ from tfpose.importing.keypoint_family import (
     is_microsoft,
     is_mmpose,
     is_tinypose,
+    is_vitpose,
 )
-from tfpose.importing.keypoint_networks import infer_pose_hrnet, infer_pose_resnet, infer_tinypose
+from tfpose.importing.keypoint_networks import infer_pose_hrnet, infer_pose_resnet, infer_pose_vit, infer_tinypose
 from tfpose.importing.keypoint_rcnn_family import KeypointRcnnFamily, is_detectron, is_detectron2
 from tfpose.importing.picodet_family import PicodetFamily
+from tfpose.models.heatmap_network import HEATMAP_LAYER
 from tfpose.pretrained.named_tensors import Checkpoint
 from tfpose.pretrained.pose_hrnet import HRNET_NAMES
 from tfpose.pretrained.pose_resnet import NAMES
+from tfpose.pretrained.pose_vit import VIT_NAMES
 from tfpose.pretrained.tinypose import TINYPOSE_NAMES
 
 # The first family that matches a checkpoint converts it.
@@ -28,6 +31,15 @@ FAMILIES: dict[str, Family] = {
         "Keypoint R-CNN of the original Detectron (Caffe2 names)", is_detectron, is_legacy=True
     ),
     "detectron2": KeypointRcnnFamily("Keypoint R-CNN of Detectron2", is_detectron2, is_legacy=False),
+    "vitpose": KeypointFamily(
+        "ViTPose of its authors, of MMPose or of Hugging Face",
+        is_vitpose,
+        "pose_vit",
+        VIT_NAMES,
+        infer_pose_vit,
+        last_layer=HEATMAP_LAYER,
+        protocol=Protocol(decoding="udp", input_size=(256, 192), reduces_images=False),
+    ),
     "mmpose": KeypointFamily(
         "ResNet with a heatmap head of MMPose", is_mmpose, "pose_resnet", NAMES, infer_pose_resnet
     ),

@@ -15,7 +15,7 @@ from tfpose.file_names import whole_file
 from tfpose.importing.import_settings import ImportSettings, Say
 from tfpose.pretrained.checkpoint_files import read_arrays
 from tfpose.pretrained.named_tensors import Checkpoint
-from tfpose.pretrained.published_names import PublishedNames, load_published_arrays
+from tfpose.pretrained.published_names import WeightNames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Family(Protocol):
         """
 
 
-def load_checkpoint(network: keras.Model, checkpoint: Checkpoint, names: PublishedNames) -> None:
+def load_checkpoint(network: keras.Model, checkpoint: Checkpoint, names: WeightNames) -> None:
     """Sets the weights of a network from a checkpoint. An error changes nothing.
 
     Raises:
@@ -61,7 +61,7 @@ def load_checkpoint(network: keras.Model, checkpoint: Checkpoint, names: Publish
     """
     arrays = read_arrays(checkpoint.path, checkpoint.tensors)
     try:
-        load_published_arrays(network, arrays, names)
+        names.load(network, arrays)
     except ValueError as error:
         raise ValueError(f"{checkpoint.path}: {error}") from error
 

@@ -1,4 +1,4 @@
-"""Imports checkpoints of keypoint networks: ResNet, HRNet and PP-TinyPose, by the code that wrote them."""
+"""Imports checkpoints of keypoint networks: ResNet, HRNet, PP-TinyPose and ViTPose, by the code that wrote them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from tfpose.checkpoints import RUN_CONFIG_FILE
 from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD
+from tfpose.heatmaps import UNBIASED_DECODINGS
 from tfpose.importing.config_file import check_replaceable, config_values, format_config
 from tfpose.importing.family import Targets, load_checkpoint, write_network
 from tfpose.importing.import_settings import ImportSettings, Say
@@ -21,10 +22,12 @@ from tfpose.importing.keypoint_findings import (
 from tfpose.importing.keypoint_networks import Shapes
 from tfpose.inference.keypoint_system import KeypointSystem, build_keypoint_system, write_keypoint_system
 from tfpose.json_files import write_json, write_text
+from tfpose.models.heatmap_network import HEATMAP_LAYER
 from tfpose.pretrained.download import digest_of_file
 from tfpose.pretrained.named_tensors import Checkpoint
+from tfpose.pretrained.pose_vit import VIT_NAMES
 from tfpose.pretrained.public_checkpoints import expected_scores
-from tfpose.pretrained.published_names import PublishedNames
+from tfpose.pretrained.published_names import WeightNames
 from tfpose.skeletons import Skeleton
 
 # All families enlarge boxes by a quarter.
@@ -38,8 +41,8 @@ class Protocol:
     Attributes:
         channel_order: Order of the color channels of the network's input, 'rgb' or 'bgr'.
         decoding: Method that turns heatmaps into keypoints where the checkpoint does not name one.
-        convention: Convention of crops for every decoding but 'udp'.
-        blur_kernel: Size in cells of the blur of 'dark' and 'udp'.
+        convention: Convention of crops for every decoding but the unbiased ones.
+        blur_kernel: Size in cells of the blur of 'dark' and the unbiased decodings.
         input_size: Size (height, width) of the crops where the checkpoint does not tell it.
         clips_annotated_boxes: Whether the published scores are those of clipped annotated boxes, see `CropSettings`.
         reduces_images: Whether crops may be cut from reduced images, see `CropSettings`.
@@ -77,14 +80,14 @@ class KeypointFamily:
         network: Name of the network in `inference.keypoint_networks.NETWORKS`.
         names: How the family names the weights.
         infer_network: Function that infers the settings of the network, see `keypoint_networks.infer_pose_resnet`.
-        last_layer: Published name of the layer that writes the heatmaps.
+        last_layer: Name, without the prefixes of wrappers, of the layer that writes the heatmaps.
         protocol: How the publisher reads the heatmaps.
     """
 
     description: str
     matches: Callable[[Checkpoint], bool]
     network: str
-    names: PublishedNames
+    names: WeightNames
     infer_network: Callable[[Shapes, str, str, ImportSettings], dict[str, Finding]]
     last_layer: str = "final_layer"
     protocol: Protocol = Protocol()
@@ -138,7 +141,9 @@ class KeypointFamily:
         name = f"{self.last_layer}.weight"
         shape = shapes.get(name, ())
         if len(shape) != 4 or shape[0] < 1:
-            raise ValueError(f"{path}: {name} must have shape (joints, filters, 1, 1), got {shape or 'no such tensor'}")
+            raise ValueError(
+                f"{path}: {name} must have shape (joints, filters, height, width), got {shape or 'no such tensor'}"
+            )
         return shape[0]
 
     def _build_system(self, skeleton: Skeleton, network: Mapping[str, object], decoding: str) -> KeypointSystem:
@@ -150,15 +155,15 @@ class KeypointFamily:
                 "margin_pixels": 0.0,
                 "margin_scale": MARGIN_SCALE,
                 "keep_aspect": True,
-                "convention": "udp" if decoding == "udp" else protocol.convention,
+                "convention": "udp" if decoding in UNBIASED_DECODINGS else protocol.convention,
                 "clips_annotated_boxes": protocol.clips_annotated_boxes,
                 "reduces_images": protocol.reduces_images,
             },
             normalization={"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "channel_order": protocol.channel_order},
             inference={
                 "use_flip_test": len(skeleton.left_right_pairs) > 0,
-                # Unbiased crops ('udp') do not shift mirrored heatmaps by a cell.
-                "shift_one_cell": decoding != "udp",
+                # Unbiased crops do not shift mirrored heatmaps by a cell.
+                "shift_one_cell": decoding not in UNBIASED_DECODINGS,
                 "decoding": decoding,
                 "blur_kernel": protocol.blur_kernel,
             },
@@ -184,6 +189,12 @@ def is_hrnet(checkpoint: Checkpoint) -> bool:
 def is_tinypose(checkpoint: Checkpoint) -> bool:
     """Returns whether the tensors have PaddleDetection's names of a PP-TinyPose."""
     return _has_name(checkpoint, "backbone.head_layer.projects.") and _has_name(checkpoint, "final_conv.")
+
+
+def is_vitpose(checkpoint: Checkpoint) -> bool:
+    """Returns whether the tensors have one of the three sets of names of a ViTPose with its decoder."""
+    names = {VIT_NAMES.canonical(name) for name in checkpoint.tensors}
+    return {"patches.weight", f"{HEATMAP_LAYER}.weight", "block0.norm1.weight"} <= names
 
 
 def _has_name(checkpoint: Checkpoint, *starts: str) -> bool:

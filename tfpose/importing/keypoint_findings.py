@@ -14,6 +14,7 @@ from typing import Any
 
 from tfpose.importing.import_settings import ImportSettings, checked_size
 from tfpose.json_files import read_json
+from tfpose.pretrained.named_tensors import HUB_CONFIG_FILE
 from tfpose.skeletons import (
     COCO17,
     KNOWN_SKELETONS,
@@ -30,6 +31,8 @@ SIZE_MULTIPLE = 32
 _SIZE_IN_NAME = re.compile(r"(?<!\d)(\d{2,4})x(\d{2,4})(?!\d)")
 # Patterns in the text of an MMPose training config, which writes sizes as (width, height).
 _SIZE_IN_CONFIG = re.compile(r"(?:input_size|image_size)\s*=\s*[(\[]\s*(\d+)\s*,\s*(\d+)")
+# Hugging Face writes (height, width).
+_SIZE_IN_HUB_CONFIG = re.compile(r'"image_size"\s*:\s*\[\s*(\d{1,5})\s*,\s*(\d{1,5})\s*\]')
 _DARK_IN_CONFIG = re.compile(r"unbiased\s*=\s*True|unbiased_decoding\s*=\s*True|post_process\s*=\s*['\"]unbiased['\"]")
 _UDP_IN_CONFIG = re.compile(r"UDPHeatmap|use_udp\s*=\s*True")
 
@@ -43,7 +46,9 @@ class Finding:
 
 
 def config_text(extras: Mapping[str, Any]) -> str:
-    """Returns the training config that MMPose keeps in its files; '' if there is none."""
+    """Returns the training config that MMPose keeps in its files, or the config.json of Hugging Face; '' for none."""
+    if isinstance(extras.get(HUB_CONFIG_FILE), str):
+        return extras[HUB_CONFIG_FILE]
     meta = extras.get("meta")
     texts = [meta.get(key) for key in ("cfg", "config")] if isinstance(meta, dict) else []
     return next((text for text in texts if isinstance(text, str)), "")
@@ -60,6 +65,9 @@ def find_input_size(name: str, config: str, settings: ImportSettings, default: t
     """
     if settings.input_size:
         return Finding(settings.input_size, "--input_size")
+    in_hub_config = _SIZE_IN_HUB_CONFIG.search(config)
+    if in_hub_config:
+        return Finding(checked_size(int(in_hub_config[1]), int(in_hub_config[2])), HUB_CONFIG_FILE)
     in_config = _SIZE_IN_CONFIG.search(config)
     if in_config:
         return Finding(checked_size(int(in_config[2]), int(in_config[1])), "the config in the file")

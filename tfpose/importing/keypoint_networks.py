@@ -9,11 +9,16 @@ from tfpose.importing.import_settings import ImportSettings
 from tfpose.importing.keypoint_findings import Finding
 from tfpose.models.pose_hrnet import FIRST_STAGE_WITH_BRANCHES
 from tfpose.models.pose_resnet import BASIC_BLOCK_DEPTHS, BLOCKS_PER_STAGE
+from tfpose.models.pose_vit import PUBLISHED_SIZES
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 _PUBLISHED_BASE_WIDTH = 64
 _PUBLISHED_DECONV_FILTERS = 256
+# In the config.json of Hugging Face.
+_NUM_HEADS_IN_CONFIG = re.compile(r'"num_attention_heads"\s*:\s*(\d{1,3})\b')
+_NORM_EPSILON_IN_CONFIG = re.compile(r'"layer_norm_eps"\s*:\s*([0-9.eE+-]{1,20})')
+_PUBLISHED_NORM_EPSILON = 1e-6
 _CAFFE_IN_CONFIG = re.compile(r"style\s*=\s*['\"]caffe['\"]")
 
 
@@ -65,6 +70,47 @@ def infer_tinypose(shapes: Shapes, name: str, config: str, settings: ImportSetti
         raise ValueError("tensors must be those of a PP-TinyPose with three stages of shuffle units, got others")
     values = {"width": 2 * half, "modules": modules, "units_per_branch": units}
     return {argument: Finding(value, "the tensors") for argument, value in values.items()}
+
+
+def infer_pose_vit(shapes: Shapes, name: str, config: str, settings: ImportSettings) -> dict[str, Finding]:
+    """Infers the settings of `build_pose_vit`; for the arguments see `infer_pose_resnet`."""
+    width = shapes.get("patches.weight", (0,))[0]
+    depth = _count(r"block(\d+)\.", shapes)
+    if not width or not depth:
+        raise ValueError("tensors must be those of a ViTPose with patches and blocks, got others")
+    num_experts = _count(r"block0\.expert(\d+)\.", shapes)
+    is_simple = "deconv1_conv.weight" not in shapes
+    values = {
+        "width": width,
+        "depth": depth,
+        "decoder": "simple" if is_simple else "classic",
+        "num_experts": num_experts,
+        "expert_width": shapes.get("block0.expert0.weight", (0,))[0],
+    }
+    return {
+        **{argument: Finding(value, "the tensors") for argument, value in values.items()},
+        "num_heads": _find_num_heads(width, config),
+        "norm_epsilon": _find_norm_epsilon(shapes, config),
+    }
+
+
+def _find_num_heads(width: int, config: str) -> Finding:
+    """Finds the number of heads, which no tensor tells."""
+    if found := _NUM_HEADS_IN_CONFIG.search(config):
+        return Finding(int(found[1]), "the config")
+    published = {size: num_heads for size, _, num_heads in PUBLISHED_SIZES.values()}
+    if width not in published:
+        raise ValueError(
+            f"num_attention_heads must be in a config.json beside the file, because no published ViTPose is {width} "
+            "channels wide, got no such file"
+        )
+    return Finding(published[width], f"the published network of width {width}")
+
+
+def _find_norm_epsilon(shapes: Shapes, config: str) -> Finding:
+    if found := _NORM_EPSILON_IN_CONFIG.search(config):
+        return Finding(float(found[1]), "the config")
+    return Finding(_PUBLISHED_NORM_EPSILON, "the published networks")
 
 
 def _count(pattern: str, shapes: Shapes) -> int:

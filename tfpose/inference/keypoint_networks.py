@@ -15,8 +15,10 @@ import keras
 
 from tfpose.models.pose_hrnet import POSE_HRNET_STRIDE, build_pose_hrnet
 from tfpose.models.pose_resnet import POSE_RESNET_STRIDE, build_pose_resnet
+from tfpose.models.pose_vit import POSE_VIT_STRIDE, build_pose_vit
 from tfpose.models.tinypose import TINYPOSE_STRIDE, build_tinypose
 from tfpose.pretrained.imagenet import load_imagenet_encoder
+from tfpose.pretrained.pose_vit import load_vit_encoder
 
 # Arguments of a build function that no config sets.
 NOT_SETTINGS = ("num_joints", "dtype", "name")
@@ -45,6 +47,7 @@ NETWORKS: dict[str, KeypointNetwork] = {
     "pose_resnet": KeypointNetwork(build_pose_resnet, POSE_RESNET_STRIDE, load_imagenet_encoder),
     "pose_hrnet": KeypointNetwork(build_pose_hrnet, POSE_HRNET_STRIDE),
     "tinypose": KeypointNetwork(build_tinypose, TINYPOSE_STRIDE),
+    "pose_vit": KeypointNetwork(build_pose_vit, POSE_VIT_STRIDE, load_vit_encoder),
 }
 
 

@@ -11,6 +11,7 @@ import keras
 
 from tfpose import skeletons
 from tfpose.crops import CropSettings, Normalization
+from tfpose.heatmaps import UNBIASED_DECODINGS
 from tfpose.inference.keypoint_networks import DEFAULT_NETWORK, build_network, find_network
 from tfpose.inference.two_stage import KeypointSettings, SelectionSettings
 from tfpose.json_files import read_json, write_json
@@ -79,10 +80,10 @@ def build_keypoint_system(
     find_network(network)
     settings = KeypointSettings(**inference)
     crop_settings = CropSettings(crop_size=tuple(network["input_size"]), **crop)
-    if settings.decoding == "udp" and crop_settings.convention != "udp":
+    if settings.decoding in UNBIASED_DECODINGS and crop_settings.convention != "udp":
         raise ValueError(
-            "inference.decoding=udp requires crop.convention=udp, with which the weights must have been trained, "
-            f"got crop.convention={crop_settings.convention}"
+            f"inference.decoding={settings.decoding} requires crop.convention=udp, with which the weights must have "
+            f"been trained, got crop.convention={crop_settings.convention}"
         )
     return KeypointSystem(
         skeleton=skeleton,

@@ -31,8 +31,8 @@ class KeypointSettings:
     Attributes:
         use_flip_test: Average the heatmaps with those of the mirrored crop.
         shift_one_cell: Move the mirrored heatmaps one cell to the right first, see `heatmaps.mirror_heatmaps`.
-        decoding: 'peak', 'quarter', 'dark' or 'udp', see `heatmaps.decode_heatmaps`.
-        blur_kernel: Size in cells of the blur of 'dark' and 'udp'.
+        decoding: 'peak', 'quarter', 'dark', 'udp' or 'udp_hub', see `heatmaps.decode_heatmaps`.
+        blur_kernel: Size in cells of the blur of 'dark', 'udp' and 'udp_hub'.
     """
 
     use_flip_test: bool = True

@@ -6,7 +6,7 @@ import keras
 from keras import KerasTensor
 
 from tfpose.models.batch_norm import synchronize_batch_norms
-from tfpose.models.output_layers import OutputConvolution
+from tfpose.models.output_layers import OutputConvolution, OutputSpatialConvolution
 
 HEATMAP_LAYER = "heatmaps"
 
@@ -27,20 +27,28 @@ def new_layer_initializer() -> keras.initializers.Initializer:
 
 
 def build_heatmap_network(
-    images: KerasTensor, features: KerasTensor, num_joints: int, name: str, synchronize_batch_norm: bool
+    images: KerasTensor,
+    features: KerasTensor,
+    num_joints: int,
+    name: str,
+    synchronize_batch_norm: bool,
+    kernel_size: int = 1,
 ) -> keras.Model:
     """Builds a network from the graph between its input and the features of its heatmaps.
 
     Args:
         images: Input [B, H, W, 3]; the heatmaps have its dtype.
-        features: Features [B, h, w, C] that one 1x1 convolution turns into heatmaps.
+        features: Features [B, h, w, C] that one convolution turns into heatmaps.
         num_joints: Number of heatmaps.
         name: Name of the model.
         synchronize_batch_norm: Whether batch normalizations use the statistics of all replicas in training.
+        kernel_size: Size of the kernel of this convolution.
     """
-    heatmaps = OutputConvolution(
-        num_joints, kernel_initializer=new_layer_initializer(), dtype=images.dtype, name=HEATMAP_LAYER
-    )(features)
+    settings = {"kernel_initializer": new_layer_initializer(), "dtype": images.dtype, "name": HEATMAP_LAYER}
+    if kernel_size == 1:
+        heatmaps = OutputConvolution(num_joints, **settings)(features)
+    else:
+        heatmaps = OutputSpatialConvolution(num_joints, kernel_size, padding="same", **settings)(features)
     model = keras.Model(images, heatmaps, name=name)
     if synchronize_batch_norm:
         synchronize_batch_norms(model)

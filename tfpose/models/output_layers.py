@@ -48,5 +48,10 @@ class OutputConvolution(OutputLayer, PointwiseConvolution):
 
 
 @keras.saving.register_keras_serializable(package="tfpose")
+class OutputSpatialConvolution(OutputLayer, layers.Conv2D):
+    """Convolution over several cells that writes an output of the network."""
+
+
+@keras.saving.register_keras_serializable(package="tfpose")
 class OutputTransposedConvolution(OutputLayer, layers.Conv2DTranspose):
     """Transposed convolution that writes an output of the network."""

@@ -120,7 +120,7 @@ def apply_encoder_decoder(images: KerasTensor, settings: EncoderDecoder, policy:
         stages.append(x)
     for index in range(1, NUM_DECONVOLUTIONS + 1):
         skipped = stages[-1 - index] if settings.skip_connections else None
-        x = _apply_deconvolution(x, settings.deconv_filters, policy, f"deconv{index}", skipped, f"skip{index}")
+        x = apply_deconvolution(x, settings.deconv_filters, policy, f"deconv{index}", skipped, f"skip{index}")
     return x
 
 
@@ -206,14 +206,15 @@ def _apply_residual(
     return rectify(x, policy, f"{name}_relu{len(filters)}")
 
 
-def _apply_deconvolution(
+def apply_deconvolution(
     x: KerasTensor,
     filters: int,
     policy: keras.DTypePolicy,
     name: str,
-    skipped: KerasTensor | None,
-    skip_name: str,
+    skipped: KerasTensor | None = None,
+    skip_name: str = "",
 ) -> KerasTensor:
+    """Doubles the size by a transposed convolution, adds the encoder's features of that size if any, and rectifies."""
     x = layers.Conv2DTranspose(
         filters,
         DECONVOLUTION_SIZE,

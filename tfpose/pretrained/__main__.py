@@ -73,10 +73,11 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_enum(
         "decoding",
         None,
-        ["quarter", "dark", "udp"],
+        ["quarter", "dark", "udp", "udp_hub"],
         "Rule that computes the position of a joint from a heatmap: quarter moves the peak by a quarter of a heatmap "
         "cell toward the higher neighbor; dark is the Newton step of DARK (Zhang et al. 2020); udp is the variant of "
-        "dark in UDP (Huang et al. 2020). By default the value that tfpose recognizes from the checkpoint.",
+        "dark in UDP (Huang et al. 2020); udp_hub is udp with the smaller blur of Hugging Face's ViTPose. By default "
+        "the value that tfpose recognizes from the checkpoint.",
     )
     define_cache_flag(values)
 

@@ -17,6 +17,10 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model", "blobs")
 _PADDLE_NAMES = "StructuredToParameterName@@"
 _PADDLE_SPLIT = "UnpackBigParamInfor@@"
 _MOST_SHOWN = 3
+# Files of a folder of Hugging Face: the tensors, and the settings of the network.
+HUB_WEIGHTS_FILE = "model.safetensors"
+HUB_CONFIG_FILE = "config.json"
+_MOST_CONFIG_BYTES = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Checkpoint:
         container: Kind of the file in words, for messages, such as 'PyTorch zip file'.
         wrapper: Key under which the file keeps the tensors; '' if they are its whole content.
         tensors: Tensors by their names in the file. Their values are not read yet.
-        extras: Rest of the file's content by key, such as 'epoch' and 'meta'.
+        extras: Rest of the file's content by key, such as 'epoch' and 'meta'. For model.safetensors also the text of
+            the config.json beside it.
     """
 
     path: pathlib.Path
@@ -52,11 +57,15 @@ class Checkpoint:
 def read_checkpoint(path: pathlib.Path) -> Checkpoint:
     """Reads a checkpoint file that holds named tensors, see `read_checkpoint_file`. Nothing in the file is executed.
 
+    A folder of Hugging Face with model.safetensors and config.json stands for the first file.
+
     Raises:
         FileNotFoundError: The file does not exist.
         ValueError: The file is damaged, is of another kind, asks for something to be executed, or holds no named
             tensors; the message is one line with the path.
     """
+    if (path / HUB_WEIGHTS_FILE).is_file():
+        path = path / HUB_WEIGHTS_FILE
     file = read_checkpoint_file(path)
     content = file.content
     if not isinstance(content, dict):
@@ -68,7 +77,16 @@ def read_checkpoint(path: pathlib.Path) -> Checkpoint:
             return Checkpoint(path, file.container, wrapper, _checked_tensors(file, inner), extras)
     if not any(map(_is_tensor, content.values())):
         raise ValueError(f"{path}: content must be named tensors, got none; it holds {_shortened(map(str, content))}")
-    return Checkpoint(path, file.container, "", _checked_tensors(file, content), {})
+    return Checkpoint(path, file.container, "", _checked_tensors(file, content), _read_hub_config(path))
+
+
+def _read_hub_config(path: pathlib.Path) -> dict[str, str]:
+    """Returns the text of the config.json beside a model.safetensors, by the name of the file."""
+    config = path.with_name(HUB_CONFIG_FILE)
+    if path.name != HUB_WEIGHTS_FILE or not config.is_file():
+        return {}
+    with open(config, encoding="utf-8", errors="replace") as stream:
+        return {HUB_CONFIG_FILE: stream.read(_MOST_CONFIG_BYTES)}
 
 
 def _is_tensor(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """Public checkpoints by name: addresses, sizes, published scores and terms.
 
-Sources: the model zoos of human-pose-estimation.pytorch, MMPose, Detectron2, Detectron and PaddleDetection. The
-publishers measured the scores: those of keypoint networks on COCO val2017 with the boxes of a detector (56.4 AP of
+Sources: the model zoos of human-pose-estimation.pytorch, MMPose, ViTPose, Detectron2, Detectron and PaddleDetection.
+The publishers measured the scores: those of keypoint networks on COCO val2017 with the boxes of a detector (56.4 AP of
 people) and with flip test, unless an entry says otherwise.
 """
 
@@ -16,8 +16,11 @@ from collections.abc import Mapping
 
 _MMPOSE = "https://download.openmmlab.com/mmpose/v1/body_2d_keypoint/topdown_heatmap/coco"
 _MMPOSE_0 = "https://download.openmmlab.com/mmpose/top_down"
+_VITPOSE = "https://huggingface.co/usyd-community"
 _PADDLE = "https://bj.bcebos.com/v1/paddledet/models/keypoint/tinypose_enhance"
 _PADDLE_DATA = "COCO, AI Challenger and the publisher's own pictures"
+_VITPOSE_DATA = "COCO, AI Challenger and MPII"
+_VITPOSE_PLUS_DATA = "COCO, AI Challenger, MPII, AP-10K, APT-36K and COCO-WholeBody"
 _DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2/COCO-Keypoints"
 _DETECTRON = "https://dl.fbaipublicfiles.com/detectron"
 _DETECTRON_FILE = (
@@ -28,6 +31,8 @@ MICROSOFT_FOLDER = "https://drive.google.com/drive/folders/13_wJ6nC7my1KKouMkQMq
 DEFAULT_MODEL, DEFAULT_DETECTOR = "tinypose_256x192", "picodet_s_320"
 # Sizes of the float32 weights of networks with 17 joints.
 _MEGABYTES = {"res50": 136, "res101": 212, "res152": 275, "hrnet-w32": 115, "hrnet-w48": 255}
+_VITPOSE_MEGABYTES = {"small": 97, "base": 360, "large": 1234, "huge": 2549}
+_VITPOSE_SIMPLE_MEGABYTES = {"small": 87, "base": 344, "large": 1214, "huge": 2524}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Publisher:
 
 MICROSOFT = Publisher("Microsoft human-pose-estimation.pytorch", "MIT")
 MMPOSE = Publisher("MMPose", "Apache-2.0")
+VITPOSE = Publisher("ViTPose", "Apache-2.0")
 PADDLE = Publisher("PaddleDetection", "Apache-2.0")
 # The licenses of the weights; the code is under Apache-2.0.
 DETECTRON2 = Publisher("Detectron2", "CC BY-SA 3.0")
@@ -119,6 +125,30 @@ def _mmpose(network: str, size_and_digits: str, average_precision: float) -> Pub
         "COCO",
         _MEGABYTES[trunk],
         digits=_digits_in_name(file_name)[1],
+    )
+
+
+def _mmpose_vitpose(network: str, digits_and_date: str, average_precision: float) -> PublicCheckpoint:
+    """Returns a ViTPose that MMPose 1.x trained, for a network such as 'base' or 'base-simple'."""
+    size, _, decoder = network.partition("-")
+    return PublicCheckpoint(
+        f"{_MMPOSE}/td-hm_ViTPose-{network}_8xb64-210e_coco-256x192-{digits_and_date}.pth",
+        f"{average_precision} keypoint AP",
+        MMPOSE,
+        "COCO",
+        (_VITPOSE_SIMPLE_MEGABYTES if decoder else _VITPOSE_MEGABYTES)[size],
+        digits=digits_and_date[:8],
+    )
+
+
+def _vitpose(repository: str, average_precision: float, data: str, megabytes: int) -> PublicCheckpoint:
+    """Returns a ViTPose of its authors, as Hugging Face's library stores it."""
+    return PublicCheckpoint(
+        f"{_VITPOSE}/{repository}/resolve/main/model.safetensors",
+        f"{average_precision} keypoint AP",
+        VITPOSE,
+        data,
+        megabytes,
     )
 
 
@@ -223,6 +253,21 @@ PUBLIC_CHECKPOINTS: Mapping[str, PublicCheckpoint] = {
     "mmpose_hrnet_w32_posetrack18_384x288": _posetrack18("hrnet_w32", "384x288-806f00a3_20211130", 83.7, 77.3),
     "mmpose_hrnet_w48_posetrack18_256x192": _posetrack18("hrnet_w48", "256x192-b5d9b3f1_20211130", 84.6, 77.4),
     "mmpose_hrnet_w48_posetrack18_384x288": _posetrack18("hrnet_w48", "384x288-5fd6d3ff_20211130", 84.6, 77.8),
+    "mmpose_vitpose_small": _mmpose_vitpose("small", "62d7a712_20230314", 73.9),
+    "mmpose_vitpose_base": _mmpose_vitpose("base", "216eae50_20230314", 75.7),
+    "mmpose_vitpose_large": _mmpose_vitpose("large", "53609f55_20230314", 78.2),
+    "mmpose_vitpose_huge": _mmpose_vitpose("huge", "e32adcd4_20230314", 78.8),
+    "mmpose_vitpose_small_simple": _mmpose_vitpose("small-simple", "4c101a76_20230314", 73.6),
+    "mmpose_vitpose_base_simple": _mmpose_vitpose("base-simple", "0b8234ea_20230407", 75.6),
+    "mmpose_vitpose_large_simple": _mmpose_vitpose("large-simple", "3a7ee9e1_20230314", 78.1),
+    "mmpose_vitpose_huge_simple": _mmpose_vitpose("huge-simple", "ffd48c05_20230314", 78.9),
+    "vitpose_base": _vitpose("vitpose-base", 75.8, "COCO", 360),
+    "vitpose_base_simple": _vitpose("vitpose-base-simple", 75.5, "COCO", 344),
+    "vitpose_base_coco_aic_mpii": _vitpose("vitpose-base-coco-aic-mpii", 77.1, _VITPOSE_DATA, 360),
+    "vitpose_plus_small": _vitpose("vitpose-plus-small", 75.8, _VITPOSE_PLUS_DATA, 133),
+    "vitpose_plus_base": _vitpose("vitpose-plus-base", 77.0, _VITPOSE_PLUS_DATA, 502),
+    "vitpose_plus_large": _vitpose("vitpose-plus-large", 78.6, _VITPOSE_PLUS_DATA, 1738),
+    "vitpose_plus_huge": _vitpose("vitpose-plus-huge", 79.4, _VITPOSE_PLUS_DATA, 3598),
     "tinypose_256x192": _tinypose("tinypose_256x192.pdparams", 68.3),
     "tinypose_128x96": _tinypose("tinypose_128x96.pdparams", 58.4),
     "picodet_s_320": _picodet(320, 41.6),

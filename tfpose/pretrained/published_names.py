@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import keras
 import numpy as np
@@ -14,6 +15,20 @@ from tfpose.pretrained.weight_names import check_names
 
 # Counters that only PyTorch uses.
 _COUNTER = re.compile(r"(.*\.)?num_batches_tracked")
+
+
+class WeightNames(Protocol):
+    """How public files name the weights of a network."""
+
+    def canonical(self, name: str) -> str:
+        """Returns the name of a tensor without what depends on the code that wrote the file."""
+
+    def load(self, model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+        """Sets the weights of a model from arrays under their published names. An error changes nothing.
+
+        Raises:
+            ValueError: An array is missing, superfluous or has another shape; the message names it.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +91,10 @@ class PublishedNames:
             for variable in layer.weights:
                 found[f"{name}.{ends[variable.name]}"] = layer, variable
         return found
+
+    def load(self, model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+        """Sets the weights of a model, see `load_published_arrays`."""
+        load_published_arrays(model, arrays, self)
 
 
 def load_published_arrays(model: keras.Model, arrays: Mapping[str, np.ndarray], names: PublishedNames) -> None:

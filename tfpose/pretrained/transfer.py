@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tfpose.models.heatmap_network import HEATMAP_LAYER
+from tfpose.models.transformer import is_positions, resize_positions
 from tfpose.pretrained.weight_names import check_names
 
 
@@ -17,7 +18,8 @@ def transfer_weights(
     """Copies all weights between two networks that differ in their joints only.
 
     Both networks must have the same layer names, and a layer `HEATMAP_LAYER` whose last axis is the joints. Its weights
-    are matched by joint name: joints that only the target has keep their weights. An error changes nothing.
+    are matched by joint name: joints that only the target has keep their weights. The positions of a vision transformer
+    are resampled if the sizes of the crops differ. An error changes nothing.
 
     Args:
         source: Model to copy from.
@@ -30,8 +32,8 @@ def transfer_weights(
             message names the weight.
     """
     rows = _joint_rows(source_joints, target_joints)
-    values = {variable.path: variable for variable in source.variables}
-    expected = {variable.path: variable for variable in target.variables}
+    values = {variable.path: variable for variable in source.weights}
+    expected = {variable.path: variable for variable in target.weights}
     check_names(expected, values)
     assignments = []
     for path, variable in expected.items():
@@ -40,6 +42,8 @@ def transfer_weights(
             _check_num_joints(path, value.shape[-1], "source_joints", source_joints)
             _check_num_joints(path, variable.shape[-1], "target_joints", target_joints)
             value = _matched_rows(path, value, variable, rows)
+        if is_positions(variable):
+            value = resize_positions(value, tuple(variable.shape[1:3]))
         if value.shape != tuple(variable.shape):
             raise ValueError(f"{path}: the target has shape {tuple(variable.shape)}, the source {value.shape}.")
         assignments.append((variable, value))

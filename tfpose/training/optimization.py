@@ -10,15 +10,13 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from tfpose.training.adam import update_by_adam
+from tfpose.training.adam import DEPTH_ATTRIBUTE, NORMALIZATION_VARIABLES, LayerwiseAdamW, update_by_adam
 from tfpose.training.muon import Muon
 from tfpose.training.precision import PRECISIONS
 
 # Without a ramp the random initial weights would dominate the average for 1 / (1 - decay) steps. The ramp is that of
 # tf.train.ExponentialMovingAverage with `num_updates`.
 _AVERAGE_RAMP_STEPS = 10
-# Scale and shift of a normalization layer. If they decayed, the next layer would only have to compensate for it.
-_NEVER_DECAYED = ("gamma", "beta")
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,10 @@ class OptimizationSettings:
         weight_decay: Decay of the weights, except for scales and shifts of normalization layers. "sgd" adds
             weight_decay * weight to each gradient after clipping (L2 penalty). "adamw" subtracts rate * weight_decay *
             weight from each weight (decoupled). The other optimizers require 0.
+        decay_offsets: Whether biases and position embeddings decay too; only "adamw" can leave them out.
+        layer_decay: Factor of the learning rate for each layer that a variable is below the network's output, for
+            "adamw" and networks that tell these depths, such as pose_vit. None for the same rate everywhere. See
+            `LayerwiseAdamW`.
         build_optimizer: Function from the schedule to another optimizer, for example
             `functools.partial(keras.optimizers.Adam, beta_2=0.99)`; replaces `optimizer`. The optimizer must leave
             decay, clipping, averaging and accumulation off, because the training loop does these.
@@ -62,6 +64,8 @@ class OptimizationSettings:
     optimizer: str = "adam"
     momentum: float = 0.9
     weight_decay: float = 0.0
+    decay_offsets: bool = True
+    layer_decay: float | None = None
     build_optimizer: Callable[..., keras.optimizers.Optimizer] | None = None
     gradient_clip_norm: float | None = None
     ema_decay: float | None = None
@@ -78,6 +82,7 @@ class OptimizationSettings:
             "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
             "accumulation_steps": (self.accumulation_steps >= 1, "at least 1"),
             "ema_decay": (average is None or 0 <= average < 1, "in [0, 1)"),
+            "layer_decay": (self.layer_decay is None or 0 < self.layer_decay <= 1, "in (0, 1] or None"),
             "gradient_clip_norm": (norm is None or norm > 0, "above 0"),
         }
         for name, (is_kept, rule) in rules.items():
@@ -86,6 +91,10 @@ class OptimizationSettings:
         if self.weight_decay and (self.build_optimizer or self.optimizer not in _DECAYING_OPTIMIZERS):
             given = "build_optimizer" if self.build_optimizer else repr(self.optimizer)
             raise ValueError(f"weight_decay requires optimizer {' or '.join(_DECAYING_OPTIMIZERS)}, got {given}")
+        is_layerwise = self.layer_decay is not None or not self.decay_offsets
+        if is_layerwise and (self.build_optimizer or self.optimizer != "adamw"):
+            given = "build_optimizer" if self.build_optimizer else repr(self.optimizer)
+            raise ValueError(f"optimizer must be 'adamw' with layer_decay or without decay_offsets, got {given}")
 
 
 @keras.saving.register_keras_serializable("tfpose")
@@ -174,7 +183,7 @@ class MomentumDescent(keras.optimizers.SGD):
         """Updates one variable."""
         value = tf.convert_to_tensor(variable)
         gradient = tf.cast(gradient, value.dtype)
-        if self.decay and variable.name not in _NEVER_DECAYED:
+        if self.decay and variable.name not in NORMALIZATION_VARIABLES:
             gradient += self.decay * value
         if self.momentum:
             velocity = self.momentums[self._get_variable_index(variable)]
@@ -187,8 +196,14 @@ def build_optimizer(settings: OptimizationSettings, variables: Sequence[keras.Va
     """Builds the optimizer and creates its variables. It must be called in the scope of the strategy.
 
     Raises:
-        ValueError: The optimizer has an option that the training loop would ignore.
+        ValueError: The optimizer has an option that the training loop would ignore, or the network does not tell the
+            depths that `layer_decay` needs.
     """
+    if settings.layer_decay is not None and not any(hasattr(variable, DEPTH_ATTRIBUTE) for variable in variables):
+        raise ValueError(
+            "optimization.layer_decay requires a network that tells the depths of its layers, such as pose_vit, got "
+            f"{settings.layer_decay} and another network"
+        )
     schedule = StepwiseSchedule(
         settings.learning_rate,
         settings.learning_rate_drops,
@@ -206,9 +221,8 @@ def build_optimizer(settings: OptimizationSettings, variables: Sequence[keras.Va
 
 
 def _build_adamw(settings: OptimizationSettings, schedule: StepwiseSchedule) -> keras.optimizers.Optimizer:
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=list(_NEVER_DECAYED))
-    return optimizer
+    layer_decay = 1.0 if settings.layer_decay is None else settings.layer_decay
+    return LayerwiseAdamW(schedule, settings.weight_decay, layer_decay, settings.decay_offsets)
 
 
 # To add an optimizer, add one entry here: a function from settings and schedule to the optimizer.
@@ -249,16 +263,18 @@ def update_variables(
         variables: Variables that the optimizer was built for.
     """
     rate = optimizer.learning_rate
-    if type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW) and not optimizer.amsgrad:
-        if optimizer.weight_decay:
-            _decay_weights(optimizer, variables, rate)
+    if type(optimizer) in (keras.optimizers.Adam, LayerwiseAdamW) and not optimizer.amsgrad:
+        factors = None
+        if isinstance(optimizer, LayerwiseAdamW):
+            factors = [optimizer.rate_factor(variable) for variable in variables]
+            _decay_weights(optimizer, variables, rate, factors)
         slots = [optimizer._get_variable_index(variable) for variable in variables]
         moved = (
             (gradient, variable, optimizer._momentums[slot], optimizer._velocities[slot])
             for gradient, variable, slot in zip(gradients, variables, slots, strict=True)
         )
         betas = (optimizer.beta_1, optimizer.beta_2)
-        update_by_adam(moved, rate, optimizer.iterations, betas, optimizer.epsilon)
+        update_by_adam(moved, rate, optimizer.iterations, betas, optimizer.epsilon, factors)
     elif isinstance(optimizer, Muon):
         optimizer.update_all(gradients, variables, rate)
     else:
@@ -268,12 +284,16 @@ def update_variables(
             optimizer.update_step(gradient, variable, rate)
 
 
-def _decay_weights(optimizer: keras.optimizers.AdamW, variables: Sequence[keras.Variable], rate: tf.Tensor) -> None:
+def _decay_weights(
+    optimizer: LayerwiseAdamW, variables: Sequence[keras.Variable], rate: tf.Tensor, factors: Sequence[float]
+) -> None:
     """Moves each weight by rate * decay * weight towards 0 (Loshchilov and Hutter, 2017, Algorithm 2, line 12)."""
-    for variable in variables:
-        if variable.name not in _NEVER_DECAYED:
+    if not optimizer.weight_decay:
+        return
+    for variable, factor in zip(variables, factors, strict=True):
+        if optimizer.is_decayed(variable):
             value = tf.convert_to_tensor(variable)
-            optimizer.assign_sub(variable, tf.cast(rate * optimizer.weight_decay, value.dtype) * value)
+            optimizer.assign_sub(variable, tf.cast(rate * (optimizer.weight_decay * factor), value.dtype) * value)
 
 
 class LossScale:

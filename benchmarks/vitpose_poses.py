@@ -1,0 +1,95 @@
+"""Compares the keypoints of ViTPose in tfpose and in transformers, from a picture and boxes to keypoints.
+
+    python benchmarks/vitpose_poses.py PICTURE --torch_python=.venv-torch/bin/python --boxes 10 20 100 200
+
+The interpreter of `--torch_python` needs torch, transformers, Pillow and scipy. Both sides use one set of weights,
+which transformers writes with `save_pretrained` and tfpose imports from that folder, with the decoding `udp_hub`. The
+weights are random, so some heatmaps have several peaks of nearly one height, and a difference of rounding can choose
+another one. So the differences are printed for all joints, and for the heatmaps of transformers that tfpose only
+decodes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import pathlib
+import subprocess
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+
+from tfpose.checkpoints import load_for_inference
+from tfpose.crops import IMAGENET_STD
+from tfpose.data.picture_tensors import cut_crops_from_frame, decode_picture
+from tfpose.geometry import heatmap_from_crop, transform_points
+from tfpose.heatmaps import decode_heatmaps
+from tfpose.importing.conversion import convert_checkpoint
+from tfpose.importing.import_settings import ImportSettings
+from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_system
+
+TORCH_SCRIPT = pathlib.Path(__file__).with_name("vitpose_transformers.py")
+GOAL_PIXELS = 0.05
+
+
+def to_image(system: KeypointSystem, cells: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Keypoints [P, J, 2] in image pixels from cells of heatmaps and matrices [P, 2, 3] from image to crop."""
+    to_cells = heatmap_from_crop(system.crop.crop_size, system.heatmap_size, system.crop.convention)
+    points = np.asarray(transform_points(_inverse(to_cells), cells))
+    return np.stack([transform_points(_inverse(matrix), row) for matrix, row in zip(matrices, points, strict=True)])
+
+
+def _inverse(affine: np.ndarray) -> np.ndarray:
+    return np.linalg.inv(np.vstack([np.asarray(affine, np.float64), [0, 0, 1]]))[:2]
+
+
+def compare(picture: pathlib.Path, folder: pathlib.Path) -> None:
+    """Prints the differences for a folder of vitpose_transformers.py."""
+    convert_checkpoint(folder, folder / "tfpose.weights.h5", ImportSettings(decoding="udp_hub"), say=lambda line: None)
+    system = read_keypoint_system(folder / "tfpose")
+    network = system.build_network()
+    load_for_inference(network, folder / "tfpose")
+    theirs = np.load(folder / "poses.npz")
+    boxes = theirs["boxes"].copy()
+    boxes[:, 2:] += boxes[:, :2]
+    matrices = np.asarray(system.crop.matrices(boxes))
+    frame = decode_picture(tf.constant(picture.read_bytes()))
+    cut = tf.function(functools.partial(cut_crops_from_frame, frame, crop_size=system.crop.crop_size))
+    crops = cut(tf.constant(matrices), reduces_images=system.crop.reduces_images)
+    inputs = np.asarray(system.normalization(crops))
+    heatmaps = np.asarray(network(inputs, training=False))
+    same_input = np.asarray(network(theirs["crops"].transpose(0, 2, 3, 1), training=False))
+    expected = theirs["heatmaps"].transpose(0, 2, 3, 1)
+    levels = np.abs(inputs.transpose(0, 3, 1, 2) - theirs["crops"]) * 255 * np.array(IMAGENET_STD)[:, None, None]
+    print(f"crops: {100 * (levels > 0.5).mean():.2f} % of the values differ, by {levels.max():.0f} gray levels at most")
+    print(f"heatmaps of the same inputs: {np.abs(same_input - expected).max() / expected.std():.1e} of their deviation")
+    for name, maps in (("their heatmaps", expected), ("their inputs", same_input), ("our own crops", heatmaps)):
+        cells = np.asarray(decode_heatmaps(maps, system.keypoints.decoding)[0])
+        errors = np.linalg.norm(to_image(system, cells, matrices) - theirs["keypoints"], axis=-1)
+        print(
+            f"keypoints from {name}: median {np.median(errors):.4f} px, largest {errors.max():.4f} px, "
+            f"{100 * (errors <= GOAL_PIXELS).mean():.1f} % of {errors.size} within {GOAL_PIXELS} px"
+        )
+
+
+def main() -> None:
+    """Lets transformers write a network, and compares."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("picture", type=pathlib.Path)
+    parser.add_argument("--torch_python", required=True, help="Python interpreter with torch and transformers")
+    parser.add_argument("--boxes", nargs="+", required=True, help="x, y, width and height of each box")
+    parser.add_argument("--experts", action="store_true", help="ViTPose++-S instead of ViTPose-B")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [arguments.torch_python, str(TORCH_SCRIPT), str(arguments.picture), folder]
+        command += ["--boxes", *arguments.boxes, *["--experts"] * arguments.experts]
+        subprocess.run(command, check=True)
+        compare(arguments.picture, pathlib.Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Training of a small ViTPose: replicas, resuming, recomputation, compilation, half precision, stochastic depth."""
+
+import functools
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_system import small_system, small_table
+
+from tfpose.data.augmentation import Augmentation
+from tfpose.data.person_crops import PersonCrops
+from tfpose.models.pose_vit import build_pose_vit
+from tfpose.models.transformer import TransformerBlock
+from tfpose.training import batches, two_stage
+from tfpose.training.loop import OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
+
+GLOBAL_BATCH = 4
+NUM_STEPS = 8
+NETWORK = {"name": "pose_vit", "width": 32, "depth": 2, "num_heads": 4, "input_size": (64, 64), "decoder": "simple"}
+DROPPING = {"drop_path_rate": 0.5}
+AUGMENTATION = Augmentation(0.5, 30.0, 1.0, (0.8, 1.2))
+OPTIMIZATION = {
+    "learning_rate": 1e-4,
+    "optimizer": "adamw",
+    "weight_decay": 0.1,
+    "layer_decay": 0.75,
+    "decay_offsets": False,
+    "gradient_clip_norm": 1.0,
+}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return small_table(tmp_path_factory.mktemp("data"))
+
+
+def one_device():
+    return tf.distribute.OneDeviceStrategy("/cpu:0")
+
+
+def losses_by_step(
+    directory, table, strategy=None, steps=NUM_STEPS, network=None, augmentation=AUGMENTATION, **changes
+):
+    """The losses of a run with the optimizer of ViTPose."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(1)
+    system = small_system(network={**NETWORK, **(network or {})})
+    people = PersonCrops(table, system.skeleton, system.crop, augmentation)
+    targets = two_stage.build_target_function(
+        system.crop, system.heatmap_size, two_stage.TargetSettings(sigma_cells=1.5)
+    )
+    train(
+        TrainingPlan(
+            build_model=system.build_network,
+            compute_loss=two_stage.build_loss(targets, system.normalization),
+            make_dataset=functools.partial(batches.make_dataset, people, GLOBAL_BATCH),
+        ),
+        strategy=strategy or one_device(),
+        workdir=directory,
+        optimization=OptimizationSettings(**{**OPTIMIZATION, **changes}),
+        run=RunSettings(total_steps=steps, log_every=1, checkpoint_every=steps),
+    )
+    rows = pathlib.Path(directory, "train.csv").read_text().splitlines()
+    column = rows[0].split(",").index("loss")
+    return np.array([float(row.split(",")[column]) for row in rows[1:]])
+
+
+@pytest.fixture(scope="module")
+def plain_losses(table, tmp_path_factory):
+    losses = losses_by_step(tmp_path_factory.mktemp("plain"), table)
+    assert len(losses) == NUM_STEPS and losses.std() > 1e-4 * losses.mean()
+    return losses
+
+
+@pytest.fixture(scope="module")
+def dropping_losses(table, tmp_path_factory):
+    return losses_by_step(tmp_path_factory.mktemp("dropping"), table, network=DROPPING)
+
+
+def test_two_replicas_train_like_one_device(table, plain_losses, tmp_path):
+    if len(tf.config.list_logical_devices("CPU")) < 2:
+        pytest.skip("needs two logical CPUs: TensorFlow was started with one")
+    losses = losses_by_step(tmp_path, table, build_strategy("mirrored"))
+    np.testing.assert_allclose(losses, plain_losses, rtol=1e-5)
+
+
+def test_two_replicas_can_skip_blocks(table, tmp_path):
+    if len(tf.config.list_logical_devices("CPU")) < 2:
+        pytest.skip("needs two logical CPUs: TensorFlow was started with one")
+    assert np.isfinite(losses_by_step(tmp_path, table, build_strategy("mirrored"), steps=2, network=DROPPING)).all()
+
+
+def test_a_continued_run_skips_the_blocks_that_one_without_a_stop_skips(table, dropping_losses, tmp_path):
+    losses_by_step(tmp_path, table, steps=NUM_STEPS // 2, network=DROPPING)
+    losses = losses_by_step(tmp_path, table, network=DROPPING)
+    np.testing.assert_array_equal(losses, dropping_losses)
+
+
+def test_stochastic_depth_changes_the_losses(plain_losses, dropping_losses):
+    assert np.abs(plain_losses - dropping_losses).max() > 1e-6
+
+
+@pytest.mark.parametrize("network", [{}, DROPPING], ids=["plain", "dropping"])
+def test_recomputed_activations_give_the_same_losses(network, table, plain_losses, dropping_losses, tmp_path):
+    losses = losses_by_step(tmp_path, table, network={**network, "recompute": True})
+    np.testing.assert_allclose(losses, dropping_losses if network else plain_losses, rtol=1e-5)
+
+
+def test_compiled_steps_train_like_others(table, plain_losses, tmp_path):
+    losses = losses_by_step(tmp_path, table, jit_compile=True)
+    np.testing.assert_allclose(losses, plain_losses, rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_trains_nearly_like_float32(precision, table, dropping_losses, tmp_path):
+    losses = losses_by_step(tmp_path, table, network=DROPPING, precision=precision)
+    np.testing.assert_allclose(losses, dropping_losses, rtol=0.05)
+
+
+def test_it_learns(table, tmp_path):
+    """It draws the joints of six people far better than empty maps, whose loss is that of the first step."""
+    changes = {"learning_rate": 2e-3, "weight_decay": 0.0, "layer_decay": None, "augmentation": Augmentation()}
+    losses = losses_by_step(tmp_path, table, steps=120, network={"width": 64, "decoder": "classic"}, **changes)
+    assert np.mean(losses[-10:]) < 0.1 * losses[0]
+
+
+def test_variables_tell_their_depth_below_the_head():
+    model = build_pose_vit(3, width=32, depth=2, num_heads=4, input_size=(64, 64))
+    depths = {v.path: getattr(v, "depth_below_head", 0) for v in model.trainable_variables}
+    expected = {"patches/kernel": 3, "positions/positions": 3, "block0/qkv/kernel": 2, "block1/norm1/gamma": 1}
+    expected |= {"norm/gamma": 0, "deconv1_conv/kernel": 0, "heatmaps/bias": 0}
+    assert {path: depths[path] for path in expected} == expected
+
+
+def test_a_share_of_the_examples_skips_a_block():
+    """A block whose layers all compute zero but the last bias: an example is skipped, or gets twice the bias."""
+    keras.utils.set_random_seed(0)
+    block = TransformerBlock(2, drop_path_rate=0.5)
+    tokens = tf.zeros((400, 3, 8))
+    block.build(tokens.shape)
+    for variable in block.weights:
+        variable.assign(tf.zeros_like(variable))
+    block.contract.bias.assign(tf.ones(8))
+    outputs = block(tokens, training=True).numpy()
+    assert set(np.unique(outputs)) == {0.0, 2.0}
+    assert (outputs == outputs[:, :1, :1]).all()
+    assert abs((outputs[:, 0, 0] == 0).mean() - 0.5) < 0.1
+    np.testing.assert_array_equal(block(tokens, training=False).numpy(), np.ones((400, 3, 8)))

@@ -1,0 +1,194 @@
+"""The layers of vision transformers: positions of patches, and the blocks of attention and feed-forward networks.
+
+Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale", 2020, section 3.1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+from keras import layers, ops
+
+_MLP_RATIO = 4
+# Initial weights of vision transformers: He et al., "Masked Autoencoders Are Scalable Vision Learners", 2021, appendix.
+_POSITION_STDDEV = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class Experts:
+    """The experts of a block's feed-forward network (Xu et al., "ViTPose++", 2023, section 3.4).
+
+    Attributes:
+        num_experts: Number of experts, one for each dataset; 0 for none.
+        expert_width: Channels of a token that come from the expert, the last ones.
+        expert: Index of the expert that computes.
+    """
+
+    num_experts: int = 0
+    expert_width: int = 0
+    expert: int = 0
+
+
+@keras.saving.register_keras_serializable(package="tfpose")
+class PositionEmbedding(layers.Layer):
+    """Adds a learned vector to each cell of a map: its position.
+
+    Args:
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the vectors, [1, H, W, C]."""
+        initializer = keras.initializers.TruncatedNormal(stddev=_POSITION_STDDEV)
+        self.positions = self.add_weight(name="positions", shape=(1, *input_shape[1:]), initializer=initializer)
+        self.positions.is_positions = True
+
+    def call(self, inputs: Any) -> Any:
+        """Returns [B, H, W, C] from [B, H, W, C]."""
+        return inputs + self.positions
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return super().get_config()
+
+
+def is_positions(variable: keras.Variable) -> bool:
+    """Returns whether `variable` holds the vectors of a `PositionEmbedding`."""
+    return getattr(variable, "is_positions", False)
+
+
+def resize_positions(positions: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Resamples the vectors of a `PositionEmbedding` for another number of cells.
+
+    Cubic interpolation with -0.75 between the centers of cells, borders repeated, not smoothed: as the public code of
+    ViTPose does, and PyTorch's `interpolate` without aligned corners.
+
+    Args:
+        positions: [1, H, W, C].
+        grid: The new (H, W).
+
+    Returns:
+        [1, *grid, C] float32.
+    """
+    height, width = grid
+    if positions.shape[1:3] == (height, width):
+        return np.asarray(positions, np.float32)
+    planes = [
+        cv2.resize(np.ascontiguousarray(plane), (width, height), interpolation=cv2.INTER_CUBIC)
+        for plane in np.moveaxis(np.asarray(positions[0], np.float32), -1, 0)
+    ]
+    return np.stack(planes, axis=-1)[None]
+
+
+@keras.saving.register_keras_serializable(package="tfpose")
+class TransformerBlock(layers.Layer):
+    """Attention, then a feed-forward network, each after a layer normalization and added to its input.
+
+    Its layers are `norm1`, `qkv` (queries, keys and values, in this order), `projection`, `norm2`, `expand` and
+    `contract`, and with experts `expert0` and so on.
+
+    Args:
+        num_heads: Heads of the attention; they share the channels evenly.
+        norm_epsilon: Epsilon of the layer normalizations.
+        drop_path_rate: Probability with which training skips the attention, or the feed-forward network, for an
+            example. What is not skipped is scaled up to the same mean (Huang et al., "Deep Networks with Stochastic
+            Depth", 2016).
+        recompute: Whether training computes the activations again in the backward pass instead of keeping them.
+        experts: Experts of the feed-forward network, or their fields in a dict.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        norm_epsilon: float = 1e-6,
+        drop_path_rate: float = 0.0,
+        recompute: bool = False,
+        experts: Experts | dict[str, int] = Experts(),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.norm_epsilon = norm_epsilon
+        self.drop_path_rate = drop_path_rate
+        self.recompute = recompute
+        self.experts = Experts(**experts) if isinstance(experts, dict) else experts
+        # A state of its own, which checkpoints keep, only where there is something to draw.
+        self._seeds = keras.random.SeedGenerator(name=f"{self.name}_seeds") if drop_path_rate else None
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the layers for tokens of C channels, [B, T, C]."""
+        width = int(input_shape[-1] or 0)
+        hidden, shared = _MLP_RATIO * width, width - self.experts.expert_width
+        self.norm1, self.norm2 = self._add_norm("norm1", width), self._add_norm("norm2", width)
+        self.qkv = self._add_dense("qkv", width, 3 * width)
+        self.projection = self._add_dense("projection", width, width)
+        self.expand = self._add_dense("expand", width, hidden)
+        self.contract = self._add_dense("contract", hidden, shared)
+        self.expert_layers = [
+            self._add_dense(f"expert{index}", hidden, self.experts.expert_width)
+            for index in range(self.experts.num_experts)
+        ]
+
+    def _add_norm(self, name: str, width: int) -> layers.Layer:
+        norm = layers.LayerNormalization(epsilon=self.norm_epsilon, dtype=self.dtype_policy, name=name)
+        norm.build((None, width))
+        return norm
+
+    def _add_dense(self, name: str, channels: int, units: int) -> layers.Layer:
+        dense = layers.Dense(units, dtype=self.dtype_policy, name=name)
+        dense.build((None, channels))
+        return dense
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Returns [B, T, C] from [B, T, C]."""
+        num_tokens, width = inputs.shape[1:]
+        # One matrix of all tokens, which is what products of matrices are fastest for.
+        tokens = ops.reshape(inputs, (-1, width))
+        kept = self._draw_kept(ops.shape(inputs)[0], num_tokens) if training and self._seeds else ()
+        apply = keras.remat(self._apply) if training and self.recompute else self._apply
+        return ops.reshape(apply(tokens, num_tokens, *kept), (-1, num_tokens, width))
+
+    def _draw_kept(self, batch: Any, num_tokens: int) -> list[Any]:
+        """Returns the factors [B * T, 1] of attention and feed-forward network: 0 or 1 / (1 - drop_path_rate)."""
+        share = 1 - self.drop_path_rate
+        factors = []
+        for _ in range(2):
+            drawn = keras.random.uniform((batch, 1), seed=self._seeds, dtype="float32") < share
+            factors.append(ops.repeat(ops.cast(drawn, self.compute_dtype) / share, num_tokens, axis=0))
+        return factors
+
+    def _apply(self, tokens: Any, num_tokens: int, kept1: Any = None, kept2: Any = None) -> Any:
+        attended = self.projection(self._attend(self.qkv(self.norm1(tokens)), num_tokens))
+        tokens = tokens + (attended if kept1 is None else attended * kept1)
+        hidden = ops.gelu(self.expand(self.norm2(tokens)), approximate=False)
+        outputs = self.contract(hidden)
+        if self.expert_layers:
+            outputs = ops.concatenate([outputs, self.expert_layers[self.experts.expert](hidden)], axis=-1)
+        return tokens + (outputs if kept2 is None else outputs * kept2)
+
+    def _attend(self, qkv: Any, num_tokens: int) -> Any:
+        """Returns [B * T, C] from the queries, keys and values [B * T, 3 * C]."""
+        width = qkv.shape[-1] // 3
+        shape = (-1, num_tokens, self.num_heads, width // self.num_heads)
+        query, key, value = (ops.reshape(part, shape) for part in ops.split(qkv, 3, axis=-1))
+        return ops.reshape(ops.dot_product_attention(query, key, value), (-1, width))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Returns [B, T, C]."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "norm_epsilon": self.norm_epsilon,
+            "drop_path_rate": self.drop_path_rate,
+            "recompute": self.recompute,
+            "experts": dataclasses.asdict(self.experts),
+        }
