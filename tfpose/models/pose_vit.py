@@ -73,7 +73,7 @@ def build_pose_vit(
         expert_width: Channels of a token that come from the expert, the last ones.
         expert: Index of the expert that computes. The others keep their weights.
         norm_epsilon: Epsilon of the layer normalizations; 1e-12 in the files of Hugging Face.
-        drop_path_rate: Stochastic depth (Huang et al., 2016): share of examples skipping the last block; 0 at the first.
+        drop_path_rate: Stochastic depth (Huang et al., 2016): share of examples skipping the last block, 0 at first.
         recompute: Whether training computes the activations of each block twice, to keep fewer of them in memory.
         synchronize_batch_norm: As for `build_pose_resnet`.
         dtype: Dtype policy of the layers; None takes Keras' global policy.
