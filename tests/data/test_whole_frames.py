@@ -12,7 +12,7 @@ from tfpose.data.frame_augmentation import (
     draw_frame_augmentation,
 )
 from tfpose.data.region_masks import draw_region_mask, read_crowd_region
-from tfpose.data.whole_frames import WholeFrames
+from tfpose.data.whole_frames import ExampleSettings, WholeFrames
 from tfpose.frame_fit import FrameFit
 from tfpose.skeletons import COCO17, POSETRACK15, skeleton_from_names
 
@@ -193,8 +193,10 @@ def test_lit_pixel_keypoint_head_and_region_coincide_after_augmentation(tmp_path
 
 
 def test_mirrored_frames_swap_left_and_right(table):
-    plain = WholeFrames(table, COCO17, FIT, persons_per_image=3)
-    mirrored = WholeFrames(table, COCO17, FIT, FrameAugmentation(mirror_probability=1.0), persons_per_image=3)
+    plain = WholeFrames(table, COCO17, FIT, settings=ExampleSettings(persons_per_image=3))
+    mirrored = WholeFrames(
+        table, COCO17, FIT, FrameAugmentation(mirror_probability=1.0), settings=ExampleSettings(persons_per_image=3)
+    )
     a, b = plain.batch(0, 4, WHOLE), mirrored.batch(0, 4, WHOLE)
     np.testing.assert_array_equal(a["image"], b["image"])
     np.testing.assert_array_equal(a["person_weights"], b["person_weights"])
@@ -220,14 +222,14 @@ def test_every_epoch_shows_every_labeled_frame_once_in_another_order(table):
 
 
 def test_batch_is_a_function_of_seed_and_step(table):
-    frames = [WholeFrames(table, COCO17, FIT, STRONG, seed, 2) for seed in (3, 3, 4)]
+    frames = [WholeFrames(table, COCO17, FIT, STRONG, seed, ExampleSettings(2)) for seed in (3, 3, 4)]
     batches = [one.batch(7, 4, WHOLE) for one in frames]
     assert_same_batch(batches[0], batches[1])
     assert not np.array_equal(batches[0]["images"], batches[2]["images"])
 
 
 def test_dataset_starts_at_any_step_without_the_ones_before(table):
-    frames = WholeFrames(table, COCO17, FIT, STRONG, persons_per_image=2)
+    frames = WholeFrames(table, COCO17, FIT, STRONG, settings=ExampleSettings(persons_per_image=2))
     from_start = [batch for _, batch in zip(range(4), frames.dataset(0, 4).as_numpy_iterator(), strict=False)]
     resumed = next(frames.dataset(3, 4).as_numpy_iterator())
     assert_same_batch(from_start[3], resumed)
@@ -238,7 +240,7 @@ def test_dataset_starts_at_any_step_without_the_ones_before(table):
 
 @pytest.mark.parametrize("replicas_of_workers", [[range(0, 2)], [range(0, 1), range(1, 2)]])
 def test_replicas_share_the_batch_of_one_device(table, replicas_of_workers):
-    frames = WholeFrames(table, COCO17, FIT, STRONG, persons_per_image=2)
+    frames = WholeFrames(table, COCO17, FIT, STRONG, settings=ExampleSettings(persons_per_image=2))
     whole = frames.batch(2, 4, WHOLE)
     parts = []
     for replicas in replicas_of_workers:
@@ -276,7 +278,9 @@ def test_the_box_of_somebody_without_a_head_is_masked_out(tmp_path):
     image = synthetic_image(0, COCO17, size=(128, 256), num_people=2)
     image["people"][1]["visibility"][:5] = 0
     image["people"][1]["box"] = [80, 40, 120, 80]
-    example = first(WholeFrames(make_table(tmp_path, [image]), COCO17, FIT, persons_per_image=2))
+    example = first(
+        WholeFrames(make_table(tmp_path, [image]), COCO17, FIT, settings=ExampleSettings(persons_per_image=2))
+    )
     assert example["head_weights"].tolist() == [1]
     assert example["person_weights"].tolist() == [1, 0]
     expected = np.ones((32, 64))
@@ -284,10 +288,44 @@ def test_the_box_of_somebody_without_a_head_is_masked_out(tmp_path):
     np.testing.assert_array_equal(example["region_masks"], expected)
 
 
+def test_a_mirrored_frame_has_its_anchor_at_the_joint_that_looks_like_it(tmp_path):
+    image = synthetic_image(0, COCO17, size=(128, 256))
+    person = image["people"][0]
+    person["head_box"] = [10, 10, 30, 30]
+    for joint, place in {"left_hip": (60, 60), "right_hip": (100, 80)}.items():
+        person["keypoints"][COCO17.index(joint)] = place
+    frames = WholeFrames(
+        make_table(tmp_path, [image]), COCO17, FIT, settings=ExampleSettings(anchor_joints=("left_hip",))
+    )
+    np.testing.assert_allclose(first(frames)["heads"], [[60 / 4, 60 / 4]])
+    mirrored = first(frames, is_mirrored=np.array([True]))
+    np.testing.assert_allclose(mirrored["heads"], [[(255 - 100) / 4, 80 / 4]], atol=1e-5)
+    np.testing.assert_allclose(mirrored["keypoints"][0, COCO17.index("left_hip")], mirrored["heads"][0], atol=1e-5)
+
+
+def test_an_animal_without_its_anchor_is_masked_out(tmp_path):
+    image = synthetic_image(0, COCO17, size=(128, 256), num_people=2)
+    image["people"][1]["visibility"][COCO17.index("left_hip")] = 0
+    image["people"][1]["box"] = [80, 40, 120, 80]
+    table = make_table(tmp_path, [image])
+    example = first(
+        WholeFrames(table, COCO17, FIT, settings=ExampleSettings(persons_per_image=2, anchor_joints=("left_hip",)))
+    )
+    # There are places for two heads, since mirrored frames show the right hip of the second one.
+    assert example["head_weights"].tolist() == [1, 0] and example["person_weights"].tolist() == [1, 0]
+    assert not example["region_masks"][10:21, 20:31].any()
+    with pytest.raises(ValueError, match="anchor_joints must be distinct joints among nose, .*, got 'tail'"):
+        WholeFrames(table, COCO17, FIT, settings=ExampleSettings(anchor_joints=("tail",)))
+
+
 def test_heads_without_a_labeled_joint_are_heads_but_nobody_of_interest(tmp_path):
     image = posetrack_image(0, num_people=2)
     image["people"][0]["visibility"][:] = 0
-    example = first(WholeFrames(make_table(tmp_path, [image], POSETRACK15), POSETRACK15, FIT, persons_per_image=2))
+    example = first(
+        WholeFrames(
+            make_table(tmp_path, [image], POSETRACK15), POSETRACK15, FIT, settings=ExampleSettings(persons_per_image=2)
+        )
+    )
     assert example["head_weights"].tolist() == [1, 1]
     assert example["person_weights"].tolist() == [1, 0]
     np.testing.assert_array_equal(example["person_heads"][0], example["heads"][1])
@@ -298,7 +336,9 @@ def test_people_whose_head_leaves_the_frame_are_not_drawn(tmp_path):
     image = posetrack_image(0, size=(128, 256), num_people=2)
     for person, x in zip(image["people"], (30, 200), strict=True):
         person["head_box"] = [x, 50, x + 10, 60]
-    frames = WholeFrames(make_table(tmp_path, [image], POSETRACK15), POSETRACK15, FIT, persons_per_image=2)
+    frames = WholeFrames(
+        make_table(tmp_path, [image], POSETRACK15), POSETRACK15, FIT, settings=ExampleSettings(persons_per_image=2)
+    )
     assert first(frames)["person_weights"].tolist() == [1, 1]
     shifted = first(frames, translations=np.array([[200.0, 0.0]]))
     assert shifted["head_weights"].tolist() == [1, 1]
@@ -310,7 +350,7 @@ def test_people_whose_head_leaves_the_frame_are_not_drawn(tmp_path):
 
 def test_everybody_is_drawn_equally_often_and_nobody_twice(tmp_path):
     table = make_table(tmp_path, [posetrack_image(0, num_people=4)], POSETRACK15)
-    frames = WholeFrames(table, POSETRACK15, FIT, persons_per_image=2)
+    frames = WholeFrames(table, POSETRACK15, FIT, settings=ExampleSettings(persons_per_image=2))
     heads = frames.batch(0, 1, slice(0, 1))["heads"][0]
     counts = np.zeros(4)
     for step in range(300):
@@ -331,7 +371,7 @@ def test_weights_of_joints_outside_and_without_annotation(tmp_path, weight):
     person["keypoints"][2] = [-1.9, 60]
     person["visibility"][0] = 0
     table = make_table(tmp_path, [image], POSETRACK15)
-    example = first(WholeFrames(table, POSETRACK15, FIT, outside_joint_weight=weight))
+    example = first(WholeFrames(table, POSETRACK15, FIT, settings=ExampleSettings(outside_joint_weight=weight)))
     # The outer cell reaches half a cell, two input pixels, further than its center: from -2 to 254.
     assert example["joint_weights"][0].tolist() == [0.0, weight] + [1.0] * 13
 
@@ -367,9 +407,9 @@ def test_nobody_to_learn_from_is_an_error_that_names_the_skeletons(tmp_path):
     with pytest.raises(ValueError, match=r"none of 1 people .* of skeleton cat \(paw\)"):
         WholeFrames(table, skeleton_from_names("cat", ["paw"]), FIT)
     with pytest.raises(ValueError, match="persons_per_image must be at least 1, got 0"):
-        WholeFrames(table, COCO17, FIT, persons_per_image=0)
+        ExampleSettings(persons_per_image=0)
     with pytest.raises(ValueError, match=r"outside_joint_weight must lie in \[0, 1\], got 2"):
-        WholeFrames(table, COCO17, FIT, outside_joint_weight=2)
+        ExampleSettings(outside_joint_weight=2)
 
 
 def test_undecodable_picture_is_named(tmp_path):
@@ -424,7 +464,9 @@ def test_crowds_are_masked_by_their_run_lengths(tmp_path):
     bitmap[60:, 200:] = 1
     crowd = image["people"][1]
     crowd.update(is_crowd=1, segmentation=crowd_segmentation(bitmap), box=[80, 40, 255, 127])
-    example = first(WholeFrames(make_table(tmp_path, [image]), COCO17, FIT, persons_per_image=2))
+    example = first(
+        WholeFrames(make_table(tmp_path, [image]), COCO17, FIT, settings=ExampleSettings(persons_per_image=2))
+    )
     np.testing.assert_array_equal(example["region_masks"], 1 - bitmap[::4, ::4])
     assert example["head_weights"].tolist() == [1]
     assert example["person_weights"].tolist() == [1, 0]

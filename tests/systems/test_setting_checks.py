@@ -47,6 +47,9 @@ def with_value(config: ConfigDict, path: tuple[str, ...], value: Any) -> ConfigD
     return changed
 
 
+JOINT_NAMES = ("upper_body_joints", "anchor_joints")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_value_of_a_wrong_kind_is_named_by_its_flag(name):
     config = build(name)
@@ -57,7 +60,7 @@ def test_every_value_of_a_wrong_kind_is_named_by_its_flag(name):
         flag = rf"^--config\.{'.'.join(path[:-1])}.*\b{path[-1]}\b"
         for wrong in WRONG.get(type(value), []):
             # Two words are names of joints, which only the skeleton knows.
-            if path in (("system",), ("network", "name")) or (path[-1] == "upper_body_joints" and wrong == ("a", "b")):
+            if path in (("system",), ("network", "name")) or (path[-1] in JOINT_NAMES and wrong == ("a", "b")):
                 continue
             with pytest.raises(ValueError, match=flag) as caught:
                 systems.from_config(with_value(config, path, wrong))

@@ -17,7 +17,7 @@ from small_single_network import random_pose_unet, small_single_network
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.frame_augmentation import FrameAugmentation
 from tfpose.data.records import read_table
-from tfpose.data.whole_frames import WholeFrames
+from tfpose.data.whole_frames import ExampleSettings, WholeFrames
 from tfpose.evaluation import single_network as evaluation
 from tfpose.frame_fit import FrameFit
 from tfpose.inference.single_network_system import (
@@ -272,7 +272,7 @@ def table(tmp_path_factory):
 
 def losses_by_step(directory, strategy, table, network=SETTINGS, augmentation=PAYER2017_AUGMENTATION, **changes):
     fit = FrameFit(network.input_size, network.size_multiple)
-    frames = WholeFrames(table, POSETRACK15, fit, augmentation, 0, 2)
+    frames = WholeFrames(table, POSETRACK15, fit, augmentation, 0, ExampleSettings(2))
     target = single_network.TargetSettings(sigma_cells=1.5)
     targets = single_network.build_target_function(fit.heatmap_size, target)
     steps = changes.pop("steps", NUM_STEPS)
@@ -369,7 +369,9 @@ def test_configs_fit_the_functions_that_receive_them(name, table, monkeypatch):
     config = load_config(name).to_dict()
     system = build_single_network_system(POSETRACK15, config["network"], config["inference"])
     augmentation = FrameAugmentation(**config["augmentation"])
-    frames = WholeFrames(table, POSETRACK15, system.fit, augmentation, config["seed"], **config["examples"])
+    frames = WholeFrames(
+        table, POSETRACK15, system.fit, augmentation, config["seed"], ExampleSettings(**config["examples"])
+    )
     assert frames.batch(0, 1, slice(0, 1))["images"].shape == (1, *config["network"]["input_size"], 3)
     single_network.build_loss(build_targets, single_network.TargetSettings(**config["target"]), **config["loss"])
     OptimizationSettings(**config["optimization"])
@@ -406,6 +408,25 @@ def test_the_program_trains_and_evaluates(table, tmp_path):
     assert {"loss/heads", "loss/joints", "loss/joint_maps", "loss/decay", "accuracy"} <= set(header.split(","))
     network = read_single_network_system(tmp_path).build_network()
     load_for_inference(network, tmp_path, "last")
+
+
+def test_an_anchor_is_trained_kept_and_refused_where_it_does_not_exist(table, tmp_path):
+    arguments = (
+        "--config=configs/single_network_flies.py",
+        f"--workdir={tmp_path / 'run'}",
+        f"--config.data.directory={table.shards[0].parent}",
+        "--config.data.validation_split=train",
+        "--config.network.input_size=(64,96)",
+        "--config.network.width=4",
+        "--config.network.stem_widths=(2,4)",
+        "--config.run.total_steps=1",
+    )
+    result = run("train_main.py", *arguments, "--config.examples.anchor_joints=('left_hip',)")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert read_single_network_system(tmp_path / "run").anchor_joints == ("left_hip",)
+    result = run("train_main.py", *arguments, "--config.examples.anchor_joints=('tail',)")
+    assert result.returncode == 1
+    assert_one_line(result, "anchor_joints must be distinct joints among")
 
 
 def test_an_unknown_system_is_named_in_one_line(tmp_path):

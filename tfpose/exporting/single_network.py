@@ -108,5 +108,6 @@ def export_single_network(
     """
     module = SingleNetworkModule(network, system)
     networks = {"frame": module.network.frame, "person": module.network.person}
-    description = describe_system("single_network", system.skeleton, system.inference.joint_threshold)
+    threshold = system.inference.joint_threshold
+    description = describe_system("single_network", system.skeleton, threshold, system.anchor_joints)
     return write_saved_model(module, module.signatures, output, networks, formats, description)

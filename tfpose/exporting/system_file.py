@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from tfpose import __version__
-from tfpose.json_files import is_number, read_json
+from tfpose.json_files import is_number, optional_entry, read_json
 from tfpose.messages import quote
 from tfpose.skeletons import Skeleton, skeleton_from_dict
 from tfpose.typed_json import describing
@@ -35,13 +36,20 @@ class SystemDescription:
     joint_threshold: float
 
 
-def describe_system(system: str, skeleton: Skeleton, joint_threshold: float) -> dict[str, Any]:
-    """Returns the content of `SYSTEM_FILE`; the arguments are the attributes of `SystemDescription`."""
+def describe_system(
+    system: str, skeleton: Skeleton, joint_threshold: float, anchor_joints: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Returns the content of `SYSTEM_FILE`.
+
+    The arguments are the attributes of `SystemDescription`, and the joints that the single network takes for the head.
+    Readers need no anchor joints, since the weights find them; the file tells people.
+    """
     return {
         "system": system,
         "skeleton": skeleton.to_dict(),
         "joint_threshold": float(joint_threshold),
         "version": __version__,
+        **optional_entry("anchor_joints", list(anchor_joints), bool(anchor_joints)),
     }
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfpose import skeletons
+from tfpose.data.heads import anchor_indices, mirrored_anchor_joints
 from tfpose.frame_fit import FrameFit
 from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.frame_peaks import SingleNetworkSettings
 from tfpose.inference.mirrored_networks import MirroredNetworks
-from tfpose.json_files import read_json, write_json
+from tfpose.json_files import optional_entry, read_json, write_json
+from tfpose.messages import quote
 from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings, build_pose_unet
 from tfpose.models.simplification import simplify_network
 from tfpose.skeletons import Skeleton
@@ -31,11 +33,25 @@ class SingleNetworkSystem:
         skeleton: Skeleton of the network.
         network: Size of the network.
         inference: Thresholds, and how many people go through the network at once.
+        anchor_joints: Joints that the network takes for the head, see `data.whole_frames.ExampleSettings`.
+
+    Raises:
+        ValueError: The skeleton lacks an anchor joint, or the flip test would find other anchors than the network.
     """
 
     skeleton: Skeleton
     network: PoseUnetSettings
     inference: SingleNetworkSettings
+    anchor_joints: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        anchor_indices(self.skeleton, self.anchor_joints)
+        mirrored = mirrored_anchor_joints(self.skeleton, self.anchor_joints)
+        if self.inference.use_flip_test and set(mirrored) != set(self.anchor_joints):
+            raise ValueError(
+                "use_flip_test requires anchor_joints that a mirrored image shows in the same place, such as both "
+                f"joints of a pair, got {quote(self.anchor_joints)}"
+            )
 
     @property
     def fit(self) -> FrameFit:
@@ -55,6 +71,7 @@ class SingleNetworkSystem:
             "skeleton": self.skeleton.to_dict(),
             "network": dataclasses.asdict(self.network),
             "inference": dataclasses.asdict(self.inference),
+            **optional_entry("anchor_joints", list(self.anchor_joints), bool(self.anchor_joints)),
         }
 
     def build_network(self) -> PoseUnet:
@@ -63,9 +80,9 @@ class SingleNetworkSystem:
 
 
 def build_single_network_system(
-    skeleton: Skeleton, network: Mapping[str, Any], inference: Mapping[str, Any]
+    skeleton: Skeleton, network: Mapping[str, Any], inference: Mapping[str, Any], anchor_joints: Sequence[str] = ()
 ) -> SingleNetworkSystem:
-    """Builds the system from the sections of a config.
+    """Builds the system from the sections of a config, and the anchor joints of its section `examples`.
 
     Inference uses the head mask of training.
 
@@ -74,7 +91,8 @@ def build_single_network_system(
     """
     settings = build_typed(PoseUnetSettings, network, "network")
     masked = {**inference, "head_mask_sigma_cells": settings.head_mask_sigma_cells}
-    return SingleNetworkSystem(skeleton, settings, build_typed(SingleNetworkSettings, masked, "inference"))
+    thresholds = build_typed(SingleNetworkSettings, masked, "inference")
+    return SingleNetworkSystem(skeleton, settings, thresholds, tuple(anchor_joints))
 
 
 def write_single_network_system(workdir: str | pathlib.Path, system: SingleNetworkSystem) -> None:
@@ -95,12 +113,16 @@ def read_single_network_system(workdir: str | pathlib.Path) -> SingleNetworkSyst
     values = read_json(path)
     with describing(path, "the description of a single network"):
         skeleton = skeletons.skeleton_from_dict(values["skeleton"])
-        return build_single_network_system(skeleton, values["network"], values["inference"])
+        anchors = values.get("anchor_joints", [])
+        if not isinstance(anchors, list) or not all(isinstance(joint, str) for joint in anchors):
+            raise ValueError(f"'anchor_joints' must be a list of names, got {quote(anchors)}")
+        return build_single_network_system(skeleton, values["network"], values["inference"], anchors)
 
 
 def with_inference(system: SingleNetworkSystem, inference: Mapping[str, Any]) -> SingleNetworkSystem:
     """Returns the same network with other settings for reading its maps."""
-    return build_single_network_system(system.skeleton, dataclasses.asdict(system.network), inference)
+    network = dataclasses.asdict(system.network)
+    return build_single_network_system(system.skeleton, network, inference, system.anchor_joints)
 
 
 def check_network(system: SingleNetworkSystem, network: Mapping[str, Any], workdir: str | pathlib.Path) -> None:

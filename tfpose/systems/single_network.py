@@ -19,7 +19,7 @@ import numpy as np
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.frame_augmentation import FrameAugmentation
 from tfpose.data.records import RecordTable
-from tfpose.data.whole_frames import WholeFrames
+from tfpose.data.whole_frames import ExampleSettings, WholeFrames
 from tfpose.evaluation.single_network import (
     EvaluationSettings,
     ThresholdSearch,
@@ -63,7 +63,7 @@ def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
     return {
         "network": Section(PoseUnetSettings),
         "augmentation": Section(FrameAugmentation),
-        "examples": Section(WholeFrames, without=("table", "skeleton", "fit", "augmentation", "seed")),
+        "examples": Section(ExampleSettings),
         "target": Section(training.TargetSettings),
         "loss": Section(training.build_loss, without=("build_targets", "target")),
         "initialize": Section(build_initializer, without=("system",)),
@@ -97,9 +97,10 @@ def _compose(
 ) -> tuple[SingleNetworkSystem, WholeFrames, training.TargetSettings, training.BuildTargets]:
     """Returns the system of a config, its training examples, and their targets."""
     skeleton = choose_skeleton(config.skeleton, table.skeleton)
-    system = build_single_network_system(skeleton, config.network.to_dict(), config.inference.to_dict())
+    sections, examples = (config.network.to_dict(), config.inference.to_dict()), ExampleSettings(**config.examples)
+    system = build_single_network_system(skeleton, *sections, examples.anchor_joints)
     augmentation = FrameAugmentation(**config.augmentation)
-    frames = WholeFrames(table, skeleton, system.fit, augmentation, config.seed, **config.examples)
+    frames = WholeFrames(table, skeleton, system.fit, augmentation, config.seed, examples)
     target = training.TargetSettings(**config.target)
     return system, frames, target, training.build_target_function(system.fit.heatmap_size, target)
 
