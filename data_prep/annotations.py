@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -25,7 +25,7 @@ class SplitAnnotations:
     The people of image i are rows `first_person[i]:first_person[i + 1]`.
 
     Attributes:
-        image_paths: The I image files.
+        image_paths: The I image files, or `stored_frames.StoredFrame` inside other files.
         images: I values for each of `IMAGE_COLUMNS`; height and width are 0 where the annotations do not give them.
         people: P values for each of `PERSON_FIELDS`.
         first_person: [I + 1] int, row of the first person of each image, then P.
@@ -35,7 +35,7 @@ class SplitAnnotations:
         ValueError: A column is missing, unknown, or of another length.
     """
 
-    image_paths: Sequence[pathlib.Path]
+    image_paths: Sequence[os.PathLike[str]]
     images: Mapping[str, Column]
     people: Mapping[str, Column]
     first_person: np.ndarray

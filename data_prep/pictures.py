@@ -7,6 +7,7 @@ and a 16-bit PNG that uses fewer bits. All other files are copied byte by byte.
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 
 import cv2
@@ -44,7 +45,7 @@ class SourcePicture:
     notes: tuple[str, ...] = ()
 
 
-def read_picture(path: str | pathlib.Path, expected_size: tuple[int, int] = (0, 0)) -> SourcePicture:
+def read_picture(path: str | os.PathLike[str], expected_size: tuple[int, int] = (0, 0)) -> SourcePicture:
     """Reads a JPEG or PNG file, checks it and makes its pixels upright.
 
     Pixels are turned as the EXIF orientation says, as viewers and annotation tools do. Only where the annotations give
@@ -63,7 +64,7 @@ def read_picture(path: str | pathlib.Path, expected_size: tuple[int, int] = (0, 
         data = pathlib.Path(path).read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: image file not found") from None
-    header = _whole_header(data, path)
+    header = check_picture(data, path)
     is_turned = _is_turned(header, expected_size, path)
     notes = _notes(header, is_turned)
     size = header.upright_size if is_turned else header.stored_size
@@ -77,11 +78,11 @@ def read_picture(path: str | pathlib.Path, expected_size: tuple[int, int] = (0, 
     elif image is None:
         image = decode_stored(data, path, cv2.IMREAD_COLOR if header.kind == "JPEG" else cv2.IMREAD_UNCHANGED)
     return SourcePicture(
-        _encoded(turn_upright(image, header.orientation if is_turned else 1), header.kind), size, notes
+        encode_picture(turn_upright(image, header.orientation if is_turned else 1), header.kind), size, notes
     )
 
 
-def _is_turned(header: PictureHeader, expected_size: tuple[int, int], path: str | pathlib.Path) -> bool:
+def _is_turned(header: PictureHeader, expected_size: tuple[int, int], path: str | os.PathLike[str]) -> bool:
     """Checks the size of a picture; returns whether its pixels are turned as the EXIF orientation says."""
     stored, upright, expected = header.stored_size, header.upright_size, tuple(expected_size)
     if not any(expected) or expected == upright:
@@ -108,13 +109,18 @@ def _notes(header: PictureHeader, is_turned: bool) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _encoded(image: np.ndarray, kind: str) -> bytes:
+def encode_picture(image: np.ndarray, kind: str) -> bytes:
+    """Encodes pixels [H, W] or [H, W, C] in OpenCV's order of colors as "JPEG", at quality 95, or as "PNG"."""
     options = _JPEG_OPTIONS if kind == "JPEG" else ()
     return cv2.imencode(".jpg" if kind == "JPEG" else ".png", image, options)[1].tobytes()
 
 
-def _whole_header(data: bytes, path: str | pathlib.Path) -> PictureHeader:
-    """Reads the header of a JPEG or PNG file and checks that the end of the file is there."""
+def check_picture(data: bytes, path: str | os.PathLike[str]) -> PictureHeader:
+    """Reads the header of a JPEG or PNG file and checks that the end of the file is there.
+
+    Raises:
+        ValueError: It is no JPEG or PNG file, is cut short, or is too large; the message begins with `path`.
+    """
     kind = picture_kind(data)
     if kind not in ("JPEG", "PNG"):
         received = f"the first bytes {data[:4].hex(' ')}" if data else "an empty file"

@@ -25,12 +25,14 @@ class Source:
         skeleton: Skeleton of all keypoints.
         digest: Checksum of all annotations and options; sources with equal digests give equal records.
         category_id: Identity of the category of people in the annotation files, for files of predictions.
+        notes: Lines to print for the user about all splits.
     """
 
     splits: Mapping[str, SplitAnnotations]
     skeleton: Skeleton
     digest: str
     category_id: int = 1
+    notes: tuple[str, ...] = ()
 
 
 def digest_files(paths: Iterable[pathlib.Path], options: Mapping[str, Any]) -> str:
@@ -38,7 +40,8 @@ def digest_files(paths: Iterable[pathlib.Path], options: Mapping[str, Any]) -> s
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
     for path in sorted(paths):
         digest.update(f"{path.name}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from data_prep.annotations import SplitAnnotations, count_split
 from data_prep.source import Source, print_note
+from data_prep.stored_frames import StoredFrame, write_stored_frames
 from tfpose import __version__
 from tfpose.data.records import METADATA_FILE, write_index
 from tfpose.file_locks import hold_lock, try_lock
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 # A record is an image file with its annotations, most of whose bytes are outlines of people.
 _RELATIVE_OVERHEAD = 1.05
 _ASIDE_PREFIX, _LOCK_NAME = ".incomplete_", "conversion.lock"
-NOTES_FOLDER = "picture_notes"
+NOTES_FOLDER, FRAMES_FOLDER = "picture_notes", "frames"
 
 
 class PictureNotes:
@@ -112,7 +113,7 @@ def write_dataset(
             )
             return directory
         raise ValueError(f"{directory}: already holds another dataset; choose another --output, or add --overwrite")
-    _check_disk_space(output, sum(int(sizes.sum()) for sizes in image_sizes.values()))
+    _check_disk_space(output, sum(map(_bytes_of_files, source.splits.values(), image_sizes.values())))
     _write_aside(builder_class, source, metadata, directory, beam_options)
     return directory
 
@@ -134,6 +135,13 @@ def image_bytes(split: SplitAnnotations) -> np.ndarray:
             f"{missing[0]}: image file not found ({len(missing)} of {split.num_images} are missing)"
         )
     return sizes
+
+
+def _bytes_of_files(split: SplitAnnotations, sizes: np.ndarray) -> int:
+    """Returns the bytes of the images that are files; others are written before their size is known."""
+    return int(
+        sum(size for path, size in zip(split.image_paths, sizes, strict=True) if not isinstance(path, StoredFrame))
+    )
 
 
 def _check_splits(source: Source) -> None:
@@ -182,32 +190,30 @@ def _write_aside(
     num_images = sum(split.num_images for split in source.splits.values())
     output = directory.parents[1]
     notes: list[str] = []
-    with (
-        full_disk_errors(output),
-        _folder_aside(output) as aside,
-        tqdm(total=num_images, unit=" images", desc=builder_class.name, disable=bool(beam)) as progress,
-    ):
-        builder = builder_class(
-            splits=source.splits,
-            skeleton=source.skeleton,
-            metadata=metadata,
-            data_dir=aside,
-            # A progress bar cannot be sent to the workers of Beam.
-            on_record=None if beam else progress.update,
-        )
-        try:
-            # tensorflow-datasets prints where it writes, which is not where the dataset will be.
-            with contextlib.redirect_stdout(io.StringIO()):
-                builder.download_and_prepare(
-                    download_dir=os.path.join(aside, "downloads"), download_config=download_config
-                )
-        except tf.errors.OpError as error:
-            raise OSError(f"{output}: cannot write: {describe_error(error)}") from error
-        except RuntimeError as error:
-            # Beam wraps the error of a worker: its text is a traceback whose last line is the message.
-            if not beam:
-                raise
-            raise ValueError(str(error).strip().splitlines()[-1]) from error
+    with full_disk_errors(output), _folder_aside(output) as aside:
+        splits = _splits_of_files(source, output, pathlib.Path(aside))
+        with tqdm(total=num_images, unit=" images", desc=builder_class.name, disable=bool(beam)) as progress:
+            builder = builder_class(
+                splits=splits,
+                skeleton=source.skeleton,
+                metadata=metadata,
+                data_dir=aside,
+                # A progress bar cannot be sent to the workers of Beam.
+                on_record=None if beam else progress.update,
+            )
+            try:
+                # tensorflow-datasets prints where it writes, which is not where the dataset will be.
+                with contextlib.redirect_stdout(io.StringIO()):
+                    builder.download_and_prepare(
+                        download_dir=os.path.join(aside, "downloads"), download_config=download_config
+                    )
+            except tf.errors.OpError as error:
+                raise OSError(f"{output}: cannot write: {describe_error(error)}") from error
+            except RuntimeError as error:
+                # Beam wraps the error of a worker: its text is a traceback whose last line is the message.
+                if not beam:
+                    raise
+                raise ValueError(str(error).strip().splitlines()[-1]) from error
         notes_folder = pathlib.Path(aside) / NOTES_FOLDER
         for split in source.splits:
             write_index(builder.data_dir, split)
@@ -225,6 +231,14 @@ def _folder_aside(output: pathlib.Path) -> Iterator[str]:
         hold_lock(pathlib.Path(aside) / _LOCK_NAME, "the folder of one conversion"),
     ):
         yield aside
+
+
+def _splits_of_files(source: Source, output: pathlib.Path, aside: pathlib.Path) -> dict[str, SplitAnnotations]:
+    """Returns the splits with all images as files; frames of videos are written into the folder `aside`."""
+    splits = write_stored_frames(source.splits, aside / FRAMES_FOLDER)
+    if (aside / FRAMES_FOLDER).exists():
+        _check_disk_space(output, sum(int(image_bytes(split).sum()) for split in splits.values()))
+    return splits
 
 
 def _clear_leftovers(output: pathlib.Path) -> None:
