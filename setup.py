@@ -38,6 +38,7 @@ setup(
         "pycocotools>=2.0.8",
         "absl-py>=2.1",
         "ml_collections>=1.0",
+        "PyYAML>=6.0",
         "tensorflow-datasets>=4.9.8",
         "google-crc32c>=1.6",
         "tensorboard>=2.20",

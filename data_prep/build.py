@@ -9,6 +9,8 @@ DATASET is one of
   posetrack17     PoseTrack 2017
   posetrack18     PoseTrack 2018
   posetrack21     PoseTrack21
+  slp             labels of SLEAP: a file or a folder of .slp files, with their videos, images or embedded images
+  deeplabcut      labels of DeepLabCut: a project folder with config.yaml and labeled-data
   synthetic       videos that tfpose draws; requires no --source
 
 tfpose writes the files to OUTPUT/DATASET/VERSION in the layout of tensorflow-datasets, where VERSION is the version of
@@ -44,8 +46,8 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_string(
         "source",
         None,
-        "Folder of the published dataset, or of your own data in the same layout. Required for all datasets except "
-        "synthetic.",
+        "Folder of the published dataset, or of your own data in the same layout. For slp, a file or a folder of .slp "
+        "files. Required for all datasets except synthetic.",
     )
     values.define_string(
         "output",
@@ -116,23 +118,26 @@ def _build(name: str, values: ProgramFlags) -> None:
     dataset = DATASETS[name]
     if not dataset.needs_source and values.source is not None:
         raise ValueError(f"--source must be left out for {name}, whose files tfpose makes, got {values.source}")
-    folder = _source_folder(values) if dataset.needs_source else output / name
+    folder = _source_folder(values, dataset.takes_file) if dataset.needs_source else output / name
     source = dataset.read_source(folder, values)
     _print_source(source)
     start_tensorflow(use_devices=False)
     directory = write_dataset(dataset.load_builder(), source, output, values.overwrite, beam_options)
     print(count_table({split: count_split(annotations) for split, annotations in source.splits.items()}))
     # At the end, where they are read.
+    for note in source.notes:
+        print_note(note)
     for name_of_split, split in source.splits.items():
         for note in split.notes:
             print_note(f"{name_of_split}: {note}")
     print(directory)
 
 
-def _source_folder(values: ProgramFlags) -> pathlib.Path:
+def _source_folder(values: ProgramFlags, takes_file: bool) -> pathlib.Path:
     folder = _required(values, "source", "the folder of the published dataset")
-    if not folder.is_dir():
-        raise FileNotFoundError(f"--source must be a folder, got no such folder: {folder}")
+    if not folder.is_dir() and not (takes_file and folder.is_file()):
+        kind = "file or folder" if takes_file else "folder"
+        raise FileNotFoundError(f"--source must be a {kind}, got no such {kind}: {folder}")
     return folder
 
 

@@ -29,8 +29,10 @@ import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from data_prep import posetrack
+from data_prep import posetrack, video_flags
 from data_prep.coco_keypoints import flags as coco_flags
+from data_prep.deeplabcut import flags as deeplabcut_flags
+from data_prep.slp import flags as slp_flags
 from data_prep.source import Source
 from data_prep.synthetic import flags as synthetic_flags
 from tfpose.flags.program_flags import ProgramFlags
@@ -50,12 +52,14 @@ class Dataset:
         define_flags: Function that defines the flags of this dataset; None if it has none.
         needs_source: Whether the folder is that of --source. Otherwise it is OUTPUT/DATASET, where a dataset makes its
             own files.
+        takes_file: Whether --source may also be a file.
     """
 
     load_builder: Callable[[], type[PoseDatasetBuilder]]
     read_source: Callable[[pathlib.Path, ProgramFlags], Source]
     define_flags: Callable[[ProgramFlags], None] | None = None
     needs_source: bool = True
+    takes_file: bool = False
 
 
 def _builder_of(dataset: str) -> Callable[[], type[PoseDatasetBuilder]]:
@@ -77,6 +81,9 @@ DATASETS: dict[str, Dataset] = {
     "posetrack17": Dataset(_builder_of("posetrack17"), _read_posetrack),
     "posetrack18": Dataset(_builder_of("posetrack18"), _read_posetrack),
     "posetrack21": Dataset(_builder_of("posetrack21"), _read_posetrack21),
+    "slp": Dataset(_builder_of("slp"), slp_flags.read_source, video_flags.define_flags, takes_file=True),
+    # Has the flags of slp.
+    "deeplabcut": Dataset(_builder_of("deeplabcut"), deeplabcut_flags.read_source),
     "synthetic": Dataset(
         _builder_of("synthetic"), synthetic_flags.read_source, synthetic_flags.define_flags, needs_source=False
     ),

@@ -10,14 +10,14 @@ from tfpose.flags.program_flags import ProgramFlags
 
 
 def define_flags(values: ProgramFlags) -> None:
-    """Defines the flags of coco_keypoints."""
-    values.begin_section("Flags of coco_keypoints", "left_right_pairs")
+    """Defines the flags of coco_keypoints, two of which slp and deeplabcut have too."""
+    values.begin_section("Flags of coco_keypoints, slp and deeplabcut", "left_right_pairs")
     values.define_list(
         "left_right_pairs",
         None,
         "Pairs of joints that swap their places in a mirrored image, as LEFT:RIGHT,LEFT:RIGHT, such as "
         "left_eye:right_eye,left_ear:right_ear. By default two joints are a pair if their names differ only in the "
-        "side, such as left_eye and right_eye, L_Eye and R_Eye, or eyeL and eyeR.",
+        "side, such as left_eye and right_eye, L_Eye and R_Eye, or eyeL and eyeR. SLEAP files name symmetric nodes.",
     )
     values.define_list(
         "sigmas",
@@ -26,6 +26,7 @@ def define_flags(values: ProgramFlags) -> None:
         "the order of the annotation file, separated by commas. By default, each joint takes the constant "
         "of the COCO joint with a similar name.",
     )
+    values.begin_section("Flags of coco_keypoints", "categories")
     values.define_list(
         "categories",
         [],
@@ -48,14 +49,19 @@ def read_source(folder: pathlib.Path, values: ProgramFlags) -> Source:
         FileNotFoundError: A file is missing.
         ValueError: A flag or a file is not valid.
     """
-    choice = SkeletonChoice(_left_right_pairs(values), _sigmas(values), values.categories, values.joints)
+    choice = SkeletonChoice(left_right_pairs(values), sigmas(values), values.categories, values.joints)
     # Imports tensorflow-datasets, which takes seconds.
     from data_prep.coco_keypoints import builder
 
     return builder.read_source(folder, choice)
 
 
-def _left_right_pairs(values: ProgramFlags) -> list[list[str]] | None:
+def left_right_pairs(values: ProgramFlags) -> list[list[str]] | None:
+    """Returns the pairs of --left_right_pairs; None without the flag.
+
+    Raises:
+        ValueError: The flag is not valid.
+    """
     if values.left_right_pairs is None:
         return None
     pairs = [pair.split(":") for pair in values.left_right_pairs]
@@ -64,7 +70,12 @@ def _left_right_pairs(values: ProgramFlags) -> list[list[str]] | None:
     return pairs
 
 
-def _sigmas(values: ProgramFlags) -> list[float] | None:
+def sigmas(values: ProgramFlags) -> list[float] | None:
+    """Returns the constants of --sigmas; None without the flag.
+
+    Raises:
+        ValueError: The flag is not valid.
+    """
     try:
         return None if values.sigmas is None else [float(value) for value in values.sigmas]
     except ValueError as error:

@@ -1,0 +1,1 @@
+"""SLEAP labels."""

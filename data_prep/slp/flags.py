@@ -1,0 +1,25 @@
+"""Reads SLEAP files as the flags of `tfpose build` say."""
+
+from __future__ import annotations
+
+import pathlib
+
+from data_prep.coco_keypoints.flags import left_right_pairs, sigmas
+from data_prep.source import Source
+from data_prep.video_flags import split_choice
+from tfpose.flags.program_flags import ProgramFlags
+
+
+def read_source(source: pathlib.Path, values: ProgramFlags) -> Source:
+    """Reads the SLEAP file, or those of the folder.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A flag or a file is not valid.
+    """
+    pairs, constants = left_right_pairs(values), sigmas(values)
+    # Imports tensorflow-datasets, which takes seconds.
+    from data_prep.slp import builder
+    from data_prep.slp.labels import LabelChoice
+
+    return builder.read_source(source, LabelChoice(values.predicted, pairs, constants), split_choice(values))
