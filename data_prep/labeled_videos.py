@@ -17,6 +17,8 @@ from tfpose.messages import quote
 # least this share of the typical extent of an animal: a single joint has no extent.
 _BOX_MARGIN, _LEAST_SHARE_OF_EXTENT = 0.15, 0.25
 NO_TRACK = -1
+# Larger coordinates are damage. The product of two such lengths still fits into float32.
+LARGEST_COORDINATE = 1e15
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from data_prep.hdf5_files import Hdf5Reader, open_hdf5, text_of, whole_numbers
+from data_prep.labeled_videos import LARGEST_COORDINATE
 from tfpose.messages import quote
 
 # The rows of the header of projects with one animal, and of those with several.
@@ -196,11 +197,11 @@ def _table(path: pathlib.Path, cells: _Cells) -> LabelTable:
         if len(axes) < 2:
             raise ValueError(f"{path}: {_describe(key)} must have the columns x and y, got only {next(iter(axes))}")
         points[key] = np.stack([axes["x"], axes["y"]], axis=-1)
-        is_wrong = np.isinf(points[key]).any(axis=1) | (np.isnan(points[key]).sum(axis=1) == 1)
+        is_wrong = (np.abs(points[key]) >= LARGEST_COORDINATE).any(axis=1) | (np.isnan(points[key]).sum(axis=1) == 1)
         if is_wrong.any():
             row = int(np.argmax(is_wrong))
             raise ValueError(
-                f"{path}: {cells.rows[row]}: {_describe(key)} must have two finite numbers or none, got "
+                f"{path}: {cells.rows[row]}: {_describe(key)} must have two numbers of pixels or none, got "
                 f"{points[key][row].tolist()}"
             )
     if not points:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.hdf5_files import Hdf5Reader, open_hdf5, text_of, whole_numbers
-from data_prep.labeled_videos import NO_TRACK, LabeledVideo
+from data_prep.labeled_videos import LARGEST_COORDINATE, NO_TRACK, LabeledVideo
 from data_prep.slp.skeleton import read_skeleton
 from data_prep.slp.videos import find_video, format_of, video_id
 from tfpose.messages import quote
@@ -217,14 +217,17 @@ def _read_keypoints(reader: Hdf5Reader, instances: dict[str, np.ndarray], num_jo
             continue
         columns = reader.columns(name, _POINTS)
         points = np.stack([columns["x"], columns["y"]], axis=-1).astype(np.float64)
-        if np.isinf(points).any():
-            row = int(np.argmax(np.isinf(points).any(axis=1)))
-            raise ValueError(f"{reader.path}: {name!r} must hold finite numbers or NaN, got infinity in row {row}")
+        is_wrong = (np.abs(points) >= LARGEST_COORDINATE).any(axis=1)
+        if is_wrong.any():
+            row = int(np.argmax(is_wrong))
+            raise ValueError(
+                f"{reader.path}: {name!r} must hold pixels or NaN, got {points[row].tolist()} in row {row}"
+            )
         points[columns["visible"] == 0] = np.nan
         starts, ends = instances["point_id_start"][rows], instances["point_id_end"][rows]
-        is_wrong = (ends - starts != num_joints) | (ends > len(points))
-        if is_wrong.any():
-            first = int(np.argmax(is_wrong))
+        is_outside = (ends - starts != num_joints) | (ends > len(points))
+        if is_outside.any():
+            first = int(np.argmax(is_outside))
             raise ValueError(
                 f"{reader.path}: 'instances': an animal must have {num_joints} of the {len(points)} {name!r}, "
                 f"got 'point_id_start' {starts[first]} and 'point_id_end' {ends[first]}"

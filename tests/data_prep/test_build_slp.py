@@ -294,7 +294,8 @@ def replaced(name, value):
         (set_column("instances", "instance_type", 9), "'instance_type' must be a whole number from 0 to 1, got 9"),
         (set_column("instances", "point_id_end", 3), "an animal must have 4 of the 16 'points', got"),
         (set_column("instances", "point_id_end", 1 << 40), "an animal must have 4 of the 16 'points', got"),
-        (set_column("points", "x", np.inf), "'points' must hold finite numbers or NaN, got infinity in row 0"),
+        (set_column("points", "x", np.inf), r"'points' must hold pixels or NaN, got \[inf, 20.0\] in row 0"),
+        (set_column("points", "y", 1e20), r"'points' must hold pixels or NaN, got \[10.0, 1e\+20\] in row 0"),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(tmp_path, change, message):
