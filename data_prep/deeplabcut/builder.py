@@ -48,9 +48,7 @@ def read_source(
     """
     choice = choice or SplitChoice()
     project = read_project(source)
-    files = [path for folder in sorted((source / _LABELS).glob("*/")) if (path := find_table(folder, project.scorer))]
-    if not files:
-        raise FileNotFoundError(f"{source}: must contain {_LABELS}/VIDEO/{_TABLE}SCORER.csv or .h5, got no such file")
+    files, other_videos = _find_tables(source, project)
     tables = [read_csv_table(path) if path.suffix == ".csv" else read_h5_table(path) for path in files]
     skeleton, notes = _skeleton(project, tables, left_right_pairs, sigmas)
     videos, more_notes = _read_videos(tables, source, skeleton, project.has_identities)
@@ -58,8 +56,24 @@ def read_source(
     options = {"pairs": left_right_pairs, "sigmas": sigmas, "split": dataclasses.asdict(choice)}
     digest = digest_files([*files, *([project.path] if project.path else [])], options)
     paths = [pathlib.Path(path) for video in videos for path in video.image_paths]
-    notes = (*notes, *more_notes, *images_outside_note(paths, source), describe_splits(parts, choice))
+    notes = (*other_videos, *notes, *more_notes, *images_outside_note(paths, source), describe_splits(parts, choice))
     return Source(build_splits(parts), skeleton, digest, notes=notes)
+
+
+def _find_tables(source: pathlib.Path, project: Project) -> tuple[list[pathlib.Path], tuple[str, ...]]:
+    """Returns the tables of the videos of a project, and a note on other videos with labels.
+
+    DeepLabCut itself takes the videos of config.yaml only; a project of cropped videos still has the labels of the
+    whole ones.
+    """
+    files = [path for folder in sorted((source / _LABELS).glob("*/")) if (path := find_table(folder, project.scorer))]
+    if not files:
+        raise FileNotFoundError(f"{source}: must contain {_LABELS}/VIDEO/{_TABLE}SCORER.csv or .h5, got no such file")
+    listed = [path for path in files if path.parent.name in project.videos]
+    others = [path.parent.name for path in files if path not in listed]
+    if not listed or not others:
+        return files, ()
+    return listed, (f"videos that config.yaml does not list were left out: {', '.join(others)}",)
 
 
 def find_table(folder: pathlib.Path, scorer: str) -> pathlib.Path | None:

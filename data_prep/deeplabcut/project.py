@@ -27,6 +27,7 @@ class Project:
         scorer: Name of the person who labeled; empty if it is not known.
         bodyparts: Names of the body parts of each animal; empty if they are not known.
         limbs: Pairs of body parts that a line joins.
+        videos: Names of the videos without folder and ending, whose labels belong to the project.
         has_identities: Whether the name of an animal is its identity, and not just a place in the table.
     """
 
@@ -35,6 +36,7 @@ class Project:
     scorer: str = ""
     bodyparts: tuple[str, ...] = ()
     limbs: tuple[tuple[str, str], ...] = ()
+    videos: tuple[str, ...] = ()
     has_identities: bool = False
 
 
@@ -56,6 +58,9 @@ def read_project(folder: pathlib.Path) -> Project:
     for limb in limbs:
         if not isinstance(limb, list) or not all(isinstance(part, (str, int)) for part in limb):
             raise ValueError(f"{path}: 'skeleton' must be a list of lists of names, got {quote(limb)}")
+    videos = content.get("video_sets") or {}
+    if not isinstance(videos, dict):
+        raise ValueError(f"{path}: 'video_sets' must hold videos, got {quote(videos)}")
     # An entry may be a chain of body parts.
     pairs = [(str(a), str(b)) for limb in limbs for a, b in itertools.pairwise(limb)]
     return Project(
@@ -64,6 +69,7 @@ def read_project(folder: pathlib.Path) -> Project:
         scorer=str(content.get("scorer") or ""),
         bodyparts=bodyparts,
         limbs=tuple(dict.fromkeys((a, b) for a, b in pairs if a != b and {a, b} <= set(bodyparts))),
+        videos=tuple(pathlib.PurePosixPath(str(video).replace("\\", "/")).stem for video in videos),
         has_identities=is_multi and content.get("identity") is True,
     )
 

@@ -39,8 +39,8 @@ class Builder(PoseDatasetBuilder):
 def read_source(source: pathlib.Path, labels: LabelChoice | None = None, choice: SplitChoice | None = None) -> Source:
     """Reads a SLEAP file, or all SLEAP files in a folder.
 
-    If the name of each file contains the word train, val or test, each file is a part of this split. Otherwise the
-    labeled frames of all files are split as `choice` says.
+    If the name of each file contains the word train, val or test, each file is a part of this split, unless `choice`
+    names videos. Otherwise the labeled frames of all files are split as `choice` says.
 
     Args:
         source: The file or the folder.
@@ -71,7 +71,7 @@ def read_source(source: pathlib.Path, labels: LabelChoice | None = None, choice:
 def _split(files: Sequence[SleapLabels], choice: SplitChoice) -> tuple[dict[str, list[LabeledVideo]], str]:
     """Returns the videos of each split, and in words how they were split."""
     names = [split_of_name(file.path.name) for file in files]
-    if None not in names and "train" in names:
+    if None not in names and "train" in names and not choice.val_videos:
         by_split: dict[str, list[LabeledVideo]] = {}
         for split in ("train", "val", "test"):
             videos = [video for file, name in zip(files, names, strict=True) if name == split for video in file.videos]

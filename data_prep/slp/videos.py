@@ -32,16 +32,18 @@ class SleapVideo:
         name: File name of the video without its ending, or the folder of its images.
         store: File that holds the frames; None if they are image files.
         images: Image files of the frames; empty if there is a `store`.
+        suffix: Ending of the names of frames that are in a `store`.
     """
 
     name: str
     store: FrameStore | None = None
     images: tuple[pathlib.Path, ...] = ()
+    suffix: str = ".jpg"
 
     def picture(self, frame: int) -> tuple[str, os.PathLike[str]]:
         """Returns the name of a frame for the records, and its picture."""
         if self.store is not None:
-            return f"{self.name}/{frame:06d}.jpg", StoredFrame(self.store, frame)
+            return f"{self.name}/{frame:06d}{self.suffix}", StoredFrame(self.store, frame)
         return f"{self.name}/{self.images[frame].name}", self.images[frame]
 
 
@@ -176,7 +178,8 @@ def _embedded_video(reader: Hdf5Reader, path: pathlib.Path, dataset: str, where:
     source = text_of(reader.attribute(f"{name.rpartition('/')[0]}/source_video", "json")) or ""
     match = re.search(r'"filename": ?"((?:[^"\\]|\\.)+)"', source)
     stem = pathlib.PurePath(match[1].replace("\\\\", "/")).stem if match else ""
-    return SleapVideo(stem or name.split("/")[0], EmbeddedImages(path, name))
+    suffix = ".png" if text_of(reader.attribute(name, "format")) == "png" else ".jpg"
+    return SleapVideo(stem or name.split("/")[0], EmbeddedImages(path, name), suffix=suffix)
 
 
 def _find_file(labels: pathlib.Path, name: str, where: str) -> pathlib.Path:

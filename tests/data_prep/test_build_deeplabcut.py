@@ -156,9 +156,19 @@ def test_the_csv_file_of_the_scorer_is_read(tmp_path):
         read_source(root)
 
 
-def test_whole_videos_are_for_validation_on_demand(tmp_path):
+def test_videos_that_the_project_does_not_list_are_left_out(tmp_path):
     project(tmp_path)
     project(tmp_path, video="day2")
+    source = read_source(tmp_path, choice=ALL_TRAIN)
+    assert source.splits["train"].num_images == 3
+    assert "videos that config.yaml does not list were left out: day2" in source.notes
+    (tmp_path / "config.yaml").write_text(CONFIG.replace("day1", "elsewhere"))
+    assert read_source(tmp_path, choice=ALL_TRAIN).splits["train"].num_images == 6
+
+
+def test_whole_videos_are_for_validation_on_demand(tmp_path):
+    project(tmp_path, config=None)
+    project(tmp_path, video="day2", config=None)
     splits = read_source(tmp_path, choice=SplitChoice(val_videos=("day1",))).splits
     assert splits["val"].images["file_name"][0] == "labeled-data/day1/img000.png"
     assert splits["train"].images["image_id"].tolist() == [1, 2, 3]
@@ -265,6 +275,7 @@ def test_a_wrong_h5_file_is_refused_in_one_line(tmp_path, change, message):
         ("bodyparts: 3", "'bodyparts' must be a list of names, got 3"),
         ("bodyparts: [a, a]", "'bodyparts' must be distinct names"),
         ("bodyparts: [a]\nskeleton: [3]", "'skeleton' must be a list of lists of names, got 3"),
+        ("bodyparts: [a]\nvideo_sets: 3", "'video_sets' must hold videos, got 3"),
         ("bodyparts: [a, b]", r"the body parts \(a, b\) must be those of the labels, got snout, earL, earR"),
     ],
 )
