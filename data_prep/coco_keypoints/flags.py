@@ -17,7 +17,8 @@ def define_flags(values: ProgramFlags) -> None:
         None,
         "Pairs of joints that swap their places in a mirrored image, as LEFT:RIGHT,LEFT:RIGHT, such as "
         "left_eye:right_eye,left_ear:right_ear. By default two joints are a pair if their names differ only in the "
-        "side, such as left_eye and right_eye, L_Eye and R_Eye, or eyeL and eyeR. SLEAP files name symmetric nodes.",
+        "side, such as left_eye and right_eye, L_Eye and R_Eye, or eyeL and eyeR. In SLEAP files, "
+        "symmetric nodes are pairs.",
     )
     values.define_list(
         "sigmas",
