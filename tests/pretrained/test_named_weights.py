@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -71,10 +72,10 @@ def test_a_name_becomes_a_work_folder_and_is_used_again_without_the_network(serv
     assert re.match(r"note: using keypoint network served \(\d+\.\d MB, from ", line)
     assert line.endswith("license: Apache-2.0 of MMPose; the training data has its own terms: COCO")
     server.close()
-    before = os.stat(workdir).st_mtime_ns
+    before = os.stat(workdir / "best.weights.h5").st_mtime_ns
     assert find_workdir("served") == str(workdir)
     assert len(server.requests) == 1
-    assert os.stat(workdir).st_mtime_ns == before
+    assert os.stat(workdir / "best.weights.h5").st_mtime_ns == before
     assert f"from {cache / 'served' / FILE_NAME})" in capsys.readouterr().err
     assert {path.name for path in workdir.parent.iterdir()} == {".lock", FILE_NAME, workdir.name}
 
@@ -85,7 +86,14 @@ def test_another_file_is_converted_anew(server, cache, monkeypatch, tmp_path):
     write_legacy(cache / "served" / FILE_NAME, small_arrays(seed=1))
     second = find_workdir("served")
     assert second != first
+    # Another version of tfpose may be reading it.
+    assert pathlib.Path(first).exists()
+    eight_days_ago = time.time() - 8 * 24 * 3600
+    os.utime(first, (eight_days_ago, eight_days_ago))
+    write_legacy(cache / "served" / FILE_NAME, small_arrays(seed=2))
+    find_workdir("served")
     assert not pathlib.Path(first).exists()
+    assert pathlib.Path(second).exists()
 
 
 def test_two_processes_at_once_convert_once(server, cache, capsys):

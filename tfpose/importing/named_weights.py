@@ -6,6 +6,7 @@ work folder changes with the file and with the code that converts it, so tfpose 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -13,6 +14,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 
 from tfpose.file_locks import wait_for_lock
@@ -33,6 +35,8 @@ from tfpose.pretrained.public_checkpoints import (
 # What a converted copy depends on, besides the file.
 _CONVERTING_PACKAGES = ("importing", "inference", "models", "pretrained")
 _DIGITS = 12
+# Copies of other versions of tfpose are removed when they were not used for so long.
+_UNUSED_SECONDS = 7 * 24 * 3600
 _INCOMPLETE = ".incomplete_"
 
 
@@ -99,15 +103,29 @@ def _convert_once(name: str, file: pathlib.Path, cache: pathlib.Path) -> pathlib
     """Returns the work folder of a checkpoint in the cache, which is made if there is none of this file."""
     target = cache / name / f"converted_{_digits_of_conversion(file)}"
     if target.is_dir():
+        _mark_as_used(target)
         return target
     folder = folder_of(name, cache)
     with wait_for_lock(lock_of(folder), say_note):
         if not target.is_dir():
             check_cached_file(file, PUBLIC_CHECKPOINTS[name])
-            for old in [*folder.glob("converted_*"), *folder.glob(f"{_INCOMPLETE}*")]:
+            for old in [*filter(_is_unused, folder.glob("converted_*")), *folder.glob(f"{_INCOMPLETE}*")]:
                 shutil.rmtree(old, ignore_errors=True)
             _convert(name, file, target)
     return target
+
+
+def _mark_as_used(workdir: pathlib.Path) -> None:
+    with contextlib.suppress(OSError):  # The cache may belong to others.
+        os.utime(workdir)
+
+
+def _is_unused(workdir: pathlib.Path) -> bool:
+    """Returns whether nobody has used a converted copy for days; another version of tfpose may be using it now."""
+    try:
+        return time.time() - workdir.stat().st_mtime > _UNUSED_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 def _convert(name: str, file: pathlib.Path, target: pathlib.Path) -> None:
