@@ -174,9 +174,18 @@ class TransformerBlock(layers.Layer):
     def _attend(self, qkv: Any, num_tokens: int) -> Any:
         """Returns [B * T, C] from the queries, keys and values [B * T, 3 * C]."""
         width = qkv.shape[-1] // 3
-        shape = (-1, num_tokens, self.num_heads, width // self.num_heads)
-        query, key, value = (ops.reshape(part, shape) for part in ops.split(qkv, 3, axis=-1))
-        return ops.reshape(ops.dot_product_attention(query, key, value), (-1, width))
+        channels = width // self.num_heads
+        parts = ops.reshape(qkv, (-1, num_tokens, 3, self.num_heads, channels))
+        if keras.backend.backend() != "tensorflow":
+            query, key, value = (parts[:, :, part] for part in range(3))
+            return ops.reshape(ops.dot_product_attention(query, key, value), (-1, width))
+        # Keras' function has no fused form in TensorFlow, and this one needs fewer transpositions.
+        query, key, value = ops.unstack(ops.transpose(parts, (2, 0, 3, 1, 4)))
+        products = ops.matmul(query * channels**-0.5, ops.transpose(key, (0, 1, 3, 2)))
+        is_half = self.compute_dtype in ("float16", "bfloat16")
+        weights = ops.softmax(ops.cast(products, "float32") if is_half else products)
+        weights = ops.cast(weights, self.compute_dtype)
+        return ops.reshape(ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3)), (-1, width))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns [B, T, C]."""
