@@ -37,7 +37,7 @@ def define_flags(values: ProgramFlags) -> None:
         "is already in the folder. Required.",
         required=True,
     )
-    define_cache_flag(values, "Used only if config.initialize names a public checkpoint. ")
+    define_cache_flag(values, "Used only if config.initialize or config.distillation names a public checkpoint. ")
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:

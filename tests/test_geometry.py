@@ -106,3 +106,21 @@ def test_unknown_convention_is_named():
 def test_no_maps_move_no_points():
     moved = geometry.transform_points(np.zeros((0, 2, 3)), np.zeros((0, 3, 2)))
     assert moved.shape == (0, 3, 2)
+
+
+def test_resampled_maps_have_the_values_at_even_steps():
+    maps = np.random.default_rng(0).uniform(size=(2, 9, 8, 3)).astype(np.float32)
+    np.testing.assert_array_equal(geometry.resample_maps(maps, (1.0, 1.0), (9, 8)), maps)
+    np.testing.assert_allclose(geometry.resample_maps(maps, (2.0, 2.0), (5, 4)), maps[:, ::2, ::2], rtol=1e-6)
+    finer = geometry.resample_maps(maps, (0.5, 0.5), (18, 16))
+    np.testing.assert_allclose(finer[:, ::2, ::2], maps, rtol=1e-6)
+    np.testing.assert_allclose(finer[:, 1, 1], maps[:, :2, :2].mean(axis=(1, 2)), rtol=1e-5)
+    # Beyond the last pixel its value continues.
+    np.testing.assert_allclose(finer[:, 17, 15], maps[:, 8, 7], rtol=1e-6)
+
+
+def test_resampling_averages_over_steps_of_more_than_two_pixels():
+    maps = np.zeros((1, 12, 1, 1), np.float32)
+    maps[0, 4] = 1
+    coarse = np.asarray(geometry.resample_maps(maps, (4.0, 1.0), (3, 1)))[0, :, 0, 0]
+    np.testing.assert_allclose(coarse, [0, 0.5, 0])

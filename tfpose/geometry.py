@@ -19,6 +19,8 @@ import numpy as np
 from keras import ops
 
 Array = Any  # a NumPy array or a tensor of the Keras backend
+# Shares of a pixel that only rounding makes different from 0.
+_NO_SHARE = 1e-6
 
 
 def multiply(a: Array, b: Array) -> Array:
@@ -137,3 +139,43 @@ def warp_image_tensor(image: Array, matrix: Array, size: tuple[int, int]) -> Arr
     # One image feeds all its crops: mapping over the matrices keeps one float copy of it.
     pixels = tf.cast(image, tf.float32)[None]
     return tf.map_fn(warp_one, transforms, fn_output_signature=tf.uint8)
+
+
+def resample_maps(maps: Array, steps: tuple[float, float], size: tuple[int, int]) -> Array:
+    """Reads pictures or heatmaps at even steps by linear interpolation, in operations that every device compiles.
+
+    Result (y, x) is the value at (y * step_y, x * step_x); beyond the last row and column their values continue. A step
+    above 2 averages over the step, as `crops.decode_reduction` does for pictures.
+
+    Args:
+        maps: [B, H, W, C], of a known size.
+        steps: (step_y, step_x), distances between two results in pixels of `maps`.
+        size: (height, width) of the result.
+
+    Returns:
+        [B, height, width, C] float32.
+    """
+    maps = ops.cast(maps, "float32")
+    for axis in (0, 1):
+        if (steps[axis], size[axis]) != (1.0, maps.shape[1 + axis]):
+            maps = _resample_axis(maps, 1 + axis, steps[axis], size[axis])
+    return maps
+
+
+def _resample_axis(maps: Array, axis: int, step: float, size: int) -> Array:
+    length = maps.shape[axis]
+    places = np.minimum(step * np.arange(size), length - 1)[:, None]
+    reach = max(1.0, step / 2)
+    shares = np.maximum(1 - np.abs(places - np.arange(length)) / reach, 0)
+    shares[shares < _NO_SHARE] = 0
+    shares /= shares.sum(axis=1, keepdims=True)
+    # The largest shares of each result, as many as the result with most of them has: one where steps meet pixels.
+    num_taps = int((shares > 0).sum(axis=1).max())
+    taps = np.argsort(-shares, axis=1, kind="stable")[:, :num_taps]
+    shape = [-1 if i == axis else 1 for i in range(4)]
+    terms = [
+        ops.take(maps, taps[:, tap], axis=axis)
+        * np.take_along_axis(shares, taps[:, tap : tap + 1], axis=1).reshape(shape).astype(np.float32)
+        for tap in range(num_taps)
+    ]
+    return sum(terms[1:], start=terms[0])

@@ -33,10 +33,12 @@ class PersonCrops(StepBatches):
         crop: Settings of the crops.
         augmentation: Random changes of the crops.
         seed: Seed of the order and of the augmentation.
+        needs_labels: Whether people without a labeled joint of the skeleton are left out. False takes everybody whose
+            box has an extent, because a teacher says where the joints are.
 
     Raises:
-        ValueError: if no person of the split has a labeled joint of the skeleton, or the augmentation shows half bodies
-            and cannot tell those of the skeleton.
+        ValueError: if no person of the split can be used, or the augmentation shows half bodies and cannot tell those
+            of the skeleton.
     """
 
     def __init__(
@@ -46,13 +48,19 @@ class PersonCrops(StepBatches):
         crop: CropSettings,
         augmentation: Augmentation = NO_AUGMENTATION,
         seed: int = 0,
+        needs_labels: bool = True,
     ) -> None:
         self.table, self.skeleton, self.crop = table, skeleton, crop
         self.augmentation, self.seed = augmentation, seed
         self.is_upper_body = find_upper_body(augmentation, skeleton) if augmentation.half_body_probability else None
         keypoints, is_labeled = table.labeled_keypoints(skeleton)
-        is_person = is_labeled.any(axis=1) & (table.people["is_crowd"] == 0)
-        self.rows = np.flatnonzero(is_person)
+        is_usable = is_labeled.any(axis=1)
+        if not needs_labels:
+            boxes = table.people["box"]
+            is_usable |= (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        self.rows = np.flatnonzero(is_usable & (table.people["is_crowd"] == 0))
+        if not len(self.rows) and not needs_labels:
+            raise ValueError(f"{table.shards[0].parent}: must have people with a box, got none of {table.num_people}")
         if not len(self.rows):
             raise ValueError(
                 f"{table.shards[0].parent}: none of {table.num_people} people has a labeled joint of "

@@ -20,7 +20,7 @@ _OF_THE_OPTIMIZER = ("optimization.optimizer",)
 # What evaluation does not use.
 _OF_TRAINING = (
     *("batch_size", "seed", "strategy", "optimization", "run", "augmentation", "examples", "input", "target", "loss"),
-    *("sampling", "initialize", "data.train_split"),
+    *("sampling", "initialize", "distillation", "data.train_split"),
 )
 _INFINITE = {"inf": math.inf, "-inf": -math.inf}
 _MOST_SHOWN = 5

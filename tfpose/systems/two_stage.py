@@ -56,7 +56,8 @@ from tfpose.systems.system import Config, EvaluationRequest, RunChoice
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.training import two_stage as training
 from tfpose.training.batches import make_dataset
-from tfpose.training.loop import TrainingPlan
+from tfpose.training.distillation import DistillationSettings, Teacher, build_distilled_loss, draw_distilled_examples
+from tfpose.training.loop import TrainingPlan, describe_also
 from tfpose.training.session import Hooks
 from tfpose.visualization import (
     add_side_legend,
@@ -83,6 +84,7 @@ def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
         "target": Section(training.TargetSettings),
         "loss": Section(training.build_loss, without=("build_targets", "normalization")),
         "initialize": Section(training.build_initializer, without=("system",)),
+        "distillation": Section(DistillationSettings),
         "inference": Section(KeypointSettings),
         "selection": Section(SelectionSettings),
         "evaluation": Section(EvaluationSettings),
@@ -91,15 +93,16 @@ def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
 
 def plan_training(config: Config, train: RecordTable, validation: RecordTable) -> TrainingPlan:
     """Composes the training of the keypoint network on crops of people."""
-    system, people, build_targets = _compose(config, train)
+    system, build_targets = _compose(config, train)
+    settings = DistillationSettings(**config.distillation)
+    if settings.is_used:
+        return _plan_distillation(config, train, validation, Teacher(settings, system))
     return TrainingPlan(
         build_model=system.build_network,
         compute_loss=training.build_loss(build_targets, system.normalization, **config.loss),
-        make_dataset=functools.partial(make_dataset, people, config.batch_size),
-        hooks=Hooks(
-            describe=functools.partial(write_keypoint_system, system=system),
-            initialize=training.build_initializer(system, **config.initialize),
-            evaluate=training.Validation(validation, system, config.evaluation.batch_size),
+        make_dataset=functools.partial(make_dataset, _find_examples(config, train, system), config.batch_size),
+        hooks=dataclasses.replace(
+            _build_hooks(config, validation, system),
             draw_pictures=functools.partial(
                 training.draw_examples,
                 build_targets=build_targets,
@@ -110,14 +113,46 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
     )
 
 
-def _compose(config: Config, table: RecordTable) -> tuple[KeypointSystem, PersonCrops, training.BuildTargets]:
-    """Returns the system of a config, its training examples, and the function that makes their target heatmaps."""
+def _plan_distillation(config: Config, train: RecordTable, validation: RecordTable, teacher: Teacher) -> TrainingPlan:
+    """Composes the same with a teacher, who also knows where the joints of people without labels are."""
+    system, build_targets = _compose(config, train)
+    people = _find_examples(config, train, system, teacher)
+    hooks = _build_hooks(config, validation, system)
+    plan = TrainingPlan(
+        build_model=system.build_network,
+        compute_loss=build_distilled_loss(teacher, build_targets, **config.loss),
+        make_dataset=functools.partial(make_dataset, people, config.batch_size),
+        hooks=dataclasses.replace(hooks, draw_pictures=functools.partial(draw_distilled_examples, teacher=teacher)),
+        prepare=teacher.build,
+    )
+    return describe_also(plan, teacher.describe)
+
+
+def _build_hooks(config: Config, validation: RecordTable, system: KeypointSystem) -> Hooks:
+    """Returns the hooks of a training without that of the pictures."""
+    return Hooks(
+        describe=functools.partial(write_keypoint_system, system=system),
+        initialize=training.build_initializer(system, **config.initialize),
+        evaluate=training.Validation(validation, system, config.evaluation.batch_size),
+    )
+
+
+def _compose(config: Config, table: RecordTable) -> tuple[KeypointSystem, training.BuildTargets]:
+    """Returns the system of a config and the function that makes the target heatmaps of its training examples."""
     skeleton = choose_skeleton(config.skeleton, table.skeleton)
     sections = ("network", "crop", "normalization", "inference", "selection")
     system = build_keypoint_system(skeleton, **{name: config[name].to_dict() for name in sections})
-    people = PersonCrops(table, skeleton, system.crop, Augmentation(**config.augmentation), config.seed)
     target = training.TargetSettings(**config.target)
-    return system, people, training.build_target_function(system.crop, system.heatmap_size, target)
+    return system, training.build_target_function(system.crop, system.heatmap_size, target)
+
+
+def _find_examples(
+    config: Config, table: RecordTable, system: KeypointSystem, teacher: Teacher | None = None
+) -> PersonCrops:
+    """Returns the training examples of a config."""
+    crop = system.crop if teacher is None else teacher.shared_crop
+    augmentation = Augmentation(**config.augmentation)
+    return PersonCrops(table, system.skeleton, crop, augmentation, config.seed, needs_labels=teacher is None)
 
 
 def predict(config: Config, table: RecordTable, run: RunChoice, output_dir: pathlib.Path) -> SplitPrediction:
@@ -240,7 +275,8 @@ def _load_network(system: KeypointSystem, run: RunChoice) -> tuple[keras.Model, 
 
 def draw_inputs(config: Config, table: RecordTable, count: int) -> Iterator[tuple[str, np.ndarray]]:
     """Yields a picture per person: the augmented crop with its named keypoints, and the target heatmaps over it."""
-    system, people, build_targets = _compose(config, table)
+    system, build_targets = _compose(config, table)
+    people = _find_examples(config, table, system)
     count = min(count, len(people))
     batch = people.batch(0, count, slice(0, count))
     targets, weights = (np.asarray(values) for values in build_targets(batch))

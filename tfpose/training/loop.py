@@ -64,12 +64,15 @@ class TrainingPlan:
             `context.num_replicas_in_sync // context.num_input_pipelines`. The batches must depend on the step alone,
             because only then can a run continue exactly.
         hooks: What the run does besides training: initial weights, evaluation and pictures.
+        prepare: Function that builds what the loss needs besides the network, such as the network of a teacher. It is
+            called once, in the scope of the strategy, after `build_model`. None for nothing.
     """
 
     build_model: Callable[[], keras.Model]
     compute_loss: ComputeLoss
     make_dataset: MakeDataset
     hooks: Hooks = field(default_factory=Hooks)
+    prepare: Callable[[], None] | None = None
 
 
 def describe_also(plan: TrainingPlan, describe: Callable[[Path], None]) -> TrainingPlan:
@@ -136,6 +139,9 @@ def _train(
 ) -> keras.Model:
     hooks = plan.hooks
     state = _build_state(strategy, plan.build_model, optimization, run.seed)
+    if plan.prepare is not None:
+        with strategy.scope():
+            plan.prepare()
     restored = _restore_or_initialize(strategy, state, workdir, hooks)
     if hooks.describe is not None and is_chief(strategy):
         hooks.describe(workdir)

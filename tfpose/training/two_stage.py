@@ -78,14 +78,22 @@ def build_loss(
         targets, weights = build_targets(batch)
         images = normalization(batch["crops"]) * batch["color_gains"][:, None, None, :]
         heatmaps = model(images, training=True)
-        losses = heatmap_mse(targets, heatmaps, weights)
-        if num_hard_joints is not None:
-            kept = hard_joint_weights(losses, weights, num_hard_joints)
-            losses, weights = heatmap_mse(targets, heatmaps, kept), kept
+        losses, weights = label_errors(heatmaps, targets, weights, num_hard_joints)
         correct, counted = count_correct(heatmaps, targets, weights)
         return {"loss": (tf.reduce_sum(losses), tf.reduce_sum(weights))}, {"accuracy": (correct, counted)}
 
     return compute_loss
+
+
+def label_errors(
+    heatmaps: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, num_hard_joints: int | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the weighted mean squared error of each heatmap and the weights that count, both [B, J]."""
+    losses = heatmap_mse(targets, heatmaps, weights)
+    if num_hard_joints is None:
+        return losses, weights
+    kept = hard_joint_weights(losses, weights, num_hard_joints)
+    return heatmap_mse(targets, heatmaps, kept), kept
 
 
 def count_correct(heatmaps: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
