@@ -44,6 +44,7 @@ from tfpose.flags.tracker_flags import TRACKER_FLAGS, define_tracker_flags, requ
 from tfpose.score import PROGRAM as score_program
 
 if TYPE_CHECKING:
+    from tfpose.evaluation.scoring import ScoringSettings
     from tfpose.evaluation.tuned_settings import TunedSettings
     from tfpose.systems.system import TrackerRequest
 
@@ -194,7 +195,23 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         provenance=TrainingRun(chosen.workdir, *source),
         given_flags=[name for name in values if values[name].present and not name.startswith("config.")],
     )
-    systems.from_config(config).evaluate(config, read_table(config.data.directory, split), request)
+    table = read_table(config.data.directory, split)
+    if table.teacher:
+        _announce_teacher(table.teacher, split, scoring)
+    systems.from_config(config).evaluate(config, table, request)
+
+
+def _announce_teacher(teacher: str, split: str, scoring: ScoringSettings) -> None:
+    """Says whose labels those of the split are.
+
+    Raises:
+        ValueError: A report is asked for, whose scores would look like those of labels by people.
+    """
+    from tfpose.evaluation.teacher_agreement import teacher_note
+
+    if scoring.has_page:
+        raise ValueError(f"--report requires labels by people, got those of teacher {teacher}")
+    print(teacher_note(teacher, split), file=sys.stderr)
 
 
 def tracker_request(values: ProgramFlags, tuned: TunedSettings | None = None) -> TrackerRequest:

@@ -49,7 +49,9 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose import systems
     from tfpose.checkpoints import list_checkpoints
     from tfpose.data.records import read_table
+    from tfpose.evaluation.teacher_agreement import teacher_note
     from tfpose.systems.run_config import check_continued, write_run_config
+    from tfpose.training.agreement import report_agreement
     from tfpose.training.batches import check_batch_size
     from tfpose.training.loop import RunSettings, build_strategy, describe_also, train
     from tfpose.training.optimization import OptimizationSettings
@@ -62,13 +64,17 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     check_batch_size(config.batch_size, strategy.num_replicas_in_sync, config.optimization.accumulation_steps)
     if list_checkpoints(workdir) and (note := systems.compare_with_run(config, workdir, check_continued)):
         print(note, file=sys.stderr)
-    tables = (read_table(config.data.directory, config.data[f"{split}_split"]) for split in ("train", "validation"))
+    tables = [read_table(config.data.directory, config.data[f"{split}_split"]) for split in ("train", "validation")]
+    plan, settings = system.plan_training(config, *tables), RunSettings(seed=config.seed, **config.run)
+    if teacher := tables[1].teacher:
+        print(teacher_note(teacher, config.data.validation_split), file=sys.stderr)
+        plan, settings = report_agreement(plan, settings)
     train(
-        describe_also(system.plan_training(config, *tables), functools.partial(write_run_config, config)),
+        describe_also(plan, functools.partial(write_run_config, config)),
         strategy=strategy,
         workdir=workdir,
         optimization=OptimizationSettings(**config.optimization),
-        run=RunSettings(seed=config.seed, **config.run),
+        run=settings,
     )
 
 

@@ -11,6 +11,7 @@ DATASET is one of
   posetrack21     PoseTrack21
   slp             labels of SLEAP: a file or a folder of .slp files, with their videos, images or embedded images
   deeplabcut      labels of DeepLabCut: a project folder with config.yaml and labeled-data
+  pseudo          images and videos of any kind, labeled by a trained model (--model)
   synthetic       videos that tfpose draws; requires no --source
 
 tfpose writes the files to OUTPUT/DATASET/VERSION in the layout of tensorflow-datasets, where VERSION is the version of
@@ -47,7 +48,7 @@ def define_flags(values: ProgramFlags) -> None:
         "source",
         None,
         "Folder of the published dataset, or of your own data in the same layout. For slp, a file or a folder of .slp "
-        "files. Required for all datasets except synthetic.",
+        "files. For pseudo, a folder of images and videos, or one file. Required for all datasets except synthetic.",
     )
     values.define_string(
         "output",
@@ -120,6 +121,8 @@ def _build(name: str, values: ProgramFlags) -> None:
         raise ValueError(f"--source must be left out for {name}, whose files tfpose makes, got {values.source}")
     folder = _source_folder(values, dataset.takes_file) if dataset.needs_source else output / name
     source = dataset.read_source(folder, values)
+    if source is None:
+        return
     _print_source(source)
     start_tensorflow(use_devices=False)
     directory = write_dataset(dataset.load_builder(), source, output, values.overwrite, beam_options)

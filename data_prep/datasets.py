@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 from data_prep import posetrack, video_flags
 from data_prep.coco_keypoints import flags as coco_flags
 from data_prep.deeplabcut import flags as deeplabcut_flags
+from data_prep.pseudo import flags as pseudo_flags
 from data_prep.slp import flags as slp_flags
 from data_prep.source import Source
 from data_prep.synthetic import flags as synthetic_flags
@@ -48,7 +49,8 @@ class Dataset:
     Attributes:
         load_builder: Function that returns the builder class. It is called late, since importing
             tensorflow-datasets takes seconds.
-        read_source: Function that reads the dataset from a folder; it also receives the flags of the program.
+        read_source: Function that reads the dataset from a folder; it also receives the flags of the program. It
+            returns None if the dataset is in OUTPUT already, and has then said so.
         define_flags: Function that defines the flags of this dataset; None if it has none.
         needs_source: Whether the folder is that of --source. Otherwise it is OUTPUT/DATASET, where a dataset makes its
             own files.
@@ -56,7 +58,7 @@ class Dataset:
     """
 
     load_builder: Callable[[], type[PoseDatasetBuilder]]
-    read_source: Callable[[pathlib.Path, ProgramFlags], Source]
+    read_source: Callable[[pathlib.Path, ProgramFlags], Source | None]
     define_flags: Callable[[ProgramFlags], None] | None = None
     needs_source: bool = True
     takes_file: bool = False
@@ -84,6 +86,7 @@ DATASETS: dict[str, Dataset] = {
     "slp": Dataset(_builder_of("slp"), slp_flags.read_source, video_flags.define_flags, takes_file=True),
     # Has the flags of slp.
     "deeplabcut": Dataset(_builder_of("deeplabcut"), deeplabcut_flags.read_source),
+    "pseudo": Dataset(_builder_of("pseudo"), pseudo_flags.read_source, pseudo_flags.define_flags, takes_file=True),
     "synthetic": Dataset(
         _builder_of("synthetic"), synthetic_flags.read_source, synthetic_flags.define_flags, needs_source=False
     ),

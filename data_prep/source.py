@@ -26,6 +26,7 @@ class Source:
         digest: Checksum of all annotations and options; sources with equal digests give equal records.
         category_id: Identity of the category of people in the annotation files, for files of predictions.
         notes: Lines to print for the user about all splits.
+        provenance: Further entries of metadata.json, such as who labeled the images.
     """
 
     splits: Mapping[str, SplitAnnotations]
@@ -33,6 +34,7 @@ class Source:
     digest: str
     category_id: int = 1
     notes: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def digest_files(paths: Iterable[pathlib.Path], options: Mapping[str, Any]) -> str:

@@ -13,7 +13,8 @@ def define_flags(values: ProgramFlags) -> None:
         "val_share",
         SplitChoice.val_share,
         "Share of the labeled frames for the split val: the last frames of each video, since neighboring frames are "
-        "alike. 0 writes no split val. Not used for SLEAP files whose names contain train, val or test.",
+        "alike. 0 writes no split val. Not used for SLEAP files whose names contain train, val or test. For pseudo: "
+        "share of the images and videos; all frames of a video are in one split.",
         0.0,
         0.9,
     )

@@ -101,10 +101,11 @@ def write_dataset(
         "version": __version__,
         "category_id": source.category_id,
         "counts": {name: count_split(split) for name, split in source.splits.items()},
+        **source.provenance,
     }
     directory = pathlib.Path(output) / builder_class.name / str(builder_class.VERSION)
     if directory.exists() and not overwrite:
-        found = _metadata_of(directory)
+        found = read_metadata(directory)
         if found.get("source_digest") == metadata["source_digest"]:
             by = quote(found["version"]) if "version" in found else "an earlier version"
             print_note(
@@ -154,7 +155,7 @@ def _check_splits(source: Source) -> None:
         print_note("nobody has a labeled joint; only person detectors can be trained on this dataset")
 
 
-def _metadata_of(directory: pathlib.Path) -> dict[str, Any]:
+def read_metadata(directory: pathlib.Path) -> dict[str, Any]:
     """Returns what a conversion wrote about its dataset; nothing if the file is absent or damaged."""
     try:
         content = read_json(directory / METADATA_FILE)

@@ -153,7 +153,10 @@ def tune_network(values: ProgramFlags) -> None:
         method=values.tune_method,
         num_processes=values.num_processes,
     )
-    system.tune(config, read_table(config.data.directory, split), request)
+    table = read_table(config.data.directory, split)
+    if table.teacher:
+        raise ValueError(f"--tune requires labels by people, got those of teacher {table.teacher}")
+    system.tune(config, table, request)
 
 
 PROGRAM = Program("tfpose tune", __doc__, define_flags, run)

@@ -29,6 +29,8 @@ from tfpose.skeletons import Skeleton, map_joints, skeleton_from_dict
 
 METADATA_FILE = "metadata.json"
 INFO_FILE = "dataset_info.json"
+# Entry of the metadata: the model whose poses the labels are.
+TEACHER_FIELD = "teacher"
 # Per image: name in the record, how it is stored.
 IMAGE_FIELDS = {
     "image": "bytes",  # the encoded picture as it was found
@@ -70,6 +72,7 @@ class RecordTable:
         people: [P, ...] arrays of `PERSON_FIELDS`.
         first_person: [I + 1] int.
         category_id: Identity of the category of people in the annotation files, for files of predictions.
+        teacher: Name of the model whose poses the labels are; '' if people labeled the images.
     """
 
     skeleton: Skeleton
@@ -81,6 +84,7 @@ class RecordTable:
     people: dict[str, np.ndarray]
     first_person: np.ndarray
     category_id: int = 1
+    teacher: str = ""
 
     @property
     def num_images(self) -> int:
@@ -177,6 +181,16 @@ def _category_id_of(path: pathlib.Path, metadata: dict) -> int:
     return category_id
 
 
+def _teacher_of(path: pathlib.Path, metadata: dict) -> str:
+    """Returns the name of the model whose poses the labels are; '' if there is none."""
+    teacher = metadata.get(TEACHER_FIELD)
+    if teacher is None:
+        return ""
+    if not (isinstance(teacher, dict) and isinstance(teacher.get("name"), str) and teacher["name"]):
+        raise ValueError(f"{path}: 'teacher' must be an object with a name, got {quote(teacher)}")
+    return teacher["name"]
+
+
 def read_skeleton(directory: str | pathlib.Path) -> Skeleton:
     """Reads the skeleton of a dataset folder."""
     return _skeleton_of(*_read_metadata(directory))
@@ -220,7 +234,8 @@ def read_table(directory: str | pathlib.Path, split: str) -> RecordTable:
     skeleton = _skeleton_of(*metadata)
     rows = _read_index(shards, split) or _read_rows(shards, skeleton.num_joints)
     _check_counts(shards, split, np.bincount(rows["shard"], minlength=len(shards)))
-    return RecordTable(skeleton=skeleton, shards=shards, category_id=_category_id_of(*metadata), **rows)
+    category_id, teacher = _category_id_of(*metadata), _teacher_of(*metadata)
+    return RecordTable(skeleton=skeleton, shards=shards, category_id=category_id, teacher=teacher, **rows)
 
 
 def _check_counts(shards: Sequence[pathlib.Path], split: str, counts: np.ndarray) -> None:

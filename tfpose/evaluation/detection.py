@@ -14,6 +14,7 @@ from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_boxes
 from tfpose.evaluation.metrics_file import write_metrics
 from tfpose.evaluation.person_scores import score_poses
+from tfpose.evaluation.teacher_agreement import as_agreement, format_agreement
 from tfpose.evaluation.written_poses import COCO_RESULTS_FILE, write_coco_predictions
 from tfpose.inference.detected_boxes import DETECTIONS_FILE, boxes_of_table
 from tfpose.inference.detectors.detector import Detector
@@ -88,7 +89,7 @@ def evaluate_detector(
         written.append(output_dir / COCO_RESULTS_FILE)
         write_coco_predictions(written[-1], table, poses)
     metrics["provenance"] = _describe(table, split, people, str(loaded), dataclasses.asdict(settings.detections))
-    return _report(metrics, output_dir, written)
+    return _report(metrics, output_dir, written, table.teacher)
 
 
 def evaluate_boxes(
@@ -115,7 +116,7 @@ def evaluate_boxes(
         "boxes": score_boxes(table, people),
         "provenance": _describe(table, split, people, detector.source, detector.thresholds),
     }
-    return _report(metrics, output_dir, written)
+    return _report(metrics, output_dir, written, table.teacher)
 
 
 def _write_boxes(table: RecordTable, people: TablePeople | PersonBoxes, output_dir: pathlib.Path) -> pathlib.Path:
@@ -142,9 +143,12 @@ def _describe(
     }
 
 
-def _report(metrics: dict[str, Any], output_dir: pathlib.Path, written: list[pathlib.Path]) -> pathlib.Path:
+def _report(
+    metrics: dict[str, Any], output_dir: pathlib.Path, written: list[pathlib.Path], teacher: str
+) -> pathlib.Path:
+    metrics = as_agreement(metrics, teacher) if teacher else metrics
     path = write_metrics(output_dir, metrics)
-    print(format_metrics(metrics))
+    print(format_agreement(metrics) if teacher else format_metrics(metrics))
     print(f"written: {', '.join(map(str, [*written, path]))}")
     return path
 

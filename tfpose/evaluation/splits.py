@@ -25,6 +25,7 @@ from tfpose.evaluation.report_files import begin_evaluation, try_add_videos, wri
 from tfpose.evaluation.report_splits import TrainingRun, add_photos, add_training, picture_reader
 from tfpose.evaluation.report_videos import ScoredVideos
 from tfpose.evaluation.scoring import ScoringSettings, describe_scoring, print_report
+from tfpose.evaluation.teacher_agreement import as_agreement, format_agreement
 from tfpose.evaluation.video_sequences import ground_truth_sequences
 from tfpose.evaluation.written_poses import poses_to_write
 from tfpose.inference.posetrack_joints import infer_head_joints
@@ -126,19 +127,21 @@ def evaluate_split(
     metrics = _score_people(table, prediction)
     metrics["provenance"] = _describe(table, split, prediction) | ({} if run is None else run.describe())
     scored = None
-    if written_poses.sequences:
+    if written_poses.sequences and not table.teacher:
         if tracker is not None:
             metrics["provenance"]["tracker"] = tracker.to_dict()
         scored = _evaluate_videos(table, written_poses.posetrack_sequences, settings, tracker is not None)
         if scored is not None:
             metrics |= _shown_report(scored.report, settings).to_dict()
             metrics["provenance"]["posetrack"] = describe_scoring(scored.report, scored.options)
-        if output.num_videos:
-            _draw_videos(table, written_poses.sequences, prediction.joint_threshold, output)
+    if written_poses.sequences and output.num_videos:
+        _draw_videos(table, written_poses.sequences, prediction.joint_threshold, output)
+    if table.teacher:
+        metrics = as_agreement(metrics, table.teacher)
     if output.num_pictures:
         _draw(table, prediction, output)
     written = [write_metrics(output.directory, metrics)]
-    print(format_metrics(metrics))
+    print(format_agreement(metrics) if table.teacher else format_metrics(metrics))
     if settings.has_page:
         evaluation = _begin_report(scored, output, metrics, run)
         written += write_report(_add_pictures(evaluation, table, prediction, scored, output, tracker))
