@@ -1,20 +1,23 @@
-"""Compares the keypoints of ViTPose in tfpose and in transformers, from a picture and boxes to keypoints.
+r"""Compares the keypoints of ViTPose in tfpose and in transformers, from a picture and boxes to keypoints.
 
     python benchmarks/vitpose_poses.py PICTURE --torch_python=.venv-torch/bin/python --boxes 10 20 100 200
+    python benchmarks/vitpose_poses.py PICTURE --torch_python=.venv-torch/bin/python --boxes 10 20 100 200 \
+        --workdir=runs/vitpose_coco_mini
 
 The interpreter of `--torch_python` needs torch, transformers, Pillow and scipy. Both sides use one set of weights,
-which transformers writes with `save_pretrained` and tfpose imports from that folder, with the decoding `udp_hub`. The
-weights are random, so some heatmaps have several peaks of nearly one height, and a difference of rounding can choose
-another one. So the differences are printed for all joints, and for the heatmaps of transformers that tfpose only
-decodes.
+which transformers writes with `save_pretrained` and tfpose imports from that folder, with the decoding `udp_hub`.
+Those weights are random, so many heatmaps have several peaks of nearly one height, and one pixel of another gray level
+can choose another one. With `--workdir`, the weights of a training are written for transformers first.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import json
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 
@@ -34,6 +37,21 @@ from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_syste
 
 TORCH_SCRIPT = pathlib.Path(__file__).with_name("vitpose_transformers.py")
 GOAL_PIXELS = 0.05
+_HUB_ENDS = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
+_HUB_ENDS |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
+_HUB_NAMES = (
+    (r"^block(\d+)\.", r"backbone.encoder.layer.\1."),
+    (r"\.norm1\.", ".layernorm_before."),
+    (r"\.norm2\.", ".layernorm_after."),
+    (r"^norm\.", "backbone.layernorm."),
+    (r"\.projection\.", ".attention.output.dense."),
+    (r"\.expand\.", ".mlp.fc1."),
+    (r"\.contract\.", ".mlp.fc2."),
+    (r"^deconv(\d)_conv", r"head.deconv\1"),
+    (r"^deconv(\d)_bn", r"head.batchnorm\1"),
+    (r"^heatmaps", "head.conv"),
+    (r"^patches\.", "backbone.embeddings.patch_embeddings.projection."),
+)
 
 
 def to_image(system: KeypointSystem, cells: np.ndarray, matrices: np.ndarray) -> np.ndarray:
@@ -45,6 +63,61 @@ def to_image(system: KeypointSystem, cells: np.ndarray, matrices: np.ndarray) ->
 
 def _inverse(affine: np.ndarray) -> np.ndarray:
     return np.linalg.inv(np.vstack([np.asarray(affine, np.float64), [0, 0, 1]]))[:2]
+
+
+def write_hub_folder(workdir: pathlib.Path, folder: pathlib.Path) -> None:
+    """Writes the network of a run as transformers reads it: config.json and model.safetensors."""
+    system = read_keypoint_system(workdir)
+    network = system.build_network()
+    load_for_inference(network, workdir)
+    settings = system.network
+    backbone = {
+        "model_type": "vitpose_backbone",
+        "hidden_size": settings["width"],
+        "num_hidden_layers": settings["depth"],
+        "num_attention_heads": settings["num_heads"],
+        "image_size": list(settings["input_size"]),
+        "out_indices": [settings["depth"]],
+        "layer_norm_eps": settings.get("norm_epsilon", 1e-6),
+    }
+    config = {
+        "model_type": "vitpose",
+        "architectures": ["VitPoseForPoseEstimation"],
+        "backbone_config": backbone,
+        "id2label": {str(index): joint for index, joint in enumerate(system.skeleton.joints)},
+        "use_simple_decoder": settings.get("decoder") == "simple",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    arrays = {}
+    for variable in network.weights:
+        arrays.update(_to_hub(variable.path, np.asarray(variable, np.float32)))
+    header, start = {}, 0
+    for name, array in arrays.items():
+        end = start + array.nbytes
+        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(header).encode()
+    with open(folder / "model.safetensors", "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays.values():
+            file.write(np.ascontiguousarray(array).tobytes())
+
+
+def _to_hub(path: str, array: np.ndarray) -> dict[str, np.ndarray]:
+    """The tensors of transformers that a variable holds, by name."""
+    *layer, end = path.split("/")
+    if end == "positions":
+        positions = array.reshape(1, -1, array.shape[-1])
+        return {"backbone.embeddings.position_embeddings": np.pad(positions, ((0, 0), (1, 0), (0, 0)))}
+    array = array.transpose({2: (1, 0), 4: (3, 2, 0, 1)}.get(array.ndim, tuple(range(array.ndim))))
+    name = ".".join([*layer, _HUB_ENDS[end]])
+    for pattern, replacement in _HUB_NAMES:
+        name = re.sub(pattern, replacement, name)
+    if ".qkv." not in name:
+        return {name: array}
+    parts = zip(("query", "key", "value"), np.split(array, 3), strict=True)
+    return {name.replace("qkv", f"attention.attention.{part}"): values for part, values in parts}
 
 
 def compare(picture: pathlib.Path, folder: pathlib.Path) -> None:
@@ -82,9 +155,12 @@ def main() -> None:
     parser.add_argument("picture", type=pathlib.Path)
     parser.add_argument("--torch_python", required=True, help="Python interpreter with torch and transformers")
     parser.add_argument("--boxes", nargs="+", required=True, help="x, y, width and height of each box")
+    parser.add_argument("--workdir", type=pathlib.Path, help="work folder of a ViTPose without experts")
     parser.add_argument("--experts", action="store_true", help="ViTPose++-S instead of ViTPose-B")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        if arguments.workdir:
+            write_hub_folder(arguments.workdir, pathlib.Path(folder))
         command = [arguments.torch_python, str(TORCH_SCRIPT), str(arguments.picture), folder]
         command += ["--boxes", *arguments.boxes, *["--experts"] * arguments.experts]
         subprocess.run(command, check=True)

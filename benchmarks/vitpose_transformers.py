@@ -2,8 +2,9 @@
 
     python benchmarks/vitpose_transformers.py PICTURE FOLDER --boxes X Y WIDTH HEIGHT [--experts]
 
-It needs torch, transformers, Pillow and scipy. The weights are random, of the size that keeps the activations alive.
-FOLDER then holds config.json, model.safetensors and poses.npz: boxes [P, 4] as xywh, crops, heatmaps, keypoints.
+It needs torch, transformers, Pillow and scipy. If FOLDER holds no network, one with random weights is written, of the
+size that keeps the activations alive. FOLDER then holds config.json, model.safetensors and poses.npz: boxes [P, 4] as
+xywh, crops, heatmaps, keypoints.
 """
 
 from __future__ import annotations
@@ -57,8 +58,13 @@ def main() -> None:
     parser.add_argument("--experts", action="store_true", help="ViTPose++-S instead of ViTPose-B")
     arguments = parser.parse_args()
     boxes = np.array(arguments.boxes).reshape(-1, 4)
-    network, processor = build_network(arguments.experts), VitPoseImageProcessor()
-    network.save_pretrained(arguments.folder)
+    if (arguments.folder / "config.json").is_file():
+        network = VitPoseForPoseEstimation.from_pretrained(arguments.folder).eval()
+    else:
+        network = build_network(arguments.experts)
+        network.save_pretrained(arguments.folder)
+    height, width = network.config.backbone_config.image_size
+    processor = VitPoseImageProcessor(size={"height": height, "width": width})
     picture = Image.open(arguments.picture).convert("RGB")
     inputs = processor(picture, boxes=[boxes], return_tensors="pt")
     if arguments.experts:

@@ -202,6 +202,11 @@ def test_a_folder_of_hugging_face_becomes_a_work_folder(name, goldens, tmp_path)
     assert deviation(network, golden) < TOLERANCE
 
 
+def test_a_folder_without_weights_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"a folder must hold model.safetensors, got none"):
+        read_checkpoint(tmp_path)
+
+
 def test_the_decoding_of_the_hub_can_be_chosen(goldens, tmp_path):
     write_hub_folder(tmp_path / "hub", goldens["vitpose_mini_simple"]["arrays"])
     convert_checkpoint(

@@ -64,8 +64,10 @@ def read_checkpoint(path: pathlib.Path) -> Checkpoint:
         ValueError: The file is damaged, is of another kind, asks for something to be executed, or holds no named
             tensors; the message is one line with the path.
     """
-    if (path / HUB_WEIGHTS_FILE).is_file():
+    if path.is_dir():
         path = path / HUB_WEIGHTS_FILE
+        if not path.is_file():
+            raise ValueError(f"{path.parent}: a folder must hold {HUB_WEIGHTS_FILE}, got none; or give a file")
     file = read_checkpoint_file(path)
     content = file.content
     if not isinstance(content, dict):
