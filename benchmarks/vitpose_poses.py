@@ -25,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
+from results_file import RECORD_HELP, record
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.crops import IMAGENET_STD
@@ -120,8 +121,8 @@ def _to_hub(path: str, array: np.ndarray) -> dict[str, np.ndarray]:
     return {name.replace("qkv", f"attention.attention.{part}"): values for part, values in parts}
 
 
-def compare(picture: pathlib.Path, folder: pathlib.Path) -> None:
-    """Prints the differences for a folder of vitpose_transformers.py."""
+def compare(picture: pathlib.Path, folder: pathlib.Path) -> float:
+    """Prints the differences for a folder of vitpose_transformers.py; returns the largest from our own crops, in px."""
     convert_checkpoint(folder, folder / "tfpose.weights.h5", ImportSettings(decoding="udp_hub"), say=lambda line: None)
     system = read_keypoint_system(folder / "tfpose")
     network = system.build_network()
@@ -147,6 +148,7 @@ def compare(picture: pathlib.Path, folder: pathlib.Path) -> None:
             f"keypoints from {name}: median {np.median(errors):.4f} px, largest {errors.max():.4f} px, "
             f"{100 * (errors <= GOAL_PIXELS).mean():.1f} % of {errors.size} within {GOAL_PIXELS} px"
         )
+    return float(errors.max())
 
 
 def main() -> None:
@@ -157,6 +159,7 @@ def main() -> None:
     parser.add_argument("--boxes", nargs="+", required=True, help="x, y, width and height of each box")
     parser.add_argument("--workdir", type=pathlib.Path, help="work folder of a ViTPose without experts")
     parser.add_argument("--experts", action="store_true", help="ViTPose++-S instead of ViTPose-B")
+    parser.add_argument("--record", action="store_true", help=RECORD_HELP)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.workdir:
@@ -164,7 +167,9 @@ def main() -> None:
         command = [arguments.torch_python, str(TORCH_SCRIPT), str(arguments.picture), folder]
         command += ["--boxes", *arguments.boxes, *["--experts"] * arguments.experts]
         subprocess.run(command, check=True)
-        compare(arguments.picture, pathlib.Path(folder))
+        largest = compare(arguments.picture, pathlib.Path(folder))
+    if arguments.record:
+        record({"vitpose_poses.largest_difference": ([largest], "px")})
 
 
 if __name__ == "__main__":
