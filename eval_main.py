@@ -5,6 +5,7 @@ r"""Predicts the poses of a dataset with a trained network, tracks the people in
         --boxes=detector --detector=runs/keypoint_rcnn
     tfpose evaluate --config=single_network_posetrack17 --workdir=runs/single_network --output_dir=results \
         --split=test --tuned=tuned/tuning.json
+    tfpose evaluate --config=two_stage_resnet50_coco --model=exported/assets.extra/keypoints.tflite --output_dir=results
 
 tfpose evaluates the dataset in the folder config.data.directory. For the config of a person detector, tfpose writes and
 scores bounding boxes instead of poses.
@@ -56,7 +57,15 @@ def define_flags(values: ProgramFlags) -> None:
         "workdir",
         None,
         "Work folder of the training run whose weights are used, or the name of a public checkpoint "
-        "(tfpose pretrained list prints the names). Required.",
+        "(tfpose pretrained list prints the names). tfpose evaluate requires --workdir or --model.",
+    )
+    values.define_string(
+        "model",
+        None,
+        "Exported model to evaluate instead of the run in --workdir: a .tflite file of a keypoint network, or the "
+        "folder of a SavedModel. tfpose uses the crops, decoding and skeleton of the export. A keypoint network uses "
+        "the boxes of --boxes; a single network finds people itself. Requires --config, which names the dataset. "
+        "Cannot be combined with --workdir, --weights or --tuned.",
     )
     values.define_string("output_dir", None, "Folder for the predictions, metrics.json and the report. Required.")
     values.define_enum(
@@ -132,8 +141,8 @@ def _define_box_and_scoring_flags(values: ProgramFlags) -> None:
         "boxes",
         "ground_truth",
         "Source of the boxes around people: ground_truth (the annotated boxes), detector (requires "
-        "--detector; the boxes are also written to OUTPUT_DIR/detections.json), or the path of a file of "
-        "COCO results or PoseTrack detections.",
+        "--detector; the boxes are also written to OUTPUT_DIR/detections.json), model (the person detector in the "
+        "SavedModel of --model), or the path of a file of COCO results or PoseTrack detections.",
     )
     define_box_flags(
         values,
@@ -151,17 +160,17 @@ def _define_box_and_scoring_flags(values: ProgramFlags) -> None:
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Predicts a split with a network, tracks its videos, scores."""
     del inputs
-    if values.config is None and values.workdir is None:
+    if values.config is None and values.workdir is None and values.model is None:
         raise ValueError(
-            "nothing to do: give --workdir to predict, --ground_truth and --predictions to score files, "
+            "nothing to do: give --workdir or --model to predict, --ground_truth and --predictions to score files, "
             "--track and --predictions to track, or --tune with --workdir or with --predictions and "
             "--ground_truth"
         )
-    require_flags(values, ("workdir", "output_dir"), "with --config" if values.config else "with --workdir")
+    _check_model_flags(values)
     if values.tuned:
         forbid_flags(values, TRACKER_FLAGS, "--tuned")
     scoring = scoring_settings(values)
-    fetch_models(values, "workdir")
+    fetch_models(values, "model" if values.model else "workdir")
     # Here and not above: TensorFlow takes seconds to import, wrong flags must not wait for it.
     start_tensorflow()
     from tfpose import systems
@@ -169,13 +178,14 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose.evaluation.report_splits import TrainingRun
     from tfpose.evaluation.splits import SplitOutput
     from tfpose.flags.run_flags import choose_config
+    from tfpose.systems.exported import evaluate_exported
     from tfpose.systems.loading import resolve_names
     from tfpose.systems.system import EvaluationRequest, RunChoice
 
     tuned = read_tuned(values)
     box_flags = tuple(name for name in ("boxes", *BOX_FLAGS) if values[name].present)
     boxes = box_settings(values, values.boxes) if box_flags else None
-    chosen = RunChoice(pathlib.Path(values.workdir), values.weights, boxes, tuned, box_flags)
+    chosen = RunChoice(pathlib.Path(values.model or values.workdir), values.weights, boxes, tuned, box_flags)
     chosen = resolve_names(chosen, "--workdir", values.cache)
     config, source = choose_config(values, chosen.workdir)
     split = values.split or config.data.validation_split
@@ -198,7 +208,26 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     table = read_table(config.data.directory, split)
     if table.teacher:
         _announce_teacher(table.teacher, split, scoring)
-    systems.from_config(config).evaluate(config, table, request)
+    system = systems.from_config(config)
+    if values.model:
+        evaluate_exported(pathlib.Path(values.model), config, table, request)
+    else:
+        system.evaluate(config, table, request)
+
+
+def _check_model_flags(values: ProgramFlags) -> None:
+    """Checks the flags that name what is evaluated.
+
+    Raises:
+        ValueError: A flag is missing, or cannot be combined with another.
+    """
+    if values.model:
+        forbid_flags(values, ("workdir", "weights", "tuned"), "--model")
+        require_flags(values, ("config", "output_dir"), "with --model")
+        return
+    require_flags(values, ("workdir", "output_dir"), "with --config" if values.config else "with --workdir")
+    if values.boxes == "model":
+        raise ValueError("--boxes=model requires --model, got none")
 
 
 def _announce_teacher(teacher: str, split: str, scoring: ScoringSettings) -> None:

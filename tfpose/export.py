@@ -20,12 +20,17 @@ from __future__ import annotations
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
 from tfpose.flags.cache_flag import define_cache_flag, fetch_models
+from tfpose.flags.combinations import require_companion
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
+
+if TYPE_CHECKING:
+    from tfpose.exporting.quantized_files import QuantizationRequest
 
 
 def define_flags(values: ProgramFlags) -> None:
@@ -59,6 +64,7 @@ def define_flags(values: ProgramFlags) -> None:
         "must do the other steps. tfpose writes the files to OUTPUT/assets.extra. By default tfpose writes only the "
         "SavedModel.",
     )
+    _define_quantization_flags(values)
     values.define_string(
         "config",
         None,
@@ -75,6 +81,54 @@ def define_flags(values: ProgramFlags) -> None:
     )
 
 
+def _define_quantization_flags(values: ProgramFlags) -> None:
+    """Defines the flags of LiteRT files with 8 bits."""
+    values.define_list(
+        "quantize",
+        [],
+        "Smaller LiteRT files of a keypoint network to write beside the float file, separated by commas. weights "
+        "stores the weights in 8 bits and computes in float. int8 also lets convolutions compute in 8 bits, except "
+        "for those that would cost too much accuracy; int8 requires --calibration. Requires --convert=litert. By "
+        "default tfpose writes no such files.",
+    )
+    values.define_string(
+        "calibration",
+        None,
+        "Folder of a dataset that tfpose build wrote. --quantize=int8 learns the ranges of the activations from its "
+        "people. tfpose also prints how far the joints of these people move. Requires --quantize.",
+    )
+    values.define_string(
+        "calibration_split",
+        "train",
+        "Split of the dataset in --calibration with the people of the calibration. Requires --calibration.",
+    )
+    values.define_string(
+        "quantize_score_split",
+        None,
+        "Split of the dataset in --calibration on which tfpose measures the average precision (AP) of the float "
+        "network and of each quantized file. By default tfpose measures no AP. Requires --calibration.",
+    )
+
+
+def quantization_request(values: ProgramFlags) -> QuantizationRequest | None:
+    """Returns the quantized files that the flags ask for; None for none.
+
+    Raises:
+        ValueError: A flag requires another, or has an unknown value.
+    """
+    require_companion(values, ["calibration"], "quantize")
+    require_companion(values, ["calibration_split", "quantize_score_split"], "calibration")
+    if not values.quantize:
+        return None
+    from tfpose.exporting.quantized_files import QuantizationRequest
+
+    if "litert" not in values.convert:
+        raise ValueError(f"--quantize requires --convert=litert, got --convert={','.join(values.convert)}")
+    return QuantizationRequest(
+        tuple(values.quantize), values.calibration or "", values.calibration_split, values.quantize_score_split or ""
+    )
+
+
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Exports the weights of a work folder."""
     del inputs
@@ -85,7 +139,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose.flags.run_flags import run_choice
 
     choice = run_choice(values, "workdir")
-    weights, *written = systems.from_workdir(choice.workdir).export(choice, pathlib.Path(values.output), values.convert)
+    system, output = systems.from_workdir(choice.workdir), pathlib.Path(values.output)
+    weights, *written = system.export(choice, output, values.convert, quantization_request(values))
     print(f"{weights} -> {values.output}: {'; '.join(written)}")
 
 

@@ -10,11 +10,11 @@ import tempfile
 from collections.abc import Iterator
 
 # C++ code writes these lines at every log level: hints on CPU instructions, and messages that there is no GPU, that
-# LiteRT starts, that its converter meets unknown attributes, and that a codec is missing in a list of OpenCV.
+# LiteRT starts, that its converter quantizes or meets unknown attributes, and that a list of OpenCV lacks a codec.
 _EXPECTED_LINES = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|To enable the following instructions:"
     rb"|[IWE]\d{4} .*\b(port|cudart_stub|cuda_platform|cpu_feature_guard|util|node_def_util)\.cc:\d+\]"
-    rb"|INFO: Created TensorFlow Lite XNNPACK delegate for CPU"
+    rb"|INFO: Created TensorFlow Lite XNNPACK delegate for CPU|fully_quantize: \d+, inference_type: \d+"
     rb"|OpenCV: FFMPEG: (tag .* is not supported with codec id|fallback to use tag)"
 )
 

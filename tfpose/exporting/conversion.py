@@ -114,11 +114,14 @@ def _input_names(network: keras.Model) -> list[str]:
 
 
 def _convert_to_litert(network: keras.Model) -> tuple[bytes, Callable[[Arrays], Arrays]]:
-    frozen = _freeze(network)
-    module = tf.Module()
     with held_back():
-        data = tf.lite.TFLiteConverter.from_concrete_functions([frozen], module).convert()
+        data = build_litert_converter(network).convert()
     return data, lambda inputs: open_interpreter(data).get_signature_runner()(**inputs)
+
+
+def build_litert_converter(network: keras.Model) -> Any:
+    """Returns TensorFlow's converter to LiteRT of a network with a dict of outputs."""
+    return tf.lite.TFLiteConverter.from_concrete_functions([_freeze(network)], tf.Module())
 
 
 def _freeze(network: keras.Model) -> Any:

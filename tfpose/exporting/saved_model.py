@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from tfpose.exporting.conversion import check_formats, write_converted
-from tfpose.exporting.system_file import EXTRA_FOLDER, SYSTEM_FILE
+from tfpose.exporting.system_file import EXTRA_FOLDER
 from tfpose.file_names import full_disk_errors
 from tfpose.json_files import write_json
 
@@ -23,7 +23,8 @@ def write_saved_model(
     output: str | pathlib.Path,
     networks: Mapping[str, keras.Model],
     formats: Sequence[str] = (),
-    description: Mapping[str, Any] | None = None,
+    extra_files: Mapping[str, Mapping[str, Any]] | None = None,
+    write_more: Callable[[pathlib.Path], list[str]] | None = None,
 ) -> list[str]:
     """Writes a SavedModel. An existing one is replaced when the new one is complete.
 
@@ -34,7 +35,10 @@ def write_saved_model(
         output: Folder of the SavedModel.
         networks: Bare networks by file name.
         formats: Formats of `conversion.SUFFIXES` in which the bare networks are written too, into `EXTRA_FOLDER`.
-        description: Description of the system from `describe_system`, which `tfpose.predict` reads.
+        extra_files: Contents of JSON files in `EXTRA_FOLDER` by name, such as the description of the system, which
+            `tfpose.predict` reads.
+        write_more: Function that writes further files into the folder that it is given, `EXTRA_FOLDER`, and returns
+            their descriptions.
 
     Returns:
         Descriptions of what was written: the signatures, and the files of bare networks.
@@ -54,14 +58,15 @@ def write_saved_model(
         signatures = build_signatures()
         tf.saved_model.save(_hold_variables(module), str(temporary / "model"), signatures=signatures)
         extra = temporary / "model" / EXTRA_FOLDER
-        if description is not None:
-            write_json(extra / SYSTEM_FILE, description, indent=2)
+        for name, content in (extra_files or {}).items():
+            write_json(extra / name, content, indent=2)
         differences = write_converted(networks, formats, extra) if formats else {}
+        more = write_more(extra) if write_more else []
         if output.exists():
             os.replace(output, temporary / "old")
         os.replace(temporary / "model", output)
     files = [f"{EXTRA_FOLDER}/{name} (outputs differ by {share:.0e})" for name, share in differences.items()]
-    return [f"signatures {', '.join(signatures)}", *files]
+    return [f"signatures {', '.join(signatures)}", *files, *more]
 
 
 def _hold_variables(module: tf.Module) -> tf.Module:

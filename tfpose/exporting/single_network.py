@@ -22,7 +22,7 @@ import tensorflow as tf
 from tfpose.data.picture_tensors import fit_frames
 from tfpose.data.upright_pictures import read_upright_frame
 from tfpose.exporting.saved_model import write_saved_model
-from tfpose.exporting.system_file import describe_system
+from tfpose.exporting.system_file import SYSTEM_FILE, describe_system
 from tfpose.exporting.tolerant import TOLERANT, tolerate_broken_images
 from tfpose.inference.single_network import predict_people
 from tfpose.inference.single_network_system import (
@@ -110,4 +110,4 @@ def export_single_network(
     networks = {"frame": module.network.frame, "person": module.network.person}
     threshold = system.inference.joint_threshold
     description = describe_system("single_network", system.skeleton, threshold, system.anchor_joints)
-    return write_saved_model(module, module.signatures, output, networks, formats, description)
+    return write_saved_model(module, module.signatures, output, networks, formats, {SYSTEM_FILE: description})

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -25,8 +25,8 @@ from tfpose.boxes import areas
 from tfpose.data.picture_tensors import cut_crops_from_frame
 from tfpose.data.upright_pictures import cut_upright_crops
 from tfpose.exporting.saved_model import write_saved_model
-from tfpose.exporting.system_file import describe_system
-from tfpose.inference.keypoint_system import KeypointSystem
+from tfpose.exporting.system_file import SYSTEM_FILE, describe_system
+from tfpose.inference.keypoint_system import KEYPOINT_SYSTEM_FILE, KeypointSystem
 from tfpose.inference.litert_network import LitertNetwork
 from tfpose.inference.two_stage import predict_keypoints, rescore_poses
 from tfpose.models.simplification import simplify_network
@@ -36,6 +36,8 @@ from tfpose.oks import object_keypoint_similarity
 CHUNK_SIZE = 32
 # Columns of a person's row before the joints: those of the box, and the score.
 _BOX_COLUMNS, _SCORE_COLUMN = 4, 4
+# From the keypoint network, with a dict of outputs, and a folder to descriptions of the files written there.
+WriteMore = Callable[[keras.Model, pathlib.Path], list[str]]
 
 
 class KeypointModule(tf.Module):
@@ -212,7 +214,11 @@ def trace(function: Callable, *signature: tf.TensorSpec) -> Callable:
 
 
 def export_keypoint_network(
-    network: keras.Model, system: KeypointSystem, output: str | pathlib.Path, formats: Sequence[str] = ()
+    network: keras.Model,
+    system: KeypointSystem,
+    output: str | pathlib.Path,
+    formats: Sequence[str] = (),
+    write_more: WriteMore | None = None,
 ) -> list[str]:
     """Writes the SavedModel of a trained network. An existing one is replaced when the new one is complete.
 
@@ -221,6 +227,7 @@ def export_keypoint_network(
         system: System of the network.
         output: Folder of the SavedModel.
         formats: Formats in which the bare network is written too, as `keypoints`: 'litert' and 'onnx'.
+        write_more: Function that writes further files of the keypoint network.
 
     Returns:
         Descriptions of what was written.
@@ -231,12 +238,14 @@ def export_keypoint_network(
     """
     module = KeypointModule(simplify_network(network), system)
     networks = bare_networks(module.network)
-    return write_saved_model(module, module.signatures, output, networks, formats, describe_keypoints(system))
+    more = write_more and functools.partial(write_more, networks["keypoints"])
+    return write_saved_model(module, module.signatures, output, networks, formats, describe_keypoints(system), more)
 
 
-def describe_keypoints(system: KeypointSystem) -> dict[str, Any]:
-    """Returns the description of the joints that the SavedModel holds."""
-    return describe_system("two_stage", system.skeleton, system.selection.joint_threshold)
+def describe_keypoints(system: KeypointSystem) -> dict[str, Mapping[str, Any]]:
+    """Returns the JSON files that the SavedModel holds by name: the one of its joints, and its keypoint system."""
+    description = describe_system("two_stage", system.skeleton, system.selection.joint_threshold)
+    return {SYSTEM_FILE: description, KEYPOINT_SYSTEM_FILE: system.to_dict()}
 
 
 def bare_networks(network: keras.Model) -> dict[str, keras.Model]:

@@ -28,7 +28,7 @@ from tfpose.data.picture_tensors import cut_crops_from_frame
 from tfpose.data.upright_pictures import cut_upright_crops, decode_upright
 from tfpose.exporting.saved_model import write_saved_model
 from tfpose.exporting.tolerant import TOLERANT, tolerate_broken_images
-from tfpose.exporting.two_stage import KeypointModule, bare_networks, describe_keypoints, trace
+from tfpose.exporting.two_stage import KeypointModule, WriteMore, bare_networks, describe_keypoints, trace
 from tfpose.inference.detectors.detector import ExportableDetector
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.litert_network import LitertNetwork
@@ -96,6 +96,7 @@ def export_two_stage(
     detector: ExportableDetector,
     output: str | pathlib.Path,
     formats: Sequence[str] = (),
+    write_more: WriteMore | None = None,
 ) -> list[str]:
     """Writes the SavedModel of both stages. An existing one is replaced when the new one is complete.
 
@@ -107,6 +108,7 @@ def export_two_stage(
         output: Folder of the SavedModel.
         formats: Formats in which the bare networks are written too, see `export_keypoint_network` and
             `ExportableDetector.bare_networks`.
+        write_more: Function that writes further files of the keypoint network.
 
     Returns:
         Descriptions of what was written.
@@ -117,4 +119,5 @@ def export_two_stage(
     """
     module = TwoStageModule(simplify_network(network), system, detector)
     networks = {**bare_networks(module.network), **detector.bare_networks}
-    return write_saved_model(module, module.signatures, output, networks, formats, describe_keypoints(system))
+    more = write_more and functools.partial(write_more, networks["keypoints"])
+    return write_saved_model(module, module.signatures, output, networks, formats, describe_keypoints(system), more)

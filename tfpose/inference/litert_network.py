@@ -20,17 +20,17 @@ class LitertNetwork:
     It computes in float32, one image after another. Its outputs differ from those of TensorFlow in the last digits.
     """
 
-    def __init__(self, path: pathlib.Path, num_threads: int | None = None) -> None:
+    def __init__(self, file: pathlib.Path | bytes, num_threads: int | None = None) -> None:
         """Opens a file that `tfpose.exporting.conversion` wrote.
 
         Args:
-            path: Path of the file. The network has one input, images [1, H, W, 3] float32.
+            file: Path or content of the file. The network has one input, images [1, H, W, 3] float32.
             num_threads: Number of threads; None for one per core.
 
         Raises:
             ValueError: The file is not a LiteRT file.
         """
-        self._interpreter = open_interpreter(path, num_threads or os.cpu_count() or 1)
+        self._interpreter = open_interpreter(file, num_threads or os.cpu_count() or 1)
         self._lock = threading.Lock()
         (self._input,) = (detail["index"] for detail in self._interpreter.get_input_details())
         outputs = self._interpreter.get_signature_runner().get_output_details()
@@ -61,8 +61,13 @@ class LitertNetwork:
         return results
 
 
-def open_interpreter(file: pathlib.Path | bytes, num_threads: int = 1) -> Any:
+def open_interpreter(file: pathlib.Path | bytes, num_threads: int = 1, keeps_tensors: bool = False) -> Any:
     """Returns the interpreter of a LiteRT file, or of the content of one, with its memory.
+
+    Args:
+        file: Path or content of the file.
+        num_threads: Number of threads.
+        keeps_tensors: Whether the values of all tensors can be read after a run, not only those of the outputs.
 
     Raises:
         ValueError: It is not a LiteRT file.
@@ -71,6 +76,9 @@ def open_interpreter(file: pathlib.Path | bytes, num_threads: int = 1) -> Any:
     with warnings.catch_warnings(), held_back():
         # TensorFlow asks for another package, which reads the same files.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is deprecated")
-        interpreter = tf.lite.Interpreter(model_content=content, num_threads=num_threads)
+        warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve_all_tensors`")
+        interpreter = tf.lite.Interpreter(
+            model_content=content, num_threads=num_threads, experimental_preserve_all_tensors=keeps_tensors
+        )
         interpreter.allocate_tensors()
     return interpreter

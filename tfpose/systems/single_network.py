@@ -31,6 +31,7 @@ from tfpose.evaluation.single_network import (
 )
 from tfpose.evaluation.single_network_search import SearchSystem
 from tfpose.evaluation.splits import evaluate_split
+from tfpose.exporting.quantized_files import QuantizationRequest
 from tfpose.exporting.single_network import SingleNetworkModule, export_single_network
 from tfpose.inference.frame_peaks import SingleNetworkSettings
 from tfpose.inference.single_network_system import (
@@ -139,8 +140,14 @@ def load_model(run: RunChoice) -> PoseModel:
     return PoseModel(find_people, system.skeleton, system.inference.joint_threshold, str(run.workdir))
 
 
-def export(run: RunChoice, output: pathlib.Path, formats: Sequence[str]) -> list[str]:
+def export(
+    run: RunChoice, output: pathlib.Path, formats: Sequence[str], quantization: QuantizationRequest | None = None
+) -> list[str]:
     """Writes the SavedModel of a run."""
+    if quantization is not None:
+        raise ValueError(
+            f"--quantize: {run.workdir} must be the work folder of a keypoint network, got a single network"
+        )
     system, network, loaded = _load_run(run)
     return [str(loaded), *export_single_network(network, system, output, formats)]
 

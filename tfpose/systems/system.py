@@ -20,6 +20,7 @@ from tfpose.evaluation.scoring import ScoringSettings
 from tfpose.evaluation.single_network_search import SearchSystem
 from tfpose.evaluation.splits import SplitOutput
 from tfpose.evaluation.tuned_settings import TunedSettings
+from tfpose.exporting.quantized_files import QuantizationRequest
 from tfpose.inference.detected_boxes import BoxSettings
 from tfpose.prediction.model import PoseModel
 from tfpose.systems.config import Section
@@ -159,7 +160,13 @@ class PoseSystem(TrainedSystem, Protocol):
     def load_model(self, run: RunChoice) -> PoseModel:
         """Loads a run as one function from frames to poses."""
 
-    def export(self, run: RunChoice, output: pathlib.Path, formats: Sequence[str]) -> list[str]:
+    def export(
+        self,
+        run: RunChoice,
+        output: pathlib.Path,
+        formats: Sequence[str],
+        quantization: QuantizationRequest | None = None,
+    ) -> list[str]:
         """Writes a SavedModel, and the bare networks in other formats; returns what was written, in words."""
 
 

@@ -27,6 +27,7 @@ from tfpose.data.records import RecordTable
 from tfpose.evaluation.splits import SplitPrediction, evaluate_split
 from tfpose.evaluation.two_stage import EvaluationSettings, predict_split
 from tfpose.exporting.litert_files import prepare_litert
+from tfpose.exporting.quantized_files import QuantizationRequest, write_quantized
 from tfpose.exporting.two_stage import KeypointModule, bare_networks, export_keypoint_network
 from tfpose.exporting.two_stage_detector import TwoStageModule, export_two_stage
 from tfpose.inference.detected_boxes import BoxSettings
@@ -230,15 +231,18 @@ def _load_litert(
     return network, load(detector, path, _shown_threshold(boxes), boxes.iou_threshold)
 
 
-def export(run: RunChoice, output: pathlib.Path, formats: Sequence[str]) -> list[str]:
+def export(
+    run: RunChoice, output: pathlib.Path, formats: Sequence[str], quantization: QuantizationRequest | None = None
+) -> list[str]:
     """Writes the SavedModel of the keypoint network, behind the detector where there is one."""
     _refuse_tuned(run)
     system = _read_system(run)
     network, loaded = _load_network(system, run)
+    write_more = quantization and functools.partial(write_quantized, quantization, system)
     if run.boxes is None or not run.boxes.detector:
-        written = export_keypoint_network(network, system, output, formats)
+        written = export_keypoint_network(network, system, output, formats, write_more)
     else:
-        written = export_two_stage(network, system, _load_detector(run.boxes), output, formats)
+        written = export_two_stage(network, system, _load_detector(run.boxes), output, formats, write_more)
     return [str(loaded), *written]
 
 

@@ -1,0 +1,189 @@
+"""Evaluates what `tfpose export` wrote: LiteRT files of keypoint networks, and SavedModels.
+
+Crops, normalization, decoding and skeleton are those of the export, which lie beside the file. Flags of the form
+--config.inference.NAME and --config.selection.NAME change them where the file leaves a choice.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfpose.data.records import RecordTable
+from tfpose.evaluation.splits import SplitPrediction, evaluate_split
+from tfpose.evaluation.two_stage import EvaluationSettings, predict_split
+from tfpose.exporting.system_file import EXTRA_FOLDER, read_system_description
+from tfpose.inference.detected_boxes import GROUND_TRUTH, BoxSettings, find_boxes
+from tfpose.inference.keypoint_system import (
+    KEYPOINT_SYSTEM_FILE,
+    KeypointSystem,
+    read_keypoint_system,
+    with_margin,
+    with_settings,
+)
+from tfpose.inference.litert_network import LitertNetwork
+from tfpose.inference.person_keypoints import PersonBoxes, poses_by_image
+from tfpose.messages import describe_error
+from tfpose.poses import Poses, no_poses
+from tfpose.prediction.model import as_arrays, is_saved_model, poses_from_outputs
+from tfpose.systems.system import Config, EvaluationRequest
+from tfpose.tracking.choice import TrackerChoice
+
+LITERT_SUFFIX = ".tflite"
+# The source of boxes that stands for the person detector in a SavedModel.
+OWN_DETECTOR = "model"
+
+
+def evaluate_exported(
+    model: pathlib.Path, config: Config, table: RecordTable, request: EvaluationRequest
+) -> pathlib.Path:
+    """Evaluates an exported model on a split; returns the path of metrics.json.
+
+    Args:
+        model: A LiteRT file of a keypoint network, or the folder of a SavedModel.
+        config: Config with the settings of the evaluation. Its network is not used.
+        table: Records of the split.
+        request: The evaluation; its work folder is not used.
+
+    Raises:
+        FileNotFoundError, ValueError: The model is missing or damaged, or cannot be used with these flags.
+    """
+    if model.suffix == LITERT_SUFFIX:
+        prediction = _predict_litert(model, config, table, request)
+    elif is_saved_model(model):
+        prediction = _predict_saved_model(model, table, request)
+    else:
+        raise FileNotFoundError(
+            f"--model must be a {LITERT_SUFFIX} file or the folder of a SavedModel, got {model}; --workdir takes the "
+            "work folder of a run"
+        )
+    tracker = request.tracker.choose(TrackerChoice())
+    return evaluate_split(table, request.split, prediction, request.output, request.scoring, tracker)
+
+
+def _predict_litert(
+    file: pathlib.Path, config: Config, table: RecordTable, request: EvaluationRequest
+) -> SplitPrediction:
+    """Finds the people of a split by a keypoint network in LiteRT."""
+    boxes = request.run.boxes or BoxSettings()
+    if boxes.source == OWN_DETECTOR:
+        raise ValueError(f"--boxes={OWN_DETECTOR} requires a SavedModel in --model, got {file}")
+    system = _read_system(file.parent, file, request)
+    settings = EvaluationSettings(**config.evaluation) if config.system == "two_stage" else EvaluationSettings()
+    network = _open_network(file, system)
+    return predict_split(table, network, system, str(file), boxes, request.output.directory, settings)
+
+
+def _open_network(file: pathlib.Path, system: KeypointSystem) -> LitertNetwork:
+    """Opens a LiteRT file and checks that it maps crops to heatmaps."""
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: not found; expected a LiteRT file")
+    try:
+        network = LitertNetwork(file)
+        shape = network(tf.zeros((1, *system.crop.crop_size, 3))).shape
+    except (AttributeError, RuntimeError, ValueError, tf.errors.OpError) as error:
+        reason = describe_error(error)
+        raise ValueError(f"{file}: must be the LiteRT file of the keypoint network beside it: {reason}") from error
+    expected = (1, *system.heatmap_size, system.skeleton.num_joints)
+    if tuple(shape) != expected:
+        raise ValueError(f"{file}: heatmaps must be {list(expected)}, got {list(shape)}")
+    return network
+
+
+def _read_system(folder: pathlib.Path, model: pathlib.Path, request: EvaluationRequest) -> KeypointSystem:
+    """Reads the keypoint system of an export, with the settings that flags change."""
+    path = folder / KEYPOINT_SYSTEM_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{model}: requires {path}, which tfpose export writes for a keypoint network; export the network again"
+        )
+    system = read_keypoint_system(folder)
+    overrides = request.provenance.overrides if request.provenance else {}
+    values = system.to_dict()
+    changed = (values[key] | _settings_of(section, overrides) for section, key in _SECTIONS.items())
+    system = with_settings(system, *changed)
+    margin = request.run.boxes.margin_pixels if request.run.boxes else None
+    return system if margin is None else with_margin(system, margin)
+
+
+# Sections of configs, and the names that a keypoint system has for them.
+_SECTIONS = {"inference": "keypoints", "selection": "selection"}
+
+
+def _settings_of(section: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a section that flags set, by name."""
+    prefix = f"{section}."
+    return {name.removeprefix(prefix): value for name, value in overrides.items() if name.startswith(prefix)}
+
+
+def _predict_saved_model(directory: pathlib.Path, table: RecordTable, request: EvaluationRequest) -> SplitPrediction:
+    """Finds the people of a split by a SavedModel: in given boxes if it takes boxes, otherwise by itself."""
+    try:
+        loaded = tf.saved_model.load(str(directory))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ValueError(f"{directory}: cannot be loaded as a SavedModel: {describe_error(error)}") from error
+    boxes = request.run.boxes or BoxSettings()
+    takes_boxes = "from_boxes" in loaded.signatures
+    if takes_boxes and boxes.source != OWN_DETECTOR:
+        return _predict_in_boxes(directory, loaded, table, request)
+    if request.run.box_flags and (not takes_boxes or boxes != BoxSettings(OWN_DETECTOR)):
+        name = next(name for name in request.run.box_flags if name != "boxes" or not takes_boxes)
+        raise ValueError(f"--{name} cannot be combined with the SavedModel {directory}, which finds people itself")
+    if "serving_default" not in loaded.signatures:
+        raise ValueError(
+            f"{directory}: must have a person detector for --boxes={OWN_DETECTOR}; export it again with --detector"
+        )
+    return _predict_alone(directory, loaded, table)
+
+
+def _predict_alone(directory: pathlib.Path, loaded: Any, table: RecordTable) -> SplitPrediction:
+    """Finds the people by `serving_default`, an image after another."""
+    description = read_system_description(directory)
+    if description is None:
+        raise ValueError(f"{directory}: must describe its joints in {EXTRA_FOLDER}, got no description")
+    find = loaded.signatures["serving_default"]
+    poses = []
+    for image in range(table.num_images):
+        found = find(image_bytes=tf.constant([table.read_image_bytes(image)]))
+        poses.append(poses_from_outputs(as_arrays(found), 0))
+    threshold = description.joint_threshold
+    return SplitPrediction(poses, description.skeleton, f"found by {directory}", str(directory), {}, threshold)
+
+
+def _predict_in_boxes(
+    directory: pathlib.Path, loaded: Any, table: RecordTable, request: EvaluationRequest
+) -> SplitPrediction:
+    """Finds the people by `from_boxes`, an image after another, and selects poses as every evaluation does."""
+    boxes = request.run.boxes or BoxSettings()
+    if boxes.margin_pixels is not None:
+        raise ValueError(f"--box_extension_pixels requires a {LITERT_SUFFIX} file in --model, got {directory}")
+    system = _read_system(directory / EXTRA_FOLDER, directory, request)
+    people = find_boxes(table, boxes, request.output.directory)
+    print(f"{directory}: {len(people)} boxes ({people.source}) in {table.num_images} images")
+    return SplitPrediction(
+        poses=_poses_in_boxes(loaded, table, people, system),
+        skeleton=system.skeleton,
+        boxes=people.source,
+        weights=str(directory),
+        thresholds={**vars(system.selection), **vars(system.keypoints), **boxes.to_dict()},
+        joint_threshold=system.selection.joint_threshold,
+        has_annotated_boxes=boxes.source == GROUND_TRUTH,
+    )
+
+
+def _poses_in_boxes(loaded: Any, table: RecordTable, people: PersonBoxes, system: KeypointSystem) -> list[Poses]:
+    if not len(people):
+        return [no_poses(system.skeleton.num_joints)] * table.num_images
+    clipped = system.crop.clip_annotated(people.boxes, table.sizes(people.images))
+    shown = np.where(people.rows[:, None] >= 0, clipped, people.boxes).astype(np.float32)
+    find, found = loaded.signatures["from_boxes"], []
+    for image in np.unique(people.images):
+        data = tf.constant([table.read_image_bytes(image)])
+        outputs = find(image_bytes=data, boxes=tf.constant(shown[people.images == image][None]))
+        found.append(outputs["keypoints"].numpy()[0])
+    keypoints = np.concatenate(found)
+    return poses_by_image(table, people, keypoints[..., :2].astype(np.float64), keypoints[..., 2], system)
