@@ -151,6 +151,10 @@ def test_a_saved_model_finds_people_by_its_own_detector(folder):
         (["--model={plain}", "--workdir=run"], ["--workdir cannot be combined with --model"]),
         (["--model={plain}", "--boxes=model"], ["must have a person detector for --boxes=model"]),
         (["--model={litert}", "--boxes=model"], ["--boxes=model requires a SavedModel in --model"]),
+        (
+            ["--model={plain}", "--config.inference.use_flip_test=False"],
+            ["--config.inference.use_flip_test requires a .tflite file in --model"],
+        ),
         (["--workdir={run}", "--boxes=model"], ["--boxes=model requires --model, got none"]),
         (["--model={run}"], ["--model must be a .tflite file or the folder of a SavedModel"]),
         (["--model={lonely}"], ["lonely.tflite: requires", "keypoint_system.json", "export the network again"]),

@@ -7,7 +7,6 @@ Crops, normalization, decoding and skeleton are those of the export, which lie b
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ def evaluate_exported(
     if model.suffix == LITERT_SUFFIX:
         prediction = _predict_litert(model, config, table, request)
     elif is_saved_model(model):
-        prediction = _predict_saved_model(model, table, request)
+        prediction = _predict_saved_model(model, config, table, request)
     else:
         raise FileNotFoundError(
             f"--model must be a {LITERT_SUFFIX} file or the folder of a SavedModel, got {model}; --workdir takes the "
@@ -73,9 +72,16 @@ def _predict_litert(
     if boxes.source == OWN_DETECTOR:
         raise ValueError(f"--boxes={OWN_DETECTOR} requires a SavedModel in --model, got {file}")
     system = _read_system(file.parent, file, request)
-    settings = EvaluationSettings(**config.evaluation) if config.system == "two_stage" else EvaluationSettings()
-    network = _open_network(file, system)
-    return predict_split(table, network, system, str(file), boxes, request.output.directory, settings)
+    settings = _evaluation_settings(config)
+    return predict_split(
+        table, _open_network(file, system), system, str(file), boxes, request.output.directory, settings
+    )
+
+
+def _evaluation_settings(config: Config) -> EvaluationSettings:
+    """Returns the settings of a config of the two-stage system, or the default for another system's config."""
+    values = config.get("evaluation", {})
+    return EvaluationSettings(**values) if "box_score_threshold" in values else EvaluationSettings()
 
 
 def _open_network(file: pathlib.Path, system: KeypointSystem) -> LitertNetwork:
@@ -102,9 +108,8 @@ def _read_system(folder: pathlib.Path, model: pathlib.Path, request: EvaluationR
             f"{model}: requires {path}, which tfpose export writes for a keypoint network; export the network again"
         )
     system = read_keypoint_system(folder)
-    overrides = request.provenance.overrides if request.provenance else {}
     values = system.to_dict()
-    changed = (values[key] | _settings_of(section, overrides) for section, key in _SECTIONS.items())
+    changed = (values[key] | _given_settings(section, request) for section, key in _SECTIONS.items())
     system = with_settings(system, *changed)
     margin = request.run.boxes.margin_pixels if request.run.boxes else None
     return system if margin is None else with_margin(system, margin)
@@ -114,22 +119,27 @@ def _read_system(folder: pathlib.Path, model: pathlib.Path, request: EvaluationR
 _SECTIONS = {"inference": "keypoints", "selection": "selection"}
 
 
-def _settings_of(section: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a section that flags set, by name."""
+def _given_settings(section: str, request: EvaluationRequest) -> dict[str, Any]:
+    """Returns the settings of a section of the config that flags set, by name."""
+    overrides = request.provenance.overrides if request.provenance else {}
     prefix = f"{section}."
     return {name.removeprefix(prefix): value for name, value in overrides.items() if name.startswith(prefix)}
 
 
-def _predict_saved_model(directory: pathlib.Path, table: RecordTable, request: EvaluationRequest) -> SplitPrediction:
+def _predict_saved_model(
+    directory: pathlib.Path, config: Config, table: RecordTable, request: EvaluationRequest
+) -> SplitPrediction:
     """Finds the people of a split by a SavedModel: in given boxes if it takes boxes, otherwise by itself."""
     try:
         loaded = tf.saved_model.load(str(directory))
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise ValueError(f"{directory}: cannot be loaded as a SavedModel: {describe_error(error)}") from error
+    for name in _given_settings("inference", request):
+        raise ValueError(f"--config.inference.{name} requires a {LITERT_SUFFIX} file in --model, got {directory}")
     boxes = request.run.boxes or BoxSettings()
     takes_boxes = "from_boxes" in loaded.signatures
     if takes_boxes and boxes.source != OWN_DETECTOR:
-        return _predict_in_boxes(directory, loaded, table, request)
+        return _predict_in_boxes(directory, loaded, table, request, _evaluation_settings(config).box_score_threshold)
     if request.run.box_flags and (not takes_boxes or boxes != BoxSettings(OWN_DETECTOR)):
         name = next(name for name in request.run.box_flags if name != "boxes" or not takes_boxes)
         raise ValueError(f"--{name} cannot be combined with the SavedModel {directory}, which finds people itself")
@@ -155,7 +165,7 @@ def _predict_alone(directory: pathlib.Path, loaded: Any, table: RecordTable) -> 
 
 
 def _predict_in_boxes(
-    directory: pathlib.Path, loaded: Any, table: RecordTable, request: EvaluationRequest
+    directory: pathlib.Path, loaded: Any, table: RecordTable, request: EvaluationRequest, least_score: float
 ) -> SplitPrediction:
     """Finds the people by `from_boxes`, an image after another, and selects poses as every evaluation does."""
     boxes = request.run.boxes or BoxSettings()
@@ -163,6 +173,8 @@ def _predict_in_boxes(
         raise ValueError(f"--box_extension_pixels requires a {LITERT_SUFFIX} file in --model, got {directory}")
     system = _read_system(directory / EXTRA_FOLDER, directory, request)
     people = find_boxes(table, boxes, request.output.directory)
+    if boxes.score_threshold is None:
+        people = people.select(people.scores >= least_score)
     print(f"{directory}: {len(people)} boxes ({people.source}) in {table.num_images} images")
     return SplitPrediction(
         poses=_poses_in_boxes(loaded, table, people, system),

@@ -238,7 +238,7 @@ def export(
     _refuse_tuned(run)
     system = _read_system(run)
     network, loaded = _load_network(system, run)
-    write_more = quantization and functools.partial(write_quantized, quantization, system)
+    write_more = functools.partial(write_quantized, quantization, system) if quantization else None
     if run.boxes is None or not run.boxes.detector:
         written = export_keypoint_network(network, system, output, formats, write_more)
     else:
