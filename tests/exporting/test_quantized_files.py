@@ -11,6 +11,7 @@ from small_system import random_network, small_system, small_table
 from two_stage_runs import write_detector_run, write_keypoint_run, write_pictures
 
 from tfpose.exporting import quantization
+from tfpose.exporting.conversion import write_converted
 from tfpose.exporting.quantized_files import QuantizationRequest, score_network
 from tfpose.exporting.two_stage import bare_networks
 from tfpose.inference.litert_network import LitertNetwork
@@ -22,6 +23,13 @@ CONFIG = "--config=two_stage_resnet50_coco"
 @pytest.fixture(scope="module")
 def network():
     return bare_networks(simplify_network(random_network(small_system())))["keypoints"]
+
+
+@pytest.fixture(scope="module")
+def float_content(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("float")
+    write_converted({"network": network}, ["litert"], folder)
+    return (folder / "network.tflite").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +87,7 @@ def test_weights_of_8_bits_make_a_smaller_file_with_nearly_the_same_heatmaps(net
 
 
 @pytest.mark.slow
-def test_convolutions_stay_in_float_until_the_distance_is_small_enough(network, images):
+def test_convolutions_stay_in_float_until_the_distance_is_small_enough(network, float_content, images):
     expected = np.asarray(network(images)["heatmaps"])
     distances = []
 
@@ -87,9 +95,9 @@ def test_convolutions_stay_in_float_until_the_distance_is_small_enough(network, 
         distances.append(float(np.abs(outputs(content, images) - expected).max()))
         return distances[-1]
 
-    most = quantization.quantize_convolutions(network, images, measure, np.inf)
+    most = quantization.quantize_convolutions(network, float_content, images, measure, np.inf)
     assert len(distances) == 1 and most.float_layers == ()
-    half = quantization.quantize_convolutions(network, images, measure, -1.0)
+    half = quantization.quantize_convolutions(network, float_content, images, measure, -1.0)
     assert len(half.float_layers) == (half.num_convolutions + 1) // 2
     assert set(half.float_layers) <= {layer.name for layer in network.layers}
     assert len(half.content) > len(most.content)
@@ -100,7 +108,7 @@ def test_convolutions_stay_in_float_until_the_distance_is_small_enough(network, 
 
 def test_no_people_to_calibrate_with_is_an_error(network, images):
     with pytest.raises(ValueError, match="calibration must have at least one person, got none"):
-        quantization.quantize_convolutions(network, images[:0], lambda content: 0.0, 1.0)
+        quantization.quantize_convolutions(network, b"", images[:0], lambda content: 0.0, 1.0)
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def quantize_weights(network: keras.Model) -> QuantizedNetwork:
 
 
 def quantize_convolutions(
-    network: keras.Model, images: np.ndarray, measure: Measure, most_distance: float
+    network: keras.Model, float_content: bytes, images: np.ndarray, measure: Measure, most_distance: float
 ) -> QuantizedNetwork:
     """Returns a network whose convolutions compute in 8 bits, except for those that would cost too much accuracy.
 
@@ -82,6 +82,7 @@ def quantize_convolutions(
 
     Args:
         network: As for `quantize_weights`.
+        float_content: Content of the LiteRT file of the network in float32.
         images: Inputs [N, H, W, 3] float32, from which the ranges of the activations are learned.
         measure: Function that compares a LiteRT file with the original.
         most_distance: Distance that is near enough.
@@ -91,8 +92,6 @@ def quantize_convolutions(
     """
     if not len(images):
         raise ValueError("calibration must have at least one person, got none")
-    with held_back():
-        float_content = build_litert_converter(network).convert()
     convolutions, others = _rank_convolutions(float_content, images)
     with _calibrated(network, images) as quantize:
         for share in _FLOAT_SHARES:

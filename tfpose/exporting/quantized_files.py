@@ -16,7 +16,6 @@ from tfpose.data.person_crops import crop_matrices
 from tfpose.data.records import RecordTable, read_table
 from tfpose.data.served_crops import crop_batches
 from tfpose.evaluation.person_scores import score_poses
-from tfpose.exporting.conversion import build_litert_converter
 from tfpose.exporting.quantization import QuantizedNetwork, quantize_convolutions, quantize_weights
 from tfpose.heatmaps import decode_heatmaps
 from tfpose.inference.keypoint_system import KeypointSystem
@@ -28,10 +27,10 @@ from tfpose.inference.person_keypoints import (
     predict_people,
 )
 from tfpose.json_files import write_json
-from tfpose.stderr_filter import held_back
 
 WEIGHTS, INT8 = "weights", "int8"
 MODES = {WEIGHTS: "keypoints_weights_int8", INT8: "keypoints_int8"}
+_FLOAT_FILE = "keypoints.tflite"
 # More people hardly change the ranges of activations; the converter takes about a second for each.
 _NUM_CALIBRATION_PEOPLE = 48
 # Mean distance of joints from those of the float network, in heatmap cells, with which the search for layers ends.
@@ -75,7 +74,7 @@ def write_quantized(
         request: Which files.
         system: System of the network, for crops and decoding.
         network: Simplified keypoint network with the output `heatmaps`.
-        directory: Folder of the files.
+        directory: Folder of the files, which holds the LiteRT file of the network in float32.
 
     Returns:
         Descriptions of the files.
@@ -84,24 +83,20 @@ def write_quantized(
         FileNotFoundError, ValueError: The dataset is missing or damaged, or has no people.
     """
     images = _read_images(request, system) if request.dataset else None
-    with held_back():
-        float_content = build_litert_converter(network).convert()
+    float_content = (directory / _FLOAT_FILE).read_bytes()
     measure = _Measure(system, network, images, request)
     descriptions = []
     for mode in request.modes:
-        quantized = _quantize(mode, network, images, measure)
+        if mode == INT8 and images is not None:
+            quantized = quantize_convolutions(network, float_content, images, measure.distance, _MOST_DISTANCE_CELLS)
+        else:
+            quantized = quantize_weights(network)
         path = directory / f"{MODES[mode]}.tflite"
         path.write_bytes(quantized.content)
         measured = measure.describe(quantized, float_content, path)
         write_json(path.with_suffix(".json"), measured, indent=2)
         descriptions.append(f"{path.parent.name}/{path.name} ({_in_words(measured)})")
     return descriptions
-
-
-def _quantize(mode: str, network: keras.Model, images: np.ndarray | None, measure: _Measure) -> QuantizedNetwork:
-    if mode == WEIGHTS or images is None:
-        return quantize_weights(network)
-    return quantize_convolutions(network, images, measure.distance, _MOST_DISTANCE_CELLS)
 
 
 def _read_images(request: QuantizationRequest, system: KeypointSystem) -> np.ndarray:
