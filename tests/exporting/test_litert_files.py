@@ -12,7 +12,7 @@ from random_weights import build_random
 from small_system import random_network, small_system
 
 from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
-from tfpose.exporting import litert_files
+from tfpose.exporting import conversion, litert_files
 from tfpose.exporting.conversion import write_converted
 from tfpose.inference.detected_boxes import DETECTOR, BoxSettings
 from tfpose.inference.keypoint_system import write_keypoint_system
@@ -28,8 +28,11 @@ def build_two_outputs() -> keras.Model:
     return keras.Model(images, {"small": small, "mean": keras.layers.GlobalAveragePooling2D()(small)})
 
 
+@pytest.mark.parametrize("is_large", [False, True])
 @pytest.mark.parametrize("batch", [0, 1, 3])
-def test_outputs_are_those_of_the_network(tmp_path, batch):
+def test_outputs_are_those_of_the_network(tmp_path, batch, is_large, monkeypatch):
+    if is_large:
+        monkeypatch.setattr(conversion, "_LARGE_NETWORK", 1)
     network = build_two_outputs()
     write_converted({"net": network}, ["litert"], tmp_path)
     converted = LitertNetwork(tmp_path / "net.tflite")

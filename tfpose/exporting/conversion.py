@@ -25,6 +25,9 @@ SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
 TOLERANCE = 1e-4
 _ONNX_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
 _ONNX_OPSET = 17
+# From so many weights on, the converter itself makes constants of them: it is slower for small networks, but holds
+# fewer copies, and constants in a graph must stay below 2 GB.
+_LARGE_NETWORK = 2**24
 _LITERT_OPERATORS = ("Custom ops:", "Flex ops:")
 
 
@@ -121,11 +124,15 @@ def _convert_to_litert(network: keras.Model) -> tuple[bytes, Callable[[Arrays], 
 
 def build_litert_converter(network: keras.Model) -> Any:
     """Returns TensorFlow's converter to LiteRT of a network with a dict of outputs."""
-    return tf.lite.TFLiteConverter.from_concrete_functions([_freeze(network)], tf.Module())
+    if sum(np.prod(variable.shape) for variable in network.variables) < _LARGE_NETWORK:
+        return tf.lite.TFLiteConverter.from_concrete_functions([_freeze(network)], tf.Module())
+    module = tf.Module()
+    module.kept = [variable.value for variable in network.variables]
+    return tf.lite.TFLiteConverter.from_concrete_functions([_trace(network)[0]], module)
 
 
-def _freeze(network: keras.Model) -> Any:
-    """Returns a network as a concrete function whose weights are constants.
+def _trace(network: keras.Model) -> tuple[Any, dict[str, tf.TensorSpec]]:
+    """Returns a network as a concrete function, and its inputs by name.
 
     To convert a Keras model itself takes several times as long, because Keras saves each of its layers.
     """
@@ -136,7 +143,12 @@ def _freeze(network: keras.Model) -> Any:
         return network(inputs if len(inputs) > 1 else inputs[0], training=False)
 
     signature = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in network.inputs}
-    traced = tf.function(call, autograph=False).get_concrete_function(**signature)
+    return tf.function(call, autograph=False).get_concrete_function(**signature), signature
+
+
+def _freeze(network: keras.Model) -> Any:
+    """Returns a network as a concrete function whose weights are constants."""
+    traced, signature = _trace(network)
     constant = convert_variables_to_constants_v2(traced)
     order = [tensor.op.name for tensor in constant.inputs]
 
