@@ -4,10 +4,11 @@
     tfpose pretrained PUBLIC_NAME [--output=NAME.weights.h5]
     tfpose pretrained list
 
-FILE is a .pth or .pth.tar file of Microsoft's human-pose-estimation.pytorch or deep-high-resolution-net.pytorch, or of
-the top-down ResNets and HRNets of MMPose; a .pdparams file of a PP-TinyPose or PicoDet of PaddleDetection; a .pkl file
-of the Keypoint R-CNN of Detectron2 or Detectron; or a .safetensors file with the tensors of any of these networks.
-tfpose recognizes the network in FILE and prints a description; tfpose never executes code from FILE.
+FILE is a .pth or .pth.tar file of Microsoft's human-pose-estimation.pytorch or deep-high-resolution-net.pytorch, of
+ViTPose, or of the top-down ResNets, HRNets and ViTPoses of MMPose; a .pdparams file of a PP-TinyPose or PicoDet of
+PaddleDetection; a .pkl file of the Keypoint R-CNN of Detectron2 or Detectron; or a .safetensors file with the tensors
+of any of these networks, or the folder of a ViTPose on Hugging Face. tfpose recognizes the network in FILE and prints
+a description; tfpose never executes code from FILE.
 
 PUBLIC_NAME is the name of a public checkpoint, a file of trained weights that another project published. tfpose
 downloads the file and, with --output, converts the file. `tfpose pretrained list` prints all names with sizes, scores
