@@ -161,21 +161,22 @@ def load(
     start_tensorflow()
     from tfpose.evaluation.tuned_settings import read_tuned_settings
     from tfpose.inference.detected_boxes import DETECTOR, BoxSettings
-    from tfpose.pretrained.public_checkpoints import DEFAULT_DETECTOR, DEFAULT_MODEL, is_public_name
+    from tfpose.pretrained.public_checkpoints import choose_system
     from tfpose.systems.loading import load_pose_model, resolve_names
     from tfpose.systems.system import RunChoice
 
     is_default = model is None
-    if model is None:
-        model, use_flip_test = DEFAULT_MODEL, bool(use_flip_test)
-    if detector is None and is_public_name(os.fspath(model)):
-        detector = DEFAULT_DETECTOR
-    boxes = BoxSettings(DETECTOR, os.fspath(detector)) if detector is not None else None
+    chosen, found, use_flip_test = choose_system(_as_text(model), _as_text(detector), use_flip_test)
+    boxes = BoxSettings(DETECTOR, found) if found is not None else None
     settings = read_tuned_settings(pathlib.Path(tuned)) if tuned is not None else None
     run = RunChoice(
-        pathlib.Path(model), weights, boxes, settings, use_flip_test=use_flip_test, prefers_litert=is_default
+        pathlib.Path(chosen), weights, boxes, settings, use_flip_test=use_flip_test, prefers_litert=is_default
     )
     return Model(load_pose_model(resolve_names(run, "model"), skeleton))
+
+
+def _as_text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
 
 
 def score(

@@ -46,7 +46,13 @@ from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
 from tfpose.flags.tracker_flags import NAME_FLAG, TRACKER_FLAGS, define_tracker_flags, tracker_from_flags
 from tfpose.interruption import SignalWatch
-from tfpose.pretrained.public_checkpoints import DEFAULT_DETECTOR, DEFAULT_MODEL, is_public_name, suggest_names
+from tfpose.pretrained.public_checkpoints import (
+    DEFAULT_DETECTOR,
+    DEFAULT_MODEL,
+    choose_system,
+    is_public_name,
+    suggest_names,
+)
 
 if TYPE_CHECKING:
     from tfpose.prediction.model import PoseModel
@@ -250,14 +256,13 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
 
 def _choose_models(values: ProgramFlags) -> None:
     """Gives flags of the model, the detector and the tracker their values for public checkpoints."""
+    model, detector, use_flip_test = choose_system(values.model, values.detector, values.flip_test)
     if values.model is None:
-        values.choose("model", DEFAULT_MODEL)
-        values.choose("flip_test", bool(values.flip_test))
-    if not is_public_name(values.model):
-        return
-    if values.detector is None and values.boxes is None:
-        values.choose("detector", DEFAULT_DETECTOR)
-    if not values[NAME_FLAG].present:
+        values.choose("model", model)
+        values.choose("flip_test", bool(use_flip_test))
+    if values.detector is None and detector is not None and values.boxes is None:
+        values.choose("detector", detector)
+    if is_public_name(model) and not values[NAME_FLAG].present:
         values.choose(NAME_FLAG, "online")
 
 

@@ -298,6 +298,21 @@ def is_public_name(text: str) -> bool:
     return text in PUBLIC_CHECKPOINTS and not pathlib.Path(text).exists()
 
 
+def choose_system(
+    model: str | None, detector: str | None, use_flip_test: bool | None
+) -> tuple[str, str | None, bool | None]:
+    """Returns model, detector and flip test with the defaults for what a user leaves out.
+
+    Without a model it is the small public system, without flip test unless the user asks for one. A public keypoint
+    network has a public detector.
+    """
+    if model is None:
+        model, use_flip_test = DEFAULT_MODEL, bool(use_flip_test)
+    if detector is None and is_public_name(model):
+        detector = DEFAULT_DETECTOR
+    return model, detector, use_flip_test
+
+
 def suggest_names(text: str) -> str:
     """Returns a hint with the names of public checkpoints that resemble a text; '' if there are none."""
     close = difflib.get_close_matches(text, PUBLIC_CHECKPOINTS, n=3, cutoff=0.75)
