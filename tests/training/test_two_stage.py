@@ -141,6 +141,19 @@ def test_weights_of_another_run_are_taken_over(tmp_path):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
+@pytest.mark.parametrize("has_statistics", [True, False])
+def test_weights_without_statistics_are_said_aloud(has_statistics, tmp_path, capsys):
+    system = small_system()
+    source = random_network(system, seed=1)
+    for variable in source.variables:
+        if variable.name == "moving_mean" and not has_statistics:
+            variable.assign(tf.zeros_like(variable))
+    write_keypoint_system(tmp_path, system)
+    write_weights(source, tmp_path / "best.weights.h5")
+    two_stage.build_initializer(system, "", str(tmp_path), False)(random_network(system, seed=2))
+    assert ("hold no statistics" in capsys.readouterr().err) != has_statistics
+
+
 def losses_by_step(directory, strategy, table, synchronize):
     """The losses of a run of the keypoint network with everything on: augmentation, BN, Adam."""
     keras.backend.clear_session()

@@ -125,6 +125,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             variable.assign(variable * self.momentum + value * (1.0 - self.momentum))
 
 
+def lacks_statistics(model: keras.Model) -> bool:
+    """Returns whether a model has batch normalizations, and all their running means are exactly 0.
+
+    Published weights are like that if the normalizations were merged into the convolutions before.
+    """
+    means = [layer.moving_mean for layer in model.layers if isinstance(layer, FusedBatchNormalization)]
+    return bool(means) and not any(np.any(keras.ops.convert_to_numpy(mean)) for mean in means)
+
+
 def synchronize_batch_norms(model: keras.Model) -> None:
     """Makes the batch normalizations of a model use the statistics of all replicas in training."""
     for layer in model.layers:
