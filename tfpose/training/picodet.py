@@ -19,6 +19,7 @@ from tfpose.inference.detectors.picodet import PicodetDetector
 from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
 from tfpose.models.picodet_objective import ObjectiveSettings, compute_losses
+from tfpose.training.initial_weights import note_missing_statistics
 from tfpose.training.step import Batch, ComputeLoss, Losses
 from tfpose.visualization import tile_pictures
 
@@ -93,6 +94,7 @@ def build_initializer(source_workdir: str = "", from_scratch: bool = False) -> C
             workdir = find_workdir(source_workdir)
             source = read_picodet_settings(workdir).build_network()
             load_for_inference(source, pathlib.Path(workdir))
+            note_missing_statistics(source, source_workdir)
             _check_shapes(source, model, source_workdir)
             model.set_weights(source.get_weights())
 

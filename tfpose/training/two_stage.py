@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-import sys
 from collections.abc import Callable
 
 import keras
@@ -24,9 +23,9 @@ from tfpose.inference.keypoint_networks import find_network
 from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_system
 from tfpose.inference.person_keypoints import build_keypoint_function, ground_truth_boxes, predict_people
 from tfpose.losses import hard_joint_weights, heatmap_mse
-from tfpose.models.batch_norm import lacks_statistics
 from tfpose.pretrained.transfer import transfer_weights
 from tfpose.skeletons import Skeleton
+from tfpose.training.initial_weights import note_missing_statistics
 from tfpose.training.step import Batch, ComputeLoss, Losses
 from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
 
@@ -176,13 +175,7 @@ def build_initializer(
             source = read_keypoint_system(workdir)
             network = source.build_network()
             load_for_inference(network, workdir)
-            if lacks_statistics(network):
-                print(
-                    f"note: the batch normalizations of {source_workdir} hold no statistics, because its publisher "
-                    "merged them into the convolutions; training normalizes by the statistics of each batch, so the "
-                    "network starts far worse than it is evaluated",
-                    file=sys.stderr,
-                )
+            note_missing_statistics(network, source_workdir)
             transfer_weights(network, model, source.skeleton.joints, system.skeleton.joints)
 
     return initialize
