@@ -21,6 +21,17 @@ def check_input_size(input_size: tuple[int | None, int | None], multiple: int) -
         raise ValueError(f"input_size must be (height, width) in multiples of {multiple} or None, got {input_size!r}.")
 
 
+def check_counts(**counts: int) -> None:
+    """Checks counts, given by the names of their arguments.
+
+    Raises:
+        ValueError: A count is below 1.
+    """
+    for argument, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{argument} must be at least 1, got {value!r}.")
+
+
 def new_layer_initializer() -> keras.initializers.Initializer:
     """Returns the initializer of layers without pretrained weights (Xiao et al.'s code)."""
     return keras.initializers.RandomNormal(stddev=0.001)

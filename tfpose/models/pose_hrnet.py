@@ -8,13 +8,12 @@ branch receives the sum of all branches, brought to its size.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 import keras
 from keras import DTypePolicy, KerasTensor, layers
 
 from tfpose.models.convolutions import convolve, normalize, rectify
-from tfpose.models.heatmap_network import build_heatmap_network, check_input_size
+from tfpose.models.heatmap_network import build_heatmap_network, check_counts, check_input_size
 from tfpose.models.output_layers import output_dtype
 from tfpose.models.pose_resnet import apply_basic_block, apply_bottleneck
 
@@ -50,15 +49,12 @@ class BranchModule:
         return self.width * 2**branch
 
 
-def check_counts(counts: Mapping[str, int], modules: tuple[int, ...]) -> None:
-    """Checks counts by the names of their arguments, and the number of modules of the stages with 2, 3 and 4 branches.
+def check_modules(modules: tuple[int, ...]) -> None:
+    """Checks the numbers of modules of the stages with 2, 3 and 4 branches.
 
     Raises:
-        ValueError: A count is below 1, or there are not three stages.
+        ValueError: A number is below 1, or there are not three stages.
     """
-    for argument, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{argument} must be at least 1, got {value!r}.")
     if len(modules) != len(PUBLISHED_MODULES) or min(modules) < 1:
         raise ValueError(f"modules must be three numbers of at least 1, got {modules!r}.")
 
@@ -97,7 +93,8 @@ def build_pose_hrnet(
     Raises:
         ValueError: An argument is out of its range.
     """
-    check_counts({"num_joints": num_joints, "width": width, "blocks_per_branch": blocks_per_branch}, modules)
+    check_counts(num_joints=num_joints, width=width, blocks_per_branch=blocks_per_branch)
+    check_modules(modules)
     check_input_size(input_size, BRANCH_SIZE_MULTIPLE)
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
     images = keras.Input((*input_size, 3), dtype=output_dtype(policy), name="images")

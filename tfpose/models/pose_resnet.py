@@ -18,6 +18,7 @@ from keras import KerasTensor, layers
 from tfpose.models.convolutions import convolve, normalize, rectify
 from tfpose.models.heatmap_network import (
     build_heatmap_network,
+    check_counts,
     check_input_size,
     new_layer_initializer,
 )
@@ -136,10 +137,7 @@ def _check_arguments(
         raise ValueError(f"depth must be one of {sorted(BLOCKS_PER_STAGE)}, got {depth!r}.")
     if stride_in not in ("1x1", "3x3"):
         raise ValueError(f"stride_in must be '1x1' or '3x3', got {stride_in!r}.")
-    counts = {"num_joints": num_joints, "base_width": base_width, "deconv_filters": deconv_filters}
-    for argument, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{argument} must be at least 1, got {value!r}.")
+    check_counts(num_joints=num_joints, base_width=base_width, deconv_filters=deconv_filters)
     check_input_size(input_size, INPUT_STRIDE)
 
 

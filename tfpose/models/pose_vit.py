@@ -15,7 +15,7 @@ import keras
 from keras import DTypePolicy, KerasTensor, layers
 
 from tfpose.models.convolutions import rectify
-from tfpose.models.heatmap_network import build_heatmap_network, check_input_size
+from tfpose.models.heatmap_network import build_heatmap_network, check_counts, check_input_size
 from tfpose.models.output_layers import output_dtype
 from tfpose.models.pose_resnet import apply_deconvolution
 from tfpose.models.transformer import Experts, PositionEmbedding, TransformerBlock
@@ -86,7 +86,7 @@ def build_pose_vit(
         ValueError: An argument is out of its range.
     """
     experts = Experts(num_experts, expert_width, expert)
-    _check_counts(num_joints=num_joints, width=width, depth=depth, num_heads=num_heads)
+    check_counts(num_joints=num_joints, width=width, depth=depth, num_heads=num_heads)
     _check_arguments(width, num_heads, experts, input_size, decoder, drop_path_rate)
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
     images = keras.Input((*input_size, 3), dtype=output_dtype(policy), name="images")
@@ -134,12 +134,6 @@ def _apply_simple_decoder(x: KerasTensor, policy: DTypePolicy) -> tuple[KerasTen
 
 
 DECODERS = {"classic": _apply_classic_decoder, "simple": _apply_simple_decoder}
-
-
-def _check_counts(**counts: int) -> None:
-    for argument, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{argument} must be at least 1, got {value!r}.")
 
 
 def _check_arguments(

@@ -14,9 +14,9 @@ import keras
 from keras import DTypePolicy, KerasTensor, layers, ops
 
 from tfpose.models.convolutions import convolve, convolve_depthwise, normalize, rectify
-from tfpose.models.heatmap_network import build_heatmap_network, check_input_size
+from tfpose.models.heatmap_network import build_heatmap_network, check_counts, check_input_size
 from tfpose.models.output_layers import output_dtype
-from tfpose.models.pose_hrnet import BRANCH_SIZE_MULTIPLE, BranchModule, check_counts
+from tfpose.models.pose_hrnet import BRANCH_SIZE_MULTIPLE, BranchModule, check_modules
 
 TINYPOSE_STRIDE = 4
 STEM_WIDTH = 32
@@ -61,7 +61,8 @@ def build_tinypose(
     Raises:
         ValueError: An argument is out of its range.
     """
-    check_counts({"num_joints": num_joints, "units_per_branch": units_per_branch}, modules)
+    check_counts(num_joints=num_joints, units_per_branch=units_per_branch)
+    check_modules(modules)
     if width < 2 or width % 2:
         raise ValueError(f"width must be an even number of at least 2, got {width!r}.")
     check_input_size(input_size, BRANCH_SIZE_MULTIPLE)

@@ -43,7 +43,8 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
         super().__init__(learning_rate, weight_decay=weight_decay, name="adamw")
         self.layer_decay = layer_decay
         self.decay_offsets = decay_offsets
-        self.exclude_from_weight_decay(var_names=[*NORMALIZATION_VARIABLES, *(() if decay_offsets else _OFFSETS)])
+        self._never_decayed = (*NORMALIZATION_VARIABLES, *(() if decay_offsets else _OFFSETS))
+        self.exclude_from_weight_decay(var_names=list(self._never_decayed))
 
     def rate_factor(self, variable: Variable) -> float:
         """Returns the factor of the learning rate of a variable."""
@@ -51,8 +52,7 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
 
     def is_decayed(self, variable: Variable) -> bool:
         """Returns whether a variable decays."""
-        offsets = () if self.decay_offsets else _OFFSETS
-        return variable.name not in (*NORMALIZATION_VARIABLES, *offsets)
+        return variable.name not in self._never_decayed
 
     def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
         """Updates one variable."""
