@@ -45,7 +45,7 @@ def get_config() -> ml_collections.ConfigDict:
             "color_gain": 0.2,
         },
         target={"sigma_cells": 1.0},
-        initialize={"from_scratch": True},
+        initialize={"source_workdir": "tinypose_128x96"},
         distillation={"teacher": "tinypose_256x192", "weight": 1.0},
         batch_size=32,
         strategy="cpu_cores",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 
 import numpy as np
 import pytest
 from program_runs import run
+from random_weights import build_random
 from small_detector import small_table
 
 from tfpose.checkpoints import write_weights
@@ -20,6 +22,10 @@ from tfpose.training import picodet
 
 SIZE = (64, 128)
 SETTINGS = PicodetSettings(input_size=SIZE, width=8, scale=0.25)
+
+
+def no_inputs():
+    raise AssertionError("a network with statistics needs no images")
 
 
 @pytest.fixture(scope="module")
@@ -90,26 +96,51 @@ def test_crowds_and_ignore_regions_are_ignored(tmp_path):
     assert examples["person_weights"][last].sum() == 1
 
 
+def random_network():
+    return build_random(SETTINGS.build_network, lambda path: 0.1 * ("head" in path), seed=1)
+
+
+def test_statistics_that_a_publisher_merged_are_measured(table, tmp_path):
+    """Evaluation stays the same; training, which was far from it, comes near."""
+    source = random_network()
+    write_picodet_settings(tmp_path, SETTINGS)
+    for variable in source.variables:
+        if variable.name == "moving_mean":
+            variable.assign(variable * 0)
+    write_weights(source, tmp_path / "best.weights.h5")
+    samples = functools.partial(picodet.sample_inputs, StretchedImages(table, SIZE), SETTINGS)
+    target = SETTINGS.build_network()
+    picodet.build_initializer(samples, str(tmp_path))(target)
+    inputs = next(samples())
+    expected, same = (np.concatenate([np.ravel(x) for x in network(inputs).values()]) for network in (source, target))
+    np.testing.assert_allclose(same, expected, atol=1e-4 * expected.std())
+    before, after = (
+        np.concatenate([np.ravel(x) for x in network(inputs, training=True).values()]) for network in (source, target)
+    )
+    errors = [np.abs(values - expected).mean() / expected.std() for values in (before, after)]
+    assert errors[1] < 0.05 < 0.4 < errors[0]
+
+
 def test_weights_of_another_run_are_copied_or_refused(tmp_path):
-    source = SETTINGS.build_network()
+    source = random_network()
     write_picodet_settings(tmp_path, SETTINGS)
     write_weights(source, tmp_path / "best.weights.h5")
     target = SETTINGS.build_network()
-    picodet.build_initializer(str(tmp_path))(target)
+    picodet.build_initializer(no_inputs, str(tmp_path))(target)
     for ours, theirs in zip(target.get_weights(), source.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     wider = PicodetSettings(input_size=SIZE, width=16, scale=0.25).build_network()
     with pytest.raises(ValueError, match="config.network.width and config.network.scale must be those of the source"):
-        picodet.build_initializer(str(tmp_path))(wider)
+        picodet.build_initializer(no_inputs, str(tmp_path))(wider)
     with pytest.raises(ValueError, match="exactly one of source_workdir and from_scratch"):
-        picodet.build_initializer()
+        picodet.build_initializer(no_inputs)
 
 
 def test_weights_of_a_public_checkpoint_are_looked_for_in_the_cache(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TFPOSE_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(OSError, match="the cache must be a folder that can be written"):
-        picodet.build_initializer("picodet_s_320")(SETTINGS.build_network())
+        picodet.build_initializer(no_inputs, "picodet_s_320")(SETTINGS.build_network())
 
 
 @pytest.mark.slow

@@ -12,7 +12,9 @@ from tfpose.data.augmentation import Augmentation
 from tfpose.data.person_crops import PersonCrops
 from tfpose.inference import person_keypoints
 from tfpose.inference.keypoint_system import write_keypoint_system
+from tfpose.models.batch_norm import FusedBatchNormalization
 from tfpose.training import batches, two_stage
+from tfpose.training.initial_weights import restore_statistics
 from tfpose.training.loop import OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 GLOBAL_BATCH = 4
@@ -23,6 +25,10 @@ TARGET = two_stage.TargetSettings(sigma_cells=1.5)
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     return small_table(tmp_path_factory.mktemp("data"))
+
+
+def no_inputs():
+    raise AssertionError("a network with statistics needs no images")
 
 
 def make_batch(table, system, **augmentation):
@@ -127,7 +133,7 @@ def test_batch_that_does_not_divide_among_replicas_is_an_error(table):
 def test_exactly_one_kind_of_first_weights_must_be_chosen():
     for encoder, source, scratch in (("", "", False), ("imagenet", "", True), ("imagenet", "run", False)):
         with pytest.raises(ValueError, match="initialize must set exactly one of"):
-            two_stage.build_initializer(small_system(), encoder, source, scratch)
+            two_stage.build_initializer(small_system(), no_inputs, encoder, source, scratch)
 
 
 def test_weights_of_another_run_are_taken_over(tmp_path):
@@ -136,22 +142,50 @@ def test_weights_of_another_run_are_taken_over(tmp_path):
     write_keypoint_system(tmp_path, system)
     write_weights(source, tmp_path / "best.weights.h5")
     target = random_network(system, seed=2)
-    two_stage.build_initializer(system, "", str(tmp_path), False)(target)
+    two_stage.build_initializer(system, no_inputs, "", str(tmp_path), False)(target)
     for ours, theirs in zip(target.variables, source.variables, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-@pytest.mark.parametrize("has_statistics", [True, False])
-def test_weights_without_statistics_are_said_aloud(has_statistics, tmp_path, capsys):
+def test_statistics_that_a_publisher_merged_are_measured(table, tmp_path, capsys):
+    """Evaluation stays the same; training, which was far from it, comes near."""
     system = small_system()
     source = random_network(system, seed=1)
-    for variable in source.variables:
-        if variable.name == "moving_mean" and not has_statistics:
-            variable.assign(tf.zeros_like(variable))
+    people = PersonCrops(table, system.skeleton, system.crop)
     write_keypoint_system(tmp_path, system)
+    inputs = next(two_stage.sample_inputs(people, system.normalization))
+    for variable in source.variables:
+        if variable.name == "moving_mean":
+            variable.assign(tf.zeros_like(variable))
     write_weights(source, tmp_path / "best.weights.h5")
-    two_stage.build_initializer(system, "", str(tmp_path), False)(random_network(system, seed=2))
-    assert ("hold no statistics" in capsys.readouterr().err) != has_statistics
+    expected = source(inputs, training=False).numpy()
+    spread = expected.std()
+    before = np.abs(source(inputs, training=True).numpy() - expected).mean() / spread
+
+    target = random_network(system, seed=2)
+    samples = functools.partial(two_stage.sample_inputs, people, system.normalization)
+    two_stage.build_initializer(system, samples, "", str(tmp_path), False)(target)
+    assert "hold no statistics" in capsys.readouterr().err
+    np.testing.assert_allclose(target(inputs, training=False), expected, atol=1e-4 * spread)
+    after = np.abs(target(inputs, training=True).numpy() - expected).mean() / spread
+    assert after < 0.2 < 0.6 < before
+
+
+def test_measured_statistics_are_those_of_all_images():
+    """By hand: the variance of all values, of two batches of unlike brightness together."""
+    images = keras.Input((4, 4, 3))
+    layer = FusedBatchNormalization()
+    model = keras.Model(images, layer(images))
+    layer.set_weights(list(np.float32([[2, 1, 1], [0.5, 0, 0], [0, 0, 0], [4, 1, 1]])))
+    rng = np.random.default_rng(0)
+    batches = [rng.normal(size=(5, 4, 4, 3)).astype(np.float32) + shift for shift in (0, 10)]
+    together = np.concatenate(batches)
+    expected = model(together).numpy()
+    restore_statistics(model, "somebody", lambda: [tf.constant(batch) for batch in batches])
+    _, _, mean, variance = layer.get_weights()
+    np.testing.assert_allclose(mean, together.mean(axis=(0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(variance, together.var(axis=(0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(model(together), expected, atol=1e-5)
 
 
 def losses_by_step(directory, strategy, table, synchronize):

@@ -125,13 +125,14 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             variable.assign(variable * self.momentum + value * (1.0 - self.momentum))
 
 
-def lacks_statistics(model: keras.Model) -> bool:
-    """Returns whether a model has batch normalizations, and all their running means are exactly 0.
+def layers_without_statistics(model: keras.Model) -> list[FusedBatchNormalization]:
+    """Returns the batch normalizations of a trained model if all their running means are exactly 0, else none.
 
     Published weights are like that if the normalizations were merged into the convolutions before.
     """
-    means = [layer.moving_mean for layer in model.layers if isinstance(layer, FusedBatchNormalization)]
-    return bool(means) and not any(np.any(keras.ops.convert_to_numpy(mean)) for mean in means)
+    layers = [layer for layer in model.layers if isinstance(layer, FusedBatchNormalization)]
+    has_statistics = any(np.any(keras.ops.convert_to_numpy(layer.moving_mean)) for layer in layers)
+    return [] if has_statistics else layers
 
 
 def synchronize_batch_norms(model: keras.Model) -> None:

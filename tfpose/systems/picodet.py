@@ -37,7 +37,7 @@ def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
         "network": Section(PicodetSettings),
         "input": Section(StretchedInput),
         "objective": Section(ObjectiveSettings),
-        "initialize": Section(training.build_initializer),
+        "initialize": Section(training.build_initializer, without=("sample_inputs",)),
     }
 
 
@@ -51,7 +51,9 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
         make_dataset=functools.partial(make_dataset, images, config.batch_size),
         hooks=Hooks(
             describe=functools.partial(write_picodet_settings, settings=settings),
-            initialize=training.build_initializer(**config.initialize),
+            initialize=training.build_initializer(
+                functools.partial(training.sample_inputs, images, settings), **config.initialize
+            ),
             evaluate=training.Validation(validation, settings),
             draw_pictures=training.draw_examples,
         ),

@@ -84,7 +84,7 @@ def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
         "augmentation": Section(Augmentation),
         "target": Section(training.TargetSettings),
         "loss": Section(training.build_loss, without=("build_targets", "normalization")),
-        "initialize": Section(training.build_initializer, without=("system",)),
+        "initialize": Section(training.build_initializer, without=("system", "sample_inputs")),
         "distillation": Section(DistillationSettings),
         "inference": Section(KeypointSettings),
         "selection": Section(SelectionSettings),
@@ -103,7 +103,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
         compute_loss=training.build_loss(build_targets, system.normalization, **config.loss),
         make_dataset=functools.partial(make_dataset, _find_examples(config, train, system), config.batch_size),
         hooks=dataclasses.replace(
-            _build_hooks(config, validation, system),
+            _build_hooks(config, train, validation, system),
             draw_pictures=functools.partial(
                 training.draw_examples,
                 build_targets=build_targets,
@@ -118,7 +118,7 @@ def _plan_distillation(config: Config, train: RecordTable, validation: RecordTab
     """Composes the same with a teacher, who also knows where the joints of people without labels are."""
     system, build_targets = _compose(config, train)
     people = _find_examples(config, train, system, teacher)
-    hooks = _build_hooks(config, validation, system)
+    hooks = _build_hooks(config, train, validation, system)
     plan = TrainingPlan(
         build_model=system.build_network,
         compute_loss=build_distilled_loss(teacher, build_targets, **config.loss),
@@ -129,11 +129,17 @@ def _plan_distillation(config: Config, train: RecordTable, validation: RecordTab
     return describe_also(plan, teacher.describe)
 
 
-def _build_hooks(config: Config, validation: RecordTable, system: KeypointSystem) -> Hooks:
+def _build_hooks(config: Config, train: RecordTable, validation: RecordTable, system: KeypointSystem) -> Hooks:
     """Returns the hooks of a training without that of the pictures."""
+
+    def sample_inputs() -> Iterator[tf.Tensor]:
+        augmentation = Augmentation(**config.augmentation)
+        people = PersonCrops(train, system.skeleton, system.crop, augmentation, config.seed, needs_labels=False)
+        return training.sample_inputs(people, system.normalization)
+
     return Hooks(
         describe=functools.partial(write_keypoint_system, system=system),
-        initialize=training.build_initializer(system, **config.initialize),
+        initialize=training.build_initializer(system, sample_inputs, **config.initialize),
         evaluate=training.Validation(validation, system, config.evaluation.batch_size),
     )
 

@@ -6,6 +6,9 @@ from typing import Protocol
 
 import tensorflow as tf
 
+# Enough for the statistics of a network.
+_SAMPLE_BATCHES, _SAMPLE_BATCH_SIZE = 16, 16
+
 
 class Examples(Protocol):
     """Training examples that can be read from any step on."""
@@ -60,3 +63,8 @@ def make_dataset(
     first = context.input_pipeline_id * per_worker
     replicas = range(first, first + per_worker)
     return examples.dataset(start_step, batch_size // num_replicas, num_replicas, replicas)
+
+
+def sample_batches(examples: Examples) -> tf.data.Dataset:
+    """Returns the first batches of a run for one replica, the same on every worker: a sample of what training sees."""
+    return examples.dataset(0, _SAMPLE_BATCH_SIZE, 1, range(1)).take(_SAMPLE_BATCHES)

@@ -29,7 +29,7 @@ from tfpose.losses import heatmap_mse
 from tfpose.models.simplification import simplify_network
 from tfpose.skeletons import joint_mapping
 from tfpose.training.step import Batch, ComputeLoss, Losses
-from tfpose.training.two_stage import BuildTargets, count_correct, draw_examples, label_errors
+from tfpose.training.two_stage import BuildTargets, count_correct, draw_examples, label_errors, network_inputs
 
 TEACHER_FILE = "teacher.json"
 TEACHER_FLAG = "--config.distillation.teacher"
@@ -218,8 +218,7 @@ def build_distilled_loss(
         # A count that no network changes: the loop needs it before the gradient.
         num_targets = tf.cast(tf.shape(batch["crops"])[0] * num_known, tf.float32)
         batch = teacher.add_targets(batch)
-        images = student.normalization(batch["crops"]) * batch["color_gains"][:, None, None, :]
-        heatmaps = model(images, training=True)
+        heatmaps = model(network_inputs(batch, student.normalization), training=True)
         targets, weights = batch["teacher_heatmaps"], batch["teacher_weights"]
         errors = heatmap_mse(targets, heatmaps, weights)
         losses = {"teacher": (weight * tf.reduce_sum(errors), num_targets)}

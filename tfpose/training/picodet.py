@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import cv2
 import keras
@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
+from tfpose.data.stretched_images import StretchedImages
 from tfpose.evaluation.box_scores import score_boxes
 from tfpose.importing.named_weights import find_workdir
 from tfpose.inference.detected_boxes import boxes_of_table
@@ -19,7 +20,8 @@ from tfpose.inference.detectors.picodet import PicodetDetector
 from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
 from tfpose.models.picodet_objective import ObjectiveSettings, compute_losses
-from tfpose.training.initial_weights import note_missing_statistics
+from tfpose.training.batches import sample_batches
+from tfpose.training.initial_weights import restore_statistics
 from tfpose.training.step import Batch, ComputeLoss, Losses
 from tfpose.visualization import tile_pictures
 
@@ -39,12 +41,21 @@ def build_loss(settings: PicodetSettings, objective: ObjectiveSettings) -> Compu
     """
 
     def compute_loss(model: keras.Model, batch: Batch) -> Losses:
-        images = settings.normalization(batch["images"]) * batch["color_gains"][:, None, None, :]
+        images = _network_inputs(batch, settings)
         terms = compute_losses(model(images, training=True), batch, settings.input_size, objective)
         num_images = tf.cast(tf.shape(images)[0], tf.float32)
         return {name: (value * num_images, num_images) for name, value in terms.items()}, {}
 
     return compute_loss
+
+
+def _network_inputs(batch: Batch, settings: PicodetSettings) -> tf.Tensor:
+    return settings.normalization(batch["images"]) * batch["color_gains"][:, None, None, :]
+
+
+def sample_inputs(images: StretchedImages, settings: PicodetSettings) -> Iterator[tf.Tensor]:
+    """Returns some inputs [B, H, W, 3] of the network in training, the same on every worker."""
+    return (_network_inputs(batch, settings) for batch in sample_batches(images))
 
 
 class Validation:
@@ -72,10 +83,14 @@ class Validation:
         return {f"box_{name}": value for name, value in found.items()}
 
 
-def build_initializer(source_workdir: str = "", from_scratch: bool = False) -> Callable[[keras.Model], None]:
+def build_initializer(
+    sample_inputs: Callable[[], Iterable[tf.Tensor]], source_workdir: str = "", from_scratch: bool = False
+) -> Callable[[keras.Model], None]:
     """Returns the function that gives a fresh network its first weights.
 
     Args:
+        sample_inputs: Function that returns batches [B, H, W, 3] of inputs of the network in training. It is called for
+            a source whose batch normalizations hold no statistics.
         source_workdir: Work folder of a finished run or of an imported checkpoint, or name of a public checkpoint,
             whose weights are copied; '' for none.
         from_scratch: Whether the network keeps its random weights.
@@ -94,9 +109,9 @@ def build_initializer(source_workdir: str = "", from_scratch: bool = False) -> C
             workdir = find_workdir(source_workdir)
             source = read_picodet_settings(workdir).build_network()
             load_for_inference(source, pathlib.Path(workdir))
-            note_missing_statistics(source, source_workdir)
             _check_shapes(source, model, source_workdir)
             model.set_weights(source.get_weights())
+            restore_statistics(model, source_workdir, sample_inputs)
 
     return initialize
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfpose import geometry
 from tfpose.checkpoints import load_for_inference
 from tfpose.crops import CropSettings, Normalization
+from tfpose.data.person_crops import PersonCrops
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.person_scores import score_people
 from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
@@ -25,7 +26,8 @@ from tfpose.inference.person_keypoints import build_keypoint_function, ground_tr
 from tfpose.losses import hard_joint_weights, heatmap_mse
 from tfpose.pretrained.transfer import transfer_weights
 from tfpose.skeletons import Skeleton
-from tfpose.training.initial_weights import note_missing_statistics
+from tfpose.training.batches import sample_batches
+from tfpose.training.initial_weights import restore_statistics
 from tfpose.training.step import Batch, ComputeLoss, Losses
 from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
 
@@ -77,13 +79,22 @@ def build_loss(
 
     def compute_loss(model: keras.Model, batch: Batch) -> Losses:
         targets, weights = build_targets(batch)
-        images = normalization(batch["crops"]) * batch["color_gains"][:, None, None, :]
-        heatmaps = model(images, training=True)
+        heatmaps = model(network_inputs(batch, normalization), training=True)
         losses, weights = label_errors(heatmaps, targets, weights, num_hard_joints)
         correct, counted = count_correct(heatmaps, targets, weights)
         return {"loss": (tf.reduce_sum(losses), tf.reduce_sum(weights))}, {"accuracy": (correct, counted)}
 
     return compute_loss
+
+
+def network_inputs(batch: Batch, normalization: Normalization) -> tf.Tensor:
+    """Returns the inputs [B, H, W, 3] of the network in training for a batch of `PersonCrops`."""
+    return normalization(batch["crops"]) * batch["color_gains"][:, None, None, :]
+
+
+def sample_inputs(people: PersonCrops, normalization: Normalization) -> Iterator[tf.Tensor]:
+    """Returns some inputs of the network in training, the same on every worker."""
+    return (network_inputs(batch, normalization) for batch in sample_batches(people))
 
 
 def label_errors(
@@ -138,12 +149,18 @@ class Validation:
 
 
 def build_initializer(
-    system: KeypointSystem, encoder: str = "", source_workdir: str = "", from_scratch: bool = False
+    system: KeypointSystem,
+    sample_inputs: Callable[[], Iterable[tf.Tensor]],
+    encoder: str = "",
+    source_workdir: str = "",
+    from_scratch: bool = False,
 ) -> Callable[[keras.Model], None]:
     """Returns the function that gives a fresh network its first weights.
 
     Args:
         system: System that the network belongs to.
+        sample_inputs: Function that returns batches [B, H, W, 3] of inputs of the network in training. It is called for
+            a source whose batch normalizations hold no statistics.
         encoder: 'imagenet' for the public encoder of Keras, or the file of an encoder; '' for none.
         source_workdir: Work folder of a finished run, or name of a public checkpoint, whose weights are copied, with
             joints matched by name; '' for none.
@@ -175,8 +192,8 @@ def build_initializer(
             source = read_keypoint_system(workdir)
             network = source.build_network()
             load_for_inference(network, workdir)
-            note_missing_statistics(network, source_workdir)
             transfer_weights(network, model, source.skeleton.joints, system.skeleton.joints)
+            restore_statistics(model, source_workdir, sample_inputs)
 
     return initialize
 
