@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import functools
 from collections.abc import Sequence
 
 import cv2
@@ -144,6 +145,12 @@ def draw_identities(image: np.ndarray, poses: Poses, joint_threshold: float = 0.
     a line to its person.
     """
     image = image.copy()
+    write_identities(image, poses, joint_threshold)
+    return image
+
+
+def write_identities(image: np.ndarray, poses: Poses, joint_threshold: float = 0.2) -> None:
+    """Does the same on the picture itself."""
     labels = []
     taken = np.zeros((0, 4))
     for person in np.flatnonzero(np.asarray(poses.track_ids) >= 0):
@@ -161,7 +168,6 @@ def draw_identities(image: np.ndarray, poses: Poses, joint_threshold: float = 0.
     # Over the lines of the others.
     for label in labels:
         label.draw(image)
-    return image
 
 
 class _Label:
@@ -174,7 +180,7 @@ class _Label:
         self._text, self._color = text.encode("ascii", "replace").decode(), color
         self._anchor, self._image_size, self._scale = anchor, image_size, scale
         self._thickness = max(1, round(1.6 * self._scale))
-        (width, ascent), _ = cv2.getTextSize(self._text, _FONT, self._scale, self._thickness)
+        width, ascent = _text_size(self._text, self._scale, self._thickness)
         self._margin = max(2, round(5 * self._scale))
         self._size = np.array([width, ascent]) + 2 * self._margin
         self._corner = np.zeros(2)
@@ -223,12 +229,20 @@ class _Label:
         cv2.putText(image, self._text, place, _FONT, self._scale, ink, self._thickness, cv2.LINE_AA)
 
 
+@functools.lru_cache(maxsize=4096)
+def _text_size(text: str, scale: float, thickness: int) -> tuple[int, int]:
+    """Returns width and height above the base line of a text, in pixels."""
+    (width, ascent), _ = cv2.getTextSize(text, _FONT, scale, thickness)
+    return width, ascent
+
+
 def _overlaps(corners: np.ndarray, size: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """Returns whether a box of a size at the corners [C, 2] meets one of the boxes `taken` [N, 4], [C] bool."""
     is_beside = (corners[:, None] > taken[None, :, 2:]) | (corners[:, None] + size < taken[None, :, :2])
     return (~is_beside.any(axis=2)).any(axis=1)
 
 
+@functools.lru_cache(maxsize=4096)
 def identity_color(track_id: int) -> tuple[int, int, int]:
     """Returns a bright color that belongs to an identity; the colors of neighboring ids differ clearly."""
     red, green, blue = colorsys.hsv_to_rgb((track_id * _GOLDEN_RATIO) % 1.0, 0.75, 1.0)

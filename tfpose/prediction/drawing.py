@@ -12,7 +12,7 @@ import numpy as np
 from tfpose.poses import Poses
 from tfpose.prediction.head_blur import blur_heads
 from tfpose.skeletons import Skeleton
-from tfpose.visualization import SIDE_COLORS, draw_identities, identity_color
+from tfpose.visualization import SIDE_COLORS, identity_color, write_identities
 
 # OpenCV takes fractions of a pixel as whole numbers with this many binary places.
 _SHIFT = 4
@@ -68,6 +68,7 @@ class PoseArtist:
         """
         self._skeleton, self._style = skeleton, style or DrawingStyle()
         self._limb_sides = [skeleton.sides[a] or skeleton.sides[b] for a, b in skeleton.limbs]
+        self._limb_joints = np.array(skeleton.limbs, int).reshape(-1, 2)
         self._joint_colors = [SIDE_COLORS[side] for side in skeleton.sides]
         self._torso = np.array([any(word in joint for word in _TORSO_WORDS) for joint in skeleton.joints])
         # Frame number and place of each track, oldest first.
@@ -96,7 +97,8 @@ class PoseArtist:
             track_id = int(poses.track_ids[person])
             color = identity_color(track_id) if track_id >= 0 else None
             self._draw_person(image, poses.keypoints[person], poses.joint_scores[person], color, thickness)
-        return draw_identities(image, poses, self._drawn_from) if (poses.track_ids >= 0).any() else image
+        write_identities(image, poses, self._drawn_from)
+        return image
 
     @property
     def _drawn_from(self) -> float:
@@ -114,20 +116,44 @@ class PoseArtist:
             return
         extent = np.ptp(keypoints[is_drawn], axis=0).max()
         thickness = int(np.clip(round(extent / _PERSON_PER_THICKNESS), 1, thickness))
-        is_drawn = is_drawn.tolist()
-        opacities = np.clip(_LEAST_OPACITY + (1 - _LEAST_OPACITY) * scores, 0, 1).tolist()
-        points = [(float(x), float(y)) for x, y in keypoints]
-        for (a, b), side in zip(self._skeleton.limbs, self._limb_sides, strict=True):
-            if is_drawn[a] and is_drawn[b]:
-                opacity = min(opacities[a], opacities[b])
-                _draw_limb(image, points[a], points[b], color or SIDE_COLORS[side], thickness, opacity)
+        points = np.where(is_drawn[:, None], keypoints, 0)
+        self._draw_limbs(image, points, is_drawn, scores, color, thickness)
         radius = thickness / 2 + 1
-        for joint, (x, y) in enumerate(points):
-            if is_drawn[joint]:
-                center = _fixed(x, y)
-                cv2.circle(image, center, round((radius + 1) * 2**_SHIFT), _OUTLINE, -1, cv2.LINE_AA, _SHIFT)
-                color_here = self._joint_colors[joint]
-                cv2.circle(image, center, round(radius * 2**_SHIFT), color_here, -1, cv2.LINE_AA, _SHIFT)
+        outer, inner = round((radius + 1) * 2**_SHIFT), round(radius * 2**_SHIFT)
+        centers = _fixed(points)
+        for joint in np.flatnonzero(is_drawn).tolist():
+            cv2.circle(image, centers[joint], outer, _OUTLINE, -1, cv2.LINE_AA, _SHIFT)
+            cv2.circle(image, centers[joint], inner, self._joint_colors[joint], -1, cv2.LINE_AA, _SHIFT)
+
+    def _draw_limbs(
+        self,
+        image: np.ndarray,
+        points: np.ndarray,
+        is_drawn: np.ndarray,
+        scores: np.ndarray,
+        color: Color | None,
+        thickness: int,
+    ) -> None:
+        """Draws the limbs between joints [J, 2] that are drawn; only the rectangle around each limb changes."""
+        ends = points[self._limb_joints]
+        opacities = np.clip(_LEAST_OPACITY + (1 - _LEAST_OPACITY) * scores, 0, 1)[self._limb_joints].min(axis=1)
+        margin = thickness + 1
+        starts = np.maximum(ends.min(axis=1).astype(int) - margin, 0).tolist()
+        stops = np.maximum(ends.max(axis=1).astype(int) + margin + 1, 0).tolist()
+        fixed = [_fixed(ends[:, end]) for end in (0, 1)]
+        for limb in np.flatnonzero(is_drawn[self._limb_joints].all(axis=1)).tolist():
+            color_here = color or SIDE_COLORS[self._limb_sides[limb]]
+            line = (fixed[0][limb], fixed[1][limb], color_here, thickness, cv2.LINE_AA, _SHIFT)
+            opacity = float(opacities[limb])
+            if opacity >= _CERTAIN:
+                cv2.line(image, *line)
+                continue
+            (left, top), (right, bottom) = starts[limb], stops[limb]
+            region = image[top:bottom, left:right]
+            if region.size:
+                below = region.copy()
+                cv2.line(image, *line)
+                cv2.addWeighted(region, opacity, below, 1 - opacity, 0, dst=region)
 
     def _draw_trails(self, image: np.ndarray, poses: Poses, thickness: int) -> None:
         if not self._style.trail_frames:
@@ -160,29 +186,6 @@ class PoseArtist:
         self._trails = {track_id: trail for track_id, trail in self._trails.items() if trail}
 
 
-def _draw_limb(
-    image: np.ndarray,
-    start: tuple[float, float],
-    stop: tuple[float, float],
-    color: Color,
-    thickness: int,
-    opacity: float,
-) -> None:
-    """Draws a line with some opacity, within the rectangle around it."""
-    if opacity >= _CERTAIN:
-        cv2.line(image, _fixed(*start), _fixed(*stop), color, thickness, cv2.LINE_AA, _SHIFT)
-        return
-    margin = thickness + 1
-    left, top = (max(0, int(min(start[axis], stop[axis])) - margin) for axis in (0, 1))
-    right, bottom = (int(max(start[axis], stop[axis])) + margin + 1 for axis in (0, 1))
-    region = image[top : max(bottom, 0), left : max(right, 0)]
-    if not region.size:
-        return
-    below = region.copy()
-    start, stop = ((x - left, y - top) for x, y in (start, stop))
-    cv2.line(region, _fixed(*start), _fixed(*stop), color, thickness, cv2.LINE_AA, _SHIFT)
-    cv2.addWeighted(region, opacity, below, 1 - opacity, 0, dst=region)
-
-
-def _fixed(x: float, y: float) -> tuple[int, int]:
-    return round(x * 2**_SHIFT), round(y * 2**_SHIFT)
+def _fixed(points: np.ndarray) -> list[tuple[int, int]]:
+    """Returns points [N, 2] as OpenCV takes fractions of a pixel."""
+    return [(x, y) for x, y in np.rint(points * 2**_SHIFT).astype(int).tolist()]
