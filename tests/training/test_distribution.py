@@ -20,7 +20,7 @@ from free_ports import find_free_ports
 
 from tfpose import checkpoints
 from tfpose.training.distribution import build_strategy, is_chief
-from tfpose.training.loop import OptimizationSettings, RunSettings, TrainingPlan, train
+from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, train
 
 PROGRAM = pathlib.Path(toy_run.__file__)
 PROJECT = PROGRAM.parents[2]
@@ -61,11 +61,12 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
                 build_model=functools.partial(toy_run.build_model_of, name),
                 compute_loss=toy_run.compute_loss,
                 make_dataset=toy_run.make_dataset,
+                hooks=Hooks(evaluate=toy_run.evaluate),
             ),
             strategy=build_strategy("one_device"),
             workdir=folder / name,
             optimization=OptimizationSettings(0.01, warmup_steps=5, **settings),
-            run=RunSettings(total_steps=20, log_every=1),
+            run=RunSettings(total_steps=20, log_every=1, evaluate_every=10),
         )
     return folder
 
@@ -94,6 +95,14 @@ def test_two_devices_train_like_one(single: pathlib.Path, tmp_path: pathlib.Path
             found = read_column(tmp_path / name / "train.csv", column)
             assert len(found) == 20
             np.testing.assert_allclose(found, expected, rtol=1e-5, err_msg=f"{name} {column}")
+        check_evaluations(single / name, tmp_path / name)
+
+
+def check_evaluations(expected: pathlib.Path, found: pathlib.Path) -> None:
+    """All devices and workers evaluate together; nothing is counted twice or left out."""
+    tables = [read_column(workdir / "eval.csv", "weight") for workdir in (expected, found)]
+    assert len(tables[0]) == 2
+    np.testing.assert_allclose(*tables, rtol=1e-5)
 
 
 def test_cores_as_devices_train_like_one(single: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -104,6 +113,7 @@ def test_cores_as_devices_train_like_one(single: pathlib.Path, tmp_path: pathlib
     for column in ("loss", "gradient_norm"):
         expected = read_column(single / "plain" / "train.csv", column)
         np.testing.assert_allclose(read_column(tmp_path / "plain" / "train.csv", column), expected, rtol=1e-5)
+    check_evaluations(single / "plain", tmp_path / "plain")
 
 
 def test_cores_are_divided_as_the_batch_allows() -> None:
@@ -170,6 +180,7 @@ def test_two_processes_train_like_one_though_one_is_told_to_stop(single: pathlib
     np.testing.assert_allclose(
         read_column(table, "loss"), read_column(single / "plain" / "train.csv", "loss"), rtol=1e-5
     )
+    check_evaluations(single / "plain", tmp_path / "plain")
     # One for each of the two starts: the second worker writes none.
     assert len(list((tmp_path / "plain" / "tensorboard").iterdir())) == 2
 

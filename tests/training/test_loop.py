@@ -154,7 +154,7 @@ def test_pretrained_weights_are_loaded_once(tmp_path: pathlib.Path) -> None:
 
     averages = []
 
-    def evaluate(model: keras.Model, _: int) -> dict[str, float]:
+    def evaluate(model: keras.Model, *_: object) -> dict[str, float]:
         averages.append(float(model.layers[-1].bias.numpy()[0]))
         return {"bias": averages[-1]}
 
@@ -243,7 +243,7 @@ def test_half_precision_learns_and_keeps_float32_weights(tmp_path: pathlib.Path,
 def test_averages_are_evaluated_and_exported(tmp_path: pathlib.Path) -> None:
     seen = []
 
-    def evaluate(model: keras.Model, _: int) -> dict[str, float]:
+    def evaluate(model: keras.Model, *_: object) -> dict[str, float]:
         seen.append(model.get_weights()[0].copy())
         return {"score": float(len(seen))}
 
@@ -270,7 +270,7 @@ def test_best_evaluation_is_kept(tmp_path: pathlib.Path, higher_is_better: bool,
     train_toy(
         tmp_path,
         steps=10,
-        hooks=Hooks(evaluate=lambda _, step: {"ap": scores[step]}),
+        hooks=Hooks(evaluate=lambda _, step, __: {"ap": scores[step]}),
         evaluate_every=2,
         best_metric="ap",
         higher_is_better=higher_is_better,
@@ -292,7 +292,7 @@ def test_unknown_best_metric_is_named(tmp_path: pathlib.Path) -> None:
 def test_evaluation_missed_by_a_killed_run_is_made_up(tmp_path: pathlib.Path) -> None:
     evaluated = []
 
-    def evaluate(_: keras.Model, step: int) -> dict[str, float]:
+    def evaluate(_: keras.Model, step: int, __: object) -> dict[str, float]:
         evaluated.append(step)
         if len(evaluated) == 1:
             raise RuntimeError("killed here")

@@ -10,6 +10,7 @@ from small_system import SETTINGS, random_network, small_system, small_table
 from tfpose.checkpoints import write_weights
 from tfpose.data.augmentation import Augmentation
 from tfpose.data.person_crops import PersonCrops
+from tfpose.evaluation.shares import EvaluationShare
 from tfpose.inference import person_keypoints
 from tfpose.inference.keypoint_system import write_keypoint_system
 from tfpose.models.batch_norm import FusedBatchNormalization
@@ -186,6 +187,20 @@ def test_measured_statistics_are_those_of_all_images():
     np.testing.assert_allclose(mean, together.mean(axis=(0, 1, 2)), rtol=1e-5)
     np.testing.assert_allclose(variance, together.var(axis=(0, 1, 2)), rtol=1e-5)
     np.testing.assert_allclose(model(together), expected, atol=1e-5)
+
+
+def test_devices_evaluate_together_to_the_bit(table, monkeypatch):
+    """Three devices, of which one has nothing to do."""
+    monkeypatch.setattr(two_stage, "score_people", lambda table, people, keypoints, scores, system: (keypoints, scores))
+    system = small_system()
+    network = random_network(system)
+    alone = two_stage.Validation(table, system, batch_size=4)
+    together = two_stage.Validation(table, system, batch_size=4)
+    assert 4 < len(alone.people) <= 8
+    found = zip(together(network, 0, EvaluationShare(["/cpu:0"] * 3)), alone(network), strict=True)
+    for of_three, of_one in found:
+        assert len(of_one) == len(alone.people)
+        np.testing.assert_array_equal(of_three, of_one)
 
 
 def losses_by_step(directory, strategy, table, synchronize):

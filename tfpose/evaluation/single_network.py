@@ -14,6 +14,7 @@ from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.person_scores import score_poses
 from tfpose.evaluation.progress import LateProgress
+from tfpose.evaluation.shares import ALONE, EvaluationShare
 from tfpose.evaluation.single_network_search import (
     SearchCase,
     SearchSystem,
@@ -98,9 +99,10 @@ class Validation:
     def __init__(self, table: RecordTable, system: SingleNetworkSystem, batch_size: int) -> None:
         self.table, self.system, self.batch_size = table, system, batch_size
 
-    def __call__(self, model: PoseUnet, step: int = 0) -> dict[str, float]:
-        """Returns the metrics of the network after `step` steps, by name."""
-        del step
+    def __call__(self, model: PoseUnet, step: int = 0, share: EvaluationShare = ALONE) -> dict[str, float]:
+        """Returns the metrics of the network after `step` steps, by name. The chief alone computes them."""
+        if share.worker:
+            return {}
         system = self.system
         parts = build_inference_parts(build_inference_network(model, system), system)
         poses = predict_frames(*parts, self.table, system.fit, system.inference, self.batch_size)

@@ -6,6 +6,7 @@ import dataclasses
 
 import keras
 
+from tfpose.evaluation.shares import EvaluationShare
 from tfpose.evaluation.teacher_agreement import agreement_name, rename_metrics
 from tfpose.training.loop import TrainingPlan
 from tfpose.training.session import RunSettings
@@ -17,8 +18,8 @@ def report_agreement(plan: TrainingPlan, run: RunSettings) -> tuple[TrainingPlan
     if evaluate is None:
         return plan, run
 
-    def evaluate_agreement(model: keras.Model, step: int) -> dict[str, float]:
-        return rename_metrics(evaluate(model, step))
+    def evaluate_agreement(model: keras.Model, step: int, share: EvaluationShare) -> dict[str, float]:
+        return rename_metrics(evaluate(model, step, share))
 
     hooks = dataclasses.replace(plan.hooks, evaluate=evaluate_agreement)
     best_metric = None if run.best_metric is None else agreement_name(run.best_metric)

@@ -6,6 +6,7 @@ import functools
 
 import tensorflow as tf
 
+from tfpose.evaluation.shares import EvaluationShare
 from tfpose.processes import num_cores
 from tfpose.training.cluster import meet_processes, read_cluster
 
@@ -99,3 +100,28 @@ def count_processes(strategy: tf.distribute.Strategy) -> int:
         return 1
     cluster = resolver.cluster_spec().as_dict()
     return max(1, sum(len(cluster.get(job, ())) for job in ("chief", "worker")))
+
+
+def find_share(strategy: tf.distribute.Strategy) -> EvaluationShare:
+    """Returns this worker's share of an evaluation."""
+    devices = strategy.extended.worker_devices
+    num_workers = count_processes(strategy)
+    if num_workers == 1:
+        return EvaluationShare(devices)
+    return EvaluationShare(devices, strategy, input_context(strategy).input_pipeline_id, num_workers)
+
+
+def chief_says(strategy: tf.distribute.Strategy, answer: bool) -> bool:
+    """Returns the chief's answer to a question that all workers ask together. Others must answer False."""
+    if count_processes(strategy) == 1:
+        return answer
+    answers = strategy.run(lambda: tf.constant(int(answer)))
+    return int(strategy.reduce(tf.distribute.ReduceOp.SUM, answers, axis=None)) > 0
+
+
+def input_context(strategy: tf.distribute.Strategy) -> tf.distribute.InputContext:
+    """Returns the place of this worker among all workers."""
+    num_local, num_replicas = len(strategy.extended.worker_devices), strategy.num_replicas_in_sync
+    ids = strategy.experimental_distribute_values_from_function(lambda context: context.replica_id_in_sync_group)
+    first = int(strategy.experimental_local_results(ids)[0])
+    return tf.distribute.InputContext(num_replicas // num_local, first // num_local, num_replicas)

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_table_people
+from tfpose.evaluation.shares import ALONE, EvaluationShare
 from tfpose.importing.named_weights import find_workdir
 from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
@@ -82,8 +83,13 @@ class Validation:
         self.table, self.skeleton, self.batch_size = table, skeleton, batch_size
         self._network: KeypointRcnn | None = None
 
-    def __call__(self, model: KeypointRcnn, step: int = 0) -> dict[str, float]:
-        """Returns the metrics in percent by name. Every call must pass a model with the same settings."""
+    def __call__(self, model: KeypointRcnn, step: int = 0, share: EvaluationShare = ALONE) -> dict[str, float]:
+        """Returns the metrics in percent by name. Every call must pass a model with the same settings.
+
+        The chief alone computes them.
+        """
+        if share.worker:
+            return {}
         if self._network is None:
             self._network = build_in_float32(functools.partial(build_keypoint_rcnn, model.settings))
             # Compiled once, for all evaluations of a training.

@@ -27,7 +27,7 @@ from tfpose import checkpoints
 from tfpose.data.step_batches import iterate_dataset
 from tfpose.file_locks import hold_lock
 from tfpose.interruption import SignalWatch
-from tfpose.training.distribution import build_strategy, count_processes, is_chief
+from tfpose.training.distribution import build_strategy, count_processes, input_context, is_chief
 from tfpose.training.optimization import (
     LossScale,
     MovingAverage,
@@ -228,7 +228,7 @@ def _iterate_batches(
     if start_step >= total_steps:
         return
     devices = strategy.extended.worker_devices
-    dataset = make_dataset(start_step, _input_context(strategy))
+    dataset = make_dataset(start_step, input_context(strategy))
     with contextlib.closing(iterate_dataset(dataset)) as batches:
         for step in range(start_step, total_steps):
             try:
@@ -236,13 +236,6 @@ def _iterate_batches(
             except StopIteration as error:
                 raise ValueError(f"the dataset must last for {total_steps} steps, got {step}") from error
             yield _distribute(strategy, parts)
-
-
-def _input_context(strategy: tf.distribute.Strategy) -> tf.distribute.InputContext:
-    num_local, num_replicas = len(strategy.extended.worker_devices), strategy.num_replicas_in_sync
-    ids = strategy.experimental_distribute_values_from_function(lambda context: context.replica_id_in_sync_group)
-    first = int(strategy.experimental_local_results(ids)[0])
-    return tf.distribute.InputContext(num_replicas // num_local, first // num_local, num_replicas)
 
 
 def _copy_to_device(batch: Batch, device: str) -> Batch:

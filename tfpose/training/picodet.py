@@ -14,6 +14,7 @@ from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.data.stretched_images import StretchedImages
 from tfpose.evaluation.box_scores import score_boxes
+from tfpose.evaluation.shares import ALONE, EvaluationShare
 from tfpose.importing.named_weights import find_workdir
 from tfpose.inference.detected_boxes import boxes_of_table
 from tfpose.inference.detectors.picodet import PicodetDetector
@@ -72,8 +73,10 @@ class Validation:
         self.table, self.settings = table, settings
         self._network: keras.Model | None = None
 
-    def __call__(self, model: keras.Model, step: int = 0) -> dict[str, float]:
-        """Returns the metrics in percent by name."""
+    def __call__(self, model: keras.Model, step: int = 0, share: EvaluationShare = ALONE) -> dict[str, float]:
+        """Returns the metrics in percent by name. The chief alone computes them."""
+        if share.worker:
+            return {}
         if self._network is None:
             self._network = build_in_float32(self.settings.build_network)
             # Compiled once, for all evaluations of a training.

@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose import checkpoints
+from tfpose.evaluation.shares import EvaluationShare
 from tfpose.interruption import SignalWatch, TrainingInterrupted
-from tfpose.training.distribution import count_processes, is_chief
+from tfpose.training.distribution import chief_says, count_processes, find_share, is_chief
 from tfpose.training.progress import RunLog, ScalarWindow, Throughput
 from tfpose.training.step import Batch, TrainingState
 
@@ -65,15 +66,15 @@ class Hooks:
             after the weights were initialized or restored, so that a run that is refused does not change the folder.
         initialize: Function that gives the network its first weights, for example pretrained ones. It is called once,
             at the start of a fresh run.
-        evaluate: Function from the network and the step to metrics. The chief alone calls it, with the averaged weights
-            if the run keeps an average.
+        evaluate: Function from the network, the step, and the share of this worker, to metrics. All workers call it
+            together, with the averaged weights if the run keeps an average. The chief's metrics count.
         draw_pictures: Function from the network and the batch of the first replica to pictures by name, each an array
             [N, H, W, 3] or [H, W, 3], uint8 RGB.
     """
 
     describe: Callable[[Path], None] | None = None
     initialize: Callable[[keras.Model], None] | None = None
-    evaluate: Callable[[keras.Model, int], Mapping[str, float]] | None = None
+    evaluate: Callable[[keras.Model, int, EvaluationShare], Mapping[str, float]] | None = None
     draw_pictures: Callable[[keras.Model, Batch], Mapping[str, np.ndarray]] | None = None
 
 
@@ -153,7 +154,7 @@ class Session:
             self._draw_pictures(batch)
         if is_save_due:
             self._save()
-        if is_evaluation_due and self._is_chief:
+        if is_evaluation_due:
             self._evaluate()
         self._throughput.resume()
 
@@ -162,8 +163,8 @@ class Session:
         if self._is_start_best and self._is_chief:
             self._export(checkpoints.BEST_WEIGHTS_NAME)
         is_due = self._start_step > 0 and self._is_due(self._run.evaluate_every)
-        is_missing = self._is_chief and not self._log.has_evaluation(self._start_step)
-        if is_due and is_missing:
+        # The chief alone reads the log.
+        if is_due and chief_says(self._strategy, self._is_chief and not self._log.has_evaluation(self._start_step)):
             self._evaluate()
 
     def must_stop(self, watch: SignalWatch) -> bool:
@@ -232,7 +233,9 @@ class Session:
         if self._hooks.evaluate is None:
             return
         with self._averaged_weights():
-            metrics = dict(self._hooks.evaluate(self._state.model, self._step))
+            metrics = dict(self._hooks.evaluate(self._state.model, self._step, find_share(self._strategy)))
+        if not self._is_chief:
+            return
         name = self._run.best_metric
         if name is not None and self._is_best(name, metrics):
             self._save(best={"metric": name, "value": float(metrics[name])})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ from tfpose.crops import CropSettings, Normalization
 from tfpose.data.person_crops import PersonCrops
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.person_scores import score_people
+from tfpose.evaluation.shares import ALONE, EvaluationShare
 from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
 from tfpose.importing.named_weights import find_workdir
 from tfpose.inference.float32_networks import build_in_float32
@@ -133,19 +134,31 @@ class Validation:
     def __init__(self, table: RecordTable, system: KeypointSystem, batch_size: int) -> None:
         self.table, self.system, self.batch_size = table, system, batch_size
         self.people = ground_truth_boxes(table)
-        self._network: keras.Model | None = None
+        self._networks: list[keras.Model] = []
+        self._functions: list[Callable[[np.ndarray, np.ndarray], tuple[tf.Tensor, tf.Tensor]]] = []
 
-    def __call__(self, model: keras.Model, step: int = 0) -> dict[str, float]:
-        """Returns the metrics in percent by name."""
-        if self._network is None:
-            self._network = build_in_float32(self.system.build_network)
-            # Compiled once, for all evaluations of a training.
-            self._find_keypoints = build_keypoint_function(
-                functools.partial(self._network, training=False), self.system
-            )
-        self._network.set_weights(model.get_weights())
-        keypoints, scores = predict_people(self._find_keypoints, self.table, self.people, self.system, self.batch_size)
+    def __call__(self, model: keras.Model, step: int = 0, share: EvaluationShare = ALONE) -> dict[str, float]:
+        """Returns the metrics in percent by name. All devices and workers find a share of the keypoints."""
+        if not self._networks:
+            self._build(share.devices)
+        for network in self._networks:
+            network.set_weights(model.get_weights())
+        keypoints, scores = share.run(len(self.people), self.batch_size, self._find_keypoints)
         return score_people(self.table, self.people, keypoints, scores, self.system)
+
+    def _build(self, devices: Sequence[str]) -> None:
+        """Builds a network for each device. Each is compiled once, for all evaluations of a training."""
+        for device in devices:
+            with tf.device(device):
+                network = build_in_float32(self.system.build_network)
+            self._networks.append(network)
+            self._functions.append(build_keypoint_function(functools.partial(network, training=False), self.system))
+
+    def _find_keypoints(self, device: int, part: slice) -> tuple[np.ndarray, np.ndarray]:
+        people = self.people.select(np.arange(part.start, part.stop))
+        keypoints, scores = predict_people(self._functions[device], self.table, people, self.system, self.batch_size)
+        # An empty part has other types.
+        return keypoints.astype(np.float64), scores.astype(np.float32)
 
 
 def build_initializer(
