@@ -8,6 +8,8 @@ Image axes: x right, y down, and for normals a third axis toward the viewer.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -75,22 +77,34 @@ class _Window:
     y: np.ndarray  # [h, 1]
 
 
-def _find_window(canvas: Canvas, points: np.ndarray, margin: float) -> _Window | None:
+def _find_window(canvas: Canvas, points: list[list[float]], margin: float) -> _Window | None:
     height, width = canvas.owners.shape
-    x_low, y_low = np.floor(points.min(axis=0) - margin).astype(int)
-    x_high, y_high = np.ceil(points.max(axis=0) + margin).astype(int) + 1
-    columns = slice(max(x_low, 0), min(x_high, width))
-    rows = slice(max(y_low, 0), min(y_high, height))
+    columns, rows = (
+        slice(max(math.floor(min(places) - margin), 0), min(math.ceil(max(places) + margin) + 1, most))
+        for places, most in zip(zip(*points, strict=True), (width, height), strict=True)
+    )
     if columns.start >= columns.stop or rows.start >= rows.stop:
         return None
-    x = np.arange(columns.start, columns.stop, dtype=np.float32)[None]
-    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-    return _Window(rows, columns, x, y)
+    places = _whole_numbers(max(height, width))
+    return _Window(rows, columns, places[None, columns], places[rows, None])
+
+
+@functools.cache
+def _whole_numbers(count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.float32)
+
+
+def _clip(values: np.ndarray) -> np.ndarray:
+    """Clips an array of the caller to 0 to 1, in place."""
+    np.maximum(values, 0, out=values)
+    return np.minimum(values, 1, out=values)
 
 
 def _blend(canvas: Canvas, window: _Window, alpha: np.ndarray, colors: np.ndarray, owner: int) -> None:
     region = canvas.pixels[window.rows, window.columns]
-    region += alpha[..., None] * (colors - region)
+    change = colors - region
+    change *= alpha[..., None]
+    region += change
     canvas.owners[window.rows, window.columns][alpha > 0.5] = owner
 
 
@@ -103,7 +117,8 @@ def _shade(light: Light, x: np.ndarray, y: np.ndarray, facing: np.ndarray) -> np
 
 def _paint(paint: Paint, shade: np.ndarray, *surface: np.ndarray) -> np.ndarray:
     color = paint(*surface) if callable(paint) else paint
-    return np.minimum(shade[..., None] * color, 255)
+    shaded = shade[..., None] * color
+    return np.minimum(shaded, 255, out=shaded)
 
 
 @dataclass(frozen=True)
@@ -136,19 +151,19 @@ def draw_capsule(canvas: Canvas, capsule: Capsule, paint: Paint, light: Light, s
         stroke: How the limb is put on the canvas.
     """
     margin = max(capsule.start_radius, capsule.end_radius) + capsule.bulge + stroke.softness
-    window = _find_window(canvas, np.stack([capsule.start, capsule.end]), margin)
+    window = _find_window(canvas, [capsule.start.tolist(), capsule.end.tolist()], margin)
     if window is None:
         return
     axis = (capsule.end - capsule.start).astype(np.float32)
     squared_length = max(float(axis @ axis), 1e-6)
     x, y = window.x - np.float32(capsule.start[0]), window.y - np.float32(capsule.start[1])
-    along = np.clip((x * axis[0] + y * axis[1]) / squared_length, 0, 1)
+    along = _clip((x * axis[0] + y * axis[1]) / squared_length)
     radius = capsule.start_radius + (capsule.end_radius - capsule.start_radius) * along
     if capsule.bulge:
         radius = radius + (4 * capsule.bulge) * along * (1 - along)
     outward_x, outward_y = x - along * axis[0], y - along * axis[1]
     distance = np.sqrt(outward_x * outward_x + outward_y * outward_y)
-    alpha = np.clip((radius - distance) / stroke.softness + 0.5, 0, 1)
+    alpha = _clip((radius - distance) / stroke.softness + 0.5)
     if squared_length > capsule.start_radius**2:
         # Shaded as an endless cylinder: round ends would show as balls where limbs meet.
         offset = (x * axis[1] - y * axis[0]) / np.float32(squared_length)
@@ -201,7 +216,7 @@ def draw_trunk(canvas: Canvas, trunk: Trunk, paint: Paint, light: Light, stroke:
     axis = (trunk.bottom - trunk.top).astype(np.float32)
     length = max(float(np.hypot(*axis)), 1e-3)
     ends = trunk.top + np.outer(trunk.places[[0, -1]], axis)
-    window = _find_window(canvas, ends, float(trunk.half_widths.max()) + stroke.softness)
+    window = _find_window(canvas, ends.tolist(), float(trunk.half_widths.max()) + stroke.softness)
     if window is None:
         return
     ux, uy = axis / length
@@ -211,7 +226,7 @@ def draw_trunk(canvas: Canvas, trunk: Trunk, paint: Paint, light: Light, stroke:
     half_width = np.interp(place, trunk.places, trunk.half_widths).astype(np.float32)
     inside = np.minimum(half_width - np.abs(offset), length * (place - trunk.places[0]))
     inside = np.minimum(inside, length * (trunk.places[-1] - place))
-    alpha = np.clip(inside / stroke.softness + 0.5, 0, 1)
+    alpha = _clip(inside / stroke.softness + 0.5)
     across = np.clip(offset / half_width, -1, 1)
     facing = np.sqrt(1 - across * across)
     shade = _shade(light, across * uy, -across * ux, facing)
@@ -250,7 +265,7 @@ def draw_ball(canvas: Canvas, ball: Ball, paint: Paint, light: Light, stroke: St
         stroke: How the ellipsoid is put on the canvas.
     """
     margin = max(ball.half_width, ball.half_height) + stroke.softness
-    window = _find_window(canvas, ball.center[None], margin)
+    window = _find_window(canvas, [ball.center.tolist()], margin)
     if window is None:
         return
     x, y = window.x - np.float32(ball.center[0]), window.y - np.float32(ball.center[1])
@@ -259,7 +274,7 @@ def draw_ball(canvas: Canvas, ball: Ball, paint: Paint, light: Light, stroke: St
     across = (y * ux - x * uy) / np.float32(ball.half_width)
     squared = up * up + across * across
     inside = (1 - np.sqrt(squared)) * min(ball.half_width, ball.half_height)
-    alpha = np.clip(inside / stroke.softness + 0.5, 0, 1)
+    alpha = _clip(inside / stroke.softness + 0.5)
     facing = np.sqrt(np.maximum(1 - squared, 0))
     shade = _shade(light, up * ux - across * uy, up * uy + across * ux, facing)
     front, left = _turn(across, facing, ball.yaw)

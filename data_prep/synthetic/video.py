@@ -38,7 +38,8 @@ class _Moves:
     def figure(self, actor: Actor, row: int) -> Figure:
         """Returns the actor in one frame."""
         now = {name: value[row] for name, value in self.points.items()}
-        speeds = {name: float(np.linalg.norm(value[row] - value[row - 1])) for name, value in self.points.items()}
+        steps = {name: value[row] - value[row - 1] for name, value in self.points.items()}
+        speeds = {name: math.sqrt(step.dot(step)) for name, step in steps.items()}
         heading, head_heading = float(self.headings[row]), float(self.head_headings[row])
         return Figure(now, speeds, heading, head_heading, actor.body, actor.looks)
 
