@@ -51,7 +51,7 @@ setup(
         "onnx": ["tf2onnx>=1.17", "onnx>=1.18", "onnxruntime>=1.22"],
         "video": ["av>=16"],
         "keras_hub": ["keras-hub>=0.32,<0.33"],
-        "beam": ["apache-beam>=2.60"],
+        "beam": ["apache-beam>=2.69"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1.0,<2", "ruff>=0.9"],
         "test": [
             "av>=16",

@@ -38,7 +38,9 @@ def test_version():
 
 def test_an_unknown_subcommand_is_one_line_with_the_close_one():
     assert_one_line(call("trian"), "tfpose has no subcommand 'trian'; did you mean train?")
-    assert_one_line(call("--workdir=x"), "no subcommand '--workdir=x'; the subcommands are predict, train, ")
+    assert_one_line(
+        call("--workdir=x"), "no subcommand '--workdir=x'; the subcommands are predict, predict-many, train, "
+    )
 
 
 @pytest.mark.parametrize("name", list(console.SUBCOMMANDS))

@@ -28,7 +28,7 @@ ROOMS = (
     ("programs",),
 )
 PROGRAMS = {
-    *("console", "export", "predict", "score", "track", "tune", "__main__"),
+    *("console", "export", "predict", "predict_beam", "score", "track", "tune", "__main__"),
     *("pretrained.__main__", "report.__main__", "report.program", "pretrained.program"),
 }
 SYSTEMS = {"two_stage", "single_network", "keypoint_rcnn", "picodet"}

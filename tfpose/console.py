@@ -13,6 +13,7 @@ from tfpose.flags.command_line import until_stdout_is_closed
 # The module of each subcommand and what the subcommand does.
 SUBCOMMANDS = {
     "predict": ("tfpose.predict", "find poses in images and videos, track and draw the people"),
+    "predict-many": ("tfpose.predict_beam", "predict many inputs on many cores or machines"),
     "train": ("train_main", "train the network that a config describes"),
     "evaluate": ("eval_main", "predict a dataset with a trained network and score the poses"),
     "score": ("tfpose.score", "score PoseTrack prediction files against annotations"),
@@ -37,7 +38,7 @@ A work folder holds the weights and the logs of one training run.
 A public checkpoint is a file of trained weights that another project published.
 
 tfpose SUBCOMMAND --help lists the flags. tfpose --version prints the version.
-""".format(subcommands="\n".join(f"  {name:<11} {text}" for name, (_, text) in SUBCOMMANDS.items()))
+""".format(subcommands="\n".join(f"  {name:<13} {text}" for name, (_, text) in SUBCOMMANDS.items()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

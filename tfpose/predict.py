@@ -64,6 +64,16 @@ OUTPUTS = ("posetrack", "coco", "csv", "video")
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
+    define_prediction_flags(values)
+
+
+def define_prediction_flags(values: ProgramFlags, takes_boxes: bool = True) -> None:
+    """Defines the flags of a program that predicts.
+
+    Args:
+        values: The flags of the program.
+        takes_boxes: Whether there is a flag --boxes.
+    """
     values.define_string(
         "model",
         None,
@@ -92,6 +102,15 @@ def define_flags(values: ProgramFlags) -> None:
         "Give each person a track identity: a number that is the same in all frames. By default only people in videos "
         "get track identities.",
     )
+    _define_model_flags(values)
+    _define_drawing_flags(values)
+    _define_box_flags(values, takes_boxes)
+    define_tracker_flags(values)
+    values[NAME_FLAG].help += " The default is online with a public checkpoint in --model and without --model."
+
+
+def _define_model_flags(values: ProgramFlags) -> None:
+    """Defines the flags that say more about the model."""
     values.define_enum(
         "weights",
         "best",
@@ -119,8 +138,6 @@ def define_flags(values: ProgramFlags) -> None:
         "Names and order of the model's joints: coco17 (COCO), posetrack15 (PoseTrack 2017) or posetrack18 (PoseTrack "
         "2018). Only with a SavedModel that tfpose export did not write.",
     )
-    _define_drawing_flags(values)
-    _define_model_and_tracker_flags(values)
 
 
 def _define_span_flags(values: ProgramFlags) -> None:
@@ -141,31 +158,30 @@ def _define_span_flags(values: ProgramFlags) -> None:
     )
 
 
-def _define_model_and_tracker_flags(values: ProgramFlags) -> None:
-    """Defines the flags in the sections below the general ones."""
+def _define_box_flags(values: ProgramFlags, takes_boxes: bool) -> None:
+    """Defines the flags of the person detector and of the boxes that replace it."""
     values.begin_section("Flags of the person detector (two-stage system)", BOX_FLAGS[0])
+    or_boxes, and_of_file = (" or --boxes", ", and no {} for the boxes of a file") if takes_boxes else ("", "")
     define_box_flags(
         values,
-        "The work folder of a two-stage system requires --detector or --boxes. With a public checkpoint in --model, "
+        f"The work folder of a two-stage system requires --detector{or_boxes}. With a public checkpoint in --model, "
         f"and without --model, the default is {DEFAULT_DETECTOR}.",
-        "By default 0.5 for the boxes of a detector, and no threshold for the boxes of a file. Requires --detector or "
-        "--boxes.",
-        "By default the value in the settings of the detector (0.5 for a Keypoint R-CNN, 0.6 for a PicoDet), and no "
-        "suppression for the boxes of a file. Requires --detector or --boxes.",
+        f"By default 0.5 for the boxes of a detector{and_of_file.format('threshold')}. Requires --detector{or_boxes}.",
+        "By default the value in the settings of the detector (0.5 for a Keypoint R-CNN, 0.6 for a "
+        f"PicoDet){and_of_file.format('suppression')}. Requires --detector{or_boxes}.",
     )
-    values.define_string(
-        "boxes",
-        None,
-        "JSON file with the boxes of the people, which replaces the detector. The file is a list of objects with "
-        "image_id, bbox (x, y, width, height) and score, as COCO results and PoseTrack detections are. In a video, "
-        "image_id is the number of the frame, counted from 0. For images, image_id is the number in the file name (139 "
-        "for 000000000139.jpg). If a file name is not a number, or two file names are the same number, image_id "
-        "is the position of the image in the order of the names, counted from 0. Requires images or one video as "
-        "INPUT, and the work folder of a two-stage system or a public checkpoint as the model. Cannot be combined "
-        "with --detector.",
-    )
-    define_tracker_flags(values)
-    values[NAME_FLAG].help += " The default is online with a public checkpoint in --model and without --model."
+    if takes_boxes:
+        values.define_string(
+            "boxes",
+            None,
+            "JSON file with the boxes of the people, which replaces the detector. The file is a list of objects with "
+            "image_id, bbox (x, y, width, height) and score, as COCO results and PoseTrack detections are. In a "
+            "video, image_id is the number of the frame, counted from 0. For images, image_id is the number in the "
+            "file name (139 for 000000000139.jpg). If a file name is not a number, or two file names are the same "
+            "number, image_id is the position of the image in the order of the names, counted from 0. Requires images "
+            "or one video as INPUT, and the work folder of a two-stage system or a public checkpoint as the model. "
+            "Cannot be combined with --detector.",
+        )
 
 
 def _define_drawing_flags(values: ProgramFlags) -> None:
@@ -208,8 +224,10 @@ def _define_drawing_flags(values: ProgramFlags) -> None:
 def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     """Predicts all inputs; returns the exit code."""
     is_default_model = values.model is None
-    _choose_models(values)
-    _check_flags(values, inputs)
+    choose_models(values)
+    if not inputs:
+        raise ValueError("INPUT must be an image, a folder of images, a video or the number of a camera, got nothing")
+    check_flags(values)
     # Here and not above: wrong flags and files should not wait for TensorFlow.
     from tfpose.prediction.frame_span import FrameSpan
     from tfpose.prediction.outputs import check_output
@@ -222,16 +240,9 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     for source in sources:
         check_source(source, _settings_of(settings, source, values))
     check_output(settings.directory)
-    _check_model(values.model)
+    check_model(values.model)
     fetch_models(values, "model")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    start_tensorflow()
-    from tfpose.flags.run_flags import run_choice
-    from tfpose.systems.loading import load_pose_model
-
-    choice = dataclasses.replace(run_choice(values, "model"), prefers_litert=is_default_model)
-    model = load_pose_model(choice, values.skeleton)
-    settings = _settings_of_model(settings, model, values)
+    model, settings = load_model(values, is_default_model)
     has_problems = False
     # Also around what is written at the end.
     with SignalWatch() as watch:
@@ -254,19 +265,44 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     return 1 if has_problems else 0
 
 
-def _choose_models(values: ProgramFlags) -> None:
+def load_model(values: ProgramFlags, is_default_model: bool) -> tuple[PoseModel, PredictionSettings]:
+    """Starts TensorFlow and loads the model; returns the model and the settings of predictions with it.
+
+    Args:
+        values: The parsed flags, after `choose_models`.
+        is_default_model: Whether the user gave no --model.
+
+    Raises:
+        OSError, ValueError: The model cannot be loaded, or does not fit the flags.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    start_tensorflow()
+    from tfpose.flags.run_flags import run_choice
+    from tfpose.systems.loading import load_pose_model
+
+    choice = dataclasses.replace(run_choice(values, "model"), prefers_litert=is_default_model)
+    model = load_pose_model(choice, values.skeleton)
+    return model, _settings_of_model(_settings(values), model, values)
+
+
+def choose_models(values: ProgramFlags) -> None:
     """Gives flags of the model, the detector and the tracker their values for public checkpoints."""
     model, detector, use_flip_test = choose_system(values.model, values.detector, values.flip_test)
     if values.model is None:
         values.choose("model", model)
         values.choose("flip_test", bool(use_flip_test))
-    if values.detector is None and detector is not None and values.boxes is None:
+    if values.detector is None and detector is not None and getattr(values, "boxes", None) is None:
         values.choose("detector", detector)
     if is_public_name(model) and not values[NAME_FLAG].present:
         values.choose(NAME_FLAG, "online")
 
 
-def _check_model(model: str) -> None:
+def check_model(model: str) -> None:
+    """Checks that --model is a folder or the name of a public checkpoint.
+
+    Raises:
+        FileNotFoundError: It is neither.
+    """
     if not pathlib.Path(model).is_dir() and not is_public_name(model):
         raise FileNotFoundError(
             "--model must be a SavedModel, the work folder of a run or the name of a public checkpoint, got "
@@ -274,17 +310,22 @@ def _check_model(model: str) -> None:
         )
 
 
-def _check_flags(values: ProgramFlags, inputs: Sequence[str]) -> None:
-    if not inputs:
-        raise ValueError("INPUT must be an image, a folder of images, a video or the number of a camera, got nothing")
+def check_flags(values: ProgramFlags) -> None:
+    """Checks the flags of `define_prediction_flags`.
+
+    Raises:
+        FileNotFoundError: There is no file of boxes.
+        ValueError: A flag has a wrong value, or cannot be combined with another.
+    """
     for name in ("model", "output"):
         if not values[name].value:
             raise ValueError(f"--{name} must be given, got nothing")
     unknown = [kind for kind in values.outputs or () if kind not in OUTPUTS]
     if unknown or values.outputs == []:
         raise ValueError(f"--outputs must be some of {', '.join(OUTPUTS)}, got {unknown[0] if unknown else 'nothing'}")
-    require_companion(values, [name for name in BOX_FLAGS if name != "detector"], "detector", "boxes")
-    if values.boxes is not None:
+    boxes = ["boxes"] if "boxes" in values else []
+    require_companion(values, [name for name in BOX_FLAGS if name != "detector"], "detector", *boxes)
+    if boxes and values.boxes is not None:
         forbid_flags(values, ("detector", "detector_weights"), "--boxes")
         if not pathlib.Path(values.boxes).is_file():
             raise FileNotFoundError(f"--boxes must be a file of COCO results, got {values.boxes!r}: no file")

@@ -251,6 +251,6 @@ def test_public_networks_bring_a_detector_and_a_tracker(words, expected):
     values = ProgramFlags(["clip.mp4", *words])
     define_all_flags(predict_program.PROGRAM, values)
     parse_arguments(predict_program.PROGRAM, values)
-    predict_program._choose_models(values)
+    predict_program.choose_models(values)
     found = (values.model, values.detector, values.flip_test, values["tracker.settings"].value)
     assert found == expected

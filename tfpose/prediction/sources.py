@@ -184,7 +184,7 @@ def open_sources(inputs: Sequence[str], span: FrameSpan | None = None) -> list[S
             found.add_url(text)
         elif "://" in text:
             is_live = not is_file_behind(text)
-            videos.append(Video(_stream_name(text) if is_live else _file_name(text), text, span, is_live))
+            videos.append(Video(_stream_name(text) if is_live else name_of_url(text), text, span, is_live))
         else:
             found.add_pattern(text)
     sources = [*([found.source(span)] if found.addresses else []), *videos]
@@ -209,7 +209,8 @@ def is_file_behind(url: str) -> bool:
         return False
 
 
-def _file_name(url: str) -> str:
+def name_of_url(url: str) -> str:
+    """Returns the name of the results of a file behind an address."""
     path = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
     return re.sub(r"[^\w.-]+", "_", pathlib.PurePosixPath(path).stem).strip("_.") or "video"
 

@@ -1,0 +1,163 @@
+"""Watches the worker processes that Apache Beam starts on this machine: Ctrl-C ends them, and a crash is noticed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+# Names a folder with a file for each worker, which holds what the worker is at.
+_FOLDER_VARIABLE = "TFPOSE_PREDICT_MANY_WORKERS"
+# Beam waits for a worker process in a thread of this name, which fails if the process fails.
+_BEAM_THREAD = "run_worker"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_POLL_SECONDS = 0.2
+_ORPHAN_SECONDS = 1.0
+
+
+class WorkerCrash(OSError):
+    """A worker process ended.
+
+    Attributes:
+        tasks: What each process that ended was at, see `note_task`.
+    """
+
+    def __init__(self, reason: str, tasks: list[str]) -> None:
+        super().__init__(reason)
+        self.tasks = tasks
+
+
+def run_watched(action: Callable[[], None], should_stop: Callable[[], bool]) -> bool:
+    """Runs what starts workers, which neither Ctrl-C nor SIGTERM reach; returns whether it came to its end.
+
+    Args:
+        action: Starts workers and waits for them.
+        should_stop: Function that is called several times a second; True ends all workers.
+
+    Raises:
+        WorkerCrash: A worker process ended; the others are ended too.
+        Exception: The error of `action`.
+    """
+    with tempfile.TemporaryDirectory(prefix="tfpose_workers_", suffix=f"-{os.getpid()}") as name:
+        folder = pathlib.Path(name)
+        with _environment(name), _crashes() as crashes:
+            thread = _Action(action)
+            # The workers inherit the mask of the thread that starts them.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            thread.start()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            try:
+                while thread.is_alive() and not crashes and not should_stop():
+                    thread.join(_POLL_SECONDS)
+                ended = [path for path in sorted(folder.iterdir()) if not _is_running(path)] if crashes else []
+                tasks = [path.read_text(encoding="utf-8", errors="surrogateescape") for path in ended]
+            finally:
+                _kill_workers(folder)
+        if crashes:
+            raise WorkerCrash(crashes[0], [task for task in tasks if task])
+    if thread.error is not None:
+        raise thread.error
+    return not thread.is_alive()
+
+
+class _Action(threading.Thread):
+    """Runs a function and keeps its error."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        # Beam would wait forever for workers that are gone.
+        super().__init__(daemon=True)
+        self.error: BaseException | None = None
+        self._action = action
+
+    def run(self) -> None:
+        try:
+            self._action()
+        except BaseException as error:
+            self.error = error
+
+
+@contextlib.contextmanager
+def _environment(folder: str) -> Iterator[None]:
+    os.environ[_FOLDER_VARIABLE] = folder
+    try:
+        yield
+    finally:
+        del os.environ[_FOLDER_VARIABLE]
+
+
+@contextlib.contextmanager
+def _crashes() -> Iterator[list[str]]:
+    """Yields a list to which the reason is added when a worker process fails."""
+    found: list[str] = []
+    previous = threading.excepthook
+
+    def note(failure: threading.ExceptHookArgs) -> None:
+        if failure.thread is not None and failure.thread.name == _BEAM_THREAD:
+            found.append(str(failure.exc_value))
+        else:
+            previous(failure)
+
+    threading.excepthook = note
+    try:
+        yield found
+        # Those that are killed at the end.
+    finally:
+        threading.excepthook = lambda failure: None if _is_of_worker(failure) else previous(failure)
+
+
+def _is_of_worker(failure: threading.ExceptHookArgs) -> bool:
+    return failure.thread is not None and failure.thread.name == _BEAM_THREAD
+
+
+def _is_running(path: pathlib.Path) -> bool:
+    try:
+        os.kill(int(path.name), 0)
+    except OSError:
+        return False
+    return True
+
+
+def _kill_workers(folder: pathlib.Path) -> None:
+    """Ends the workers that have not ended, and waits for it."""
+    workers = [path for path in folder.iterdir() if int(path.name) != os.getpid()]
+    for path in workers:
+        with contextlib.suppress(OSError):
+            os.kill(int(path.name), signal.SIGKILL)
+    while any(map(_is_running, workers)):
+        time.sleep(_POLL_SECONDS / 4)
+
+
+def join_workers() -> None:
+    """Says in a worker that it is one, and ends it when the process that started it on this machine is gone.
+
+    Does nothing in workers on other machines.
+    """
+    folder = os.environ.get(_FOLDER_VARIABLE)
+    if not folder:
+        return
+    note_task("")
+    main_process = int(folder.rpartition("-")[2])
+    if main_process != os.getpid():
+        threading.Thread(target=_end_after, args=(main_process,), daemon=True).start()
+
+
+def note_task(task: str) -> None:
+    """Notes what this worker is at; '' for nothing."""
+    folder = os.environ.get(_FOLDER_VARIABLE)
+    if folder:
+        path = pathlib.Path(folder) / str(os.getpid())
+        path.write_text(task, encoding="utf-8", errors="surrogateescape")
+
+
+def _end_after(process: int) -> None:
+    while True:
+        try:
+            os.kill(process, 0)
+        except OSError:
+            os._exit(1)
+        time.sleep(_ORPHAN_SECONDS)
