@@ -56,7 +56,7 @@ def start(tmp_path, workdir):
 def workers(tmp_path):
     """By process number, what each worker is at: the position of an input, or ''."""
     found = {}
-    for path in (tmp_path / "temporary").glob("tfpose_workers_*/*"):
+    for path in (tmp_path / "temporary").glob("tfpose_workers_*/[0-9]*"):
         found[int(path.name)] = path.read_text()
     return found
 

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import TracebackType
 
 # Names a folder with a file for each worker, which holds what the worker is at.
 _FOLDER_VARIABLE = "TFPOSE_PREDICT_MANY_WORKERS"
@@ -17,7 +18,9 @@ _FOLDER_VARIABLE = "TFPOSE_PREDICT_MANY_WORKERS"
 _BEAM_THREAD = "run_worker"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.2
-_ORPHAN_SECONDS = 1.0
+_GRACE_SECONDS = 5.0
+# Its presence in the folder ends the workers.
+_STOP_FILE = "stop"
 
 
 class WorkerCrash(OSError):
@@ -54,12 +57,14 @@ def run_watched(action: Callable[[], None], should_stop: Callable[[], bool]) -> 
             try:
                 while thread.is_alive() and not crashes and not should_stop():
                     thread.join(_POLL_SECONDS)
-                ended = [path for path in sorted(folder.iterdir()) if not _is_running(path)] if crashes else []
-                tasks = [path.read_text(encoding="utf-8", errors="surrogateescape") for path in ended]
+                # Those that end below are none of them.
+                reasons = list(crashes)
+                ended = [path for path in _workers(folder) if not _is_running(path)] if reasons else []
+                tasks = [path.read_text(encoding="utf-8") for path in ended]
             finally:
-                _kill_workers(folder)
-        if crashes:
-            raise WorkerCrash(crashes[0], [task for task in tasks if task])
+                _end_workers(folder)
+    if reasons:
+        raise WorkerCrash(reasons[0], [task for task in tasks if task])
     if thread.error is not None:
         raise thread.error
     return not thread.is_alive()
@@ -92,26 +97,29 @@ def _environment(folder: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _crashes() -> Iterator[list[str]]:
-    """Yields a list to which the reason is added when a worker process fails."""
+    """Yields a list to which the reason is added when a worker process fails.
+
+    From then on, errors in threads of Beam are not printed: they follow when workers are killed at the end.
+    """
     found: list[str] = []
     previous = threading.excepthook
 
     def note(failure: threading.ExceptHookArgs) -> None:
         if failure.thread is not None and failure.thread.name == _BEAM_THREAD:
             found.append(str(failure.exc_value))
-        else:
+        elif not _is_of_beam(failure.exc_traceback):
             previous(failure)
 
     threading.excepthook = note
-    try:
-        yield found
-        # Those that are killed at the end.
-    finally:
-        threading.excepthook = lambda failure: None if _is_of_worker(failure) else previous(failure)
+    yield found
 
 
-def _is_of_worker(failure: threading.ExceptHookArgs) -> bool:
-    return failure.thread is not None and failure.thread.name == _BEAM_THREAD
+def _is_of_beam(trace: TracebackType | None) -> bool:
+    while trace is not None:
+        if "apache_beam" in trace.tb_frame.f_code.co_filename:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _is_running(path: pathlib.Path) -> bool:
@@ -122,42 +130,53 @@ def _is_running(path: pathlib.Path) -> bool:
     return True
 
 
-def _kill_workers(folder: pathlib.Path) -> None:
+def _workers(folder: pathlib.Path) -> list[pathlib.Path]:
+    return [path for path in sorted(folder.iterdir()) if path.name not in (_STOP_FILE, str(os.getpid()))]
+
+
+def _end_workers(folder: pathlib.Path) -> None:
     """Ends the workers that have not ended, and waits for it."""
-    workers = [path for path in folder.iterdir() if int(path.name) != os.getpid()]
-    for path in workers:
-        with contextlib.suppress(OSError):
-            os.kill(int(path.name), signal.SIGKILL)
+    (folder / _STOP_FILE).touch()
+    workers = _workers(folder)
+    end = time.monotonic() + _GRACE_SECONDS
     while any(map(_is_running, workers)):
+        if time.monotonic() > end:
+            for path in workers:
+                with contextlib.suppress(OSError):
+                    os.kill(int(path.name), signal.SIGKILL)
         time.sleep(_POLL_SECONDS / 4)
 
 
 def join_workers() -> None:
-    """Says in a worker that it is one, and ends it when the process that started it on this machine is gone.
+    """Says in a worker that it is one, and ends it when the process that started it on this machine ends or wants so.
 
     Does nothing in workers on other machines.
     """
-    folder = os.environ.get(_FOLDER_VARIABLE)
-    if not folder:
+    name = os.environ.get(_FOLDER_VARIABLE)
+    if not name:
         return
+    if not os.path.isdir(name):
+        # The run was over before this worker had started.
+        os._exit(1)
     note_task("")
-    main_process = int(folder.rpartition("-")[2])
+    main_process = int(name.rpartition("-")[2])
     if main_process != os.getpid():
-        threading.Thread(target=_end_after, args=(main_process,), daemon=True).start()
+        threading.Thread(target=_end_with, args=(main_process, pathlib.Path(name)), daemon=True).start()
 
 
 def note_task(task: str) -> None:
     """Notes what this worker is at; '' for nothing."""
     folder = os.environ.get(_FOLDER_VARIABLE)
     if folder:
-        path = pathlib.Path(folder) / str(os.getpid())
-        path.write_text(task, encoding="utf-8", errors="surrogateescape")
+        (pathlib.Path(folder) / str(os.getpid())).write_text(task, encoding="utf-8")
 
 
-def _end_after(process: int) -> None:
-    while True:
+def _end_with(process: int, folder: pathlib.Path) -> None:
+    while not (folder / _STOP_FILE).exists():
         try:
             os.kill(process, 0)
         except OSError:
-            os._exit(1)
-        time.sleep(_ORPHAN_SECONDS)
+            break
+        time.sleep(_POLL_SECONDS)
+    # Without the messages of a shell about a process that was killed.
+    os._exit(1)
