@@ -185,6 +185,34 @@ def test_two_processes_train_like_one_though_one_is_told_to_stop(single: pathlib
     assert len(list((tmp_path / "plain" / "tensorboard").iterdir())) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_when_a_process_is_killed_the_other_ends_and_both_go_on_together(
+    single: pathlib.Path, tmp_path: pathlib.Path, killed: int
+) -> None:
+    """What a cluster has to do is to start again the processes that ended: all of them, by themselves."""
+    chief, _ = workers = start_workers(tmp_path, "--strategy", "auto", "--pause", 0.1, "--checkpoint-every", 5)
+    try:
+        for line in chief.stderr:
+            if re.match(r"step +8/", line):
+                workers[killed].kill()
+                break
+        _, errors = workers[1 - killed].communicate(timeout=TIMEOUT_SECONDS)
+        assert workers[1 - killed].returncode == 1 and "UnavailableError" in errors
+        workers += start_workers(tmp_path, "--strategy", "auto", "--checkpoint-every", 5)
+        for worker in workers[2:]:
+            finish(worker)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    table = tmp_path / "plain" / "train.csv"
+    assert read_column(table, "step") == list(range(1, 21))
+    np.testing.assert_allclose(
+        read_column(table, "loss"), read_column(single / "plain" / "train.csv", "loss"), rtol=1e-5
+    )
+
+
 def test_one_process_is_its_own_chief() -> None:
     strategy = build_strategy("one_device")
     assert is_chief(strategy)
