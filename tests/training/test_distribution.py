@@ -197,6 +197,7 @@ def test_when_a_process_is_killed_the_other_ends_and_both_go_on_together(
             if re.match(r"step +8/", line):
                 workers[killed].kill()
                 break
+        workers[killed].communicate()
         _, errors = workers[1 - killed].communicate(timeout=TIMEOUT_SECONDS)
         assert workers[1 - killed].returncode == 1 and "UnavailableError" in errors
         workers += start_workers(tmp_path, "--strategy", "auto", "--checkpoint-every", 5)
