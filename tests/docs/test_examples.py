@@ -1,8 +1,11 @@
 """The files of examples/: they parse, and what they tell the processes of a training is a cluster that tfpose reads."""
 
+import http.server
+import json
 import os
 import pathlib
 import subprocess
+import threading
 
 import pytest
 
@@ -41,6 +44,46 @@ def test_pods_of_a_job_are_a_cluster(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", printed)
     cluster = read_cluster()
     assert cluster.own == 2 and cluster.addresses == tuple(f"{name}-{index}.{name}:12345" for index in range(workers))
+
+
+def test_the_container_gets_the_files_beside_it():
+    yaml = pytest.importorskip("yaml")
+    folder = EXAMPLES / "serving"
+    service = yaml.safe_load((folder / "compose.yaml").read_text())["services"]["pose"]
+    inside = {}
+    for volume in service["volumes"]:
+        outside, _, place = volume.removesuffix(":ro").rpartition(":")
+        inside[place] = outside
+    for flag in service["command"]:
+        name, _, value = flag.partition("=")
+        assert name == "--enable_batching" or (folder / inside[value]).is_file(), flag
+    scraped = yaml.safe_load((folder / "prometheus.yml").read_text())["scrape_configs"][0]
+    assert f'path: "{scraped["metrics_path"]}"' in (folder / "monitoring.config").read_text()
+    assert scraped["static_configs"] == [{"targets": ["pose:8501"]}]
+
+
+@pytest.mark.parametrize("state", ["AVAILABLE", "LOADING"])
+def test_the_container_is_ready_when_the_model_is_available(state):
+    yaml = pytest.importorskip("yaml")
+    compose = yaml.safe_load((EXAMPLES / "serving" / "compose.yaml").read_text())
+    kind, *command = compose["services"]["pose"]["healthcheck"]["test"]
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"path": self.path, "state": state}).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("localhost", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        command = [word.replace("localhost/8501", f"localhost/{server.server_port}") for word in command]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        thread.join()
+    assert kind == "CMD" and (done.returncode == 0) == (state == "AVAILABLE"), done.stderr
 
 
 # How Slurm's programs and tfpose behave in the test: two nodes, a process on each.
