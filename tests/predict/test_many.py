@@ -1,6 +1,7 @@
 """The parts of `tfpose predict-many` that need no Apache Beam: inputs, names, marks, the report, the results."""
 
 import csv
+import dataclasses
 import os
 import pathlib
 import sys
@@ -46,7 +47,7 @@ class FixedModel:
         return [people([(10 + frame.index, 20)]) for frame in frames]
 
 
-def loaded_model(output):
+def loaded_model():
     settings = PredictionSettings(pathlib.Path("unused"), ("posetrack",), tracker=TrackerChoice("online"))
     return LoadedModel(FixedModel(), settings, None, FrameSpan())
 
@@ -107,7 +108,7 @@ def test_results_are_those_of_tfpose_predict(tmp_path):
         write_picture(tmp_path / "photos" / f"{index}.jpg", index)
     out, single = str(tmp_path / "out"), tmp_path / "single"
     for item in find_inputs([str(video), str(tmp_path / "photos")]):
-        assert predict_input(item, loaded_model(out), out, DoneMarks(out, "x")).status == DONE
+        assert predict_input(item, loaded_model(), out, DoneMarks(out, "x")).status == DONE
     for source in open_sources([str(video), str(tmp_path / "photos")]):
         tracker = TrackerChoice("online") if source.is_video else None
         settings = PredictionSettings(single, ("posetrack",), tracker=tracker)
@@ -116,6 +117,29 @@ def test_results_are_those_of_tfpose_predict(tmp_path):
         files = [pathlib.Path(folder, "predictions", f"{name}.json").read_bytes() for folder in (out, single)]
         assert files[0] == files[1]
     assert not list((tmp_path / "out" / many_files.UNFINISHED_FOLDER).iterdir())
+
+
+def with_drawings(loaded):
+    return dataclasses.replace(loaded, settings=dataclasses.replace(loaded.settings, outputs=("posetrack", "video")))
+
+
+def test_drawn_pictures_of_two_folders_do_not_overwrite_one_another(tmp_path):
+    for folder in ("left", "right"):
+        write_picture(tmp_path / folder / "0.jpg")
+    out = str(tmp_path / "out")
+    for item in find_inputs([str(tmp_path / "left"), str(tmp_path / "right")]):
+        assert predict_input(item, with_drawings(loaded_model()), out, DoneMarks(out, "x")).status == DONE
+    drawn = [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out" / "pictures").rglob("*.jpg")]
+    assert sorted(drawn) == ["pictures/left/0.jpg", "pictures/right/0.jpg"]
+
+
+def test_results_do_not_replace_an_input(tmp_path):
+    (tmp_path / "videos").mkdir()
+    video = write_video(tmp_path / "videos" / "clip.mp4", 3)
+    before, out = video.read_bytes(), str(tmp_path)
+    row = predict_input(find_inputs([str(video)])[0], with_drawings(loaded_model()), out, DoneMarks(out, "x"))
+    assert row.status == FAILED and "the results would replace the input" in row.message
+    assert video.read_bytes() == before
 
 
 def test_records_are_predicted_as_their_pictures(tmp_path):
@@ -159,7 +183,7 @@ def test_a_broken_video_and_a_damaged_folder_are_rows(tmp_path):
     out = str(tmp_path / "out")
     found = find_inputs([str(tmp_path / "bad.avi"), str(tmp_path / "photos")])
     marks = DoneMarks(out, "x")
-    rows = [predict_input(item, loaded_model(out), out, marks) for item in found]
+    rows = [predict_input(item, loaded_model(), out, marks) for item in found]
     assert [row.status for row in rows] == [FAILED, DAMAGED]
     assert "cannot be opened as a video" in rows[0].message and "1.jpg: damaged JPEG" in rows[1].message
     # What failed is tried again, what is damaged stays as it is.
@@ -177,13 +201,13 @@ def test_a_result_is_done_until_its_input_model_or_file_changes(tmp_path):
     (item,) = find_inputs([str(video)])
     marks = DoneMarks(out, "settings")
     assert marks.find(item) is None
-    row = predict_input(item, loaded_model(out), out, marks)
+    row = predict_input(item, loaded_model(), out, marks)
     found = marks.find(item)
     assert found.is_earlier and (found.frames, found.status, found.seconds) == (3, DONE, row.seconds)
     assert DoneMarks(out, "other settings").find(item) is None
     os.utime(video, (1, 1))
     assert marks.find(item) is None
-    predict_input(item, loaded_model(out), out, marks)
+    predict_input(item, loaded_model(), out, marks)
     (tmp_path / "out" / "predictions" / "clip.json").unlink()
     assert marks.find(item) is None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tfpose.messages import describe_error
 from tfpose.prediction.frame_span import FrameSpan
-from tfpose.prediction.many_files import folder_of_results, publish
+from tfpose.prediction.many_files import folder_of_results, is_remote, publish
 from tfpose.prediction.many_inputs import ManyInput
 from tfpose.prediction.many_results import DAMAGED, DONE, FAILED, DoneMarks, ReportRow
 from tfpose.prediction.run import PredictionSettings, PredictionSummary, check_source, predict_source
@@ -54,10 +54,13 @@ def predict_input(item: ManyInput, loaded: LoadedModel, output: str, marks: Done
         with folder_of_results(output) as folder:
             with item.open(loaded.span) as source:
                 settings = loaded.settings_of(source, folder)
-                check_source(source, settings)
+                if not is_remote(output):
+                    # Where the results will be.
+                    check_source(source, dataclasses.replace(settings, directory=pathlib.Path(output)))
                 loaded.model.check_sources([source])
                 summary = predict_source(source, loaded.model.predict_frames, loaded.model.skeleton, settings)
             problems = [*summary.problems, *loaded.model.problems]
+            _separate_pictures(folder, item.name)
             files = publish(folder, output)
         row = _row(item, summary, problems, time.monotonic() - begin)
         marks.write(item, row, state, files)
@@ -66,6 +69,16 @@ def predict_input(item: ManyInput, loaded: LoadedModel, output: str, marks: Done
         row = ReportRow(item.position, item.label, item.name, FAILED, seconds=seconds, message=describe_error(error))
     print(f"{item.name}: {row.frames} frames, {row.people} people, {row.status}", flush=True)
     return row
+
+
+def _separate_pictures(folder: pathlib.Path, name: str) -> None:
+    """Moves drawn pictures to a folder of their input, since pictures of several inputs may have the same names."""
+    pictures = folder / "pictures"
+    if pictures.is_dir():
+        aside = folder / "drawn"
+        pictures.rename(aside)
+        pictures.mkdir()
+        aside.rename(pictures / name)
 
 
 def _row(item: ManyInput, summary: PredictionSummary, problems: Sequence[str], seconds: float) -> ReportRow:
