@@ -34,6 +34,7 @@ setup(
         "keras>=3.15,<3.16",
         "numpy>=2.0",
         "scipy>=1.13",
+        "orjson>=3.11",
         "opencv-python-headless>=5.0",
         "pycocotools>=2.0.8",
         "absl-py>=2.1",
