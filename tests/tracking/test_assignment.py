@@ -9,6 +9,7 @@ import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import scipy.optimize
 
 from tfpose.tracking.assignment import MATCHERS, match_greedily, match_optimally
 
@@ -79,3 +80,16 @@ def test_optimal_prefers_leaving_one_alone_to_a_bad_pair():
     distances = np.array([[0.0, 9.0], [9.0, 50.0]])
     rows, columns = match_optimally(distances, MAX_DISTANCE)
     assert (rows.tolist(), columns.tolist()) == ([0], [0])
+
+
+def test_optimal_is_what_scipy_finds_among_all_pairs():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        # From nobody near anybody to everybody near everybody.
+        distances = rng.uniform(0, rng.choice([5.0, 20.0, 100.0]), (rng.integers(1, 7), rng.integers(1, 7)))
+        rows, columns = match_optimally(distances, MAX_DISTANCE)
+        gains = np.maximum(MAX_DISTANCE - distances, 0)
+        expected = scipy.optimize.linear_sum_assignment(gains, maximize=True)
+        is_matched = gains[expected] > 0
+        assert rows.tolist() == expected[0][is_matched].tolist()
+        assert columns.tolist() == expected[1][is_matched].tolist()

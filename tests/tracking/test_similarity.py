@@ -22,6 +22,13 @@ def test_masked_median_equals_the_median_of_what_counts(values, is_counted):
         assert medians[row] == (np.median(counted) if len(counted) else np.inf)
 
 
+def test_masked_median_with_a_mask_for_several_rows():
+    values, is_counted = np.arange(12.0).reshape(2, 2, 3), np.array([[True, False, True], [False, False, False]])
+    medians = masked_median(values, is_counted[:, None])
+    assert medians.tolist() == masked_median(values, np.repeat(is_counted[:, None], 2, axis=1)).tolist()
+    assert medians.tolist() == [[1.0, 4.0], [np.inf, np.inf]]
+
+
 def test_median_of_one_value():
     assert masked_median(np.array([[7.0]]), np.array([[True]])).tolist() == [7.0]
 
@@ -29,16 +36,28 @@ def test_median_of_one_value():
 def test_median_joint_distance_by_hand():
     # The joints moved by 0, 3-4-5, 10, 20 and 30 px: the median is 10; without the last one (5 + 10) / 2.
     moved = BODY + np.array([[0.0, 0], [3, 4], [10, 0], [0, 20], [30, 0]])
-    is_common = np.ones((1, 1, 5), bool)
-    assert median_joint_distances(BODY[None], moved[None], is_common).tolist() == [[10.0]]
-    is_common[0, 0, 4] = False
-    assert median_joint_distances(BODY[None], moved[None], is_common).tolist() == [[7.5]]
+    has_all, lacks_one = np.ones((1, 5), bool), np.array([[True, True, True, True, False]])
+    assert median_joint_distances(BODY[None], moved[None], has_all, has_all).tolist() == [[10.0]]
+    assert median_joint_distances(BODY[None], moved[None], lacks_one, has_all).tolist() == [[7.5]]
+    assert median_joint_distances(BODY[None], moved[None], has_all, lacks_one).tolist() == [[7.5]]
+
+
+def test_median_joint_distances_equal_plain_loops():
+    rng = np.random.default_rng(0)
+    tracks, people = rng.integers(0, 9, (4, 6, 2)).astype(float), rng.integers(0, 9, (5, 6, 2)).astype(float)
+    is_track_joint, is_joint = rng.random((4, 6)) < 0.6, rng.random((5, 6)) < 0.6
+    distances = median_joint_distances(tracks, people, is_track_joint, is_joint)
+    for row, column in np.ndindex(4, 5):
+        is_common = is_track_joint[row] & is_joint[column]
+        each = np.hypot(*(tracks[row] - people[column]).T)[is_common]
+        assert distances[row, column] == (np.median(each) if len(each) else np.inf)
 
 
 def test_no_common_joint_is_infinitely_far():
     is_common = np.zeros((1, 1, 5), bool)
     box = np.array([[0.0, 0, 20, 20]])
-    assert median_joint_distances(BODY[None], BODY[None], is_common).tolist() == [[np.inf]]
+    first, last = np.array([[True, True, False, False, False]]), np.array([[False, False, True, True, False]])
+    assert median_joint_distances(BODY[None], BODY[None], first, last).tolist() == [[np.inf]]
     assert oks_distances(BODY[None], BODY[None], is_common, box, box, np.full(5, 0.1)).tolist() == [[np.inf]]
 
 
@@ -64,6 +83,7 @@ def test_shapes_without_people(tracks, people):
     is_common = np.ones((tracks, people, 5), bool)
     track_boxes, boxes = np.zeros((tracks, 4)), np.zeros((people, 4))
     shape = (tracks, people)
-    assert median_joint_distances(track_keypoints, keypoints, is_common).shape == shape
+    has_joints = np.ones((tracks, 5), bool), np.ones((people, 5), bool)
+    assert median_joint_distances(track_keypoints, keypoints, *has_joints).shape == shape
     assert oks_distances(track_keypoints, keypoints, is_common, track_boxes, boxes, np.ones(5)).shape == shape
     assert iou_distances(track_boxes, boxes).shape == shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import subprocess
@@ -43,6 +44,24 @@ def test_frame_without_people_gives_none_and_keeps_tracks():
 
 def test_video_that_starts_without_people():
     assert ids_over_time(Tracker(), [no_poses(5), no_poses(5), people_at([(0, 0)])]) == [[], [], [0]]
+
+
+@pytest.mark.parametrize("settings", [PAYER2017, "online", TrackerSettings(min_joint_score=0.5, min_person_score=0.5)])
+def test_frames_share_no_memory_with_what_the_tracker_was_given(settings):
+    tracker, given, tracked = Tracker(settings), [], []
+    for step in range(4):
+        poses = people_at([(3 * step, 0), (500, 0)], [0.9, 0.4 if step == 2 else 0.9])
+        given.append((poses, copy.deepcopy(poses)))
+        tracked.append(tracker.update(poses))
+    for (poses, before), after in zip(given, tracked, strict=True):
+        for field in dataclasses.fields(poses):
+            name = field.name
+            np.testing.assert_array_equal(getattr(poses, name), getattr(before, name))
+            assert not any(np.shares_memory(getattr(after, name), getattr(poses, name)) for poses, _ in given)
+    later = copy.deepcopy(tracked)
+    tracker.update(people_at([(20, 0), (500, 0)]))
+    for frame, before in zip(tracked, later, strict=True):
+        np.testing.assert_array_equal(frame.keypoints, before.keypoints)
 
 
 def test_reset_forgets_people_and_numbers():

@@ -22,18 +22,16 @@ def match_greedily(distances: np.ndarray, max_distance: float) -> tuple[np.ndarr
         (array([0]), array([0]))
     """
     # Sorting once and skipping those taken gives the same pairs as repeated minima.
-    rows, columns = np.nonzero(distances < max_distance)
-    order = np.argsort(distances[rows, columns], kind="stable")
-    taken_rows: set[int] = set()
+    flat, num_columns = distances.reshape(-1), distances.shape[1]
+    near = (flat < max_distance).nonzero()[0]
+    column_of_row: dict[int, int] = {}
     taken_columns: set[int] = set()
-    pairs = []
-    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
-        if row not in taken_rows and column not in taken_columns:
-            taken_rows.add(row)
+    for place in near[flat[near].argsort(kind="stable")].tolist():
+        row, column = divmod(place, num_columns)
+        if row not in column_of_row and column not in taken_columns:
+            column_of_row[row] = column
             taken_columns.add(column)
-            pairs.append((row, column))
-    matched = np.array(pairs, np.int64).reshape(-1, 2)
-    return matched[:, 0], matched[:, 1]
+    return np.array([*column_of_row], np.int64), np.array([*column_of_row.values()], np.int64)
 
 
 def match_optimally(distances: np.ndarray, max_distance: float) -> tuple[np.ndarray, np.ndarray]:
@@ -53,10 +51,14 @@ def match_optimally(distances: np.ndarray, max_distance: float) -> tuple[np.ndar
         >>> match_optimally(np.array([[1.0, 2.0], [1.5, 9.0]]), 5.0)
         (array([0, 1]), array([1, 0]))
     """
+    is_allowed = distances < max_distance
+    allowed = is_allowed.nonzero()
+    if all(len(set(side)) == len(side) for side in map(np.ndarray.tolist, allowed)):
+        # No pair has a rival, and leaving one out gains nothing.
+        return allowed
     # The import takes half a second, which programs that match greedily need not wait for.
     from scipy.optimize import linear_sum_assignment
 
-    is_allowed = distances < max_distance
     gains = np.where(is_allowed, max_distance - distances, 0.0)
     rows, columns = linear_sum_assignment(gains, maximize=True)
     is_matched = is_allowed[rows, columns]

@@ -37,6 +37,11 @@ class _Tracks:
     originals: np.ndarray
 
     @property
+    def has_second_poses(self) -> bool:
+        """Whether a track began as a second pose; most frames have none, and save the work for them."""
+        return max(self.originals.tolist(), default=-1) >= 0
+
+    @property
     def is_second_pose(self) -> np.ndarray:
         """[N] bool, whether a track is the second pose of a person whose own track can still continue."""
         return np.isin(self.originals, self.ids)
@@ -50,8 +55,8 @@ class _Tracks:
 
     def shift(self, offsets: np.ndarray) -> None:
         """Moves each track by its offset, [N, 2] pixels."""
-        self.keypoints = self.keypoints + offsets[:, None]
-        self.boxes = self.boxes + np.tile(offsets, 2)
+        self.keypoints += offsets[:, None]
+        self.boxes += np.concatenate([offsets, offsets], axis=1)
 
 
 class Tracker:
@@ -109,20 +114,34 @@ class Tracker:
             ValueError: The number of joints is not that of the frames before or of the skeleton.
         """
         self._check_joints(poses)
-        people = self._people_that_count(poses)
-        sighted = _tracks_from_poses(people)
+        people, is_present = self._people_that_count(poses)
+        sighted = _tracks_from_poses(people, is_present)
         tracks = sighted.select(slice(0)) if self._tracks is None else self._expected_tracks(self._tracks)
         rows, columns = self._match(tracks, sighted)
         self._continue(tracks, rows, sighted, columns)
-        ids = np.full(len(people), -1)
-        ids[columns] = tracks.ids[rows]
-        is_new = (ids < 0) & (people.scores >= self.settings.min_new_track_score)
-        ids[is_new] = self._next_id + np.arange(is_new.sum())
-        self._next_id += int(is_new.sum())
-        sighted.ids = ids
-        sighted.originals = self._find_originals(sighted, is_new, people.scores)
-        self._tracks = tracks.append(sighted.select(is_new))
-        return dataclasses.replace(people, track_ids=ids).select(ids >= 0)
+        sighted.ids[columns] = tracks.ids[rows]
+        self._tracks = self._begin_tracks(tracks, sighted, people.scores) if len(rows) < len(people) else tracks
+        has_id = sighted.ids >= 0
+        # A mask of everybody takes several times as long, and copies too.
+        kept = has_id if not has_id.all() else slice(None)
+        return Poses(
+            keypoints=people.keypoints[kept].copy(),
+            joint_scores=np.where(is_present, people.joint_scores, 0.0)[kept],
+            scores=people.scores[kept].copy(),
+            boxes=people.boxes[kept].copy(),
+            track_ids=sighted.ids[kept],
+        )
+
+    def _begin_tracks(self, tracks: _Tracks, sighted: _Tracks, scores: np.ndarray) -> _Tracks:
+        """Gives the people without an identity new ones, if their scores allow it; returns all tracks."""
+        is_new = (sighted.ids < 0) & (scores >= self.settings.min_new_track_score)
+        num_new = int(is_new.sum())
+        if not num_new:
+            return tracks
+        sighted.ids[is_new] = self._next_id + np.arange(num_new)
+        self._next_id += num_new
+        sighted.originals = self._find_originals(sighted, is_new, scores)
+        return tracks.append(sighted.select(is_new))
 
     def _check_joints(self, poses: Poses) -> None:
         num_joints = poses.keypoints.shape[1]
@@ -136,20 +155,26 @@ class Tracker:
                 f"poses must have the {self._tracks.keypoints.shape[1]} joints of the frames before, got {num_joints}"
             )
 
-    def _people_that_count(self, poses: Poses) -> Poses:
+    def _people_that_count(self, poses: Poses) -> tuple[Poses, np.ndarray]:
+        """Returns the people to track, and whether each joint of theirs is there, [P, J] bool."""
         settings = self.settings
-        is_present = (poses.joint_scores > settings.min_joint_score) & np.isfinite(poses.keypoints).all(axis=-1)
-        poses = dataclasses.replace(poses, joint_scores=np.where(is_present, poses.joint_scores, 0.0))
-        is_person = (is_present.sum(axis=1) >= settings.min_joints) & ~(poses.scores < settings.min_person_score)
-        return poses.select(is_person)
+        is_finite = np.isfinite(poses.keypoints)
+        is_present = (poses.joint_scores > settings.min_joint_score) & is_finite[..., 0] & is_finite[..., 1]
+        is_person = ~(poses.scores < settings.min_person_score)
+        if settings.min_joints > 0:
+            is_person &= is_present.sum(axis=1) >= settings.min_joints
+        return (poses, is_present) if is_person.all() else (poses.select(is_person), is_present[is_person])
 
     def _expected_tracks(self, tracks: _Tracks) -> _Tracks:
         """Returns the tracks that people can still continue, one frame on."""
         tracks.ages += 1
-        tracks = tracks.select(tracks.ages <= self.settings.max_age_frames)
+        oldest = max(tracks.ages.tolist(), default=0)
+        if oldest > self.settings.max_age_frames:
+            tracks = tracks.select(tracks.ages <= self.settings.max_age_frames)
         if self.settings.motion == "velocity":
+            # Tracks without a person for longer stay where they are.
             is_moved = tracks.ages <= self.settings.max_prediction_frames
-            tracks.shift(tracks.velocities * is_moved[:, None])
+            tracks.shift(np.where(is_moved[:, None], tracks.velocities, 0.0))
         return tracks
 
     def _match(self, tracks: _Tracks, sighted: _Tracks) -> tuple[np.ndarray, np.ndarray]:
@@ -159,6 +184,8 @@ class Tracker:
         """
         distances, max_distance = self._distances(tracks, sighted)
         match = MATCHERS[self.settings.matching]
+        if not tracks.has_second_poses:
+            return match(distances, max_distance)
         own, second = np.flatnonzero(~tracks.is_second_pose), np.flatnonzero(tracks.is_second_pose)
         rows, columns = match(distances[own], max_distance)
         if not len(second):
@@ -178,17 +205,20 @@ class Tracker:
     def _continue(self, tracks: _Tracks, rows: np.ndarray, sighted: _Tracks, columns: np.ndarray) -> None:
         """Puts the matched people into their tracks."""
         settings = self.settings
-        residuals = _displacements(tracks, rows, sighted, columns)
-        if settings.motion == "velocity":
-            tracks.velocities[rows] += (1 - settings.velocity_memory) * residuals / tracks.ages[rows, None]
-        keypoints, is_present = sighted.keypoints[columns], sighted.is_present[columns]
-        if settings.remember_joints:
-            moved = tracks.keypoints[rows] + residuals[:, None]
-            keypoints = np.where(is_present[..., None], keypoints, moved)
-            is_present = is_present | tracks.is_present[rows]
+        keypoints, is_present = sighted.keypoints.take(columns, axis=0), sighted.is_present.take(columns, axis=0)
+        if settings.motion == "velocity" or settings.remember_joints:
+            known, is_known = tracks.keypoints.take(rows, axis=0), tracks.is_present.take(rows, axis=0)
+            residuals = _displacements(known, keypoints, is_known & is_present)
+            if settings.motion == "velocity":
+                tracks.velocities[rows] += (1 - settings.velocity_memory) * residuals / tracks.ages[rows, None]
+            if settings.remember_joints:
+                known += residuals[:, None]
+                keypoints = np.where(is_present[..., None], keypoints, known)
+                is_present |= is_known
         tracks.keypoints[rows], tracks.is_present[rows] = keypoints, is_present
         tracks.boxes[rows], tracks.ages[rows] = sighted.boxes[columns], 0
-        self._part(tracks)
+        if tracks.has_second_poses:
+            self._part(tracks)
 
     def _part(self, tracks: _Tracks) -> None:
         """Looks again whose second poses the second poses of this frame are; away from everybody they are people."""
@@ -227,15 +257,23 @@ class Tracker:
         return distances < self.settings.second_pose_distance * sizes
 
 
-def _tracks_from_poses(people: Poses) -> _Tracks:
-    """Returns people as tracks that begin in this frame."""
-    is_present = people.joint_scores > 0
-    keypoints = np.where(is_present[..., None], people.keypoints, 0.0).astype(np.float64)
-    has_box = (box_math.areas(people.boxes) > 0)[:, None]
+def _tracks_from_poses(people: Poses, is_present: np.ndarray) -> _Tracks:
+    """Returns people as tracks that begin in this frame.
+
+    Args:
+        people: The people.
+        is_present: [P, J] bool, whether each joint is there.
+    """
+    keypoints = np.where(is_present[..., None], people.keypoints, 0.0).astype(np.float64, copy=False)
+    has_box = box_math.areas(people.boxes) > 0
+    if has_box.all():
+        boxes = people.boxes.astype(np.float64)
+    else:
+        boxes = np.where(has_box[:, None], people.boxes, box_math.around_keypoints(keypoints, is_present))
     return _Tracks(
         keypoints=keypoints,
         is_present=is_present,
-        boxes=np.where(has_box, people.boxes, box_math.around_keypoints(keypoints, is_present)),
+        boxes=boxes,
         velocities=np.zeros((len(people), 2)),
         ids=np.full(len(people), -1),
         ages=np.zeros(len(people), np.int64),
@@ -243,12 +281,15 @@ def _tracks_from_poses(people: Poses) -> _Tracks:
     )
 
 
-def _displacements(tracks: _Tracks, rows: np.ndarray, sighted: _Tracks, columns: np.ndarray) -> np.ndarray:
+def _displacements(known: np.ndarray, keypoints: np.ndarray, is_common: np.ndarray) -> np.ndarray:
     """Returns [M, 2] pixels from where each matched track was expected to where it is: the median over its joints.
 
     It is 0 for poses without a common joint, which boxes can match.
+
+    Args:
+        known: [M, J, 2] keypoints where they were expected.
+        keypoints: [M, J, 2] keypoints where they are.
+        is_common: [M, J] bool, whether both poses have the joint.
     """
-    offsets = sighted.keypoints[columns] - tracks.keypoints[rows]  # [M, J, 2]
-    is_common = tracks.is_present[rows] & sighted.is_present[columns]
-    medians = masked_median(np.swapaxes(offsets, 1, 2), np.repeat(is_common[:, None], 2, axis=1))
+    medians = masked_median(np.swapaxes(keypoints - known, 1, 2), is_common[:, None])
     return np.where(np.isfinite(medians), medians, 0.0)
