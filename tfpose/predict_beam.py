@@ -191,7 +191,8 @@ def _local_options(beam_options: Sequence[str], num_workers: int) -> list[str]:
         "runner": "DirectRunner",
         "direct_running_mode": "multi_processing",
         "direct_num_workers": str(num_workers),
-        "default_sdk_harness_log_level": "ERROR",
+        # Workers would print the traceback of an error, of which one line is printed here.
+        "default_sdk_harness_log_level": "CRITICAL",
     }
     return [f"--{name}={value}" for name, value in defaults.items() if _beam_option(beam_options, name) is None]
 
@@ -349,7 +350,8 @@ def _worker_errors() -> Iterator[None]:
         yield
     except RuntimeError as error:
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
-        raise ValueError(re.sub(r" \[while running '.*$", "", lines[-1] if lines else describe_error(error))) from error
+        text = re.sub(r" \[while running '.*$", "", lines[-1] if lines else describe_error(error))
+        raise ValueError(re.sub(r"^[\w.]*(?:Error|Failure): ", "", text)) from error
 
 
 def _clear_unfinished(output: str) -> None:

@@ -247,8 +247,11 @@ def test_options_of_beam_replace_the_local_ones():
         "--runner=DirectRunner",
         "--direct_running_mode=multi_processing",
         "--direct_num_workers=3",
-        "--default_sdk_harness_log_level=ERROR",
+        "--default_sdk_harness_log_level=CRITICAL",
     ]
     given = ["--direct_num_workers", "8", "--direct_running_mode=in_memory"]
-    assert predict_beam._local_options(given, 3) == ["--runner=DirectRunner", "--default_sdk_harness_log_level=ERROR"]
+    assert predict_beam._local_options(given, 3) == [
+        "--runner=DirectRunner",
+        "--default_sdk_harness_log_level=CRITICAL",
+    ]
     assert predict_beam._is_local(["--runner=DirectRunner"]) and not predict_beam._is_local(["--runner", "FlinkRunner"])

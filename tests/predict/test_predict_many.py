@@ -3,6 +3,7 @@
 import csv
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def start(tmp_path, workdir):
         flags = [f"--model={workdir}", f"--output={tmp_path / 'out'}", "--workers=2"]
         command = [sys.executable, "-m", "tfpose", "predict-many", *map(str, [*flags, *arguments])]
         environment = {**ENVIRONMENT, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
         processes.append(subprocess.Popen(command, cwd=PROJECT, env=environment, **pipes))
         return processes[-1]
 
@@ -147,17 +148,27 @@ def test_a_worker_that_crashes_fails_its_input_and_ctrl_c_leaves_whole_files(tmp
     os.kill(victim[0], signal.SIGKILL)
     printed, said = process.communicate(timeout=_SECONDS)
     assert process.returncode == 1 and "3 inputs: 2 done, 1 failed" in printed, said[-3000:]
-    assert "Traceback" not in said and "long.avi: the worker process ended" in said
+    assert "Traceback" not in said and "long.avi: a worker process ended, perhaps for lack of memory" in said
     assert_only_whole_files(tmp_path)
     # The failed input is tried again, until Ctrl-C.
     process = start(long, tmp_path / "one.avi", tmp_path / "two.avi", "--end=3000")
     at_work = wait_until(lambda: [number for number, task in workers(tmp_path).items() if task == "0"])
-    process.send_signal(signal.SIGINT)
+    # A terminal sends the signal to the workers too.
+    os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=_SECONDS)
     assert process.returncode == 130 and "error: interrupted; run the same command again" in said, said[-3000:]
     assert "Traceback" not in said and not any(map(is_running, at_work))
     assert_only_whole_files(tmp_path)
+    assert sum(line.startswith("error:") for line in said.splitlines()) == 1
     # Other settings do not mix with these results.
     process = start(long, "--end=5")
     _, said = process.communicate(timeout=_SECONDS)
     assert process.returncode == 1 and said.startswith("error: ") and "another setting (end 3000, now 5)" in said
+
+
+def test_a_model_that_cannot_be_loaded_is_one_line(tmp_path, start):
+    (tmp_path / "empty").mkdir()
+    _, said = (process := start(write_video(tmp_path / "one.avi", 2), f"--model={tmp_path / 'empty'}")).communicate()
+    assert process.returncode == 1 and "Traceback" not in said, said[-3000:]
+    errors = [line for line in said.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and re.match("error: .*empty: must be the work folder of a training run", errors[0])

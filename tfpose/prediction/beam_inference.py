@@ -11,7 +11,8 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from tfpose.prediction.local_workers import join_workers, note_task
+from tfpose.messages import describe_error
+from tfpose.prediction.local_workers import end_run, join_workers, note_task
 from tfpose.prediction.many_inputs import ManyInput
 from tfpose.prediction.many_prediction import LoadedModel, predict_input
 from tfpose.prediction.many_results import DoneMarks, ReportRow, write_report
@@ -43,7 +44,11 @@ class PoseModelHandler(ModelHandler[ManyInput, ReportRow, WorkerModel]):
     def load_model(self) -> WorkerModel:
         """Loads the model, once in each process."""
         join_workers()
-        return WorkerModel(self._load(), threading.Lock())
+        try:
+            return WorkerModel(self._load(), threading.Lock())
+        except Exception as error:
+            end_run(describe_error(error))
+            raise
 
     def run_inference(
         self, batch: Sequence[ManyInput], model: WorkerModel, inference_args: dict[str, Any] | None = None

@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import shlex
 import signal
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
+from tfpose.json_files import write_text
+
 # Names a folder with a file for each worker, which holds what the worker is at.
 _FOLDER_VARIABLE = "TFPOSE_PREDICT_MANY_WORKERS"
 # Beam waits for a worker process in a thread of this name, which fails if the process fails.
 _BEAM_THREAD = "run_worker"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 5.0
 # Its presence in the folder ends the workers.
 _STOP_FILE = "stop"
+# Why a worker ends the run.
+_ERROR_FILE = "error"
 
 
 class WorkerCrash(OSError):
@@ -43,28 +48,31 @@ def run_watched(action: Callable[[], None], should_stop: Callable[[], bool]) -> 
         should_stop: Function that is called several times a second; True ends all workers.
 
     Raises:
+        ValueError: A worker ended the run, see `end_run`.
         WorkerCrash: A worker process ended; the others are ended too.
         Exception: The error of `action`.
     """
     with tempfile.TemporaryDirectory(prefix="tfpose_workers_", suffix=f"-{os.getpid()}") as name:
         folder = pathlib.Path(name)
-        with _environment(name), _crashes() as crashes:
+        with _environment(name), _deaf_workers(), _crashes() as crashes:
             thread = _Action(action)
-            # The workers inherit the mask of the thread that starts them.
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
             thread.start()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             try:
-                while thread.is_alive() and not crashes and not should_stop():
+                error_file = folder / _ERROR_FILE
+                while thread.is_alive() and not crashes and not error_file.exists() and not should_stop():
                     thread.join(_POLL_SECONDS)
+                error = error_file.read_text(encoding="utf-8") if error_file.exists() else ""
                 # Those that end below are none of them.
                 reasons = list(crashes)
                 ended = [path for path in _workers(folder) if not _is_running(path)] if reasons else []
                 tasks = [path.read_text(encoding="utf-8") for path in ended]
             finally:
                 _end_workers(folder)
+    if error:
+        raise ValueError(error)
     if reasons:
-        raise WorkerCrash(reasons[0], [task for task in tasks if task])
+        message = f"a worker process ended, perhaps for lack of memory ({reasons[0]})"
+        raise WorkerCrash(message, [task for task in tasks if task])
     if thread.error is not None:
         raise thread.error
     return not thread.is_alive()
@@ -93,6 +101,20 @@ def _environment(folder: str) -> Iterator[None]:
         yield
     finally:
         del os.environ[_FOLDER_VARIABLE]
+
+
+@contextlib.contextmanager
+def _deaf_workers() -> Iterator[None]:
+    """Within, worker processes ignore Ctrl-C and SIGTERM, about which only the main process reports.
+
+    Beam starts a worker by a command of the shell that begins with `sys.executable`.
+    """
+    python = sys.executable
+    sys.executable = f"trap '' INT TERM; exec {shlex.quote(python)}"
+    try:
+        yield
+    finally:
+        sys.executable = python
 
 
 @contextlib.contextmanager
@@ -131,7 +153,7 @@ def _is_running(path: pathlib.Path) -> bool:
 
 
 def _workers(folder: pathlib.Path) -> list[pathlib.Path]:
-    return [path for path in sorted(folder.iterdir()) if path.name not in (_STOP_FILE, str(os.getpid()))]
+    return [path for path in sorted(folder.iterdir()) if path.name.isdecimal() and path.name != str(os.getpid())]
 
 
 def _end_workers(folder: pathlib.Path) -> None:
@@ -169,6 +191,16 @@ def note_task(task: str) -> None:
     folder = os.environ.get(_FOLDER_VARIABLE)
     if folder:
         (pathlib.Path(folder) / str(os.getpid())).write_text(task, encoding="utf-8")
+
+
+def end_run(message: str) -> None:
+    """Ends the run with an error, from a worker. Returns only in workers on other machines and in the main process."""
+    name = os.environ.get(_FOLDER_VARIABLE, "")
+    if name and int(name.rpartition("-")[2]) != os.getpid():
+        with contextlib.suppress(OSError):
+            write_text(pathlib.Path(name) / _ERROR_FILE, message)
+        # An error here would make Beam print a traceback. The main process ends this one.
+        threading.Event().wait()
 
 
 def _end_with(process: int, folder: pathlib.Path) -> None:

@@ -52,9 +52,8 @@ class ReportRow:
 _COLUMNS = ("input", "name", "status", "frames", "people", "tracks", "seconds", "message")
 
 
-def crashed_row(item: ManyInput, reason: str) -> ReportRow:
+def crashed_row(item: ManyInput, message: str) -> ReportRow:
     """Returns the row of an input at which the process of its worker ended."""
-    message = f"the worker process ended, perhaps for lack of memory ({reason})"
     return ReportRow(item.position, item.label, item.name, FAILED, message=message)
 
 
