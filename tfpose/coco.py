@@ -31,12 +31,11 @@ from tfpose.json_files import (
     write_json,
 )
 from tfpose.messages import MOST_OF_A_VALUE, printable, quote
+from tfpose.poses import NO_TRACK_ID
 from tfpose.skeletons import COCO17, Skeleton, limbs_of_coco_category, skeleton_from_coco_category
 
 # The category of people in COCO's own files.
 COCO_PERSON = 1
-# Files may use any other number, negative ones included.
-NO_TRACK_ID = int(np.iinfo(np.int64).min)
 # An area in square pixels up to which an object with labeled joints has surely no area in the file: its OKS with any
 # prediction would be 0.
 _NO_AREA = 1.0

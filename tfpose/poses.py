@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+# The identity of a person without one, where identities come from files, which may use any other number.
+NO_TRACK_ID = int(np.iinfo(np.int64).min)
+
 
 @dataclasses.dataclass(frozen=True)
 class Poses:

@@ -491,3 +491,18 @@ def test_interruption_is_one_line_and_leaves_only_whole_files(project_dir, folde
     written = list((tmp_path / "predictions").iterdir())
     assert 0 < len([path for path in written if path.suffix == ".json"]) < 40
     assert all(read_posetrack(path).frames for path in written if not path.name.startswith("."))
+
+
+def test_scoring_imports_no_package_that_it_does_not_use(project_dir, folders, tmp_path):
+    program = (
+        "import sys, tfpose.score\n"
+        "assert not tfpose.score.main(sys.argv[1:])\n"
+        "unused = {'tensorflow', 'scipy', 'ml_collections', 'yaml', 'fractions', 'tfpose.coco'}\n"
+        "print(sorted(unused & set(sys.modules)))"
+    )
+    flags = [flag.format(**folders) for flag in (*MODES["score"], f"--output_dir={tmp_path}", "--num_processes=1")]
+    environment = {**os.environ, "PYTHONPATH": str(project_dir)}
+    command = [sys.executable, "-c", program, *flags]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"

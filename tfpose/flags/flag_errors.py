@@ -6,7 +6,6 @@ import difflib
 import re
 
 from absl import flags
-from ml_collections.config_flags.config_flags import FlagOrderError
 
 from tfpose.flags.program_flags import ProgramFlags
 
@@ -22,6 +21,9 @@ def describe_flag_error(error: Exception, program: str, values: ProgramFlags) ->
         program: The name of the program.
         values: The flags of the program.
     """
+    # Here and not above: most programs have no config, and the import takes as long as all other modules of flags.
+    from ml_collections.config_flags.config_flags import FlagOrderError
+
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, flags.UnrecognizedFlagError):
         return f"{program} has no flag --{error.flagname}{_suggestion(error.flagname, values)}"

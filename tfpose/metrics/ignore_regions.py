@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fractions
 from collections.abc import Sequence
 
 import numpy as np
@@ -86,8 +85,16 @@ def _side_of_line(a: np.ndarray, b: np.ndarray, p: np.ndarray) -> np.ndarray:
     left = (b[:, 0] - a[:, 0]) * (p[:, 1] - a[:, 1])
     right = (b[:, 1] - a[:, 1]) * (p[:, 0] - a[:, 0])
     sign = np.sign(left - right)
-    for index in np.flatnonzero(np.abs(left - right) <= _UNSAFE_SHARE * (np.abs(left) + np.abs(right))):
-        (ax, ay), (bx, by), (px, py) = ([fractions.Fraction(float(v)) for v in row[index]] for row in (a, b, p))
-        exact = (bx - ax) * (py - ay) - (by - ay) * (px - ax)
-        sign[index] = (exact > 0) - (exact < 0)
+    for index in np.flatnonzero(np.abs(left - right) <= _UNSAFE_SHARE * (np.abs(left) + np.abs(right))).tolist():
+        sign[index] = _exact_side(*(row[index].tolist() for row in (a, b, p)))
     return sign
+
+
+def _exact_side(a: Sequence[float], b: Sequence[float], p: Sequence[float]) -> int:
+    """Returns the side of the line from a to b on which point p lies: 1, -1, or 0 on the line."""
+    # Here and not above, since few files need it.
+    from fractions import Fraction
+
+    (ax, ay), (bx, by), (px, py) = (map(Fraction, point) for point in (a, b, p))
+    exact = (bx - ax) * (py - ay) - (by - ay) * (px - ax)
+    return (exact > 0) - (exact < 0)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tfpose import boxes as box_math
-from tfpose.coco import category_from_skeleton
 from tfpose.json_files import (
     BOX_COLUMNS,
     distinct_ids,
@@ -221,6 +220,9 @@ def posetrack18_from_sequence(sequence: PoseSequence) -> dict:
     The flag is 1 for visible and 0 for hidden joints; evaluators count both. It is 1 for every joint at the origin,
     since three zeros mean that there is no joint. The format has no surplus points.
     """
+    # Here and not above, since scoring reads files and writes none.
+    from tfpose.coco import category_from_skeleton
+
     images, annotations = [], []
     for frame in sequence.frames:
         image_id = image_id_of(frame.file_name, frame.index) if frame.image_id == NO_IMAGE_ID else frame.image_id

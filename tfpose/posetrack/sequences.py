@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfpose import boxes as box_math
-from tfpose.coco import NO_TRACK_ID
-from tfpose.poses import Poses
+from tfpose.poses import NO_TRACK_ID, Poses
 from tfpose.skeletons import Skeleton
 
 # Joints in the order of their numbers in 2017 files, which is the order of all published metrics too.
