@@ -190,7 +190,8 @@ def object_list(path: pathlib.Path, content: Any, field: str) -> list[dict]:
     if not isinstance(entries, list):
         found = f"a file that holds a {type(content).__name__}" if not isinstance(content, dict) else quote(entries)
         raise ValueError(f"{path}: {field!r} must be a list of objects, got {found}")
-    for position, entry in enumerate(entries):
+    # The types alone are compared in a fraction of the time.
+    for position, entry in enumerate(entries) if set(map(type, entries)) - {dict} else ():
         if not isinstance(entry, dict):
             raise ValueError(f"{path}: {field!r}: entry {position} must be an object, got {quote(entry)}")
     return entries

@@ -134,26 +134,31 @@ def _associations(true: People, predicted: People, near: NearJoints) -> dict[str
     joints = near.joints[firsts]
     lengths = true_lengths[tracks[0][firsts], joints], predicted_lengths[tracks[1][firsts], joints]
     similarities = _similarities(near.distances)
+    # All thresholds at once, with a number for each threshold and joint, and for each threshold and pair of tracks.
+    is_found = similarities >= THRESHOLDS[:, None] - _ROUNDING  # [T, E]
+    thresholds, entries = np.nonzero(is_found)
+    cells = thresholds * num_joints + near.joints[entries]
+    shape = len(THRESHOLDS), num_joints
+    found = _sum_by_cell(cells, None, shape)
+    counts = _sum_by_cell(thresholds * len(firsts) + pairs[entries], None, (len(THRESHOLDS), len(firsts)))
+    union = np.maximum(1, lengths[0] + lengths[1] - counts)
     # Sorted by true track and joint, then time, for runs.
     order = np.lexsort((true.frames[near.true], near.joints, tracks[0]))
-    rows = []
-    for threshold in THRESHOLDS:
-        is_found = similarities >= threshold - _ROUNDING
-        found = np.bincount(near.joints[is_found], minlength=num_joints)
-        counts = np.bincount(pairs[is_found], minlength=len(firsts))
-        union = np.maximum(1, lengths[0] + lengths[1] - counts)
-        run_pairs, run_lengths = _runs(pairs[order[is_found[order]]])
-        weighted = (
-            _sum_by_joint(joints, counts * counts / union, num_joints),
-            _sum_by_joint(joints, counts * counts / np.maximum(1, lengths[0]), num_joints),
-            _sum_by_joint(joints, counts * counts / np.maximum(1, lengths[1]), num_joints),
-            _sum_by_joint(joints[run_pairs], run_lengths * run_lengths / union[run_pairs], num_joints),
-        )
-        similarity = _sum_by_joint(near.joints[is_found], similarities[is_found], num_joints)
-        location = np.maximum(_TINY, similarity) / np.maximum(_TINY, found)
-        rows.append((found, *(values / np.maximum(1, found) for values in weighted), location))
-    names = ("true_positives", *_ASSOCIATIONS, "localization_accuracy")
-    return dict(zip(names, np.moveaxis(np.array(rows, np.float64), 1, 0), strict=True))
+    thresholds, places = np.nonzero(is_found[:, order])
+    runs, run_lengths = _runs(thresholds * len(firsts) + pairs[order[places]])
+    run_cells = runs // max(len(firsts), 1) * num_joints + joints[runs % max(len(firsts), 1)]
+    pair_cells = (np.arange(len(THRESHOLDS))[:, None] * num_joints + joints).reshape(-1)
+    weighted = (
+        _sum_by_cell(pair_cells, counts * counts / union, shape),
+        _sum_by_cell(pair_cells, counts * counts / np.maximum(1, lengths[0]), shape),
+        _sum_by_cell(pair_cells, counts * counts / np.maximum(1, lengths[1]), shape),
+        _sum_by_cell(run_cells, run_lengths * run_lengths / union.reshape(-1)[runs], shape),
+    )
+    location = np.maximum(_TINY, _sum_by_cell(cells, similarities[entries], shape)) / np.maximum(_TINY, found)
+    shares = (values / np.maximum(1, found) for values in weighted)
+    return {"true_positives": found.astype(np.float64), **dict(zip(_ASSOCIATIONS, shares, strict=True))} | {
+        "localization_accuracy": location
+    }
 
 
 def _tracks(people: People) -> tuple[np.ndarray, np.ndarray]:
@@ -174,8 +179,10 @@ def _runs(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pairs[starts], np.diff(starts, append=len(pairs))
 
 
-def _sum_by_joint(joints: np.ndarray, values: np.ndarray, num_joints: int) -> np.ndarray:
-    return np.bincount(joints, values, minlength=num_joints)
+def _sum_by_cell(cells: np.ndarray, values: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+    """Returns the sum of the values in each of the cells, which are numbered by row; without values, their number."""
+    weights = None if values is None else values.reshape(-1)
+    return np.bincount(cells, weights, minlength=shape[0] * shape[1]).reshape(shape)
 
 
 def join_parts(parts: Sequence[HotaParts]) -> HotaParts:

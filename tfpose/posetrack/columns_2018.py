@@ -72,7 +72,8 @@ def columns_from_2018(
         points=keypoints[point_people, point_joints, :2],
         point_scores=scores[point_people, point_joints],
         regions=_regions_2018(path, images, is_required=is_posetrack21) if is_ground_truth else (),
-        notes=(*notes, *_unlisted_note(annotations, all_images)),
+        # Where everybody is in a frame, nobody's frame is unlisted.
+        notes=(*notes, *(_unlisted_note(annotations, all_images) if len(people) < len(annotations) else ())),
     )
 
 
