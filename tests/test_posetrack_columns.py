@@ -13,6 +13,7 @@ import pytest
 from tfpose.json_files import read_json
 from tfpose.posetrack import NO_SCORE
 from tfpose.posetrack.evaluated_columns import columns21_from_content, columns_from_content
+from tfpose.posetrack.json_columns import MALFORMED, finite_rows, number_rows, score_rows
 from tfpose.skeletons import POSETRACK15, POSETRACK18
 
 PATH = pathlib.Path("folder/000001_mpii_test.json")
@@ -263,3 +264,21 @@ def test_a_compressed_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeyp
     path.write_bytes(gzip.compress(b" " * (2 << 20)))
     with pytest.raises(ValueError, match="more than 1 MiB when unpacked"):
         read_json(path)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[[1, 2.5], ["1", 2]], [[1, 2], None], [[1, 2], [1]], [[1, 2], [1, 2, 3]], [[1, 2], {"a": 1, "b": 2}], ["ab"]],
+)
+def test_rows_of_numbers_must_be_lists_of_their_length(rows):
+    with pytest.raises(MALFORMED):
+        number_rows(rows, 2)
+
+
+def test_rows_of_numbers():
+    assert number_rows([], 2).shape == (0, 2)
+    assert number_rows([[1, True], [-2.5, 1e300]], 2).tolist() == [[1.0, 1.0], [-2.5, 1e300]]
+    np.testing.assert_array_equal(score_rows([[1, None], [0.5, 2]], 2), [[1, np.nan], [0.5, 2]])
+    for wrong in (np.nan, np.inf, -1e31):
+        with pytest.raises(ValueError, match="numbers must be finite"):
+            finite_rows([[1, 2], [3, wrong]], 2)

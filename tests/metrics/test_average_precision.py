@@ -91,3 +91,18 @@ def test_area_is_that_of_a_plain_loop(is_correct, missed):
 def test_mean_leaves_nan_out_and_is_nan_of_nothing():
     assert with_mean(np.array([1.0, np.nan, 3.0])) == pytest.approx([1, np.nan, 3, 2], nan_ok=True)
     assert np.isnan(with_mean(np.array([np.nan]))).all()
+
+
+@pytest.mark.parametrize("kind", ["all different", "equal", "NaN", "zeros of both signs", "none"])
+def test_samples_are_ranked_as_by_a_stable_sort(kind):
+    scores = np.random.default_rng(0).random(200)
+    if kind == "equal":
+        scores = scores.round(1)
+    elif kind == "NaN":
+        scores[[3, 50, 120]] = np.nan
+    elif kind == "zeros of both signs":
+        scores[[3, 50, 120]] = 0.0, -0.0, 0.0
+    elif kind == "none":
+        scores = scores[:0]
+    expected = np.argsort(scores, kind="stable")[::-1]
+    assert rank_samples(scores, np.ones(len(scores), bool)).tolist() == expected.tolist()

@@ -6,6 +6,7 @@ Joints are in the order of the given arrays; people are sorted by frame, and wit
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -38,7 +39,7 @@ class People:
     scores: np.ndarray
     head_sizes: np.ndarray
 
-    @property
+    @functools.cached_property
     def has_joint(self) -> np.ndarray:
         """Whether each joint is there, [N, J] bool."""
         return ~np.isnan(self.keypoints[..., 0])

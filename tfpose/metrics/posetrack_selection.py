@@ -184,8 +184,8 @@ def _people(columns: PersonColumns, selected: _Selected, frame_numbers: np.ndarr
     points = selected.points[columns.point_joints[selected.points] >= 0]
     # Written in reverse order, so that of repeated joints the first stays.
     points = points[::-1]
-    place = columns.point_people[points], columns.point_joints[points]
-    keypoints[place], scores[place] = columns.points[points], columns.point_scores[points]
+    place = columns.point_people[points] * len(JOINTS_BY_NUMBER) + columns.point_joints[points]
+    keypoints.reshape(-1, 2)[place], scores.reshape(-1)[place] = columns.points[points], columns.point_scores[points]
     people = selected.people
     return People(
         frames=frame_numbers[columns.frames[people]],

@@ -18,9 +18,9 @@ from tfpose.posetrack.json_columns import (
     PersonPlaces,
     fast_or_explained,
     finite_numbers,
-    flatten_rows,
+    finite_rows,
     is_score,
-    scores_from_json,
+    score_rows,
     whole_numbers,
 )
 from tfpose.posetrack.sequences import JOINTS_BY_NUMBER, NO_SCORE, NO_TRACK_ID, sequence_name
@@ -152,7 +152,7 @@ def _keypoints_2018(people: Sequence[Mapping], joints: Sequence[str], where: Per
     size = len(columns)
 
     def read() -> np.ndarray:
-        return finite_numbers(flatten_rows([person["keypoints"] for person in people], size))
+        return finite_rows([person["keypoints"] for person in people], size)
 
     def explain() -> None:
         for index, person in enumerate(people):
@@ -176,8 +176,7 @@ def _scores_2018(people: Sequence[Mapping], num_joints: int, where: PersonPlaces
     scores = np.full((len(people), num_joints), NO_SCORE)
 
     def read() -> np.ndarray:
-        rows = flatten_rows([lists[index][:num_joints] for index in holders], num_joints)
-        return scores_from_json(rows).reshape(-1, num_joints)
+        return score_rows([lists[index][:num_joints] for index in holders], num_joints)
 
     def explain() -> None:
         for index in holders:
@@ -202,7 +201,7 @@ def _head_boxes_2018(people: Sequence[Mapping], where: PersonPlaces) -> np.ndarr
     boxes = np.full((len(people), 4), np.nan)
 
     def read() -> np.ndarray:
-        return finite_numbers(flatten_rows([people[index]["bbox_head"] for index in holders], 4)).reshape(-1, 4)
+        return finite_rows([people[index]["bbox_head"] for index in holders], 4)
 
     def explain() -> None:
         for index in holders:

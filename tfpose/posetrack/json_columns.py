@@ -60,11 +60,26 @@ def numbers(values: Sequence) -> np.ndarray:
 
 def finite_numbers(values: Sequence) -> np.ndarray:
     """Returns the numbers as `numbers` does; raises on NaN, infinity and numbers beyond the size of any image."""
-    array = numbers(values)
+    return _check_finite(numbers(values))
+
+
+def _check_finite(array: np.ndarray) -> np.ndarray:
     # The comparison is false for NaN too.
     if array.size and not (array.max() < LARGEST_NUMBER and array.min() > -LARGEST_NUMBER):
         raise ValueError("numbers must be finite")
     return array
+
+
+def number_rows(rows: Sequence[Sequence], size: int) -> np.ndarray:
+    """Returns [N, size] float64: the numbers of lists that must all have this length, as `numbers` does."""
+    # One list at a time takes half the time of a list of all numbers.
+    pack = struct.Struct(f"{size}d").pack
+    return np.frombuffer(b"".join(itertools.starmap(pack, rows))).reshape(-1, size)
+
+
+def finite_rows(rows: Sequence[Sequence], size: int) -> np.ndarray:
+    """Returns the numbers as `number_rows` does; raises on NaN, infinity and numbers beyond the size of any image."""
+    return _check_finite(number_rows(rows, size))
 
 
 def flatten_rows(rows: Sequence[Sequence], size: int) -> list:
@@ -77,6 +92,14 @@ def flatten_rows(rows: Sequence[Sequence], size: int) -> list:
 def is_score(value: Any) -> bool:
     """Returns whether a value is a number, NaN or null, all of which evaluators sort."""
     return value is None or (isinstance(value, (int, float)) and (isinstance(value, float) or abs(value) < 1e300))
+
+
+def score_rows(rows: Sequence[Sequence], size: int) -> np.ndarray:
+    """Returns the numbers as `number_rows` does, with NaN for null."""
+    try:
+        return number_rows(rows, size)
+    except MALFORMED:
+        return scores_from_json(flatten_rows(rows, size)).reshape(-1, size)
 
 
 def scores_from_json(values: Sequence) -> np.ndarray:
