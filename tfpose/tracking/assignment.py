@@ -52,10 +52,10 @@ def match_optimally(distances: np.ndarray, max_distance: float) -> tuple[np.ndar
         (array([0, 1]), array([1, 0]))
     """
     is_allowed = distances < max_distance
-    allowed = is_allowed.nonzero()
-    if all(len(set(side)) == len(side) for side in map(np.ndarray.tolist, allowed)):
+    rows, columns = is_allowed.nonzero()
+    if len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows):
         # No pair has a rival, and leaving one out gains nothing.
-        return allowed
+        return rows, columns
     # The import takes half a second, which programs that match greedily need not wait for.
     from scipy.optimize import linear_sum_assignment
 
