@@ -24,6 +24,7 @@ Commands of earlier versions still work: tfpose evaluate runs tfpose tune if --t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 import re
 import sys
@@ -38,6 +39,7 @@ from tfpose.flags.cache_flag import define_cache_flag, fetch_models
 from tfpose.flags.combinations import forbid_flags, require_flags
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import define_config_flag
+from tfpose.flags.dtype_flags import define_dtype_flags
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.scoring_flags import define_scoring_flags, scoring_settings
 from tfpose.flags.startup_messages import start_tensorflow
@@ -65,7 +67,7 @@ def define_flags(values: ProgramFlags) -> None:
         "Exported model to evaluate instead of the run in --workdir: a .tflite file of a keypoint network, or the "
         "folder of a SavedModel. tfpose uses the crops, decoding and skeleton of the export. A keypoint network uses "
         "the boxes of --boxes; a single network finds people itself. Requires --config, which names the dataset. "
-        "Cannot be combined with --workdir, --weights or --tuned.",
+        "Cannot be combined with --workdir, --weights, --tuned or --inference_dtype.",
     )
     values.define_string("output_dir", None, "Folder for the predictions, metrics.json and the report. Required.")
     values.define_enum(
@@ -104,6 +106,7 @@ def define_flags(values: ProgramFlags) -> None:
         "File tuning.json that tfpose tune wrote; tfpose uses the best tracker settings in the file and, for a single "
         "network, the best thresholds. Cannot be combined with --tracker flags.",
     )
+    define_dtype_flags(values, "the split that it evaluates")
     _define_drawing_flags(values)
     define_cache_flag(values)
     _define_box_and_scoring_flags(values)
@@ -178,6 +181,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose.evaluation.report_splits import TrainingRun
     from tfpose.evaluation.splits import SplitOutput
     from tfpose.flags.run_flags import choose_config
+    from tfpose.inference.inference_dtype import InferenceDtype
     from tfpose.systems.exported import evaluate_exported
     from tfpose.systems.loading import resolve_names
     from tfpose.systems.system import EvaluationRequest, RunChoice
@@ -189,8 +193,9 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     chosen = resolve_names(chosen, "--workdir", values.cache)
     config, source = choose_config(values, chosen.workdir)
     split = values.split or config.data.validation_split
+    dtype = InferenceDtype(values.inference_dtype, config.data.directory, split)
     request = EvaluationRequest(
-        run=chosen,
+        run=dataclasses.replace(chosen, inference_dtype=dtype),
         split=split,
         output=SplitOutput(
             pathlib.Path(values.output_dir),
@@ -222,7 +227,7 @@ def _check_model_flags(values: ProgramFlags) -> None:
         ValueError: A flag is missing, or cannot be combined with another.
     """
     if values.model:
-        forbid_flags(values, ("workdir", "weights", "tuned"), "--model")
+        forbid_flags(values, ("workdir", "weights", "tuned", "inference_dtype"), "--model")
         require_flags(values, ("config", "output_dir"), "with --model")
         return
     require_flags(values, ("workdir", "output_dir"), "with --config" if values.config else "with --workdir")

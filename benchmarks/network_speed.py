@@ -3,6 +3,7 @@
     python benchmarks/network_speed.py --torch_python=.venv-torch/bin/python
     python benchmarks/network_speed.py --torch_python=.venv-torch/bin/python --network=pose_hrnet_w48 --only=training
     python benchmarks/network_speed.py --torch_python=PYTHON --network=pose_vit_base --input_size 256 192
+    python benchmarks/network_speed.py --only=inference --inference_dtype=bfloat16
 
 tfpose runs the training step as one graph, and inference as in an exported model, with batch normalization folded and
 variables frozen. PyTorch runs the same network in eager mode, in both of its memory layouts. Both sides run in turn, so
@@ -12,6 +13,9 @@ times mean little, since PyTorch's threads wait for each other. With `--single_t
 and processor times are compared, which other processes hardly change.
 
 PyTorch is left out if the interpreter of `--torch_python` (default: the current one) cannot import torch.
+
+With `--inference_dtype=bfloat16`, tfpose's network also runs in bfloat16, in turn with the other sides, and its times
+of inference are compared with those in float32.
 """
 
 from __future__ import annotations
@@ -37,13 +41,14 @@ from results_file import RECORD_HELP, ratios, record
 from torch_side import TorchSide, start_torch
 
 from tfpose.losses import mean_heatmap_loss
-from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.pose_hrnet import build_pose_hrnet
 from tfpose.models.pose_resnet import build_pose_resnet
 from tfpose.models.pose_vit import build_pose_vit
+from tfpose.models.simplification import simplify_network
 
 NUM_JOINTS = 17
 NUM_WARMUP_RUNS = 2
+BFLOAT16 = "tfpose bfloat16"
 TORCH_LAYOUTS = ("channels_last", "contiguous")
 NETWORKS = {
     "pose_resnet50": build_pose_resnet,
@@ -97,13 +102,14 @@ def build_training(network: str, batch: int, input_size: tuple[int, int]) -> Cal
     return lambda: step().numpy()
 
 
-def build_inference(network: str, batch: int, input_size: tuple[int, int]) -> Callable[[], object]:
+def build_inference(
+    network: str, batch: int, input_size: tuple[int, int], dtype: str = "float32"
+) -> Callable[[], object]:
     """Inference on random images, as in an exported model."""
     model = NETWORKS[network](NUM_JOINTS, input_size=input_size)
     randomize_normalizations(model)
-    model = fold_batch_norm(model)
     images, _ = random_batch(batch, input_size)
-    return freeze(model, images)
+    return freeze(simplify_network(model, dtype), images)
 
 
 def random_batch(batch: int, input_size: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -122,10 +128,13 @@ def time_case(
     layouts: Sequence[str],
     torch_side: TorchSide | None,
     clock: Callable[[], float],
+    has_bfloat16: bool,
 ) -> dict[str, list[float]]:
     """Seconds of every run, by side."""
     build = {"training": build_training, "inference": build_inference}[case.kind]
     sides = {"tfpose": timed(build(network, case.batch, input_size), clock)}
+    if has_bfloat16:
+        sides[BFLOAT16] = timed(build_inference(network, case.batch, input_size, "bfloat16"), clock)
     if torch_side is not None:
         height, width = input_size
         request = {"case": case.kind, "network": network, "batch": case.batch, "height": height, "width": width}
@@ -174,6 +183,9 @@ def report(case: Case, times: dict[str, list[float]]) -> str:
     if theirs:
         ratio = statistics.median(ratios(times["tfpose"], theirs))
         lines.append(f"  ratio to PyTorch's better layout: {ratio:.2f} (goal {case.goal:.2f})")
+    if BFLOAT16 in times:
+        speedup = statistics.median(ratios(times["tfpose"], times[BFLOAT16]))
+        lines.append(f"  bfloat16 is {speedup:.2f} times as fast as float32")
     return "\n".join(lines)
 
 
@@ -186,7 +198,8 @@ def describe_memory(torch_side: TorchSide | None) -> str:
 
 def better_layout(times: dict[str, list[float]]) -> list[float]:
     """Seconds of PyTorch in its faster layout; empty without PyTorch."""
-    return min((values for side, values in times.items() if side != "tfpose"), key=statistics.median, default=[])
+    of_torch = (values for side, values in times.items() if side.startswith("torch"))
+    return min(of_torch, key=statistics.median, default=[])
 
 
 def record_case(prefix: str, times: dict[str, list[float]]) -> None:
@@ -196,6 +209,9 @@ def record_case(prefix: str, times: dict[str, list[float]]) -> None:
     if theirs:
         measured[f"{prefix}.pytorch"] = (theirs, "s")
         measured[f"{prefix}.ratio"] = (ratios(times["tfpose"], theirs), "times")
+    if BFLOAT16 in times:
+        measured[f"{prefix}.bfloat16"] = (times[BFLOAT16], "s")
+        measured[f"{prefix}.bfloat16_speedup"] = (ratios(times["tfpose"], times[BFLOAT16]), "times")
     record(measured)
 
 
@@ -208,6 +224,12 @@ def main() -> None:
     parser.add_argument("--input_size", type=int, nargs=2, default=(384, 288), help="height and width in pixels")
     parser.add_argument("--only", choices=("training", "inference"), help="time only this kind")
     parser.add_argument("--single_thread", action="store_true", help="compare processor times of one thread")
+    parser.add_argument(
+        "--inference_dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="number format of tfpose's inference; bfloat16 is timed beside float32",
+    )
     parser.add_argument("--record", action="store_true", help=RECORD_HELP)
     arguments = parser.parse_args()
     input_size = tuple(arguments.input_size)
@@ -219,7 +241,8 @@ def main() -> None:
     for case in CASES:
         if arguments.only in (None, case.kind):
             print(f"load average {os.getloadavg()[0]:.1f}")
-            times = time_case(case, arguments.network, input_size, arguments.layouts, torch_side, clock)
+            has_bfloat16 = arguments.inference_dtype == "bfloat16" and case.kind == "inference"
+            times = time_case(case, arguments.network, input_size, arguments.layouts, torch_side, clock, has_bfloat16)
             print(report(case, times), flush=True)
             print(f"  peak memory so far: {describe_memory(torch_side)}", flush=True)
             if arguments.record:

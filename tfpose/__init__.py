@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfpose.api import Model, load, score
+    from tfpose.inference.inference_dtype import InferenceDtype
     from tfpose.pose_exchange import poses_from_supervision
     from tfpose.poses import Poses
     from tfpose.tracking.tracker import Tracker
 
 __version__ = "0.2.0"
-__all__ = ["Model", "Poses", "Tracker", "__version__", "load", "poses_from_supervision", "score"]
+__all__ = ["InferenceDtype", "Model", "Poses", "Tracker", "__version__", "load", "poses_from_supervision", "score"]
 
 # The module of each public name; it is imported at the first use of the name, so that importing tfpose costs nothing.
 _HOMES = {
+    "InferenceDtype": "tfpose.inference.inference_dtype",
     "Model": "tfpose.api",
     "load": "tfpose.api",
     "Poses": "tfpose.poses",

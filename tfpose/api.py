@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfpose.inference.inference_dtype import InferenceDtype
 from tfpose.poses import Poses
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def load(
     tuned: str | os.PathLike[str] | None = None,
     skeleton: str = "",
     use_flip_test: bool | None = None,
+    inference_dtype: str | InferenceDtype = "float32",
 ) -> Model:
     """Loads a model.
 
@@ -150,6 +152,9 @@ def load(
         tuned: File tuning.json with the thresholds of a single network's work folder.
         skeleton: Name of a known skeleton, for a SavedModel that does not name its joints.
         use_flip_test: Whether to average with the mirrored images; None leaves it to the model.
+        inference_dtype: 'float32', 'bfloat16', which is several times as fast for large networks where the device
+            multiplies such numbers, or `InferenceDtype('auto', DATASET, SPLIT)`, which is bfloat16 where the network
+            loses less than 0.2 AP on this split. Of a work folder only.
 
     Raises:
         OSError: A public checkpoint cannot be downloaded; the message says which file to put where by hand.
@@ -165,12 +170,20 @@ def load(
     from tfpose.systems.loading import load_pose_model, resolve_names
     from tfpose.systems.system import RunChoice
 
+    dtype = InferenceDtype(inference_dtype) if isinstance(inference_dtype, str) else inference_dtype
+
     is_default = model is None
     chosen, found, use_flip_test = choose_system(_as_text(model), _as_text(detector), use_flip_test)
     boxes = BoxSettings(DETECTOR, found) if found is not None else None
     settings = read_tuned_settings(pathlib.Path(tuned)) if tuned is not None else None
     run = RunChoice(
-        pathlib.Path(chosen), weights, boxes, settings, use_flip_test=use_flip_test, prefers_litert=is_default
+        pathlib.Path(chosen),
+        weights,
+        boxes,
+        settings,
+        use_flip_test=use_flip_test,
+        prefers_litert=is_default,
+        inference_dtype=dtype,
     )
     return Model(load_pose_model(resolve_names(run, "model"), skeleton))
 

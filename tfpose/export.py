@@ -26,6 +26,7 @@ from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
 from tfpose.flags.cache_flag import define_cache_flag, fetch_models
 from tfpose.flags.combinations import require_companion
 from tfpose.flags.command_line import Program, run_program
+from tfpose.flags.dtype_flags import define_dtype_data_flags, dtype_from_flags
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
 
@@ -65,6 +66,7 @@ def define_flags(values: ProgramFlags) -> None:
         "SavedModel.",
     )
     _define_quantization_flags(values)
+    define_dtype_data_flags(values)
     values.define_string(
         "config",
         None,
@@ -132,6 +134,7 @@ def quantization_request(values: ProgramFlags) -> QuantizationRequest | None:
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Exports the weights of a work folder."""
     del inputs
+    dtype_from_flags(values)
     fetch_models(values, "workdir")
     # Here and not above: TensorFlow takes seconds to import, --help should not.
     start_tensorflow()

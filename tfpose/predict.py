@@ -42,6 +42,7 @@ from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
 from tfpose.flags.cache_flag import define_cache_flag, fetch_models
 from tfpose.flags.combinations import forbid_flags, require_companion
 from tfpose.flags.command_line import EXPECTED_ERRORS, Program, describe_error, run_program
+from tfpose.flags.dtype_flags import define_dtype_data_flags, dtype_from_flags
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
 from tfpose.flags.tracker_flags import NAME_FLAG, TRACKER_FLAGS, define_tracker_flags, tracker_from_flags
@@ -131,6 +132,7 @@ def _define_model_flags(values: ProgramFlags) -> None:
         "twice the time. By default the setting in the work folder of --model (true for public checkpoints); without "
         "--model, false. Cannot be combined with a SavedModel in --model.",
     )
+    define_dtype_data_flags(values)
     define_cache_flag(values)
     values.define_string(
         "skeleton",
@@ -323,6 +325,7 @@ def check_flags(values: ProgramFlags) -> None:
     unknown = [kind for kind in values.outputs or () if kind not in OUTPUTS]
     if unknown or values.outputs == []:
         raise ValueError(f"--outputs must be some of {', '.join(OUTPUTS)}, got {unknown[0] if unknown else 'nothing'}")
+    dtype_from_flags(values)
     boxes = ["boxes"] if "boxes" in values else []
     require_companion(values, [name for name in BOX_FLAGS if name != "detector"], "detector", *boxes)
     if boxes and values.boxes is not None:

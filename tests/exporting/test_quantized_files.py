@@ -10,9 +10,10 @@ import tensorflow as tf
 from small_system import random_network, small_system, small_table
 from two_stage_runs import write_detector_run, write_keypoint_run, write_pictures
 
+from tfpose.evaluation.person_scores import score_network
 from tfpose.exporting import quantization
 from tfpose.exporting.conversion import write_converted
-from tfpose.exporting.quantized_files import QuantizationRequest, score_network
+from tfpose.exporting.quantized_files import QuantizationRequest
 from tfpose.exporting.two_stage import bare_networks
 from tfpose.inference.litert_network import LitertNetwork
 from tfpose.models.simplification import simplify_network

@@ -27,6 +27,7 @@ from tfpose.inference.detectors.detector import Picture
 from tfpose.inference.detectors.keypoint_rcnn import load_keypoint_rcnn_detector
 from tfpose.inference.keypoint_system import read_keypoint_system, with_margin
 from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.models.simplification import simplify_network
 
 MARGIN = 7.0
 
@@ -78,7 +79,9 @@ def evaluate(runs, table, output_dir, **box_settings):
     network = system.build_network()
     load_for_inference(network, runs[0])
     system = with_margin(system, MARGIN)
-    return predict_split(table, network, system, "best", settings, output_dir, EvaluationSettings(batch_size=3))
+    return predict_split(
+        table, simplify_network(network), system, "best", settings, output_dir, EvaluationSettings(batch_size=3)
+    )
 
 
 def assert_same_poses(found, expected, atol=1e-3):

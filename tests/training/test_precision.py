@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from tfpose.training import precision
+from tfpose.inference import bfloat16_devices
 from tfpose.training.optimization import OptimizationSettings
 from tfpose.training.precision import choose_precision
 
@@ -21,13 +21,13 @@ from tfpose.training.precision import choose_precision
 def test_a_processor_that_multiplies_bfloat16_is_given_it(monkeypatch, tmp_path, flags, expected):
     path = tmp_path / "cpuinfo"
     path.write_text(f"processor\t: 0\nmodel name\t: amx_bf16\nflags\t\t: {flags}\nbogomips\t: 1\n")
-    monkeypatch.setattr(precision, "_CPU_INFO", path)
+    monkeypatch.setattr(bfloat16_devices, "_CPU_INFO", path)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     assert choose_precision("auto") == expected
 
 
 def test_single_precision_where_nothing_is_known(monkeypatch, tmp_path):
-    monkeypatch.setattr(precision, "_CPU_INFO", tmp_path / "nothing")
+    monkeypatch.setattr(bfloat16_devices, "_CPU_INFO", tmp_path / "nothing")
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     assert choose_precision("auto") == "float32"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,13 @@ from tfpose.coco import PersonAnnotations, build_person_annotations
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.video_sequences import has_posetrack_videos
 from tfpose.inference.keypoint_system import KeypointSystem
-from tfpose.inference.person_keypoints import PersonBoxes, ground_truth_boxes, poses_by_image
+from tfpose.inference.person_keypoints import (
+    PersonBoxes,
+    build_keypoint_function,
+    ground_truth_boxes,
+    poses_by_image,
+    predict_people,
+)
 from tfpose.metrics.coco import coco_average_precision
 from tfpose.metrics.keypoints import CorrectKeypoints, pck, pckh, torso_diagonals
 from tfpose.poses import Poses
@@ -21,6 +28,7 @@ from tfpose.skeletons import Skeleton, map_joints
 TORSO_JOINTS = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 # Least overlap (IoU) of an annotated box with the box of its pose, which a tracker may have moved.
 LEAST_OVERLAP = 0.5
+_BATCH_SIZE = 16
 
 
 def table_annotations(table: RecordTable, skeleton: Skeleton) -> PersonAnnotations:
@@ -53,6 +61,13 @@ def score_poses(table: RecordTable, poses: Sequence[Poses], skeleton: Skeleton) 
     PoseTrack's files hold the boxes of the people, COCO results do not; see `coco_average_precision`.
     """
     return coco_average_precision(table_annotations(table, skeleton), poses, has_boxes=has_posetrack_videos(table))
+
+
+def score_network(table: RecordTable, network: Callable[[Any], Any], system: KeypointSystem) -> float:
+    """Returns COCO's AP, in percent, of a keypoint network in the annotated boxes of a table."""
+    people = ground_truth_boxes(table)
+    found = predict_people(build_keypoint_function(network, system), table, people, system, _BATCH_SIZE)
+    return float(score_poses(table, poses_by_image(table, people, *found, system), system.skeleton)["AP"])
 
 
 def count_correct_keypoints(

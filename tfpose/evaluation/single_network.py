@@ -12,6 +12,7 @@ import numpy as np
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
+from tfpose.evaluation.dtype_choice import choose_dtype
 from tfpose.evaluation.person_scores import score_poses
 from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.shares import ALONE, EvaluationShare
@@ -27,6 +28,7 @@ from tfpose.evaluation.tracker_search import describe_trials, write_tuning
 from tfpose.evaluation.tuned_settings import TUNED_INFERENCE
 from tfpose.evaluation.video_sequences import ground_truth_sequences, rows_by_sequence, sequences_from_poses
 from tfpose.inference.frame_peaks import Peaks
+from tfpose.inference.inference_dtype import FLOAT32, InferenceDtype
 from tfpose.inference.single_network import (
     FrameNetwork,
     PersonNetwork,
@@ -60,13 +62,15 @@ class TrainedNetwork:
 
     Attributes:
         system: System of the network, with the thresholds of the config.
-        network: Network in float32, with batch normalization merged into its convolutions.
+        network: Network with batch normalization merged into its convolutions.
         weights: File that the weights came from.
+        dtype: "float32" or "bfloat16", in which the network computes.
     """
 
     system: SingleNetworkSystem
     network: PoseUnet
     weights: pathlib.Path
+    dtype: str = "float32"
 
     @property
     def parts(self) -> tuple[FrameNetwork, PersonNetwork]:
@@ -110,7 +114,11 @@ class Validation:
 
 
 def load_trained_network(
-    workdir: pathlib.Path, weights: str, network: Mapping[str, Any], inference: Mapping[str, Any]
+    workdir: pathlib.Path,
+    weights: str,
+    network: Mapping[str, Any],
+    inference: Mapping[str, Any],
+    wanted_dtype: InferenceDtype = FLOAT32,
 ) -> TrainedNetwork:
     """Loads the network of a training run.
 
@@ -119,6 +127,7 @@ def load_trained_network(
         weights: 'best' or 'last'.
         network: Section `network` of the config, the arguments of `PoseUnetSettings`.
         inference: Section `inference` of the config, the arguments of `SingleNetworkSettings`.
+        wanted_dtype: Number format in which the network computes.
 
     Raises:
         FileNotFoundError, ValueError: The run is missing or damaged, or has another network.
@@ -127,7 +136,20 @@ def load_trained_network(
     check_network(system, network, workdir)
     model = system.build_network()
     loaded = load_for_inference(model, workdir, weights)
-    return TrainedNetwork(system, build_inference_network(model, system), loaded)
+    dtype = choose_network_dtype(wanted_dtype, model, system)
+    return TrainedNetwork(system, build_inference_network(model, system, dtype), loaded, dtype)
+
+
+def choose_network_dtype(wanted: InferenceDtype, network: PoseUnet, system: SingleNetworkSystem) -> str:
+    """Returns the number format, "float32" or "bfloat16", in which a network as trained finds poses."""
+
+    def score(table: RecordTable, dtype: str) -> float:
+        parts = build_inference_parts(build_inference_network(network, system, dtype), system)
+        batch_size = EvaluationSettings().batch_size
+        poses = predict_frames(*parts, table, system.fit, system.inference, batch_size)
+        return score_poses(table, poses, system.skeleton)["AP"]
+
+    return choose_dtype(wanted, score)
 
 
 def predict_split(table: RecordTable, trained: TrainedNetwork, batch_size: int) -> SplitPrediction:

@@ -92,6 +92,13 @@ class _ScoredSequences:
     options: PoseTrackOptions
 
 
+def with_dtype(prediction: SplitPrediction, dtype: str) -> SplitPrediction:
+    """Returns a prediction whose settings in metrics.json name the number format of inference, unless float32."""
+    if dtype == "float32":
+        return prediction
+    return dataclasses.replace(prediction, thresholds={**prediction.thresholds, "inference_dtype": dtype})
+
+
 def evaluate_split(
     table: RecordTable,
     split: str,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-
-import keras
+from collections.abc import Callable
+from typing import Any
 
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.splits import SplitPrediction
 from tfpose.inference.detected_boxes import GROUND_TRUTH, BoxSettings, find_boxes
 from tfpose.inference.keypoint_system import KeypointSystem
-from tfpose.inference.litert_network import LitertNetwork
 from tfpose.inference.person_keypoints import build_keypoint_function, poses_by_image, predict_people
-from tfpose.models.simplification import simplify_network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +29,7 @@ class EvaluationSettings:
 
 def predict_split(
     table: RecordTable,
-    network: keras.Model | LitertNetwork,
+    network: Callable[[Any], Any],
     system: KeypointSystem,
     weights: str,
     boxes: BoxSettings,
@@ -42,7 +40,7 @@ def predict_split(
 
     Args:
         table: Records of the split.
-        network: Keypoint network with its weights, as trained, or in a LiteRT file.
+        network: Keypoint network in the form for inference, or in a LiteRT file.
         system: System of the network.
         weights: File that the weights came from, for reports.
         boxes: Source of the boxes around people.
@@ -56,8 +54,6 @@ def predict_split(
     if boxes.score_threshold is None:
         people = people.select(people.scores >= settings.box_score_threshold)
     print(f"{weights}: {len(people)} boxes ({people.source}) in {table.num_images} images")
-    if isinstance(network, keras.Model):
-        network = simplify_network(network)
     find_keypoints = build_keypoint_function(network, system)
     keypoints, joint_scores = predict_people(
         find_keypoints, table, people, system, settings.batch_size, show_progress=True

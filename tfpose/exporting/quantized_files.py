@@ -13,19 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose.data.person_crops import crop_matrices
-from tfpose.data.records import RecordTable, read_table
+from tfpose.data.records import read_table
 from tfpose.data.served_crops import crop_batches
-from tfpose.evaluation.person_scores import score_poses
+from tfpose.evaluation.person_scores import score_network
 from tfpose.exporting.quantization import QuantizedNetwork, quantize_convolutions, quantize_weights
 from tfpose.heatmaps import decode_heatmaps
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.litert_network import LitertNetwork, open_interpreter
-from tfpose.inference.person_keypoints import (
-    build_keypoint_function,
-    ground_truth_boxes,
-    poses_by_image,
-    predict_people,
-)
+from tfpose.inference.person_keypoints import ground_truth_boxes
 from tfpose.json_files import write_json
 
 WEIGHTS, INT8 = "weights", "int8"
@@ -170,13 +165,6 @@ class _Measure:
         if self._table is None:
             return None
         return score_network(self._table, network, self._system)
-
-
-def score_network(table: RecordTable, network: Callable[[Any], Any], system: KeypointSystem) -> float:
-    """Returns COCO's AP, in percent, of a keypoint network in the annotated boxes of a table."""
-    people = ground_truth_boxes(table)
-    found = predict_people(build_keypoint_function(network, system), table, people, system, _BATCH_SIZE)
-    return float(score_poses(table, poses_by_image(table, people, *found, system), system.skeleton)["AP"])
 
 
 def _time_in_turn(contents: Mapping[str, bytes], system: KeypointSystem) -> dict[str, float]:

@@ -36,9 +36,9 @@ from tfpose.models.pose_unet import PoseUnet
 class SingleNetworkModule(tf.Module):
     """Exported functions, which call the inference function that evaluation and prediction use."""
 
-    def __init__(self, network: PoseUnet, system: SingleNetworkSystem) -> None:
+    def __init__(self, network: PoseUnet, system: SingleNetworkSystem, dtype: str = "float32") -> None:
         super().__init__(name="single_network")
-        self.network = build_inference_network(network, system)
+        self.network = build_inference_network(network, system, dtype)
         self.system = system
         self._parts = build_inference_parts(self.network, system)
 
@@ -87,17 +87,22 @@ class SingleNetworkModule(tf.Module):
 
 
 def export_single_network(
-    network: PoseUnet, system: SingleNetworkSystem, output: str | pathlib.Path, formats: Sequence[str] = ()
+    network: PoseUnet,
+    system: SingleNetworkSystem,
+    output: str | pathlib.Path,
+    formats: Sequence[str] = (),
+    dtype: str = "float32",
 ) -> list[str]:
     """Writes the SavedModel of a trained network. An existing one is replaced when the new one is complete.
 
     Args:
-        network: Trained network of any precision. The export computes in float32 and merges batch normalization.
+        network: Trained network of any precision. The export merges batch normalization.
         system: System of the network. Its thresholds become those of the SavedModel.
         output: Folder of the SavedModel.
         formats: Formats in which the bare networks are written too, 'litert' and 'onnx': `frame`, which runs once for
             an image, and `person`, which runs for each head. Inputs and outputs are those of
             `tfpose.models.pose_unet`.
+        dtype: "float32" or "bfloat16", in which the network of the SavedModel computes. All other files are float32.
 
     Returns:
         Descriptions of what was written.
@@ -106,8 +111,9 @@ def export_single_network(
         OSError: `output` cannot be written, or exists and is not a SavedModel.
         ValueError: A network cannot be written in one of the formats.
     """
-    module = SingleNetworkModule(network, system)
-    networks = {"frame": module.network.frame, "person": module.network.person}
+    module = SingleNetworkModule(network, system, dtype)
+    plain = module.network if dtype == "float32" else build_inference_network(network, system)
+    networks = {"frame": plain.frame, "person": plain.person}
     threshold = system.inference.joint_threshold
     description = describe_system("single_network", system.skeleton, threshold, system.anchor_joints)
     return write_saved_model(module, module.signatures, output, networks, formats, {SYSTEM_FILE: description})

@@ -219,15 +219,18 @@ def export_keypoint_network(
     output: str | pathlib.Path,
     formats: Sequence[str] = (),
     write_more: WriteMore | None = None,
+    dtype: str = "float32",
 ) -> list[str]:
     """Writes the SavedModel of a trained network. An existing one is replaced when the new one is complete.
 
     Args:
-        network: Trained network of any precision. The export computes in float32 and merges batch normalization.
+        network: Trained network of any precision. The export merges batch normalization.
         system: System of the network.
         output: Folder of the SavedModel.
         formats: Formats in which the bare network is written too, as `keypoints`: 'litert' and 'onnx'.
         write_more: Function that writes further files of the keypoint network.
+        dtype: "float32" or "bfloat16", in which the keypoint network of the SavedModel computes. All other files are
+            float32.
 
     Returns:
         Descriptions of what was written.
@@ -236,8 +239,8 @@ def export_keypoint_network(
         OSError: `output` cannot be written, or exists and is not a SavedModel.
         ValueError: The network cannot be written in one of the formats.
     """
-    module = KeypointModule(simplify_network(network), system)
-    networks = bare_networks(module.network)
+    module = KeypointModule(simplify_network(network, dtype), system)
+    networks = bare_networks(module.network if dtype == "float32" else simplify_network(network))
     more = write_more and functools.partial(write_more, networks["keypoints"])
     return write_saved_model(module, module.signatures, output, networks, formats, describe_keypoints(system), more)
 

@@ -97,18 +97,20 @@ def export_two_stage(
     output: str | pathlib.Path,
     formats: Sequence[str] = (),
     write_more: WriteMore | None = None,
+    dtype: str = "float32",
 ) -> list[str]:
     """Writes the SavedModel of both stages. An existing one is replaced when the new one is complete.
 
     Args:
-        network: Trained keypoint network of any precision. The export computes in float32 and merges batch
-            normalization.
+        network: Trained keypoint network of any precision. The export merges batch normalization.
         system: System of the keypoint network.
         detector: Detector of people. Its thresholds become those of the SavedModel.
         output: Folder of the SavedModel.
         formats: Formats in which the bare networks are written too, see `export_keypoint_network` and
             `ExportableDetector.bare_networks`.
         write_more: Function that writes further files of the keypoint network.
+        dtype: "float32" or "bfloat16", in which the keypoint network of the SavedModel computes. All other files are
+            float32.
 
     Returns:
         Descriptions of what was written.
@@ -117,7 +119,8 @@ def export_two_stage(
         OSError: `output` cannot be written, or exists and is not a SavedModel.
         ValueError: The network cannot be written in one of the formats.
     """
-    module = TwoStageModule(simplify_network(network), system, detector)
-    networks = {**bare_networks(module.network), **detector.bare_networks}
+    module = TwoStageModule(simplify_network(network, dtype), system, detector)
+    plain = module.network if dtype == "float32" else simplify_network(network)
+    networks = {**bare_networks(plain), **detector.bare_networks}
     more = write_more and functools.partial(write_more, networks["keypoints"])
     return write_saved_model(module, module.signatures, output, networks, formats, describe_keypoints(system), more)

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from tfpose.flags.box_flags import BOX_FLAGS, box_settings
 from tfpose.flags.combinations import require_companion
 from tfpose.flags.config_flag import config_source
+from tfpose.flags.dtype_flags import dtype_from_flags
 from tfpose.flags.program_flags import ProgramFlags
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def choose_config(values: ProgramFlags, workdir: pathlib.Path) -> tuple[ConfigDi
 
 
 def run_choice(values: ProgramFlags, flag: str) -> RunChoice:
-    """Returns the run that --weights, --tuned and the flags of boxes choose; names of public checkpoints are resolved.
+    """Returns the run that the flags choose; names of public checkpoints are resolved.
 
     Args:
         values: The parsed flags.
@@ -67,6 +68,7 @@ def run_choice(values: ProgramFlags, flag: str) -> RunChoice:
     source = DETECTOR if values.detector else getattr(values, "boxes", None) or GROUND_TRUTH
     boxes = box_settings(values, source) if box_flags else None
     run = RunChoice(pathlib.Path(str(values[flag].value)), values.weights, boxes, tuned, box_flags or ("detector",))
+    run = dataclasses.replace(run, inference_dtype=dtype_from_flags(values))
     if "flip_test" in values:
         run = dataclasses.replace(run, use_flip_test=values.flip_test)
     return resolve_names(run, f"--{flag}", values.cache)

@@ -151,16 +151,18 @@ def _effective(settings: PoseUnetSettings) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in _TRAINING_ONLY}
 
 
-def build_inference_network(network: PoseUnet, system: SingleNetworkSystem) -> PoseUnet:
-    """Builds the network in float32 with batch normalization merged into its convolutions.
+def build_inference_network(network: PoseUnet, system: SingleNetworkSystem, dtype: str = "float32") -> PoseUnet:
+    """Builds the network with batch normalization merged into its convolutions.
 
     Args:
         network: Network as trained, under any precision; later training does not change the result.
         system: System of the network.
+        dtype: "float32" or "bfloat16", in which it computes.
     """
     plain = build_in_float32(system.build_network)
     plain.set_weights(network.get_weights())
-    return PoseUnet(simplify_network(plain.frame), simplify_network(plain.person), system.network.head_mask_sigma_cells)
+    parts = (simplify_network(part, dtype) for part in (plain.frame, plain.person))
+    return PoseUnet(*parts, system.network.head_mask_sigma_cells)
 
 
 def build_inference_parts(network: PoseUnet, system: SingleNetworkSystem) -> tuple[Callable, Callable]:

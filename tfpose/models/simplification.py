@@ -5,17 +5,21 @@ from __future__ import annotations
 import keras
 
 from tfpose.models.batch_norm import fold_batch_norm
+from tfpose.models.bfloat16 import cast_to_bfloat16
 from tfpose.models.channel_order import drop_shuffles
 
 
-def simplify_network(model: keras.Model) -> keras.Model:
+def simplify_network(model: keras.Model, dtype: str = "float32") -> keras.Model:
     """Builds the network for inference: batch normalization merged into convolutions, no channel shuffles.
 
     Args:
         model: Functional model of at least one layer, trained under any dtype policy.
+        dtype: "bfloat16" for a network that computes in bfloat16, see `cast_to_bfloat16`; "float32" for one that
+            computes in the dtype of the variables, which is float32 under every policy but float64.
 
     Returns:
-        A model with the same inputs and outputs that computes in the dtype of the variables; see `fold_batch_norm` and
-        `drop_shuffles`. The weights are copied.
+        A model with the same inputs and outputs; see `fold_batch_norm` and `drop_shuffles`. The weights are copied.
     """
-    return drop_shuffles(fold_batch_norm(model))
+    # Scales of normalizations are merged in float32: kernels are rounded once, at the end.
+    simple = drop_shuffles(fold_batch_norm(model))
+    return cast_to_bfloat16(simple) if dtype == "bfloat16" else simple

@@ -53,6 +53,11 @@ def load_pose_model(choice: RunChoice, skeleton: str = "") -> PoseModel:
         return system.load_model(choice)
     if choice.use_flip_test is not None:
         raise ValueError(f"--flip_test: {directory} must be the work folder of a training run, got a SavedModel")
+    if choice.inference_dtype.name != "float32":
+        raise ValueError(
+            f"--inference_dtype: {directory} must be the work folder of a training run, got a SavedModel; give "
+            "--inference_dtype to tfpose export"
+        )
     if choice.tuned is not None:
         raise ValueError(f"--tuned: {directory} must be the work folder of a single network, got a SavedModel")
     if choice.boxes is not None:

@@ -25,12 +25,13 @@ from tfpose.evaluation.single_network import (
     ThresholdSearch,
     TrainedNetwork,
     Validation,
+    choose_network_dtype,
     load_trained_network,
     predict_split,
     tune_split,
 )
 from tfpose.evaluation.single_network_search import SearchSystem
-from tfpose.evaluation.splits import evaluate_split
+from tfpose.evaluation.splits import evaluate_split, with_dtype
 from tfpose.exporting.quantized_files import QuantizationRequest
 from tfpose.exporting.single_network import SingleNetworkModule, export_single_network
 from tfpose.inference.frame_peaks import SingleNetworkSettings
@@ -108,7 +109,9 @@ def _compose(
 
 def evaluate(config: Config, table: RecordTable, request: EvaluationRequest) -> pathlib.Path:
     """Predicts a split, tracks its videos, writes and scores the poses; returns the path of metrics.json."""
-    prediction = predict_split(table, _load(config, request.run), config.evaluation.batch_size)
+    trained = _load(config, request.run)
+    prediction = predict_split(table, trained, config.evaluation.batch_size)
+    prediction = with_dtype(prediction, trained.dtype)
     tracker = request.tracker.choose(choice_from_settings(config.tracker))
     return evaluate_split(
         table, request.split, prediction, request.output, request.scoring, tracker, request.provenance
@@ -130,13 +133,14 @@ def _load(config: Config, run: RunChoice) -> TrainedNetwork:
     """Returns the network of a run with the thresholds of a config, or the tuned ones."""
     _refuse_boxes(run)
     inference = config.inference.to_dict() | (dict(run.tuned.inference) if run.tuned else {})
-    return load_trained_network(run.workdir, run.weights, config.network.to_dict(), inference)
+    return load_trained_network(run.workdir, run.weights, config.network.to_dict(), inference, run.inference_dtype)
 
 
 def load_model(run: RunChoice) -> PoseModel:
     """Loads a run as one function from frames to poses."""
     system, network, _ = _load_run(run)
-    find_people = function_of_frames(SingleNetworkModule(network, system).find_people_in_frames)
+    dtype = choose_network_dtype(run.inference_dtype, network, system)
+    find_people = function_of_frames(SingleNetworkModule(network, system, dtype).find_people_in_frames)
     return PoseModel(find_people, system.skeleton, system.inference.joint_threshold, str(run.workdir))
 
 
@@ -149,7 +153,8 @@ def export(
             f"--quantize: {run.workdir} must be the work folder of a keypoint network, got a single network"
         )
     system, network, loaded = _load_run(run)
-    return [str(loaded), *export_single_network(network, system, output, formats)]
+    dtype = choose_network_dtype(run.inference_dtype, network, system)
+    return [str(loaded), *export_single_network(network, system, output, formats, dtype)]
 
 
 def _load_run(run: RunChoice) -> tuple[SingleNetworkSystem, PoseUnet, pathlib.Path]:

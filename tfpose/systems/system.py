@@ -22,6 +22,7 @@ from tfpose.evaluation.splits import SplitOutput
 from tfpose.evaluation.tuned_settings import TunedSettings
 from tfpose.exporting.quantized_files import QuantizationRequest
 from tfpose.inference.detected_boxes import BoxSettings
+from tfpose.inference.inference_dtype import FLOAT32, InferenceDtype
 from tfpose.prediction.model import PoseModel
 from tfpose.systems.config import Section
 from tfpose.tracking.choice import TrackerChoice
@@ -45,6 +46,7 @@ class RunChoice:
             says.
         prefers_litert: Whether prediction on CPUs runs the networks in LiteRT, where they can. Their LiteRT files are
             written into the work folders, once.
+        inference_dtype: Number format in which the keypoint network or single network finds poses.
     """
 
     workdir: pathlib.Path
@@ -54,6 +56,7 @@ class RunChoice:
     box_flags: tuple[str, ...] = ("detector",)
     use_flip_test: bool | None = None
     prefers_litert: bool = False
+    inference_dtype: InferenceDtype = FLOAT32
 
 
 @dataclasses.dataclass(frozen=True)

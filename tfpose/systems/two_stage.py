@@ -24,7 +24,9 @@ from tfpose.crops import CropSettings, Normalization
 from tfpose.data.augmentation import Augmentation
 from tfpose.data.person_crops import PersonCrops
 from tfpose.data.records import RecordTable
-from tfpose.evaluation.splits import SplitPrediction, evaluate_split
+from tfpose.evaluation.dtype_choice import choose_dtype
+from tfpose.evaluation.person_scores import score_network
+from tfpose.evaluation.splits import SplitPrediction, evaluate_split, with_dtype
 from tfpose.evaluation.two_stage import EvaluationSettings, predict_split
 from tfpose.exporting.litert_files import prepare_litert
 from tfpose.exporting.quantized_files import QuantizationRequest, write_quantized
@@ -170,8 +172,10 @@ def predict(config: Config, table: RecordTable, run: RunChoice, output_dir: path
         )
     system = with_settings(_read_system(run), config.inference.to_dict(), config.selection.to_dict())
     network, loaded = _load_network(system, run)
-    settings = EvaluationSettings(**config.evaluation)
-    return predict_split(table, network, system, str(loaded), run.boxes or BoxSettings(), output_dir, settings)
+    dtype = _choose_dtype(system, run)
+    network, settings = simplify_network(network, dtype), EvaluationSettings(**config.evaluation)
+    prediction = predict_split(table, network, system, str(loaded), run.boxes or BoxSettings(), output_dir, settings)
+    return with_dtype(prediction, dtype)
 
 
 def evaluate(config: Config, table: RecordTable, request: EvaluationRequest) -> pathlib.Path:
@@ -210,13 +214,14 @@ def _load_for_prediction(
 ) -> tuple[keras.Model | LitertNetwork, ExportableDetector | None]:
     """Returns the keypoint network and the detector, if boxes do not come from a file."""
     detector = run.boxes.detector if run.boxes else ""
-    if run.prefers_litert and not tf.config.list_physical_devices("GPU"):
+    dtype = _choose_dtype(system, run)
+    if run.prefers_litert and dtype == "float32" and not tf.config.list_physical_devices("GPU"):
         try:
             return _load_litert(system, run, detector)
         except OSError as error:
             print(f"note: {describe_error(error)}; TensorFlow runs the networks instead of LiteRT", file=sys.stderr)
     network, _ = _load_network(system, run)
-    return simplify_network(network), _load_detector(run.boxes) if run.boxes and detector else None
+    return simplify_network(network, dtype), _load_detector(run.boxes) if run.boxes and detector else None
 
 
 def _load_litert(
@@ -244,11 +249,13 @@ def export(
     _refuse_tuned(run)
     system = _read_system(run)
     network, loaded = _load_network(system, run)
+    dtype = _choose_dtype(system, run)
     write_more = functools.partial(write_quantized, quantization, system) if quantization else None
     if run.boxes is None or not run.boxes.detector:
-        written = export_keypoint_network(network, system, output, formats, write_more)
+        written = export_keypoint_network(network, system, output, formats, write_more, dtype)
     else:
-        written = export_two_stage(network, system, _load_detector(run.boxes), output, formats, write_more)
+        detector = _load_detector(run.boxes)
+        written = export_two_stage(network, system, detector, output, formats, write_more, dtype)
     return [str(loaded), *written]
 
 
@@ -281,6 +288,15 @@ def _load_network(system: KeypointSystem, run: RunChoice) -> tuple[keras.Model, 
     """Returns the network of a run with its weights, as trained, and the file that they came from."""
     network = system.build_network()
     return network, load_for_inference(network, run.workdir, run.weights)
+
+
+def _choose_dtype(system: KeypointSystem, run: RunChoice) -> str:
+    """Returns the number format in which the network finds poses."""
+
+    def score(table: RecordTable, dtype: str) -> float:
+        return score_network(table, simplify_network(_load_network(system, run)[0], dtype), system)
+
+    return choose_dtype(run.inference_dtype, score)
 
 
 def draw_inputs(config: Config, table: RecordTable, count: int) -> Iterator[tuple[str, np.ndarray]]:
