@@ -161,8 +161,8 @@ def build_inference_network(network: PoseUnet, system: SingleNetworkSystem, dtyp
     """
     plain = build_in_float32(system.build_network)
     plain.set_weights(network.get_weights())
-    parts = (simplify_network(part, dtype) for part in (plain.frame, plain.person))
-    return PoseUnet(*parts, system.network.head_mask_sigma_cells)
+    frame, person = (simplify_network(part, dtype) for part in (plain.frame, plain.person))
+    return PoseUnet(frame, person, system.network.head_mask_sigma_cells)
 
 
 def build_inference_parts(network: PoseUnet, system: SingleNetworkSystem) -> tuple[Callable, Callable]:
