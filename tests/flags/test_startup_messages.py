@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import program_runs
 import pytest
 
 from tfpose.stderr_filter import held_back
@@ -31,3 +32,14 @@ def test_nothing_is_lost_in_an_error(capfd):
         os.write(2, b"the reason\n")
         raise RuntimeError
     assert capfd.readouterr().err == "the reason\n"
+
+
+@pytest.mark.slow
+def test_programs_start_without_matplotlib_and_can_import_it_later():
+    program = (
+        "import sys; from tfpose.flags.startup_messages import start_tensorflow; start_tensorflow(); "
+        "print('keras' in sys.modules, 'matplotlib' in sys.modules); "
+        "import matplotlib.pyplot; print('ready')"
+    )
+    result = program_runs.run("-c", program, separate_process=True)
+    assert result.stdout.splitlines() == ["True False", "ready"], result.stderr[-2000:]
