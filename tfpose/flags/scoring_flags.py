@@ -63,14 +63,16 @@ def scoring_settings(values: ProgramFlags) -> ScoringSettings:
         ValueError: Names the flag, its rule and the value.
     """
     from tfpose.evaluation.scoring import ScoringSettings
+    from tfpose.metrics.intervals import NUM_RESAMPLES
     from tfpose.metrics.posetrack import PoseTrackOptions
 
     has_files = "images" in values
     if has_files:
         require_companion(values, ["images"], "report")
+    num_resamples = NUM_RESAMPLES if values.report else 0
     try:
         return ScoringSettings(
-            PoseTrackOptions(values.metrics, values.clean_figures),
+            PoseTrackOptions(values.metrics, values.clean_figures, num_resamples=num_resamples),
             values.per_sequence,
             values.table,
             values.report,

@@ -23,6 +23,7 @@ from tfpose.metrics.average_precision import (
 )
 from tfpose.metrics.batches import SequenceBatch
 from tfpose.metrics.hota import SIMILARITY_RADIUS, HotaParts, hota_metrics, hota_parts, join_parts
+from tfpose.metrics.intervals import resample_average_precision, resample_tracking
 from tfpose.metrics.joints import JOINTS, JOINTS21, JOINTS21_IN_JOINTS, NUM_JOINTS
 from tfpose.metrics.matching import assign_poses, correct_joints
 from tfpose.metrics.posetrack_selection import SelectedPeople, select_people, select_people21
@@ -112,6 +113,9 @@ class Block:
         is_nested: Whether metrics.json holds the columns under the block's name, not beside those of other blocks.
         is_clean: Whether the block is only computed where clean metrics are wanted. Such a block has a table but no
             charts.
+        resample: Function of the counts of S sequences, of how often each of R resamples holds each sequence [R, S],
+            and of the tie rule of AP, that returns the total of the first column in each resample, [R]. None if the
+            block has no confidence interval.
     """
 
     name: str
@@ -123,6 +127,7 @@ class Block:
     is_grouped: bool = True
     is_nested: bool = False
     is_clean: bool = False
+    resample: Callable[[Sequence[Any], np.ndarray, TieRule], np.ndarray] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,6 +198,11 @@ def _summarize_tracking(counts: Sequence[TrackingCounts], tie_rule: TieRule, is_
     return tracking_metrics(stack_counts(counts).sum())
 
 
+def _resample_tracking(counts: Sequence[TrackingCounts], draws: np.ndarray, tie_rule: TieRule) -> np.ndarray:
+    del tie_rule
+    return resample_tracking(stack_counts(counts), draws)
+
+
 def _count_hota(batch: SequenceBatch, repeats_empty_frames: bool) -> list[HotaParts]:
     return [hota_parts(s.true, s.predicted, s.num_frames, repeats_empty_frames) for s in batch.sequences]
 
@@ -239,6 +249,7 @@ _AVERAGE_PRECISION = Block(
             card_note="found among the true joints",
         ),
     ),
+    resample=resample_average_precision,
 )
 _TRACKING = Block(
     name="tracking",
@@ -282,6 +293,7 @@ _TRACKING = Block(
             card_note="found among the true joints",
         ),
     ),
+    resample=_resample_tracking,
 )
 _CLEAN_TRACKING = dataclasses.replace(
     _TRACKING,

@@ -19,6 +19,7 @@ from tfpose.json_files import read_json
 from tfpose.metrics.average_precision import TieRule, join_samples
 from tfpose.metrics.batches import SequenceBatch
 from tfpose.metrics.catalog import DEFAULT_METRICS, METRICS, Block, Evaluator, MetricGroup
+from tfpose.metrics.intervals import Interval, draw_sequences, percentile_interval
 from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport
 from tfpose.metrics.posetrack_selection import SelectedPeople, pairing_notes, select_people
 from tfpose.posetrack.columns import columns_from_sequence, with_stand_in_ids
@@ -43,14 +44,17 @@ class PoseTrackOptions:
             frame and the people that are in one-sided frames in MOTA, and with one count of frames without predictions
             in HOTA. Labeled frames without true people, at which PoseTrack21's evaluator stops, are then accepted.
         tie_rule: Order of equal scores for AP.
+        num_resamples: Number of resamples of the sequences for the confidence intervals of AP and MOTA; 0 computes no
+            intervals.
 
     Raises:
-        ValueError: A metric or the rule is unknown.
+        ValueError: A metric or the rule is unknown, or the number of resamples is negative.
     """
 
     metrics: Sequence[str] = DEFAULT_METRICS
     has_clean_metrics: bool = False
     tie_rule: TieRule = "stable"
+    num_resamples: int = 0
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.metrics if name not in METRICS]
@@ -58,6 +62,8 @@ class PoseTrackOptions:
             raise ValueError(f"metrics must be some of {', '.join(METRICS)}, got {', '.join(self.metrics) or 'none'}")
         if self.tie_rule not in ("stable", "best", "worst"):
             raise ValueError(f"tie_rule must be 'stable', 'best' or 'worst', got {self.tie_rule!r}")
+        if self.num_resamples < 0:
+            raise ValueError(f"num_resamples must be at least 0, got {self.num_resamples}")
 
 
 def evaluate_posetrack(
@@ -305,7 +311,24 @@ def _report(
         if has_single_frames
         else (),
         notes=tuple(note for part in parts for note in part.notes),
+        intervals=_intervals(everything, evaluated, options),
     )
+
+
+def _intervals(part: _Part, indices: Sequence[int], options: PoseTrackOptions) -> dict[str, Interval]:
+    """Returns the confidence intervals of the totals of some of the sequences, by the name of the block."""
+    if not options.num_resamples or len(indices) < 2:
+        return {}
+    draws = draw_sequences(len(indices), options.num_resamples)
+    found = {
+        block.name: percentile_interval(
+            block.resample([part.counts[block.name][index] for index in indices], draws, options.tie_rule)
+        )
+        for group in _groups(options)
+        for block in _blocks(group, options)
+        if block.resample is not None
+    }
+    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def _summarize(

@@ -11,6 +11,7 @@ import numpy as np
 from tfpose.json_files import null_for_nan
 from tfpose.metrics.average_precision import JointAveragePrecision, JointSamples
 from tfpose.metrics.catalog import METRICS, Column
+from tfpose.metrics.intervals import Interval
 from tfpose.metrics.joints import JOINTS
 from tfpose.metrics.tracking import TrackingMetrics
 
@@ -70,6 +71,8 @@ class PoseTrackReport:
         single_frame_sequences: Names of the sequences that tracking says nothing about, since it leaves the last
             evaluated frame out. The official tool stops there (IndexError); here they contribute nothing.
         notes: Lines for the user on what was left out and what was paired with what.
+        intervals: Confidence intervals of the totals, by the name of the block in the catalog; empty where they were
+            not asked for or where there is only one sequence.
     """
 
     total: PoseTrackMetrics
@@ -78,6 +81,7 @@ class PoseTrackReport:
     samples: JointSamples | None
     single_frame_sequences: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    intervals: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the sections of metrics.json, one for each evaluator, and those of each sequence on request."""

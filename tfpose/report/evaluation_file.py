@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from tfpose.json_files import is_number, null_for_nan, number_or_nan, read_json,
 from tfpose.messages import quote
 from tfpose.metrics.catalog import METRICS
 from tfpose.metrics.frame_matches import SequenceMatches, TrackMatches
+from tfpose.metrics.intervals import Interval, draw_sequences, percentile_interval, resample_tracking
 from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport, computed_columns
-from tfpose.metrics.tracking import TrackingCounts
+from tfpose.metrics.tracking import TrackingCounts, stack_counts
 from tfpose.typed_json import build_typed, describing
 
 REPORT_DATA_FILE = "report_data.json"
@@ -203,6 +204,7 @@ def _report_to_dict(report: PoseTrackReport) -> dict[str, Any]:
         "num_sequences": report.num_sequences,
         "sequences": {name: _metrics_to_dict(metrics) for name, metrics in report.sequences.items()},
         "single_frame_sequences": list(report.single_frame_sequences),
+        "intervals": {name: [interval.low, interval.high] for name, interval in report.intervals.items()},
     }
 
 
@@ -221,7 +223,26 @@ def _report_from_dict(content: Mapping[str, Any]) -> PoseTrackReport:
         sequences=sequences,
         samples=None,
         single_frame_sequences=tuple(content["single_frame_sequences"]),
+        intervals=_intervals_from_dict(content["intervals"])
+        if "intervals" in content
+        else _intervals_of_counts(sequences.values()),
     )
+
+
+def _intervals_from_dict(content: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
+    for name, ends in content.items():
+        if len(ends) != 2 or not all(map(is_number, ends)) or ends[0] > ends[1]:
+            raise ValueError(f"posetrack.intervals.{name} must be two rising numbers, got {quote(ends)}")
+    return {name: Interval(float(low), float(high)) for name, (low, high) in content.items()}
+
+
+def _intervals_of_counts(sequences: Iterable[PoseTrackMetrics]) -> dict[str, Interval]:
+    """Returns the intervals that files of tfpose 0.2 and earlier allow: they hold counts for MOTA, but none for AP."""
+    counts = [metrics.tracking.counts for metrics in sequences if metrics.tracking is not None]
+    if len(counts) < 2:
+        return {}
+    interval = percentile_interval(resample_tracking(stack_counts(counts), draw_sequences(len(counts))))
+    return {} if interval is None else {"tracking": interval}
 
 
 def _metrics_to_dict(metrics: PoseTrackMetrics) -> dict[str, Any]:
