@@ -100,7 +100,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     print(track_all(_read_sources(values), tracked, tracker, values.format, values.num_processes))
     print(f"written: {tracked}")
     if values.ground_truth:
-        provenance: dict[str, Any] = {"tracker": tracker.to_dict()} if tracker else {}
+        provenance: dict[str, Any] = {"poses": str(values.predictions)}
+        provenance |= {"tracker": tracker.to_dict()} if tracker else {}
         score_folders(pathlib.Path(values.ground_truth), tracked, output_dir, settings, **provenance)
 
 

@@ -11,6 +11,7 @@ from report.report_cases import make_pair
 
 from tfpose.evaluation.report_files import begin_evaluation
 from tfpose.evaluation.report_videos import ScoredVideos, add_videos
+from tfpose.metrics.intervals import NUM_RESAMPLES
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
 from tfpose.posetrack import PoseSequence
 from tfpose.report.evaluation_file import Evaluation, TrainingTables
@@ -35,7 +36,9 @@ def make_evaluation(
 ) -> Evaluation:
     """Of these videos, with its pictures in the folder."""
     directory.mkdir(parents=True, exist_ok=True)
-    report = evaluate_sequences(videos.truth, videos.predicted, PoseTrackOptions(metrics), per_sequence=True)
+    report = evaluate_sequences(
+        videos.truth, videos.predicted, PoseTrackOptions(metrics, num_resamples=NUM_RESAMPLES), per_sequence=True
+    )
     evaluation = add_videos(begin_evaluation(directory, report, PROVENANCE), videos)
     return dataclasses.replace(
         evaluation,

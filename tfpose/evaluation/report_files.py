@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import pathlib
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from tfpose.metrics.posetrack_metrics import PoseTrackReport
 from tfpose.report.charts import precision_envelopes
 from tfpose.report.evaluation_file import Evaluation, write_evaluation
 from tfpose.report.overview import name_of_results, write_overview
+from tfpose.running_command import running_command
 
 REPORT_FILE = "report.html"
 
@@ -22,10 +24,12 @@ def begin_evaluation(
     directory: pathlib.Path, report: PoseTrackReport | None, provenance: Mapping[str, Any], tie_rule: TieRule = "stable"
 ) -> Evaluation:
     """Returns the content of a page with PoseTrack's metrics; `report` is None for single photos, which have none."""
+    date = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+    evaluation = Evaluation(directory, provenance, command=running_command(), date=date)
     if report is None:
-        return Evaluation(directory, provenance)
+        return evaluation
     curves = precision_envelopes(report.samples, tie_rule) if report.samples is not None else ()
-    return Evaluation(directory, provenance, dataclasses.replace(report, samples=None), curves)
+    return dataclasses.replace(evaluation, report=dataclasses.replace(report, samples=None), curves=curves)
 
 
 def write_report(evaluation: Evaluation) -> list[pathlib.Path]:

@@ -30,6 +30,7 @@ from tfpose.flags.flag_errors import FLAG_ERRORS, describe_flag_error
 from tfpose.flags.help_text import render_help
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.messages import describe_error, is_tensorflow_error, printable
+from tfpose.running_command import announce_command
 
 # Files can hold numbers, depths and sizes that no check foresees; TensorFlow's errors are expected too.
 EXPECTED_ERRORS = (ValueError, OSError, ArithmeticError, IndexError, RecursionError, MemoryError)
@@ -114,7 +115,7 @@ def _parse_and_run(program: Program, words: Sequence[str]) -> int:
         return _fail(describe_flag_error(error, program.name, values))
     if values.only_check_args:
         return 0
-    with _logging(values.verbosity):
+    with _logging(values.verbosity), announce_command(program.name, words):
         return _run(program, values, inputs)
 
 

@@ -8,6 +8,7 @@ The page needs no other file and no network connection.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from tfpose.flags.program_flags import ProgramFlags
 from tfpose.report.evaluation_file import REPORT_DATA_FILE, Evaluation, read_evaluation
 from tfpose.report.overview import name_of_results, write_overview
 from tfpose.report.training import read_training_tables
+from tfpose.running_command import running_command
 
 
 def define_flags(values: ProgramFlags) -> None:
@@ -61,7 +63,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     read = [_read(folder, run) for folder, run in zip(folders, runs, strict=True)]
     output = pathlib.Path(values.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_overview(output, values.title, dict(zip(names, read, strict=True)))
+    origin = f"{running_command()}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC".removeprefix(", ")
+    write_overview(output, values.title, dict(zip(names, read, strict=True)), origin)
     print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB)")
 
 

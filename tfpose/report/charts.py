@@ -14,7 +14,7 @@ import numpy as np
 from tfpose.metrics.average_precision import JointSamples, TieRule, joint_curves
 from tfpose.metrics.joints import JOINTS, PUBLISHED_NAMES
 from tfpose.metrics.report import JOINT_GROUPS
-from tfpose.report.svg import COLORS, NARROW, Chart, new_figure, render_chart, shorten
+from tfpose.report.svg import COLORS, NARROW, Chart, new_figure, render_chart, set_round_ticks, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,11 +28,10 @@ _LINE_STYLES = ("-", (0, (3, 1.5)))
 # Number of samples of recall; one or two per pixel.
 _NUM_CURVE_POINTS = 201
 _BAR_INCHES = 0.195
-# More bars than this are not readable, so only the best and the worst are shown.
-_MOST_BARS = 200
-_BARS_PER_COLUMN = 20
+# Numbers of sequences that charts show where there are more; the tables hold all.
+NUM_BEST, NUM_WORST = 10, 10
 # MOTA has no lower bound. Longer bars are cut off here, so that one bad sequence does not shrink all other bars.
-_LONGEST_BAR = 100.0
+LONGEST_BAR = 100.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +135,8 @@ def _draw_line_key(axes: Axes, names: Sequence[str]) -> None:
 
 def sequence_chart(metric: str, values: Mapping[str, float], total: float, higher_is_better: bool = True) -> Chart:
     """Draws bars of one metric in percent by sequence, best first, and a line at the metric of all sequences."""
-    title = f"{metric} by sequence (%)"
     shown, left_out = _best_and_worst(values, higher_is_better)
+    title = f"{metric} by sequence (%){left_out}"
 
     def draw(width: float) -> Figure:
         figure, all_axes = _bar_columns(width, len(shown))
@@ -169,7 +168,7 @@ def sequence_change_chart(metric: str, values: Mapping[str, float]) -> Chart:
         return figure
 
     description = f"Horizontal bars, greatest gain first{left_out}. {count_changes(values.values())}"
-    title = f"Change of {metric} by sequence (percentage points)"
+    title = f"Change of {metric} by sequence (percentage points){left_out}"
     return render_chart(f"{metric.lower()}_change_by_sequence", title, description, draw)
 
 
@@ -240,10 +239,13 @@ def _best_and_worst(values: Mapping[str, float], higher_is_better: bool = True) 
     """Returns names and values, best first and NaN last, and a phrase about the values that are left out."""
     sign = -1 if higher_is_better else 1
     ordered = sorted(values.items(), key=lambda item: (math.isnan(item[1]), sign * item[1], item[0]))
-    if len(ordered) <= _MOST_BARS:
+    if len(ordered) <= NUM_BEST + NUM_WORST:
         return ordered, ""
-    left_out = f" (the {_MOST_BARS // 2} best and the {_MOST_BARS // 2} worst of {len(ordered)})"
-    return ordered[: _MOST_BARS // 2] + ordered[-_MOST_BARS // 2 :], left_out
+    left_out = f", the {NUM_BEST} best and the {NUM_WORST} worst of {len(ordered)}"
+    # Sequences without a value are neither best nor worst.
+    known = [item for item in ordered if not math.isnan(item[1])]
+    known = known if len(known) > NUM_BEST + NUM_WORST else ordered
+    return [*known[:NUM_BEST], *known[-NUM_WORST:]], left_out
 
 
 def _split(bars: _Bars, num_columns: int) -> list[_Bars]:
@@ -252,7 +254,7 @@ def _split(bars: _Bars, num_columns: int) -> list[_Bars]:
 
 
 def _bar_columns(width: float, num_bars: int) -> tuple[Figure, list[Axes]]:
-    num_columns = 2 if width > NARROW and num_bars > _BARS_PER_COLUMN else 1
+    num_columns = 2 if width > NARROW and num_bars > NUM_BEST else 1
     figure = new_figure(width, math.ceil(num_bars / num_columns) * _BAR_INCHES + 0.7)
     return figure, list(figure.subplots(1, num_columns, squeeze=False)[0])
 
@@ -294,14 +296,14 @@ def _draw_bars(
     for row, (_, value) in enumerate(bars):
         # The number is right of the bar even if the bar is left of zero, since the names are on the left.
         place = (max(0.0, lengths[row]), row)
-        label = f"{'◂ ' if value < -_LONGEST_BAR else ''}{number(value)}{' ▸' if value > _LONGEST_BAR else ''}"
+        label = f"{'◂ ' if value < -LONGEST_BAR else ''}{number(value)}{' ▸' if value > LONGEST_BAR else ''}"
         # The box hides the lines behind the number.
         box = {"facecolor": COLORS["paper"], "edgecolor": "none", "pad": 1.5}
         axes.annotate(label, place, xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, bbox=box)
 
 
 def _bar_length(value: float) -> float:
-    return 0.0 if math.isnan(value) else min(max(value, -_LONGEST_BAR), _LONGEST_BAR)
+    return 0.0 if math.isnan(value) else min(max(value, -LONGEST_BAR), LONGEST_BAR)
 
 
 def _set_limits(all_axes: Iterable[Axes], values: Iterable[float], least_high: float = 0.0) -> None:
@@ -311,4 +313,4 @@ def _set_limits(all_axes: Iterable[Axes], values: Iterable[float], least_high: f
     room = 0.17 * max(high - low, 1e-3)
     for axes in all_axes:
         axes.set_xlim(low - 0.02 * (high - low), max(high + room, least_high))
-        axes.locator_params(axis="x", nbins=5)
+        set_round_ticks(axes, "x", 6)

@@ -92,6 +92,8 @@ class Evaluation:
         gallery: Frames with the annotated beside the predicted people.
         score_name: Description of the score that chose the frames of the gallery.
         video: A video of the predictions; None if there is none.
+        command: The command line that wrote the evaluation; empty if it is not known.
+        date: When the evaluation was written, in words; empty if it is not known.
     """
 
     directory: pathlib.Path
@@ -105,6 +107,8 @@ class Evaluation:
     gallery: Sequence[GalleryFrame] = ()
     score_name: str = ""
     video: VideoClip | None = None
+    command: str = ""
+    date: str = ""
 
 
 def write_evaluation(evaluation: Evaluation) -> pathlib.Path:
@@ -137,6 +141,8 @@ def _evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "provenance": _numbers_to_json(evaluation.provenance),
+        "command": evaluation.command,
+        "date": evaluation.date,
         "posetrack": None if evaluation.report is None else _report_to_dict(evaluation.report),
         "curves": [[_plain(values) for values in curve] for curve in evaluation.curves],
         "matches": [_matches_to_dict(matches) for matches in evaluation.matches],
@@ -171,6 +177,9 @@ def _evaluation_from_dict(directory: pathlib.Path, content: Mapping[str, Any]) -
         gallery=[_gallery_frame(frame) for frame in content["gallery"]],
         score_name=content["score_name"],
         video=None if video is None else build_typed(VideoClip, video, "video"),
+        # Files of earlier versions do not say.
+        command=str(content.get("command", "")),
+        date=str(content.get("date", "")),
     )
 
 
@@ -237,7 +246,7 @@ def _intervals_from_dict(content: Mapping[str, Sequence[float]]) -> dict[str, In
 
 
 def _intervals_of_counts(sequences: Iterable[PoseTrackMetrics]) -> dict[str, Interval]:
-    """Returns the intervals that files of tfpose 0.2 and earlier allow: they hold counts for MOTA, but none for AP."""
+    """Returns the intervals that files of earlier versions allow: they hold counts for MOTA, but none for AP."""
     counts = [metrics.tracking.counts for metrics in sequences if metrics.tracking is not None]
     if len(counts) < 2:
         return {}

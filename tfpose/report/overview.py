@@ -1,51 +1,61 @@
-"""The page of one or several evaluations: metrics, curves, tracks, frames and video, all from files."""
+"""The page of one or several evaluations: a comparison of all, then folded details of each, all from files."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, islice
 
 import numpy as np
 
-from tfpose.metrics.posetrack_metrics import PoseTrackReport
 from tfpose.metrics.report import Table, metric_tables
 from tfpose.report.charts import joint_in_words
-from tfpose.report.evaluation_file import Evaluation
-from tfpose.report.media import gallery_section, video_section
-from tfpose.report.page import Card, Section, ShownTable, write_page
-from tfpose.report.scores import (
-    TABLES_TEXT,
-    curves_section,
-    joint_section,
-    sequence_section,
-    summary_cards,
-    summary_text,
+from tfpose.report.comparisons import (
+    CORRECT_KEYPOINTS,
+    Evaluations,
+    joint_groups_chart,
+    reports_of,
+    runs_section,
+    settings_section,
+    summary_section,
+    systems_by_sequence,
+    tables_section,
+    tracks_totals_table,
+    training_runs,
 )
+from tfpose.report.evaluation_file import Evaluation
+from tfpose.report.media import first_frames, gallery_part, split_gallery, video_grid
+from tfpose.report.page import ProvenanceTable, Section, ShownTable, provenance_table, write_page
+from tfpose.report.scores import curves_section, joint_section, sequence_section
 from tfpose.report.timeline import tracks_section
-from tfpose.report.training import training_section
+from tfpose.report.training import training_chart
 
-_COCO_CARDS = {"AP": "mean over thresholds of similarity", "AP50": "at a similarity of 0.5", "AR": "average recall"}
-_CORRECT_KEYPOINTS = {"pck": "PCK@0.2", "pckh": "PCKh@0.5"}
-_CORRECT_KEYPOINTS_NOTES = {"pck": "joints within 0.2 torso diagonals", "pckh": "joints within half a head"}
+# Pictures and videos of further systems are folded.
+_MOST_OPEN_SYSTEMS = 2
+_VIDEO_TEXT = (
+    "Predicted people, colored by track, with ids. A WebM video: a browser that cannot play it shows one frame."
+)
 
 
-def write_overview(path: str | pathlib.Path, title: str, evaluations: Mapping[str, Evaluation]) -> None:
+def write_overview(
+    path: str | pathlib.Path, title: str, evaluations: Mapping[str, Evaluation], origin: str = ""
+) -> None:
     """Writes the page of some evaluations, and its charts as SVG files into `<stem>_pictures` beside it.
 
     Args:
         path: Path of the page; its folder must exist.
         title: Title of the page.
         evaluations: The evaluations by their names for readers, at least one.
+        origin: The command line and the date that the page comes from, for its last line.
 
     Raises:
         FileNotFoundError: A picture or video is missing.
         ValueError: A picture or video is of another kind or too large, or there is no evaluation.
         OSError: The files cannot be written.
     """
-    write_page(path, title, overview_sections(evaluations), _provenance(evaluations))
+    write_page(path, title, overview_sections(evaluations), _provenance(evaluations), origin)
 
 
 def name_of_results(directory: pathlib.Path) -> str:
@@ -53,7 +63,7 @@ def name_of_results(directory: pathlib.Path) -> str:
     return directory.resolve().name.replace("_", " ").strip() or "results"
 
 
-def overview_sections(evaluations: Mapping[str, Evaluation]) -> list[Section]:
+def overview_sections(evaluations: Evaluations) -> list[Section]:
     """Returns the sections of `write_overview`, without those that have no content in any evaluation.
 
     Raises:
@@ -62,35 +72,28 @@ def overview_sections(evaluations: Mapping[str, Evaluation]) -> list[Section]:
     if not evaluations:
         raise ValueError("a page must have at least one evaluation, got none")
     sections: list[Section] = []
-    for build in _TOPICS:
-        built = {name: build(evaluation) for name, evaluation in evaluations.items()}
-        parts = {name: section for name, section in built.items() if section is not None}
-        if parts:
-            sections += list(parts.values()) if len(evaluations) == 1 else _as_parts(parts)
-        if build is _summary_section:
-            sections += _tables_sections(evaluations)
+    for build_head, build_details in _TOPICS:
+        head = build_head(evaluations)
+        if head is not None:
+            found = {name: build_details(name, evaluations) for name in evaluations}
+            details = {name: section for name, section in found.items() if section is not None}
+            sections += [head, *_folded(head, details, is_alone=len(evaluations) == 1)]
     return sections
 
 
-def _as_parts(parts: Mapping[str, Section]) -> list[Section]:
-    """Returns one section with a part for each evaluation; a text that all share is shown once."""
-    first = next(iter(parts.values()))
-    are_alike = len(parts) > 1 and len({section.text for section in parts.values()}) == 1
-    head = Section(first.id, first.title, first.text if are_alike else "")
-    slugs = _slugs(list(parts))
+def _folded(head: Section, details: Mapping[str, Section], is_alone: bool) -> list[Section]:
+    """Returns a folded part for each evaluation."""
+    slugs = _slugs(list(details))
     return [
-        head,
-        *(
-            dataclasses.replace(
-                section,
-                id=f"{section.id}-{slugs[name]}",
-                title=name,
-                text="" if are_alike else section.text,
-                charts=[chart.with_prefix(slugs[name].replace("-", "_")) for chart in section.charts],
-                is_part=True,
-            )
-            for name, section in parts.items()
-        ),
+        dataclasses.replace(
+            section,
+            id=f"{head.id}-{slugs[name]}",
+            title=f"{head.title}: details" if is_alone else f"{head.title}: details of {name}",
+            charts=[chart.with_prefix(slugs[name].replace("-", "_")) for chart in section.charts],
+            is_part=True,
+            is_folded=True,
+        )
+        for name, section in details.items()
     ]
 
 
@@ -100,110 +103,132 @@ def _slugs(names: list[str]) -> dict[str, str]:
     return {name: f"s{number}-{word}".rstrip("-") for number, (name, word) in enumerate(zip(names, words, strict=True))}
 
 
-def _summary_section(evaluation: Evaluation) -> Section:
-    report = evaluation.report
-    cards = [*(summary_cards(report.total) if report is not None else ()), *_picture_cards(evaluation)]
-    text = summary_text(report) if report is not None else f"{evaluation.provenance.get('frames', 'All')} pictures."
-    return Section("summary", "Summary", text, cards=cards)
+def _nothing(name: str, evaluations: Evaluations) -> None:
+    del name, evaluations
 
 
-def _picture_cards(evaluation: Evaluation) -> list[Card]:
-    """Returns cards of COCO's AP and of PCK, where they are known."""
-    cards = [
-        Card(f"COCO {n}", evaluation.coco[n], note=note) for n, note in _COCO_CARDS.items() if n in evaluation.coco
-    ]
-    for name, measure in evaluation.correct_keypoints.items():
-        note = _CORRECT_KEYPOINTS_NOTES.get(name, "")
-        cards.append(Card(_CORRECT_KEYPOINTS.get(name, name), float(measure["total"]), note=note))
-    return cards
-
-
-def _tables_sections(evaluations: Mapping[str, Evaluation]) -> list[Section]:
-    rows = [(name, e.report.total) for name, e in evaluations.items() if e.report is not None]
-    tables = [*metric_tables(rows), *_coco_tables(evaluations)]
-    shown = [ShownTable(table, row_kind="system") for table in tables]
-    text = TABLES_TEXT if rows else "COCO metrics, by object keypoint similarity."
-    if len({_scored_data(evaluation) for evaluation in evaluations.values()}) > 1:
-        text += " The systems were scored on different data, so their metrics are not comparable."
-    return [Section("tables", "Tables", text, tables=shown)] if shown else []
-
-
-def _scored_data(evaluation: Evaluation) -> tuple:
-    """Returns what identifies the scored data, as far as it is known."""
-    report = evaluation.report
-    if report is None:
-        return (evaluation.provenance.get("labels"), evaluation.provenance.get("frames"))
-    return (*sorted(report.sequences), report.num_sequences, report.total.num_frames)
-
-
-def _coco_tables(evaluations: Mapping[str, Evaluation]) -> list[Table]:
-    known = {name: evaluation.coco for name, evaluation in evaluations.items() if evaluation.coco}
-    columns = tuple(dict.fromkeys(itertools.chain.from_iterable(known.values())))
-    rows = tuple((name, np.array([coco.get(column, np.nan) for column in columns])) for name, coco in known.items())
-    return [Table("COCO keypoints (%)", columns, rows)] if rows else []
-
-
-def _training_section(evaluation: Evaluation) -> Section | None:
-    return None if evaluation.training is None else training_section(evaluation.training)
-
-
-def _curves_section(evaluation: Evaluation) -> Section | None:
-    report = evaluation.report
-    if report is None or report.total.average_precision is None or not evaluation.curves:
+def _training_details(name: str, evaluations: Evaluations) -> Section | None:
+    """Returns the curves of a run by itself, with the learning rate, where the head shows several runs."""
+    tables = evaluations[name].training
+    if tables is None or len(training_runs(evaluations)) < 2:
         return None
-    return curves_section(report.total.average_precision, evaluation.curves)
+    return Section("training", "Training", charts=[training_chart(tables)])
 
 
-def _joint_section(evaluation: Evaluation) -> Section | None:
-    tables = _keypoint_tables(evaluation)
-    if evaluation.report is None:
+def _joints_head(evaluations: Evaluations) -> Section | None:
+    reports = reports_of(evaluations)
+    if not reports:
+        keypoints = any(evaluation.correct_keypoints for evaluation in evaluations.values())
+        return Section("joints", "Joints") if keypoints else None
+    if len(evaluations) > 1:
+        return Section("joints", "Joints", charts=[joint_groups_chart(reports)])
+    section = joint_section(next(iter(reports.values())).total)
+    return dataclasses.replace(section, tables=())
+
+
+def _joints_details(name: str, evaluations: Evaluations) -> Section | None:
+    evaluation = evaluations[name]
+    report, tables = evaluation.report, _keypoint_tables(evaluation)
+    if report is None:
         return Section("joints", "Joints", tables=tables) if tables else None
-    section = joint_section(evaluation.report.total)
-    return dataclasses.replace(section, tables=[*section.tables, *tables])
+    section = joint_section(report.total)
+    # The only system has its chart above.
+    charts = section.charts if len(evaluations) > 1 else []
+    text = ""
+    if report.total.average_precision is not None and evaluation.curves:
+        curves = curves_section(report.total.average_precision, evaluation.curves)
+        charts, text = [*charts, *curves.charts], curves.text
+    return dataclasses.replace(section, text=text, charts=charts, tables=[*section.tables, *tables])
 
 
 def _keypoint_tables(evaluation: Evaluation) -> list[ShownTable]:
     """Returns a table of the PCK of each joint, if there is any."""
-    measures = {_CORRECT_KEYPOINTS.get(name, name): m["joints"] for name, m in evaluation.correct_keypoints.items()}
-    joints = tuple(dict.fromkeys(itertools.chain.from_iterable(measures.values())))
+    measures = {CORRECT_KEYPOINTS.get(name, name): m["joints"] for name, m in evaluation.correct_keypoints.items()}
+    joints = tuple(dict.fromkeys(chain.from_iterable(measures.values())))
     rows = tuple((joint_in_words(j), np.array([m.get(j, np.nan) for m in measures.values()])) for j in joints)
     return [ShownTable(Table("Correct keypoints (%)", tuple(measures), rows), row_kind="joint")] if rows else []
 
 
-def _sequence_section(evaluation: Evaluation) -> Section | None:
-    report: PoseTrackReport | None = evaluation.report
+def _sequences_head(evaluations: Evaluations) -> Section | None:
+    reports = reports_of(evaluations)
+    if len(reports) > 1:
+        return systems_by_sequence(reports)
+    known = [report for report in reports.values() if report.sequences]
+    return sequence_section(known[0]) if known else None
+
+
+def _sequences_details(name: str, evaluations: Evaluations) -> Section | None:
+    report = evaluations[name].report
     if report is None or not report.sequences:
         return None
-    section = sequence_section(report)
     tables = metric_tables([*report.sequences.items(), ("total", report.total)])
-    return dataclasses.replace(section, tables=[ShownTable(table) for table in tables])
+    return Section("sequences", "Sequences", tables=[ShownTable(table) for table in tables])
 
 
-def _tracks_section(evaluation: Evaluation) -> Section | None:
-    return tracks_section(evaluation.matches) if evaluation.matches else None
+def _tracks_head(evaluations: Evaluations) -> Section | None:
+    if not any(evaluation.matches for evaluation in evaluations.values()):
+        return None
+    text = "A prediction is assigned to the person with whom it shares most joints. MOTA counts switches joint by "
+    text += "joint, so its numbers differ."
+    return Section("tracks", "Tracks", text, tables=[tracks_totals_table(evaluations)])
 
 
-def _frames_section(evaluation: Evaluation) -> Section | None:
-    return gallery_section(evaluation) if evaluation.gallery else None
+def _tracks_details(name: str, evaluations: Evaluations) -> Section | None:
+    matches = evaluations[name].matches
+    return tracks_section(matches) if matches else None
 
 
-def _video_section(evaluation: Evaluation) -> Section | None:
-    return None if evaluation.video is None else video_section(evaluation.directory, evaluation.video)
+def _frames_head(evaluations: Evaluations) -> Section | None:
+    known = {name: evaluation for name, evaluation in evaluations.items() if evaluation.gallery}
+    if not known:
+        return None
+    names = dict.fromkeys(evaluation.score_name for evaluation in known.values())
+    text = f"Annotated people on the left or above, predicted ones on the right or below. {' '.join(names)}"
+    return Section("frames", "Best and worst", text.rstrip(), html=first_frames(_first(known)))
 
 
-_TOPICS: tuple[Callable[[Evaluation], Section | None], ...] = (
-    _summary_section,
-    _training_section,
-    _curves_section,
-    _joint_section,
-    _sequence_section,
-    _tracks_section,
-    _frames_section,
-    _video_section,
+def _frames_details(name: str, evaluations: Evaluations) -> Section | None:
+    evaluation = evaluations[name]
+    is_open = name in _first({n: e for n, e in evaluations.items() if e.gallery})
+    frames = split_gallery(evaluation)[1] if is_open else evaluation.gallery
+    return gallery_part(evaluation, frames) if frames else None
+
+
+def _video_head(evaluations: Evaluations) -> Section | None:
+    known = {name: evaluation for name, evaluation in evaluations.items() if evaluation.video is not None}
+    return Section("video", "Video", _VIDEO_TEXT, html=video_grid(_first(known))) if known else None
+
+
+def _video_details(name: str, evaluations: Evaluations) -> Section | None:
+    known = {n: evaluation for n, evaluation in evaluations.items() if evaluation.video is not None}
+    if name not in known or name in _first(known):
+        return None
+    return Section("video", "Video", html=video_grid({name: evaluations[name]}))
+
+
+def _first(evaluations: Evaluations) -> dict[str, Evaluation]:
+    """Returns the evaluations whose pictures and videos are not folded."""
+    return dict(islice(evaluations.items(), _MOST_OPEN_SYSTEMS))
+
+
+# Of each topic: the section that compares all evaluations, and the folded part of one evaluation.
+_TOPICS: Sequence[tuple[Callable[[Evaluations], Section | None], Callable[[str, Evaluations], Section | None]]] = (
+    (summary_section, _nothing),
+    (settings_section, _nothing),
+    (runs_section, _training_details),
+    (tables_section, _nothing),
+    (_joints_head, _joints_details),
+    (_sequences_head, _sequences_details),
+    (_tracks_head, _tracks_details),
+    (_frames_head, _frames_details),
+    (_video_head, _video_details),
 )
 
 
-def _provenance(evaluations: Mapping[str, Evaluation]) -> Mapping:
-    if len(evaluations) == 1:
-        return next(iter(evaluations.values())).provenance
-    return {name: evaluation.provenance for name, evaluation in evaluations.items()}
+def _provenance(evaluations: Evaluations) -> ProvenanceTable:
+    return provenance_table({name: _with_origin(evaluation) for name, evaluation in evaluations.items()})
+
+
+def _with_origin(evaluation: Evaluation) -> dict:
+    origin = {"command": evaluation.command, "date": evaluation.date}
+    return {**{name: value for name, value in origin.items() if value}, **evaluation.provenance}

@@ -29,13 +29,3 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("th button");
   if (button) sortBy(button);
 });
-
-// Paper cannot be unfolded.
-let unfolded = [];
-addEventListener("beforeprint", () => {
-  unfolded = Array.from(document.querySelectorAll("details:not([open])"));
-  for (const details of unfolded) details.open = true;
-});
-addEventListener("afterprint", () => {
-  for (const details of unfolded) details.open = false;
-});

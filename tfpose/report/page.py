@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfpose.json_files import write_text
+from tfpose.metrics.intervals import Interval
 from tfpose.metrics.report import Table
 from tfpose.report.charts import format_change, format_metric
 from tfpose.report.svg import Chart, printable
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Longer tables are folded; their total stays visible.
 _MOST_OPEN_ROWS = 15
+# More entries of the provenance are folded.
+_MOST_OPEN_ENTRIES = 16
 # Changes of at least so many percentage points get the next darker background.
 _CHANGE_LEVELS = (0.05, 1.0, 3.0, 10.0)
 
@@ -36,6 +39,8 @@ class Card:
         unit: Unit that follows the number.
         note: A few words that explain the number.
         change: Gain over an earlier value, in the same unit; None if there is no earlier value.
+        interval: Confidence interval of the number; None if there is none.
+        is_count: Whether to show a whole number.
     """
 
     label: str
@@ -43,6 +48,8 @@ class Card:
     unit: str = "%"
     note: str = ""
     change: float | None = None
+    interval: Interval | None = None
+    is_count: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +61,14 @@ class ShownTable:
         row_kind: What a row is, such as "sequence"; the heading of the names.
         is_change: Whether to show signs, and colors by sign.
         is_count: Whether to show whole numbers.
+        intervals: Confidence intervals of some numbers, by the names of their row and column.
     """
 
     table: Table
     row_kind: str = "sequence"
     is_change: bool = False
     is_count: bool = False
+    intervals: Mapping[tuple[str, str], Interval] = dataclasses.field(default_factory=dict)
 
     @property
     def rows(self) -> list[tuple[str, list[float]]]:
@@ -92,6 +101,7 @@ class Section:
         tables: Tables of numbers.
         is_part: Whether this is a part of the last section that is no part; a part has a smaller heading and no entry
             in the table of contents.
+        is_folded: Whether readers see only the title until they unfold the section. Only for parts.
     """
 
     id: str
@@ -102,9 +112,33 @@ class Section:
     html: str = ""
     tables: Sequence[ShownTable] = ()
     is_part: bool = False
+    is_folded: bool = False
 
 
-def write_page(path: str | pathlib.Path, title: str, sections: Sequence[Section], provenance: Mapping) -> None:
+@dataclasses.dataclass(frozen=True)
+class ProvenanceTable:
+    """Where the metrics of some systems come from; systems are columns.
+
+    Attributes:
+        columns: Names of the systems.
+        open_rows: Name and values of the rows that readers see at once.
+        folded_rows: Name and values of the other rows.
+        are_alike: Whether the values of each folded row are the same for all systems.
+    """
+
+    columns: tuple[str, ...]
+    open_rows: Sequence[tuple[str, tuple[str, ...]]]
+    folded_rows: Sequence[tuple[str, tuple[str, ...]]]
+    are_alike: bool = False
+
+
+def write_page(
+    path: str | pathlib.Path,
+    title: str,
+    sections: Sequence[Section],
+    provenance: Mapping | ProvenanceTable,
+    origin: str = "",
+) -> None:
     """Writes a page, whole or not at all, and its charts as SVG files into `<stem>_pictures` beside it.
 
     Args:
@@ -113,6 +147,7 @@ def write_page(path: str | pathlib.Path, title: str, sections: Sequence[Section]
         sections: The sections in this order.
         provenance: Where the metrics come from, for a section at the end of the page; nested mappings and lists are
             shown flat.
+        origin: The command line and the date that the page comes from, for the last line of the page.
 
     Raises:
         FileNotFoundError: The folder of `path` does not exist.
@@ -125,7 +160,7 @@ def write_page(path: str | pathlib.Path, title: str, sections: Sequence[Section]
     _check_names("chart name", [chart.name for chart in charts], r"[a-z][a-z0-9_]*")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: the folder of the page must exist, got none")
-    page = render_page(title, sections, provenance)
+    page = render_page(title, sections, provenance, origin)
     pictures = path.with_name(f"{path.stem}_pictures")
     try:
         if charts:
@@ -138,7 +173,9 @@ def write_page(path: str | pathlib.Path, title: str, sections: Sequence[Section]
         raise OSError(f"{path}: the page and its pictures could not be written: {error}") from error
 
 
-def render_page(title: str, sections: Sequence[Section], provenance: Mapping) -> str:
+def render_page(
+    title: str, sections: Sequence[Section], provenance: Mapping | ProvenanceTable, origin: str = ""
+) -> str:
     """Returns the HTML of a page; for the arguments see `write_page`."""
     from tfpose import __version__
 
@@ -150,7 +187,8 @@ def render_page(title: str, sections: Sequence[Section], provenance: Mapping) ->
         .render(
             title=printable(title),
             sections=sections,
-            provenance=[(printable(name), printable(value)) for name, value in _flat(provenance)],
+            provenance=provenance if isinstance(provenance, ProvenanceTable) else provenance_table({"": provenance}),
+            origin=origin,
             version=__version__,
             style=style,
             script=script,
@@ -165,9 +203,32 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    functions = (printable, format_metric, format_change, format_count, exact_number, change_class)
+    functions = (printable, format_metric, format_change, format_interval, format_count, exact_number, change_class)
     environment.filters |= {function.__name__: function for function in functions}
     return environment
+
+
+def provenance_table(provenances: Mapping[str, Mapping]) -> ProvenanceTable:
+    """Joins the provenance of some systems.
+
+    Of several systems the rows that differ are open, of one system the first rows.
+
+    Args:
+        provenances: Where the metrics of each system come from, by the name of the system.
+    """
+    columns = [dict(flatten(provenance)) for provenance in provenances.values()]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    rows = [(name, tuple(column.get(name, "–") for column in columns)) for name in names]
+    is_open = [len(columns) == 1 or len(set(values)) > 1 for _, values in rows]
+    shown = [row for row, is_shown in zip(rows, is_open, strict=True) if is_shown]
+    rest = [row for row, is_shown in zip(rows, is_open, strict=True) if not is_shown]
+    folded = [*shown[_MOST_OPEN_ENTRIES:], *rest]
+    return ProvenanceTable(tuple(provenances), shown[:_MOST_OPEN_ENTRIES], folded, folded == rest and len(columns) > 1)
+
+
+def format_interval(interval: Interval) -> str:
+    """Returns the ends of an interval as `format_metric` writes them."""
+    return f"{format_metric(interval.low)} to {format_metric(interval.high)}"
 
 
 def format_count(value: float) -> str:
@@ -192,16 +253,16 @@ def _read_asset(name: str) -> str:
     return importlib.resources.files("tfpose.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _flat(content: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yields names joined by dots, and values as text."""
+def flatten(content: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yields the entries of nested mappings and lists: names joined by dots, and values as text."""
     if isinstance(content, Mapping) and content:
         for key, value in content.items():
-            yield from _flat(value, f"{name}.{key}" if name else str(key))
+            yield from flatten(value, f"{name}.{key}" if name else str(key))
     elif isinstance(content, (list, tuple)) and not any(isinstance(value, (Mapping, list)) for value in content):
         yield name, ", ".join(map(str, content)) or "none"
     elif isinstance(content, (list, tuple)):
         for index, value in enumerate(content):
-            yield from _flat(value, f"{name}.{index}")
+            yield from flatten(value, f"{name}.{index}")
     elif name:
         yield name, "none" if content is None or content == {} else str(content)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfpose.metrics.average_precision import JointAveragePrecision, TieRule
 from tfpose.metrics.catalog import METRICS, SEQUENCE_CHART
+from tfpose.metrics.intervals import CONFIDENCE_PERCENT, NUM_RESAMPLES, SEED, Interval
 from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport, computed_columns, main_columns
 from tfpose.metrics.report import Table, report_tables
 from tfpose.report.charts import (
@@ -26,6 +27,7 @@ TABLES_TEXT = (
     "The columns of the published tables: joint groups are the mean of their joints, the total is that of all joints. "
     "Select the heading of a column to sort by it."
 )
+_METRICS_WITH_INTERVALS = {"average_precision": "mAP", "tracking": "MOTA"}
 _CURVES_TEXT = (
     "From the most to the least confident joints, over all sequences. At each recall the best precision at that recall "
     "or more is drawn, as AP counts it, so AP is the area below."
@@ -63,7 +65,7 @@ def report_sections(
     """Returns the sections of `write_report`, for pages with more sections."""
     tables = report_tables(report) if tables is None else tables
     sections = [
-        Section("summary", "Summary", summary_text(report), cards=summary_cards(report.total)),
+        Section("summary", "Summary", summary_text(report), cards=summary_cards(report.total, report.intervals)),
         Section("tables", "Tables", TABLES_TEXT, tables=[ShownTable(table) for table in tables]),
     ]
     if report.samples is not None and report.total.average_precision is not None:
@@ -80,8 +82,13 @@ def curves_section(metrics: JointAveragePrecision, curves: Sequence[tuple[np.nda
     return Section("curves", "Precision and recall", _CURVES_TEXT, charts=[chart])
 
 
-def summary_cards(metrics: PoseTrackMetrics) -> list[Card]:
-    """Returns cards with the totals that papers report, each group's main block first; of equal labels the last one."""
+def summary_cards(metrics: PoseTrackMetrics, intervals: Mapping[str, Interval] | None = None) -> list[Card]:
+    """Returns cards with the totals that papers report, each group's main block first; of equal labels the last one.
+
+    Args:
+        metrics: Metrics of all sequences.
+        intervals: Confidence intervals by the name of the block; see `PoseTrackReport`.
+    """
     cards: dict[str, Card] = {}
     groups = list(METRICS)
     columns = sorted(computed_columns(metrics), key=lambda c: (groups.index(c.group), not c.is_in_main_block))
@@ -89,7 +96,8 @@ def summary_cards(metrics: PoseTrackMetrics) -> list[Card]:
         label = found.column.card_label
         if label:
             cards.pop(label, None)
-            cards[label] = Card(label, float(found.values[-1]), note=found.column.card_note)
+            interval = (intervals or {}).get(METRICS[found.group].main_block) if found.is_main else None
+            cards[label] = Card(label, float(found.values[-1]), note=found.column.card_note, interval=interval)
     return list(cards.values())
 
 
@@ -109,6 +117,31 @@ def summary_text(report: PoseTrackReport) -> str:
         text += f" {_count(number, 'sequence')} of a single evaluated frame {verbs[0]} nothing about tracking and "
         text += f"{verbs[1]} left out of its metrics."
     return text
+
+
+def interval_text(reports: Mapping[str, PoseTrackReport]) -> str:
+    """Returns sentences on the method of the confidence intervals, and on the systems that have none.
+
+    Args:
+        reports: Reports by the names of their systems.
+    """
+    with_some = [report for report in reports.values() if report.intervals]
+    text = ""
+    if with_some:
+        text = f"The ranges beside mAP and MOTA are {CONFIDENCE_PERCENT} % confidence intervals: percentile bootstrap, "
+        text += (
+            f"{NUM_RESAMPLES:,} resamples of the {with_some[0].num_sequences} sequences with replacement, seed {SEED}."
+        )
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for name, report in reports.items():
+        reason = "there is only one sequence" if report.num_sequences < 2 else "the results hold no counts for it"
+        for block, label in _METRICS_WITH_INTERVALS.items():
+            if block in report.total.blocks and block not in report.intervals:
+                lacking.setdefault((label, reason), []).append(name)
+    for (label, reason), names in lacking.items():
+        whose = f" of {', '.join(names)}" if len(reports) > 1 else ""
+        text += f" No interval is given for the {label}{whose}: {reason}."
+    return text.strip()
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,13 +9,17 @@ import contextlib
 import dataclasses
 import html
 import io
+import math
 import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Widths in inches. Charts are shown at this size at most, so that their text is about as large as the text of the page.
@@ -29,6 +33,9 @@ COLORS = {
     "first": "#2667b5",
     "second": "#c2570c",
     "third": "#11776b",
+    "fourth": "#8a3f9e",
+    "fifth": "#8a6a00",
+    "sixth": "#b03060",
     "better": "#1f66ad",
     "worse": "#bd4a14",
 }
@@ -155,6 +162,49 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def round_step(least: float) -> float:
+    """Returns the smallest of 1, 2 and 5 times a power of ten that is at least so large.
+
+    Example:
+        >>> round_step(0.03), round_step(13)
+        (0.05, 20.0)
+    """
+    power = math.floor(math.log10(least))
+    # A step that is a rounding error too small still counts.
+    digit = next(digit for digit in (1, 2, 5, 10) if digit * 10.0**power >= least * (1 - 1e-9))
+    return float(f"{digit}e{power}")
+
+
+def round_ticks(low: float, high: float, most: int = 6) -> tuple[list[float], list[str]]:
+    """Returns places of ticks that a person would choose, such as 0, 20, 40, and their labels.
+
+    Args:
+        low: Start of the axis, finite.
+        high: End of the axis, finite.
+        most: Largest number of ticks, at least 2.
+
+    Example:
+        >>> round_ticks(-0.4, 61.0)
+        ([0.0, 20.0, 40.0, 60.0], ['0', '20', '40', '60'])
+    """
+    if not high > low:
+        return [low], [f"{low:g}".replace("-", "−")]
+    step = round_step((high - low) / (most - 1))
+    numbers = np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    decimals = max(0, -math.floor(math.log10(step)))
+    ticks = [round(float(number * step), decimals) for number in numbers]
+    labels = (f"{tick:.{decimals}f}" for tick in ticks)
+    trimmed = (label.rstrip("0").rstrip(".") if "." in label else label for label in labels)
+    return ticks, [label.replace("-", "−") for label in trimmed]
+
+
+def set_round_ticks(axes: Axes, which: Literal["x", "y"], most: int = 6) -> None:
+    """Sets ticks as `round_ticks` does within the present limits of an axis."""
+    axis, limits = (axes.xaxis, axes.get_xlim()) if which == "x" else (axes.yaxis, axes.get_ylim())
+    ticks, labels = round_ticks(min(limits), max(limits), most)
+    axis.set_ticks(ticks, labels)
 
 
 @contextlib.contextmanager

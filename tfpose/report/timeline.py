@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import numpy as np
 from tfpose.metrics.frame_matches import SequenceMatches, TrackMatches
 from tfpose.metrics.report import Table
 from tfpose.report.page import Section, ShownTable
-from tfpose.report.svg import COLORS, NARROW, Chart, new_figure, render_chart, shorten
+from tfpose.report.svg import COLORS, NARROW, Chart, new_figure, render_chart, round_step, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +25,8 @@ _MOST_ROWS = 24
 # Numbers of videos shown: those with most errors, and some with the fewest.
 _NUM_WORST, _NUM_BEST = 4, 2
 _MOST_DESCRIBED_TRACKS = 8
+# Columns of the tables of tracks.
+TRACK_COLUMNS = ("frames", "people", "tracks", "switches", "found", "missed", "unassigned")
 _TEXT = (
     "A row is an annotated person, a bar the predicted track that was assigned to the person, with its id. ▾ marks a "
     "switch to a different track. A thin line: annotated, but not found. The row “nobody” counts the predictions that "
@@ -55,12 +56,17 @@ def choose_sequences(matches: Sequence[SequenceMatches]) -> list[SequenceMatches
     return [*ordered[:_NUM_WORST], *ordered[-_NUM_BEST:][::-1]]
 
 
+def tracks_totals(name: str, matches: Sequence[SequenceMatches]) -> tuple[str, np.ndarray]:
+    """Returns a row of the numbers of frames, people, tracks and errors of all videos."""
+    table = tracks_table(matches).table
+    return name, table.rows[-1][1]
+
+
 def tracks_table(matches: Sequence[SequenceMatches]) -> ShownTable:
     """Returns a table of people, tracks and errors by video, and in total."""
-    columns = ("frames", "people", "tracks", "switches", "found", "missed", "unassigned")
     rows = [(sequence.name, np.array(_counts(sequence), np.float64)) for sequence in matches]
     total = np.sum([values for _, values in rows], axis=0)
-    return ShownTable(Table("Tracks by video", columns, (*rows, ("total", total))), is_count=True)
+    return ShownTable(Table("Tracks by video", TRACK_COLUMNS, (*rows, ("total", total))), is_count=True)
 
 
 def _counts(sequence: SequenceMatches) -> list[int]:
@@ -151,17 +157,12 @@ def _set_axes(axes: Axes, sequence: SequenceMatches, names: Sequence[str], has_e
     num_frames = len(sequence.frames)
     axes.set_xlim(-0.6, max(num_frames, 1) - 0.4)
     least = max(1.0, num_frames / (6 if width <= NARROW else 14))
-    every = next(step for step in _round_numbers() if step >= least)
+    every = int(round_step(least))
     ticks = np.arange(0, num_frames, every)
     axes.set_xticks(ticks, [str(number) for number in sequence.frames[ticks]])
     axes.grid(False)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("frame")
-
-
-def _round_numbers() -> Iterator[int]:
-    """Yields 1, 2, 5, 10, 20, 50, ..."""
-    return (digit * 10**power for power in itertools.count() for digit in (1, 2, 5))
 
 
 def _describe(sequence: SequenceMatches) -> str:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from tfpose.messages import MOST_OF_A_VALUE, printable
 from tfpose.report.charts import format_metric
 from tfpose.report.evaluation_file import Columns, TrainingTables
 from tfpose.report.page import Section
-from tfpose.report.svg import COLORS, NARROW, Chart, new_figure, render_chart
+from tfpose.report.svg import COLORS, NARROW, Chart, new_figure, render_chart, round_ticks, set_round_ticks, shorten
+from tfpose.report.system_charts import SYSTEM_STYLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +74,7 @@ def _number(text: str) -> float:
 
 def training_section(tables: TrainingTables) -> Section:
     """Builds the section of the loss and the metrics on the validation split."""
-    return Section("training", "Training", _describe(tables), charts=[training_chart(tables)])
+    return Section("training", "Training", describe_training(tables), charts=[training_chart(tables)])
 
 
 def training_chart(tables: TrainingTables) -> Chart:
@@ -96,7 +95,49 @@ def training_chart(tables: TrainingTables) -> Chart:
                 _choose_scale(axes, tables.training[name], is_logarithmic=panel == "loss")
         return figure
 
-    return render_chart("training", "Loss, validation and learning rate over the steps", _describe(tables), draw)
+    return render_chart(
+        "training", "Loss, validation and learning rate over the steps", describe_training(tables), draw
+    )
+
+
+def runs_chart(runs: Mapping[str, TrainingTables]) -> Chart:
+    """Draws the loss and one validation metric of several runs, a line for each run.
+
+    Args:
+        runs: Tables by the names of the runs; at most as many as there are `SYSTEM_STYLES`.
+    """
+    losses = {name: (tables.training["step"], tables.training["loss"]) for name, tables in runs.items()}
+    metric = common_metric(runs.values())
+    panels = {"Loss": losses}
+    if metric:
+        evaluated = {name: tables.evaluation for name, tables in runs.items() if metric in tables.evaluation}
+        panels[f"Validation {metric} (%)"] = {name: (t["step"], t[metric]) for name, t in evaluated.items()}
+
+    def draw(width: float) -> Figure:
+        is_narrow = width <= NARROW
+        figure = new_figure(width, 2.1 * len(panels) if is_narrow else 2.6)
+        shape = (len(panels), 1) if is_narrow else (1, len(panels))
+        styles = {name: COLORS[color] for name, (color, _) in zip(runs, SYSTEM_STYLES, strict=False)}
+        for axes, (title, lines) in zip(figure.subplots(*shape, squeeze=False).flat, panels.items(), strict=True):
+            for name, (steps, values) in lines.items():
+                marker = "o" if title != "Loss" else ""
+                axes.plot(steps, values, color=styles[name], marker=marker, markersize=3, label=shorten(name, 30))
+            axes.set_title(title)
+            axes.set_xlabel("step")
+            axes.set_xlim(left=0, right=1.03 * max([1.0, *(step for steps, _ in losses.values() for step in steps)]))
+            set_round_ticks(axes, "x", 5)
+            _choose_scale(axes, [v for _, values in lines.values() for v in values], is_logarithmic=title == "Loss")
+        figure.axes[0].legend(fontsize=8, handlelength=2.2)
+        return figure
+
+    description = " ".join(f"{name}: {describe_training(tables)}" for name, tables in runs.items())
+    return render_chart("runs", "Loss and validation of the training runs over the steps", description, draw)
+
+
+def common_metric(tables: Iterable[TrainingTables]) -> str:
+    """Returns the validation metric that most runs have, the first of them in the order of the columns; or ""."""
+    names = [name for table in tables for name in shown_metrics(table.evaluation)]
+    return max(dict.fromkeys(names), key=names.count, default="")
 
 
 def shown_metrics(evaluation: Columns) -> list[str]:
@@ -112,7 +153,7 @@ def _draw_lines(
         axes.plot(steps, values, color=COLORS[color], linestyle=style, marker=marker, markersize=3, label=name)
     axes.set_title(title)
     axes.set_xlabel("step")
-    axes.locator_params(axis="x", nbins=4)
+    set_round_ticks(axes, "x", 5)
     if len(lines) > 1:
         axes.legend(fontsize=8, handlelength=2.2)
 
@@ -123,15 +164,26 @@ def _choose_scale(axes: Axes, values: Sequence[float], is_logarithmic: bool) -> 
     if is_logarithmic and known and min(known) > 0:
         axes.set_yscale("log")
         axes.minorticks_off()
-        if max(known) < 10 * min(known):
-            ticks = np.geomspace(min(known), max(known), 4)
-            axes.set_yticks(ticks, [f"{tick:.2g}" for tick in ticks])
+        ticks = _round_numbers(min(known), max(known))
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     elif known:
-        axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
         axes.set_ylim(bottom=min(0.0, *known))
+        set_round_ticks(axes, "y", 6)
 
 
-def _describe(tables: TrainingTables) -> str:
+def _round_numbers(low: float, high: float) -> list[float]:
+    """Returns round numbers for a logarithmic axis: powers of ten, with 2 and 5 times those where there are few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1,), (1, 3), (1, 2, 5)):
+        numbers = [float(f"{digit}e{power}") for power in powers for digit in digits]
+        inside = [number for number in numbers if low <= number <= high]
+        if len(inside) >= 3:
+            return inside
+    return round_ticks(low, high, 5)[0]
+
+
+def describe_training(tables: TrainingTables) -> str:
+    """Returns a sentence or two on the loss and the best validation metric."""
     if not tables.training["step"]:
         return "The tables hold no step."
     losses = [f"{tables.training['loss'][place]:.3g}" for place in (0, -1)]
