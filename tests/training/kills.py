@@ -24,7 +24,7 @@ import numpy as np
 import toy_run
 
 from tfpose import checkpoints
-from tfpose.training import progress
+from tfpose.training import loggers
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 # The evaluation after step 8 is the best, and that after step 4 until then.
@@ -136,7 +136,7 @@ def kill_at(event: str) -> None:
     replacements = {
         pathlib.Path: ("unlink", deletion),
         keras.Model: ("save_weights", writing_half(keras.Model.save_weights, lambda model, path: path)),
-        progress.CsvTable: ("append", appending_half(progress.CsvTable.append)),
+        loggers.CsvTable: ("append", appending_half(loggers.CsvTable.append)),
     }
     for owner, (name, replacement) in replacements.items():
         setattr(owner, name, replacement)
@@ -168,7 +168,7 @@ def writing_half(function: Callable[..., Any], path_of: Callable[..., pathlib.Pa
 
 
 def appending_half(append: Callable[..., None]) -> Callable[..., None]:
-    def halved(table: progress.CsvTable, step: int, values: Mapping[str, float]) -> None:
+    def halved(table: loggers.CsvTable, step: int, values: Mapping[str, float]) -> None:
         path = table._path
         announce(f"before a row of {path.name}")
         append(table, step, values)

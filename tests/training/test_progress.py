@@ -7,7 +7,8 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from tfpose.training.progress import CsvTable, ProgressLine, ScalarWindow, format_duration
+from tfpose.training.loggers import CsvTable
+from tfpose.training.progress import ProgressBar, ScalarWindow, format_duration
 
 
 class Terminal(io.StringIO):
@@ -83,18 +84,33 @@ def test_infinite_gradient_passes_only_with_loss_scaling() -> None:
                 window.fetch(has_loss_scale=False)
 
 
-def test_progress_is_one_line_on_a_terminal_and_lines_elsewhere() -> None:
-    for stream, separator in ((Terminal(), "\r"), (io.StringIO(), "\n")):
-        line = ProgressLine(200, stream)
-        line.show(50, 0.5, 12.34, 3700)
-        line.show(100, 0.25, 12.34, 60)
-        shown = [part.rstrip() for part in stream.getvalue().split(separator) if part]
-        assert shown == [
-            "step  50/200  loss 0.5  12.3 images/s  1:01:40 left",
-            "step 100/200  loss 0.25  12.3 images/s  0:01:00 left",
-        ]
-        line.say("done")
-        assert stream.getvalue().endswith("\ndone\n")
+def test_progress_is_lines_where_there_is_no_terminal() -> None:
+    stream = io.StringIO()
+    bar = ProgressBar(200, stream=stream)
+    bar.advance(50)
+    bar.show(50, 0.5, 12.34, 3700)
+    bar.show(100, 0.25, 12.34, 60)
+    bar.say("done")
+    bar.close()
+    assert stream.getvalue().splitlines() == [
+        "step  50/200  loss 0.5  12.3 images/s  1:01:40 left",
+        "step 100/200  loss 0.25  12.3 images/s  0:01:00 left",
+        "done",
+    ]
+
+
+def test_progress_is_a_bar_on_a_terminal() -> None:
+    stream = Terminal()
+    bar = ProgressBar(200, start_step=20, stream=stream)
+    bar.advance(50)
+    bar.show(50, 0.5, 12.34, 3700)
+    bar.say("a message")
+    bar.close()
+    shown = stream.getvalue()
+    assert "\n" not in shown.split("a message")[0]
+    last = shown.rstrip("\n").split("\r")[-1]
+    assert last.startswith("training  25%|") and "| 50/200 steps, loss 0.5  12.3 images/s  1:01:40 left" in last
+    assert "a message\n" in shown and shown.endswith("\n")
 
 
 def test_unknown_duration_is_a_question_mark() -> None:

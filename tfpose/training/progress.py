@@ -1,19 +1,19 @@
-"""The reports of a training run: CSV tables, TensorBoard files and a progress line."""
+"""The reports of a training run: what its loggers receive, and a progress bar."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
+
+from tfpose.training.loggers import DEFAULT_LOGGERS, EVALUATION, LOGGERS, TRAINING, CsvLogger, RunLogger
 
 # Scalars whose last value is reported. Of all other scalars the mean since the last report is reported.
 _LATEST_NOT_MEAN = ("learning_rate", "loss_scale")
@@ -75,95 +75,54 @@ def _mean_of_finite(values: list[float]) -> float:
     return math.fsum(finite) / len(finite) if finite else math.nan
 
 
-class CsvTable:
-    """A CSV file with one row for each reported step, which a resumed run continues.
+class ProgressBar:
+    """The progress of the run: a bar that moves with every step in a terminal, a line per report in other streams."""
 
-    The first row fixes the columns. Numbers are written with all their digits.
-    """
-
-    def __init__(self, path: Path, start_step: int) -> None:
-        """Opens the table and removes incomplete rows and rows after `start_step`, which the run writes again."""
-        self._path = Path(path)
-        self._columns, rows = _read_whole_rows(self._path)
-        rows = [row for row in rows if int(row[0]) <= start_step]
-        self.steps = {int(row[0]) for row in rows}
-        if self._path.exists():
-            temporary = self._path.with_name(f".incomplete_{self._path.name}")
-            lines = [self._columns, *rows] if rows else []
-            temporary.write_text("".join(_format_row(line) for line in lines), encoding="utf-8")
-            os.replace(temporary, self._path)
-        if not rows:
-            self._columns = []
-
-    def append(self, step: int, values: Mapping[str, float]) -> None:
-        """Appends a row, which is in the file when this method returns."""
-        text = ""
-        if not self._columns:
-            self._columns = ["step", *values]
-            text = _format_row(self._columns)
-        row = [repr(float(values[name])) if name in values else "" for name in self._columns[1:]]
-        try:
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(text + _format_row([str(step), *row]))
-        except OSError as error:
-            raise OSError(
-                error.errno, f"cannot write the row of step {step} ({error.strerror})", str(self._path)
-            ) from error
-        self.steps.add(step)
-
-
-def _read_whole_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    if not path.exists():
-        return [], []
-    text = path.read_text(encoding="utf-8")
-    # A killed run may leave half a row. The digits in it could be read as a different step.
-    whole = text[: text.rfind("\n") + 1]
-    rows = list(csv.reader(io.StringIO(whole)))
-    if not rows:
-        return [], []
-    columns = rows[0]
-    is_table = columns[0] == "step" and all(row[:1] and row[0].isdigit() for row in rows[1:])
-    if not is_table:
-        raise ValueError(f"{path}: the first column must be step, a number in every row, got the columns {columns}")
-    return columns, [row for row in rows[1:] if len(row) == len(columns)]
-
-
-def _format_row(row: list[str]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(row)
-    return buffer.getvalue()
-
-
-class ProgressLine:
-    """A line that shows the progress of the run, rewritten in a terminal and repeated in any other stream."""
-
-    def __init__(self, total_steps: int, stream: TextIO | None = None) -> None:
+    def __init__(self, total_steps: int, start_step: int = 0, stream: TextIO | None = None) -> None:
         self._total_steps = total_steps
         self._stream = stream or sys.stderr
-        self._is_terminal = self._stream.isatty()
-        self._last_width = 0
+        self._bar: tqdm | None = None
+        if self._stream.isatty() and start_step < total_steps:
+            self._bar = tqdm(
+                total=total_steps,
+                initial=start_step,
+                desc="training",
+                file=self._stream,
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps{postfix}",
+                dynamic_ncols=True,
+            )
+
+    def advance(self, step: int) -> None:
+        """Moves the bar to `step`."""
+        if self._bar is not None:
+            self._bar.update(step - self._bar.n)
 
     def show(self, step: int, loss: float, images_per_second: float, seconds_left: float) -> None:
-        """Shows the progress after `step`."""
+        """Shows the numbers after `step`."""
+        speed = f"{images_per_second:.1f} images/s  {format_duration(seconds_left)} left"
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {loss:.4g}  {speed}", refresh=False)
+            self._bar.update(step - self._bar.n)
+            self._bar.refresh()
+            return
         width = len(str(self._total_steps))
-        line = (
-            f"step {step:>{width}}/{self._total_steps}  loss {loss:.6g}  "
-            f"{images_per_second:.1f} images/s  {format_duration(seconds_left)} left"
-        )
-        if self._is_terminal:
-            padding = " " * (self._last_width - len(line))
-            self._stream.write(f"\r{line}{padding}")
-            self._last_width = len(line)
-        else:
-            self._stream.write(line + "\n")
+        self._stream.write(f"step {step:>{width}}/{self._total_steps}  loss {loss:.6g}  {speed}\n")
         self._stream.flush()
 
     def say(self, message: str) -> None:
-        """Writes a message on its own line."""
-        start = "\n" if self._is_terminal and self._last_width else ""
-        self._stream.write(f"{start}{message}\n")
+        """Writes a message on its own line; in a terminal above the bar."""
+        if self._bar is not None:
+            self._bar.clear()
+        self._stream.write(f"{message}\n")
         self._stream.flush()
-        self._last_width = 0
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """Ends the line of the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 def format_duration(seconds: float) -> str:
@@ -209,28 +168,52 @@ class Throughput:
 
 
 class RunLog:
-    """The log files and the progress line of a run. Only the chief worker writes them."""
+    """The loggers and the progress bar of a run. Only the chief worker has them."""
 
-    def __init__(self, workdir: Path, *, start_step: int, total_steps: int, is_chief: bool) -> None:
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        start_step: int,
+        total_steps: int,
+        is_chief: bool,
+        loggers: Sequence[str] = DEFAULT_LOGGERS,
+    ) -> None:
+        """Opens the logs.
+
+        Args:
+            workdir: Work folder of the run.
+            start_step: Step that the run continues after.
+            total_steps: Number of steps of the whole run.
+            is_chief: Whether this worker is the chief.
+            loggers: Names of `LOGGERS`.
+
+        Raises:
+            ValueError: A logger requires a package that is not installed, or a table is no table of a run.
+        """
         self._is_chief = is_chief
         self._total_steps = total_steps
+        self._loggers: list[RunLogger] = []
         if not is_chief:
             return
         workdir = Path(workdir)
         workdir.mkdir(parents=True, exist_ok=True)
-        self._train_table = CsvTable(workdir / "train.csv", start_step)
-        self._evaluation_table = CsvTable(workdir / "eval.csv", start_step)
-        self._writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
-        self._line = ProgressLine(total_steps)
+        self._loggers = [LOGGERS[name](workdir, start_step) for name in loggers]
+        self._bar = ProgressBar(total_steps, start_step)
 
     def say(self, message: str) -> None:
         """Shows a message to the user."""
         if self._is_chief:
-            self._line.say(message)
+            self._bar.say(message)
+
+    def advance(self, step: int) -> None:
+        """Shows that a step is done."""
+        if self._is_chief:
+            self._bar.advance(step)
 
     def has_evaluation(self, step: int) -> bool:
-        """Returns whether eval.csv has the evaluation after `step`."""
-        return self._is_chief and step in self._evaluation_table.steps
+        """Returns whether eval.csv has the evaluation after `step`; False if the run writes no CSV tables."""
+        return any(isinstance(logger, CsvLogger) and step in logger.evaluated_steps for logger in self._loggers)
 
     def write_training(
         self,
@@ -248,36 +231,32 @@ class RunLog:
             "images_per_second": images_per_second,
         }
         row |= {name: value for name, value in scalars.items() if name not in row}
-        self._train_table.append(step, row)
-        self._write_scalars("train", step, row)
+        for logger in self._loggers:
+            logger.write_scalars(TRAINING, step, row)
         seconds_left = (self._total_steps - step) * seconds_per_step
-        self._line.show(step, scalars["loss"], images_per_second, seconds_left)
+        self._bar.show(step, scalars["loss"], images_per_second, seconds_left)
 
     def write_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         """Reports the evaluation after `step`."""
-        self._evaluation_table.append(step, metrics)
-        self._write_scalars("eval", step, metrics)
+        for logger in self._loggers:
+            logger.write_scalars(EVALUATION, step, metrics)
         self.say(f"step {step}: " + "  ".join(f"{k} {v:.5g}" for k, v in metrics.items()))
 
     def write_pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
         """Reports pictures, each an array [N, H, W, 3] or [H, W, 3], uint8 RGB."""
-        with self._writer.as_default(step):
-            for name, pixels in pictures.items():
-                pixels = np.asarray(pixels)
-                batch = pixels[None] if pixels.ndim == 3 else pixels
-                tf.summary.image(f"pictures/{name}", batch, max_outputs=len(batch))
+        arrays = {name: np.asarray(pixels) for name, pixels in pictures.items()}
+        batches = {name: pixels[None] if pixels.ndim == 3 else pixels for name, pixels in arrays.items()}
+        for logger in self._loggers:
+            logger.write_pictures(step, batches)
 
     def flush(self) -> None:
-        """Writes what is pending to the TensorBoard files."""
-        if self._is_chief:
-            self._writer.flush()
+        """Writes what is pending."""
+        for logger in self._loggers:
+            logger.flush()
 
     def close(self) -> None:
-        """Closes the TensorBoard files."""
+        """Ends the bar and the reports."""
         if self._is_chief:
-            self._writer.close()
-
-    def _write_scalars(self, group: str, step: int, scalars: Mapping[str, float]) -> None:
-        with self._writer.as_default(step):
-            for name, value in scalars.items():
-                tf.summary.scalar(f"{group}/{name}", value)
+            self._bar.close()
+        for logger in self._loggers:
+            logger.close()

@@ -16,6 +16,7 @@ from tfpose import checkpoints
 from tfpose.evaluation.shares import EvaluationShare
 from tfpose.interruption import SignalWatch, TrainingInterrupted
 from tfpose.training.distribution import chief_says, count_processes, find_share, is_chief
+from tfpose.training.loggers import DEFAULT_LOGGERS, check_loggers
 from tfpose.training.progress import RunLog, ScalarWindow, Throughput
 from tfpose.training.step import Batch, TrainingState
 
@@ -35,7 +36,9 @@ class RunSettings:
         evaluate_every: Number of steps between evaluations. None evaluates only at the end.
         best_metric: Metric of the evaluation that decides which checkpoint is the best. None marks no checkpoint.
         higher_is_better: Whether a higher value of `best_metric` is better.
-        pictures_every: Number of steps between pictures in TensorBoard. None draws no pictures.
+        pictures_every: Number of steps between pictures in the logs. None draws no pictures.
+        loggers: Where the run reports to: "csv", "tensorboard", "wandb" (requires pip install wandb) and "mlflow"
+            (requires pip install mlflow). Without "csv" a continued run may repeat an evaluation.
     """
 
     total_steps: int
@@ -47,6 +50,7 @@ class RunSettings:
     best_metric: str | None = None
     higher_is_better: bool = True
     pictures_every: int | None = None
+    loggers: tuple[str, ...] = DEFAULT_LOGGERS
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "log_every", "checkpoint_every", "max_to_keep"):
@@ -55,6 +59,7 @@ class RunSettings:
         for name in ("evaluate_every", "pictures_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1 or None, got {getattr(self, name)}")
+        check_loggers(self.loggers)
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,7 @@ class Session:
             start_step=restored.step,
             total_steps=run.total_steps,
             is_chief=self._is_chief,
+            loggers=run.loggers,
         )
         self._window = ScalarWindow(restored.step, restored.pending)
         self._throughput = Throughput()
@@ -132,6 +138,7 @@ class Session:
         """Counts a finished step and keeps its scalars."""
         self._step += 1
         self._window.add(scalars)
+        self._log.advance(self._step)
         self._throughput.count(self._count_images(batch))
 
     def report_and_save(self, batch: Batch) -> None:
