@@ -14,6 +14,11 @@ The color of a joint name says whether the joint is on the left side of the body
 
 Without a config, tfpose draws crops as in Simple Baselines (Xiao et al. 2018), 256 pixels high and 192 pixels wide,
 without augmentation.
+
+    tfpose preview --data=DIR --html=FILE
+
+--html writes a page about the dataset itself instead of the pictures: people by size, visibility of the joints, boxes,
+and labels that look wrong, with pictures. The page is one file that needs no network.
 """
 
 from __future__ import annotations
@@ -21,13 +26,16 @@ from __future__ import annotations
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import define_config_flag
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
 from tfpose.picture_files import write_picture
+
+if TYPE_CHECKING:
+    from tfpose.data.records import RecordTable
 
 # Without a config: crops as in Xiao et al., 2018, without augmentation.
 DEFAULTS: dict[str, Any] = {
@@ -51,12 +59,20 @@ def define_flags(values: ProgramFlags) -> None:
         "contains only one dataset. Required.",
         required=True,
     )
-    values.define_string("output", None, "Folder for the pictures. Required.", required=True)
+    values.define_string("output", None, "Folder for the pictures. Required without --html.")
+    values.define_string(
+        "html",
+        None,
+        "HTML file for a page about the labels of the split: sizes, visibility, boxes, and suspicious labels, such as "
+        "joints outside their box or the picture, swapped sides, people labeled twice, and tiny boxes. With --html, "
+        "tfpose draws the training input only if --output is given too.",
+    )
     values.define_integer(
         "num",
         20,
         "Number of pictures to draw. A picture shows one person for a two-stage system, one frame for a single "
-        "network, and one image for a person detector.",
+        "network, and one image for a person detector. For --html: largest number of pictures of each kind of "
+        "suspicious label, and of examples.",
         1,
     )
     values.define_string(
@@ -71,15 +87,22 @@ def define_flags(values: ProgramFlags) -> None:
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
-    """Draws examples of a split."""
+    """Draws examples of a split, or writes a page about it."""
     del inputs
+    if not (values.output or values.html):
+        raise ValueError("--output must be a folder for the pictures, or --html a file for a page, got neither")
     start_tensorflow()
     from tfpose import systems
     from tfpose.data.records import read_table
 
     config = values.config or systems.build_config(**DEFAULTS)
     split = values.split or config.data.train_split
-    pictures = systems.from_config(config).draw_inputs(config, read_table(values.data, split), values.num)
+    table = read_table(values.data, split)
+    if values.html:
+        _write_page(pathlib.Path(values.html), table, split, values.num)
+    if not values.output:
+        return
+    pictures = systems.from_config(config).draw_inputs(config, table, values.num)
     directory = pathlib.Path(values.output)
     directory.mkdir(parents=True, exist_ok=True)
     count = 0
@@ -87,6 +110,14 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         write_picture(directory / f"{name}.png", picture)
         count += 1
     print(f"{count} pictures of split {split}: {directory}")
+
+
+def _write_page(path: pathlib.Path, table: RecordTable, split: str, most_pictures: int) -> None:
+    from data_prep.dataset_page import write_dataset_page
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    findings = write_dataset_page(path, table, split, most_pictures)
+    print(f"{len(findings)} suspicious labels in split {split}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 PROGRAM = Program("tfpose preview", __doc__, define_flags, run)

@@ -91,7 +91,7 @@ def settings_section(evaluations: Evaluations) -> Section | None:
     for name, evaluation in evaluations.items():
         source = next((evaluation.provenance[e] for e in _SOURCE_ENTRIES if evaluation.provenance.get(e)), None)
         groups.setdefault((name,) if source is None else ("source", str(source)), []).append(name)
-    scores = {}
+    scores: dict[str, dict[str, Score]] = {}
     for names in groups.values():
         if len(names) > 1:
             labels = _setting_labels({name: evaluations[name] for name in names})
