@@ -12,7 +12,7 @@ import numpy as np
 from tfpose.metrics.intervals import Interval
 from tfpose.metrics.report import GROUP_NAMES
 from tfpose.report.charts import LONGEST_BAR, NUM_BEST, NUM_WORST, format_metric
-from tfpose.report.svg import COLORS, NARROW, Chart, new_figure, render_chart, set_round_ticks, shorten
+from tfpose.report.svg import COLORS, NARROW, Chart, new_figure, render_chart, round_ticks, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,8 +117,10 @@ def _set_limits(axes: Axes, values: Sequence[float], room: float) -> None:
     low, high = (min(values), max(values)) if values else (0.0, 100.0)
     missing = max(0.0, _SHORTEST_AXIS - (high - low)) / 2
     low, high = low - missing, high + missing
-    axes.set_xlim(low - 0.06 * (high - low), high + room * (high - low))
-    set_round_ticks(axes, "x", 8)
+    start, end = low - 0.06 * (high - low), high + room * (high - low)
+    axes.set_xlim(start, end)
+    # No percentage is above 100, though the axis may need room for a marker there.
+    axes.set_xticks(*round_ticks(start, min(end, 100.0), 8))
 
 
 def _set_rows(axes: Axes, num_rows: int) -> None:
