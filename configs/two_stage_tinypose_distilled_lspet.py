@@ -1,8 +1,8 @@
 r"""PP-TinyPose at 128x96 learns from PP-TinyPose at 256x192 on sports photos, without labels: LSPET, on CPUs.
 
-The student starts from random weights and learns the teacher's heatmaps on the 8,500 photos of `train`. It takes about
-a quarter of the teacher's time. Of the annotations of `train` it uses the boxes, and no joint.
-PCK@0.2 on `val` counts the 12 joints that COCO and LSPET share.
+The student starts from its own public weights and learns the teacher's heatmaps on the 8,500 photos of `train`. It
+takes about a quarter of the teacher's time. Of the annotations of `train` it uses the boxes, and no joint. PCK@0.2 on
+`val` counts the 12 joints that COCO and LSPET share.
 
 PaddleDetection, configs/keypoint/tiny_pose, 2021. Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
 Johnson and Everingham, "Learning Effective Human Pose Estimation from Inaccurate Annotation", 2011 (data).
@@ -11,10 +11,10 @@ Johnson and Everingham, "Learning Effective Human Pose Estimation from Inaccurat
     tfpose train --config=two_stage_tinypose_distilled_lspet --workdir=runs/lspet_distilled \
         --config.data.directory=data/lspet
 
-Do not start from the public weights for 128x96: their batch normalizations hold no statistics, and a run from them had
-a PCK of 3.9 after 500 steps.
+One run had a PCK of 59.6 at its end, and 56.2, 57.3, 59.0 after 100, 400 and 800 steps. The teacher has 63.6, and the
+student's public weights have 56.6.
 
-Hardware: meant for two CPU cores. This config has not been run, so time and score are not known.
+Hardware: about an hour of processor time on a CPU.
 """
 
 import ml_collections
@@ -50,21 +50,21 @@ def get_config() -> ml_collections.ConfigDict:
         batch_size=32,
         strategy="cpu_cores",
         optimization={
-            "learning_rate": 2e-3,
+            "learning_rate": 1e-3,
             "learning_rate_drops": (),
-            "cosine_steps": 3000,
+            "cosine_steps": 1200,
             "warmup_steps": 100,
-            "ema_decay": 0.998,
+            "ema_decay": 0.99,
             "precision": "float32",
         },
         run={
-            "total_steps": 3000,
+            "total_steps": 1200,
             "log_every": 50,
-            "checkpoint_every": 500,
+            "checkpoint_every": 100,
             "max_to_keep": 2,
-            "evaluate_every": 600,
+            "evaluate_every": 100,
             "best_metric": "PCK",
-            "pictures_every": 1500,
+            "pictures_every": 600,
         },
         inference={"use_flip_test": True, "shift_one_cell": True, "decoding": "dark", "blur_kernel": 3},
         selection={"joint_threshold": 0.2, "oks_threshold": 0.9},
