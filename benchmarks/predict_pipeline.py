@@ -2,10 +2,11 @@
 
     python benchmarks/predict_pipeline.py [--video=FILE]
 
-Three programs run in turn in one process, on the same video of 1280x720 pixels, for several rounds. Their medians are
+Four programs run in turn in one process, on the same video of 1280x720 pixels, for several rounds. Their medians are
 compared:
 - tfpose: `predict_source` with a model that returns given people: it decodes, tracks, draws skeletons, ids and trails,
   encodes, and writes the poses;
+- same codec: PyAV's decoder and H.264 encoder with the settings of tfpose, in a loop;
 - bare: OpenCV's VideoCapture and VideoWriter in a loop;
 - bare, overlapped: the same with the decoding in a thread of its own.
 
@@ -23,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import av
 import cv2
 import numpy as np
 from results_file import RECORD_HELP, ratios, record
@@ -34,6 +36,7 @@ from tfpose.prediction.run import PredictionSettings, predict_source
 from tfpose.prediction.sources import Video
 from tfpose.skeletons import COCO17
 from tfpose.tracking.choice import TrackerChoice
+from tfpose.video_encoders import PyavEncoder
 
 GOAL_FRAMES_PER_SECOND = 100
 SIZE = (720, 1280)
@@ -114,6 +117,21 @@ def build_bare(video: pathlib.Path, output: pathlib.Path, is_overlapped: bool) -
     return run
 
 
+def build_same_codec(video: pathlib.Path, output: pathlib.Path) -> Callable[[], int]:
+    """Decoding and encoding alone, with the codec of tfpose."""
+
+    def run() -> int:
+        encoder, count = PyavEncoder(output, SIZE[::-1], 30.0, None), 0
+        with av.open(str(video)) as container:
+            for frame in container.decode(video=0):
+                encoder.write(frame.to_ndarray(format="rgb24"), None)
+                count += 1
+        encoder.close()
+        return count
+
+    return run
+
+
 def main() -> None:
     """Times the programs and prints the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -131,6 +149,7 @@ def main() -> None:
         write_video(folder / "video.mp4", options.frames, picture)
         programs = {
             "tfpose": build_tfpose(folder / "video.mp4", folder, options.people, options.batch_size),
+            "same codec": build_same_codec(folder / "video.mp4", folder / "same.mp4"),
             "bare": build_bare(folder / "video.mp4", folder / "bare.mp4", False),
             "bare, overlapped": build_bare(folder / "video.mp4", folder / "bare.mp4", True),
         }
@@ -140,7 +159,7 @@ def main() -> None:
     print(f"{'program':<20}{'frames/s':>10}{'processor ms per frame':>26}")
     for program, (wall, processor) in seconds.items():
         print(f"{program:<20}{1 / wall:>10.0f}{1000 * processor:>26.2f}")
-    for program in ("bare", "bare, overlapped"):
+    for program in ("same codec", "bare", "bare, overlapped"):
         walls, processors = (seconds[program][i] / seconds["tfpose"][i] for i in (0, 1))
         print(f"tfpose against {program}: {walls:.2f} elapsed, {processors:.2f} by processor time")
     print(f"goal: {GOAL_FRAMES_PER_SECOND} frames/s on two cores, so at most 20 ms of processor time for a frame")
