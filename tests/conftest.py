@@ -13,12 +13,17 @@ import signal
 import sys
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from freed_memory import free_memory
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
 GOLDEN = PROJECT / "tests" / "golden"
+
+# A busy machine is no fault of the code under test.
+settings.register_profile("any_machine", deadline=None)
+settings.load_profile("any_machine")
 
 
 @pytest.fixture(scope="session")

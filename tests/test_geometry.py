@@ -70,6 +70,15 @@ def test_both_warps_agree_within_one_grey_level_on_noise(seed):
     assert by_opencv.std() > 10
 
 
+def test_opencv_warps_in_a_graph():
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    matrices = np.stack([random_matrix(seed) for seed in range(3)]).astype(np.float32)
+    in_graph = tf.function(lambda pixels, maps: geometry.warp_image_by_opencv(pixels, maps, (32, 48)))
+    expected = [geometry.warp_image(image, matrix, (32, 48)) for matrix in matrices]
+    np.testing.assert_array_equal(in_graph(tf.constant(image), tf.constant(matrices)), expected)
+    assert in_graph(tf.constant(image), tf.zeros((0, 2, 3))).shape == (0, 32, 48, 3)
+
+
 def test_warp_of_the_reference_implementation(golden_dir):
     golden = np.load(golden_dir / "simple_baseline" / "warp.npz")
     for matrix, crop in zip(golden["matrix"], golden["crops"], strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import pathlib
 
 import keras
@@ -43,6 +44,17 @@ def test_outputs_are_those_of_the_network(tmp_path, batch, is_large, monkeypatch
     if batch:
         for name, values in network(images).items():
             np.testing.assert_allclose(found[name], values, atol=1e-6)
+
+
+def test_calls_from_several_threads_do_not_mix(tmp_path):
+    network = build_two_outputs()
+    write_converted({"net": network}, ["litert"], tmp_path)
+    converted = LitertNetwork(tmp_path / "net.tflite", num_threads=3)
+    batches = np.random.default_rng(0).random((16, 5, 8, 6, 3), np.float32)
+    expected = [network(images)["small"].numpy() for images in batches]
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda images: converted(images)["small"].numpy(), batches))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_only_output_is_no_dict(tmp_path):
@@ -99,6 +111,17 @@ def test_poses_are_those_of_tensorflow(run):
     assert len(by_runtime[True]) == len(by_runtime[False]) > 0
     np.testing.assert_allclose(by_runtime[True].boxes, by_runtime[False].boxes, atol=0.01)
     np.testing.assert_allclose(by_runtime[True].keypoints, by_runtime[False].keypoints, atol=0.1)
+
+
+def test_poses_do_not_depend_on_the_frames_beside_them(run):
+    frames = list(np.random.default_rng(1).integers(0, 256, (5, 90, 120, 3), np.uint8))
+    model = load_pose_model(RunChoice(run.workdir, boxes=run.boxes, prefers_litert=True))
+    alone = [model.predict([frame])[0] for frame in frames]
+    together = model.predict(frames)
+    assert len({len(poses) for poses in alone} - {0}) > 0
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one.keypoints, other.keypoints)
+        np.testing.assert_array_equal(one.scores, other.scores)
 
 
 def test_a_folder_that_cannot_be_written_means_tensorflow(run, monkeypatch, capsys):

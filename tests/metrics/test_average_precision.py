@@ -56,7 +56,7 @@ def test_joints_without_samples_are_0_and_joints_with_nothing_to_find_are_nan():
     assert not np.isnan(joint_average_precision(samples, counts_joints_without_truth=True).ap).any()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=30), st.integers(0, 5))
 def test_the_tie_rules_enclose_the_stable_one_and_parts_add_up(rows, missed):
     scores, is_correct = ([row[i] for row in rows] for i in range(2))
@@ -71,7 +71,7 @@ def test_the_tie_rules_enclose_the_stable_one_and_parts_add_up(rows, missed):
     assert joint_average_precision(join_samples(parts)).ap[0] == pytest.approx(ap["stable"], nan_ok=True)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.booleans(), min_size=1, max_size=12), st.integers(0, 3))
 def test_area_is_that_of_a_plain_loop(is_correct, missed):
     num_true = sum(is_correct) + missed

@@ -58,7 +58,7 @@ coordinates = st.one_of(st.integers(0, 6).map(float), st.integers(0, 60).map(lam
 corners = st.tuples(coordinates, coordinates)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.lists(corners, min_size=3, max_size=7), min_size=1, max_size=3), st.lists(corners, min_size=1))
 def test_inside_is_that_of_exact_arithmetic(polygons, points):
     points += [polygon[0] for polygon in polygons]

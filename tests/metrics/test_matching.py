@@ -22,7 +22,7 @@ from tfpose.metrics.matching import (
 )
 
 seeds = st.integers(0, 2**32 - 1)
-quick = settings(max_examples=200, deadline=None)
+quick = settings(max_examples=200)
 
 
 def people(frames: list[int], keypoints: np.ndarray, head_size: float = 10.0) -> People:

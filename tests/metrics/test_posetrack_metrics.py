@@ -39,7 +39,7 @@ ERRORS = {
     "unknown_keypoint_name": r"pred/000100_mpii_test\.json: 'categories': 'keypoints' .* head_bottom, got \['neck'\]",
 }
 ALL_METRICS = ("ap", "mot", "hota")
-few_examples = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few_examples = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 seeds = st.integers(0, 2**32 - 1)
 
 

@@ -91,7 +91,7 @@ def random_people(rng: np.random.Generator, num_frames: int, repeats_ids: bool, 
     return People(frames, ids, keypoints, np.ones((count, 2)), np.full(count, HEAD))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans(), st.sampled_from([OFFICIAL_RULES, CLEAN_RULES]))
 def test_counts_are_those_of_the_state_machine(seed, repeats_ids, is_coarse, rules):
     rng = np.random.default_rng(seed)

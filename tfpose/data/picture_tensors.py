@@ -11,6 +11,9 @@ from tfpose import crops, geometry
 from tfpose.data.pictures import JPEG_OPTIONS, JPEG_START
 from tfpose.frame_fit import FrameFit
 
+# Form of `geometry.warp_image_tensor`.
+Warp = Callable[[tf.Tensor, tf.Tensor, tuple[int, int]], tf.Tensor]
+
 
 def read_frame(image_bytes: tf.Tensor, fit: FrameFit) -> tuple[tf.Tensor, tf.Tensor]:
     """Reads a whole picture as the input of a network.
@@ -82,7 +85,11 @@ def cut_crops_tensor(
 
 
 def cut_crops_from_frame(
-    frame: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int], reduces_images: bool = True
+    frame: tf.Tensor,
+    crop_from_image: tf.Tensor,
+    crop_size: tuple[int, int],
+    reduces_images: bool = True,
+    warp: Warp = geometry.warp_image_tensor,
 ) -> tf.Tensor:
     """Computes `cut_crops_tensor` for a decoded picture, with means of pixels instead of a smaller decoded JPEG.
 
@@ -91,12 +98,13 @@ def cut_crops_from_frame(
         crop_from_image: [P, 2, 3].
         crop_size: (height, width) in pixels.
         reduces_images: See `crops.CropSettings`.
+        warp: `geometry.warp_image_tensor`, or another function that does the same.
 
     Returns:
         [P, height, width, 3] uint8 RGB.
     """
     reductions = crops.decode_reduction(crop_from_image, reduces_images)
-    return _cut_crops(functools.partial(_shrink, frame), reductions, crop_from_image, crop_size)
+    return _cut_crops(functools.partial(_shrink, frame), reductions, crop_from_image, crop_size, warp)
 
 
 def fit_frames(frames: tf.Tensor, fit: FrameFit) -> tuple[tf.Tensor, tf.Tensor]:
@@ -121,7 +129,11 @@ def fit_frames(frames: tf.Tensor, fit: FrameFit) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _cut_crops(
-    read: Callable[[int], tf.Tensor], reductions: tf.Tensor, crop_from_image: tf.Tensor, crop_size: tuple[int, int]
+    read: Callable[[int], tf.Tensor],
+    reductions: tf.Tensor,
+    crop_from_image: tf.Tensor,
+    crop_size: tuple[int, int],
+    warp: Warp = geometry.warp_image_tensor,
 ) -> tf.Tensor:
     """Cuts crops [P, height, width, 3], each from `read(reduction)`, the picture at 1 / `reductions` [P]."""
     shape = [tf.shape(crop_from_image)[0], *crop_size, 3]
@@ -133,17 +145,17 @@ def _cut_crops(
             to_full = tf.cast(crops.image_from_reduced(tf.constant([reduction])), source.dtype)
             source = geometry.compose(source, to_full)
 
-        cut = functools.partial(_cut_at_scale, result, rows, source, functools.partial(read, reduction))
+        cut = functools.partial(_cut_at_scale, result, rows, source, functools.partial(read, reduction), warp)
         result = tf.cond(tf.size(rows) > 0, cut, functools.partial(tf.identity, result))
     return result
 
 
 def _cut_at_scale(
-    result: tf.Tensor, rows: tf.Tensor, crop_from_source: tf.Tensor, read: Callable[[], tf.Tensor]
+    result: tf.Tensor, rows: tf.Tensor, crop_from_source: tf.Tensor, read: Callable[[], tf.Tensor], warp: Warp
 ) -> tf.Tensor:
     """Returns `result` with the crops of `rows` cut from the picture."""
     matrices = tf.cast(crop_from_source, tf.float32)
-    return tf.tensor_scatter_nd_update(result, rows, geometry.warp_image_tensor(read(), matrices, result.shape[1:3]))
+    return tf.tensor_scatter_nd_update(result, rows, warp(read(), matrices, result.shape[1:3]))
 
 
 def _shrink(frame: tf.Tensor, reduction: int) -> tf.Tensor:

@@ -21,6 +21,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from tfpose import geometry
 from tfpose.boxes import areas
 from tfpose.data.picture_tensors import cut_crops_from_frame
 from tfpose.data.upright_pictures import cut_upright_crops
@@ -48,6 +49,7 @@ class KeypointModule(tf.Module):
         super().__init__(name="keypoints")
         self.network = network
         self.system = system
+        self.warp = geometry.warp_image_by_opencv if isinstance(network, LitertNetwork) else geometry.warp_image_tensor
 
     @property
     def num_columns(self) -> int:
@@ -117,7 +119,7 @@ class KeypointModule(tf.Module):
         Returns:
             The outputs of `serving_default`, see `two_stage_detector`, for a batch of this image.
         """
-        rows = self.poses_in_boxes(boxes, box_scores, functools.partial(cut_crops_from_frame, frame))
+        rows = self.poses_in_boxes(boxes, box_scores, functools.partial(cut_crops_from_frame, frame, warp=self.warp))
         return self.outputs_of_rows(rows[None], tf.shape(rows)[:1])
 
     def poses_in_boxes(self, boxes: tf.Tensor, box_scores: tf.Tensor, cut_crops: Callable[..., tf.Tensor]) -> tf.Tensor:

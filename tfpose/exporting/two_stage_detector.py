@@ -18,6 +18,7 @@ Images are processed one after another and their people in chunks, so that memor
 from __future__ import annotations
 
 import functools
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -45,6 +46,8 @@ class TwoStageModule(KeypointModule):
         # The SavedModel finds the variables of the detector's network in this attribute.
         self.detector_network = detector.network
         self.detector = detector
+        # A large network uses all cores for one image; those in LiteRT use a core for each.
+        self._images_at_once = (os.cpu_count() or 1) if isinstance(network, LitertNetwork) else 1
 
     def signatures(self) -> dict[str, Callable]:
         """Returns the concrete functions by signature name."""
@@ -72,7 +75,7 @@ class TwoStageModule(KeypointModule):
 
         def find(frame: tf.Tensor) -> tf.Tensor:
             found = self.detector.find_people_in_graph(frame)
-            return self.poses_in_boxes(*found, functools.partial(cut_crops_from_frame, frame))
+            return self.poses_in_boxes(*found, functools.partial(cut_crops_from_frame, frame, warp=self.warp))
 
         return self._map_images(find, frames)
 
@@ -83,7 +86,7 @@ class TwoStageModule(KeypointModule):
             lambda image: tf.RaggedTensor.from_tensor(find(image)),
             images,
             fn_output_signature=tf.RaggedTensorSpec([None, columns], tf.float32, ragged_rank=1),
-            parallel_iterations=1,
+            parallel_iterations=self._images_at_once,
         )
         # Without the shape a batch without people would have no columns.
         padded = rows.to_tensor(shape=[None, None, columns])

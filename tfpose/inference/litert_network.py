@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import pathlib
 import threading
@@ -13,11 +14,15 @@ import tensorflow as tf
 
 from tfpose.stderr_filter import held_back
 
+# What is held back while one is opened belongs to the whole process.
+_OPENING = threading.Lock()
+
 
 class LitertNetwork:
     """A network in a LiteRT file, which is called in a TensorFlow graph like the Keras network that it was made of.
 
-    It computes in float32, one image after another. Its outputs differ from those of TensorFlow in the last digits.
+    It computes in float32, each image in a thread of its own. Several calls at a time share the threads. Its outputs
+    differ from those of TensorFlow in the last digits.
     """
 
     def __init__(self, file: pathlib.Path | bytes, num_threads: int | None = None) -> None:
@@ -30,15 +35,19 @@ class LitertNetwork:
         Raises:
             ValueError: The file is not a LiteRT file.
         """
-        self._interpreter = open_interpreter(file, num_threads or os.cpu_count() or 1)
-        self._lock = threading.Lock()
-        (self._input,) = (detail["index"] for detail in self._interpreter.get_input_details())
-        outputs = self._interpreter.get_signature_runner().get_output_details()
+        self._content = file if isinstance(file, bytes) else file.read_bytes()
+        # An image per thread: two threads of one interpreter take 0.7 to 0.9 of the time of one for a small network.
+        self._threads = concurrent.futures.ThreadPoolExecutor(num_threads or os.cpu_count() or 1, "litert")
+        self._idle: list[Any] = []
+        interpreter = open_interpreter(self._content)
+        (self._input,) = (detail["index"] for detail in interpreter.get_input_details())
+        outputs = interpreter.get_signature_runner().get_output_details()
         self._names = list(outputs)
         self._indices = [detail["index"] for detail in outputs.values()]
         # Sizes that the network computes itself are known after a run only.
-        self._interpreter.invoke()
-        self._shapes = [self._interpreter.get_tensor(index).shape[1:] for index in self._indices]
+        interpreter.invoke()
+        self._shapes = [interpreter.get_tensor(index).shape[1:] for index in self._indices]
+        self._idle.append(interpreter)
 
     def __call__(self, images: tf.Tensor, training: bool = False) -> Any:
         """Returns the outputs for images [B, H, W, 3] float32: a dict by name, or the only tensor [B, ...]."""
@@ -52,13 +61,26 @@ class LitertNetwork:
 
     def _run(self, images: np.ndarray) -> list[np.ndarray]:
         results = [np.empty((len(images), *shape), np.float32) for shape in self._shapes]
-        with self._lock:
-            for row in range(len(images)):
-                self._interpreter.set_tensor(self._input, images[row : row + 1])
-                self._interpreter.invoke()
-                for result, index in zip(results, self._indices, strict=True):
-                    result[row] = self._interpreter.get_tensor(index)[0]
+
+        def run(row: int) -> None:
+            for result, output in zip(results, self._run_image(images[row : row + 1]), strict=True):
+                result[row] = output
+
+        # The iterator raises the error of a thread.
+        for _ in self._threads.map(run, range(len(images))):
+            pass
         return results
+
+    def _run_image(self, image: np.ndarray) -> list[np.ndarray]:
+        try:
+            interpreter = self._idle.pop()
+        except IndexError:
+            interpreter = open_interpreter(self._content)
+        interpreter.set_tensor(self._input, image)
+        interpreter.invoke()
+        found = [interpreter.get_tensor(index)[0] for index in self._indices]
+        self._idle.append(interpreter)
+        return found
 
 
 def open_interpreter(file: pathlib.Path | bytes, num_threads: int = 1, keeps_tensors: bool = False) -> Any:
@@ -73,7 +95,7 @@ def open_interpreter(file: pathlib.Path | bytes, num_threads: int = 1, keeps_ten
         ValueError: It is not a LiteRT file.
     """
     content = file if isinstance(file, bytes) else file.read_bytes()
-    with warnings.catch_warnings(), held_back():
+    with _OPENING, warnings.catch_warnings(), held_back():
         # TensorFlow asks for another package, which reads the same files.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is deprecated")
         warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve_all_tensors`")

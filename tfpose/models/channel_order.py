@@ -27,20 +27,31 @@ Orders = dict[int, np.ndarray]
 
 
 class _Order:
-    """In which order the channels of a tensor lie.
-
-    Attributes:
-        channels: For each place the channel of the original tensor, or `_UNREAD`; None if any order will do.
-    """
+    """In which order the channels of a tensor lie."""
 
     def __init__(self, channels: np.ndarray | None = None) -> None:
-        self.channels = channels
+        self._channels, self._leader = channels, self
+
+    @property
+    def channels(self) -> np.ndarray | None:
+        """For each place the channel of the original tensor, or `_UNREAD`; None if any order will do."""
+        return self._last._channels
+
+    @property
+    def _last(self) -> _Order:
+        return self if self._leader is self else self._leader._last
+
+    def follow(self, other: _Order) -> None:
+        """Makes a free order the same as another, now and later."""
+        if self._last is not other._last:
+            self._last._leader = other._last
 
     def fix(self, num_channels: int) -> np.ndarray:
         """Returns the order; one that may be chosen becomes that of the original."""
-        if self.channels is None:
-            self.channels = np.arange(num_channels)
-        return self.channels
+        channels = self.channels
+        if channels is None:
+            channels = self._last._channels = np.arange(num_channels)
+        return channels
 
 
 def drop_shuffles(model: keras.Model) -> keras.Model:
@@ -87,12 +98,7 @@ def _plan(model: keras.Model) -> Orders:
             first, second = (_read(order.fix(x.shape[-1])) for order, x in zip(before, inputs, strict=True))
             after = [_Order(np.concatenate([2 * first, 2 * second + 1]))]
         elif isinstance(layer, layers.Add):
-            # Inputs whose order is still free take the order of the other inputs.
-            fixed = [_read(order.channels) for order in before if order.channels is not None]
-            wanted = fixed[0] if fixed else np.arange(inputs[0].shape[-1])
-            for order in before:
-                order.channels = wanted if order.channels is None else order.channels
-            after = [_Order(wanted)]
+            after = [_common_order(before)]
         elif isinstance(layer, _PRESERVING) and (before[0].channels is None or (before[0].channels != _UNREAD).all()):
             after = before
         elif isinstance(layer, _PRESERVING):
@@ -107,6 +113,16 @@ def _plan(model: keras.Model) -> Orders:
         orders |= {id(tensor): order for tensor, order in zip(_flat(layer.output), after, strict=True)}
     tensors = [tensor for layer in model.layers for tensor in _flat(layer.output)]
     return {id(tensor): orders[id(tensor)].fix(tensor.shape[-1]) for tensor in tensors}
+
+
+def _common_order(orders: list[_Order]) -> _Order:
+    """Returns the order of a sum: free orders follow the first that is not, or each other."""
+    fixed = [_Order(_read(order.channels)) for order in orders if order.channels is not None]
+    common = fixed[0] if fixed else orders[0]
+    for order in orders:
+        if order.channels is None:
+            order.follow(common)
+    return common
 
 
 def _halves(channels: np.ndarray) -> list[_Order]:

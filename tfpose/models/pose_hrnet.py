@@ -8,6 +8,7 @@ branch receives the sum of all branches, brought to its size.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import DTypePolicy, KerasTensor, layers
@@ -151,21 +152,44 @@ def _apply_module(branches: list[KerasTensor], module: BranchModule, only_larges
 def _fuse(branches: list[KerasTensor], target: int, module: BranchModule) -> KerasTensor:
     """Adds all branches at the size of one of them."""
     name = f"{module.name}_fuse{target}"
-    terms = []
-    for source, x in enumerate(branches):
-        if source > target:
-            x = _enlarge(x, source, target, module)
-        elif source < target:
-            x = _shrink(x, source, target, module)
-        terms.append(x)
+    terms = [_shrink(branches[source], source, target, module) for source in range(target)]
+    terms += [branches[target], *sum_smaller(branches, target, module, _project)]
     return rectify(layers.Add(dtype=module.policy, name=f"{name}_add")(terms), module.policy, f"{name}_relu")
 
 
-def _enlarge(x: KerasTensor, source: int, target: int, module: BranchModule) -> KerasTensor:
-    name = f"{module.name}_fuse{target}from{source}"
-    x = convolve(x, module.channels(target), 1, 1, module.policy, f"{name}_conv")
-    x = normalize(x, module.policy, f"{name}_bn")
-    return layers.UpSampling2D(2 ** (source - target), dtype=module.policy, name=f"{name}_up")(x)
+def sum_smaller(
+    branches: Sequence[KerasTensor],
+    target: int,
+    module: BranchModule,
+    project: Callable[[KerasTensor, int, DTypePolicy, str], KerasTensor],
+) -> list[KerasTensor]:
+    """Sums the branches that are smaller than one of them, at its size.
+
+    From the smallest on, each sum is enlarged to the next size: nearest-neighbor interpolation by two and again by two
+    is that by four, so that each branch need not be enlarged to the full size.
+
+    Args:
+        branches: Branches from the largest to the smallest.
+        target: Index of the branch.
+        module: Module that the branches belong to.
+        project: Function from a branch, a number of channels, a dtype policy and the beginning of layer names to the
+            branch with so many channels.
+
+    Returns:
+        The sum; nothing if no branch is smaller.
+    """
+    total: list[KerasTensor] = []
+    for source in reversed(range(target + 1, len(branches))):
+        name = f"{module.name}_fuse{target}from{source}"
+        x = project(branches[source], module.channels(target), module.policy, name)
+        if total:
+            x = layers.Add(dtype=module.policy, name=f"{name}_add")([x, *total])
+        total = [layers.UpSampling2D(2, dtype=module.policy, name=f"{name}_up")(x)]
+    return total
+
+
+def _project(x: KerasTensor, channels: int, policy: DTypePolicy, name: str) -> KerasTensor:
+    return normalize(convolve(x, channels, 1, 1, policy, f"{name}_conv"), policy, f"{name}_bn")
 
 
 def _shrink(x: KerasTensor, source: int, target: int, module: BranchModule) -> KerasTensor:

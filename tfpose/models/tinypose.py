@@ -8,6 +8,7 @@ depthwise convolutions.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -16,7 +17,7 @@ from keras import DTypePolicy, KerasTensor, layers, ops
 from tfpose.models.convolutions import convolve, convolve_depthwise, normalize, rectify
 from tfpose.models.heatmap_network import build_heatmap_network, check_counts, check_input_size
 from tfpose.models.output_layers import output_dtype
-from tfpose.models.pose_hrnet import BRANCH_SIZE_MULTIPLE, BranchModule, check_modules
+from tfpose.models.pose_hrnet import BRANCH_SIZE_MULTIPLE, BranchModule, check_modules, sum_smaller
 
 TINYPOSE_STRIDE = 4
 STEM_WIDTH = 32
@@ -188,14 +189,14 @@ def _apply_module(branches: list[KerasTensor], module: BranchModule) -> list[Ker
             name = f"{module.name}_branch{branch}_unit{unit}"
             branches[branch] = _apply_shuffle_unit(branches[branch], module.policy, name)
     largest = branches[0]
-    larger = [_enlarge(x, source, 0, module) for source, x in enumerate(branches) if source > 0]
-    fused = _add([largest, largest, *larger], module, "fuse0")
+    project = functools.partial(_apply_pointwise, has_relu=False)
+    fused = _add([largest, largest, *sum_smaller(branches, 0, module, project)], module, "fuse0")
     sums = [fused]
     for target in range(1, len(branches)):
         from_largest = _shrink(fused, 0, target, module)
         terms = [from_largest, from_largest, branches[target]]
         terms += [_shrink(branches[source], source, target, module) for source in range(1, target)]
-        terms += [_enlarge(branches[source], source, target, module) for source in range(target + 1, len(branches))]
+        terms += sum_smaller(branches, target, module, project)
         sums.append(_add(terms, module, f"fuse{target}"))
     return [rectify(x, module.policy, f"{module.name}_fuse{target}_relu") for target, x in enumerate(sums)]
 
@@ -212,12 +213,6 @@ def _apply_shuffle_unit(x: KerasTensor, policy: DTypePolicy, name: str) -> Keras
     second = _apply_depthwise(second, 1, policy, f"{name}_depthwise")
     second = _apply_pointwise(second, channels, policy, f"{name}_pointwise2")
     return InterleaveChannels(dtype=policy, name=f"{name}_shuffle")([first, second])
-
-
-def _enlarge(x: KerasTensor, source: int, target: int, module: BranchModule) -> KerasTensor:
-    name = f"{module.name}_fuse{target}from{source}"
-    x = _apply_pointwise(x, module.channels(target), module.policy, name, has_relu=False)
-    return layers.UpSampling2D(2 ** (source - target), dtype=module.policy, name=f"{name}_up")(x)
 
 
 def _shrink(x: KerasTensor, source: int, target: int, module: BranchModule) -> KerasTensor:
