@@ -163,7 +163,7 @@ def load(
     """
     from tfpose.flags.startup_messages import start_tensorflow
 
-    start_tensorflow(needs_keras_plots=True)
+    start_tensorflow(is_program=False)
     from tfpose.evaluation.tuned_settings import read_tuned_settings
     from tfpose.inference.detected_boxes import DETECTOR, BoxSettings
     from tfpose.pretrained.public_checkpoints import choose_system

@@ -244,7 +244,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     check_output(settings.directory)
     check_model(values.model)
     fetch_models(values, "model")
-    model, settings = load_model(values, is_default_model)
+    model, settings = load_model(values, is_default_model, _count_frames(sources))
     has_problems = False
     # Also around what is written at the end.
     with SignalWatch() as watch:
@@ -267,12 +267,21 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     return 1 if has_problems else 0
 
 
-def load_model(values: ProgramFlags, is_default_model: bool) -> tuple[PoseModel, PredictionSettings]:
+def _count_frames(sources: Sequence[Source]) -> int | None:
+    """Returns the number of frames of all sources; None if one of them does not know it."""
+    counts = [source.num_frames for source in sources]
+    return None if None in counts else sum(filter(None, counts))
+
+
+def load_model(
+    values: ProgramFlags, is_default_model: bool, num_frames: int | None = None
+) -> tuple[PoseModel, PredictionSettings]:
     """Starts TensorFlow and loads the model; returns the model and the settings of predictions with it.
 
     Args:
         values: The parsed flags, after `choose_models`.
         is_default_model: Whether the user gave no --model.
+        num_frames: Number of frames to process; None if it is not known.
 
     Raises:
         OSError, ValueError: The model cannot be loaded, or does not fit the flags.
@@ -282,7 +291,7 @@ def load_model(values: ProgramFlags, is_default_model: bool) -> tuple[PoseModel,
     from tfpose.flags.run_flags import run_choice
     from tfpose.systems.loading import load_pose_model
 
-    choice = dataclasses.replace(run_choice(values, "model"), prefers_litert=is_default_model)
+    choice = dataclasses.replace(run_choice(values, "model"), prefers_litert=is_default_model, num_frames=num_frames)
     model = load_pose_model(choice, values.skeleton)
     return model, _settings_of_model(_settings(values), model, values)
 

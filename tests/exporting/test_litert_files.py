@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import pathlib
 
 import keras
@@ -19,6 +20,7 @@ from tfpose.inference.detected_boxes import DETECTOR, BoxSettings
 from tfpose.inference.keypoint_system import write_keypoint_system
 from tfpose.inference.litert_network import LitertNetwork
 from tfpose.inference.picodet_system import PicodetSettings, write_picodet_settings
+from tfpose.prediction.model import function_of_frames
 from tfpose.systems.loading import load_pose_model
 from tfpose.systems.system import RunChoice
 
@@ -122,6 +124,33 @@ def test_poses_do_not_depend_on_the_frames_beside_them(run):
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one.keypoints, other.keypoints)
         np.testing.assert_array_equal(one.scores, other.scores)
+
+
+def test_a_few_frames_have_the_same_poses_without_a_graph(run, monkeypatch):
+    rng = np.random.default_rng(2)
+    frames = [rng.integers(0, 256, size, np.uint8) for size in ((90, 120, 3), (700, 900, 3))]
+    graphs: list[bool] = []
+
+    def build(function, needs_graph):
+        graphs.append(needs_graph)
+        return function_of_frames(function, needs_graph)
+
+    monkeypatch.setattr("tfpose.systems.two_stage.function_of_frames", build)
+    counts = (None, 100, 2)
+    choices = [dataclasses.replace(run, prefers_litert=True, num_frames=count) for count in counts]
+    in_graph, _, without_graph = map(load_pose_model, choices)
+    assert graphs == [True, True, False]
+    for frame in frames:
+        expected, found = (model.predict([frame])[0] for model in (in_graph, without_graph))
+        assert len(expected) > 0
+        for name, values in vars(expected).items():
+            np.testing.assert_array_equal(getattr(found, name), values, err_msg=name)
+
+
+def test_a_frame_without_people_needs_no_graph(run):
+    nobody = dataclasses.replace(run.boxes, score_threshold=0.999)
+    model = load_pose_model(dataclasses.replace(run, boxes=nobody, prefers_litert=True, num_frames=1))
+    assert [len(poses) for poses in model.predict([np.zeros((90, 120, 3), np.uint8)])] == [0]
 
 
 def test_a_folder_that_cannot_be_written_means_tensorflow(run, monkeypatch, capsys):

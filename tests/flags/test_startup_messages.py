@@ -35,11 +35,23 @@ def test_nothing_is_lost_in_an_error(capfd):
 
 
 @pytest.mark.slow
-def test_programs_start_without_matplotlib_and_can_import_it_later():
+def test_programs_start_without_unused_packages_and_can_import_them_later():
     program = (
-        "import sys; from tfpose.flags.startup_messages import start_tensorflow; start_tensorflow(); "
-        "print('keras' in sys.modules, 'matplotlib' in sys.modules); "
-        "import matplotlib.pyplot; print('ready')"
+        "import gc, sys; from tfpose.flags.startup_messages import start_tensorflow; start_tensorflow(); "
+        "print(*(name in sys.modules for name in ('keras', 'matplotlib', 'scipy'))); "
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000); "
+        "import matplotlib.pyplot, scipy.sparse; print('ready')"
     )
     result = program_runs.run("-c", program, separate_process=True)
-    assert result.stdout.splitlines() == ["True False", "ready"], result.stderr[-2000:]
+    assert result.stdout.splitlines() == ["True False False", "True True", "ready"], result.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_the_library_leaves_the_garbage_collector_to_its_user():
+    program = (
+        "import gc, sys; from tfpose.flags.startup_messages import start_tensorflow; "
+        "start_tensorflow(is_program=False); "
+        "print('matplotlib' in sys.modules, gc.isenabled(), gc.get_freeze_count())"
+    )
+    result = program_runs.run("-c", program, separate_process=True)
+    assert result.stdout.split() == ["True", "True", "0"], result.stderr[-2000:]

@@ -140,22 +140,26 @@ def _cut_crops(
     result = tf.ensure_shape(tf.zeros(shape, tf.uint8), [None, *crop_size, 3])
     for reduction in crops.DECODE_REDUCTIONS:
         rows = tf.where(reductions == reduction)
-        source = tf.gather_nd(crop_from_image, rows)
-        if reduction > 1:
-            to_full = tf.cast(crops.image_from_reduced(tf.constant([reduction])), source.dtype)
-            source = geometry.compose(source, to_full)
-
-        cut = functools.partial(_cut_at_scale, result, rows, source, functools.partial(read, reduction), warp)
+        cut = functools.partial(_cut_at_scale, result, rows, crop_from_image, reduction, read, warp)
         result = tf.cond(tf.size(rows) > 0, cut, functools.partial(tf.identity, result))
     return result
 
 
 def _cut_at_scale(
-    result: tf.Tensor, rows: tf.Tensor, crop_from_source: tf.Tensor, read: Callable[[], tf.Tensor], warp: Warp
+    result: tf.Tensor,
+    rows: tf.Tensor,
+    crop_from_image: tf.Tensor,
+    reduction: int,
+    read: Callable[[int], tf.Tensor],
+    warp: Warp,
 ) -> tf.Tensor:
-    """Returns `result` with the crops of `rows` cut from the picture."""
+    """Returns `result` with the crops of `rows` cut from the picture at 1 / reduction."""
+    crop_from_source = tf.gather_nd(crop_from_image, rows)
+    if reduction > 1:
+        to_full = tf.cast(crops.image_from_reduced(tf.constant([reduction])), crop_from_source.dtype)
+        crop_from_source = geometry.compose(crop_from_source, to_full)
     matrices = tf.cast(crop_from_source, tf.float32)
-    return tf.tensor_scatter_nd_update(result, rows, warp(read(), matrices, result.shape[1:3]))
+    return tf.tensor_scatter_nd_update(result, rows, warp(read(reduction), matrices, result.shape[1:3]))
 
 
 def _shrink(frame: tf.Tensor, reduction: int) -> tf.Tensor:

@@ -7,10 +7,13 @@ only what is in them is multiplied.
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _FRACTION_BITS = 22
 
@@ -45,6 +48,9 @@ def _filter(values: np.ndarray, size: int) -> np.ndarray:
 @functools.lru_cache(maxsize=256)
 def _filter_matrix(source_size: int, size: int) -> sparse.csr_matrix:
     """Returns int32 weights [size, source_size] of a triangle as wide as the larger of both pixels, on each side."""
+    # Here and not above: prediction imports this module, and does not wait for SciPy.
+    from scipy import sparse
+
     scale = source_size / size
     half_width = max(scale, 1.0)
     centers = (np.arange(size) + 0.5) * scale

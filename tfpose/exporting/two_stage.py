@@ -133,6 +133,9 @@ class KeypointModule(tf.Module):
         Returns:
             Rows [K, 5 + 3 J], best first and without near copies: box, score, and x, y and score of each joint.
         """
+        if tf.executing_eagerly() and not len(boxes):
+            # Outside of a graph Keras sees that there are no people, and refuses to look for the largest of no values.
+            return tf.zeros([0, self.num_columns])
         matrices = self.system.crop.matrices(tf.cast(boxes, tf.float64))
         crops = cut_crops(matrices, self.system.crop.crop_size, self.system.crop.reduces_images)
         keypoints, joint_scores = self.predict(crops, matrices)

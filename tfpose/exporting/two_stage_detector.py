@@ -86,7 +86,7 @@ class TwoStageModule(KeypointModule):
             lambda image: tf.RaggedTensor.from_tensor(find(image)),
             images,
             fn_output_signature=tf.RaggedTensorSpec([None, columns], tf.float32, ragged_rank=1),
-            parallel_iterations=self._images_at_once,
+            parallel_iterations=1 if tf.executing_eagerly() else self._images_at_once,
         )
         # Without the shape a batch without people would have no columns.
         padded = rows.to_tensor(shape=[None, None, columns])

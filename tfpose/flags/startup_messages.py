@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfpose.stderr_filter import held_back
 
+# Packages that TensorFlow and Keras import for functions that no program uses, and do without.
+_UNUSED_PACKAGES = ("matplotlib", "scipy")
 
-def start_tensorflow(*, use_devices: bool = True, needs_keras_plots: bool = False) -> None:
+
+def start_tensorflow(*, use_devices: bool = True, is_program: bool = True) -> None:
     """Imports TensorFlow and uses its devices for the first time, without its usual messages.
 
     Later TensorFlow writes errors only, unless the environment variable TF_CPP_MIN_LOG_LEVEL asks for more.
@@ -20,12 +24,12 @@ def start_tensorflow(*, use_devices: bool = True, needs_keras_plots: bool = Fals
     Args:
         use_devices: False before a program that divides or joins devices, which TensorFlow refuses after their first
             use, and in programs that need none. The former call again when their devices are set.
-        needs_keras_plots: Whether the functions of `keras.visualization` must work, for the Python of a user. Keras
-            imports Matplotlib for them, a tenth of the time of a start.
+        is_program: False in the Python of a user. There all of Keras must work, such as `keras.visualization`, and the
+            settings of the garbage collector are the user's.
     """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        with held_back(), contextlib.nullcontext() if needs_keras_plots else _without_matplotlib():
+        with held_back(), _only_what_programs_use() if is_program else contextlib.nullcontext():
             import tensorflow as tf
 
             tf.config.list_physical_devices()
@@ -34,17 +38,34 @@ def start_tensorflow(*, use_devices: bool = True, needs_keras_plots: bool = Fals
 
 
 @contextlib.contextmanager
-def _without_matplotlib() -> Iterator[None]:
-    """Within, an import of Matplotlib fails, unless it is imported already; Keras then does without it."""
+def _only_what_programs_use() -> Iterator[None]:
+    """Within, imports do without some packages and without the garbage collector.
+
+    The collector would search the growing heap for garbage again and again, a fifth of the time of the import. What is
+    imported stays until the process ends, so that the collector never looks at it later.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with _without_packages(_UNUSED_PACKAGES):
+            yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def _without_packages(names: Sequence[str]) -> Iterator[None]:
+    """Within, an import of these packages fails, unless they are imported already."""
     modules: dict[str, Any] = sys.modules
-    if "matplotlib" in modules:
-        yield
-        return
-    modules["matplotlib"] = None
+    blocked = [name for name in names if name not in modules]
+    modules.update(dict.fromkeys(blocked))
     try:
         yield
     finally:
-        del modules["matplotlib"]
+        for name in blocked:
+            del modules[name]
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from absl import flags
@@ -88,19 +89,20 @@ def define_tracker_flags(values: ProgramFlags, may_have_config: bool = False) ->
         "joints, fills gaps and smooths the joints. offline expects scores from 0 to 1."
         + (" For a single network, the default is the section tracker of the config." if may_have_config else ""),
     )
+    presets = {name: TrackerChoice(name).to_dict() for name in NAMED_SETTINGS}
     for name, kind in setting_types().items():
-        help_text = f"{SETTING_HELP[name]} {_describe_default(name)}"
+        help_text = f"{SETTING_HELP[name]} {_describe_default(name, presets)}"
         if kind is bool:
             values.define_bool(PREFIX + name, None, help_text)
         else:
             flags.DEFINE(setting_parser(kind), PREFIX + name, None, help_text, flag_values=values)
 
 
-def _describe_default(setting: str) -> str:
-    """Returns a sentence about the value of a setting in each of the named settings."""
+def _describe_default(setting: str, presets: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns a sentence about the value of a setting in each preset."""
     words: dict[str, list[str]] = {}
-    for name in NAMED_SETTINGS:
-        value = TrackerChoice(name).to_dict()[setting]
+    for name, settings in presets.items():
+        value = settings[setting]
         text = f"{value:g}" if isinstance(value, float) else str(value).lower()
         words.setdefault(text, []).append(name)
     if len(words) == 1:

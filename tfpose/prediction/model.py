@@ -188,8 +188,17 @@ def _encode(frames: np.ndarray) -> list[bytes]:
     return [picture.tobytes() for picture in encoded]
 
 
-def function_of_frames(function: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> FindPeople:
-    """Compiles a function of an export's module into one graph for frames of any number and size."""
+def function_of_frames(function: Callable[[tf.Tensor], dict[str, tf.Tensor]], needs_graph: bool = True) -> FindPeople:
+    """Returns a function of an export's module as a function from frames to arrays.
+
+    Args:
+        function: Function from frames [B, H, W, 3] uint8 RGB to named tensors.
+        needs_graph: Whether the function is compiled into one graph for frames of any number and size. False runs its
+            operations one by one: the same results, sooner for the first frame and later for many.
+    """
+    if not needs_graph:
+        run_operations = tf.autograph.experimental.do_not_convert(function)
+        return lambda frames: as_arrays(run_operations(tf.constant(frames)))
     # There is no Python control flow to convert, and looking for it takes most of the time.
     find_people = tf.function(function, [tf.TensorSpec([None, None, None, 3], tf.uint8)], autograph=False)
     return lambda frames: as_arrays(find_people(frames))

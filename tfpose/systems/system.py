@@ -47,6 +47,8 @@ class RunChoice:
         prefers_litert: Whether prediction on CPUs runs the networks in LiteRT, where they can. Their LiteRT files are
             written into the work folders, once.
         inference_dtype: Number format in which the keypoint network or single network finds poses.
+        num_frames: Number of frames in which prediction looks for people; None if it is not known. For a few frames it
+            makes no graph, where LiteRT runs the networks.
     """
 
     workdir: pathlib.Path
@@ -57,6 +59,7 @@ class RunChoice:
     use_flip_test: bool | None = None
     prefers_litert: bool = False
     inference_dtype: InferenceDtype = FLOAT32
+    num_frames: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -74,6 +74,8 @@ from tfpose.visualization import (
 DESCRIPTION_FILE = KEYPOINT_SYSTEM_FILE
 # Average precision rewards uncertain boxes, which the detector's own threshold keeps; whoever looks at people does not.
 SHOWN_BOX_THRESHOLD = 0.5
+# Tracing a graph takes as long as it saves in about fifteen frames.
+_MOST_FRAMES_WITHOUT_GRAPH = 8
 
 
 def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
@@ -206,7 +208,10 @@ def load_model(run: RunChoice) -> PoseModel:
         find_poses = KeypointModule(network, system).find_poses_in_boxes
         return BoxPoseModel(find_poses, file, *description, str(run.workdir))
     module = TwoStageModule(network, system, detector)
-    return PoseModel(function_of_frames(module.find_poses_in_frames), *description, str(run.workdir))
+    # TensorFlow's own networks are faster in a graph, and round differently there.
+    is_in_litert = isinstance(network, LitertNetwork) and isinstance(detector.network, LitertNetwork)
+    needs_graph = not is_in_litert or run.num_frames is None or run.num_frames > _MOST_FRAMES_WITHOUT_GRAPH
+    return PoseModel(function_of_frames(module.find_poses_in_frames, needs_graph), *description, str(run.workdir))
 
 
 def _load_for_prediction(

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Iterable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfpose.checkpoints import load_for_inference
@@ -61,7 +62,8 @@ class PicodetDetector:
         outputs = self.network(settings.normalization(resized)[None], training=False)
         boxes = decode_boxes(outputs["distribution"], settings.input_size)[0]
         size = tf.cast(tf.shape(image)[:2], tf.float32)
-        zoom = size / tf.constant(settings.input_size, tf.float32)
+        # Not a quotient, which a graph turns into this product: without a graph it would round differently.
+        zoom = size * (1 / np.array(settings.input_size, np.float32))
         boxes = boxes * tf.stack([zoom[1], zoom[0], zoom[1], zoom[0]])
         boxes, scores = suppress(boxes, outputs["scores"][0], settings)
         height, width = size[0], size[1]
