@@ -6,7 +6,7 @@ its own limit; bilinear filter of Pillow, which widens where it shrinks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -72,11 +72,7 @@ def resize_images(images: Tensor, size: Tensor) -> Tensor:
     Returns:
         [B, height, width, 3] float32, whole numbers in 0..255.
     """
-
-    def weigh(axis_size: Tensor, size: Tensor) -> Tensor:
-        return _filter_weights(axis_size, size)
-
-    return _resample_axes(images, size, weigh, lambda values: ops.floor(values + 0.5))
+    return ops.cast(_filter_axis(_filter_axis(images, size[1], 2), size[0], 1), "float32")
 
 
 def interpolate_images(images: Tensor, size: Tensor, factor: Tensor) -> Tensor:
@@ -90,25 +86,11 @@ def interpolate_images(images: Tensor, size: Tensor, factor: Tensor) -> Tensor:
     Returns:
         [B, height, width, 3] float32.
     """
-
-    def weigh(axis_size: Tensor, size: Tensor) -> Tensor:
-        return _interpolation_weights(axis_size, size, factor)
-
-    return _resample_axes(images, size, weigh, lambda values: values)
-
-
-def _resample_axes(
-    images: Tensor,
-    size: Tensor,
-    weigh: Callable[[Tensor, Tensor], Tensor],
-    finish: Callable[[Tensor], Tensor],
-) -> Tensor:
-    """Multiplies columns, then rows by the weights of `weigh(old, new)` [new, old]; `finish` follows each."""
     shape = ops.shape(images)
-    # Double precision: sums of products near a half round as in Pillow's whole numbers, also on GPUs.
     x = ops.transpose(ops.cast(images, "float64"), (2, 0, 1, 3))  # [W, B, H, 3]
-    x = finish(_resample(x, weigh(shape[2], size[1])))
-    x = finish(_resample(ops.transpose(x, (2, 1, 0, 3)), weigh(shape[1], size[0])))  # [H, B, W, 3]
+    x = _resample(x, _interpolation_weights(shape[2], size[1], factor))
+    x = ops.transpose(x, (2, 1, 0, 3))  # [H, B, W, 3]
+    x = _resample(x, _interpolation_weights(shape[1], size[0], factor))
     x = ops.transpose(x, (1, 0, 2, 3))
     return ops.reshape(ops.cast(x, "float32"), (shape[0], size[0], size[1], shape[3]))
 
@@ -120,15 +102,42 @@ def _resample(x: Tensor, weights: Tensor) -> Tensor:
     return ops.reshape(flat, (ops.shape(weights)[0], *shape[1:]))
 
 
-def _filter_weights(source_size: Tensor, size: Tensor) -> Tensor:
-    """Returns the weights [size, source_size] of a triangle as wide as the larger of both pixels, on each side."""
+def _filter_axis(images: Tensor, size: Tensor, axis: int) -> Tensor:
+    """Filters an axis of [B, H, W, 3] to `size`, float64, and rounds."""
+    # Double precision: sums of products near a half round as in Pillow's whole numbers, also on GPUs.
+    pixels = ops.cast(images, "float64")
+    first, weights = _filter_taps(ops.shape(images)[axis], size)
+    last = ops.shape(images)[axis] - 1
+    shape = [1, 1, 1, 1]
+    shape[axis] = -1
+
+    def weigh(tap: Tensor) -> Tensor:
+        places = ops.clip(first + tap, 0, last)
+        return ops.take(pixels, places, axis=axis) * ops.reshape(ops.take(weights, tap, axis=1), shape)
+
+    sums = ops.fori_loop(1, ops.shape(weights)[1], lambda tap, sums: sums + weigh(tap), weigh(0))
+    return ops.floor(sums + 0.5)
+
+
+def _filter_taps(source_size: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the filter of each new pixel: a triangle as wide as the larger of both pixels, on each side.
+
+    Returns:
+        First old pixel [size] int32 of each filter, which can lie outside, and weights [size, taps] of it and those
+        after it.
+    """
     scale = ops.cast(source_size, "float64") / ops.cast(size, "float64")
     half_width = ops.maximum(scale, ops.ones_like(scale))
     centers = (ops.cast(ops.arange(size), "float64") + 0.5) * scale
-    positions = ops.cast(ops.arange(source_size), "float64") + 0.5
-    weights = ops.maximum(1.0 - ops.abs(positions - centers[:, None]) / half_width, 0.0)
+    # The centers of at most so many old pixels lie inside the triangle.
+    first = ops.floor(centers - half_width + 0.5)
+    taps = ops.arange(ops.cast(ops.ceil(2 * half_width), "int32"))
+    positions = first[:, None] + ops.cast(taps, "float64")
+    weights = ops.maximum(1.0 - ops.abs(positions + 0.5 - centers[:, None]) / half_width, 0.0)
+    is_inside = (positions >= 0) & (positions < ops.cast(source_size, "float64"))
+    weights = weights * ops.cast(is_inside, "float64")
     weights = weights / ops.sum(weights, axis=1, keepdims=True)
-    return ops.floor(weights / _WEIGHT_STEP + 0.5) * _WEIGHT_STEP
+    return ops.cast(first, "int32"), ops.floor(weights / _WEIGHT_STEP + 0.5) * _WEIGHT_STEP
 
 
 def _interpolation_weights(source_size: Tensor, size: Tensor, factor: Tensor) -> Tensor:
