@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tfpose.pose_exchange import poses_from_supervision
-from tfpose.poses import Poses, no_poses
+from tfpose.poses import Poses, join_poses, no_poses, split_poses
 
 
 @pytest.fixture
@@ -92,6 +92,15 @@ def test_no_people_go_there_and_back():
     back = poses_from_supervision(types.SimpleNamespace(**no_poses(5).to_supervision_arrays()))
     for field in dataclasses.fields(Poses):
         assert getattr(back, field.name).shape == getattr(no_poses(5), field.name).shape
+
+
+def test_frames_come_back_from_their_joined_people(poses):
+    frames = [no_poses(poses.keypoints.shape[1]), poses, poses.select(np.array([1]))]
+    joined = join_poses(frames)
+    assert joined.scores.tolist() == [*poses.scores, poses.scores[1]]
+    for frame, back in zip(frames, split_poses(joined, np.array([0, len(poses), 1])), strict=True):
+        for field in dataclasses.fields(Poses):
+            np.testing.assert_array_equal(getattr(back, field.name), getattr(frame, field.name))
 
 
 def test_poses_of_the_package_need_no_tensorflow():

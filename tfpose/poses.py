@@ -53,7 +53,7 @@ class Poses:
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def select(self, indices: np.ndarray) -> Poses:
+    def select(self, indices: np.ndarray | slice) -> Poses:
         """Returns the people at these positions, in this order, or those where this mask [P] is true."""
         return Poses(**{f.name: getattr(self, f.name)[indices] for f in dataclasses.fields(self)})
 
@@ -118,6 +118,19 @@ class Poses:
             "class_id": None,
             "data": {"track_id": self.track_ids, "person_score": self.scores, "box": self.boxes},
         }
+
+
+def join_poses(frames: Sequence[Poses]) -> Poses:
+    """Returns the people of several frames, at least one, frame after frame."""
+    return Poses(
+        **{f.name: np.concatenate([getattr(poses, f.name) for poses in frames]) for f in dataclasses.fields(Poses)}
+    )
+
+
+def split_poses(people: Poses, counts: np.ndarray) -> list[Poses]:
+    """Returns the frames that `join_poses` joined; `counts` [F] are their numbers of people."""
+    ends = np.cumsum(counts)
+    return [people.select(slice(end - count, end)) for count, end in zip(counts, ends, strict=True)]
 
 
 def no_poses(num_joints: int) -> Poses:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keypoint_rcnn_cases import small_network
+from shared_evaluation import assert_shared_to_the_bit
 from small_detector import INPUT, SAMPLING, SETTINGS, small_table
 
 from tfpose.checkpoints import write_weights
@@ -130,6 +131,14 @@ def test_validation_of_a_random_network_gives_figures_of_boxes_and_keypoints(ima
     metrics = keypoint_rcnn.Validation(images.table, POSETRACK15, batch_size=4)(small_network(SETTINGS))
     assert {"box_AP", "box_AP50", "AP", "AP50"} <= metrics.keys()
     assert 0 <= metrics["box_AP"] < 50
+
+
+def test_workers_and_devices_evaluate_together_to_the_bit(images, monkeypatch):
+    monkeypatch.setattr(
+        keypoint_rcnn, "score_table_people", lambda table, people, skeleton: list(vars(people).values())
+    )
+    build_validation = functools.partial(keypoint_rcnn.Validation, images.table, POSETRACK15, batch_size=4)
+    assert_shared_to_the_bit(monkeypatch, build_validation, small_network(SETTINGS))
 
 
 def test_pictures_show_the_batch_with_boxes(images):

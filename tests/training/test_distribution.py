@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import json
@@ -11,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -151,35 +153,47 @@ def test_cores_become_devices_before_tensorflow_is_used() -> None:
         build_strategy("cpu_cores")
 
 
-def start_workers(workdir: pathlib.Path, *arguments: object) -> list[subprocess.Popen]:
+@contextlib.contextmanager
+def started_workers(workdir: pathlib.Path, *arguments: object) -> Iterator[list[subprocess.Popen]]:
+    """Two processes that train together, killed at the end of the block if they still run."""
     addresses = [f"127.0.0.1:{port}" for port in find_free_ports(2)]
     configs = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(2)]
-    return [start_program("--workdir", workdir, *arguments, TF_CONFIG=json.dumps(config)) for config in configs]
-
-
-def test_two_processes_train_like_one_though_one_is_told_to_stop(single: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    chief, other = workers = start_workers(tmp_path, "--strategy", "auto", "--pause", 0.1)
+    arguments = ("--workdir", workdir, "--strategy", "auto", *arguments)
+    workers = [start_program(*arguments, TF_CONFIG=json.dumps(config)) for config in configs]
     try:
-        for line in chief.stderr:
-            if re.match(r"step +8/", line):
-                other.send_signal(signal.SIGTERM)
-                break
-        for worker in workers:
-            finish(worker, expected_code=143)
-        stopped_at = checkpoints.parse_step(checkpoints.list_checkpoints(tmp_path / "plain")[-1])
-        assert 8 <= stopped_at < 20
-        workers += start_workers(tmp_path, "--strategy", "auto")
-        for worker in workers[2:]:
-            finish(worker)
+        yield workers
     finally:
         for worker in workers:
             worker.kill()
             worker.wait()
-    table = tmp_path / "plain" / "train.csv"
+
+
+def wait_for_step(chief: subprocess.Popen, step: int) -> None:
+    for line in chief.stderr:
+        if re.match(f"step +{step}/", line):
+            break
+
+
+def check_that_both_go_on(single: pathlib.Path, workdir: pathlib.Path, *arguments: object) -> None:
+    """Both processes start again, and the run has the losses of one device."""
+    with started_workers(workdir, *arguments) as workers:
+        for worker in workers:
+            finish(worker)
+    table = workdir / "plain" / "train.csv"
     assert read_column(table, "step") == list(range(1, 21))
-    np.testing.assert_allclose(
-        read_column(table, "loss"), read_column(single / "plain" / "train.csv", "loss"), rtol=1e-5
-    )
+    expected = read_column(single / "plain" / "train.csv", "loss")
+    np.testing.assert_allclose(read_column(table, "loss"), expected, rtol=1e-5)
+
+
+def test_two_processes_train_like_one_though_one_is_told_to_stop(single: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with started_workers(tmp_path, "--pause", 0.1) as workers:
+        wait_for_step(workers[0], 8)
+        workers[1].send_signal(signal.SIGTERM)
+        for worker in workers:
+            finish(worker, expected_code=143)
+    stopped_at = checkpoints.parse_step(checkpoints.list_checkpoints(tmp_path / "plain")[-1])
+    assert 8 <= stopped_at < 20
+    check_that_both_go_on(single, tmp_path)
     check_evaluations(single / "plain", tmp_path / "plain")
     # One for each of the two starts: the second worker writes none.
     assert len(list((tmp_path / "plain" / "tensorboard").iterdir())) == 2
@@ -191,27 +205,13 @@ def test_when_a_process_is_killed_the_other_ends_and_both_go_on_together(
     single: pathlib.Path, tmp_path: pathlib.Path, killed: int
 ) -> None:
     """What a cluster has to do is to start again the processes that ended: all of them, by themselves."""
-    chief, _ = workers = start_workers(tmp_path, "--strategy", "auto", "--pause", 0.1, "--checkpoint-every", 5)
-    try:
-        for line in chief.stderr:
-            if re.match(r"step +8/", line):
-                workers[killed].kill()
-                break
+    with started_workers(tmp_path, "--pause", 0.1, "--checkpoint-every", 5) as workers:
+        wait_for_step(workers[0], 8)
+        workers[killed].kill()
         workers[killed].communicate()
         _, errors = workers[1 - killed].communicate(timeout=TIMEOUT_SECONDS)
         assert workers[1 - killed].returncode == 1 and "UnavailableError" in errors
-        workers += start_workers(tmp_path, "--strategy", "auto", "--checkpoint-every", 5)
-        for worker in workers[2:]:
-            finish(worker)
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    table = tmp_path / "plain" / "train.csv"
-    assert read_column(table, "step") == list(range(1, 21))
-    np.testing.assert_allclose(
-        read_column(table, "loss"), read_column(single / "plain" / "train.csv", "loss"), rtol=1e-5
-    )
+    check_that_both_go_on(single, tmp_path, "--checkpoint-every", 5)
 
 
 def test_one_process_is_its_own_chief() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import functools
 import json
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from program_runs import run
 from random_weights import build_random
+from shared_evaluation import assert_shared_to_the_bit
 from small_detector import small_table
 
 from tfpose.checkpoints import write_weights
@@ -19,6 +21,7 @@ from tfpose.inference.detectors import load_detector
 from tfpose.inference.detectors.detector import Picture
 from tfpose.inference.picodet_system import PicodetSettings, write_picodet_settings
 from tfpose.training import picodet
+from tfpose.training.batches import sample_inputs
 
 SIZE = (64, 128)
 SETTINGS = PicodetSettings(input_size=SIZE, width=8, scale=0.25)
@@ -108,7 +111,7 @@ def test_statistics_that_a_publisher_merged_are_measured(table, tmp_path):
         if variable.name == "moving_mean":
             variable.assign(variable * 0)
     write_weights(source, tmp_path / "best.weights.h5")
-    samples = functools.partial(picodet.sample_inputs, StretchedImages(table, SIZE), SETTINGS)
+    samples = functools.partial(sample_inputs, StretchedImages(table, SIZE), "images", SETTINGS.normalization)
     target = SETTINGS.build_network()
     picodet.build_initializer(samples, str(tmp_path))(target)
     inputs = next(samples())
@@ -141,6 +144,17 @@ def test_weights_of_a_public_checkpoint_are_looked_for_in_the_cache(tmp_path, mo
     monkeypatch.setenv("TFPOSE_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(OSError, match="the cache must be a folder that can be written"):
         picodet.build_initializer(no_inputs, "picodet_s_320")(SETTINGS.build_network())
+
+
+def test_workers_and_devices_evaluate_together_to_the_bit(table, monkeypatch):
+    monkeypatch.setattr(picodet, "score_boxes", lambda table, people: dict(enumerate(list(vars(people).values())[:4])))
+    settings = dataclasses.replace(SETTINGS, score_threshold=0.0, max_people=5)
+
+    def build_validation():
+        validation = picodet.Validation(table, settings)
+        return lambda *arguments: list(validation(*arguments).values())
+
+    assert_shared_to_the_bit(monkeypatch, build_validation, random_network())
 
 
 @pytest.mark.slow

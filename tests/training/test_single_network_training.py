@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from program_runs import assert_one_line, run
 from record_writing import PAYER2017_AUGMENTATION, synthetic_image, write_dataset
+from shared_evaluation import assert_shared_to_the_bit
 from small_single_network import random_pose_unet, small_single_network
 
 from tfpose.checkpoints import load_for_inference
@@ -26,6 +27,7 @@ from tfpose.inference.single_network_system import (
     read_single_network_system,
 )
 from tfpose.models.pose_unet import PoseUnetSettings, build_pose_unet
+from tfpose.poses import join_poses
 from tfpose.skeletons import POSETRACK15
 from tfpose.systems import SYSTEMS
 from tfpose.training import single_network
@@ -357,6 +359,17 @@ def test_validation_in_training_is_that_of_evaluation_whatever_the_precision(tab
     assert sum(map(len, expected)) > 0
     for own, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(own.joint_scores, other.joint_scores, rtol=1e-5)
+
+
+def test_workers_and_devices_evaluate_together_to_the_bit(table, monkeypatch):
+    monkeypatch.setattr(
+        evaluation,
+        "score_poses",
+        lambda table, poses, skeleton: [np.array(list(map(len, poses))), *vars(join_poses(poses)).values()],
+    )
+    system = small_single_network()
+    build_validation = functools.partial(evaluation.Validation, table, system, batch_size=2)
+    assert_shared_to_the_bit(monkeypatch, build_validation, random_pose_unet(system))
 
 
 def load_config(name):

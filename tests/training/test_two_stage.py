@@ -5,12 +5,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from shared_evaluation import assert_shared_to_the_bit
 from small_system import SETTINGS, random_network, small_system, small_table
 
 from tfpose.checkpoints import write_weights
 from tfpose.data.augmentation import Augmentation
 from tfpose.data.person_crops import PersonCrops
-from tfpose.evaluation.shares import EvaluationShare
 from tfpose.inference import person_keypoints
 from tfpose.inference.keypoint_system import write_keypoint_system
 from tfpose.models.batch_norm import FusedBatchNormalization
@@ -154,7 +154,7 @@ def test_statistics_that_a_publisher_merged_are_measured(table, tmp_path, capsys
     source = random_network(system, seed=1)
     people = PersonCrops(table, system.skeleton, system.crop)
     write_keypoint_system(tmp_path, system)
-    inputs = next(two_stage.sample_inputs(people, system.normalization))
+    inputs = next(batches.sample_inputs(people, "crops", system.normalization))
     for variable in source.variables:
         if variable.name == "moving_mean":
             variable.assign(tf.zeros_like(variable))
@@ -164,7 +164,7 @@ def test_statistics_that_a_publisher_merged_are_measured(table, tmp_path, capsys
     before = np.abs(source(inputs, training=True).numpy() - expected).mean() / spread
 
     target = random_network(system, seed=2)
-    samples = functools.partial(two_stage.sample_inputs, people, system.normalization)
+    samples = functools.partial(batches.sample_inputs, people, "crops", system.normalization)
     two_stage.build_initializer(system, samples, "", str(tmp_path), False)(target)
     assert "hold no statistics" in capsys.readouterr().err
     np.testing.assert_allclose(target(inputs, training=False), expected, atol=1e-4 * spread)
@@ -189,18 +189,11 @@ def test_measured_statistics_are_those_of_all_images():
     np.testing.assert_allclose(model(together), expected, atol=1e-5)
 
 
-def test_devices_evaluate_together_to_the_bit(table, monkeypatch):
-    """Three devices, of which one has nothing to do."""
+def test_workers_and_devices_evaluate_together_to_the_bit(table, monkeypatch):
     monkeypatch.setattr(two_stage, "score_people", lambda table, people, keypoints, scores, system: (keypoints, scores))
     system = small_system()
-    network = random_network(system)
-    alone = two_stage.Validation(table, system, batch_size=4)
-    together = two_stage.Validation(table, system, batch_size=4)
-    assert 4 < len(alone.people) <= 8
-    found = zip(together(network, 0, EvaluationShare(["/cpu:0"] * 3)), alone(network), strict=True)
-    for of_three, of_one in found:
-        assert len(of_one) == len(alone.people)
-        np.testing.assert_array_equal(of_three, of_one)
+    build_validation = functools.partial(two_stage.Validation, table, system, batch_size=4)
+    assert_shared_to_the_bit(monkeypatch, build_validation, random_network(system))
 
 
 def losses_by_step(directory, strategy, table, synchronize):

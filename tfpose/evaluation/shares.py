@@ -5,11 +5,17 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from tfpose.inference.float32_networks import build_in_float32
+
 Arrays = tuple[np.ndarray, ...]
+Network = TypeVar("Network", bound=keras.Model)
+Find = TypeVar("Find")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +45,8 @@ class EvaluationShare:
             num_items: Number of items.
             batch_size: Number of items of a batch; the last batch may be smaller.
             work: Function from the position of a device in `devices` and a slice of the items to arrays, whose rows
-                belong to the items in order. An empty slice must give arrays without rows. It is called in a thread for
-                each device.
+                belong to the items in order; an item may have several rows or none. An empty slice must give arrays
+                without rows, of the same types. It is called in a thread for each device.
 
         Returns:
             The arrays for all items, the same on every worker.
@@ -76,3 +82,38 @@ class EvaluationShare:
 
 
 ALONE = EvaluationShare()
+
+
+class DeviceCopies(Generic[Network, Find]):
+    """Copies of a network in training, one for each device of this worker, in float32 whatever it is trained in.
+
+    Args:
+        compile_copy: Function from a copy to the function that finds people with it. Each copy is compiled once, for
+            all evaluations of a training.
+    """
+
+    def __init__(self, compile_copy: Callable[[Network], Find]) -> None:
+        self._compile_copy = compile_copy
+        self._copies: list[Network] = []
+        self._functions: list[Find] = []
+
+    def update(self, network: keras.Model, build_copy: Callable[[], Network], devices: Sequence[str]) -> list[Find]:
+        """Gives all copies the weights of the network.
+
+        Args:
+            network: Network with the weights.
+            build_copy: Function that builds the same network. The first call of `update` builds the copies.
+            devices: Names of the devices, the same for every call.
+
+        Returns:
+            The function of each device.
+        """
+        if not self._copies:
+            for device in devices:
+                with tf.device(device):
+                    self._copies.append(build_in_float32(build_copy))
+            self._functions = [self._compile_copy(copy) for copy in self._copies]
+        weights = network.get_weights()
+        for copy in self._copies:
+            copy.set_weights(weights)
+        return self._functions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from tfpose.data.records import RecordTable
 from tfpose.evaluation.dtype_choice import choose_dtype
 from tfpose.evaluation.person_scores import score_poses
 from tfpose.evaluation.progress import LateProgress
-from tfpose.evaluation.shares import ALONE, EvaluationShare
+from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
 from tfpose.evaluation.single_network_search import (
     SearchCase,
     SearchSystem,
@@ -27,9 +27,10 @@ from tfpose.evaluation.splits import SplitPrediction
 from tfpose.evaluation.tracker_search import describe_trials, write_tuning
 from tfpose.evaluation.tuned_settings import TUNED_INFERENCE
 from tfpose.evaluation.video_sequences import ground_truth_sequences, rows_by_sequence, sequences_from_poses
-from tfpose.inference.frame_peaks import Peaks
+from tfpose.inference.frame_peaks import Peaks, select_people
 from tfpose.inference.inference_dtype import FLOAT32, InferenceDtype
 from tfpose.inference.single_network import (
+    FoundPeaks,
     FrameNetwork,
     PersonNetwork,
     build_peak_function,
@@ -46,7 +47,7 @@ from tfpose.inference.single_network_system import (
 )
 from tfpose.metrics.catalog import objectives
 from tfpose.models.pose_unet import PoseUnet
-from tfpose.poses import no_poses
+from tfpose.poses import Poses, join_poses, no_poses, split_poses
 from tfpose.posetrack import PoseSequence
 from tfpose.processes import num_cores
 from tfpose.tracking.tuning import Trial, expand_grid
@@ -102,15 +103,29 @@ class Validation:
 
     def __init__(self, table: RecordTable, system: SingleNetworkSystem, batch_size: int) -> None:
         self.table, self.system, self.batch_size = table, system, batch_size
+        self._copies = DeviceCopies(self._compile)
 
     def __call__(self, model: PoseUnet, step: int = 0, share: EvaluationShare = ALONE) -> dict[str, float]:
-        """Returns the metrics of the network after `step` steps, by name. The chief alone computes them."""
-        if share.worker:
-            return {}
-        system = self.system
-        parts = build_inference_parts(build_inference_network(model, system), system)
-        poses = predict_frames(*parts, self.table, system.fit, system.inference, self.batch_size)
-        return score_poses(self.table, poses, system.skeleton)
+        """Returns the metrics of the network after `step` steps, by name.
+
+        All devices and workers look at a share of the frames, which do not depend on each other.
+        """
+        table, system = self.table, self.system
+        merged = build_inference_network(model, system)
+        functions = self._copies.update(merged, lambda: build_inference_network(model, system), share.devices)
+
+        def find(device: int, part: slice) -> tuple[np.ndarray, ...]:
+            peaks = predict_table_peaks(functions[device], table, system.fit, self.batch_size, part)
+            poses = [select_people(of_frame, system.inference) for of_frame in peaks]
+            people = join_poses([no_poses(system.skeleton.num_joints), *poses])
+            return np.array(list(map(len, poses)), np.int64), *vars(people).values()
+
+        counts, *people = share.run(table.num_images, self.batch_size, find)
+        return score_poses(table, split_poses(Poses(*people), counts), system.skeleton)
+
+    def _compile(self, network: PoseUnet) -> Callable[[np.ndarray, np.ndarray], FoundPeaks]:
+        parts = build_inference_parts(network, self.system)
+        return build_peak_function(*parts, self.system.fit, self.system.inference)
 
 
 def load_trained_network(

@@ -94,20 +94,26 @@ def find_boxes(table: RecordTable, settings: BoxSettings, output_dir: pathlib.Pa
     return dataclasses.replace(found, source=f"{detector.source} ({path})")
 
 
-def boxes_of_table(table: RecordTable, detector: Detector, show_progress: bool = False) -> PersonBoxes:
+def boxes_of_table(
+    table: RecordTable, detector: Detector, part: slice = slice(None), show_progress: bool = False
+) -> PersonBoxes:
     """Returns the boxes of the people that a detector finds in the images of a table.
+
+    Args:
+        table: Records.
+        detector: The detector.
+        part: Images of the table in which it looks for people.
+        show_progress: Draw a progress bar.
 
     Raises:
         ValueError: A picture cannot be decoded, or no box of a file is in an image of the table; names it.
     """
-    pictures = [
-        Picture(functools.partial(_decode, table, row), int(image_id))
-        for row, image_id in enumerate(table.images["image_id"])
-    ]
+    rows = np.arange(table.num_images)[part]
+    pictures = [Picture(functools.partial(_decode, table, row), int(table.images["image_id"][row])) for row in rows]
     found = detector.find_people(tqdm(pictures, unit=" images", desc="boxes", disable=not show_progress))
     counts = [len(scores) for _, scores in found]
     return PersonBoxes(
-        images=np.repeat(np.arange(table.num_images), counts),
+        images=np.repeat(rows, counts),
         boxes=np.concatenate([np.zeros((0, 4)), *(boxes for boxes, _ in found)]),
         scores=np.concatenate([np.zeros(0), *(scores for _, scores in found)]),
         rows=np.full(sum(counts), -1),

@@ -156,7 +156,7 @@ def predict_frames(
         ValueError: A record is damaged, or a picture cannot be decoded; names it.
     """
     find_peaks = build_peak_function(frame_network, person_network, fit, settings)
-    peaks = predict_table_peaks(find_peaks, table, fit, batch_size, show_progress)
+    peaks = predict_table_peaks(find_peaks, table, fit, batch_size, show_progress=show_progress)
     return [select_people(of_image, settings) for of_image in peaks]
 
 
@@ -165,9 +165,10 @@ def predict_table_peaks(
     table: RecordTable,
     fit: FrameFit,
     batch_size: int = 8,
+    part: slice = slice(None),
     show_progress: bool = False,
 ) -> list[Peaks]:
-    """Finds the peaks in every image of a table; the other arguments are those of `predict_frames`.
+    """Finds the peaks in the images of a table; the other arguments are those of `predict_frames`.
 
     Args:
         find_peaks: Function from `build_peak_function`. A search of thresholds builds it with its lowest
@@ -175,14 +176,16 @@ def predict_table_peaks(
         table: Records.
         fit: How frames become the network's input.
         batch_size: Number of frames that go through the network at once.
+        part: Images of the table in which it looks for people.
         show_progress: Draw a progress bar on the terminal.
 
     Raises:
         ValueError: A record is damaged, or a picture cannot be decoded; names it.
     """
     peaks: list[Peaks] = []
-    with tqdm(total=table.num_images, unit=" frames", desc="poses", disable=not show_progress) as bar:
-        for batch in iterate_dataset(frame_batches(table, fit, batch_size)):
+    num_frames = len(range(table.num_images)[part])
+    with tqdm(total=num_frames, unit=" frames", desc="poses", disable=not show_progress) as bar:
+        for batch in iterate_dataset(frame_batches(table, fit, batch_size, part)):
             found = find_peaks(batch["images"], batch["image_sizes"])
             peaks += split_peaks(found, len(batch["images"]))
             bar.update(len(batch["images"]))
@@ -199,24 +202,25 @@ def split_peaks(found: FoundPeaks, num_frames: int) -> list[Peaks]:
     ]
 
 
-def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int) -> tf.data.Dataset:
-    """Reads the images of a table in their order, fitted; the last batch may be shorter.
+def frame_batches(table: RecordTable, fit: FrameFit, batch_size: int, part: slice = slice(None)) -> tf.data.Dataset:
+    """Reads the images of a part of a table in their order, fitted; the last batch may be shorter.
 
     Returns:
         Batches of `images` [B, H, W, 3] uint8 and `image_sizes` [B, 2] int64 (height, width). The dataset fails at a
         damaged record and at a picture that cannot be decoded.
     """
     sizes = table.sizes(slice(None)).astype(np.int64)
+    images = range(table.num_images)[part]
     read = _build_frame_reader(fit)
 
     def load(start: int) -> dict[str, np.ndarray]:
-        rows = np.arange(start, min(start + batch_size, table.num_images))
+        rows = np.array(images[start : start + batch_size])
         with tf.device("CPU"):
             pictures = [_read_record_frame(table, int(row), read) for row in rows]
         return {"images": np.stack(pictures), "image_sizes": sizes[rows]}
 
     shapes = {"images": ((None, *fit.input_size, 3), tf.uint8), "image_sizes": ((None, 2), tf.int64)}
-    return dataset_of_arrays(load, shapes, tf.data.Dataset.range(0, table.num_images, batch_size))
+    return dataset_of_arrays(load, shapes, tf.data.Dataset.range(0, len(images), batch_size))
 
 
 @functools.lru_cache(maxsize=8)

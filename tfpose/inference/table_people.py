@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -55,25 +55,26 @@ def build_find_function(network: KeypointRcnn, settings: KeypointRcnnSettings | 
 
 
 def find_table_people(
-    find: FindPeople, table: RecordTable, batch_size: int = 1, show_progress: bool = False
+    find: FindPeople, table: RecordTable, batch_size: int = 1, part: slice = slice(None), show_progress: bool = False
 ) -> TablePeople:
-    """Finds the people of every image of a table.
+    """Finds the people of the images of a table.
 
     Args:
         find: Function from `build_find_function`.
         table: Records.
         batch_size: Number of images of one size that go through the network at once.
+        part: Which of `image_batches(table, batch_size)` the network sees; at least one.
         show_progress: Draw a progress bar.
 
     Raises:
         ValueError: A picture cannot be decoded; names it.
     """
-    start, parts = 0, []
-    with tqdm(total=table.num_images, unit=" images", desc="people", disable=not show_progress) as bar:
-        for images in _batches(table, batch_size):
+    batches, parts = image_batches(table, batch_size)[part], []
+    num_images = sum(map(len, batches))
+    with tqdm(total=num_images, unit=" images", desc="people", disable=not show_progress) as bar:
+        for rows, images in zip(batches, _read_batches(table, batches), strict=True):
             people = find(images)
-            parts.append([values.numpy() for values in people._replace(image_indices=people.image_indices + start)])
-            start += len(images)
+            parts.append([values.numpy() for values in people._replace(image_indices=people.image_indices + rows[0])])
             bar.update(len(images))
     boxes, scores, rows, keypoints = (np.concatenate(values) for values in zip(*parts, strict=True))
     return TablePeople(
@@ -85,21 +86,36 @@ def find_table_people(
     )
 
 
-def _batches(table: RecordTable, batch_size: int) -> Iterator[np.ndarray]:
-    """Reads images [B, H, W, 3] uint8 in the order of the table; a new size begins a new batch."""
+def no_table_people(num_joints: int) -> TablePeople:
+    """Returns what `find_table_people` gives where there is nobody."""
+    return TablePeople(
+        images=np.zeros(0, np.int64),
+        boxes=np.zeros((0, 4)),
+        scores=np.zeros(0),
+        keypoints=np.zeros((0, num_joints, 2)),
+        joint_scores=np.zeros((0, num_joints)),
+    )
+
+
+def image_batches(table: RecordTable, batch_size: int) -> list[range]:
+    """Returns the images of each batch, in the order of the table; a new size of images begins a new batch."""
     sizes = np.stack([table.images["height"], table.images["width"]], axis=1)
     starts = np.flatnonzero(np.append(True, np.any(np.diff(sizes, axis=0), axis=1)))
-    bounds = [
-        (first, min(first + batch_size, end))
+    return [
+        range(first, min(first + batch_size, end))
         for start, end in zip(starts, [*starts[1:], len(sizes)], strict=True)
         for first in range(start, end, batch_size)
     ]
 
+
+def _read_batches(table: RecordTable, batches: Sequence[range]) -> Iterator[np.ndarray]:
+    """Reads the images [B, H, W, 3] uint8 of each batch."""
+
     def load(index: int) -> dict[str, np.ndarray]:
-        return {"images": np.stack([read_picture(table, row) for row in range(*bounds[index])])}
+        return {"images": np.stack([read_picture(table, row) for row in batches[index]])}
 
     shapes: Shapes = {"images": ((None, None, None, 3), tf.uint8)}
-    for batch in iterate_dataset(dataset_of_arrays(load, shapes, tf.data.Dataset.range(len(bounds)))):
+    for batch in iterate_dataset(dataset_of_arrays(load, shapes, tf.data.Dataset.range(len(batches)))):
         yield batch["images"]
 
 

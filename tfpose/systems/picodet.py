@@ -23,7 +23,7 @@ from tfpose.models.picodet_objective import ObjectiveSettings
 from tfpose.systems.config import Section
 from tfpose.systems.system import Config, EvaluationRequest, refuse_flags_of_poses
 from tfpose.training import picodet as training
-from tfpose.training.batches import make_dataset
+from tfpose.training.batches import make_dataset, sample_inputs
 from tfpose.training.loop import TrainingPlan
 from tfpose.training.session import Hooks
 
@@ -52,7 +52,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
         hooks=Hooks(
             describe=functools.partial(write_picodet_settings, settings=settings),
             initialize=training.build_initializer(
-                functools.partial(training.sample_inputs, images, settings), **config.initialize
+                functools.partial(sample_inputs, images, "images", settings.normalization), **config.initialize
             ),
             evaluate=training.Validation(validation, settings),
             draw_pictures=training.draw_examples,

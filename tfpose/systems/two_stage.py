@@ -58,7 +58,7 @@ from tfpose.systems.config import Section
 from tfpose.systems.system import Config, EvaluationRequest, RunChoice
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.training import two_stage as training
-from tfpose.training.batches import make_dataset
+from tfpose.training.batches import make_dataset, sample_inputs
 from tfpose.training.distillation import DistillationSettings, Teacher, build_distilled_loss, draw_distilled_examples
 from tfpose.training.loop import TrainingPlan, describe_also
 from tfpose.training.session import Hooks
@@ -136,14 +136,14 @@ def _plan_distillation(config: Config, train: RecordTable, validation: RecordTab
 def _build_hooks(config: Config, train: RecordTable, validation: RecordTable, system: KeypointSystem) -> Hooks:
     """Returns the hooks of a training without that of the pictures."""
 
-    def sample_inputs() -> Iterator[tf.Tensor]:
+    def sample() -> Iterator[tf.Tensor]:
         augmentation = Augmentation(**config.augmentation)
         people = PersonCrops(train, system.skeleton, system.crop, augmentation, config.seed, needs_labels=False)
-        return training.sample_inputs(people, system.normalization)
+        return sample_inputs(people, "crops", system.normalization)
 
     return Hooks(
         describe=functools.partial(write_keypoint_system, system=system),
-        initialize=training.build_initializer(system, sample_inputs, **config.initialize),
+        initialize=training.build_initializer(system, sample, **config.initialize),
         evaluate=training.Validation(validation, system, config.evaluation.batch_size),
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tfpose.poses import Poses
+from tfpose.poses import Poses, join_poses, split_poses
 from tfpose.tracking.settings import NO_SMOOTHING, SmoothingSettings
 from tfpose.tracking.similarity import masked_median
 
@@ -209,13 +209,10 @@ class _Track:
 def _change_tracks(frames: Sequence[Poses], change: Callable[[_Track], _Track]) -> list[Poses]:
     """Applies a function to each track and puts the people back, those who were there before in their order."""
     _check_track_ids(frames)
-    people = {
-        field.name: np.concatenate([getattr(poses, field.name) for poses in frames] or [np.zeros(0)])
-        for field in dataclasses.fields(Poses)
-    }
-    num_people = len(people["track_ids"])
-    if num_people == 0:
+    if not any(map(len, frames)):
         return list(frames)
+    people = vars(join_poses(frames))
+    num_people = len(people["track_ids"])
     frame_of_person = np.repeat(np.arange(len(frames)), [len(poses) for poses in frames])
     order = np.argsort(people["track_ids"], kind="stable")
     _, starts = np.unique(people["track_ids"][order], return_index=True)
@@ -233,8 +230,7 @@ def _change_tracks(frames: Sequence[Poses], change: Callable[[_Track], _Track]) 
     changed = Poses(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
     frame_numbers = np.concatenate(part_frames)
     changed = changed.select(np.lexsort((np.concatenate(part_places), frame_numbers)))
-    ends = np.cumsum(np.bincount(frame_numbers, minlength=len(frames)))
-    return [changed.select(np.arange(start, end)) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return split_poses(changed, np.bincount(frame_numbers, minlength=len(frames)))
 
 
 def _gather(people: dict[str, np.ndarray], rows: np.ndarray, frames: np.ndarray) -> _Track:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import tensorflow as tf
+
+from tfpose.crops import Normalization
+from tfpose.training.step import Batch
 
 # Enough for the statistics of a network.
 _SAMPLE_BATCHES, _SAMPLE_BATCH_SIZE = 16, 16
@@ -65,6 +69,24 @@ def make_dataset(
     return examples.dataset(start_step, batch_size // num_replicas, num_replicas, replicas)
 
 
-def sample_batches(examples: Examples) -> tf.data.Dataset:
-    """Returns the first batches of a run for one replica, the same on every worker: a sample of what training sees."""
-    return examples.dataset(0, _SAMPLE_BATCH_SIZE, 1, range(1)).take(_SAMPLE_BATCHES)
+def network_inputs(images: tf.Tensor, batch: Batch, normalization: Normalization) -> tf.Tensor:
+    """Returns the inputs [B, H, W, 3] of a network in training.
+
+    Args:
+        images: Images or crops of the batch, [B, H, W, 3].
+        batch: The batch, with the factors `color_gains` [B, 3] of the colors.
+        normalization: How images become inputs of the network.
+    """
+    return normalization(images) * batch["color_gains"][:, None, None, :]
+
+
+def sample_inputs(examples: Examples, name: str, normalization: Normalization) -> Iterator[tf.Tensor]:
+    """Returns a sample of the inputs [B, H, W, 3] of a network in training, the same on every worker.
+
+    Args:
+        examples: Training examples of the run.
+        name: Name of the images in a batch.
+        normalization: How images become inputs of the network.
+    """
+    batches = examples.dataset(0, _SAMPLE_BATCH_SIZE, 1, range(1)).take(_SAMPLE_BATCHES)
+    return (network_inputs(batch[name], batch, normalization) for batch in batches)

@@ -28,8 +28,9 @@ from tfpose.json_files import write_json
 from tfpose.losses import heatmap_mse
 from tfpose.models.simplification import simplify_network
 from tfpose.skeletons import joint_mapping
+from tfpose.training.batches import network_inputs
 from tfpose.training.step import Batch, ComputeLoss, Losses
-from tfpose.training.two_stage import BuildTargets, count_correct, draw_examples, label_errors, network_inputs
+from tfpose.training.two_stage import BuildTargets, count_correct, draw_examples, label_errors
 
 TEACHER_FILE = "teacher.json"
 TEACHER_FLAG = "--config.distillation.teacher"
@@ -218,7 +219,7 @@ def build_distilled_loss(
         # A count that no network changes: the loop needs it before the gradient.
         num_targets = tf.cast(tf.shape(batch["crops"])[0] * num_known, tf.float32)
         batch = teacher.add_targets(batch)
-        heatmaps = model(network_inputs(batch, student.normalization), training=True)
+        heatmaps = model(network_inputs(batch["crops"], batch, student.normalization), training=True)
         targets, weights = batch["teacher_heatmaps"], batch["teacher_weights"]
         errors = heatmap_mse(targets, heatmaps, weights)
         losses = {"teacher": (weight * tf.reduce_sum(errors), num_targets)}

@@ -17,11 +17,16 @@ import tensorflow as tf
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_table_people
-from tfpose.evaluation.shares import ALONE, EvaluationShare
+from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
 from tfpose.importing.named_weights import find_workdir
-from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
-from tfpose.inference.table_people import build_find_function, find_table_people
+from tfpose.inference.table_people import (
+    TablePeople,
+    build_find_function,
+    find_table_people,
+    image_batches,
+    no_table_people,
+)
 from tfpose.models.keypoint_rcnn.images import normalize_images
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.objective import compute_losses
@@ -81,21 +86,25 @@ class Validation:
 
     def __init__(self, table: RecordTable, skeleton: Skeleton, batch_size: int) -> None:
         self.table, self.skeleton, self.batch_size = table, skeleton, batch_size
-        self._network: KeypointRcnn | None = None
+        self._copies = DeviceCopies(build_find_function)
 
     def __call__(self, model: KeypointRcnn, step: int = 0, share: EvaluationShare = ALONE) -> dict[str, float]:
         """Returns the metrics in percent by name. Every call must pass a model with the same settings.
 
-        The chief alone computes them.
+        All devices and workers look at a share of the batches of images.
         """
-        if share.worker:
-            return {}
-        if self._network is None:
-            self._network = build_in_float32(functools.partial(build_keypoint_rcnn, model.settings))
-            # Compiled once, for all evaluations of a training.
-            self._find = build_find_function(self._network)
-        self._network.set_weights(model.get_weights())
-        return score_table_people(self.table, find_table_people(self._find, self.table, self.batch_size), self.skeleton)
+        build_copy = functools.partial(build_keypoint_rcnn, model.settings)
+        functions = self._copies.update(model, build_copy, share.devices)
+        num_joints = model.settings.num_joints if model.settings.has_keypoint_head else 0
+
+        def find(device: int, part: slice) -> tuple[np.ndarray, ...]:
+            people = no_table_people(num_joints)
+            if part.start < part.stop:
+                people = find_table_people(functions[device], self.table, self.batch_size, part)
+            return tuple(vars(people).values())
+
+        people = TablePeople(*share.run(len(image_batches(self.table, self.batch_size)), 1, find))
+        return score_table_people(self.table, people, self.skeleton)
 
 
 def build_initializer(

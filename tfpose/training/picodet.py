@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import cv2
 import keras
@@ -12,16 +12,15 @@ import tensorflow as tf
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
-from tfpose.data.stretched_images import StretchedImages
 from tfpose.evaluation.box_scores import score_boxes
-from tfpose.evaluation.shares import ALONE, EvaluationShare
+from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
 from tfpose.importing.named_weights import find_workdir
 from tfpose.inference.detected_boxes import boxes_of_table
 from tfpose.inference.detectors.picodet import PicodetDetector
-from tfpose.inference.float32_networks import build_in_float32
+from tfpose.inference.person_keypoints import PersonBoxes
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
 from tfpose.models.picodet_objective import ObjectiveSettings, compute_losses
-from tfpose.training.batches import sample_batches
+from tfpose.training.batches import network_inputs
 from tfpose.training.initial_weights import restore_statistics
 from tfpose.training.step import Batch, ComputeLoss, Losses
 from tfpose.visualization import tile_pictures
@@ -42,21 +41,12 @@ def build_loss(settings: PicodetSettings, objective: ObjectiveSettings) -> Compu
     """
 
     def compute_loss(model: keras.Model, batch: Batch) -> Losses:
-        images = _network_inputs(batch, settings)
+        images = network_inputs(batch["images"], batch, settings.normalization)
         terms = compute_losses(model(images, training=True), batch, settings.input_size, objective)
         num_images = tf.cast(tf.shape(images)[0], tf.float32)
         return {name: (value * num_images, num_images) for name, value in terms.items()}, {}
 
     return compute_loss
-
-
-def _network_inputs(batch: Batch, settings: PicodetSettings) -> tf.Tensor:
-    return settings.normalization(batch["images"]) * batch["color_gains"][:, None, None, :]
-
-
-def sample_inputs(images: StretchedImages, settings: PicodetSettings) -> Iterator[tf.Tensor]:
-    """Returns some inputs [B, H, W, 3] of the network in training, the same on every worker."""
-    return (_network_inputs(batch, settings) for batch in sample_batches(images))
 
 
 class Validation:
@@ -71,19 +61,18 @@ class Validation:
 
     def __init__(self, table: RecordTable, settings: PicodetSettings) -> None:
         self.table, self.settings = table, settings
-        self._network: keras.Model | None = None
+        self._copies = DeviceCopies(lambda network: PicodetDetector(network, settings))
 
     def __call__(self, model: keras.Model, step: int = 0, share: EvaluationShare = ALONE) -> dict[str, float]:
-        """Returns the metrics in percent by name. The chief alone computes them."""
-        if share.worker:
-            return {}
-        if self._network is None:
-            self._network = build_in_float32(self.settings.build_network)
-            # Compiled once, for all evaluations of a training.
-            self._detector = PicodetDetector(self._network, self.settings)
-        self._network.set_weights(model.get_weights())
-        found = score_boxes(self.table, boxes_of_table(self.table, self._detector))
-        return {f"box_{name}": value for name, value in found.items()}
+        """Returns the metrics in percent by name. All devices and workers look at a share of the images."""
+        detectors = self._copies.update(model, self.settings.build_network, share.devices)
+
+        def find(device: int, part: slice) -> tuple[np.ndarray, ...]:
+            people = boxes_of_table(self.table, detectors[device], part)
+            return people.images, people.boxes, people.scores, people.rows
+
+        people = PersonBoxes(*share.run(self.table.num_images, 1, find), detectors[0].source)
+        return {f"box_{name}": value for name, value in score_boxes(self.table, people).items()}
 
 
 def build_initializer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -14,20 +14,18 @@ import tensorflow as tf
 from tfpose import geometry
 from tfpose.checkpoints import load_for_inference
 from tfpose.crops import CropSettings, Normalization
-from tfpose.data.person_crops import PersonCrops
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.person_scores import score_people
-from tfpose.evaluation.shares import ALONE, EvaluationShare
+from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
 from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
 from tfpose.importing.named_weights import find_workdir
-from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.keypoint_networks import find_network
 from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_system
 from tfpose.inference.person_keypoints import build_keypoint_function, ground_truth_boxes, predict_people
 from tfpose.losses import hard_joint_weights, heatmap_mse
 from tfpose.pretrained.transfer import transfer_weights
 from tfpose.skeletons import Skeleton
-from tfpose.training.batches import sample_batches
+from tfpose.training.batches import network_inputs
 from tfpose.training.initial_weights import restore_statistics
 from tfpose.training.step import Batch, ComputeLoss, Losses
 from tfpose.visualization import draw_pose, overlay_heatmaps, tile_pictures
@@ -80,22 +78,12 @@ def build_loss(
 
     def compute_loss(model: keras.Model, batch: Batch) -> Losses:
         targets, weights = build_targets(batch)
-        heatmaps = model(network_inputs(batch, normalization), training=True)
+        heatmaps = model(network_inputs(batch["crops"], batch, normalization), training=True)
         losses, weights = label_errors(heatmaps, targets, weights, num_hard_joints)
         correct, counted = count_correct(heatmaps, targets, weights)
         return {"loss": (tf.reduce_sum(losses), tf.reduce_sum(weights))}, {"accuracy": (correct, counted)}
 
     return compute_loss
-
-
-def network_inputs(batch: Batch, normalization: Normalization) -> tf.Tensor:
-    """Returns the inputs [B, H, W, 3] of the network in training for a batch of `PersonCrops`."""
-    return normalization(batch["crops"]) * batch["color_gains"][:, None, None, :]
-
-
-def sample_inputs(people: PersonCrops, normalization: Normalization) -> Iterator[tf.Tensor]:
-    """Returns some inputs of the network in training, the same on every worker."""
-    return (network_inputs(batch, normalization) for batch in sample_batches(people))
 
 
 def label_errors(
@@ -134,31 +122,23 @@ class Validation:
     def __init__(self, table: RecordTable, system: KeypointSystem, batch_size: int) -> None:
         self.table, self.system, self.batch_size = table, system, batch_size
         self.people = ground_truth_boxes(table)
-        self._networks: list[keras.Model] = []
-        self._functions: list[Callable[[np.ndarray, np.ndarray], tuple[tf.Tensor, tf.Tensor]]] = []
+        self._copies = DeviceCopies(self._compile)
 
     def __call__(self, model: keras.Model, step: int = 0, share: EvaluationShare = ALONE) -> dict[str, float]:
         """Returns the metrics in percent by name. All devices and workers find a share of the keypoints."""
-        if not self._networks:
-            self._build(share.devices)
-        for network in self._networks:
-            network.set_weights(model.get_weights())
-        keypoints, scores = share.run(len(self.people), self.batch_size, self._find_keypoints)
+        functions = self._copies.update(model, self.system.build_network, share.devices)
+
+        def find(device: int, part: slice) -> tuple[np.ndarray, np.ndarray]:
+            people = self.people.select(np.arange(part.start, part.stop))
+            keypoints, scores = predict_people(functions[device], self.table, people, self.system, self.batch_size)
+            # An empty part has other types.
+            return keypoints.astype(np.float64), scores.astype(np.float32)
+
+        keypoints, scores = share.run(len(self.people), self.batch_size, find)
         return score_people(self.table, self.people, keypoints, scores, self.system)
 
-    def _build(self, devices: Sequence[str]) -> None:
-        """Builds a network for each device. Each is compiled once, for all evaluations of a training."""
-        for device in devices:
-            with tf.device(device):
-                network = build_in_float32(self.system.build_network)
-            self._networks.append(network)
-            self._functions.append(build_keypoint_function(functools.partial(network, training=False), self.system))
-
-    def _find_keypoints(self, device: int, part: slice) -> tuple[np.ndarray, np.ndarray]:
-        people = self.people.select(np.arange(part.start, part.stop))
-        keypoints, scores = predict_people(self._functions[device], self.table, people, self.system, self.batch_size)
-        # An empty part has other types.
-        return keypoints.astype(np.float64), scores.astype(np.float32)
+    def _compile(self, network: keras.Model) -> Callable[[np.ndarray, np.ndarray], tuple[tf.Tensor, tf.Tensor]]:
+        return build_keypoint_function(functools.partial(network, training=False), self.system)
 
 
 def build_initializer(
