@@ -100,12 +100,13 @@ def evaluate(model: keras.Model, step: int, share: EvaluationShare) -> dict[str,
     """
     del step
 
+    images = np.sin(np.arange(7 * 192)).reshape(7, 8, 8, 3).astype(np.float32)
+
     def answer(device: int, part: slice) -> tuple[np.ndarray, np.ndarray]:
         del device
         rows = np.arange(part.start, part.stop)
         rows = np.repeat(rows, rows % 3)
-        images = np.sin(rows[:, None] * 192 + np.arange(192)).reshape(-1, 8, 8, 3).astype(np.float32)
-        return np.abs(model(images).numpy()), rows
+        return np.abs(model(images).numpy())[rows], rows
 
     answers, rows = share.run(7, 2, answer)
     assert rows.tolist() == [1, 2, 2, 4, 5, 5]

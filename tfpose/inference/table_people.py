@@ -72,9 +72,9 @@ def find_table_people(
     batches, parts = image_batches(table, batch_size)[part], []
     num_images = sum(map(len, batches))
     with tqdm(total=num_images, unit=" images", desc="people", disable=not show_progress) as bar:
-        for rows, images in zip(batches, _read_batches(table, batches), strict=True):
+        for batch, images in zip(batches, _read_batches(table, batches), strict=True):
             people = find(images)
-            parts.append([values.numpy() for values in people._replace(image_indices=people.image_indices + rows[0])])
+            parts.append([values.numpy() for values in people._replace(image_indices=people.image_indices + batch[0])])
             bar.update(len(images))
     boxes, scores, rows, keypoints = (np.concatenate(values) for values in zip(*parts, strict=True))
     return TablePeople(

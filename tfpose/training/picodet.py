@@ -61,7 +61,9 @@ class Validation:
 
     def __init__(self, table: RecordTable, settings: PicodetSettings) -> None:
         self.table, self.settings = table, settings
-        self._copies = DeviceCopies(lambda network: PicodetDetector(network, settings))
+        self._copies: DeviceCopies[keras.Model, PicodetDetector] = DeviceCopies(
+            lambda network: PicodetDetector(network, settings)
+        )
 
     def __call__(self, model: keras.Model, step: int = 0, share: EvaluationShare = ALONE) -> dict[str, float]:
         """Returns the metrics in percent by name. All devices and workers look at a share of the images."""
@@ -71,7 +73,8 @@ class Validation:
             people = boxes_of_table(self.table, detectors[device], part)
             return people.images, people.boxes, people.scores, people.rows
 
-        people = PersonBoxes(*share.run(self.table.num_images, 1, find), detectors[0].source)
+        images, boxes, scores, rows = share.run(self.table.num_images, 1, find)
+        people = PersonBoxes(images, boxes, scores, rows, detectors[0].source)
         return {f"box_{name}": value for name, value in score_boxes(self.table, people).items()}
 
 
