@@ -257,6 +257,7 @@ def test_comparison_of_other_sequences_is_refused(report, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("charts_drawn_anew")
 def test_same_figures_give_the_same_bytes(report, tmp_path):
     contents = []
     for folder in (tmp_path / "a", tmp_path / "b"):
@@ -268,6 +269,7 @@ def test_same_figures_give_the_same_bytes(report, tmp_path):
     assert contents[0] == contents[1]
 
 
+@pytest.mark.usefixtures("charts_drawn_anew")
 def test_settings_of_matplotlib_neither_matter_nor_change(report, tmp_path):
     import matplotlib
 
