@@ -20,7 +20,8 @@ data = tf.constant([pathlib.Path(sys.argv[2]).read_bytes()])
 """
 
 
-@functools.cache
+# One at a time: each holds hundreds of megabytes.
+@functools.lru_cache(maxsize=1)
 def load(output):
     return tf.saved_model.load(str(output))
 
