@@ -39,10 +39,17 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A work folder `run`, its export `plain`, and the dataset `data`."""
-    folder = tmp_path_factory.mktemp("exported")
-    write_keypoint_run(folder / "run")
+def root(tmp_path_factory):
+    """A folder with the work folder `run`."""
+    root = tmp_path_factory.mktemp("exported")
+    write_keypoint_run(root / "run")
+    return root
+
+
+@pytest.fixture(scope="module")
+def folder(root):
+    """The same folder with the export `plain` of the run, and the dataset `data`."""
+    folder = root
     write_pictures(folder / "data")
     export(
         folder,
@@ -147,7 +154,8 @@ def test_flags_change_the_settings_of_a_litert_file(folder):
 @pytest.mark.slow
 def test_a_saved_model_finds_people_by_its_own_detector(folder):
     write_detector_run(folder / "detector")
-    export(folder, "whole", f"--detector={folder / 'detector'}")
+    result = export(folder, "whole", f"--detector={folder / 'detector'}")
+    assert "signatures serving_default, tolerant, from_frames, from_boxes, heatmaps" in result.stdout
     found, metrics = evaluate(folder, "r_own", f"--model={folder / 'whole'}", "--boxes=model")
     assert str(folder / "whole") in metrics["provenance"]["boxes"]
     assert len(found) > 0
@@ -201,9 +209,8 @@ def test_wrong_flags_of_an_evaluation_are_one_line(folder, tmp_path, flags, word
         (["--calibration_split=val"], ["--calibration_split requires --calibration, got none"]),
     ],
 )
-def test_wrong_flags_of_an_export_are_one_line(tmp_path, flags, words):
-    write_keypoint_run(tmp_path / "run")
-    workdir, output = f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'out'}"
+def test_wrong_flags_of_an_export_are_one_line(root, tmp_path, flags, words):
+    workdir, output = f"--workdir={root / 'run'}", f"--output={tmp_path / 'out'}"
     program_runs.assert_one_line(program_runs.run("-m", "tfpose.export", workdir, output, *flags), *words)
     assert not (tmp_path / "out").exists()
 
