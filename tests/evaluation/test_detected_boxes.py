@@ -14,9 +14,12 @@ from record_writing import synthetic_image, write_dataset
 
 from tfpose.coco import read_detections, write_detections
 from tfpose.data.records import read_table
+from tfpose.exporting.two_stage import trace
+from tfpose.exporting.two_stage_detector import TwoStageModule
 from tfpose.inference import detectors
 from tfpose.inference.detected_boxes import BoxSettings, find_boxes
 from tfpose.inference.detectors import DetectorKind
+from tfpose.models.simplification import simplify_network
 from tfpose.skeletons import POSETRACK15, POSETRACK18
 
 CONFIG = "--config=configs/two_stage_resnet18_synthetic.py"
@@ -40,29 +43,34 @@ def detector_run(tmp_path_factory):
     return two_stage_runs.write_detector_run(tmp_path_factory.mktemp("detector"))
 
 
+@pytest.fixture(scope="module")
+def found(table, detector_run, tmp_path_factory):
+    """The folder with the detector's file, and the boxes that it stands for."""
+    folder = tmp_path_factory.mktemp("found")
+    return folder, find_boxes(table, BoxSettings("detector", str(detector_run)), folder)
+
+
 def assert_same_boxes(found, expected):
     for name in ("images", "boxes", "scores", "rows"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
 
 
-def test_boxes_of_a_detector_are_those_of_the_file_it_leaves(table, detector_run, tmp_path):
-    found = find_boxes(table, BoxSettings("detector", str(detector_run)), tmp_path)
+def test_boxes_of_a_detector_are_those_of_the_file_it_leaves(table, found, tmp_path):
+    folder, found = found
     assert np.unique(found.images).tolist() == list(range(len(two_stage_runs.SIZES)))
     assert "best.weights.h5" in found.source and "detections.json" in found.source
-    assert_same_boxes(find_boxes(table, BoxSettings(str(tmp_path / "detections.json")), tmp_path / "other"), found)
-    assert [path.name for path in tmp_path.iterdir()] == ["detections.json"]
-    entry = json.loads((tmp_path / "detections.json").read_text())[0]
+    assert_same_boxes(find_boxes(table, BoxSettings(str(folder / "detections.json")), tmp_path), found)
+    assert [path.name for path in folder.iterdir()] == ["detections.json"] and not list(tmp_path.iterdir())
+    entry = json.loads((folder / "detections.json").read_text())[0]
     assert entry.keys() == {"image_id", "category_id", "bbox", "score"} and entry["category_id"] == 1
 
 
-def test_thresholds_of_the_detector_and_of_its_file_are_the_same(table, detector_run, tmp_path):
+def test_thresholds_of_the_detector_and_of_its_file_are_the_same(table, detector_run, found, tmp_path):
     thresholds = {"score_threshold": 0.5, "iou_threshold": 0.3}
-    everything = find_boxes(table, BoxSettings("detector", str(detector_run)), tmp_path / "all")
-    found = find_boxes(table, BoxSettings("detector", str(detector_run), **thresholds), tmp_path / "some")
-    assert 0 < len(found) < len(everything)
-    assert_same_boxes(
-        find_boxes(table, BoxSettings(str(tmp_path / "all/detections.json"), **thresholds), tmp_path), found
-    )
+    folder, everything = found
+    some = find_boxes(table, BoxSettings("detector", str(detector_run), **thresholds), tmp_path / "some")
+    assert 0 < len(some) < len(everything)
+    assert_same_boxes(find_boxes(table, BoxSettings(str(folder / "detections.json"), **thresholds), tmp_path), some)
 
 
 def test_float32_boxes_survive_a_file_to_the_bit(tmp_path):
@@ -161,16 +169,19 @@ def test_stored_detections_give_the_same_poses_and_figures(run_evaluation, flags
     assert (thresholds["box_nms"], thresholds["box_extension_pixels"]) == (0.4, 9.0)
 
 
-def test_the_exported_system_gives_the_poses_of_evaluation(flags, detector_run, evaluated, table, tmp_path):
+def test_the_exported_system_gives_the_poses_of_evaluation(flags, detector_run, evaluated, table, monkeypatch):
+    """The function of the signature, which takes less time than to write and read all of them."""
+    exported = []
+    monkeypatch.setattr("tfpose.systems.two_stage.export_two_stage", lambda *parts: exported.append(parts) or [])
     # Evaluation takes the detector's own threshold.
     threshold = keypoint_rcnn_cases.SMALL.detections.score_threshold
     boxes = [f"--detector={detector_run}", "--box_nms=0.4", f"--box_score_threshold={threshold}"]
-    export = ["-m", "tfpose.export", flags[1], *boxes]
-    done = run(*export, flags[2], f"--output={tmp_path / 'model'}")
+    done = run("-m", "tfpose.export", flags[1], *boxes, flags[2], "--output=unused")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "signatures serving_default, tolerant, from_frames, from_boxes, heatmaps" in done.stdout
-    signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
-    found = signature(image_bytes=tf.constant([table.read_image_bytes(row) for row in range(table.num_images)]))
+    ((network, system, detector, *_),) = exported
+    module = TwoStageModule(simplify_network(network), system, detector)
+    find_poses = trace(module.find_poses, tf.TensorSpec([None], tf.string))
+    found = find_poses(tf.constant([table.read_image_bytes(row) for row in range(table.num_images)]))
     written = read_predictions(evaluated)
     order = [POSETRACK18.joints.index(joint) for joint in POSETRACK15.joints]
     for row, image in enumerate(written["images"]):
