@@ -465,8 +465,10 @@ def test_results_never_replace_the_predictions(run_evaluation, folders, tmp_path
 def test_interruption_is_one_line_and_leaves_only_whole_files(project_dir, folders, tmp_path):
     sequence = read_posetrack(sorted(folders["pred18"].iterdir())[0])
     longer = tuple(dataclasses.replace(sequence.frames[i % 6], index=i, image_id=i + 1) for i in range(600))
-    for number in range(40):
-        write_posetrack18(tmp_path / "in" / f"{number:06d}.json", dataclasses.replace(sequence, frames=longer))
+    first = tmp_path / "in" / "000000.json"
+    write_posetrack18(first, dataclasses.replace(sequence, frames=longer))
+    for number in range(1, 40):
+        os.link(first, first.with_stem(f"{number:06d}"))
     flags = ("--track", f"--predictions={tmp_path / 'in'}", f"--output_dir={tmp_path}")
     environment = {**os.environ, "PYTHONPATH": str(project_dir)}
     process = subprocess.Popen(
