@@ -24,7 +24,10 @@ class DrawnCharts:
         def draw_once(*arguments: object, **named: object) -> Chart:
             if not self.is_used:
                 return draw(*arguments, **named)
-            key = pickle.dumps((draw.__module__, draw.__name__, arguments, named))
+            try:
+                key = pickle.dumps((draw.__module__, draw.__name__, arguments, named))
+            except (pickle.PicklingError, AttributeError, TypeError):
+                return draw(*arguments, **named)
             if key not in self._charts:
                 self._charts[key] = draw(*arguments, **named)
             return self._charts[key]
