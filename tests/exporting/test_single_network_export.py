@@ -14,7 +14,8 @@ from small_single_network import random_pose_unet, small_single_network
 
 from tfpose.data.records import read_table
 from tfpose.exporting import conversion
-from tfpose.exporting.single_network import export_single_network
+from tfpose.exporting.single_network import SingleNetworkModule, export_single_network
+from tfpose.exporting.two_stage import trace
 from tfpose.inference.single_network import predict_frames
 from tfpose.inference.single_network_system import build_inference_network, build_inference_parts
 from tfpose.skeletons import POSETRACK15
@@ -31,13 +32,24 @@ def table(tmp_path_factory):
     return read_table(write_dataset(tmp_path_factory.mktemp("data"), POSETRACK15, images), "train")
 
 
-@pytest.fixture(scope="module", params=["float32", "mixed_float16"])
-def exported(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
     system = small_single_network()
-    network = random_pose_unet(system, precision=request.param)
+    network = random_pose_unet(system)
     output = tmp_path_factory.mktemp("export") / "model"
     export_single_network(network, system, output)
     return system, network, output
+
+
+@pytest.fixture(scope="module")
+def half_network():
+    return random_pose_unet(small_single_network(), precision="mixed_float16")
+
+
+def call_unsaved(network, system, image_bytes):
+    """The function of the signature, which takes less time than to write and read it."""
+    function = trace(SingleNetworkModule(network, system).find_people, tf.TensorSpec([None], tf.string))
+    return {name: values.numpy() for name, values in function(tf.constant(image_bytes)).items()}
 
 
 def predict(system, network, table, batch_size=2):
@@ -53,8 +65,16 @@ def test_graphs_slice_forwards_only(exported):
 def test_saved_model_gives_the_poses_of_evaluation(exported, table):
     """Pictures of different sizes in one batch, here and there in batches of another size."""
     system, network, output = exported
+    assert_poses_of_evaluation(call(output, pictures(table)), system, network, table)
+
+
+def test_a_network_of_half_precision_gives_the_poses_of_evaluation(half_network, table):
+    system = small_single_network()
+    assert_poses_of_evaluation(call_unsaved(half_network, system, pictures(table)), system, half_network, table)
+
+
+def assert_poses_of_evaluation(found, system, network, table):
     expected = predict(system, network, table)
-    found = call(output, pictures(table))
     counts = [len(poses) for poses in expected]
     assert found["num_persons"].tolist() == counts
     assert len(set(counts)) > 1 and min(counts) > 0
@@ -69,12 +89,11 @@ def test_saved_model_gives_the_poses_of_evaluation(exported, table):
             assert not values[row, len(poses) :].any()
 
 
-def test_saved_model_makes_the_flip_test(table, tmp_path):
+def test_exported_function_makes_the_flip_test(table):
     system = small_single_network(use_flip_test=True)
     network = random_pose_unet(system)
-    export_single_network(network, system, tmp_path / "model")
     expected, plain = (predict(s, network, table) for s in (system, small_single_network()))
-    found = call(tmp_path / "model", pictures(table))
+    found = call_unsaved(network, system, pictures(table))
     assert found["num_persons"].tolist() == [len(poses) for poses in expected]
     for row, poses in enumerate(expected):
         np.testing.assert_allclose(found["keypoints"][row, : len(poses), :, :2], poses.keypoints, atol=1e-3)
@@ -82,8 +101,9 @@ def test_saved_model_makes_the_flip_test(table, tmp_path):
     assert not np.allclose(expected[0].joint_scores[0], plain[0].joint_scores[0], atol=1e-3)
 
 
-def test_merged_normalization_gives_the_maps_of_training(exported):
-    system, network, _ = exported
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_merged_normalization_gives_the_maps_of_training(exported, half_network, precision):
+    system, network = exported[0], exported[1] if precision == "float32" else half_network
     merged = build_inference_network(network, system)
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in merged.frame.layers)
     images = np.random.default_rng(0).uniform(-1, 1, (2, 64, 96, 3)).astype(np.float32)
@@ -97,10 +117,9 @@ def test_merged_normalization_gives_the_maps_of_training(exported):
         np.testing.assert_allclose(values, np.asarray(expected[name], np.float32), atol=tolerance, err_msg=name)
 
 
-def test_pictures_without_people_have_no_columns(table, tmp_path):
+def test_pictures_without_people_have_no_columns(table):
     system = small_single_network(head_threshold=0.99)
-    export_single_network(random_pose_unet(system), system, tmp_path / "model")
-    found = call(tmp_path / "model", pictures(table)[:3])
+    found = call_unsaved(random_pose_unet(system), system, pictures(table)[:3])
     assert found["num_persons"].tolist() == [0, 0, 0]
     assert found["keypoints"].shape == (3, 0, 15, 3)
     assert found["boxes"].shape == (3, 0, 4) and found["scores"].shape == (3, 0)
