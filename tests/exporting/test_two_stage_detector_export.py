@@ -84,6 +84,11 @@ def evaluate(runs, table, output_dir, **box_settings):
     )
 
 
+@pytest.fixture(scope="module")
+def evaluated(runs, table, tmp_path_factory):
+    return evaluate(runs, table, tmp_path_factory.mktemp("evaluated")).poses
+
+
 def assert_same_poses(found, expected, atol=1e-3):
     assert found["num_persons"].tolist() == [len(poses) for poses in expected]
     for row, poses in enumerate(expected):
@@ -97,13 +102,12 @@ def assert_same_poses(found, expected, atol=1e-3):
             assert not values[row, len(poses) :].any()
 
 
-def test_saved_model_gives_the_poses_of_evaluation(exported, runs, table, tmp_path):
+def test_saved_model_gives_the_poses_of_evaluation(exported, evaluated, runs, table):
     """Pictures of different sizes in one batch, near copies suppressed in both."""
-    prediction = evaluate(runs, table, tmp_path)
     found = call(exported, pictures(table))
     assert found["keypoints"].shape == (len(two_stage_runs.SIZES), found["num_persons"].max(), 15, 3)
     assert len(set(found["num_persons"].tolist())) > 1
-    assert_same_poses(found, prediction.poses)
+    assert_same_poses(found, evaluated)
     detections = load_keypoint_rcnn_detector(runs[1]).find_people(
         Picture(functools.partial(decode, data)) for data in pictures(table)
     )
@@ -123,10 +127,10 @@ def test_a_picture_alone_has_the_poses_that_it_has_in_a_batch(exported, table):
         np.testing.assert_allclose(alone["keypoints"][0], together["keypoints"][row, :count], atol=1e-3)
 
 
-def test_thresholds_of_boxes_are_those_of_evaluation(runs, table, tmp_path):
+def test_thresholds_of_boxes_are_those_of_evaluation(runs, table, evaluated, tmp_path):
     thresholds = {"score_threshold": 0.5, "iou_threshold": 0.3}
     prediction = evaluate(runs, table, tmp_path, **thresholds)
-    assert 0 < sum(map(len, prediction.poses)) < sum(map(len, evaluate(runs, table, tmp_path).poses))
+    assert 0 < sum(map(len, prediction.poses)) < sum(map(len, evaluated))
     assert_same_poses(call_unsaved(load_parts(runs, **thresholds), pictures(table)), prediction.poses)
 
 
@@ -248,8 +252,8 @@ def measure_growth(model, first, last, pool_size):
 
 @pytest.mark.slow
 def test_calls_with_pictures_of_changing_size_leave_nothing_behind(exported):
-    """20 sizes in changing order: a leak of one picture a call would be 17 MiB."""
-    assert measure_growth(exported, 150, 650, 20) < 4
+    """20 sizes in changing order: a leak of one picture a call would be 10 MiB."""
+    assert measure_growth(exported, 150, 450, 20) < 4
 
 
 @pytest.mark.slow
