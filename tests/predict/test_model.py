@@ -56,9 +56,18 @@ def saved_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def foreign_model(saved_model, tmp_path_factory):
+def model(saved_model):
+    return load_saved_model(saved_model)
+
+
+@pytest.fixture(scope="module")
+def loaded(saved_model):
+    return tf.saved_model.load(str(saved_model))
+
+
+@pytest.fixture(scope="module")
+def foreign_model(loaded, tmp_path_factory):
     """With `serving_default` alone, and without the names of the joints."""
-    loaded = tf.saved_model.load(str(saved_model))
     output = tmp_path_factory.mktemp("foreign") / "model"
     tf.saved_model.save(loaded, str(output), {"serving_default": loaded.signatures["serving_default"]})
     return output
@@ -71,10 +80,9 @@ def assert_same_poses(found, expected, atol=1e-3):
             np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), atol=atol)
 
 
-def test_a_saved_model_finds_in_frames_what_it_finds_in_encoded_pictures(saved_model):
+def test_a_saved_model_finds_in_frames_what_it_finds_in_encoded_pictures(model, loaded):
     """In several ones of each size; those as large as three times the input are shrunk otherwise."""
-    model = load_saved_model(saved_model)
-    serve = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
+    serve = loaded.signatures["serving_default"]
     for size in SIZES[:2]:
         frames = frames_of(size)
         encoded = [cv2.imencode(".png", frame[..., ::-1])[1].tobytes() for frame in frames]
@@ -90,23 +98,22 @@ def test_a_saved_model_finds_in_frames_what_it_finds_in_encoded_pictures(saved_m
             np.testing.assert_allclose(poses.scores, expected["scores"][row, people], atol=1e-6)
 
 
-def test_frames_find_the_same_alone_and_in_a_batch(saved_model):
-    model = load_saved_model(saved_model)
+def test_frames_find_the_same_alone_and_in_a_batch(model):
     frames = frames_of((300, 200), 3)
     together = model.predict(frames)
     assert_same_poses([model.predict([frame])[0] for frame in frames], together)
 
 
-def test_no_frames_at_all_are_fine(saved_model):
-    signature = tf.saved_model.load(str(saved_model)).signatures["from_frames"]
+def test_no_frames_at_all_are_fine(loaded):
+    signature = loaded.signatures["from_frames"]
     assert signature(frames=tf.zeros([0, 30, 40, 3], tf.uint8))["num_persons"].shape == (0,)
 
 
-def test_a_saved_model_names_its_joints(saved_model):
+def test_a_saved_model_names_its_joints(model, saved_model):
     description = read_system_description(saved_model)
     assert description.skeleton == POSETRACK15
     assert description.system == "single_network"
-    assert load_saved_model(saved_model).skeleton == POSETRACK15
+    assert model.skeleton == POSETRACK15
 
 
 def test_a_work_folder_finds_what_its_saved_model_finds(workdir, saved_model):
@@ -117,10 +124,10 @@ def test_a_work_folder_finds_what_its_saved_model_finds(workdir, saved_model):
     assert_same_poses(ours, theirs)
 
 
-def test_a_foreign_saved_model_is_given_pictures_without_loss(foreign_model, saved_model):
+def test_a_foreign_saved_model_is_given_pictures_without_loss(foreign_model, model):
     frames = frames_of((50, 90))
     found = load_saved_model(foreign_model, "posetrack15").predict(frames)
-    assert_same_poses(found, load_saved_model(saved_model).predict(frames))
+    assert_same_poses(found, model.predict(frames))
 
 
 def test_a_saved_model_without_names_of_joints_needs_them(foreign_model):
