@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import pathlib
 import re
 import shlex
@@ -12,6 +11,7 @@ import subprocess
 import sys
 
 import documentation_pages as pages
+import program_runs
 import pytest
 
 from tfpose.console import SUBCOMMANDS
@@ -22,12 +22,6 @@ from tfpose.flags.program_flags import ProgramFlags
 sys.path.insert(0, str(pages.PROJECT / "tests" / "data_prep"))
 import source_folders
 
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    "PYTHONPATH": str(pages.PROJECT),
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
 BLOCKS = [block for page in pages.PAGES for block in pages.read_blocks(page)]
 # Made by a command in front of it, with the sections of this one.
 GENERATED_CONFIGS = {"models/r50.py": "two_stage_resnet50_coco"}
@@ -51,6 +45,8 @@ SMALL_FLAGS = (
     "--config.run.checkpoint_every=2",
     "--config.run.evaluate_every=4",
     "--config.run.pictures_every=4",
+    # Devices cannot be divided in a process that has used TensorFlow.
+    "--config.strategy=one_device",
 )
 
 
@@ -156,12 +152,12 @@ def folder(tmp_path):
 
 
 def run_line(line: str, directive: str, folder: pathlib.Path) -> subprocess.CompletedProcess:
+    """Runs a command in this process, which spares it the start of TensorFlow."""
+    program, *words = shlex.split(line)
+    assert program == "tfpose" and not set(line) & set("$`*?[]{}~|&;<>#!"), f"needs a shell: {line}"
     if match := SMALL_RUN.fullmatch(directive):
-        line = " ".join([line, *(f"'{flag}'" for flag in SMALL_FLAGS), f"--config.run.total_steps={match[1]}"])
-    # The command is there where tfpose is installed; the tests need not install it.
-    command = f'tfpose() {{ {shlex.quote(sys.executable)} -m tfpose.console "$@"; }}'
-    shell = ["bash", "-euo", "pipefail", "-c", f"{command}\n{line}"]
-    return subprocess.run(shell, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+        words += [*SMALL_FLAGS, f"--config.run.total_steps={match[1]}"]
+    return program_runs.run("-m", "tfpose", *words, folder=folder)
 
 
 @pytest.mark.slow
@@ -191,8 +187,5 @@ def test_snippets_are_whole(block, tmp_path):
         return
     compile(block.text, str(block), "exec")
     if block.directive == "run":
-        command = [sys.executable, "-c", block.text]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
-        )
+        done = program_runs.run("-c", block.text, folder=tmp_path, separate_process=True)
         assert done.returncode == 0, done.stderr[-2000:]
