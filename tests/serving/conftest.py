@@ -1,8 +1,8 @@
-"""Small networks of both systems and their SavedModels, exported once for all tests of serving."""
+"""Small networks of both systems and their SavedModels, exported once for all tests of serving, by whichever worker."""
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import pathlib
 
 import pytest
@@ -12,35 +12,56 @@ from small_system import random_network, small_system
 
 from tfpose.exporting.single_network import SingleNetworkModule, export_single_network
 from tfpose.exporting.two_stage_detector import TwoStageModule, export_two_stage
+from tfpose.file_locks import wait_for_lock
 from tfpose.inference.detectors.keypoint_rcnn import KeypointRcnnDetector
 from tfpose.models.batch_norm import fold_batch_norm
 
 
-@dataclasses.dataclass(frozen=True)
 class Exported:
     """What was exported, and where.
 
     Attributes:
         folder: with two_stage/1 and single_network/1, as a server wants them.
-        two_stage: the module of the same network that was not saved.
-        single_network: likewise.
     """
 
-    folder: pathlib.Path
-    two_stage: TwoStageModule
-    single_network: SingleNetworkModule
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
 
     def path(self, name: str) -> pathlib.Path:
         return self.folder / name / "1"
 
+    @functools.cached_property
+    def two_stage(self) -> TwoStageModule:
+        """The module of the same network that was not saved."""
+        network, system, detector = _two_stage_parts()
+        return TwoStageModule(fold_batch_norm(network), system, detector)
+
+    @functools.cached_property
+    def single_network(self) -> SingleNetworkModule:
+        """The module of the same network that was not saved."""
+        return SingleNetworkModule(*_single_network_parts())
+
+
+def _two_stage_parts():
+    system = small_system()
+    return random_network(system), system, KeypointRcnnDetector(small_network())
+
+
+def _single_network_parts():
+    system = small_single_network()
+    return random_pose_unet(system), system
+
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory) -> Exported:
-    folder = tmp_path_factory.mktemp("models")
-    system, single = small_system(), small_single_network()
-    network, unet = random_network(system), random_pose_unet(single)
-    detector = KeypointRcnnDetector(small_network())
-    modules = TwoStageModule(fold_batch_norm(network), system, detector), SingleNetworkModule(unet, single)
-    export_two_stage(network, system, detector, folder / "two_stage" / "1")
-    export_single_network(unet, single, folder / "single_network" / "1")
-    return Exported(folder, *modules)
+def exported(request, tmp_path_factory) -> Exported:
+    # The workers of pytest-xdist have folders of their own in one folder.
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "served_models"
+    folder.mkdir(exist_ok=True)
+    exported = Exported(folder)
+    with wait_for_lock(folder / "lock", say=lambda holder: None):
+        if not exported.path("two_stage").exists():
+            export_two_stage(*_two_stage_parts(), exported.path("two_stage"))
+        if not exported.path("single_network").exists():
+            export_single_network(*_single_network_parts(), exported.path("single_network"))
+    return exported
