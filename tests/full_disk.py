@@ -41,10 +41,12 @@ class Case:
     Attributes:
         words: Its arguments, with {out} for the folder on the disk.
         result: What exists below the folder only if it is whole; '' if each file is whole by itself.
+        num_bytes: How much it writes; 0 where a run on a disk with room must tell.
     """
 
     words: tuple[str, ...]
     result: str = ""
+    num_bytes: int = 0
 
 
 @contextlib.contextmanager
@@ -157,7 +159,7 @@ def _build_cases(folder: pathlib.Path) -> dict[str, Case]:
         name: ("build", name, f"--source={write(folder / name)}", "--output={out}") for name, write in writers.items()
     }
     cases["posetrack21"] = ("build", "posetrack21", f"--source={folder / 'posetrack18'}", "--output={out}")
-    sizes = ("--num_train_videos=1", "--num_val_videos=1", "--num_test_videos=1")
+    sizes = ("--num_train_videos=1", "--num_val_videos=1", "--num_test_videos=1", "--num_frames=3")
     cases["synthetic"] = ("build", "synthetic", "--output={out}", *sizes)
     return {f"build {name}": Case(words, f"{name}/1.0.0") for name, words in cases.items()}
 
@@ -217,7 +219,7 @@ def _network_cases(folder: pathlib.Path) -> dict[str, Case]:
         raise RuntimeError(result.stderr[-2000:])
     checkpoint = _write_checkpoint(folder / "pose_resnet_50_256x192.pth")
     return {
-        "train": Case((*training, "--workdir={out}/run")),
+        "train": Case((*training, "--workdir={out}/run"), num_bytes=used_bytes(trained)),
         "evaluate": Case(
             ("evaluate", f"--workdir={trained}", "--output_dir={out}", "--num_pictures=2", "--num_videos=1", "--report")
         ),
@@ -248,7 +250,7 @@ def _write_checkpoint(path: pathlib.Path) -> pathlib.Path:
 def try_all(cases: dict[str, Case], shares: tuple[float, ...] = SHARES) -> Iterator[tuple[str, str, list[str]]]:
     """Yields (program, disk, faults) of all runs."""
     for name, case in cases.items():
-        code, stderr, _, size = try_program(case, LARGE)
+        code, stderr, _, size = (0, "", [], case.num_bytes) if case.num_bytes else try_program(case, LARGE)
         yield name, f"{size >> 10} kB", [] if code == 0 else [f"fails on a disk with room: {stderr[-500:]}"]
         for share in shares if code == 0 else ():
             code, stderr, faults, _ = try_program(case, int(share * size))

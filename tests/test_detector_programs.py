@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 CONFIG = "--config=configs/keypoint_rcnn_synthetic.py"
 SMALL = (
+    "--config.network.blocks_per_stage=(1,1,1,1)",
     "--config.network.shortest_edge=64",
     "--config.network.longest_edge=128",
     "--config.input.shortest_edges=(56,64)",
