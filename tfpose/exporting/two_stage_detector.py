@@ -18,7 +18,6 @@ Images are processed one after another and their people in chunks, so that memor
 from __future__ import annotations
 
 import functools
-import os
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -34,6 +33,7 @@ from tfpose.inference.detectors.detector import ExportableDetector
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.litert_network import LitertNetwork
 from tfpose.models.simplification import simplify_network
+from tfpose.processes import num_cores
 
 
 class TwoStageModule(KeypointModule):
@@ -46,8 +46,9 @@ class TwoStageModule(KeypointModule):
         # The SavedModel finds the variables of the detector's network in this attribute.
         self.detector_network = detector.network
         self.detector = detector
-        # A large network uses all cores for one image; those in LiteRT use a core for each.
-        self._images_at_once = (os.cpu_count() or 1) if isinstance(network, LitertNetwork) else 1
+        self.is_in_litert = isinstance(network, LitertNetwork) and isinstance(detector.network, LitertNetwork)
+        # TensorFlow uses all cores for one image, LiteRT a core for each.
+        self._images_at_once = num_cores() if self.is_in_litert else 1
 
     def signatures(self) -> dict[str, Callable]:
         """Returns the concrete functions by signature name."""

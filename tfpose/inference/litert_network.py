@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import pathlib
 import threading
 import warnings
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfpose.processes import num_cores
 from tfpose.stderr_filter import held_back
 
 # What is held back while one is opened belongs to the whole process.
@@ -35,9 +35,9 @@ class LitertNetwork:
         Raises:
             ValueError: The file is not a LiteRT file.
         """
-        self._content = file if isinstance(file, bytes) else file.read_bytes()
+        self._content = _read(file)
         # An image per thread: two threads of one interpreter take 0.7 to 0.9 of the time of one for a small network.
-        self._threads = concurrent.futures.ThreadPoolExecutor(num_threads or os.cpu_count() or 1, "litert")
+        self._threads = concurrent.futures.ThreadPoolExecutor(num_threads or num_cores(), "litert")
         self._idle: list[Any] = []
         interpreter = open_interpreter(self._content)
         (self._input,) = (detail["index"] for detail in interpreter.get_input_details())
@@ -94,7 +94,7 @@ def open_interpreter(file: pathlib.Path | bytes, num_threads: int = 1, keeps_ten
     Raises:
         ValueError: It is not a LiteRT file.
     """
-    content = file if isinstance(file, bytes) else file.read_bytes()
+    content = _read(file)
     with _OPENING, warnings.catch_warnings(), held_back():
         # TensorFlow asks for another package, which reads the same files.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is deprecated")
@@ -104,3 +104,7 @@ def open_interpreter(file: pathlib.Path | bytes, num_threads: int = 1, keeps_ten
         )
         interpreter.allocate_tensors()
     return interpreter
+
+
+def _read(file: pathlib.Path | bytes) -> bytes:
+    return file if isinstance(file, bytes) else file.read_bytes()

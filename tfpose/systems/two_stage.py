@@ -209,8 +209,7 @@ def load_model(run: RunChoice) -> PoseModel:
         return BoxPoseModel(find_poses, file, *description, str(run.workdir))
     module = TwoStageModule(network, system, detector)
     # TensorFlow's own networks are faster in a graph, and round differently there.
-    is_in_litert = isinstance(network, LitertNetwork) and isinstance(detector.network, LitertNetwork)
-    needs_graph = not is_in_litert or run.num_frames is None or run.num_frames > _MOST_FRAMES_WITHOUT_GRAPH
+    needs_graph = not module.is_in_litert or run.num_frames is None or run.num_frames > _MOST_FRAMES_WITHOUT_GRAPH
     return PoseModel(function_of_frames(module.find_poses_in_frames, needs_graph), *description, str(run.workdir))
 
 
