@@ -22,16 +22,15 @@ import functools
 import os
 import resource
 import statistics
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
-from network_speed import choose_clock, count_threads, timed
-from results_file import RECORD_HELP, ratios, record
-from torch_side import TorchSide, start_torch
+from network_speed import add_side_flags, count_threads, start_sides, timed
+from results_file import ratios, record
+from torch_side import TorchSide
 
 from tfpose.models.keypoint_rcnn.detection import detect_people, find_keypoints
 from tfpose.models.keypoint_rcnn.images import pad_images
@@ -191,16 +190,11 @@ def record_model(
 def main() -> None:
     """Times the models and prints their parts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--torch_python", default=sys.executable, help="Python interpreter with torch")
+    add_side_flags(parser)
     parser.add_argument("--models", nargs="+", choices=REFERENCES, default=list(REFERENCES), help="models to time")
     parser.add_argument("--num_rounds", type=int, default=5, help="number of runs of each part")
-    parser.add_argument("--single_thread", action="store_true", help="compare processor times of one thread")
-    parser.add_argument("--record", action="store_true", help=RECORD_HELP)
     arguments = parser.parse_args()
-    clock = choose_clock(arguments.single_thread)
-    torch_side = start_torch(arguments.torch_python, TORCH_SCRIPT, arguments.single_thread)
-    description = torch_side.description if torch_side else {}
-    print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}")
+    clock, torch_side = start_sides(arguments, TORCH_SCRIPT)
     for model in arguments.models:
         print(f"load average {os.getloadavg()[0]:.1f}")
         ours, theirs, memory = time_model(model, torch_side, clock, arguments.num_rounds)

@@ -156,6 +156,22 @@ def choose_clock(single_thread: bool) -> Callable[[], float]:
     return time.process_time
 
 
+def add_side_flags(parser: argparse.ArgumentParser, packages: str = "torch") -> None:
+    """Adds the flags of every comparison with PyTorch; `packages` are those that its interpreter needs."""
+    parser.add_argument("--torch_python", default=sys.executable, help=f"Python interpreter with {packages}")
+    parser.add_argument("--single_thread", action="store_true", help="compare processor times of one thread")
+    parser.add_argument("--record", action="store_true", help=RECORD_HELP)
+
+
+def start_sides(arguments: argparse.Namespace, script: Path) -> tuple[Callable[[], float], TorchSide | None]:
+    """Returns the clock of our side, and the other side if there is PyTorch; prints what both are."""
+    clock = choose_clock(arguments.single_thread)
+    torch_side = start_torch(arguments.torch_python, script, arguments.single_thread)
+    description = torch_side.description if torch_side else {}
+    print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}")
+    return clock, torch_side
+
+
 def count_threads(single_thread: bool) -> str:
     """The number of threads that compute, as part of a key of docs/results.json."""
     return "1_thread" if single_thread else f"{os.cpu_count()}_threads"
@@ -218,25 +234,20 @@ def record_case(prefix: str, times: dict[str, list[float]]) -> None:
 def main() -> None:
     """Times all cases and prints them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--torch_python", default=sys.executable, help="Python interpreter with torch")
+    add_side_flags(parser)
     parser.add_argument("--network", choices=tuple(NETWORKS), default="pose_resnet50", help="name of the network")
     parser.add_argument("--layouts", nargs="+", choices=TORCH_LAYOUTS, default=TORCH_LAYOUTS, help="memory layouts")
     parser.add_argument("--input_size", type=int, nargs=2, default=(384, 288), help="height and width in pixels")
     parser.add_argument("--only", choices=("training", "inference"), help="time only this kind")
-    parser.add_argument("--single_thread", action="store_true", help="compare processor times of one thread")
     parser.add_argument(
         "--inference_dtype",
         choices=("float32", "bfloat16"),
         default="float32",
         help="number format of tfpose's inference; bfloat16 is timed beside float32",
     )
-    parser.add_argument("--record", action="store_true", help=RECORD_HELP)
     arguments = parser.parse_args()
     input_size = tuple(arguments.input_size)
-    clock = choose_clock(arguments.single_thread)
-    torch_side = start_torch(arguments.torch_python, TORCH_SCRIPT, arguments.single_thread)
-    description = torch_side.description if torch_side else {}
-    print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}")
+    clock, torch_side = start_sides(arguments, TORCH_SCRIPT)
     print(f"{arguments.network}, {NUM_JOINTS} joints, {input_size[0]}x{input_size[1]}")
     for case in CASES:
         if arguments.only in (None, case.kind):

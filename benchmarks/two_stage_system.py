@@ -20,7 +20,6 @@ import dataclasses
 import functools
 import os
 import statistics
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -30,9 +29,9 @@ import numpy as np
 import tensorflow as tf
 from inference_graph import randomize_normalizations
 from keypoint_rcnn import Reference, build_network
-from network_speed import choose_clock, count_threads, timed
-from results_file import RECORD_HELP, ratios, record
-from torch_side import TorchSide, start_torch
+from network_speed import add_side_flags, count_threads, start_sides, timed
+from results_file import ratios, record
+from torch_side import TorchSide
 
 from tfpose.data.picture_tensors import cut_crops_from_frame
 from tfpose.data.upright_pictures import decode_upright
@@ -228,18 +227,14 @@ def main() -> None:
     """Times both systems and the stages of tfpose."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("picture", type=Path, help="a JPEG")
-    parser.add_argument("--torch_python", default=sys.executable, help="Python with torch, torchvision and Pillow")
+    add_side_flags(parser, "torch, torchvision and Pillow")
     parser.add_argument(
         "--layouts", nargs="+", default=["channels_last", "contiguous"], help="PyTorch's memory layouts"
     )
     parser.add_argument("--num_rounds", type=int, default=DEFAULT_ROUNDS, help="number of runs of each side")
-    parser.add_argument("--single_thread", action="store_true", help="compare processor times of one thread")
-    parser.add_argument("--record", action="store_true", help=RECORD_HELP)
     arguments = parser.parse_args()
-    clock = choose_clock(arguments.single_thread)
-    torch_side = start_torch(arguments.torch_python, TORCH_SCRIPT, arguments.single_thread)
-    description = torch_side.description if torch_side else {}
-    print(f"tensorflow {tf.__version__}, {os.cpu_count()} CPUs, {description}, load average {os.getloadavg()[0]:.1f}")
+    clock, torch_side = start_sides(arguments, TORCH_SCRIPT)
+    print(f"load average {os.getloadavg()[0]:.1f}")
     stages = build_stages(build_module("float32"), arguments.picture.read_bytes())
     stage_times = run_in_turn({name: timed(run, clock) for name, run in stages.items()}, arguments.num_rounds)
     for name, seconds in stage_times.items():
