@@ -7,6 +7,7 @@ edition), sections 5 and 11; CompuServe, GIF89a; Google, WebP container specific
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -42,6 +43,8 @@ class PictureHeader(NamedTuple):
     has_16_bits: tf.Tensor
 
 
+# The graph has thousands of operations, so it is made once for all that read a header.
+@functools.partial(tf.function, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def read_header(image_bytes: tf.Tensor) -> PictureHeader:
     """Reads the header of an encoded picture.
 

@@ -50,6 +50,7 @@ class KeypointModule(tf.Module):
         self.network = network
         self.system = system
         self.warp = geometry.warp_image_by_opencv if isinstance(network, LitertNetwork) else geometry.warp_image_tensor
+        self.predict: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] = self._predict
 
     @property
     def num_columns(self) -> int:
@@ -58,6 +59,7 @@ class KeypointModule(tf.Module):
 
     def signatures(self) -> dict[str, Callable]:
         """Returns the concrete functions by signature name."""
+        self._share_graphs()
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         boxes = tf.TensorSpec([None, None, 4], tf.float32, name="boxes")
         images = tf.TensorSpec([None, *self.system.crop.crop_size, 3], tf.float32, name="images")
@@ -174,7 +176,12 @@ class KeypointModule(tf.Module):
         kept = tf.image.non_max_suppression_overlaps(is_too_alike, scores, tf.shape(scores)[0], overlap_threshold=0.5)
         return kept, scores
 
-    def predict(self, crops_of_people: tf.Tensor, matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _share_graphs(self) -> None:
+        """Makes one graph of each part that several signatures have."""
+        crops = tf.TensorSpec([None, *self.system.crop.crop_size, 3], tf.uint8)
+        self.predict = tf.function(self._predict, [crops, tf.TensorSpec([None, 2, 3], tf.float64)], autograph=False)
+
+    def _predict(self, crops_of_people: tf.Tensor, matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Predicts keypoints [N, J, 2] in image pixels and scores [N, J], a chunk of people at a time.
 
         Args:

@@ -46,12 +46,19 @@ class TwoStageModule(KeypointModule):
         # The SavedModel finds the variables of the detector's network in this attribute.
         self.detector_network = detector.network
         self.detector = detector
+        self._find_boxes = detector.find_people_in_graph
         self.is_in_litert = isinstance(network, LitertNetwork) and isinstance(detector.network, LitertNetwork)
         # TensorFlow uses all cores for one image, LiteRT a core for each.
         self._images_at_once = num_cores() if self.is_in_litert else 1
 
+    def _share_graphs(self) -> None:
+        super()._share_graphs()
+        image = tf.TensorSpec([None, None, 3], tf.uint8)
+        self._find_boxes = tf.function(self.detector.find_people_in_graph, [image], autograph=False)
+
     def signatures(self) -> dict[str, Callable]:
         """Returns the concrete functions by signature name."""
+        keypoint_signatures = super().signatures()
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         frames = tf.TensorSpec([None, None, None, 3], tf.uint8, name="frames")
         serving_default = trace(self.find_poses, image_bytes)
@@ -59,14 +66,14 @@ class TwoStageModule(KeypointModule):
             "serving_default": serving_default,
             TOLERANT: tolerate_broken_images(serving_default),
             "from_frames": trace(self.find_poses_in_frames, frames),
-            **super().signatures(),
+            **keypoint_signatures,
         }
 
     def find_poses(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Computes the outputs of the signature `serving_default`."""
 
         def find(data: tf.Tensor) -> tf.Tensor:
-            found = self.detector.find_people_in_graph(decode_upright(data))
+            found = self._find_boxes(decode_upright(data))
             return self.poses_in_boxes(*found, functools.partial(cut_upright_crops, data))
 
         return self._map_images(find, image_bytes)
@@ -75,7 +82,7 @@ class TwoStageModule(KeypointModule):
         """Computes the outputs of the signature `from_frames`."""
 
         def find(frame: tf.Tensor) -> tf.Tensor:
-            found = self.detector.find_people_in_graph(frame)
+            found = self._find_boxes(frame)
             return self.poses_in_boxes(*found, functools.partial(cut_crops_from_frame, frame, warp=self.warp))
 
         return self._map_images(find, frames)
