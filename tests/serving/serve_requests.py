@@ -3,9 +3,9 @@
     python serve_requests.py MODELS REQUESTS ANSWERS
 
 MODELS is a JSON object from names to folders, REQUESTS a list of objects with `name`, `model`, `signature`, `images`
-(base64) and, where the signature takes them, `boxes`. Each request is answered several times, in an order by lot, by
-the model as `tf.saved_model.load` reads it and as TensorFlow Serving does, by a session. ANSWERS gets a list of objects
-with `name`, `loader`, `phase`, and `outputs` or `error` and `message`.
+(base64) and, where the signature takes them, `boxes`. Each request is answered twice, first by several threads in an
+order by lot, by the model as `tf.saved_model.load` reads it and as TensorFlow Serving does, by a session. ANSWERS gets
+a list of objects with `name`, `loader`, `phase`, and `outputs` or `error` and `message`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import numpy as np
 import tensorflow as tf
 
 NUM_THREADS = 4
-NUM_REPEATS = 2
 Call = Callable[[str, dict[str, np.ndarray]], dict[str, np.ndarray]]
 
 
@@ -73,8 +72,7 @@ def main(models_file: str, requests_file: str, answers_file: str) -> None:
     answers = []
     for loader, load in LOADERS.items():
         calls = {name: load(folder) for name, folder in models.items()}
-        drawn = requests * NUM_REPEATS
-        random.Random(0).shuffle(drawn)
+        drawn = random.Random(0).sample(requests, len(requests))
         with concurrent.futures.ThreadPoolExecutor(NUM_THREADS) as pool:
             found = list(pool.map(lambda request, calls=calls: answer(calls[request["model"]], request), drawn))
         later = [answer(calls[request["model"]], request) for request in requests]
