@@ -19,6 +19,7 @@ from tfpose.models.keypoint_rcnn.settings import (
     KeypointRcnnSettings,
     ProposalSettings,
 )
+from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.keypoint_rcnn_weights import load_detectron2_state_dict
 
 SETTINGS = {"R50": RESNET50, "X101": RESNEXT101_32X8D}
@@ -62,7 +63,7 @@ def _build_golden_network(folder: pathlib.Path, model: str) -> KeypointRcnn:
     spec = importlib.util.spec_from_file_location("make_state_dict", folder / "make_state_dict.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    network = build_keypoint_rcnn(SETTINGS[model])
+    network = build_unfilled(lambda: build_keypoint_rcnn(SETTINGS[model]))
     load_detectron2_state_dict(network, module.make_state_dict(model))
     free_memory()
     return network

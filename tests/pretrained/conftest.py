@@ -12,6 +12,7 @@ import pytest
 from formula_weights import make_array
 
 from tfpose.models.pose_resnet import build_pose_resnet
+from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.pose_resnet import canonical_torch_name, load_torch_arrays
 
 Arrays = dict[str, np.ndarray]
@@ -37,6 +38,6 @@ def r50_arrays(make_arrays) -> Arrays:
 @pytest.fixture(scope="session")
 def r50(r50_arrays) -> keras.Model:
     """ResNet-50 with 17 joints and the golden weights; tests must not change it."""
-    model = build_pose_resnet(17)
+    model = build_unfilled(lambda: build_pose_resnet(17))
     load_torch_arrays(model, r50_arrays)
     return model

@@ -22,6 +22,7 @@ from tfpose.importing.conversion import convert_checkpoint
 from tfpose.importing.families import FAMILIES, find_family
 from tfpose.importing.import_settings import ImportSettings, parse_size
 from tfpose.inference.keypoint_system import read_keypoint_system
+from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.named_tensors import read_checkpoint
 from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS, checkpoint_at, expected_scores
 from tfpose.skeletons import COCO17, POSETRACK15, POSETRACK18
@@ -47,7 +48,7 @@ def scratch(tmp_path):
 
 def load(workdir):
     system = read_keypoint_system(workdir)
-    network = system.build_network()
+    network = build_unfilled(system.build_network)
     load_for_inference(network, workdir)
     return system, network
 

@@ -23,6 +23,7 @@ from tfpose.inference.person_keypoints import PersonBoxes
 from tfpose.inference.table_people import TablePeople, build_find_function, find_table_people, poses_by_image
 from tfpose.metrics.report import format_number
 from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
+from tfpose.models.unfilled import build_unfilled
 from tfpose.skeletons import Skeleton
 
 
@@ -77,7 +78,7 @@ def evaluate_detector(
             f"{workdir}: the network has {settings.num_joints} joints, skeleton {skeleton.name} has "
             f"{skeleton.num_joints}; --config.skeleton must name the skeleton of the network"
         )
-    network = build_keypoint_rcnn(settings)
+    network = build_unfilled(lambda: build_keypoint_rcnn(settings))
     loaded = load_for_inference(network, workdir, weights)
     print(f"{loaded}: {table.num_images} images")
     people = find_table_people(build_find_function(network), table, batch_size, show_progress=True)

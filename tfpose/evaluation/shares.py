@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose.inference.float32_networks import build_in_float32
+from tfpose.models.unfilled import build_unfilled
 
 Arrays = tuple[np.ndarray, ...]
 Network = TypeVar("Network", bound=keras.Model)
@@ -111,7 +112,7 @@ class DeviceCopies(Generic[Network, Find]):
         if not self._copies:
             for device in devices:
                 with tf.device(device):
-                    self._copies.append(build_in_float32(build_copy))
+                    self._copies.append(build_in_float32(lambda: build_unfilled(build_copy)))
             self._functions = [self._compile_copy(copy) for copy in self._copies]
         weights = network.get_weights()
         for copy in self._copies:

@@ -47,6 +47,7 @@ from tfpose.inference.single_network_system import (
 )
 from tfpose.metrics.catalog import objectives
 from tfpose.models.pose_unet import PoseUnet
+from tfpose.models.unfilled import build_unfilled
 from tfpose.poses import Poses, join_poses, no_poses, split_poses
 from tfpose.posetrack import PoseSequence
 from tfpose.processes import num_cores
@@ -149,7 +150,7 @@ def load_trained_network(
     """
     system = with_inference(read_single_network_system(workdir), inference)
     check_network(system, network, workdir)
-    model = system.build_network()
+    model = build_unfilled(system.build_network)
     loaded = load_for_inference(model, workdir, weights)
     dtype = choose_network_dtype(wanted_dtype, model, system)
     return TrainedNetwork(system, build_inference_network(model, system, dtype), loaded, dtype)

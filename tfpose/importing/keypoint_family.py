@@ -23,6 +23,7 @@ from tfpose.importing.keypoint_networks import Shapes
 from tfpose.inference.keypoint_system import KeypointSystem, build_keypoint_system, write_keypoint_system
 from tfpose.json_files import write_json, write_text
 from tfpose.models.heatmap_network import HEATMAP_LAYER
+from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.download import digest_of_file
 from tfpose.pretrained.named_tensors import Checkpoint
 from tfpose.pretrained.pose_vit import VIT_NAMES
@@ -126,7 +127,7 @@ class KeypointFamily:
         imported = self.infer_system(checkpoint, settings)
         summary = _describe(checkpoint, imported)
         say(summary)
-        network = imported.system.build_network()
+        network = build_unfilled(imported.system.build_network)
         load_checkpoint(network, checkpoint, self.names)
         write_network(network, targets)
         write_keypoint_system(targets.workdir, imported.system)

@@ -10,6 +10,7 @@ from tfpose.importing.family import Targets, load_checkpoint, write_network
 from tfpose.importing.import_settings import ImportSettings, Say
 from tfpose.inference.picodet_system import PicodetSettings, write_picodet_settings
 from tfpose.models.picodet import PICODET_STRIDES, PUBLISHED_SCALE, scaled_channels
+from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.named_tensors import Checkpoint
 from tfpose.pretrained.picodet import PICODET_NAMES
 
@@ -37,7 +38,7 @@ class PicodetFamily:
         described, source = _infer_settings(checkpoint, settings)
         height, width = described.input_size
         say(f"input: RGB, stretched to {height}x{width} ({source})")
-        network = described.build_network()
+        network = build_unfilled(described.build_network)
         load_checkpoint(network, checkpoint, PICODET_NAMES)
         write_network(network, targets)
         write_picodet_settings(targets.workdir, described)

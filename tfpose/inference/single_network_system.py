@@ -17,6 +17,7 @@ from tfpose.json_files import optional_entry, read_json, write_json
 from tfpose.messages import quote
 from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings, build_pose_unet
 from tfpose.models.simplification import simplify_network
+from tfpose.models.unfilled import build_unfilled
 from tfpose.skeletons import Skeleton
 from tfpose.typed_json import build_typed, describing
 
@@ -159,7 +160,7 @@ def build_inference_network(network: PoseUnet, system: SingleNetworkSystem, dtyp
         system: System of the network.
         dtype: "float32" or "bfloat16", in which it computes.
     """
-    plain = build_in_float32(system.build_network)
+    plain = build_in_float32(lambda: build_unfilled(system.build_network))
     plain.set_weights(network.get_weights())
     frame, person = (simplify_network(part, dtype) for part in (plain.frame, plain.person))
     return PoseUnet(frame, person, system.network.head_mask_sigma_cells)

@@ -7,6 +7,7 @@ import keras
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.bfloat16 import cast_to_bfloat16
 from tfpose.models.channel_order import drop_shuffles
+from tfpose.models.unfilled import build_unfilled
 
 
 def simplify_network(model: keras.Model, dtype: str = "float32") -> keras.Model:
@@ -21,5 +22,5 @@ def simplify_network(model: keras.Model, dtype: str = "float32") -> keras.Model:
         A model with the same inputs and outputs; see `fold_batch_norm` and `drop_shuffles`. The weights are copied.
     """
     # Scales of normalizations are merged in float32: kernels are rounded once, at the end.
-    simple = drop_shuffles(fold_batch_norm(model))
-    return cast_to_bfloat16(simple) if dtype == "bfloat16" else simple
+    simple = build_unfilled(lambda: drop_shuffles(fold_batch_norm(model)))
+    return build_unfilled(lambda: cast_to_bfloat16(simple)) if dtype == "bfloat16" else simple

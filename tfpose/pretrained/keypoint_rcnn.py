@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.settings import RESNET50, RESNET101, RESNEXT101_32X8D, KeypointRcnnSettings
+from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.checkpoint_files import Tensor, read_arrays
 from tfpose.pretrained.detectron import (
     KeypointRcnnVariant,
@@ -46,7 +47,7 @@ def read_keypoint_rcnn(checkpoint: Checkpoint, is_legacy: bool) -> tuple[Keypoin
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     arrays = read_arrays(path, tensors)
-    network = build_keypoint_rcnn(settings)
+    network = build_unfilled(lambda: build_keypoint_rcnn(settings))
     try:
         load_detectron2_state_dict(network, convert_blobs(arrays) if is_legacy else arrays)
     except ValueError as error:

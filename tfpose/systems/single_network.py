@@ -44,6 +44,7 @@ from tfpose.inference.single_network_system import (
     write_single_network_system,
 )
 from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings
+from tfpose.models.unfilled import build_unfilled
 from tfpose.prediction.model import PoseModel, function_of_frames
 from tfpose.skeletons import choose_skeleton
 from tfpose.systems.config import Section
@@ -165,7 +166,7 @@ def _load_run(run: RunChoice) -> tuple[SingleNetworkSystem, PoseUnet, pathlib.Pa
         system = with_inference(system, {**vars(system.inference), **run.tuned.inference})
     if run.use_flip_test is not None:
         system = with_inference(system, {**vars(system.inference), "use_flip_test": run.use_flip_test})
-    network = system.build_network()
+    network = build_unfilled(system.build_network)
     return system, network, load_for_inference(network, run.workdir, run.weights)
 
 

@@ -50,6 +50,7 @@ from tfpose.inference.litert_network import LitertNetwork
 from tfpose.inference.two_stage import KeypointSettings, SelectionSettings
 from tfpose.messages import describe_error
 from tfpose.models.simplification import simplify_network
+from tfpose.models.unfilled import build_unfilled
 from tfpose.prediction.box_model import BoxPoseModel
 from tfpose.prediction.model import PoseModel, function_of_frames
 from tfpose.pretrained.public_checkpoints import DEFAULT_DETECTOR
@@ -290,7 +291,7 @@ def _read_system(run: RunChoice) -> KeypointSystem:
 
 def _load_network(system: KeypointSystem, run: RunChoice) -> tuple[keras.Model, pathlib.Path]:
     """Returns the network of a run with its weights, as trained, and the file that they came from."""
-    network = system.build_network()
+    network = build_unfilled(system.build_network)
     return network, load_for_inference(network, run.workdir, run.weights)
 
 

@@ -27,6 +27,7 @@ from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_syste
 from tfpose.json_files import write_json
 from tfpose.losses import heatmap_mse
 from tfpose.models.simplification import simplify_network
+from tfpose.models.unfilled import build_unfilled
 from tfpose.skeletons import joint_mapping
 from tfpose.training.batches import network_inputs
 from tfpose.training.step import Batch, ComputeLoss, Losses
@@ -120,7 +121,7 @@ class Teacher:
 
     def build(self) -> None:
         """Builds the network in its form for inference, in float32, with its weights. None of them can be trained."""
-        network = build_in_float32(self.system.build_network)
+        network = build_in_float32(lambda: build_unfilled(self.system.build_network))
         self._file = load_for_inference(network, self.workdir)
         self._network = build_in_float32(lambda: simplify_network(network))
         self._network.trainable = False

@@ -32,6 +32,7 @@ from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcn
 from tfpose.models.keypoint_rcnn.objective import compute_losses
 from tfpose.models.keypoint_rcnn.sampling import SamplingSettings
 from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET, KeypointRcnnSettings
+from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.keypoint_rcnn_trunk import load_trunk
 from tfpose.skeletons import Skeleton
 from tfpose.training.step import Batch, ComputeLoss, Losses
@@ -133,7 +134,8 @@ def build_initializer(
             load_trunk(model, trunk)
         elif source_workdir:
             workdir = pathlib.Path(find_workdir(source_workdir))
-            source = build_keypoint_rcnn(read_keypoint_rcnn_settings(workdir))
+            source_settings = read_keypoint_rcnn_settings(workdir)
+            source = build_unfilled(lambda: build_keypoint_rcnn(source_settings))
             load_for_inference(source, workdir)
             transfer_weights(source, model)
 

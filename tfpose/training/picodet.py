@@ -20,6 +20,7 @@ from tfpose.inference.detectors.picodet import PicodetDetector
 from tfpose.inference.person_keypoints import PersonBoxes
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
 from tfpose.models.picodet_objective import ObjectiveSettings, compute_losses
+from tfpose.models.unfilled import build_unfilled
 from tfpose.training.batches import network_inputs
 from tfpose.training.initial_weights import restore_statistics
 from tfpose.training.step import Batch, ComputeLoss, Losses
@@ -102,7 +103,7 @@ def build_initializer(
     def initialize(model: keras.Model) -> None:
         if source_workdir:
             workdir = find_workdir(source_workdir)
-            source = read_picodet_settings(workdir).build_network()
+            source = build_unfilled(read_picodet_settings(workdir).build_network)
             load_for_inference(source, pathlib.Path(workdir))
             _check_shapes(source, model, source_workdir)
             model.set_weights(source.get_weights())

@@ -17,6 +17,7 @@ from tfpose.inference.single_network_system import SingleNetworkSystem
 from tfpose.models.heatmap_network import HEATMAP_LAYER
 from tfpose.models.pose_resnet import Depth, build_pose_resnet
 from tfpose.models.pose_unet import JOINT_LAYER, PoseUnet, PoseUnetSettings, normalize_images
+from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.imagenet import load_imagenet_encoder
 from tfpose.pretrained.transfer import transfer_weights
 
@@ -68,7 +69,7 @@ def load_keypoint_network(model: PoseUnet, system: SingleNetworkSystem, workdir:
         ValueError: A weight has no counterpart of the same shape; the message names the weight.
     """
     source = read_keypoint_system(workdir)
-    network = source.build_network()
+    network = build_unfilled(source.build_network)
     load_for_inference(network, workdir)
     same = _build_keypoint_network(system.skeleton.num_joints, system.network)
     _copy_where_named(model.frame, same)

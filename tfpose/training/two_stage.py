@@ -23,6 +23,7 @@ from tfpose.inference.keypoint_networks import find_network
 from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_system
 from tfpose.inference.person_keypoints import build_keypoint_function, ground_truth_boxes, predict_people
 from tfpose.losses import hard_joint_weights, heatmap_mse
+from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.transfer import transfer_weights
 from tfpose.skeletons import Skeleton
 from tfpose.training.batches import network_inputs
@@ -183,7 +184,7 @@ def build_initializer(
         elif source_workdir:
             workdir = pathlib.Path(find_workdir(source_workdir))
             source = read_keypoint_system(workdir)
-            network = source.build_network()
+            network = build_unfilled(source.build_network)
             load_for_inference(network, workdir)
             transfer_weights(network, model, source.skeleton.joints, system.skeleton.joints)
             restore_statistics(model, source_workdir, sample_inputs)

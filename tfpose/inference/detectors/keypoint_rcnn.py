@@ -22,6 +22,7 @@ from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
 from tfpose.models.keypoint_rcnn.detection import find_people
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
+from tfpose.models.unfilled import build_unfilled
 
 
 class KeypointRcnnDetector:
@@ -113,7 +114,7 @@ def load_keypoint_rcnn_detector(
         ValueError: Its description or its weights are damaged.
     """
     settings = read_keypoint_rcnn_settings(workdir)
-    network = build_keypoint_rcnn(settings)
+    network = build_unfilled(lambda: build_keypoint_rcnn(settings))
     source = load_for_inference(network, pathlib.Path(workdir), weights)
     detections = with_thresholds(settings.detections, score_threshold, iou_threshold)
     return KeypointRcnnDetector(network, dataclasses.replace(settings, detections=detections), source=str(source))

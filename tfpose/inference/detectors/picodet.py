@@ -16,6 +16,7 @@ from tfpose.inference.litert_network import LitertNetwork
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
 from tfpose.models.picodet import decode_boxes
 from tfpose.models.simplification import simplify_network
+from tfpose.models.unfilled import build_unfilled
 
 # OpenCV's cubic kernel.
 _CUBIC = -0.75
@@ -153,6 +154,6 @@ def load_picodet_detector(
         ValueError: Its description or its weights are damaged.
     """
     settings = with_thresholds(read_picodet_settings(workdir), score_threshold, iou_threshold)
-    network = settings.build_network()
+    network = build_unfilled(settings.build_network)
     source = load_for_inference(network, pathlib.Path(workdir), weights)
     return PicodetDetector(simplify_network(network), settings, str(source))
