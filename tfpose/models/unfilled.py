@@ -41,9 +41,9 @@ def build_unfilled(build: Callable[[], Network]) -> Network:
     with _LOCK:
         originals = [initializer.__call__ for initializer in _INITIALIZERS]
         for initializer, draw in zip(_INITIALIZERS, originals, strict=True):
-            initializer.__call__ = without_drawing(draw)  # type: ignore[method-assign]
+            initializer.__call__ = without_drawing(draw)
         try:
             return build()
         finally:
             for initializer, draw in zip(_INITIALIZERS, originals, strict=True):
-                initializer.__call__ = draw  # type: ignore[method-assign]
+                initializer.__call__ = draw
