@@ -124,7 +124,8 @@ def _build(name: str, values: ProgramFlags) -> None:
     if source is None:
         return
     _print_source(source)
-    start_tensorflow(use_devices=False)
+    if values.beam:
+        start_tensorflow(use_devices=False)
     directory = write_dataset(dataset.load_builder(), source, output, values.overwrite, beam_options)
     print(count_table({split: count_split(annotations) for split, annotations in source.splits.items()}))
     # At the end, where they are read.

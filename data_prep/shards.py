@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
-import dataclasses
 import itertools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from data_prep.annotations import SplitAnnotations
-from data_prep.pictures import SourcePicture, read_picture
-from data_prep.writing import NOTES_FOLDER, PictureNotes, image_bytes
+from data_prep.shard_files import ShardExamples, SplitFiles, write_splits
+from data_prep.writing import NOTES_FOLDER, image_bytes
+from tfpose.data.record_index import index_path
 from tfpose.data.records import IMAGE_FIELDS, PERSON_FIELDS
 from tfpose.skeletons import Skeleton
 
 SHARD_BYTES = 128 << 20
-# Reading waits for the disk (or the network behind it), not for the processor.
-_NUM_READERS = 8
-_READ_AHEAD = 64
 _LIST_FIELDS = ("ignore_points", "ignore_lengths")
 
 
@@ -53,56 +48,6 @@ def _person_feature(kind: str, shape: Sequence, num_joints: int) -> tfds.feature
     return tfds.features.Tensor(shape=(None, *sides), dtype=_DTYPES[kind])
 
 
-@dataclasses.dataclass(frozen=True)
-class ShardExamples:
-    """The records of one shard; tensorflow-datasets calls it, under Beam in another process.
-
-    Attributes:
-        annotations: Annotations of the images of the shard only, since Beam sends them to its workers.
-        first_image: Position of the first image of the shard in the split.
-        notes_file: File for the notes on the pictures of the shard.
-        on_record: Function to call after each record, to show progress; None under Beam.
-    """
-
-    annotations: SplitAnnotations
-    first_image: int
-    notes_file: pathlib.Path
-    on_record: Callable[[], Any] | None = None
-
-    def __call__(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yields the key and the content of each record."""
-        notes = PictureNotes()
-        with concurrent.futures.ThreadPoolExecutor(_NUM_READERS) as pool:
-            images = range(self.annotations.num_images)
-            for image, picture in _map_ahead(pool, self._read, images):
-                yield self.first_image + image, self.annotations.example(image, picture.data, picture.size)
-                notes.add(picture.notes, self.annotations.images["file_name"][image])
-                if self.on_record is not None:
-                    self.on_record()
-        notes.write(self.notes_file)
-
-    def _read(self, image: int) -> SourcePicture:
-        return read_picture(self.annotations.image_paths[image], self.annotations.size_of(image))
-
-
-def _map_ahead(
-    pool: concurrent.futures.Executor, function: Callable[[int], Any], items: Sequence[int]
-) -> Iterator[tuple[int, Any]]:
-    """Yields (item, function(item)) in order, with a bounded number of calls in progress."""
-    remaining = iter(items)
-    first = itertools.islice(remaining, _READ_AHEAD)
-    waiting = collections.deque((item, pool.submit(function, item)) for item in first)
-    try:
-        while waiting:
-            item, future = waiting.popleft()
-            yield item, future.result()
-            for following in itertools.islice(remaining, 1):
-                waiting.append((following, pool.submit(function, following)))
-    finally:
-        for _, future in waiting:
-            future.cancel()
-
-
 def shard_ranges(num_bytes: np.ndarray, shard_bytes: int) -> list[range]:
     """Cuts a split into consecutive shards of about equal size, each with at least one image.
 
@@ -130,7 +75,7 @@ class PoseDatasetBuilder(  # type: ignore[call-arg]  # tensorflow-datasets has n
     name of the dataset, and README.md and CITATIONS.bib beside the module become its description and citation.
 
     Records keep the order of their annotation files, so the frames of a video are adjacent; training shuffles them.
-    Shards are written without an intermediate copy of all images, one at a time or under Beam.
+    Shards are written without an intermediate copy of all images, in several processes or under Beam.
 
     Attributes:
         HOMEPAGE: Address of the website of the dataset.
@@ -152,7 +97,7 @@ class PoseDatasetBuilder(  # type: ignore[call-arg]  # tensorflow-datasets has n
         skeleton: Skeleton,
         metadata: Mapping[str, Any],
         data_dir: str | pathlib.Path,
-        on_record: Callable[[], Any] | None = None,
+        on_record: Callable[[], Any] = lambda: None,
     ) -> None:
         """Prepares the builder; `data_prep.writing.write_dataset` makes and runs it.
 
@@ -161,7 +106,7 @@ class PoseDatasetBuilder(  # type: ignore[call-arg]  # tensorflow-datasets has n
             skeleton: Skeleton of all keypoints.
             metadata: Further entries of metadata.json.
             data_dir: Folder to write <name>/<version> into.
-            on_record: Function to call after each record.
+            on_record: Function to call after each record, but not under Beam.
         """
         self._splits = dict(splits)
         self._skeleton = skeleton
@@ -185,10 +130,38 @@ class PoseDatasetBuilder(  # type: ignore[call-arg]  # tensorflow-datasets has n
                 ShardExamples(
                     split.select(images),
                     images.start,
+                    self._skeleton.num_joints,
                     self._notes_folder / name / f"{images.start:09d}.json",
-                    self._on_record,
                 )
                 for images in shard_ranges(image_bytes(split), SHARD_BYTES)
             ]
             for name, split in self._splits.items()
         }
+
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
+        """Writes the records; tensorflow-datasets calls it, and describes the splits in files of its own."""
+        if download_config is not None and download_config.beam_runner is not None:
+            super()._download_and_prepare(dl_manager, download_config)
+            return
+        shards = self._shard_iterators_per_split(dl_manager)
+        splits = {name: self._split_files(name, shards[name]) for name in shards}
+        write_splits(list(splits.values()), self._on_record)
+        infos = [
+            tfds.core.SplitInfo(
+                name=name,
+                shard_lengths=[shard.annotations.num_images for shard in files.shards],
+                num_bytes=sum(path.stat().st_size for path in files.paths),
+                filename_template=self._template(name),
+            )
+            for name, files in splits.items()
+        ]
+        self.info.set_splits(tfds.core.SplitDict(infos))
+
+    def _split_files(self, name: str, shards: Sequence[ShardExamples]) -> SplitFiles:
+        paths = [pathlib.Path(path) for path in self._template(name).sharded_filepaths(len(shards))]
+        return SplitFiles(self._splits[name], shards, paths, index_path(paths, name))
+
+    def _template(self, split: str) -> tfds.core.ShardedFileTemplate:
+        return tfds.core.ShardedFileTemplate(
+            data_dir=self.data_path, dataset_name=self.name, split=split, filetype_suffix="tfrecord"
+        )

@@ -97,10 +97,12 @@ def write_stored_frames(splits: Mapping[str, SplitAnnotations], folder: pathlib.
     stored = {
         frame: folder for split in splits.values() for frame in split.image_paths if isinstance(frame, StoredFrame)
     }
+    if not stored:
+        return dict(splits)
     by_store: dict[FrameStore, list[int]] = {}
     for frame in stored:
         by_store.setdefault(frame.store, []).append(frame.number)
-    with tqdm(total=len(stored), unit=" frames", desc="decoding", disable=not stored) as progress:
+    with tqdm(total=len(stored), unit=" frames", desc="decoding") as progress:
         for place, (store, numbers) in enumerate(by_store.items()):
             (folder / str(place)).mkdir(parents=True)
             for number, picture in store.read(sorted(numbers)):

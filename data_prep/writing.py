@@ -10,20 +10,21 @@ import pathlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from data_prep.annotations import SplitAnnotations, count_split
+from data_prep.picture_notes import PictureNotes
 from data_prep.source import Source, print_note
 from data_prep.stored_frames import StoredFrame, write_stored_frames
 from tfpose import __version__
 from tfpose.data.records import METADATA_FILE, write_index
 from tfpose.file_locks import hold_lock, try_lock
 from tfpose.file_names import full_disk_errors
-from tfpose.json_files import read_json, write_json
-from tfpose.messages import describe_error, quote
+from tfpose.json_files import read_json
+from tfpose.messages import quote
 
 if TYPE_CHECKING:
     from data_prep.shards import PoseDatasetBuilder
@@ -32,37 +33,6 @@ if TYPE_CHECKING:
 _RELATIVE_OVERHEAD = 1.05
 _ASIDE_PREFIX, _LOCK_NAME = ".incomplete_", "conversion.lock"
 NOTES_FOLDER, FRAMES_FOLDER = "picture_notes", "frames"
-
-
-class PictureNotes:
-    """Counts the notes on pictures, with the name of the first picture of each; shards of any process write theirs."""
-
-    def __init__(self) -> None:
-        """Begins without notes."""
-        self._counts: dict[str, tuple[int, str]] = {}
-
-    def add(self, notes: Iterable[str], file_name: str, count: int = 1) -> None:
-        """Adds the notes on a picture."""
-        for note in notes:
-            number, first = self._counts.get(note, (0, file_name))
-            self._counts[note] = number + count, first
-
-    def lines(self) -> list[str]:
-        """Returns a line for each kind of note."""
-        return [f"{note}: {count} (first: {first})" for note, (count, first) in self._counts.items()]
-
-    def write(self, path: pathlib.Path) -> None:
-        """Writes the notes of a shard."""
-        write_json(path, self._counts)
-
-    @classmethod
-    def read(cls, paths: Iterable[pathlib.Path]) -> PictureNotes:
-        """Reads the notes of shards."""
-        notes = cls()
-        for path in sorted(paths):
-            for note, (count, first) in read_json(path).items():
-                notes.add([note], first, count)
-        return notes
 
 
 def write_dataset(
@@ -182,9 +152,7 @@ def _write_aside(
     directory: pathlib.Path,
     beam_options: Sequence[str] | None,
 ) -> None:
-    import tensorflow as tf
     import tensorflow_datasets as tfds
-    from tqdm import tqdm
 
     beam = {} if beam_options is None else _beam_pipeline(beam_options)
     download_config = tfds.download.DownloadConfig(try_download_gcs=False, **beam)
@@ -193,14 +161,13 @@ def _write_aside(
     notes: list[str] = []
     with full_disk_errors(output), _folder_aside(output) as aside:
         splits = _splits_of_files(source, output, pathlib.Path(aside))
-        with tqdm(total=num_images, unit=" images", desc=builder_class.name, disable=bool(beam)) as progress:
+        with _progress_bar(num_images, builder_class.name, disable=bool(beam)) as progress:
             builder = builder_class(
                 splits=splits,
                 skeleton=source.skeleton,
                 metadata=metadata,
                 data_dir=aside,
-                # A progress bar cannot be sent to the workers of Beam.
-                on_record=None if beam else progress.update,
+                on_record=progress.update,
             )
             try:
                 # tensorflow-datasets prints where it writes, which is not where the dataset will be.
@@ -208,8 +175,6 @@ def _write_aside(
                     builder.download_and_prepare(
                         download_dir=os.path.join(aside, "downloads"), download_config=download_config
                     )
-            except tf.errors.OpError as error:
-                raise OSError(f"{output}: cannot write: {describe_error(error)}") from error
             except RuntimeError as error:
                 # Beam wraps the error of a worker: its text is a traceback whose last line is the message.
                 if not beam:
@@ -217,11 +182,23 @@ def _write_aside(
                 raise ValueError(str(error).strip().splitlines()[-1]) from error
         notes_folder = pathlib.Path(aside) / NOTES_FOLDER
         for split in source.splits:
-            write_index(builder.data_dir, split)
+            if beam:
+                write_index(builder.data_dir, split)
             notes += [f"{split}: {line}" for line in PictureNotes.read((notes_folder / split).glob("*")).lines()]
         _move(pathlib.Path(builder.data_dir), directory)
     for note in notes:
         print_note(note)
+
+
+def _progress_bar(num_images: int, name: str, disable: bool) -> Any:
+    from tqdm import tqdm
+
+    class ProgressBar(tqdm):
+        """A bar without the thread that tqdm starts for slow ones: beside a thread this process cannot be copied."""
+
+        monitor_interval = 0
+
+    return ProgressBar(total=num_images, unit=" images", desc=name, disable=disable)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 _NUMBER = struct.Struct("=I")
 # A pipe holds at least this many numbers without a reader.
-_MOST_ITEMS = (1 << 16) // _NUMBER.size
+MOST_ITEMS = (1 << 16) // _NUMBER.size
+_WAIT_SECONDS = 0.1
+# Signals that wait while copies are made, since a copy must not do what the first process does at a signal.
+_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def num_cores() -> int:
@@ -47,7 +50,12 @@ def may_fork() -> bool:
     return is_alone and hasattr(os, "fork")
 
 
-def map_forked(function: Callable[[Item], Result], items: Sequence[Item], num_processes: int) -> Iterator[Result]:
+def map_forked(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    num_processes: int,
+    while_waiting: Callable[[], Any] | None = None,
+) -> Iterator[Result]:
     """Applies a function to each item in copies of this process, and yields the results in the order of the items.
 
     It does not use `concurrent.futures`, which Ctrl-C can leave waiting forever for the rest of a result. The copies
@@ -55,8 +63,9 @@ def map_forked(function: Callable[[Item], Result], items: Sequence[Item], num_pr
 
     Args:
         function: Function of an item; its results and errors must be picklable.
-        items: At most 2^14 items.
+        items: At most `MOST_ITEMS` items, 2^14.
         num_processes: Number of copies; 1 makes no copy but works in this process. More require `may_fork()`.
+        while_waiting: Function to call ten times a second while copies work, to show progress.
 
     Raises:
         OSError: A copy was stopped from outside.
@@ -65,7 +74,7 @@ def map_forked(function: Callable[[Item], Result], items: Sequence[Item], num_pr
     if num_processes == 1:
         yield from map(function, items)
         return
-    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     workers: list[_Worker] = []
     try:
         tasks = _queue_positions(len(items))
@@ -73,7 +82,7 @@ def map_forked(function: Callable[[Item], Result], items: Sequence[Item], num_pr
             workers.append(_start_worker(function, items, tasks, workers))
         os.close(tasks)
         signal.pthread_sigmask(signal.SIG_SETMASK, heard)
-        yield from _results_in_order(workers, len(items))
+        yield from _results_in_order(workers, len(items), while_waiting)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         for worker in workers:
@@ -82,8 +91,8 @@ def map_forked(function: Callable[[Item], Result], items: Sequence[Item], num_pr
 
 def _queue_positions(count: int) -> int:
     """Makes a pipe that holds the numbers below `count`; each number goes to one of its readers."""
-    if count > _MOST_ITEMS:
-        raise ValueError(f"items must be at most {_MOST_ITEMS}, got {count}")
+    if count > MOST_ITEMS:
+        raise ValueError(f"items must be at most {MOST_ITEMS}, got {count}")
     reader, writer = os.pipe()
     os.write(writer, b"".join(_NUMBER.pack(position) for position in range(count)))
     os.close(writer)
@@ -125,6 +134,7 @@ def _start_worker(
             pipe.close()
         # An exception rather than a sudden end, so that functions can remove their temporary files.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         _work(function, items, tasks, writer)
     finally:
         # The copy must not do what the first process does at its end, such as writing the contents of its buffers.
@@ -142,7 +152,7 @@ def _work(function: Callable[[Item], Any], items: Sequence[Item], tasks: int, re
         results.send(outcome)
 
 
-def _results_in_order(workers: Sequence[_Worker], count: int) -> Iterator[Any]:
+def _results_in_order(workers: Sequence[_Worker], count: int, while_waiting: Callable[[], Any] | None) -> Iterator[Any]:
     from multiprocessing.connection import wait
 
     waiting: dict[int, tuple[Any, Exception | None]] = {}
@@ -151,7 +161,9 @@ def _results_in_order(workers: Sequence[_Worker], count: int) -> Iterator[Any]:
         while position not in waiting:
             if not pipes:
                 raise OSError("a working process was stopped from outside, perhaps for lack of memory")
-            ready = wait(pipes)
+            ready = wait(pipes, None if while_waiting is None else _WAIT_SECONDS)
+            if while_waiting is not None:
+                while_waiting()
             for pipe in [pipe for pipe in pipes if pipe in ready]:
                 try:
                     found, result, error = pipe.recv()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 import shutil
 import signal
@@ -17,7 +19,7 @@ import tensorflow_datasets as tfds
 from program_runs import PROJECT
 from source_folders import write_coco
 
-from data_prep import shards, writing
+from data_prep import shard_files, shards, writing
 from data_prep.annotations import count_split
 from data_prep.coco_keypoints.builder import Builder, read_source
 from tfpose import __version__, file_locks
@@ -117,7 +119,7 @@ def test_shards_are_about_equal():
 
 def test_examples_of_a_shard_can_be_sent_to_another_process(tmp_path):
     split = read_source(write_coco(tmp_path / "source", ("train",))).splits["train"]
-    examples = shards.ShardExamples(split.select(range(3, 5)), 3, tmp_path / "notes" / "a.json")
+    examples = shard_files.ShardExamples(split.select(range(3, 5)), 3, 3, tmp_path / "notes" / "a.json")
     sent = list(pickle.loads(pickle.dumps(examples))())
     assert [key for key, _ in sent] == [3, 4]
     assert [example["image_id"] for _, example in sent] == [103, 104]
@@ -170,7 +172,7 @@ class Interrupting:
     def __init__(self, error: BaseException, after: int):
         self._error, self._left = error, after
 
-    def __call__(self, **_):
+    def __call__(self, *_, **__):
         return self
 
     def __enter__(self):
@@ -190,7 +192,7 @@ class Interrupting:
 def test_an_interrupted_run_leaves_nothing_and_the_same_run_then_succeeds(tmp_path, monkeypatch, error, after):
     source = read_source(write_coco(tmp_path / "source"))
     with monkeypatch.context() as patch:
-        patch.setattr("tqdm.tqdm", Interrupting(error, after))
+        patch.setattr(writing, "_progress_bar", Interrupting(error, after))
         with pytest.raises(type(error)):
             writing.write_dataset(Builder, source, tmp_path / "out")
     assert files_of(tmp_path / "out") == []
@@ -202,7 +204,7 @@ def test_an_interrupted_overwrite_keeps_the_old_dataset(tmp_path, monkeypatch):
     first = read_source(write_coco(tmp_path / "first"))
     writing.write_dataset(Builder, first, tmp_path / "out")
     second = read_source(write_coco(tmp_path / "second", num_images=3))
-    monkeypatch.setattr("tqdm.tqdm", Interrupting(KeyboardInterrupt(), 2))
+    monkeypatch.setattr(writing, "_progress_bar", Interrupting(KeyboardInterrupt(), 2))
     with pytest.raises(KeyboardInterrupt):
         writing.write_dataset(Builder, second, tmp_path / "out", overwrite=True)
     assert records.read_table(tmp_path / "out", "train").num_images == 5
@@ -232,12 +234,11 @@ def test_what_a_killed_conversion_leaves_is_removed_by_the_next_one(tmp_path, ca
     assert capfd.readouterr().err == f"note: removed {folders[2]}, which a killed conversion left\n"
 
 
-def test_a_disk_that_fills_up_inside_tensorflow_is_one_line(tmp_path, monkeypatch):
-    class FullDisk(tf.io.TFRecordWriter):
-        def write(self, record):
-            raise tf.errors.ResourceExhaustedError(None, None, "shard; No space left on device")
+def test_a_disk_that_fills_up_is_one_line(tmp_path, monkeypatch):
+    def fill_disk(file, parts):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(tf.io, "TFRecordWriter", FullDisk)
+    monkeypatch.setattr(shard_files, "write_record", fill_disk)
     with pytest.raises(OSError, match="No space left on device: .*out'$"):
         writing.write_dataset(Builder, read_source(write_coco(tmp_path / "source")), tmp_path / "out")
     assert files_of(tmp_path / "out") == []

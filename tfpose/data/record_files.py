@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import pathlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
+from google_crc32c import extend as _extend_crc32c
 from google_crc32c import value as _crc32c
 
 HEADER_BYTES = 12
-_FOOTER_BYTES = 4
+FOOTER_BYTES = 4
 _MASK_DELTA = 0xA282EAD8
 
 
@@ -30,7 +31,7 @@ def iterate_records(path: str | pathlib.Path) -> Iterator[tuple[int, int, bytes]
         while start < size:
             data = _read(file, path, start, size)
             yield start + HEADER_BYTES, len(data), data
-            start += HEADER_BYTES + len(data) + _FOOTER_BYTES
+            start += HEADER_BYTES + len(data) + FOOTER_BYTES
 
 
 def read_record(path: pathlib.Path, offset: int) -> bytes:
@@ -48,6 +49,28 @@ def read_record(path: pathlib.Path, offset: int) -> bytes:
         return _read(file, path, offset - HEADER_BYTES)
 
 
+def write_record(file: BinaryIO, parts: Sequence[bytes]) -> int:
+    """Writes a record to the end of a file.
+
+    Args:
+        file: File that is open for writing.
+        parts: The data, which may be in several parts so that large ones need not be copied.
+
+    Returns:
+        The number of bytes of the data.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    num_bytes, checksum = 0, 0
+    for part in parts:
+        num_bytes += len(part)
+        checksum = _extend_crc32c(checksum, part)
+    length = struct.pack("<Q", num_bytes)
+    file.writelines((length, struct.pack("<I", _masked(_crc32c(length))), *parts, struct.pack("<I", _masked(checksum))))
+    return num_bytes
+
+
 def _read(file: BinaryIO, path: pathlib.Path, start: int, size: int | None = None) -> bytes:
     """Reads the record at byte `start`, where the file stands; `size` is that of the file if it is known."""
     header = file.read(HEADER_BYTES)
@@ -56,9 +79,9 @@ def _read(file: BinaryIO, path: pathlib.Path, start: int, size: int | None = Non
         if not _is_sum(header[:8], checksum):
             raise _damaged(path, start, "the checksum of its length is wrong")
         size = path.stat().st_size if size is None else size
-        if start + HEADER_BYTES + length + _FOOTER_BYTES <= size:
-            data, footer = file.read(length), file.read(_FOOTER_BYTES)
-            if len(footer) == _FOOTER_BYTES:
+        if start + HEADER_BYTES + length + FOOTER_BYTES <= size:
+            data, footer = file.read(length), file.read(FOOTER_BYTES)
+            if len(footer) == FOOTER_BYTES:
                 if not _is_sum(data, struct.unpack("<I", footer)[0]):
                     raise _damaged(path, start, "the checksum of its data is wrong")
                 return data
@@ -66,8 +89,11 @@ def _read(file: BinaryIO, path: pathlib.Path, start: int, size: int | None = Non
 
 
 def _is_sum(data: bytes, masked: int) -> bool:
-    checksum = _crc32c(data)
-    return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & 0xFFFFFFFF == masked
+    return _masked(_crc32c(data)) == masked
+
+
+def _masked(checksum: int) -> int:
+    return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def _damaged(path: pathlib.Path, start: int, reason: str) -> ValueError:

@@ -11,17 +11,22 @@ before it.
 from __future__ import annotations
 
 import dataclasses
-import io
-import json
 import pathlib
 import re
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tfpose.data.record_files import iterate_records, read_record
+from tfpose.data.record_index import (
+    RecordPlaces,
+    index_path,
+    read_index,
+    split_regions,
+    write_annotations,
+    write_places,
+)
 from tfpose.file_names import whole_file
 from tfpose.json_files import is_id, object_list, read_json
 from tfpose.messages import describe_error, quote
@@ -232,7 +237,7 @@ def read_table(directory: str | pathlib.Path, split: str) -> RecordTable:
     shards = find_shards(directory, split)
     metadata = _read_metadata(shards[0].parent)
     skeleton = _skeleton_of(*metadata)
-    rows = _read_index(shards, split) or _read_rows(shards, skeleton.num_joints)
+    rows = read_index(shards, split) or _read_rows(shards, skeleton.num_joints)
     _check_counts(shards, split, np.bincount(rows["shard"], minlength=len(shards)))
     category_id, teacher = _category_id_of(*metadata), _teacher_of(*metadata)
     return RecordTable(skeleton=skeleton, shards=shards, category_id=category_id, teacher=teacher, **rows)
@@ -261,65 +266,14 @@ def _check_counts(shards: Sequence[pathlib.Path], split: str, counts: np.ndarray
 
 
 def write_index(directory: str | pathlib.Path, split: str) -> pathlib.Path:
-    """Writes all annotations of a split beside its shards, so that a training need not read every picture first."""
+    """Writes the index of a split from its records."""
     shards = find_shards(directory, split)
     rows = _read_rows(shards, read_skeleton(shards[0].parent).num_joints)
-    texts: dict[str, dict[str, Any]] = {"images": {}, "people": {}}
-    arrays = {"shard_sizes": np.array([path.stat().st_size for path in shards])}
-    for name in ("shard", "offset", "length", "first_person"):
-        arrays[name] = rows[name]
-    for group, columns in texts.items():
-        for name, values in rows[group].items():
-            if name in ("file_name", "sequence", "segmentation"):
-                columns[name] = list(values)
-            elif name == "ignore_regions":
-                arrays["ignore_points"] = np.concatenate(
-                    [r for regions in values for r in regions] or [np.zeros((0, 2))]
-                )
-                columns["ignore_lengths"] = [[len(region) for region in regions] for regions in values]
-            else:
-                arrays[f"{group}/{name}"] = values
     path = index_path(shards, split)
-    with whole_file(path) as temporary, open(temporary, "wb") as file:
-        encoded = np.frombuffer(json.dumps(texts).encode(), np.uint8)
-        np.savez_compressed(file, allow_pickle=False, texts=encoded, **arrays)
+    with whole_file(path) as temporary:
+        write_annotations(temporary, rows["images"], rows["people"], rows["first_person"])
+        write_places(temporary, shards, RecordPlaces(rows["shard"], rows["offset"], rows["length"]), {})
     return path
-
-
-def index_path(shards: Sequence[pathlib.Path], split: str) -> pathlib.Path:
-    """Returns the path of the index of a split."""
-    return shards[0].parent / f"index-{split}.npz"
-
-
-def _read_index(shards: Sequence[pathlib.Path], split: str) -> dict | None:
-    """Reads the table from the index; returns None if there is no index of exactly these shards, or a damaged one."""
-    try:
-        with zipfile.ZipFile(index_path(shards, split)) as archive:
-            # A checksum is compared only once an entry is read to its end, which np.load does not do.
-            entries = {name: io.BytesIO(archive.read(name)) for name in archive.namelist()}
-        arrays = {name.removesuffix(".npy"): np.load(entry, allow_pickle=False) for name, entry in entries.items()}
-        if arrays["shard_sizes"].tolist() != [path.stat().st_size for path in shards]:
-            return None
-        return _index_columns(arrays)
-    except Exception:
-        # Whatever a damaged index leads to, the records themselves hold the same.
-        return None
-
-
-def _index_columns(arrays: dict[str, np.ndarray]) -> dict:
-    texts = json.loads(arrays["texts"].tobytes())
-    groups: dict[str, dict] = {"images": {}, "people": {}}
-    for name, values in arrays.items():
-        if "/" in name:
-            group, column = name.split("/")
-            groups[group][column] = values
-    lengths = texts["images"].pop("ignore_lengths")
-    ends = np.cumsum([length for of_image in lengths for length in of_image], dtype=np.int64)
-    regions = iter(np.split(arrays["ignore_points"].astype(np.float32), ends[:-1]) if len(ends) else [])
-    groups["images"]["ignore_regions"] = [[next(regions) for _ in of_image] for of_image in lengths]
-    groups["images"] |= texts["images"]
-    groups["people"]["segmentation"] = np.array(texts["people"]["segmentation"], object)
-    return {name: arrays[name] for name in ("shard", "offset", "length", "first_person")} | groups
 
 
 def _read_rows(shards: Sequence[pathlib.Path], num_joints: int) -> dict:
@@ -377,14 +331,10 @@ def _read_images(features: list) -> dict[str, np.ndarray | list]:
         images[name] = np.array([f[name].int64_list.value[0] for f in features], np.int64)
     for name in ("file_name", "sequence"):
         images[name] = [f[name].bytes_list.value[0].decode() for f in features]
-    images["ignore_regions"] = [_read_ignore_regions(f) for f in features]
+    images["ignore_regions"] = [
+        split_regions(f["ignore_points"].float_list.value, f["ignore_lengths"].int64_list.value) for f in features
+    ]
     return images
-
-
-def _read_ignore_regions(feature: Any) -> list[np.ndarray]:
-    points = np.array(feature["ignore_points"].float_list.value, np.float32).reshape(-1, 2)
-    lengths = np.array(feature["ignore_lengths"].int64_list.value, np.int64)
-    return np.split(points, np.cumsum(lengths)[:-1]) if len(lengths) else []
 
 
 def _read_people(features: list, name: str, kind: str, shape: tuple, num_joints: int) -> np.ndarray:
