@@ -19,6 +19,7 @@ from tfpose import boxes as box_math
 from tfpose.json_files import (
     BOX_COLUMNS,
     distinct_ids,
+    format_as_json,
     is_id,
     is_number,
     keypoint_columns,
@@ -28,6 +29,7 @@ from tfpose.json_files import (
     optional_object_list,
     read_json,
     sort_by_image,
+    without_cycle_search,
     write_json,
 )
 from tfpose.messages import MOST_OF_A_VALUE, printable, quote
@@ -115,6 +117,7 @@ class PersonAnnotations:
         return len(self.annotation_ids)
 
 
+@without_cycle_search()
 def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | None = None) -> PersonAnnotations:
     """Reads a COCO keypoint annotation file, with any skeleton.
 
@@ -370,7 +373,9 @@ def _is_crowd(path: pathlib.Path, people: Sequence[Mapping]) -> np.ndarray:
 
 def _segmentation(person: Mapping) -> str:
     segmentation = person.get("segmentation")
-    return json.dumps(segmentation, separators=(",", ":")) if segmentation else ""
+    if isinstance(segmentation, dict) and set(segmentation) == {"counts", "size"}:
+        return "{" + ",".join(f'"{name}":{format_as_json(value)}' for name, value in segmentation.items()) + "}"
+    return format_as_json(segmentation) if segmentation else ""
 
 
 def person_annotations_to_dict(annotations: PersonAnnotations) -> dict:

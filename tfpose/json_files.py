@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import array
 import contextlib
+import gc
 import gzip
 import json
 import os
 import pathlib
 import tempfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,18 @@ _LONG_NUMBER_DIGITS = 19
 _WRITTEN_AS_JSON_DOES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 # Bytes that are searched at a time, so that the arrays of the search fit into the processor's cache.
 _SEARCHED_BYTES = 1 << 18
+
+
+@contextlib.contextmanager
+def without_cycle_search() -> Iterator[None]:
+    """Within, Python does not look for cycles of objects, of which JSON has none: a third of the time of parsing."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def read_json(path: str | pathlib.Path) -> Any:
@@ -129,6 +142,17 @@ def format_json(content: Any, indent: int | None = None) -> str:
             if b"null" not in written and written.isascii():
                 return written.decode("ascii")
     return json.dumps(content, allow_nan=False, indent=indent, separators=None if indent else (",", ":"))
+
+
+def format_as_json(content: Any) -> str:
+    """Returns what `json.dumps` writes without spaces, to the last character; lists of numbers much faster."""
+    # It raises an error for whole numbers beyond 64 bits.
+    with contextlib.suppress(orjson.JSONEncodeError):
+        written = orjson.dumps(content, option=_WRITTEN_AS_JSON_DOES)
+        # It writes exponents, and the smallest numbers without an exponent, in another way.
+        if not written.translate(None, b"[],-.0123456789") and b"0.0000" not in written:
+            return written.decode("ascii")
+    return json.dumps(content, separators=(",", ":"))
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

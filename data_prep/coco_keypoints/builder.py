@@ -143,8 +143,9 @@ def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: p
 def _find_image(image_folder: pathlib.Path, source: pathlib.Path, name: str) -> pathlib.Path:
     """Returns the file of an image, whose name is relative to the folder of its split or to that of the dataset."""
     path = find_image(image_folder, name)
-    of_dataset = find_image(source, name)
-    return of_dataset if of_dataset.is_file() and not path.is_file() else path
+    if not path.is_file() and (of_dataset := find_image(source, name)).is_file():
+        return of_dataset
+    return path
 
 
 def _count_frames(videos: Sequence[str]) -> np.ndarray:

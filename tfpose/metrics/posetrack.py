@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import gc
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfpose.json_files import read_json
+from tfpose.json_files import read_json, without_cycle_search
 from tfpose.metrics.average_precision import TieRule, join_samples
 from tfpose.metrics.batches import SequenceBatch
 from tfpose.metrics.catalog import DEFAULT_METRICS, METRICS, Block, Evaluator, MetricGroup
@@ -252,10 +251,7 @@ def _score_files(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], options: Po
     needs_identities = any(group.needs_identities for group in _groups(options))
     selected: dict[str, list[SelectedPeople]] = {evaluator.name: [] for evaluator in evaluators}
     notes: dict[str, None] = {}
-    was_collecting = gc.isenabled()
-    # JSON has no cycles to look for, and looking for them takes a third of the time of parsing.
-    gc.disable()
-    try:
+    with without_cycle_search():
         for paths in pairs:
             true, predicted = (read_json(path) for path in paths)
             for evaluator in evaluators:
@@ -265,9 +261,6 @@ def _score_files(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], options: Po
                 selected[evaluator.name].append(evaluator.select(*columns, options.has_clean_metrics))
                 notes |= dict.fromkeys(pairing_notes(*columns))
             del true, predicted
-    finally:
-        if was_collecting:
-            gc.enable()
     part = _count({name: SequenceBatch(sequences) for name, sequences in selected.items()}, options)
     return dataclasses.replace(part, notes=tuple(notes))
 
