@@ -105,6 +105,15 @@ print(count)
     assert run(lines) == "30"
 
 
+def test_a_function_is_called_while_copies_work():
+    lines = """
+calls = []
+found = list(map_forked(lambda number: time.sleep(0.5) or number, [1, 2], 2, lambda: calls.append(os.getpid())))
+print(found, set(calls) == {os.getpid()}, len(calls) > 2)
+"""
+    assert run(lines) == "[1, 2] True True"
+
+
 def test_no_more_processes_than_useful_and_none_beside_threads():
     lines = """
 import threading

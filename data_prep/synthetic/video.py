@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import scipy.special
 
 from data_prep.synthetic import motion, rendering
 from data_prep.synthetic.annotations import Sighting, SyntheticFrame, annotate
@@ -60,6 +59,9 @@ def _move(actor: Actor, seconds: np.ndarray) -> _Moves:
 @functools.cache
 def _normal_numbers() -> np.ndarray:
     """Returns 2^16 equally likely values of a standard normal; drawing from them is faster than the generator."""
+    # Every build imports this module for its flags.
+    import scipy.special
+
     return scipy.special.ndtri((np.arange(2**16) + 0.5) / 2**16).astype(np.float32)
 
 
