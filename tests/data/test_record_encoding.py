@@ -91,7 +91,7 @@ def test_each_field_is_encoded_as_protocol_buffers_do(num_bytes):
 def test_a_column_of_another_type_or_shape_is_refused(name, values, found):
     people = person_columns(2) | {name: values}
     with pytest.raises(ValueError, match=f"people: '{name}' must be .*, got {found}"):
-        RecordEncoder(image_columns(1), people, [0, 2], NUM_JOINTS)
+        RecordEncoder(image_columns(1), people, np.array([0, 2]), NUM_JOINTS)
 
 
 def test_records_are_written_to_the_byte_as_tensorflow_does(tmp_path):

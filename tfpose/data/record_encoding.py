@@ -7,7 +7,7 @@ are defined in TensorFlow's `core/example/example.proto` and `feature.proto`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,9 @@ _FIELD_1, _FIELD_2, _FIELD_3 = (bytes([number << 3 | 2]) for number in (1, 2, 3)
 _FEATURES = _ENTRY = _KEY = _LIST_VALUE = _FIELD_1
 _VALUE = _FIELD_2
 _KINDS = {"bytes": _FIELD_1, "float": _FIELD_2, "int": _FIELD_3}
-_DTYPES = {"float": np.dtype("<f4"), "int": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype] = {"float": np.dtype("<f4"), "int": np.dtype("<i8")}
+# One value per row: an array, or a list of texts, numbers or arrays of different lengths.
+_Column: TypeAlias = np.ndarray | Sequence[Any]
 _LIST_FIELDS = ("ignore_points", "ignore_lengths")
 # Known only once the picture was read.
 _PICTURE_FIELDS = ("image", "height", "width")
@@ -60,9 +62,9 @@ class RecordEncoder:
 
     def __init__(
         self,
-        images: Mapping[str, Sequence],
-        people: Mapping[str, Sequence],
-        first_person: Sequence[int],
+        images: Mapping[str, _Column],
+        people: Mapping[str, _Column],
+        first_person: np.ndarray,
         num_joints: int,
     ) -> None:
         """Checks the columns.
@@ -83,7 +85,7 @@ class RecordEncoder:
             f"people/{name}": (kind, _person_column(name, people[name], num_joints))
             for name, (kind, _) in PERSON_FIELDS.items()
         }
-        self._first_person = [int(row) for row in first_person]
+        self._first_person = first_person.tolist()
 
     def encode(self, image: int, picture: bytes, size: tuple[int, int]) -> tuple[bytes, bytes]:
         """Returns a record in two parts, of which the second is the picture itself, so that it need not be copied.
@@ -104,7 +106,7 @@ class RecordEncoder:
         return _head(_FEATURES, len(before) + len(picture)) + before, picture
 
 
-def _person_column(name: str, values: Sequence, num_joints: int) -> Sequence:
+def _person_column(name: str, values: _Column, num_joints: int) -> _Column:
     """Returns a column as the schema has it; whole numbers of one byte as uint8, which are encoded as they are."""
     kind, shape = PERSON_FIELDS[name]
     if kind == "bytes":
@@ -119,13 +121,13 @@ def _person_column(name: str, values: Sequence, num_joints: int) -> Sequence:
     return column.astype(np.uint8) if is_short else column
 
 
-def _entry(name: str, kind: str, values: Sequence[Any]) -> bytes:
+def _entry(name: str, kind: str, values: _Column) -> bytes:
     """Encodes one field of a record: an entry of the map in `Features`."""
     feature = _field(_KINDS[kind], _list_of(kind, values))
     return _field(_ENTRY, _KEYS[name] + _field(_VALUE, feature))
 
 
-def _list_of(kind: str, values: Sequence[Any]) -> bytes:
+def _list_of(kind: str, values: _Column) -> bytes:
     """Encodes values as a `BytesList`, `FloatList` or `Int64List`."""
     if kind == "bytes":
         texts = (text.encode() if isinstance(text, str) else text for text in values)

@@ -43,7 +43,7 @@ def index_path(shards: Sequence[pathlib.Path], split: str) -> pathlib.Path:
 
 
 def write_annotations(
-    path: pathlib.Path, images: Mapping[str, Sequence], people: Mapping[str, Sequence], first_person: np.ndarray
+    path: pathlib.Path, images: Mapping[str, Any], people: Mapping[str, Any], first_person: np.ndarray
 ) -> None:
     """Writes an index without the places of the records, which `write_places` adds.
 
