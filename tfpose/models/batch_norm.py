@@ -9,12 +9,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfpose.models.keypoint_rcnn.convolution import TrunkConvolution
 from tfpose.models.subpixel import SubpixelConvolution, is_subpixel, subpixel_kernels
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D)
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D, TrunkConvolution)
 _FUSED_DTYPES = ("float16", "bfloat16", "float32")
 # oneDNN converts the kernel of a transposed convolution at every call. From this size on, the conversion takes
 # noticeable time.
@@ -145,9 +146,9 @@ def synchronize_batch_norms(model: keras.Model) -> None:
 def fold_batch_norm(model: keras.Model) -> keras.Model:
     """Builds the inference network with each batch normalization merged into its convolution.
 
-    A normalization is merged where it is the only reader of a linear `Conv2D`, `Conv2DTranspose`
-    or `DepthwiseConv2D`; any other stays. Large transposed convolutions become `SubpixelConvolution`s.
-    The weights are copied: later training of `model` does not change the result.
+    A normalization is merged where it is the only reader of a linear `Conv2D`, `Conv2DTranspose`,
+    `DepthwiseConv2D` or `TrunkConvolution`; any other stays. Large transposed convolutions become
+    `SubpixelConvolution`s. The weights are copied: later training of `model` does not change the result.
 
     Args:
         model: Functional model of at least one layer, trained under any dtype policy.
@@ -163,7 +164,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         config = layer.get_config()
         config["dtype"] = layer.variable_dtype
         if layer.name in convolutions.values():
-            config["use_bias"] = True
+            config |= {"norm": "merged"} if isinstance(layer, TrunkConvolution) else {"use_bias": True}
         if _is_large_subpixel(layer):
             names = ("name", "dtype", "filters", "use_bias")
             return SubpixelConvolution(**{name: config[name] for name in names})
@@ -197,10 +198,10 @@ def _is_large_subpixel(layer: keras.layers.Layer) -> bool:
     return is_subpixel(layer) and np.prod(layer.kernel.shape) >= _LARGE_KERNEL
 
 
-def renew_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns an input of the same name, which cloning alone would not keep."""
+def renew_input(tensor: keras.KerasTensor, dtype: str | None = None) -> keras.KerasTensor:
+    """Returns an input of the same name, which cloning alone would not keep; None keeps the dtype too."""
     name = tensor._keras_history.operation.name
-    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
+    return keras.Input(batch_shape=tensor.shape, dtype=dtype or tensor.dtype, name=name)
 
 
 def _convolutions_before_normalizations(model: keras.Model) -> dict[str, str]:
@@ -214,7 +215,7 @@ def _convolutions_before_normalizations(model: keras.Model) -> dict[str, str]:
         if not isinstance(layer, keras.layers.BatchNormalization):
             continue
         source = layer.input._keras_history.operation
-        is_linear = isinstance(source, _CONVOLUTIONS) and source.activation is keras.activations.linear
+        is_linear = isinstance(source, _CONVOLUTIONS) and source.activation in (None, keras.activations.linear)
         if is_linear and readers[id(source.output)] == 1:
             pairs[layer.name] = source.name
     return pairs
@@ -240,6 +241,6 @@ def _merged_weights(
     if normalization.center:
         shift = shift + keras.ops.convert_to_numpy(normalization.beta)
     # Kernels are [h, w, in, out], those of the others [h, w, out, in] and [h, w, out, 1].
-    is_last = isinstance(convolution, keras.layers.Conv2D)
+    is_last = isinstance(convolution, (keras.layers.Conv2D, TrunkConvolution))
     kernel = kernel * (scale if is_last else scale[:, None])
     return [kernel, shift]

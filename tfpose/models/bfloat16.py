@@ -5,7 +5,8 @@ Where a processor multiplies such numbers, large networks are several times as f
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Literal
 
 import keras
 from keras import KerasTensor, layers
@@ -14,9 +15,15 @@ from tfpose.models.batch_norm import renew_input
 from tfpose.models.output_layers import OutputLayer
 
 _DTYPE = "bfloat16"
+Dtype = Literal["float32", "bfloat16"]
 
 
-def cast_to_bfloat16(model: keras.Model) -> keras.Model:
+def cast_to_bfloat16(
+    model: keras.Model,
+    exact: Collection[str] = (),
+    input_dtype: Dtype = "float32",
+    output_dtype: Dtype = "float32",
+) -> keras.Model:
     """Builds the same network in bfloat16; its inputs and outputs stay in float32.
 
     The layers that write outputs compute in float32 (`OutputLayer`), and so do layers without weights that read nothing
@@ -25,11 +32,14 @@ def cast_to_bfloat16(model: keras.Model) -> keras.Model:
 
     Args:
         model: Functional model in float32, each layer of which is called once.
+        exact: Names of further layers that compute in float32.
+        input_dtype: Dtype of the inputs. Parts of a network can pass bfloat16 to each other.
+        output_dtype: Dtype of the outputs; "bfloat16" keeps the dtype of the layers that write them.
 
     Returns:
         A model with the same inputs, outputs and layer names. The weights are copied. It is not compiled.
     """
-    exact = _find_exact_layers(model)
+    exact = _find_exact_layers(model).union(exact)
 
     def clone_layer(layer: keras.Operation) -> keras.Operation:
         config = layer.get_config()
@@ -41,9 +51,11 @@ def cast_to_bfloat16(model: keras.Model) -> keras.Model:
 
     # Cloning a compiled model would compile the copy.
     uncompiled = keras.Model(model.input, model.output, name=model.name)
-    inputs = keras.tree.map_structure(renew_input, model.input)
+    inputs = keras.tree.map_structure(lambda tensor: renew_input(tensor, input_dtype), model.input)
     cloned = keras.models.clone_model(uncompiled, input_tensors=inputs, clone_function=clone_layer)
     cloned.set_weights(model.get_weights())
+    if output_dtype == _DTYPE:
+        return cloned
     return keras.Model(cloned.input, keras.tree.map_structure(_in_float32, cloned.output), name=model.name)
 
 

@@ -6,6 +6,7 @@ import functools
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import ops
 
 if keras.backend.backend() == "tensorflow":
@@ -13,6 +14,7 @@ if keras.backend.backend() == "tensorflow":
 
 Tensor = Any  # of the Keras backend in use
 GroupedConvolution = Literal["auto", "blocks", "native"]
+Norm = Literal["frozen", "merged", "none"]
 
 # Dense convolutions of fewer channels leave the vector units of a CPU idle, more multiply more zeros.
 BLOCK_CHANNELS = 32
@@ -21,7 +23,7 @@ NORM_EPSILON = 1e-5
 
 @keras.saving.register_keras_serializable(package="tfpose")
 class TrunkConvolution(keras.layers.Layer):
-    """Convolution without bias, with zeros on both sides of each axis, then frozen normalization and ReLU.
+    """Convolution with zeros on both sides of each axis, then frozen normalization and ReLU.
 
     Frozen means that the normalization is an affine map of four vectors that are not trained (batch normalization
     with the statistics of another data set). It is applied to the kernel, which has far fewer numbers than the image
@@ -34,7 +36,8 @@ class TrunkConvolution(keras.layers.Layer):
         kernel_size: Odd size of the kernel.
         strides: Stride of both axes; cell i of the result lies at cell `strides * i` of the input.
         groups: Number of parts of the channels and of the filters that do not see each other.
-        has_norm: Whether to add the frozen normalization.
+        norm: "frozen" for the frozen normalization; "merged" for one that is merged into the kernel once and for all,
+            which leaves a bias; "none" for neither.
         activation: "relu" or None.
         grouped_convolution: Computation of grouped convolutions, see `KeypointRcnnSettings`.
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -46,7 +49,7 @@ class TrunkConvolution(keras.layers.Layer):
         kernel_size: int,
         strides: int = 1,
         groups: int = 1,
-        has_norm: bool = True,
+        norm: Norm = "frozen",
         activation: str | None = None,
         grouped_convolution: GroupedConvolution = "auto",
         **kwargs: Any,
@@ -58,18 +61,20 @@ class TrunkConvolution(keras.layers.Layer):
         self.kernel_size = kernel_size
         self.strides = strides
         self.groups = groups
-        self.has_norm = has_norm
+        self.norm = norm
         self.activation = activation
         self.grouped_convolution = grouped_convolution
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Creates the kernel and the frozen normalization."""
+        """Creates the kernel and the frozen normalization or the bias."""
         channels = input_shape[-1]
         if channels is None or channels % self.groups:
             raise ValueError(f"{self.name}: channels must divide by groups, got {channels} and {self.groups}.")
         shape = (self.kernel_size, self.kernel_size, channels // self.groups, self.filters)
         self.kernel = self.add_weight(shape=shape, initializer="he_normal", name="kernel")
-        if self.has_norm:
+        if self.norm == "merged":
+            self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+        if self.norm == "frozen":
             self.norm_scale, self.norm_variance = (self._add_norm(name, "ones") for name in ("scale", "variance"))
             self.norm_shift, self.norm_mean = (self._add_norm(name, "zeros") for name in ("shift", "mean"))
 
@@ -93,11 +98,21 @@ class TrunkConvolution(keras.layers.Layer):
         return ops.relu(x) if self.activation == "relu" else x
 
     def _merged_weights(self) -> tuple[Tensor, Tensor | None]:
-        if not self.has_norm:
-            return ops.convert_to_tensor(self.kernel), None
+        if self.norm != "frozen":
+            bias = ops.convert_to_tensor(self.bias) if self.norm == "merged" else None
+            return ops.convert_to_tensor(self.kernel), bias
         scale = self.norm_scale * ops.rsqrt(self.norm_variance + NORM_EPSILON)
         shift = self.norm_shift - self.norm_mean * scale
         return self.kernel * ops.cast(scale, self.compute_dtype), ops.cast(shift, self.compute_dtype)
+
+    def merge_norm(self) -> list[np.ndarray]:
+        """Returns kernel and bias, in float64, of the same convolution with a merged norm in place of a frozen one."""
+        weights = (self.kernel, self.norm_scale, self.norm_variance, self.norm_shift, self.norm_mean)
+        kernel, scale, variance, shift, mean = (
+            np.asarray(ops.convert_to_numpy(weight), np.float64) for weight in weights
+        )
+        scale = scale / np.sqrt(variance + NORM_EPSILON)
+        return [kernel * scale, shift - mean * scale]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns [B, ceil(H / strides), ceil(W / strides), filters]."""
@@ -106,7 +121,7 @@ class TrunkConvolution(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        names = ("filters", "kernel_size", "strides", "groups", "has_norm", "activation", "grouped_convolution")
+        names = ("filters", "kernel_size", "strides", "groups", "norm", "activation", "grouped_convolution")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

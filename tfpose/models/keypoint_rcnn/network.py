@@ -7,7 +7,7 @@ those of Detectron2's `keypoint_rcnn_*_FPN` configurations.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -28,6 +28,15 @@ from tfpose.models.keypoint_rcnn.trunk import build_trunk
 Tensor = Any  # of the Keras backend in use
 
 
+class Parts(NamedTuple):
+    """The functional models that a `KeypointRcnn` joins, see its attributes."""
+
+    trunk: keras.Model
+    proposal_head: keras.Model
+    box_head: keras.Model
+    keypoint_head: keras.Model | None
+
+
 class KeypointRcnn(keras.Model):
     """The parts of the network that have weights, as one model for training and its files.
 
@@ -37,6 +46,7 @@ class KeypointRcnn(keras.Model):
     Args:
         settings: Settings of the network.
         name: Name of the model.
+        parts: The parts; None builds them with fresh weights.
 
     Attributes:
         settings: Settings of the network.
@@ -46,13 +56,10 @@ class KeypointRcnn(keras.Model):
         keypoint_head: Model from `build_keypoint_head`; None for boxes only.
     """
 
-    def __init__(self, settings: KeypointRcnnSettings, name: str = "keypoint_rcnn") -> None:
+    def __init__(self, settings: KeypointRcnnSettings, name: str = "keypoint_rcnn", parts: Parts | None = None) -> None:
         super().__init__(name=name)
         self.settings = settings
-        self.trunk = build_trunk(settings)
-        self.proposal_head = build_proposal_head(settings)
-        self.box_head = build_box_head(settings)
-        self.keypoint_head = build_keypoint_head(settings) if settings.has_keypoint_head else None
+        self.trunk, self.proposal_head, self.box_head, self.keypoint_head = parts or _build_parts(settings)
         # All parts have their weights already.
         self.built = True
 
@@ -99,6 +106,15 @@ class KeypointRcnn(keras.Model):
             raise ValueError(f"{self.name} was built for boxes only: it has no keypoint head.")
         conventions = self.settings.box_conventions
         return self.keypoint_head(pool_boxes(pyramid, boxes, image_indices, KEYPOINT_POOLED_SIZE, conventions))
+
+
+def _build_parts(settings: KeypointRcnnSettings) -> Parts:
+    return Parts(
+        build_trunk(settings),
+        build_proposal_head(settings),
+        build_box_head(settings),
+        build_keypoint_head(settings) if settings.has_keypoint_head else None,
+    )
 
 
 def build_keypoint_rcnn(settings: KeypointRcnnSettings | None = None) -> KeypointRcnn:

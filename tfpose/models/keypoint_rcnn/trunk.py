@@ -78,7 +78,7 @@ def _convolve(
         kernel_size,
         strides,
         groups,
-        has_norm=is_frozen,
+        norm="frozen" if is_frozen else "none",
         activation=activation if is_frozen else None,
         grouped_convolution=settings.grouped_convolution,
         name=name,
