@@ -16,6 +16,7 @@ from tfpose.inference.detectors import DetectorKind, load_detector, load_exporta
 from tfpose.inference.detectors.boxes_file import BoxesFile
 from tfpose.inference.detectors.detector import Picture
 from tfpose.inference.detectors.keypoint_rcnn import KeypointRcnnDetector
+from tfpose.inference.detectors.whole_image import WholeImageDetector
 
 BOX, SHIFTED, APART = [0.0, 0, 10, 10], [1.0, 0, 10, 10], [50.0, 50, 10, 10]
 
@@ -90,6 +91,15 @@ def test_a_work_folder_is_recognized_by_its_description(tmp_path):
         assert detector.source == str(tmp_path / "best.weights.h5")
         detections = detector.settings.detections
         assert (detections.score_threshold, detections.iou_threshold) == (0.25, 0.5)
+
+
+def test_only_a_keypoint_rcnn_computes_in_bfloat16(tmp_path):
+    two_stage_runs.write_detector_run(tmp_path)
+    for load in (load_detector, load_exportable_detector):
+        rounded = load(str(tmp_path), dtype="bfloat16")
+        assert rounded.network.trunk.get_layer("stem_conv1").kernel.dtype == "bfloat16"
+        assert rounded.source == f"{tmp_path / 'best.weights.h5'} in bfloat16"
+        assert isinstance(load("whole_image", dtype="bfloat16"), WholeImageDetector)
 
 
 FORMS_IN_GRAPHS = (

@@ -38,6 +38,7 @@ class BoxSettings:
             of a file, and stands for the detector's own threshold.
         margin_pixels: Image pixels by which crops reach beyond every side of a box; None keeps the keypoint network's
             margin.
+        detector_dtype: "float32", or "bfloat16" for a detector that computes in bfloat16 where its kind can.
     """
 
     source: str = GROUND_TRUTH
@@ -46,6 +47,7 @@ class BoxSettings:
     score_threshold: float | None = None
     iou_threshold: float | None = None
     margin_pixels: float | None = None
+    detector_dtype: str = "float32"
 
     def __post_init__(self) -> None:
         if (self.source == DETECTOR) != bool(self.detector):
@@ -83,7 +85,11 @@ def find_boxes(table: RecordTable, settings: BoxSettings, output_dir: pathlib.Pa
         thresholds = (settings.score_threshold, settings.iou_threshold)
         return boxes_of_table(table, BoxesFile(settings.source, *thresholds, table.category_id))
     detector = load_detector(
-        settings.detector, settings.detector_weights, settings.score_threshold, settings.iou_threshold
+        settings.detector,
+        settings.detector_weights,
+        settings.score_threshold,
+        settings.iou_threshold,
+        settings.detector_dtype,
     )
     path = output_dir / DETECTIONS_FILE
     people = boxes_of_table(table, detector, show_progress=True)

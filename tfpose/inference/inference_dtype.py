@@ -1,4 +1,4 @@
-"""The number formats that a keypoint network or single network can find poses in."""
+"""The number formats in which networks can find poses and people."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ class InferenceDtype:
             raise ValueError(f"inference_dtype must be one of {', '.join(INFERENCE_DTYPES)}, got {self.name!r}")
         if self.name == "auto" and not self.dataset:
             raise ValueError("inference_dtype='auto' requires a dataset to measure the loss of accuracy on, got none")
+
+    @property
+    def of_detector(self) -> str:
+        """The number format of a person detector before a keypoint network.
+
+        "auto" measures the keypoint network alone, in annotated boxes, so the detector keeps float32.
+        """
+        return "bfloat16" if self.name == "bfloat16" else "float32"
 
 
 FLOAT32 = InferenceDtype()

@@ -177,7 +177,8 @@ def predict(config: Config, table: RecordTable, run: RunChoice, output_dir: path
     network, loaded = _load_network(system, run)
     dtype = _choose_dtype(system, run)
     network, settings = simplify_network(network, dtype), EvaluationSettings(**config.evaluation)
-    prediction = predict_split(table, network, system, str(loaded), run.boxes or BoxSettings(), output_dir, settings)
+    boxes = _choose_boxes(run) or BoxSettings()
+    prediction = predict_split(table, network, system, str(loaded), boxes, output_dir, settings)
     return with_dtype(prediction, dtype)
 
 
@@ -226,7 +227,8 @@ def _load_for_prediction(
         except OSError as error:
             print(f"note: {describe_error(error)}; TensorFlow runs the networks instead of LiteRT", file=sys.stderr)
     network, _ = _load_network(system, run)
-    return simplify_network(network, dtype), _load_detector(run.boxes) if run.boxes and detector else None
+    boxes = _choose_boxes(run)
+    return simplify_network(network, dtype), _load_detector(boxes) if boxes and detector else None
 
 
 def _load_litert(
@@ -256,17 +258,25 @@ def export(
     network, loaded = _load_network(system, run)
     dtype = _choose_dtype(system, run)
     write_more = functools.partial(write_quantized, quantization, system) if quantization else None
-    if run.boxes is None or not run.boxes.detector:
+    boxes = _choose_boxes(run)
+    if boxes is None or not boxes.detector:
         written = export_keypoint_network(network, system, output, formats, write_more, dtype)
     else:
-        detector = _load_detector(run.boxes)
+        detector = _load_detector(boxes)
         written = export_two_stage(network, system, detector, output, formats, write_more, dtype)
     return [str(loaded), *written]
 
 
+def _choose_boxes(run: RunChoice) -> BoxSettings | None:
+    """Returns where a run looks for people, with the number format of its detector."""
+    return run.boxes and dataclasses.replace(run.boxes, detector_dtype=run.inference_dtype.of_detector)
+
+
 def _load_detector(boxes: BoxSettings) -> ExportableDetector:
     threshold = _shown_threshold(boxes)
-    return load_exportable_detector(boxes.detector, boxes.detector_weights, threshold, boxes.iou_threshold)
+    return load_exportable_detector(
+        boxes.detector, boxes.detector_weights, threshold, boxes.iou_threshold, boxes.detector_dtype
+    )
 
 
 def _shown_threshold(boxes: BoxSettings) -> float:

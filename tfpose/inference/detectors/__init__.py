@@ -13,6 +13,7 @@ public model by a prefix. `boxes_file.BoxesFile` has the interface too, but no e
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterable
 
@@ -40,11 +41,13 @@ class DetectorKind:
         form: Form of its names, for messages.
         recognizes: Function that says whether a name is one of this kind.
         load: Function that loads the detector of a name, see `load_detector`.
+        load_bfloat16: Function that loads the detector with its network in bfloat16; None where it is always float32.
     """
 
     form: str
     recognizes: Callable[[str], bool]
     load: Load
+    load_bfloat16: Load | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +60,7 @@ class ExportableKind(DetectorKind):
     """
 
     load: LoadExportable
+    load_bfloat16: LoadExportable | None = None
     load_litert: LoadLitert | None = None
 
 
@@ -69,12 +73,13 @@ DETECTORS: dict[str, DetectorKind] = {
         f"the work folder of a Keypoint R-CNN ({KEYPOINT_RCNN_FILE})",
         _has_file(KEYPOINT_RCNN_FILE),
         load_keypoint_rcnn_detector,
+        load_bfloat16=functools.partial(load_keypoint_rcnn_detector, dtype="bfloat16"),
     ),
     "picodet": ExportableKind(
         f"the work folder of a PicoDet ({PICODET_FILE})",
         _has_file(PICODET_FILE),
         load_picodet_detector,
-        load_litert_picodet,
+        load_litert=load_litert_picodet,
     ),
     "whole_image": ExportableKind(
         WHOLE_IMAGE, lambda name: name == WHOLE_IMAGE, lambda name, weights, *thresholds: WholeImageDetector()
@@ -88,7 +93,11 @@ DETECTORS: dict[str, DetectorKind] = {
 
 
 def load_detector(
-    name: str, weights: str = "best", score_threshold: float | None = None, iou_threshold: float | None = None
+    name: str,
+    weights: str = "best",
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+    dtype: str = "float32",
 ) -> Detector:
     """Loads any detector.
 
@@ -98,15 +107,22 @@ def load_detector(
         score_threshold: Boxes with a lower score are left out; None stands for the detector's own threshold.
         iou_threshold: A box is left out if its overlap with a better box is larger; None stands for the detector's own
             threshold.
+        dtype: "bfloat16" for a network in bfloat16, where its kind has one; "float32".
 
     Raises:
         FileNotFoundError, ValueError: The detector is missing, damaged or needs a package that is not installed.
     """
-    return _find_kind(name).load(name, weights, score_threshold, iou_threshold)
+    kind = _find_kind(name)
+    load = kind.load_bfloat16 if dtype == "bfloat16" and kind.load_bfloat16 else kind.load
+    return load(name, weights, score_threshold, iou_threshold)
 
 
 def load_exportable_detector(
-    name: str, weights: str = "best", score_threshold: float | None = None, iou_threshold: float | None = None
+    name: str,
+    weights: str = "best",
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+    dtype: str = "float32",
 ) -> ExportableDetector:
     """Loads a detector that can be part of a SavedModel; the arguments are those of `load_detector`.
 
@@ -120,7 +136,8 @@ def load_exportable_detector(
             f"--detector must be {_list_forms(exportable)}, got {name!r}; other detectors cannot run inside a "
             "TensorFlow graph, which prediction and export need"
         )
-    return kind.load(name, weights, score_threshold, iou_threshold)
+    load = kind.load_bfloat16 if dtype == "bfloat16" and kind.load_bfloat16 else kind.load
+    return load(name, weights, score_threshold, iou_threshold)
 
 
 def find_litert_loader(name: str) -> LoadLitert | None:

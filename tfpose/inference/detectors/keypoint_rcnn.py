@@ -22,6 +22,7 @@ from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
 from tfpose.models.keypoint_rcnn.detection import find_people
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
+from tfpose.models.keypoint_rcnn.simplification import simplify_keypoint_rcnn
 from tfpose.models.unfilled import build_unfilled
 
 
@@ -99,6 +100,7 @@ def load_keypoint_rcnn_detector(
     weights: str = "best",
     score_threshold: float | None = None,
     iou_threshold: float | None = None,
+    dtype: str = "float32",
 ) -> KeypointRcnnDetector:
     """Loads the detector of a work folder, which a training run or an import wrote.
 
@@ -108,6 +110,7 @@ def load_keypoint_rcnn_detector(
         score_threshold: Only people with a higher score are kept; None stands for the network's own threshold.
         iou_threshold: A person is left out if the overlap of the box with a better one is larger; None stands for the
             network's own threshold.
+        dtype: "float32" or "bfloat16", see `simplify_keypoint_rcnn`.
 
     Raises:
         FileNotFoundError: The folder is not that of a Keypoint R-CNN, or has no such weights.
@@ -117,4 +120,6 @@ def load_keypoint_rcnn_detector(
     network = build_unfilled(lambda: build_keypoint_rcnn(settings))
     source = load_for_inference(network, pathlib.Path(workdir), weights)
     detections = with_thresholds(settings.detections, score_threshold, iou_threshold)
-    return KeypointRcnnDetector(network, dataclasses.replace(settings, detections=detections), source=str(source))
+    settings = dataclasses.replace(settings, detections=detections)
+    name = str(source) if dtype == "float32" else f"{source} in {dtype}"
+    return KeypointRcnnDetector(simplify_keypoint_rcnn(network, dtype), settings, source=name)
