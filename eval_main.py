@@ -51,6 +51,10 @@ if TYPE_CHECKING:
     from tfpose.evaluation.tuned_settings import TunedSettings
     from tfpose.systems.system import TrackerRequest
 
+_DTYPE_OF_DETECTORS = (
+    " With the config of a Keypoint R-CNN, the flag concerns this network, and auto measures the AP of its boxes."
+)
+
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
@@ -106,7 +110,7 @@ def define_flags(values: ProgramFlags) -> None:
         "File tuning.json that tfpose tune wrote; tfpose uses the best tracker settings in the file and, for a single "
         "network, the best thresholds. Cannot be combined with --tracker flags.",
     )
-    define_dtype_flags(values, "the split that it evaluates")
+    define_dtype_flags(values, "the split that it evaluates", _DTYPE_OF_DETECTORS)
     _define_drawing_flags(values)
     define_cache_flag(values)
     _define_box_and_scoring_flags(values)

@@ -76,7 +76,7 @@ def test_train_and_evaluate(dataset, tmp_path):
         ),
         (
             ("eval_main.py", "--output_dir=unused", "--boxes=ground_truth"),
-            "--boxes cannot be combined with a config of a person detector",
+            "--boxes cannot be combined with a config of a Keypoint R-CNN",
         ),
         (("eval_main.py", "--output_dir=unused"), "expected the work folder of a Keypoint R-CNN"),
     ],

@@ -154,7 +154,8 @@ def load(
         use_flip_test: Whether to average with the mirrored images; None leaves it to the model.
         inference_dtype: 'float32', 'bfloat16', which is several times as fast for large networks where the device
             multiplies such numbers, or `InferenceDtype('auto', DATASET, SPLIT)`, which is bfloat16 where the network
-            loses less than 0.2 AP on this split. Of a work folder only.
+            loses less than 0.2 AP on this split. Of a work folder only. A Keypoint R-CNN as the detector follows
+            'bfloat16', but not 'auto'; other detectors are always float32.
 
     Raises:
         OSError: A public checkpoint cannot be downloaded; the message says which file to put where by hand.

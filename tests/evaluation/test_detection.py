@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from tfpose.checkpoints import write_weights
 from tfpose.coco import read_detections
 from tfpose.data.detection_images import read_picture
 from tfpose.data.records import read_table
+from tfpose.evaluation import dtype_choice
 from tfpose.evaluation.box_scores import score_boxes
-from tfpose.evaluation.detection import evaluate_detector
+from tfpose.evaluation.detection import DetectorRun, evaluate_detector
 from tfpose.inference.detectors.detector import Picture
 from tfpose.inference.detectors.keypoint_rcnn import load_keypoint_rcnn_detector
+from tfpose.inference.inference_dtype import InferenceDtype
 from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
 from tfpose.inference.table_people import TablePeople, build_find_function, find_table_people
 from tfpose.models.keypoint_rcnn.settings import DetectionSettings
@@ -106,7 +109,7 @@ def test_batches_find_what_single_images_give(run):
 
 def test_evaluation_writes_detections_and_metrics(run, tmp_path, capsys):
     workdir, _, table = run
-    path = evaluate_detector(table, "train", POSETRACK15, workdir, "best", tmp_path, batch_size=2)
+    path = evaluate_detector(table, "train", POSETRACK15, DetectorRun(workdir), tmp_path, batch_size=2)
     metrics = json.loads(path.read_text())
     assert set(metrics["boxes"]) >= {"AP", "AP50", "AP75"}
     assert set(metrics["coco"]) >= {"AP", "AP50"}
@@ -124,7 +127,19 @@ def test_evaluation_writes_detections_and_metrics(run, tmp_path, capsys):
     np.testing.assert_allclose(scores, expected_scores, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_auto_measures_the_boxes_of_the_detector(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(dtype_choice, "find_obstacle", lambda: "")
+    workdir, _, table = run
+    dtype = InferenceDtype("auto", str(table.shards[0].parent), "train")
+    path = evaluate_detector(table, "train", POSETRACK15, DetectorRun(workdir, dtype=dtype), tmp_path, batch_size=4)
+    metrics, printed = json.loads(path.read_text()), capsys.readouterr().err
+    # On noise, random weights have an AP of nearly 0 in both formats.
+    assert re.search(r"note: inference in bfloat16: AP on split train: float32 \S+, bfloat16 ", printed)
+    assert metrics["provenance"]["thresholds"]["inference_dtype"] == "bfloat16"
+
+
 def test_another_skeleton_is_refused(run, tmp_path):
     workdir, _, table = run
     with pytest.raises(ValueError, match="the network has 15 joints, skeleton coco17 has 17"):
-        evaluate_detector(table, "train", COCO17, workdir, "best", tmp_path)
+        evaluate_detector(table, "train", COCO17, DetectorRun(workdir), tmp_path)

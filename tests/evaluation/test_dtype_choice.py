@@ -76,8 +76,8 @@ def test_an_older_graphics_card_is_named(monkeypatch):
 
 
 def test_auto_requires_people_and_a_dataset(auto):
-    with pytest.raises(ValueError, match="split train must have people with labeled joints, got none"):
-        choose_dtype(auto, scores(float32=-100, bfloat16=-100))
+    with pytest.raises(ValueError, match="split train must have labeled people, got none"):
+        choose_dtype(auto, scores(float32=float("nan"), bfloat16=float("nan")))
     with pytest.raises(ValueError, match="inference_dtype='auto' requires a dataset"):
         InferenceDtype("auto")
     with pytest.raises(ValueError, match="inference_dtype must be one of float32, bfloat16, auto, got 'half'"):

@@ -12,17 +12,20 @@ from tfpose.checkpoints import load_for_inference
 from tfpose.coco import write_detections
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_boxes
+from tfpose.evaluation.dtype_choice import choose_dtype
 from tfpose.evaluation.metrics_file import write_metrics
 from tfpose.evaluation.person_scores import score_poses
 from tfpose.evaluation.teacher_agreement import as_agreement, format_agreement
 from tfpose.evaluation.written_poses import COCO_RESULTS_FILE, write_coco_predictions
 from tfpose.inference.detected_boxes import DETECTIONS_FILE, boxes_of_table
 from tfpose.inference.detectors.detector import Detector
+from tfpose.inference.inference_dtype import FLOAT32, InferenceDtype
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
 from tfpose.inference.person_keypoints import PersonBoxes
 from tfpose.inference.table_people import TablePeople, build_find_function, find_table_people, poses_by_image
 from tfpose.metrics.report import format_number
-from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
+from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
+from tfpose.models.keypoint_rcnn.simplification import simplify_keypoint_rcnn
 from tfpose.models.unfilled import build_unfilled
 from tfpose.skeletons import Skeleton
 
@@ -38,6 +41,21 @@ class EvaluationSettings:
     batch_size: int = 1
 
 
+@dataclasses.dataclass(frozen=True)
+class DetectorRun:
+    """The weights of a Keypoint R-CNN.
+
+    Attributes:
+        workdir: Work folder of the training run or the imported checkpoint.
+        weights: 'best' or 'last'.
+        dtype: Number format in which the network computes; "auto" measures the AP of its boxes.
+    """
+
+    workdir: pathlib.Path
+    weights: str = "best"
+    dtype: InferenceDtype = FLOAT32
+
+
 class ThresholdDetector(Detector, Protocol):
     """A detector that tells its thresholds, for reports."""
 
@@ -50,8 +68,7 @@ def evaluate_detector(
     table: RecordTable,
     split: str,
     skeleton: Skeleton,
-    workdir: pathlib.Path,
-    weights: str,
+    run: DetectorRun,
     output_dir: pathlib.Path,
     batch_size: int = 1,
 ) -> pathlib.Path:
@@ -61,8 +78,7 @@ def evaluate_detector(
         table: Records of the split.
         split: Name of the split.
         skeleton: Skeleton of the network's keypoints, if it has any.
-        workdir: Work folder of the training run or the imported checkpoint.
-        weights: 'best' or 'last'.
+        run: The weights.
         output_dir: Folder for `DETECTIONS_FILE`, metrics.json and, where the network finds keypoints, predictions.json.
         batch_size: Images of one size that go through the network at once.
 
@@ -72,16 +88,18 @@ def evaluate_detector(
     Raises:
         FileNotFoundError, ValueError: The run or an image is missing or damaged.
     """
-    settings = read_keypoint_rcnn_settings(workdir)
+    settings = read_keypoint_rcnn_settings(run.workdir)
     if settings.has_keypoint_head and settings.num_joints != skeleton.num_joints:
         raise ValueError(
-            f"{workdir}: the network has {settings.num_joints} joints, skeleton {skeleton.name} has "
+            f"{run.workdir}: the network has {settings.num_joints} joints, skeleton {skeleton.name} has "
             f"{skeleton.num_joints}; --config.skeleton must name the skeleton of the network"
         )
     network = build_unfilled(lambda: build_keypoint_rcnn(settings))
-    loaded = load_for_inference(network, workdir, weights)
+    loaded = load_for_inference(network, run.workdir, run.weights)
+    dtype = _choose_dtype(network, run.dtype, batch_size)
     print(f"{loaded}: {table.num_images} images")
-    people = find_table_people(build_find_function(network), table, batch_size, show_progress=True)
+    find = build_find_function(simplify_keypoint_rcnn(network, dtype))
+    people = find_table_people(find, table, batch_size, show_progress=True)
     written = [_write_boxes(table, people, output_dir)]
     metrics: dict[str, Any] = {"boxes": score_boxes(table, people)}
     if people.has_keypoints:
@@ -89,8 +107,19 @@ def evaluate_detector(
         metrics["coco"] = score_poses(table, poses, skeleton)
         written.append(output_dir / COCO_RESULTS_FILE)
         write_coco_predictions(written[-1], table, poses)
-    metrics["provenance"] = _describe(table, split, people, str(loaded), dataclasses.asdict(settings.detections))
+    thresholds = dataclasses.asdict(settings.detections) | ({} if dtype == "float32" else {"inference_dtype": dtype})
+    metrics["provenance"] = _describe(table, split, people, str(loaded), thresholds)
     return _report(metrics, output_dir, written, table.teacher)
+
+
+def _choose_dtype(network: KeypointRcnn, wanted: InferenceDtype, batch_size: int) -> str:
+    """Returns the number format in which the network finds people."""
+
+    def score(table: RecordTable, dtype: str) -> float:
+        find = build_find_function(simplify_keypoint_rcnn(network, dtype))
+        return float(score_boxes(table, find_table_people(find, table, batch_size))["AP"])
+
+    return choose_dtype(wanted, score)
 
 
 def evaluate_boxes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 
@@ -15,8 +16,8 @@ def choose_dtype(wanted: InferenceDtype, score: Callable[[RecordTable, str], flo
 
     Args:
         wanted: The number format that the user asks for.
-        score: Function from the records of a split and a number format to the AP of the network, in percent. Only
-            "auto" calls it.
+        score: Function from the records of a split and a number format to the AP of the network, in percent; NaN where
+            nobody is labeled. Only "auto" calls it.
 
     Raises:
         FileNotFoundError, ValueError: The split is missing or damaged, or has no people.
@@ -33,8 +34,8 @@ def choose_dtype(wanted: InferenceDtype, score: Callable[[RecordTable, str], flo
         return "float32"
     table = read_table(wanted.dataset, wanted.split)
     exact, rounded = score(table, "float32"), score(table, "bfloat16")
-    if exact < 0:
-        raise ValueError(f"{wanted.dataset}: split {wanted.split} must have people with labeled joints, got none")
+    if math.isnan(exact):
+        raise ValueError(f"{wanted.dataset}: split {wanted.split} must have labeled people, got none")
     loss = exact - rounded
     chosen = "bfloat16" if loss < LEAST_REFUSED_LOSS else "float32"
     reason = "" if chosen == "bfloat16" else f", must be less than {LEAST_REFUSED_LOSS}"

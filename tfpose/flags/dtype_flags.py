@@ -14,12 +14,13 @@ _CHOICES = ("float32", "bfloat16", "auto")
 _DATA_FLAGS = ("inference_dtype_data", "inference_dtype_split")
 
 
-def define_dtype_flags(values: ProgramFlags, split_of_auto: str) -> None:
+def define_dtype_flags(values: ProgramFlags, split_of_auto: str, more: str = "") -> None:
     """Defines --inference_dtype.
 
     Args:
         values: The flags of the program.
         split_of_auto: The split on which auto measures the loss, in words.
+        more: Further sentences about this program, each after a space.
     """
     values.define_enum(
         "inference_dtype",
@@ -29,7 +30,8 @@ def define_dtype_flags(values: ProgramFlags, split_of_auto: str) -> None:
         "bfloat16 is several times as fast for large networks on CPUs with AMX or AVX512-BF16 and on GPUs of compute "
         "capability 8.0 or higher, and moves joints by a fraction of a pixel. auto is bfloat16 if the device has such "
         f"instructions and the network loses less than 0.2 AP on {split_of_auto}; tfpose prints the AP of both. "
-        "Heatmaps, decoding and the person detector are always float32.",
+        "A Keypoint R-CNN that --detector names follows bfloat16 too, but not auto, which does not measure detectors. "
+        f"Other detectors, heatmaps and decoding are always float32.{more}",
     )
 
 

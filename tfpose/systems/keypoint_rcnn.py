@@ -16,7 +16,7 @@ import numpy as np
 
 from tfpose.data.detection_images import DetectionImages, DetectionInput
 from tfpose.data.records import RecordTable
-from tfpose.evaluation.detection import EvaluationSettings, evaluate_detector
+from tfpose.evaluation.detection import DetectorRun, EvaluationSettings, evaluate_detector
 from tfpose.inference.keypoint_rcnn_system import (
     KEYPOINT_RCNN_FILE,
     keypoint_rcnn_settings,
@@ -68,15 +68,14 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
 
 def evaluate(config: Config, table: RecordTable, request: EvaluationRequest) -> pathlib.Path:
     """Finds the people of every image of a split, writes and scores their boxes; returns the path of metrics.json."""
-    refuse_flags_of_poses(request)
+    refuse_flags_of_poses(request, "Keypoint R-CNN", accepted=("inference_dtype",))
     skeleton = choose_skeleton(config.skeleton, table.skeleton)
     settings = EvaluationSettings(**config.evaluation)
     return evaluate_detector(
         table,
         request.split,
         skeleton,
-        request.run.workdir,
-        request.run.weights,
+        DetectorRun(request.run.workdir, request.run.weights, request.run.inference_dtype),
         request.output.directory,
         settings.batch_size,
     )

@@ -62,7 +62,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
 
 def evaluate(config: Config, table: RecordTable, request: EvaluationRequest) -> pathlib.Path:
     """Finds the people of every image of a split, writes and scores their boxes; returns the path of metrics.json."""
-    refuse_flags_of_poses(request)
+    refuse_flags_of_poses(request, "PicoDet")
     network = config.network
     detector = load_picodet_detector(
         request.run.workdir, request.run.weights, network.score_threshold, network.iou_threshold

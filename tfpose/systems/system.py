@@ -46,7 +46,8 @@ class RunChoice:
             says.
         prefers_litert: Whether prediction on CPUs runs the networks in LiteRT, where they can. Their LiteRT files are
             written into the work folders, once.
-        inference_dtype: Number format in which the keypoint network or single network finds poses.
+        inference_dtype: Number format in which the keypoint network or single network finds poses. A Keypoint R-CNN
+            before the keypoint network follows "bfloat16", but not "auto".
         num_frames: Number of frames in which prediction looks for people; None if it is not known. For a few frames it
             makes no graph, where LiteRT runs the networks.
     """
@@ -106,15 +107,20 @@ class EvaluationRequest:
     given_flags: Sequence[str] = ()
 
 
-def refuse_flags_of_poses(request: EvaluationRequest) -> None:
+def refuse_flags_of_poses(request: EvaluationRequest, kind: str, accepted: Sequence[str] = ()) -> None:
     """Checks that the user gave only flags that an evaluation of boxes can use.
+
+    Args:
+        request: The evaluation.
+        kind: Kind of the detector, in words.
+        accepted: Further flags that this kind can use.
 
     Raises:
         ValueError: A flag is of no use; the message names it.
     """
-    surplus = [name for name in request.given_flags if name not in _FLAGS_OF_BOXES]
+    surplus = [name for name in request.given_flags if name not in (*_FLAGS_OF_BOXES, *accepted)]
     if surplus:
-        raise ValueError(f"--{surplus[0]} cannot be combined with a config of a person detector")
+        raise ValueError(f"--{surplus[0]} cannot be combined with a config of a {kind}")
 
 
 @dataclasses.dataclass(frozen=True)
