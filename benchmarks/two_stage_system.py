@@ -9,8 +9,9 @@ the keypoint head, whose joints the second stage replaces. PyTorch runs torchvis
 is and without its keypoint head, and the plain network of network_speed.py, in both memory layouts. All sides run in
 turn, so that other load on the machine slows all; the smallest times and the median of the ratios are printed.
 
-tfpose also runs with the second stage in bfloat16, and each of its stages runs alone. With `--single_thread` each side
-computes in one thread, and processor times are compared, which other processes hardly change.
+tfpose also runs with the second stage in bfloat16 and with both stages in bfloat16, and each of its stages runs alone.
+With `--single_thread` each side computes in one thread, and processor times are compared, which other processes hardly
+change.
 """
 
 from __future__ import annotations
@@ -43,22 +44,26 @@ from tfpose.models.keypoint_rcnn.detection import select_people
 from tfpose.models.keypoint_rcnn.images import prepare_images
 from tfpose.models.keypoint_rcnn.proposals import select_proposals
 from tfpose.models.keypoint_rcnn.settings import RESNET50, ProposalSettings
+from tfpose.models.keypoint_rcnn.simplification import simplify_keypoint_rcnn
 from tfpose.models.simplification import simplify_network
 from tfpose.skeletons import COCO17
 
 NUM_PEOPLE = 5
 GOAL = 0.6
 TORCH_SCRIPT = Path(__file__).with_name("two_stage_system_torch.py")
-OURS, BFLOAT16 = "tfpose", "tfpose bfloat16"
+OURS, MIXED, BFLOAT16 = "tfpose", "tfpose bfloat16 keypoints", "tfpose bfloat16"
+# Number formats of the detector and of the keypoint network.
+DTYPES = {OURS: ("float32", "float32"), MIXED: ("float32", "bfloat16"), BFLOAT16: ("bfloat16", "bfloat16")}
 PARTS = ("whole", "detector", "keypoints")
 DEFAULT_ROUNDS = 7
 
 
-def build_module(dtype: str) -> TwoStageModule:
+def build_module(detector_dtype: str, dtype: str) -> TwoStageModule:
     """Both stages with random weights; the keypoint network computes in `dtype`."""
     # Without suppression every photo has as many proposals as there may be, on both sides.
     settings = dataclasses.replace(RESNET50, proposals=ProposalSettings(iou_threshold=1.0))
-    detector = KeypointRcnnDetector(build_network(Reference(settings, NUM_PEOPLE, 0, 0, 0)))
+    rcnn = build_network(Reference(settings, NUM_PEOPLE, 0, 0, 0))
+    detector = KeypointRcnnDetector(simplify_keypoint_rcnn(rcnn, detector_dtype))
     system = build_keypoint_system(
         COCO17,
         network={"name": "pose_resnet", "depth": 50, "input_size": (384, 288)},
@@ -157,11 +162,10 @@ def choose_sides(
     """The function that runs each part of each side once and returns its seconds."""
     data = picture.read_bytes()
     sides = {}
-    for side, dtype in ((OURS, "float32"), (BFLOAT16, "bfloat16")):
-        parts = build_parts(build_module(dtype), data)
-        sides |= {
-            (side, part): timed(run, clock) for part, run in parts.items() if dtype == "float32" or part != "detector"
-        }
+    for side, dtypes in DTYPES.items():
+        parts = build_parts(build_module(*dtypes), data)
+        # The mixed side shares its detector with the first side, its keypoint network with the last.
+        sides |= {(side, part): timed(run, clock) for part, run in parts.items() if side != MIXED or part == "whole"}
     if torch_side is not None:
         request = {"picture": str(picture.resolve()), "boxes": people_boxes(data).tolist()}
         for layout in layouts:
@@ -202,7 +206,7 @@ def report(times: Mapping[tuple[str, str], list[float]]) -> str:
         lines.append(f"{side:40}" + "".join(columns))
     for has_head in (True, False):
         theirs = better_layout(times, has_head)
-        for side in (OURS, BFLOAT16) if theirs else ():
+        for side in DTYPES if theirs else ():
             ours = times[side, "whole"]
             name = "torchvision" if has_head else "torchvision without its keypoint head"
             middle = statistics.median(ratios(ours, theirs))
@@ -213,12 +217,14 @@ def report(times: Mapping[tuple[str, str], list[float]]) -> str:
 
 def record_times(prefix: str, times: Mapping[tuple[str, str], list[float]]) -> None:
     """Records the times of the whole system for docs/results.json."""
-    measured = {f"{prefix}.tfpose": (times[OURS, "whole"], "s"), f"{prefix}.bfloat16": (times[BFLOAT16, "whole"], "s")}
+    names = {"tfpose": OURS, "bfloat16_keypoints": MIXED, "bfloat16": BFLOAT16}
+    measured = {f"{prefix}.{name}": (times[side, "whole"], "s") for name, side in names.items()}
     for has_head, name in ((True, "pytorch"), (False, "pytorch_boxes_only")):
         theirs = better_layout(times, has_head)
         if theirs:
             measured[f"{prefix}.{name}"] = (theirs, "s")
             measured[f"{prefix}.{name}_ratio"] = (ratios(times[OURS, "whole"], theirs), "times")
+            measured[f"{prefix}.{name}_mixed_ratio"] = (ratios(times[MIXED, "whole"], theirs), "times")
             measured[f"{prefix}.{name}_bfloat16_ratio"] = (ratios(times[BFLOAT16, "whole"], theirs), "times")
     record(measured)
 
@@ -235,10 +241,17 @@ def main() -> None:
     arguments = parser.parse_args()
     clock, torch_side = start_sides(arguments, TORCH_SCRIPT)
     print(f"load average {os.getloadavg()[0]:.1f}")
-    stages = build_stages(build_module("float32"), arguments.picture.read_bytes())
-    stage_times = run_in_turn({name: timed(run, clock) for name, run in stages.items()}, arguments.num_rounds)
-    for name, seconds in stage_times.items():
-        print(f"  {name:20} {min(seconds):7.3f} s", flush=True)
+    data = arguments.picture.read_bytes()
+    formats = (OURS, BFLOAT16)
+    stages = {
+        (side, name): timed(run, clock)
+        for side in formats
+        for name, run in build_stages(build_module(*DTYPES[side]), data).items()
+    }
+    stage_times = run_in_turn(stages, arguments.num_rounds)
+    print(f"{'smallest seconds':20}" + "".join(f"{side:>17}" for side in formats))
+    for name in dict.fromkeys(name for _, name in stages):
+        print(f"  {name:18}" + "".join(f"{min(stage_times[side, name]):17.3f}" for side in formats), flush=True)
     times = run_in_turn(choose_sides(arguments.picture, arguments.layouts, torch_side, clock), arguments.num_rounds)
     print(report(times))
     if arguments.record:
