@@ -15,6 +15,7 @@ from data_prep.synthetic.camera import Camera
 PLACES = ("street", "park", "hall", "room", "beach")
 _INDOORS = ("hall", "room")
 _SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
+_BLUR_ROWS = 4  # above a row of the ground, which its blur sees
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Backdrop:
 
 def fill(image: np.ndarray, points: np.ndarray, color: np.ndarray) -> None:
     """Fills a polygon [N, 2] given in fractional pixels, anti-aliased."""
-    fixed = np.round(np.asarray(points, np.float64) * (1 << _SHIFT)).astype(np.int32)
+    fixed = np.rint(np.asarray(points, np.float64) * (1 << _SHIFT)).astype(np.int32)
     cv2.fillPoly(image, [fixed], _tuple(color), cv2.LINE_AA, _SHIFT)
 
 
@@ -60,9 +61,8 @@ def panel(
     color: np.ndarray,
 ) -> None:
     """Fills an upright rectangle parallel to the image, given in meters."""
-    corners = np.array([(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])])
-    world = np.concatenate([corners, np.full((4, 1), depth)], axis=1)
-    fill(image, camera.project(world)[0], color)
+    (left, bottom), (right, top) = (camera.project_point(float(a), float(b), depth) for a, b in zip(x, y, strict=True))
+    fill(image, np.array([(left, bottom), (right, bottom), (right, top), (left, top)]), color)
 
 
 def _fixed(values: np.ndarray | Sequence[float]) -> tuple[int, ...]:
@@ -71,7 +71,7 @@ def _fixed(values: np.ndarray | Sequence[float]) -> tuple[int, ...]:
 
 
 def _tuple(color: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(value) for value in np.clip(np.round(color), 0, 255))
+    return tuple(min(max(round(value), 0), 255) for value in color.tolist())
 
 
 def _noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> np.ndarray:
@@ -84,22 +84,28 @@ def _noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> np.nd
 
 # ---------------------------------------------------------------------------------------- ground
 
+# From the positions x [H, W] and z [H, 1] in meters to red, green and blue [3, H, W]: NumPy works several times as fast
+# along rows of a plane as along the three colors of a pixel.
 Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class _WorldNoise:
     """Noise that is fixed to the ground: a function of the position in meters that repeats after 64 cells."""
 
+    _PERIOD = 64  # a power of two
+
     def __init__(self, rng: np.random.Generator) -> None:
-        self._tile = rng.normal(0, 1, (64, 64)).astype(np.float32)
+        self._tile = rng.normal(0, 1, (self._PERIOD, self._PERIOD)).astype(np.float32)
 
     def __call__(self, x: np.ndarray, z: np.ndarray, cell_meters: float) -> np.ndarray:
-        columns, rows = (_repeat(np.asarray(meters / cell_meters, np.float32), 64) for meters in (x, z))
+        columns, rows = (_repeat(np.asarray(meters / cell_meters, np.float32), self._PERIOD) for meters in (x, z))
+        rows = np.array(np.broadcast_to(rows, columns.shape))
         return cv2.remap(self._tile, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
     def per_cell(self, column: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Returns the value of each whole cell."""
-        return self._tile[row.astype(int) % 64, column.astype(int) % 64]
+        rows, columns = (places.astype(np.intp) & (self._PERIOD - 1) for places in (row, column))
+        return self._tile.ravel().take(rows * self._PERIOD + columns)
 
 
 def _repeat(values: np.ndarray, period: float) -> np.ndarray:
@@ -112,8 +118,14 @@ def _lines(values: np.ndarray, spacing: float, width: float) -> np.ndarray:
     return (np.abs(_repeat(values / spacing, 1) - 0.5) > 0.5 - width / spacing / 2).astype(np.float32)
 
 
+def _planes(color: np.ndarray) -> np.ndarray:
+    """Returns a color as planes [3, 1, 1]."""
+    return color[:, None, None]
+
+
 def _tinted(color: np.ndarray, brightness: np.ndarray) -> np.ndarray:
-    return color.astype(np.float32) * (1 + brightness[..., None].astype(np.float32))
+    """Returns planes [3, H, W] of a color in the given brightness [H, W] around 0."""
+    return _planes(color.astype(np.float32)) * (1 + brightness.astype(np.float32))
 
 
 def _grass(rng: np.random.Generator) -> Texture:
@@ -125,7 +137,7 @@ def _grass(rng: np.random.Generator) -> Texture:
     def texture(x: np.ndarray, z: np.ndarray) -> np.ndarray:
         tint = 0.13 * noise(x, z, 0.05) + 0.10 * noise(x, z, 0.6) + 0.08 * noise(x, z, 4.0)
         wavy = z - path_z - 0.8 * np.sin(x * 0.35) + 0.15 * noise(x, z, 0.3)
-        is_path = np.clip((path_width / 2 - np.abs(wavy)) * 6, 0, 1)[..., None]
+        is_path = np.clip((path_width / 2 - np.abs(wavy)) * 6, 0, 1)
         path = _tinted(path_color, 0.06 * noise(x, z, 0.08))
         return _tinted(color, tint) * (1 - is_path) + path * is_path
 
@@ -141,9 +153,9 @@ def _asphalt(rng: np.random.Generator) -> Texture:
         ground = _tinted(color, 0.07 * noise(x, z, 0.04) + 0.06 * noise(x, z, 1.5))
         dash = (np.abs(z - line_z) < 0.09) & (np.mod(x, 3.0) < 1.6)
         pavement = _tinted(color + 40, 0.05 * noise(x, z, 0.1) - 0.15 * _lines(x, 1.2, 0.05))
-        ground = np.where((z > curb_z)[..., None], pavement, ground)
-        ground = np.where((np.abs(z - curb_z) < 0.12)[..., None], color + 70, ground)
-        return np.where(dash[..., None], 225.0, ground)
+        ground = np.where(z > curb_z, pavement, ground)
+        ground = np.where(np.abs(z - curb_z) < 0.12, _planes((color + 70).astype(np.float32)), ground)
+        return np.where(dash, np.float32(225), ground)
 
     return texture
 
@@ -181,7 +193,7 @@ def _court(rng: np.random.Generator) -> Texture:
     def texture(x: np.ndarray, z: np.ndarray) -> np.ndarray:
         marks = np.maximum(_lines(x + 1.3, spacing, 0.07), _lines(z + 0.7, spacing * 0.9, 0.09))
         ground = _tinted(color, 0.03 * noise(x, z, 0.3) + 0.04 * noise(x, z, 2.0))
-        return ground + marks[..., None] * (235 - ground)
+        return ground + marks * (235 - ground)
 
     return texture
 
@@ -195,7 +207,7 @@ def _sand(rng: np.random.Generator) -> Texture:
     def texture(x: np.ndarray, z: np.ndarray) -> np.ndarray:
         sand = _tinted(color, 0.06 * noise(x, z, 0.06) + 0.06 * noise(x, z, 0.7))
         water = _tinted(sea, 0.08 * noise(x * 0.3, z, 0.5))
-        shore = np.clip((z - shore_z - 0.7 * np.sin(x * 0.5)) * 1.5, 0, 1)[..., None]
+        shore = np.clip((z - shore_z - 0.7 * np.sin(x * 0.5)) * 1.5, 0, 1)
         foam = np.exp(-8 * (shore - 0.5) ** 2)
         return sand * (1 - shore) + water * shore + 25 * foam
 
@@ -211,35 +223,44 @@ _TEXTURES: dict[str, tuple[Callable[[np.random.Generator], Texture], ...]] = {
 }
 
 
-def _paint_ground(image: np.ndarray, camera: Camera, texture: Texture) -> None:
-    """Paints the ground below the horizon; its detail fades with the distance."""
+def _first_ground_row(camera: Camera) -> int:
+    return max(0, math.floor(camera.horizon_y) + 1)
+
+
+def _paint_ground(image: np.ndarray, camera: Camera, texture: Texture, edge: int = 0) -> None:
+    """Paints the ground below the horizon and below the row `edge`; its detail fades with the distance."""
     height, width = image.shape[:2]
-    first = max(0, math.floor(camera.horizon_y) + 1)
-    if first >= height:
+    edge = max(edge, _first_ground_row(camera))
+    if edge >= height:
         return
+    first = max(edge - _BLUR_ROWS, _first_ground_row(camera))
     rows = np.arange(first, height, dtype=np.float32)[:, None]
     z = camera.focal_length * camera.height_meters / np.maximum(rows - camera.horizon_y, 0.3)
     columns = np.arange(width, dtype=np.float32)[None]
     x = (columns - camera.center_x) * z / camera.focal_length
-    z = np.broadcast_to(z, x.shape)
-    ground = texture(x, z).astype(np.float32)
+    ground = cv2.merge(list(texture(x, z).astype(np.float32, copy=False)))
     smooth = cv2.GaussianBlur(ground, (0, 0), 2.0, sigmaY=1.0)
     detail = np.clip(1.5 - z / 14, 0, 1)[..., None]
-    image[first:] = np.clip(smooth + detail * (ground - smooth), 0, 255)
+    ground -= smooth
+    ground *= detail
+    ground += smooth
+    image[edge:] = np.clip(ground, 0, 255, out=ground)[edge - first :]
 
 
 # ---------------------------------------------------------------------------------------- sceneries
 
 
 def _paint_sky(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> None:
+    """Paints the sky down to the ground, which is painted later."""
     height, width = image.shape[:2]
+    seen = slice(_first_ground_row(camera))
     zenith = np.array([rng.uniform(70, 150), rng.uniform(130, 185), rng.uniform(190, 240)])
     haze = np.array([rng.uniform(205, 245), rng.uniform(215, 240), rng.uniform(215, 240)])
-    below = np.clip(np.arange(height, dtype=np.float32) / max(camera.horizon_y, 1), 0, 1)[:, None, None]
-    sky = (zenith + below * (haze - zenith)).astype(np.float32)
-    clouds = _noise(rng, (height, width), 5) + 0.5 * _noise(rng, (height, width), 14)
-    cover = np.clip((clouds - rng.uniform(0.0, 0.9)) * 0.7, 0, 0.85)[..., None]
-    image[:] = np.clip(sky + np.asarray(cover, np.float32) * (248 - sky), 0, 255)
+    below = np.clip(np.arange(height, dtype=np.float32)[seen] / max(camera.horizon_y, 1), 0, 1)[:, None]
+    sky = (_planes(zenith) + below * _planes(haze - zenith)).astype(np.float32)
+    clouds = _noise(rng, (height, width), 5)[seen] + 0.5 * _noise(rng, (height, width), 14)[seen]
+    cover = np.clip((clouds - rng.uniform(0.0, 0.9)) * 0.7, 0, 0.85).astype(np.float32, copy=False)
+    image[seen] = cv2.merge(list(np.clip(sky + cover * (248 - sky), 0, 255).astype(np.uint8)))
 
 
 def _visible_width(image: np.ndarray, camera: Camera, depth: float) -> tuple[float, float]:
@@ -333,10 +354,11 @@ def _paint_hills(image: np.ndarray, camera: Camera, rng: np.random.Generator) ->
 
 
 def _paint_wall(image: np.ndarray, camera: Camera, rng: np.random.Generator, depth: float) -> None:
-    """Paints the back wall with wainscot or bricks and light from one side."""
+    """Paints the back wall with wainscot or bricks and light from one side, down to the ground."""
     width = image.shape[1]
+    wall = image[: _wall_end(camera, depth)]
     color = sample_color(rng, (0.03, 0.35)) * 0.5 + 110
-    image[:] = np.clip(color, 0, 255)
+    wall[:] = np.full((width, 3), np.clip(color, 0, 255), np.uint8)
     left, right = _visible_width(image, camera, depth)
     if rng.random() < 0.35:
         for row, y in enumerate(np.arange(0, 8, 0.35)):
@@ -346,9 +368,14 @@ def _paint_wall(image: np.ndarray, camera: Camera, rng: np.random.Generator, dep
     else:
         panel(image, camera, (left, right), (0, rng.uniform(0.8, 1.3)), depth, 0.75 * color)
     left_glow, right_glow = rng.uniform(0.75, 1.2, 2)
-    glow = np.linspace(left_glow, right_glow, width)[None, :, None]
-    image[:] = np.clip(image * glow, 0, 255)
+    glow = np.repeat(np.linspace(left_glow, right_glow, width), 3)
+    wall[:] = np.clip(wall.reshape(-1, len(glow)) * glow, 0, 255).astype(np.uint8).reshape(wall.shape)
     panel(image, camera, (left, right), (0, 0.14), depth, 0.5 * color)
+
+
+def _wall_end(camera: Camera, depth: float) -> int:
+    """Returns the first image row of the ground in front of the back wall."""
+    return max(0, round(camera.ground_row(depth)))
 
 
 def _paint_furniture(image: np.ndarray, camera: Camera, rng: np.random.Generator, depth: float) -> None:
@@ -415,12 +442,9 @@ def build_backdrop(place: str, camera: Camera, image_size: tuple[int, int], rng:
     is_indoors = place in _INDOORS
     far_depth = float(rng.uniform(10, 14)) if is_indoors else 17.0
     if is_indoors:
-        ground = np.zeros_like(image)
-        _paint_ground(ground, camera, texture)
         _paint_wall(image, camera, rng, far_depth)
         _paint_furniture(image, camera, rng, far_depth)
-        edge = max(0, round(camera.ground_row(far_depth)))
-        image[edge:] = ground[edge:]
+        _paint_ground(image, camera, texture, _wall_end(camera, far_depth))
     else:
         _paint_sky(image, camera, rng)
         if place in ("park", "beach"):

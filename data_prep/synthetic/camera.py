@@ -43,6 +43,11 @@ class Camera:
         y = self.horizon_y + (self.height_meters - world_points[..., 1]) * pixels_per_meter
         return np.stack([x, y], axis=-1), pixels_per_meter
 
+    def project_point(self, x: float, y: float, depth: float) -> tuple[float, float]:
+        """Returns the image point (x, y) in pixels of one world point, faster than `project` and with the same bits."""
+        pixels_per_meter = self.focal_length / max(depth, _NEAREST_DEPTH_METRES)
+        return self.center_x + x * pixels_per_meter, self.horizon_y + (self.height_meters - y) * pixels_per_meter
+
     def ground_row(self, depth_meters: float) -> float:
         """Returns the image row of the ground at a depth."""
         return self.horizon_y + self.focal_length * self.height_meters / depth_meters

@@ -394,21 +394,19 @@ ARM_ACTIONS: dict[str, ArmAction] = {
 
 def _vector(left: np.ndarray, up: np.ndarray, forward: np.ndarray | float) -> np.ndarray:
     """Vectors [.., 3] from their components, which are broadcast."""
-    return np.stack(np.broadcast_arrays(left, up, forward), axis=-1)
+    vectors = np.empty((*np.broadcast_shapes(*map(np.shape, (left, up, forward))), 3))
+    for axis, values in enumerate((left, up, forward)):
+        vectors[..., axis] = values
+    return vectors
 
 
 def _rotate(vectors: np.ndarray, lean: np.ndarray, twist: np.ndarray) -> np.ndarray:
     """Tilts vectors [.., T, 3] forward, then turns them to the left."""
-    left, up, forward = np.moveaxis(vectors, -1, 0)
-    up, forward = (
-        up * np.cos(lean) - forward * np.sin(lean),
-        up * np.sin(lean) + forward * np.cos(lean),
-    )
-    return _vector(
-        left * np.cos(twist) + forward * np.sin(twist),
-        up,
-        forward * np.cos(twist) - left * np.sin(twist),
-    )
+    left, up, forward = (vectors[..., axis] for axis in range(3))
+    sine, cosine = np.sin(lean), np.cos(lean)
+    up, forward = up * cosine - forward * sine, up * sine + forward * cosine
+    sine, cosine = np.sin(twist), np.cos(twist)
+    return _vector(left * cosine + forward * sine, up, forward * cosine - left * sine)
 
 
 def _hanging(flexion: np.ndarray, abduction: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -516,10 +514,7 @@ def build_skeleton(body: Body, angles: JointAngles) -> dict[str, np.ndarray]:
 def place_in_world(points: dict[str, np.ndarray], course: Course) -> dict[str, np.ndarray]:
     """Moves points [T, 3] from body axes to world axes (x right, y up, z away from the camera)."""
     sine, cosine = np.sin(course.headings), np.cos(course.headings)
-    placed = {}
-    for name, values in points.items():
-        left, up, forward = np.moveaxis(values, -1, 0)
-        x = course.positions[:, 0] + left * cosine + forward * sine
-        z = course.positions[:, 1] + left * sine - forward * cosine
-        placed[name] = np.stack([x, up, z], axis=-1)
-    return placed
+    left, up, forward = np.moveaxis(np.stack(list(points.values())), -1, 0)
+    x = course.positions[:, 0] + left * cosine + forward * sine
+    z = course.positions[:, 1] + left * sine - forward * cosine
+    return dict(zip(points, np.stack([x, up, z], axis=-1), strict=True))

@@ -76,11 +76,11 @@ class _Film:
         rng = np.random.default_rng([seed, 1])
         field_shape = (height + self._SLACK, width + self._SLACK, 3)
         levels = _normal_numbers() * np.float32(sensor.noise_sigma)
-        self._noise = levels[rng.integers(0, len(levels), field_shape, np.uint16)]
+        self._noise = levels.take(rng.integers(0, len(levels), field_shape, np.uint16))
         rows = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
         columns = np.linspace(-1, 1, width, dtype=np.float32)[None]
         darkening = 1 - sensor.vignette * (rows**2 + columns**2) / 2
-        self._gain = darkening[..., None] * sensor.white_balance
+        self._gain = cv2.merge([darkening * gain for gain in sensor.white_balance])
 
     def expose(self, pixels: np.ndarray, frame: int, seconds: float) -> np.ndarray:
         """Converts a float image to uint8."""
@@ -93,9 +93,8 @@ class _Film:
         height, width = self._image_size
         picture = pixels * self._gain
         picture *= np.float32(flicker)
-        picture += self._noise[top : top + height, left : left + width]
-        np.clip(picture, 0, 255, out=picture)
-        return np.rint(picture, out=picture).astype(np.uint8)
+        # Adds, rounds and clips in one pass.
+        return cv2.add(picture, self._noise[top : top + height, left : left + width], dtype=cv2.CV_8U)
 
 
 class _Studio:
@@ -110,6 +109,8 @@ class _Studio:
     def _shade_ground(self) -> np.ndarray:
         """Returns the backdrop with the shadows of all objects, which do not move."""
         scene = self._scene
+        if not scene.props:
+            return scene.backdrop.pixels
         pixels = scene.backdrop.pixels.copy()
         shadows = ShadowMap(scene.backdrop_camera, pixels.shape[:2], scene.sun)
         for prop in scene.props:

@@ -54,6 +54,15 @@ def _figure(heading: float, legs: str = "stand", depth: float = 5.0) -> Figure:
     return Figure(world, dict.fromkeys(world, 0.0), heading, heading, BODY, looks)
 
 
+# ---------------------------------------------------------------------------------------- camera
+
+
+def test_one_point_is_projected_to_the_bits_of_many():
+    camera = Camera(focal_length=571.3, center_x=233.7, horizon_y=81.2, height_meters=1.43)
+    world = np.random.default_rng(0).uniform([-5, 0, 0.1], [5, 3, 20], (100, 3))
+    np.testing.assert_array_equal([camera.project_point(*point) for point in world.tolist()], camera.project(world)[0])
+
+
 # ---------------------------------------------------------------------------------------- motion
 
 
