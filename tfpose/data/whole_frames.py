@@ -88,6 +88,9 @@ class WholeFrames(StepBatches):
         self.settings = settings or ExampleSettings()
         keypoints, self.is_labeled = table.labeled_keypoints(skeleton)
         self.keypoints = keypoints.astype(np.float64)
+        # Of all images at once: the same for one batch takes as long as for all.
+        with tf.device("CPU"):
+            self._fitted = np.asarray(fit.matrices(table.sizes(slice(None))))
         self.heads = find_head_centers(table.people, table.skeleton, self.settings.anchor_joints)
         self.mirrored_heads = self._mirrored_heads(self.settings.anchor_joints)
         # By is_mirrored.
@@ -168,9 +171,7 @@ class WholeFrames(StepBatches):
             )
 
     def _input_from_image(self, images: np.ndarray, drawn: dict[str, np.ndarray]) -> np.ndarray:
-        with tf.device("CPU"):
-            fitted = np.asarray(self.fit.matrices(self.table.sizes(images)))
-        return geometry.compose_arrays(augmented_from_input(drawn, self.fit.input_size), fitted)
+        return geometry.compose_arrays(augmented_from_input(drawn, self.fit.input_size), self._fitted[images])
 
     def _people(
         self, image: int, heatmap_from_image: np.ndarray, is_mirrored: bool, priorities: np.ndarray
