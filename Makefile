@@ -30,7 +30,8 @@ PYTEST = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal
 
 DEMO_STEPS := demo_data demo_two_stage_training demo_two_stage_scores demo_two_stage_model \
-	demo_single_network_training demo_single_network_scores demo_single_network_model demo_scores_and_models
+	demo_single_network_training demo_thresholds demo_single_network_scores demo_single_network_model \
+	demo_scores_and_models
 .PHONY: demo $(DEMO_STEPS) check test lint format install docs clean
 
 # uv installs in a third of the time of pip, which does it where uv cannot, e.g. behind an index that only pip is told of.
@@ -45,8 +46,8 @@ $(VENV)/.installed: setup.py constraints.txt
 		|| $(PIP) install --quiet --no-compile $(PACKAGES)
 	touch $@
 
-# Every step is a command of the README; each continues or leaves alone what an earlier call finished. What keeps one
-# core busy only, as scores, an export and the start of a training, is done at the same time.
+# Every step is a command of the README; each continues or leaves alone what an earlier call finished. A training keeps
+# all cores busy. What keeps one core busy, as scores, an export and the start of a training, is done at the same time.
 demo:
 	$(MAKE) --no-print-directory -j3 demo_scores_and_models
 	$(BIN)/python -m tfpose.report $(DEMO_REPORT)
@@ -58,23 +59,27 @@ demo_scores_and_models: demo_two_stage_scores demo_two_stage_model demo_single_n
 demo_two_stage_training: demo_data
 	$(BIN)/python train_main.py $(TWO_STAGE)
 
-demo_two_stage_scores: demo_two_stage_training
+# Nothing else can be done beside the search for thresholds, so these scores wait for it.
+demo_two_stage_scores: demo_single_network_training
 	$(BIN)/python eval_main.py $(TWO_STAGE) --output_dir=$(DEMO)/results/two_stage --split=test $(DEMO_PICTURES) \
 		--tracker.settings=online --tracker.min_joint_score=0.4
 
 demo_two_stage_model: demo_two_stage_training
 	$(BIN)/python -m tfpose.export --workdir=$(DEMO)/two_stage --output=$(DEMO)/saved_models/two_stage
 
-# Starts from the weights of the other system. Thresholds are found on videos that are not scored.
+# Starts from the weights of the other system.
 demo_single_network_training: demo_two_stage_training
 	$(BIN)/python train_main.py $(SINGLE)
+
+# On videos that are not scored.
+demo_thresholds: demo_single_network_training
 	$(BIN)/python eval_main.py $(SINGLE) --output_dir=$(DEMO)/tuned $(DEMO_SEARCH)
 
-demo_single_network_scores: demo_single_network_training
+demo_single_network_scores: demo_thresholds
 	$(BIN)/python eval_main.py $(SINGLE) --output_dir=$(DEMO)/results/single_network --split=test $(DEMO_PICTURES) \
 		--tuned=$(DEMO)/tuned/tuning.json
 
-demo_single_network_model: demo_single_network_training
+demo_single_network_model: demo_thresholds
 	$(BIN)/python -m tfpose.export --workdir=$(DEMO)/single_network --output=$(DEMO)/saved_models/single_network \
 		--tuned=$(DEMO)/tuned/tuning.json
 
