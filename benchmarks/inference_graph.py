@@ -21,6 +21,17 @@ def randomize_normalizations(network: keras.Model) -> None:
             variable.assign(rng.normal(0, 0.1, variable.shape))
 
 
+def randomize_biases(network: keras.Model) -> None:
+    """Gives biases random values, as after training.
+
+    TensorFlow removes the addition of the initial zeros, and it merges an exact GELU only with a product that has one.
+    """
+    rng = np.random.default_rng(1)
+    for variable in network.variables:
+        if variable.name == "bias":
+            variable.assign(rng.normal(0, 0.1, variable.shape))
+
+
 def freeze(network: keras.Model, images: tf.Tensor) -> Callable[[], list[np.ndarray]]:
     """Compiles the network for images [B, H, W, 3], with its weights as constants; a call returns the outputs."""
     graph = tf.function(functools.partial(network, training=False), autograph=False)

@@ -5,12 +5,13 @@
     python benchmarks/network_speed.py --torch_python=PYTHON --network=pose_vit_base --input_size 256 192
     python benchmarks/network_speed.py --only=inference --inference_dtype=bfloat16
 
-tfpose runs the training step as one graph, and inference as in an exported model, with batch normalization folded and
-variables frozen. PyTorch runs the same network in eager mode, in both of its memory layouts. Both sides run in turn, so
-that other load on the machine slows both; the medians are compared. The peak memory is that of each process, so with
-`--only=training` and `--layouts=contiguous` it is that of a training. On a shared machine such
-times mean little, since PyTorch's threads wait for each other. With `--single_thread` each side computes in one thread,
-and processor times are compared, which other processes hardly change.
+tfpose runs the training step as one graph, which updates the weights as the training loop does, and inference as in an
+exported model, with batch normalization folded and variables frozen. PyTorch runs the same network in eager mode, in
+both of its memory layouts. Both sides run in turn, so that other load on the machine slows both; the medians are
+compared. The peak memory is that of each process, so with `--only=training` and `--layouts=contiguous` it is that of a
+training. On a shared machine such times mean little, since PyTorch's threads wait for each other. With
+`--single_thread` each side computes in one thread, and processor times are compared, which other processes hardly
+change.
 
 PyTorch is left out if the interpreter of `--torch_python` (default: the current one) cannot import torch.
 
@@ -36,7 +37,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from inference_graph import freeze, randomize_normalizations
+from inference_graph import freeze, randomize_biases, randomize_normalizations
 from results_file import RECORD_HELP, ratios, record
 from torch_side import TorchSide, start_torch
 
@@ -45,6 +46,7 @@ from tfpose.models.pose_hrnet import build_pose_hrnet
 from tfpose.models.pose_resnet import build_pose_resnet
 from tfpose.models.pose_vit import build_pose_vit
 from tfpose.models.simplification import simplify_network
+from tfpose.training.optimization import update_variables
 
 NUM_JOINTS = 17
 NUM_WARMUP_RUNS = 2
@@ -96,7 +98,8 @@ def build_training(network: str, batch: int, input_size: tuple[int, int]) -> Cal
         with tf.GradientTape() as tape:
             loss = mean_heatmap_loss(target, model(images, training=True), weights)
         gradients = tape.gradient(loss, model.trainable_weights)
-        optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+        update_variables(optimizer, gradients, model.trainable_weights)
+        optimizer.iterations.assign_add(1)
         return loss
 
     return lambda: step().numpy()
@@ -108,6 +111,7 @@ def build_inference(
     """Inference on random images, as in an exported model."""
     model = NETWORKS[network](NUM_JOINTS, input_size=input_size)
     randomize_normalizations(model)
+    randomize_biases(model)
     images, _ = random_batch(batch, input_size)
     return freeze(simplify_network(model, dtype), images)
 
