@@ -6,12 +6,16 @@ Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recog
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from typing import Any
 
 import cv2
 import keras
 import numpy as np
 from keras import layers, ops
+
+from tfpose.models.compiled import compile_with_gradient
 
 _MLP_RATIO = 4
 # Initial weights of vision transformers: He et al., "Masked Autoencoders Are Scalable Vision Learners", 2021, appendix.
@@ -84,6 +88,23 @@ def resize_positions(positions: np.ndarray, grid: tuple[int, int]) -> np.ndarray
     return np.stack(planes, axis=-1)[None]
 
 
+def _gelu(inputs: Any) -> Any:
+    """Returns x * Phi(x), with the normal distribution Phi (Hendrycks and Gimpel, "GELUs", 2016, section 2)."""
+    # `ops.gelu` takes `erfc`, which ONNX does not know and XLA evaluates more slowly. TensorFlow merges this form with
+    # the product before it.
+    return 0.5 * inputs * (1 + ops.erf(inputs * math.sqrt(0.5)))
+
+
+_train_gelu = compile_with_gradient(_gelu)
+
+
+@functools.cache
+def _layer_norm_for_training(epsilon: float) -> Any:
+    return compile_with_gradient(
+        lambda tokens, gamma, beta: ops.layer_normalization(tokens, gamma, beta, axis=-1, epsilon=epsilon)
+    )
+
+
 @keras.saving.register_keras_serializable(package="tfpose")
 class TransformerBlock(layers.Layer):
     """Attention, then a feed-forward network, each after a layer normalization and added to its input.
@@ -150,8 +171,9 @@ class TransformerBlock(layers.Layer):
         # One matrix of all tokens, which is what products of matrices are fastest for.
         tokens = ops.reshape(inputs, (-1, width))
         kept = self._draw_kept(ops.shape(inputs)[0], num_tokens) if training and self._seeds else ()
-        apply = keras.remat(self._apply) if training and self.recompute else self._apply
-        return ops.reshape(apply(tokens, num_tokens, *kept), (-1, num_tokens, width))
+        apply = functools.partial(self._apply, bool(training), num_tokens)
+        apply = keras.remat(apply) if training and self.recompute else apply
+        return ops.reshape(apply(tokens, *kept), (-1, num_tokens, width))
 
     def _draw_kept(self, batch: Any, num_tokens: int) -> list[Any]:
         """Returns the factors [B * T, 1] of attention and feed-forward network: 0 or 1 / (1 - drop_path_rate)."""
@@ -162,14 +184,21 @@ class TransformerBlock(layers.Layer):
             factors.append(ops.repeat(ops.cast(drawn, self.compute_dtype) / share, num_tokens, axis=0))
         return factors
 
-    def _apply(self, tokens: Any, num_tokens: int, kept1: Any = None, kept2: Any = None) -> Any:
-        attended = self.projection(self._attend(self.qkv(self.norm1(tokens)), num_tokens))
+    def _apply(self, training: bool, num_tokens: int, tokens: Any, kept1: Any = None, kept2: Any = None) -> Any:
+        attended = self.projection(self._attend(self.qkv(self._normalize(self.norm1, tokens, training)), num_tokens))
         tokens = tokens + (attended if kept1 is None else attended * kept1)
-        hidden = ops.gelu(self.expand(self.norm2(tokens)), approximate=False)
+        hidden = self.expand(self._normalize(self.norm2, tokens, training))
+        hidden = _train_gelu(hidden) if training else _gelu(hidden)
         outputs = self.contract(hidden)
         if self.expert_layers:
             outputs = ops.concatenate([outputs, self.expert_layers[self.experts.expert](hidden)], axis=-1)
         return tokens + (outputs if kept2 is None else outputs * kept2)
+
+    def _normalize(self, norm: layers.Layer, tokens: Any, training: bool) -> Any:
+        # Exported graphs keep plain operations, which other runtimes know.
+        if not training:
+            return norm(tokens)
+        return _layer_norm_for_training(self.norm_epsilon)(tokens, norm.gamma, norm.beta)
 
     def _attend(self, qkv: Any, num_tokens: int) -> Any:
         """Returns [B * T, C] from the queries, keys and values [B * T, 3 * C]."""

@@ -1,0 +1,43 @@
+"""Functions that XLA compiles for training on TensorFlow: one program for the value, one for the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+
+def compile_with_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function of tensors, and its gradient, for training.
+
+    Each program reads and writes its tensors once, where TensorFlow does so for each operation of the function. The
+    gradient keeps only the function's inputs in memory and computes the rest again.
+
+    Args:
+        function: Function of tensors, built of `keras.ops` of single elements and sums, that returns one tensor.
+
+    Returns:
+        A function with the same arguments and value; the same function on other backends.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+
+    @tf.function(jit_compile=True, autograph=False)
+    def differentiate(upstream: tf.Tensor, *inputs: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = function(*inputs)
+        return tape.gradient(outputs, inputs, upstream)
+
+    evaluate = tf.function(function, jit_compile=True, autograph=False)
+
+    @tf.custom_gradient
+    def compiled(*inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], Any]]:
+        return evaluate(*inputs), lambda upstream: differentiate(upstream, *inputs)
+
+    # `tf.custom_gradient` takes no variables.
+    return lambda *inputs: compiled(*map(tf.convert_to_tensor, inputs))
