@@ -86,6 +86,21 @@ def test_heatmaps_are_those_of_the_publisher(name, goldens):
     assert deviation(build_with_weights(name, goldens[name]), goldens[name]) < TOLERANCE
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_merged_normalizations_change_no_heatmap(name, goldens):
+    """The normalizations are random, and so are the experts of `vitpose_mini_plus`."""
+    model = build_with_weights(name, goldens[name])
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        if variable.name in ("gamma", "beta", "bias"):
+            variable.assign(variable + rng.normal(0, 0.3, variable.shape))
+    merged = simplify_network(model)
+    assert not any(variable.path.startswith("block0/norm") for variable in merged.variables)
+    images = next(iter(goldens[name]["inputs"].values())).transpose(0, 2, 3, 1)
+    expected = np.asarray(model(images, training=False))
+    assert np.abs(np.asarray(merged(images, training=False)) - expected).max() / expected.std() < TOLERANCE
+
+
 def test_the_graph_for_inference_has_an_error_function_that_onnx_knows():
     network = simplify_network(build_pose_vit(5, **MINI))
     graph = tf.function(lambda images: network(images, training=False))

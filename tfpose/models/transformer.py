@@ -120,6 +120,8 @@ class TransformerBlock(layers.Layer):
             Depth", 2016).
         recompute: Whether training computes the activations again in the backward pass instead of keeping them.
         experts: Experts of the feed-forward network, or their fields in a dict.
+        is_merged: Whether the tokens have mean 0 and `qkv` and `expand` include what follows the division by the
+            deviation, see `merge_layer_norms`. Then `norm1` and `norm2` are None.
         **kwargs: Arguments of `keras.layers.Layer`.
     """
 
@@ -130,9 +132,11 @@ class TransformerBlock(layers.Layer):
         drop_path_rate: float = 0.0,
         recompute: bool = False,
         experts: Experts | dict[str, int] = Experts(),
+        is_merged: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.is_merged = is_merged
         self.num_heads = num_heads
         self.norm_epsilon = norm_epsilon
         self.drop_path_rate = drop_path_rate
@@ -145,7 +149,9 @@ class TransformerBlock(layers.Layer):
         """Creates the layers for tokens of C channels, [B, T, C]."""
         width = int(input_shape[-1] or 0)
         hidden, shared = _MLP_RATIO * width, width - self.experts.expert_width
-        self.norm1, self.norm2 = self._add_norm("norm1", width), self._add_norm("norm2", width)
+        self.norm1, self.norm2 = (
+            None if self.is_merged else self._add_norm(name, width) for name in ("norm1", "norm2")
+        )
         self.qkv = self._add_dense("qkv", width, 3 * width)
         self.projection = self._add_dense("projection", width, width)
         self.expand = self._add_dense("expand", width, hidden)
@@ -194,7 +200,11 @@ class TransformerBlock(layers.Layer):
             outputs = ops.concatenate([outputs, self.expert_layers[self.experts.expert](hidden)], axis=-1)
         return tokens + (outputs if kept2 is None else outputs * kept2)
 
-    def _normalize(self, norm: layers.Layer, tokens: Any, training: bool) -> Any:
+    def _normalize(self, norm: layers.Layer | None, tokens: Any, training: bool) -> Any:
+        if norm is None:
+            values = ops.cast(tokens, keras.backend.result_type(self.compute_dtype, "float32"))
+            variances = ops.mean(ops.square(values), axis=-1, keepdims=True)
+            return ops.cast(values * ops.rsqrt(variances + self.norm_epsilon), self.compute_dtype)
         # Exported graphs keep plain operations, which other runtimes know.
         if not training:
             return norm(tokens)
@@ -207,10 +217,12 @@ class TransformerBlock(layers.Layer):
         parts = ops.reshape(qkv, (-1, num_tokens, 3, self.num_heads, channels))
         if keras.backend.backend() != "tensorflow":
             query, key, value = (parts[:, :, part] for part in range(3))
-            return ops.reshape(ops.dot_product_attention(query, key, value), (-1, width))
+            scale = 1.0 if self.is_merged else None
+            return ops.reshape(ops.dot_product_attention(query, key, value, scale=scale), (-1, width))
         # Keras' function has no fused form in TensorFlow, and this one needs fewer transpositions.
         query, key, value = ops.unstack(ops.transpose(parts, (2, 0, 3, 1, 4)))
-        products = ops.matmul(query * channels**-0.5, ops.transpose(key, (0, 1, 3, 2)))
+        query = query if self.is_merged else query * channels**-0.5
+        products = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         is_half = self.compute_dtype in ("float16", "bfloat16")
         weights = ops.softmax(ops.cast(products, "float32") if is_half else products)
         weights = ops.cast(weights, self.compute_dtype)
@@ -229,4 +241,5 @@ class TransformerBlock(layers.Layer):
             "drop_path_rate": self.drop_path_rate,
             "recompute": self.recompute,
             "experts": dataclasses.asdict(self.experts),
+            "is_merged": self.is_merged,
         }
