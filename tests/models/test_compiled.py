@@ -28,3 +28,12 @@ def test_value_and_gradients_are_those_of_the_function(is_graph):
     run = tf.function(differentiate) if is_graph else differentiate
     for found, expected in zip(run(compile_with_gradient(normalize)), differentiate(normalize), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("num_gpus", "is_compiled"), [(0, True), (1, False)])
+def test_xla_compiles_where_there_is_no_gpu(num_gpus, is_compiled, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["gpu"] * num_gpus)
+    arguments = tf.ones([2, 4]), tf.ones(4), tf.zeros(4)
+    graph = tf.function(compile_with_gradient(normalize)).get_concrete_function(*arguments).graph
+    functions = graph.as_graph_def().library.function
+    assert any(function.attr["_XlaMustCompile"].b for function in functions) == is_compiled

@@ -1,4 +1,4 @@
-"""Functions that XLA compiles for training on TensorFlow: one program for the value, one for the gradient."""
+"""Functions that XLA compiles for training with TensorFlow on CPUs: one program for the value, one for the gradient."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ if keras.backend.backend() == "tensorflow":
 
 
 def compile_with_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a function of tensors, and its gradient, for training.
+    """Compiles a function of tensors, and its gradient, for training on CPUs.
 
     Each program reads and writes its tensors once, where TensorFlow does so for each operation of the function. The
-    gradient keeps only the function's inputs in memory and computes the rest again.
+    gradient keeps only the function's inputs in memory and computes the rest again. With a GPU the function is called
+    as it is: there XLA needs files of CUDA that TensorFlow does not find everywhere. `optimization.jit_compile`
+    compiles whole steps.
 
     Args:
         function: Function of tensors, built of `keras.ops` of single elements and sums, that returns one tensor.
 
     Returns:
-        A function with the same arguments and value; the same function on other backends.
+        A function with the same arguments and value.
     """
     if keras.backend.backend() != "tensorflow":
         return function
@@ -39,5 +41,9 @@ def compile_with_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     def compiled(*inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], Any]]:
         return evaluate(*inputs), lambda upstream: differentiate(upstream, *inputs)
 
-    # `tf.custom_gradient` takes no variables.
-    return lambda *inputs: compiled(*map(tf.convert_to_tensor, inputs))
+    def call(*inputs: Any) -> tf.Tensor:
+        # `tf.custom_gradient` takes no variables.
+        tensors = map(tf.convert_to_tensor, inputs)
+        return function(*tensors) if tf.config.list_physical_devices("GPU") else compiled(*tensors)
+
+    return call
