@@ -1,4 +1,4 @@
-"""Networks as after training, and as the frozen graphs of exported models, for benchmarks of speed."""
+"""Networks as after training, and as the graphs of exported SavedModels, for benchmarks of speed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 
 def randomize_normalizations(network: keras.Model) -> None:
@@ -32,8 +31,12 @@ def randomize_biases(network: keras.Model) -> None:
             variable.assign(rng.normal(0, 0.1, variable.shape))
 
 
-def freeze(network: keras.Model, images: tf.Tensor) -> Callable[[], list[np.ndarray]]:
-    """Compiles the network for images [B, H, W, 3], with its weights as constants; a call returns the outputs."""
-    graph = tf.function(functools.partial(network, training=False), autograph=False)
-    frozen = convert_variables_to_constants_v2(graph.get_concrete_function(images))
-    return lambda: [output.numpy() for output in frozen(images)]
+def compile_network(network: keras.Model, images: tf.Tensor) -> Callable[[], list[np.ndarray]]:
+    """Compiles the network for any number of images [B, H, W, 3]; a call returns the outputs for `images`.
+
+    Its weights are variables, as in a SavedModel. As constants they would be faster or slower: convolutions keep a copy
+    of them in another order, and products of matrices choose another program.
+    """
+    signature = [tf.TensorSpec([None, *images.shape[1:]], images.dtype)]
+    graph = tf.function(functools.partial(network, training=False), signature, autograph=False)
+    return lambda: [output.numpy() for output in tf.nest.flatten(graph(images))]

@@ -6,12 +6,11 @@
     python benchmarks/network_speed.py --only=inference --inference_dtype=bfloat16
 
 tfpose runs the training step as one graph, which updates the weights as the training loop does, and inference as in an
-exported model, with batch normalization folded and variables frozen. PyTorch runs the same network in eager mode, in
-both of its memory layouts. Both sides run in turn, so that other load on the machine slows both; the medians are
-compared. The peak memory is that of each process, so with `--only=training` and `--layouts=contiguous` it is that of a
-training. On a shared machine such times mean little, since PyTorch's threads wait for each other. With
-`--single_thread` each side computes in one thread, and processor times are compared, which other processes hardly
-change.
+exported SavedModel, with normalizations merged into other layers. PyTorch runs the same network in eager mode, in both
+of its memory layouts. Both sides run in turn, so that other load on the machine slows both; the medians are compared.
+The peak memory is that of each process, so with `--only=training` and `--layouts=contiguous` it is that of a training.
+On a shared machine such times mean little, since PyTorch's threads wait for each other. With `--single_thread` each
+side computes in one thread, and processor times are compared, which other processes hardly change.
 
 PyTorch is left out if the interpreter of `--torch_python` (default: the current one) cannot import torch.
 
@@ -37,7 +36,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from inference_graph import freeze, randomize_biases, randomize_normalizations
+from inference_graph import compile_network, randomize_biases, randomize_normalizations
 from results_file import RECORD_HELP, ratios, record
 from torch_side import TorchSide, start_torch
 
@@ -113,7 +112,7 @@ def build_inference(
     randomize_normalizations(model)
     randomize_biases(model)
     images, _ = random_batch(batch, input_size)
-    return freeze(simplify_network(model, dtype), images)
+    return compile_network(simplify_network(model, dtype), images)
 
 
 def random_batch(batch: int, input_size: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:

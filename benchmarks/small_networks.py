@@ -3,7 +3,7 @@
     pip install 'tfpose[onnx]' openvino
     python benchmarks/small_networks.py
 
-Each network has random weights and batch normalization merged into its convolutions. The sides are the frozen graph in
+Each network has random weights and batch normalization merged into its convolutions. The sides are the graph in
 TensorFlow, as in an exported SavedModel, the LiteRT file, and the ONNX file in onnxruntime and in OpenVINO, each with
 as many threads as the machine has cores. All sides run in turn, so that other load on the machine slows all; the
 smallest times are compared. A runtime that is not installed is left out.
@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from inference_graph import freeze, randomize_normalizations
+from inference_graph import compile_network, randomize_normalizations
 from results_file import RECORD_HELP, ratios, record
 
 from tfpose.exporting.conversion import write_converted
@@ -58,7 +58,7 @@ def build_sides(network: keras.Model, batch: int, folder: pathlib.Path) -> dict[
     """Functions that run the network once, by runtime."""
     _, height, width, channels = network.inputs[0].shape
     images = np.random.default_rng(0).standard_normal((batch, height, width, channels), np.float32)
-    sides = {"TensorFlow": freeze(network, tf.constant(images))}
+    sides = {"TensorFlow": compile_network(network, tf.constant(images))}
     formats = ["litert"]
     if all(importlib.util.find_spec(package) for package in ("tf2onnx", "onnx", "onnxruntime")):
         formats.append("onnx")
