@@ -177,7 +177,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     if values.tuned:
         forbid_flags(values, TRACKER_FLAGS, "--tuned")
     scoring = scoring_settings(values)
-    fetch_models(values, "model" if values.model else "workdir")
+    # The config says which kind of network is evaluated.
+    fetch_models(values, "model" if values.model else "workdir", checks_kind=values.config is None)
     # Here and not above: TensorFlow takes seconds to import, wrong flags must not wait for it.
     start_tensorflow()
     from tfpose import systems
@@ -194,7 +195,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     box_flags = tuple(name for name in ("boxes", *BOX_FLAGS) if values[name].present)
     boxes = box_settings(values, values.boxes) if box_flags else None
     chosen = RunChoice(pathlib.Path(values.model or values.workdir), values.weights, boxes, tuned, box_flags)
-    chosen = resolve_names(chosen, "--workdir", values.cache)
+    wants_detector = values.config is not None and values.config.system not in systems.POSE_SYSTEMS
+    chosen = resolve_names(chosen, "--workdir", values.cache, wants_detector)
     config, source = choose_config(values, chosen.workdir)
     split = values.split or config.data.validation_split
     dtype = InferenceDtype(values.inference_dtype, config.data.directory, split)

@@ -31,17 +31,19 @@ def use_cache(values: ProgramFlags) -> None:
         os.environ[CACHE_VARIABLE] = values.cache
 
 
-def fetch_models(values: ProgramFlags, flag: str) -> None:
+def fetch_models(values: ProgramFlags, flag: str, checks_kind: bool = True) -> None:
     """Downloads the public checkpoints that the flags name, so that a failed download ends the program early.
 
     Args:
         values: The parsed flags.
         flag: Name of the flag of the model; its detector is named by --detector.
+        checks_kind: Whether the model must be a keypoint network.
 
     Raises:
         OSError: A file cannot be downloaded; the message says which file to put where by hand.
         ValueError: A downloaded file is not the publisher's, or a name stands for another kind of network.
     """
     model, detector = str(values[flag].value), values.detector or ""
-    require_kinds(model, f"--{flag}", detector)
+    if checks_kind:
+        require_kinds(model, f"--{flag}", detector)
     fetch_files([model, detector], values.cache)

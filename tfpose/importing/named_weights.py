@@ -156,18 +156,19 @@ def _digest_of_code() -> str:
     return digest.hexdigest()
 
 
-def require_kinds(model: str, flag: str, detector: str) -> None:
+def require_kinds(model: str, flag: str, detector: str, wants_detector: bool = False) -> None:
     """Checks that names of public checkpoints stand for networks of the right kind.
 
     Args:
         model: Name of a keypoint network, or path of a folder, which is not checked.
         flag: Name of the flag of the model, for the message.
         detector: Name of a person detector, path of a folder, or ''.
+        wants_detector: Whether the model must be a person detector too.
 
     Raises:
         ValueError: A network is of the other kind.
     """
     kinds = {True: "a person detector", False: "a keypoint network"}
-    for text, name, is_detector in ((model, flag, False), (detector, "--detector", True)):
+    for text, name, is_detector in ((model, flag, wants_detector), (detector, "--detector", True)):
         if is_public_name(text) and PUBLIC_CHECKPOINTS[text].is_detector != is_detector:
             raise ValueError(f"{name} must name {kinds[is_detector]}, got {text}, which is {kinds[not is_detector]}")

@@ -13,20 +13,21 @@ from tfpose.pretrained.public_checkpoints import is_public_name
 from tfpose.systems.system import RunChoice
 
 
-def resolve_names(run: RunChoice, flag: str, cache: str | None = None) -> RunChoice:
+def resolve_names(run: RunChoice, flag: str, cache: str | None = None, wants_detector: bool = False) -> RunChoice:
     """Returns a run with folders where it names public checkpoints; see `importing.named_weights`.
 
     Args:
         run: The run. Its work folder and its detector may be names of public checkpoints.
         flag: Name of the flag that names the work folder, for messages.
         cache: Folder of public checkpoints; None for the default.
+        wants_detector: Whether the work folder must be that of a person detector.
 
     Raises:
         OSError: A file cannot be downloaded, or the cache cannot be written.
         ValueError: A file is damaged, or a name stands for another kind of network.
     """
     model, detector = os.fspath(run.workdir), run.boxes.detector if run.boxes else ""
-    require_kinds(model, flag, detector)
+    require_kinds(model, flag, detector, wants_detector)
     if not is_public_name(model) and not is_public_name(detector):
         return run
     model, detector = find_workdirs([model, detector], cache)

@@ -29,7 +29,7 @@ from tfpose.tracking.choice import TrackerChoice
 from tfpose.training.loop import TrainingPlan
 
 # What an evaluation of boxes can use, of the flags that every evaluation has.
-_FLAGS_OF_BOXES = ("config", "workdir", "output_dir", "weights", "split", "verbosity", "v")
+_FLAGS_OF_BOXES = ("config", "workdir", "output_dir", "weights", "split", "verbosity", "v", "cache")
 
 
 @dataclasses.dataclass(frozen=True)
