@@ -5,7 +5,6 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Iterable
 
-import cv2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -21,6 +20,7 @@ from tfpose.models.unfilled import build_unfilled
 # OpenCV's cubic kernel.
 _CUBIC = -0.75
 _NUM_TAPS = 4
+_HALFWAY_SHIFT = 1e-6
 
 
 class PicodetDetector:
@@ -39,7 +39,6 @@ class PicodetDetector:
         self.source = source
         names = ("score_threshold", "iou_threshold", "num_candidates", "max_people")
         self.thresholds = {name: getattr(settings, name) for name in names}
-        self._stretch = stretch_image_by_opencv if isinstance(network, LitertNetwork) else stretch_image
         # One graph for images of any size.
         signature = [tf.TensorSpec((None, None, 3), tf.uint8)]
         self._find = tf.function(self.find_people_in_graph, signature, autograph=False)
@@ -60,7 +59,7 @@ class PicodetDetector:
     def find_people_in_graph(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Finds the people of one image [H, W, 3] uint8; see `ExportableDetector.find_people_in_graph`."""
         settings = self.settings
-        resized = self._stretch(image, settings.input_size)
+        resized = resize_like_opencv(image, settings.input_size)
         outputs = self.network(settings.normalization(resized)[None], training=False)
         boxes = decode_boxes(outputs["distribution"], settings.input_size)[0]
         size = tf.cast(tf.shape(image)[:2], tf.float32)
@@ -82,11 +81,12 @@ def suppress(boxes: tf.Tensor, scores: tf.Tensor, settings: PicodetSettings) -> 
     return tf.gather(boxes, rows), tf.gather(scores, rows)
 
 
-def stretch_image(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Stretches an image [H, W, 3] uint8 to a size (height, width) by OpenCV's INTER_CUBIC, as float32 from 0 to 255.
+def resize_like_opencv(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Stretches an image [H, W, 3] uint8 to a size (height, width) as `cv2.resize` with INTER_CUBIC does, as float32.
 
-    `cv2.resize` rounds the result of an image of bytes. Here it stays as it is: whichever way a value halfway between
-    two integers is computed, rounding could move it by one, and a box by a tenth of a pixel.
+    OpenCV computes in fixed point, so that single values may differ by one. Two graphs may add in different order, but
+    they must round alike: otherwise the boxes of one picture would differ by a tenth of a pixel. So values halfway
+    between two integers are raised by more than the rounding error of float64, and all graphs round them up.
     """
     pixels = image
     for axis in (0, 1):
@@ -95,25 +95,14 @@ def stretch_image(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
         shape[axis] = size[axis]
         pixels = sum(
             # Bytes are gathered in a fraction of the time of what they become.
-            tf.cast(tf.gather(pixels, places[:, tap], axis=axis), tf.float32) * tf.reshape(weights[:, tap], shape)
+            tf.cast(tf.gather(pixels, places[:, tap], axis=axis), tf.float64) * tf.reshape(weights[:, tap], shape)
             for tap in range(_NUM_TAPS)
         )
-    return tf.clip_by_value(pixels, 0.0, 255.0)
-
-
-def stretch_image_by_opencv(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Computes `stretch_image` by OpenCV: faster, in graphs that are not written to a file."""
-
-    def stretch(pixels: np.ndarray) -> np.ndarray:
-        stretched = cv2.resize(pixels.astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC)
-        return np.clip(stretched, 0.0, 255.0)
-
-    stretched = tf.numpy_function(stretch, [image], tf.float32, stateful=False)
-    return tf.ensure_shape(stretched, [*size, 3])
+    return tf.cast(tf.floor(tf.clip_by_value(pixels, 0.0, 255.0) + 0.5 + _HALFWAY_SHIFT), tf.float32)
 
 
 def _cubic_taps(size: tf.Tensor, new_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the pixels [new_size, 4] behind each new pixel along an axis and their weights, float32."""
+    """Returns the pixels [new_size, 4] behind each new pixel along an axis and their weights, float64."""
     scale = tf.cast(size, tf.float64) / new_size
     centers = (tf.range(new_size, dtype=tf.float64) + 0.5) * scale - 0.5
     first = tf.floor(centers)
@@ -123,7 +112,7 @@ def _cubic_taps(size: tf.Tensor, new_size: int) -> tuple[tf.Tensor, tf.Tensor]:
     outer = ((a * near - 5 * a) * near + 8 * a) * near - 4 * a
     weights = tf.where(near <= 1, inner, outer)
     places = tf.cast(first, tf.int32)[:, None] + tf.constant([-1, 0, 1, 2])
-    return tf.clip_by_value(places, 0, size - 1), tf.cast(weights, tf.float32)
+    return tf.clip_by_value(places, 0, size - 1), weights
 
 
 def load_litert_picodet(
