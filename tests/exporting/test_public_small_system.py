@@ -55,7 +55,7 @@ def poses_by_image(results):
 
 def test_evaluation_prediction_and_saved_model_agree(folder):
     """With doubtful boxes too; and both networks are converted to LiteRT."""
-    boxes = [f"--detector={folder / 'detector'}", "--box_score_threshold=0.25"]
+    boxes = [f"--detector={folder / 'detector'}", "--box_score_threshold=0.15"]
     photos = folder / "source" / "val"
     evaluated, predicted, exported = (folder / name for name in ("evaluated", "predicted", "exported"))
     workdir, dataset = folder / "keypoints", f"--config.data.directory={folder / 'data' / 'coco_keypoints'}"
