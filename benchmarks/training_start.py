@@ -158,8 +158,8 @@ def main() -> None:
         clock, processor = zip(*seconds, strict=True)
         print(f"  {part:10} {min(clock):6.2f} {statistics.median(clock):6.2f} {min(processor):6.2f}")
     if options.record:
-        prefix = f"training_start.{options.config}.batch_{options.batch_size}"
-        record({f"{prefix}.{part}": ([clock for clock, _ in values], "s") for part, values in measured.items()})
+        key = f"training_start.{options.config}.batch_{options.batch_size}.all"
+        record({key: ([clock for clock, _ in measured["all"]], "s")})
 
 
 if __name__ == "__main__":
