@@ -20,7 +20,7 @@ from data_prep.pictures import SourcePicture, read_picture
 from tfpose.data.record_encoding import RecordEncoder
 from tfpose.data.record_files import FOOTER_BYTES, HEADER_BYTES, write_record
 from tfpose.data.record_index import RecordPlaces, split_regions, write_annotations, write_places
-from tfpose.data.records import IMAGE_FIELDS, PERSON_FIELDS
+from tfpose.data.records import IMAGE_FIELDS, LIST_FIELDS, PERSON_FIELDS
 from tfpose.processes import MOST_ITEMS, choose_num_processes, map_forked
 
 # Reading waits for the disk (or the network behind it), not for the processor.
@@ -143,7 +143,7 @@ class SplitFiles:
         images: dict[str, Any] = {
             name: columns[name] if kind == "bytes" else np.array(columns[name], np.int64)
             for name, kind in IMAGE_FIELDS.items()
-            if name not in ("image", *_SIZE_COLUMNS, "ignore_points", "ignore_lengths")
+            if name not in ("image", *_SIZE_COLUMNS, *LIST_FIELDS)
         }
         images["ignore_regions"] = list(map(split_regions, columns["ignore_points"], columns["ignore_lengths"]))
         dtypes = {"bytes": object, "int": np.int64, "float": np.float32}

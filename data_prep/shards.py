@@ -14,11 +14,10 @@ from data_prep.annotations import SplitAnnotations
 from data_prep.shard_files import ShardExamples, SplitFiles, write_splits
 from data_prep.writing import NOTES_FOLDER, image_bytes
 from tfpose.data.record_index import index_path
-from tfpose.data.records import IMAGE_FIELDS, PERSON_FIELDS
+from tfpose.data.records import IMAGE_FIELDS, LIST_FIELDS, PERSON_FIELDS
 from tfpose.skeletons import Skeleton
 
 SHARD_BYTES = 128 << 20
-_LIST_FIELDS = ("ignore_points", "ignore_lengths")
 
 
 def features_from_schema(num_joints: int) -> tfds.features.FeaturesDict:
@@ -38,7 +37,7 @@ _DTYPES = {"bytes": np.str_, "int": np.int64, "float": np.float32}
 def _image_feature(name: str, kind: str) -> tfds.features.FeatureConnector:
     if name == "image":
         return tfds.features.Image(shape=(None, None, 3))
-    if name in _LIST_FIELDS:
+    if name in LIST_FIELDS:
         return tfds.features.Tensor(shape=(None,), dtype=_DTYPES[kind])
     return tfds.features.Text() if kind == "bytes" else tfds.features.Scalar(_DTYPES[kind])
 

@@ -11,7 +11,7 @@ from tfpose.data.record_files import iterate_records, write_record
 from tfpose.data.records import IMAGE_FIELDS, PERSON_FIELDS
 
 NUM_JOINTS = 3
-# A group of 7 bits ends below and above each of these.
+# The smallest and largest numbers of one, two and more bytes, each of which holds 7 bits.
 NUMBERS = [0, 1, 127, 128, (1 << 14) - 1, 1 << 14, 1 << 35, (1 << 63) - 1, -1, -(1 << 63)]
 
 

@@ -117,3 +117,11 @@ def write_posetrack17(root: pathlib.Path) -> pathlib.Path:
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"annolist": frames}))
     return root
+
+
+def assert_interrupted(returncode: int, errors: str, output: pathlib.Path) -> None:
+    """The exit code and the last line of an interrupted build, which leaves nothing in its output folder."""
+    assert returncode == 130
+    assert errors.splitlines()[-1] == "error: interrupted; the dataset was not written"
+    assert "Traceback" not in errors
+    assert list(output.iterdir()) == []

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tfpose.data.records import IMAGE_FIELDS, PERSON_FIELDS
+from tfpose.data.records import IMAGE_FIELDS, LIST_FIELDS, PERSON_FIELDS
 
 # The tag of a field is its number and the 2 of all fields that have a length.
 _FIELD_1, _FIELD_2, _FIELD_3 = (bytes([number << 3 | 2]) for number in (1, 2, 3))
@@ -22,7 +22,6 @@ _KINDS = {"bytes": _FIELD_1, "float": _FIELD_2, "int": _FIELD_3}
 _DTYPES: dict[str, np.dtype] = {"float": np.dtype("<f4"), "int": np.dtype("<i8")}
 # One value per row: an array, or a list of texts, numbers or arrays of different lengths.
 _Column: TypeAlias = np.ndarray | Sequence[Any]
-_LIST_FIELDS = ("ignore_points", "ignore_lengths")
 # Known only once the picture was read.
 _PICTURE_FIELDS = ("image", "height", "width")
 
@@ -96,7 +95,7 @@ class RecordEncoder:
             size: (height, width) of the image in pixels.
         """
         fields = [
-            _entry(name, kind, column[image] if name in _LIST_FIELDS else (column[image],))
+            _entry(name, kind, column[image] if name in LIST_FIELDS else (column[image],))
             for name, (kind, column) in self._images.items()
         ]
         fields += (_entry("height", "int", size[:1]), _entry("width", "int", size[1:]))

@@ -49,6 +49,8 @@ IMAGE_FIELDS = {
     "ignore_points": "float",  # [N * 2] corners of all ignore regions (x, y)
     "ignore_lengths": "int",  # corners per region
 }
+# Those of `IMAGE_FIELDS` that hold a list of numbers.
+LIST_FIELDS = ("ignore_points", "ignore_lengths")
 # Per person of an image, concatenated over people: name, how it is stored, shape for one person.
 PERSON_FIELDS = {
     "keypoints": ("float", ("joints", 2)),  # image pixels
