@@ -76,17 +76,17 @@ class PoseArtist:
         self._frame_number = 0
 
     def draw(self, image: np.ndarray, poses: Poses, found: Poses | None = None) -> np.ndarray:
-        """Draws a frame.
+        """Draws over a frame.
 
         Args:
-            image: Frame [H, W, 3], which is not changed.
+            image: Frame [H, W, 3]; it is drawn over itself where it can be written.
             poses: People to draw.
             found: More people whose heads are blurred, such as those that tracking has left out.
 
         Returns:
-            A new image.
+            The frame, or its copy if it cannot be written.
         """
-        image = image.copy()
+        image = np.require(image, requirements=("C_CONTIGUOUS", "WRITEABLE"))
         if self._style.should_blur_heads:
             for people in (poses, found):
                 if people is not None:

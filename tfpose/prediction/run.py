@@ -291,4 +291,5 @@ def _unchanged(poses: Poses) -> Poses:
 
 def _draw(frames: Iterable[PredictedFrame], artist: PoseArtist) -> Iterator[tuple[PredictedFrame, np.ndarray]]:
     for item in frames:
+        # Nothing else reads the frame any more.
         yield item, artist.draw(item.frame.image, item.shown, item.found)
