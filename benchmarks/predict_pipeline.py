@@ -124,7 +124,7 @@ def build_same_codec(video: pathlib.Path, output: pathlib.Path) -> Callable[[], 
         encoder, count = PyavEncoder(output, SIZE[::-1], 30.0, None), 0
         with av.open(str(video)) as container:
             for frame in container.decode(video=0):
-                encoder.write(frame.to_ndarray(format="rgb24"), None)
+                encoder.write(encoder.convert(frame.to_ndarray(format="rgb24")), None)
                 count += 1
         encoder.close()
         return count

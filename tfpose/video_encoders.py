@@ -22,6 +22,8 @@ _PYAV_CODECS = {
     ".mp4": ("libx264", {"preset": "ultrafast", "crf": "23"}),
     ".webm": ("libvpx", {"deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "4M"}),
 }
+# What browsers play.
+_PIXEL_FORMAT = "yuv420p"
 # Codec of sound that the container cannot hold as it is.
 _SOUND_CODECS = {".mp4": "aac", ".webm": "libopus"}
 # Times in a file are multiples of this part of a second, in which the usual frame rates are whole numbers.
@@ -38,8 +40,11 @@ class Encoder(Protocol):
 
     notes: list[str]
 
-    def write(self, image: np.ndarray, seconds: float | None) -> None:
-        """Adds a frame, [H, W, 3] uint8 RGB, that is shown from `seconds` on; None for the end of the frame before."""
+    def convert(self, image: np.ndarray) -> Any:
+        """Returns a frame, [H, W, 3] uint8 RGB, as `write` takes it. It may run beside `write`, in another thread."""
+
+    def write(self, converted: Any, seconds: float | None) -> None:
+        """Adds a converted frame that is shown from `seconds` on; None for the end of the frame before."""
 
     def close(self) -> None:
         """Completes the file and checks that it holds all frames."""
@@ -93,14 +98,18 @@ class OpencvEncoder:
         if not self._writer.isOpened():
             raise OSError(f"OpenCV cannot write {path.suffix} with {size[0]}x{size[1]} pixels, {self._rate:g} frames/s")
 
-    def write(self, image: np.ndarray, seconds: float | None) -> None:
+    def convert(self, image: np.ndarray) -> np.ndarray:
+        """Returns a frame in OpenCV's order of colors, see `Encoder`."""
+        return cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+
+    def write(self, converted: np.ndarray, seconds: float | None) -> None:
         """Writes a frame, see `Encoder`."""
         slot = self._num_written if seconds is None else round(seconds * self._rate)
         if slot < self._num_written - _MOST_AHEAD:
             return
         for _ in range(slot - self._num_written):
             self._add(self._previous)
-        self._previous = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        self._previous = converted
         self._add(self._previous)
 
     def _add(self, image: np.ndarray) -> None:
@@ -182,7 +191,7 @@ class PyavEncoder:
             self._stream = self._container.add_stream(codec, rate=max(rate, fractions.Fraction(1, 1001)))
             self._stream.options = options
             self._stream.width, self._stream.height = size
-            self._stream.pix_fmt = "yuv420p"
+            self._stream.pix_fmt = _PIXEL_FORMAT
             self._stream.codec_context.time_base = fractions.Fraction(1, _TICKS_PER_SECOND)
         self._sound = SoundTrack(self._av, self._container, sound, _SOUND_CODECS[path.suffix]) if sound else None
 
@@ -194,16 +203,21 @@ class PyavEncoder:
         except (self._av.FFmpegError, ValueError) as error:
             raise OSError(_reason(error)) from error
 
-    def write(self, image: np.ndarray, seconds: float | None) -> None:
+    def convert(self, image: np.ndarray) -> Any:
+        """Returns a frame in the colors of the codec, see `Encoder`."""
+        with self._errors():
+            frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            return frame.reformat(format=_PIXEL_FORMAT)
+
+    def write(self, converted: Any, seconds: float | None) -> None:
         """Writes a frame, see `Encoder`."""
         due = self._next_tick if seconds is None else round(seconds * _TICKS_PER_SECOND)
         tick = max(due, self._last_tick + 1)
         if seconds is not None and self._num_written:
             self._step = tick - self._last_tick
-        frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        frame.pts, frame.time_base = tick, fractions.Fraction(1, _TICKS_PER_SECOND)
+        converted.pts, converted.time_base = tick, fractions.Fraction(1, _TICKS_PER_SECOND)
         with self._errors():
-            self._container.mux(self._stream.encode(frame))
+            self._container.mux(self._stream.encode(converted))
             self._add_sound(tick)
         self._last_tick, self._next_tick = tick, tick + self._step
         self._num_written += 1

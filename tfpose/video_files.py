@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import types
+from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -63,12 +66,32 @@ class VideoFileWriter:
         Raises:
             OSError: The file cannot be written.
         """
+        self.prepare(image)(seconds)
+
+    def prepare(self, image: np.ndarray) -> Callable[[float | None], None]:
+        """Converts a frame to the colors of the codec, which may happen in another thread than the writing.
+
+        Args:
+            image: As for `write`.
+
+        Returns:
+            The function that adds the frame, given `seconds` as for `write`.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         try:
             if self._encoder is None:
                 self._encoder = self._open(image.shape[1], image.shape[0])
             if image.shape[1::-1] != self._size:
                 image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
-            self._encoder.write(image, seconds)
+            return functools.partial(self._add, self._encoder, self._encoder.convert(image))
+        except OSError as error:
+            raise self._described(error) from error
+
+    def _add(self, encoder: Encoder, converted: Any, seconds: float | None) -> None:
+        try:
+            encoder.write(converted, seconds)
         except OSError as error:
             raise self._described(error) from error
 

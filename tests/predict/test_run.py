@@ -268,7 +268,7 @@ def test_live_video_plays_at_the_speed_of_what_was_seen(tmp_path):
     image = np.zeros((48, 64, 3), np.uint8)
     with VideoSink(tmp_path / "live.avi", live, None, should_keep_sound=True) as sink:
         for index, seconds in enumerate([0, 0.1, 0.5, 0.6]):
-            sink.write(SourceFrame(index, "", image, index, seconds), image + 60 * index)
+            sink.prepare(SourceFrame(index, "", image, index, seconds), image + 60 * index)()
     frames, _ = read_video(tmp_path / "live.avi")
     levels = [round(frame.mean() / 60) for frame in frames]
     assert levels == [0, 1, 1, 1, 1, 2, 3]
@@ -303,13 +303,15 @@ def test_drawn_frames_are_shown_when_their_sound_is_heard(tmp_path, phone_video,
             assert float(sound.duration * sound.time_base) == pytest.approx(10, abs=0.3)
 
 
-@pytest.mark.parametrize("tracker", ["payer2017", "offline"])
-def test_a_video_that_cannot_be_written_does_not_cost_the_poses(tmp_path, monkeypatch, video_library, tracker):
+@pytest.mark.parametrize(
+    ("tracker", "method"), [("payer2017", "write"), ("offline", "write"), ("payer2017", "convert")]
+)
+def test_a_video_that_cannot_be_written_does_not_cost_the_poses(tmp_path, monkeypatch, video_library, tracker, method):
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
     name = {"pyav": "PyavEncoder", "opencv": "OpencvEncoder"}[video_library]
-    monkeypatch.setattr(f"tfpose.video_encoders.{name}.write", fail)
+    monkeypatch.setattr(f"tfpose.video_encoders.{name}.{method}", fail)
     summary = predict_source(clip(tmp_path), Walkers(), COCO17, settings(tmp_path, tracker=TrackerChoice(tracker)))
     path = tmp_path / "out" / "videos" / "clip.mp4"
     assert summary.problems == [f"{path}: cannot write the video: No space left on device"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
 import numpy as np
@@ -36,6 +38,8 @@ from tfpose.video_sound import Sound
 OUTPUTS = ("posetrack", "coco", "csv", "video")
 # Formats in which OpenCV writes colors.
 _DRAWN_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+# Adds one frame to what is written.
+Write = Callable[[], None]
 _POSETRACK_WRITERS = {"2017": write_posetrack17, "2018": write_posetrack18}
 
 
@@ -226,14 +230,19 @@ class VideoSink(contextlib.AbstractContextManager):
         self._writer: VideoFileWriter | None = None
         self._start = self._end = 0.0
 
-    def write(self, frame: SourceFrame, image: np.ndarray) -> None:
-        """Adds a frame, [H, W, 3] uint8 RGB."""
+    def prepare(self, frame: SourceFrame, image: np.ndarray) -> Write:
+        """Converts a drawn frame, [H, W, 3] uint8 RGB; returns the function that adds it."""
         if self._writer is None:
             self._start = frame.seconds
             sound = Sound(absolute(str(self._source.address)), frame.file_seconds) if self._has_sound else None
             self._writer = VideoFileWriter(self.path, self._rate or self._source.frames_per_second, sound)
-        self._writer.write(image, None if self._rate else frame.seconds - self._start)
-        self._end = frame.seconds
+        add = self._writer.prepare(image)
+
+        def write() -> None:
+            add(None if self._rate else frame.seconds - self._start)
+            self._end = frame.seconds
+
+        return write
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -261,15 +270,15 @@ class PictureSink(contextlib.AbstractContextManager):
         self.path = directory
         self.notes: list[str] = []
 
-    def write(self, frame: SourceFrame, image: np.ndarray) -> None:
-        """Writes an image, [H, W, 3] uint8 RGB.
+    def prepare(self, frame: SourceFrame, image: np.ndarray) -> Write:
+        """Returns the function that writes an image, [H, W, 3] uint8 RGB; it raises an `OSError` if it cannot."""
 
-        Raises:
-            OSError: The image cannot be written.
-        """
-        path = self.path_of(frame.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(path, image)
+        def write() -> None:
+            path = self.path_of(frame.name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(path, image)
+
+        return write
 
     def path_of(self, name: str) -> pathlib.Path:
         """Returns the path of a drawn image. A name of a format that cannot be written gets the suffix .png."""
@@ -297,16 +306,31 @@ class TolerantSink(contextlib.AbstractContextManager):
         self.notes: list[str] = []
         self.written: list[pathlib.Path] = []
         self._sink = sink
+        # Nothing is prepared for a sink that has ended.
+        self._ending = threading.Lock()
 
-    def write(self, frame: SourceFrame, image: np.ndarray) -> None:
-        """Adds a frame, unless an earlier one could not be written."""
+    def prepare(self, frame: SourceFrame, image: np.ndarray) -> Write:
+        """Prepares a drawn frame, [H, W, 3] uint8 RGB, which may happen in another thread than the writing.
+
+        Returns:
+            The function that adds the frame, unless an earlier one could not be written.
+        """
+        with self._ending:
+            try:
+                write = _nothing if self.problem else self._sink.prepare(frame, image)
+            except OSError as error:
+                write = functools.partial(_raise, error)
+        return functools.partial(self._try, write)
+
+    def _try(self, write: Write) -> None:
         if self.problem:
             return
         try:
-            self._sink.write(frame, image)
+            write()
         except OSError as error:
-            self.problem = str(error)
-            self._sink.__exit__(type(error), error, error.__traceback__)
+            with self._ending:
+                self.problem = str(error)
+                self._sink.__exit__(type(error), error, error.__traceback__)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -320,3 +344,11 @@ class TolerantSink(contextlib.AbstractContextManager):
             return
         if error is None:
             self.notes, self.written = self._sink.notes, [self._sink.path]
+
+
+def _nothing() -> None:
+    pass
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -8,14 +8,13 @@ import pathlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from time import monotonic
 
-import numpy as np
 from tqdm import tqdm
 
 from tfpose.poses import Poses
 from tfpose.prediction.background import Background
 from tfpose.prediction.drawing import DrawingStyle, PoseArtist
 from tfpose.prediction.frames import SourceFrame
-from tfpose.prediction.outputs import OutputPaths, PictureSink, TolerantSink, VideoSink, lost_joints, write_files
+from tfpose.prediction.outputs import OutputPaths, PictureSink, TolerantSink, VideoSink, Write, lost_joints, write_files
 from tfpose.prediction.pipeline import (
     FrameResult,
     PredictedFrame,
@@ -237,9 +236,9 @@ class _Run:
             yield from frames
             return
         artist = PoseArtist(self._skeleton, self._settings.style)
-        with self._sink as sink, Background(_draw(frames, artist), _WAITING) as drawn:
-            for item, image in drawn:
-                sink.write(item.frame, image)
+        with self._sink as sink, Background(_draw(frames, artist, sink), _WAITING) as drawn:
+            for item, write in drawn:
+                write()
                 yield item
 
     def _choose_sink(self) -> VideoSink | PictureSink:
@@ -289,7 +288,11 @@ def _unchanged(poses: Poses) -> Poses:
     return poses
 
 
-def _draw(frames: Iterable[PredictedFrame], artist: PoseArtist) -> Iterator[tuple[PredictedFrame, np.ndarray]]:
+def _draw(
+    frames: Iterable[PredictedFrame], artist: PoseArtist, sink: TolerantSink
+) -> Iterator[tuple[PredictedFrame, Write]]:
+    """Yields each frame, and the function that writes its drawing."""
     for item in frames:
-        # Nothing else reads the frame any more.
-        yield item, artist.draw(item.frame.image, item.shown, item.found)
+        # Nothing else reads the frame any more, so it is drawn over.
+        image = artist.draw(item.frame.image, item.shown, item.found)
+        yield item, sink.prepare(item.frame, image)
