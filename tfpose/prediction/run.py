@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from time import monotonic
 
+import numpy as np
 from tqdm import tqdm
 
 from tfpose.poses import Poses
@@ -231,13 +232,17 @@ class _Run:
         return predicted_frames(self._source, self._predict_timed, self._update, self._batch_size, self._should_stop)
 
     def _draw_and_write(self, frames: Iterable[PredictedFrame]) -> Generator[PredictedFrame, None, None]:
-        """Yields the frames. Each is drawn in the background and written before, if the outputs include drawings."""
+        """Yields the frames, each after its drawing was written, if the outputs include drawings."""
         if "video" not in self._settings.outputs:
             yield from frames
             return
         artist = PoseArtist(self._skeleton, self._settings.style)
-        with self._sink as sink, Background(_draw(frames, artist, sink), _WAITING) as drawn:
-            for item, write in drawn:
+        with (
+            self._sink as sink,
+            Background(_draw(frames, artist), _WAITING) as drawn,
+            Background(_prepare(drawn, sink), _WAITING) as prepared,
+        ):
+            for item, write in prepared:
                 write()
                 yield item
 
@@ -288,11 +293,15 @@ def _unchanged(poses: Poses) -> Poses:
     return poses
 
 
-def _draw(
-    frames: Iterable[PredictedFrame], artist: PoseArtist, sink: TolerantSink
-) -> Iterator[tuple[PredictedFrame, Write]]:
-    """Yields each frame, and the function that writes its drawing."""
+def _draw(frames: Iterable[PredictedFrame], artist: PoseArtist) -> Iterator[tuple[PredictedFrame, np.ndarray]]:
     for item in frames:
         # Nothing else reads the frame any more, so it is drawn over.
-        image = artist.draw(item.frame.image, item.shown, item.found)
+        yield item, artist.draw(item.frame.image, item.shown, item.found)
+
+
+def _prepare(
+    drawn: Iterable[tuple[PredictedFrame, np.ndarray]], sink: TolerantSink
+) -> Iterator[tuple[PredictedFrame, Write]]:
+    """Yields each frame, and the function that writes its drawing."""
+    for item, image in drawn:
         yield item, sink.prepare(item.frame, image)
