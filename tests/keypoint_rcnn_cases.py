@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import pathlib
 
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from freed_memory import free_memory
 
+from tfpose.models.keypoint_rcnn.detection import detect_people, rescale_people
 from tfpose.models.keypoint_rcnn.images import normalize_images, pad_images
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.settings import (
@@ -54,6 +56,7 @@ def golden_network(folder: pathlib.Path, model: str) -> KeypointRcnn:
     if model not in _golden_networks:
         # One at a time, because both take 0.7 GB.
         _golden_networks.clear()
+        trace_network.cache_clear()
         free_memory()
         _golden_networks[model] = _build_golden_network(folder, model)
     return _golden_networks[model]
@@ -67,6 +70,25 @@ def _build_golden_network(folder: pathlib.Path, model: str) -> KeypointRcnn:
     load_detectron2_state_dict(network, module.make_state_dict(model))
     free_memory()
     return network
+
+
+@functools.lru_cache(maxsize=1)
+def trace_network(network):
+    """Functions for the trunk's stages and for people, traced once for both images."""
+    trunk, blocks = network.trunk, network.settings.blocks_per_stage
+    names = ["stem_pool", *(f"res{stage}_{count - 1}_relu" for stage, count in enumerate(blocks, start=2))]
+    stages = keras.Model(trunk.input, [*(trunk.get_layer(name).output for name in names), *trunk.outputs])
+    image, size = tf.TensorSpec([1, None, None, 3]), tf.TensorSpec([1, 2], tf.int32)
+
+    @tf.function(input_signature=[image])
+    def compute_stages(images):
+        return stages(images, training=False)
+
+    @tf.function(input_signature=[image, size, size])
+    def find(images, sizes, original_sizes):
+        return rescale_people(detect_people(network, images, sizes), sizes, original_sizes)
+
+    return compute_stages, find
 
 
 def golden_input(folder: pathlib.Path, name: str, settings: KeypointRcnnSettings) -> tuple[tf.Tensor, tf.Tensor]:

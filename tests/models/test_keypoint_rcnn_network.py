@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from freed_memory import free_memory
-from keypoint_rcnn_cases import SMALL, golden_folder, golden_input, golden_network, random_images, small_network
+from keypoint_rcnn_cases import (
+    SMALL,
+    golden_folder,
+    golden_input,
+    golden_network,
+    random_images,
+    small_network,
+    trace_network,
+)
 
 from tfpose.models.keypoint_rcnn.convolution import TrunkConvolution, convolve
 from tfpose.models.keypoint_rcnn.detection import (
     detect_people,
     find_keypoints,
     find_people,
-    rescale_people,
     select_people,
 )
 from tfpose.models.keypoint_rcnn.heads import BOX_POOLED_SIZE, KEYPOINT_POOLED_SIZE
@@ -39,25 +45,6 @@ SLICE_STEPS = {
     "small": {"stem": 16, **dict.fromkeys(RESIDUAL_STAGES, 4)},
     "full": {"stem": 16, **dict.fromkeys((*RESIDUAL_STAGES, "p2", "p3"), 8), **dict.fromkeys(("p4", "p5", "p6"), 4)},
 }
-
-
-@functools.lru_cache(maxsize=1)
-def trace_network(network):
-    """Functions for the trunk's stages and for people, traced once for both images."""
-    trunk, blocks = network.trunk, network.settings.blocks_per_stage
-    names = ["stem_pool", *(f"res{stage}_{count - 1}_relu" for stage, count in enumerate(blocks, start=2))]
-    stages = keras.Model(trunk.input, [*(trunk.get_layer(name).output for name in names), *trunk.outputs])
-    image, size = tf.TensorSpec([1, None, None, 3]), tf.TensorSpec([1, 2], tf.int32)
-
-    @tf.function(input_signature=[image])
-    def compute_stages(images):
-        return stages(images, training=False)
-
-    @tf.function(input_signature=[image, size, size])
-    def find(images, sizes, original_sizes):
-        return rescale_people(detect_people(network, images, sizes), sizes, original_sizes)
-
-    return compute_stages, find
 
 
 class GoldenRun:
