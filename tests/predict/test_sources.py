@@ -40,6 +40,27 @@ def test_pixels_that_are_not_square_are_named(tmp_path, video_library):
     assert Video("clip", str(write_timed_video(tmp_path / "square.mp4", [0, 0.1]))).notes == []
 
 
+@pytest.mark.parametrize("codec", ["qtrle", "libx264"])
+def test_frames_that_are_drawn_over_leave_the_next_ones_as_they_are(tmp_path, codec):
+    """QuickTime Animation holds RGB, and changes the pixels of the frame before."""
+    av = pytest.importorskip("av")
+    path = tmp_path / "video.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height = WIDTH, HEIGHT
+        stream.pix_fmt = {"qtrle": "rgb24", "libx264": "yuv420p"}[codec]
+        for column in range(5):
+            image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+            image[:, 8 * column : 8 * column + 8] = 200
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    expected = [frame.image.copy() for frame in Video("video", str(path)).frames()]
+    assert len(expected) == 5
+    for frame, image in zip(Video("video", str(path)).frames(), expected, strict=True):
+        np.testing.assert_array_equal(frame.image, image)
+        frame.image[:] = 7
+
+
 def test_a_video_can_be_read_again(tmp_path):
     source = Video("clip", str(write_video(tmp_path / "clip.avi", 4)))
     first, second = list(source.frames()), list(source.frames())

@@ -138,7 +138,10 @@ class PyavDecoder:
             if span.is_over(order.index):
                 raise _SpanIsOver
             if order.index in span:
-                yield self._finish(frame, reformatter.reformat(frame, format="rgb24").to_ndarray(), order)
+                converted = reformatter.reformat(frame, format="rgb24")
+                image = converted.to_ndarray()
+                # Pixels that need no conversion are the decoder's own, on which its later frames may build.
+                yield self._finish(frame, image.copy() if converted is frame else image, order)
         missing.add(order.index + 1, order.num_missing_at_the_end())
 
     def _decoded_frames(self, container: Any, order: _FrameOrder) -> Iterator[Any]:
