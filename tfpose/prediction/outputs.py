@@ -319,7 +319,7 @@ class TolerantSink(contextlib.AbstractContextManager):
             try:
                 write = _nothing if self.problem else self._sink.prepare(frame, image)
             except OSError as error:
-                write = functools.partial(_raise, error)
+                return functools.partial(self._fail, error)
         return functools.partial(self._try, write)
 
     def _try(self, write: Write) -> None:
@@ -328,7 +328,11 @@ class TolerantSink(contextlib.AbstractContextManager):
         try:
             write()
         except OSError as error:
-            with self._ending:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        with self._ending:
+            if not self.problem:
                 self.problem = str(error)
                 self._sink.__exit__(type(error), error, error.__traceback__)
 
@@ -348,7 +352,3 @@ class TolerantSink(contextlib.AbstractContextManager):
 
 def _nothing() -> None:
     pass
-
-
-def _raise(error: OSError) -> None:
-    raise error
