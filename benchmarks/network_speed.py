@@ -1,8 +1,10 @@
-"""Compares training steps and inference of the keypoint networks to PyTorch.
+r"""Compares training steps and inference of the keypoint networks to PyTorch.
 
     python benchmarks/network_speed.py --torch_python=.venv-torch/bin/python
     python benchmarks/network_speed.py --torch_python=.venv-torch/bin/python --network=pose_hrnet_w48 --only=training
     python benchmarks/network_speed.py --torch_python=PYTHON --network=pose_vit_base --input_size 256 192
+    python benchmarks/network_speed.py --torch_python=PYTHON --network=pose_vit_base_training --input_size 256 192 \
+        --only=training
     python benchmarks/network_speed.py --only=inference --inference_dtype=bfloat16
 
 tfpose runs the training step as one graph, which updates the weights as the training loop does, and inference as in an
@@ -54,6 +56,8 @@ TORCH_LAYOUTS = ("channels_last", "contiguous")
 NETWORKS = {
     "pose_resnet50": build_pose_resnet,
     "pose_vit_base": build_pose_vit,
+    # With the published stochastic depth.
+    "pose_vit_base_training": functools.partial(build_pose_vit, drop_path_rate=0.3),
     "pose_hrnet_w32": functools.partial(build_pose_hrnet, width=32),
     "pose_hrnet_w48": functools.partial(build_pose_hrnet, width=48),
 }

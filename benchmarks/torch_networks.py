@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import nn
 
 NUM_JOINTS = 17
 HRNET_MODULES = (1, 4, 3)
 HRNET_BLOCKS = 4
+# The rate of the last block in training, as in configs/two_stage_vitpose_base_coco.py.
+DROP_PATH_RATE = 0.3
 
 
 class Bottleneck(nn.Module):
@@ -163,9 +167,32 @@ def build_pose_vit_base() -> nn.Module:
     return HeatmapsOnly(VitPoseForPoseEstimation(config))
 
 
+def build_pose_vit_base_training() -> nn.Module:
+    """The same with the published stochastic depth of training: 0 in the first block to `DROP_PATH_RATE` in the last.
+
+    As in the usual PyTorch layers, what an example skips is computed and multiplied by zero.
+    """
+    model = build_pose_vit_base()
+    blocks = [module for module in model.modules() if type(module).__name__ == "VitPoseBackboneLayer"]
+    for index, block in enumerate(blocks):
+        drop = functools.partial(drop_examples, DROP_PATH_RATE * index / (len(blocks) - 1))
+        block.attention.register_forward_hook(drop)
+        block.mlp.register_forward_hook(drop)
+    return model
+
+
+def drop_examples(rate: float, module: nn.Module, _: object, outputs: torch.Tensor) -> torch.Tensor:
+    """Multiplies the outputs of a part of a block by 0 or 1 / (1 - rate), drawn for each example."""
+    if not module.training or not rate:
+        return outputs
+    is_kept = torch.rand(len(outputs), 1, 1) >= rate
+    return outputs * (is_kept / (1 - rate))
+
+
 NETWORKS = {
     "pose_resnet50": build_pose_resnet50,
     "pose_vit_base": build_pose_vit_base,
+    "pose_vit_base_training": build_pose_vit_base_training,
     "pose_hrnet_w32": lambda: PoseHrnet(32),
     "pose_hrnet_w48": lambda: PoseHrnet(48),
 }

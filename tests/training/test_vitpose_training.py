@@ -113,6 +113,12 @@ def test_compiled_steps_train_like_others(table, plain_losses, tmp_path):
     np.testing.assert_allclose(losses, plain_losses, rtol=1e-4)
 
 
+def test_compiled_steps_can_skip_blocks(table, dropping_losses, tmp_path):
+    """XLA draws other numbers, so other examples are skipped."""
+    losses = losses_by_step(tmp_path, table, network=DROPPING, jit_compile=True)
+    np.testing.assert_allclose(losses, dropping_losses, rtol=0.05)
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_trains_nearly_like_float32(precision, table, dropping_losses, tmp_path):
     losses = losses_by_step(tmp_path, table, network=DROPPING, precision=precision)
@@ -148,3 +154,22 @@ def test_a_share_of_the_examples_skips_a_block():
     assert (outputs == outputs[:, :1, :1]).all()
     assert abs((outputs[:, 0, 0] == 0).mean() - 0.5) < 0.1
     np.testing.assert_array_equal(block(tokens, training=False).numpy(), np.ones((400, 3, 8)))
+
+
+@pytest.mark.parametrize("batch", [1, 3], ids=["one", "three"])
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "unknown"])
+def test_each_example_skips_a_block_with_the_given_probability(batch, is_known):
+    """Also where its share of the batch is no whole number."""
+    keras.utils.set_random_seed(0)
+    block = TransformerBlock(2, drop_path_rate=0.25)
+    block.build((None, 2, 4))
+    for variable in block.weights:
+        variable.assign(tf.zeros_like(variable))
+    block.contract.bias.assign(tf.ones(4))
+    signature = [tf.TensorSpec((batch if is_known else None, 2, 4))]
+    run = tf.function(functools.partial(block, training=True), input_signature=signature)
+    outputs = np.stack([run(tf.zeros((batch, 2, 4))).numpy()[:, 0, 0] for _ in range(1000)])
+    np.testing.assert_allclose(np.unique(outputs), [0, 4 / 3], rtol=1e-6)
+    np.testing.assert_allclose((outputs == 0).mean(axis=0), 0.25, atol=0.05)
+    num_kept = (outputs > 0).sum(axis=1)
+    assert set(num_kept) == {int(0.75 * batch), int(0.75 * batch) + 1}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -105,6 +106,26 @@ def _layer_norm_for_training(epsilon: float) -> Any:
     )
 
 
+def _round_up(batch: Any, share: float) -> Any:
+    """Returns the smallest integer of at least `share * batch`, as a Python number if `batch` is one."""
+    if isinstance(batch, int):
+        return math.ceil(share * batch)
+    return ops.cast(ops.ceil(share * ops.cast(batch, "float32")), "int32")
+
+
+def _apply_to_matrix(function: Callable[[int, Any], Any], tokens: Any) -> Any:
+    """Applies a function to one matrix [B * T, C] of all tokens [B, T, C]: products of such matrices are fastest."""
+    num_tokens, width = tokens.shape[1:]
+    return ops.reshape(function(num_tokens, ops.reshape(tokens, (-1, width))), (-1, num_tokens, width))
+
+
+def _add_to_examples(function: Callable[[int, Any], Any], tokens: Any, examples: Any, factors: Any) -> Any:
+    """Adds to the tokens [B, T, C] of the `examples` [K] what the function makes of them, times the `factors`."""
+    kept = ops.take(tokens, examples, axis=0)
+    kept = kept + _apply_to_matrix(function, kept) * factors
+    return ops.scatter_update(tokens, examples[:, None], kept)
+
+
 @keras.saving.register_keras_serializable(package="tfpose")
 class TransformerBlock(layers.Layer):
     """Attention, then a feed-forward network, each after a layer normalization and added to its input.
@@ -117,7 +138,8 @@ class TransformerBlock(layers.Layer):
         norm_epsilon: Epsilon of the layer normalizations.
         drop_path_rate: Probability with which training skips the attention, or the feed-forward network, for an
             example. What is not skipped is scaled up to the same mean (Huang et al., "Deep Networks with Stochastic
-            Depth", 2016).
+            Depth", 2016). What is skipped is not computed, and about the same number of examples is skipped in each
+            step (Oquab et al., "DINOv2", 2023, section 5).
         recompute: Whether training computes the activations again in the backward pass instead of keeping them.
         experts: Experts of the feed-forward network, or their fields in a dict.
         is_merged: Whether the tokens have mean 0 and `qkv` and `expand` include what follows the division by the
@@ -173,32 +195,49 @@ class TransformerBlock(layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns [B, T, C] from [B, T, C]."""
-        num_tokens, width = inputs.shape[1:]
-        # One matrix of all tokens, which is what products of matrices are fastest for.
-        tokens = ops.reshape(inputs, (-1, width))
-        kept = self._draw_kept(ops.shape(inputs)[0], num_tokens) if training and self._seeds else ()
-        apply = functools.partial(self._apply, bool(training), num_tokens)
+        drawn = self._draw_examples(ops.shape(inputs)[0]) if training and self._seeds else ()
+        apply = functools.partial(self._apply, bool(training))
         apply = keras.remat(apply) if training and self.recompute else apply
-        return ops.reshape(apply(tokens, *kept), (-1, num_tokens, width))
+        return apply(inputs, *drawn)
 
-    def _draw_kept(self, batch: Any, num_tokens: int) -> list[Any]:
-        """Returns the factors [B * T, 1] of attention and feed-forward network: 0 or 1 / (1 - drop_path_rate)."""
+    def _draw_examples(self, batch: Any) -> list[Any]:
+        """Returns the examples [K] that compute the attention and their factors [K, 1, 1], then the same of the rest.
+
+        K is the smallest number that leaves out no more than `drop_path_rate` of the examples; the last one counts so
+        often that each example is left out with exactly this probability.
+        """
         share = 1 - self.drop_path_rate
-        factors = []
+        count = _round_up(batch, share)
+        drawn = []
         for _ in range(2):
-            drawn = keras.random.uniform((batch, 1), seed=self._seeds, dtype="float32") < share
-            factors.append(ops.repeat(ops.cast(drawn, self.compute_dtype) / share, num_tokens, axis=0))
-        return factors
+            order = ops.argsort(keras.random.uniform((batch,), seed=self._seeds, dtype="float32"))
+            ranks = ops.arange(count, dtype="float32") + keras.random.uniform((), seed=self._seeds, dtype="float32")
+            is_kept = ranks < share * ops.cast(batch, "float32")
+            factors = ops.cast(is_kept, self.compute_dtype) / share
+            drawn += [order[:count], ops.reshape(factors, (-1, 1, 1))]
+        return drawn
 
-    def _apply(self, training: bool, num_tokens: int, tokens: Any, kept1: Any = None, kept2: Any = None) -> Any:
-        attended = self.projection(self._attend(self.qkv(self._normalize(self.norm1, tokens, training)), num_tokens))
-        tokens = tokens + (attended if kept1 is None else attended * kept1)
+    def _apply(self, training: bool, inputs: Any, *drawn: Any) -> Any:
+        attend = functools.partial(self._attend, training)
+        feed_forward = functools.partial(self._feed_forward, training)
+        if not drawn:
+            tokens = inputs + _apply_to_matrix(attend, inputs)
+            return tokens + _apply_to_matrix(feed_forward, tokens)
+        tokens = _add_to_examples(attend, inputs, *drawn[:2])
+        return _add_to_examples(feed_forward, tokens, *drawn[2:])
+
+    def _attend(self, training: bool, num_tokens: int, tokens: Any) -> Any:
+        qkv = self.qkv(self._normalize(self.norm1, tokens, training))
+        return self.projection(self._mix_tokens(qkv, num_tokens))
+
+    def _feed_forward(self, training: bool, num_tokens: int, tokens: Any) -> Any:
+        del num_tokens
         hidden = self.expand(self._normalize(self.norm2, tokens, training))
         hidden = _train_gelu(hidden) if training else _gelu(hidden)
         outputs = self.contract(hidden)
         if self.expert_layers:
             outputs = ops.concatenate([outputs, self.expert_layers[self.experts.expert](hidden)], axis=-1)
-        return tokens + (outputs if kept2 is None else outputs * kept2)
+        return outputs
 
     def _normalize(self, norm: layers.Layer | None, tokens: Any, training: bool) -> Any:
         if norm is None:
@@ -210,7 +249,7 @@ class TransformerBlock(layers.Layer):
             return norm(tokens)
         return _layer_norm_for_training(self.norm_epsilon)(tokens, norm.gamma, norm.beta)
 
-    def _attend(self, qkv: Any, num_tokens: int) -> Any:
+    def _mix_tokens(self, qkv: Any, num_tokens: int) -> Any:
         """Returns [B * T, C] from the queries, keys and values [B * T, 3 * C]."""
         width = qkv.shape[-1] // 3
         channels = width // self.num_heads
