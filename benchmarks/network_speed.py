@@ -84,7 +84,7 @@ class Case:
 CASES = (
     Case("inference", 1, 0.65, 60),
     Case("inference", 8, 0.70, 8),
-    Case("training", 8, 0.85, 5),
+    Case("training", 8, 0.85, 12),
 )
 
 

@@ -121,6 +121,9 @@ def _apply_to_matrix(function: Callable[[int, Any], Any], tokens: Any) -> Any:
 
 def _add_to_examples(function: Callable[[int, Any], Any], tokens: Any, examples: Any, factors: Any) -> Any:
     """Adds to the tokens [B, T, C] of the `examples` [K] what the function makes of them, times the `factors`."""
+    if examples.shape == tokens.shape[:1]:
+        # The factors of all examples, in an order that is as random as the one drawn.
+        return tokens + _apply_to_matrix(function, tokens) * ops.take(factors, examples, axis=0)
     kept = ops.take(tokens, examples, axis=0)
     kept = kept + _apply_to_matrix(function, kept) * factors
     return ops.scatter_update(tokens, examples[:, None], kept)
