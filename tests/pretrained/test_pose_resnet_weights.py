@@ -69,26 +69,21 @@ def test_folded_heatmaps_match_the_original(r50, golden):
     assert deviation_on_noise(folded, golden, "r50_j17") < TOLERANCE
 
 
-def test_heatmaps_of_15_joints_match_the_original(make_arrays, golden):
+def test_heatmaps_of_15_joints_match_the_original(make_arrays, golden, shared_dir):
     model = build_unfilled(lambda: build_pose_resnet(15))
     load_torch_arrays(model, make_arrays("r50_j15", 1))
     assert deviation_on_noise(model, golden, "r50_j15") < TOLERANCE
-
-
-def test_heatmaps_of_15_joints_match_the_original_on_all_inputs(make_arrays, shared_dir):
-    model = build_unfilled(lambda: build_pose_resnet(15))
-    load_torch_arrays(model, make_arrays("r50_j15", 1))
     assert max(deviations_on_all_inputs(model, shared_dir, "r50_j15")) < TOLERANCE
 
 
-@pytest.mark.parametrize("old_head", [False, True])
-def test_names_of_mmpose_give_the_same_network(r50, make_arrays, old_head):
+def test_names_of_mmpose_give_the_same_network(r50, make_arrays):
+    """Both of its heads: that of MMPose 0.x has another prefix."""
     arrays = make_arrays("mmpose_r50", 0)
-    assert any(name.startswith("head.deconv_layers") for name in arrays)
-    if old_head:
-        arrays = {f"keypoint_{name}" if name.startswith("head.") else name: array for name, array in arrays.items()}
+    old_head = {f"keypoint_{name}" if name.startswith("head.") else name: array for name, array in arrays.items()}
+    assert any(name.startswith("keypoint_head.deconv_layers") for name in old_head)
+    assert [*map(canonical_torch_name, old_head)] == [*map(canonical_torch_name, arrays)]
     model = build_unfilled(lambda: build_pose_resnet(17))
-    load_torch_arrays(model, arrays)
+    load_torch_arrays(model, old_head)
     for ours, theirs in zip(model.variables, r50.variables, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
 
@@ -161,7 +156,7 @@ def test_each_silent_mistake_would_be_seen(r50_arrays, golden, golden_dir, mista
 
 @pytest.fixture(scope="module")
 def training(make_arrays, golden_dir) -> dict:
-    """Four steps of Adam in float64 on the golden batch, and the golden values."""
+    """Two steps of Adam in float64 on the golden batch, and the golden values."""
     folder = golden_dir / "simple_baseline"
     expected = json.loads((folder / "network_train_step.json").read_text())
     with np.load(folder / "network_train_step.npz") as data:
@@ -170,20 +165,23 @@ def training(make_arrays, golden_dir) -> dict:
     load_torch_arrays(model, make_arrays("r50_j17", expected["salt"]))
     names = {id(variable): name for name, (_, variable) in NAMES.of_weights(model).items()}
     names = [names[id(variable)] for variable in model.trainable_variables]
-    result = {"expected": expected, "batch": batch, "losses": [], "names": names}
+    result = {"expected": expected, "batch": batch, "names": names}
     compute = _build_gradient_function(model, batch)
-    optimizer = _TorchAdam(model.trainable_variables)
-    for step in range(4):
-        loss, heatmaps, gradients = compute()
-        if step == 0:
-            result["heatmaps"] = heatmaps.numpy()
-            result["gradients"] = [gradient.numpy() for gradient in gradients]
-            result["running"] = {
-                name: variable.numpy() for name, (_, variable) in NAMES.of_weights(model).items() if ".running_" in name
-            }
-        result["losses"].append(float(loss))
-        optimizer.apply(gradients)
+    loss, heatmaps, gradients = compute()
+    result["heatmaps"] = heatmaps.numpy()
+    result["gradient_norms"] = [np.linalg.norm(gradient.numpy()) for gradient in gradients]
+    result["running"] = {
+        name: variable.numpy() for name, (_, variable) in NAMES.of_weights(model).items() if ".running_" in name
+    }
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        variable.assign_sub(first_update(gradient.numpy()))
+    result["losses"] = [float(loss), float(compute()[0])]
     return result
+
+
+def first_update(gradient: np.ndarray) -> np.ndarray:
+    """The first step of PyTorch's Adam, where both moments are those of one gradient; Keras adds epsilon before."""
+    return 1e-3 * gradient / (np.abs(gradient) + 1e-8)
 
 
 def _build_gradient_function(model, batch):
@@ -200,27 +198,8 @@ def _build_gradient_function(model, batch):
     return compute
 
 
-class _TorchAdam:
-    """Adam with epsilon 1e-8 after the bias correction; Keras adds it before."""
-
-    def __init__(self, variables):
-        self._variables = variables
-        self._moments = [np.zeros((2, *variable.shape)) for variable in variables]
-        self._step = 0
-
-    def apply(self, gradients, learning_rate=1e-3, betas=(0.9, 0.999), epsilon=1e-8):
-        self._step += 1
-        for variable, moments, gradient in zip(self._variables, self._moments, gradients, strict=True):
-            gradient = gradient.numpy()
-            moments[0] += (1 - betas[0]) * (gradient - moments[0])
-            moments[1] += (1 - betas[1]) * (gradient**2 - moments[1])
-            first, second = (moment / (1 - beta**self._step) for moment, beta in zip(moments, betas, strict=True))
-            update = learning_rate * first / (np.sqrt(second) + epsilon)
-            variable.assign(variable.numpy() - update)
-
-
-def test_losses_of_four_steps_match_the_original(training):
-    np.testing.assert_allclose(training["losses"], training["expected"]["loss_per_step_float64"], rtol=1e-9)
+def test_losses_of_two_steps_match_the_original(training):
+    np.testing.assert_allclose(training["losses"], training["expected"]["loss_per_step_float64"][:2], rtol=1e-9)
 
 
 def test_heatmaps_in_training_mode_match_the_original(training):
@@ -230,9 +209,7 @@ def test_heatmaps_in_training_mode_match_the_original(training):
 
 
 def test_gradient_norms_match_the_original(training):
-    norms = {
-        name: np.linalg.norm(gradient) for name, gradient in zip(training["names"], training["gradients"], strict=True)
-    }
+    norms = dict(zip(training["names"], training["gradient_norms"], strict=True))
     expected = training["expected"]["grad_l2_step0"]
     assert norms.keys() == expected.keys()
     for name, norm in norms.items():
