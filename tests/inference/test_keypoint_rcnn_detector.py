@@ -97,11 +97,10 @@ def test_work_folder_round_trip(network, images, found, tmp_path):
     write_keypoint_rcnn_settings(tmp_path, network.settings)
     for name in ("best", "model"):
         write_weights(network, tmp_path / f"{name}.weights.h5")
-    for weights in ("best", "last"):
-        assert_same(find(load_keypoint_rcnn_detector(tmp_path, weights), images[:1]), found[:1])
+    assert_same(find(load_keypoint_rcnn_detector(tmp_path, "best"), images[:1]), found[:1])
     _, scores = found[0]
     threshold = float(np.median(scores))
-    ((_, kept),) = find(load_keypoint_rcnn_detector(tmp_path, score_threshold=threshold), images[:1])
+    ((_, kept),) = find(load_keypoint_rcnn_detector(tmp_path, "last", score_threshold=threshold), images[:1])
     np.testing.assert_allclose(kept, scores[scores > threshold], atol=1e-5)
 
 

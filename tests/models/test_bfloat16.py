@@ -20,9 +20,9 @@ from tfpose.models.tinypose import build_tinypose
 TOLERANCE = 0.06
 NETWORKS = {
     "pose_resnet": lambda: build_pose_resnet(3, depth=18, input_size=(64, 64), base_width=8, deconv_filters=8),
-    "pose_hrnet": lambda: build_pose_hrnet(3, width=8, input_size=(64, 64)),
+    "pose_hrnet": lambda: build_pose_hrnet(3, width=8, input_size=(64, 64), modules=(1, 2, 1), blocks_per_branch=1),
     "pose_vit": lambda: build_pose_vit(3, width=32, depth=2, num_heads=2, input_size=(64, 48)),
-    "tinypose": lambda: build_tinypose(3, input_size=(64, 64)),
+    "tinypose": lambda: build_tinypose(3, input_size=(64, 64), modules=(1, 2, 1), units_per_branch=1),
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tfpose.crops import normalize_crops
 from tfpose.models.pose_resnet import build_pose_resnet
+from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.imagenet import load_imagenet_encoder
 
 FEATURES = "stage4_block2_relu3"
@@ -47,7 +48,7 @@ def weights_path(keras_network, tmp_path_factory):
 
 
 def build_network(stride_in="1x1", depth=50, **kwargs):
-    return build_pose_resnet(2, depth, (None, None), stride_in=stride_in, **kwargs)
+    return build_unfilled(lambda: build_pose_resnet(2, depth, (None, None), stride_in=stride_in, **kwargs))
 
 
 def encoder_of(model, layer=FEATURES):
@@ -88,7 +89,7 @@ def test_normalized_rgb_gives_the_same_features_but_at_the_border(keras_network,
 
 
 def test_weights_with_the_classifier_are_read_too(tmp_path, keras_network):
-    network = keras.applications.ResNet50(weights=None)
+    network = build_unfilled(lambda: keras.applications.ResNet50(weights=None))
     network.set_weights(keras_network.get_weights() + network.get_weights()[-2:])
     network.save_weights(tmp_path / "top.weights.h5")
     model = build_network()
@@ -102,6 +103,9 @@ def test_weights_with_the_classifier_are_read_too(tmp_path, keras_network):
 def test_decoder_and_head_keep_their_weights(weights_path):
     model = build_network()
     names = ("deconv1_conv", "deconv3_bn", "heatmaps")
+    for name in names:
+        layer = model.get_layer(name)
+        layer.set_weights([np.full(weights.shape, 3.0) for weights in layer.get_weights()])
     before = [model.get_layer(name).get_weights() for name in names]
     load_imagenet_encoder(model, weights_path)
     for name, weights in zip(names, before, strict=True):
