@@ -99,13 +99,14 @@ format: install
 check: lint
 	$(PYTEST) -m "not slow" $(QUICK_TESTS)
 
-# Tests of full-size networks, each file alone.
-HEAVY_TESTS := tests/models/test_keypoint_rcnn_network.py tests/models/test_keypoint_rcnn_training.py \
-	tests/pretrained/test_checkpoint_import.py tests/pretrained/test_detectron_names.py \
-	tests/pretrained/test_pose_resnet_weights.py tests/exporting/test_two_stage_detector_export.py
-OTHERS := $(HEAVY_TESTS:%=--ignore=%)
+# Tests of full-size networks, two files at a time, each in one process.
+HEAVY_1 := tests/models/test_keypoint_rcnn_network.py tests/exporting/test_two_stage_detector_export.py
+HEAVY_2 := tests/models/test_keypoint_rcnn_training.py tests/pretrained/test_detectron_names.py
+HEAVY_3 := tests/pretrained/test_checkpoint_import.py tests/pretrained/test_pose_resnet_weights.py
+OTHERS := $(patsubst %,--ignore=%,$(HEAVY_1) $(HEAVY_2) $(HEAVY_3))
 # In parts, each with processes of its own: TensorFlow keeps the memory of the networks that it has run for other ones.
-TEST_PARTS := $(HEAVY_TESTS) tests/training "tests/models tests/pretrained tests/inference $(OTHERS)" \
+TEST_PARTS := "--dist loadfile $(HEAVY_1)" "--dist loadfile $(HEAVY_2)" "--dist loadfile $(HEAVY_3)" \
+	tests/training "tests/models tests/pretrained tests/inference $(OTHERS)" \
 	"tests/exporting $(OTHERS)" "tests/serving tests/predict" \
 	"tests/evaluation tests/report tests/docs tests/systems tests/test_*.py" \
 	"tests/data tests/data_prep tests/flags tests/metrics tests/tracking"

@@ -156,7 +156,7 @@ def test_a_share_of_the_examples_skips_a_block():
     np.testing.assert_array_equal(block(tokens, training=False).numpy(), np.ones((400, 3, 8)))
 
 
-@pytest.mark.parametrize("batch", [1, 3], ids=["one", "three"])
+@pytest.mark.parametrize("batch", [1, 3, 6], ids=["one", "three", "six"])
 @pytest.mark.parametrize("is_known", [True, False], ids=["known", "unknown"])
 def test_each_example_skips_a_block_with_the_given_probability(batch, is_known):
     """Also where its share of the batch is no whole number."""
@@ -170,6 +170,7 @@ def test_each_example_skips_a_block_with_the_given_probability(batch, is_known):
     run = tf.function(functools.partial(block, training=True), input_signature=signature)
     outputs = np.stack([run(tf.zeros((batch, 2, 4))).numpy()[:, 0, 0] for _ in range(1000)])
     np.testing.assert_allclose(np.unique(outputs), [0, 4 / 3], rtol=1e-6)
-    np.testing.assert_allclose((outputs == 0).mean(axis=0), 0.25, atol=0.05)
+    # The deviation of a share of 1000 draws is 0.014.
+    np.testing.assert_allclose((outputs == 0).mean(axis=0), 0.25, atol=0.06)
     num_kept = (outputs > 0).sum(axis=1)
     assert set(num_kept) == {int(0.75 * batch), int(0.75 * batch) + 1}

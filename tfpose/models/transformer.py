@@ -113,15 +113,15 @@ def _round_up(batch: Any, share: float) -> Any:
     return ops.cast(ops.ceil(share * ops.cast(batch, "float32")), "int32")
 
 
-def _apply_to_matrix(function: Callable[[int, Any], Any], tokens: Any) -> Any:
+def _apply_to_matrix(function: Callable[[Any], Any], tokens: Any) -> Any:
     """Applies a function to one matrix [B * T, C] of all tokens [B, T, C]: products of such matrices are fastest."""
     num_tokens, width = tokens.shape[1:]
-    return ops.reshape(function(num_tokens, ops.reshape(tokens, (-1, width))), (-1, num_tokens, width))
+    return ops.reshape(function(ops.reshape(tokens, (-1, width))), (-1, num_tokens, width))
 
 
-def _add_to_examples(function: Callable[[int, Any], Any], tokens: Any, examples: Any, factors: Any) -> Any:
+def _add_to_examples(function: Callable[[Any], Any], tokens: Any, examples: Any, factors: Any) -> Any:
     """Adds to the tokens [B, T, C] of the `examples` [K] what the function makes of them, times the `factors`."""
-    if examples.shape == tokens.shape[:1]:
+    if tokens.shape[0] is not None and examples.shape[0] == tokens.shape[0]:
         # The factors of all examples, in an order that is as random as the one drawn.
         return tokens + _apply_to_matrix(function, tokens) * ops.take(factors, examples, axis=0)
     kept = ops.take(tokens, examples, axis=0)
@@ -221,7 +221,7 @@ class TransformerBlock(layers.Layer):
         return drawn
 
     def _apply(self, training: bool, inputs: Any, *drawn: Any) -> Any:
-        attend = functools.partial(self._attend, training)
+        attend = functools.partial(self._attend, training, inputs.shape[1])
         feed_forward = functools.partial(self._feed_forward, training)
         if not drawn:
             tokens = inputs + _apply_to_matrix(attend, inputs)
@@ -233,8 +233,7 @@ class TransformerBlock(layers.Layer):
         qkv = self.qkv(self._normalize(self.norm1, tokens, training))
         return self.projection(self._mix_tokens(qkv, num_tokens))
 
-    def _feed_forward(self, training: bool, num_tokens: int, tokens: Any) -> Any:
-        del num_tokens
+    def _feed_forward(self, training: bool, tokens: Any) -> Any:
         hidden = self.expand(self._normalize(self.norm2, tokens, training))
         hidden = _train_gelu(hidden) if training else _gelu(hidden)
         outputs = self.contract(hidden)
