@@ -10,6 +10,7 @@ import shutil
 
 import numpy as np
 import pytest
+from freed_memory import free_memory
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.importing.conversion import convert_checkpoint
@@ -17,6 +18,7 @@ from tfpose.importing.import_settings import ImportSettings
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
 from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.settings import RESNET50
+from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.detectron import (
     convert_blobs,
     detectron2_name,
@@ -135,6 +137,13 @@ def test_what_is_no_weight_is_left_out_and_what_is_unknown_is_named():
     assert select_weights(tensors) == {"x": 1}
 
 
+@pytest.fixture
+def freed():
+    """Frees the large network of a test."""
+    yield
+    free_memory()
+
+
 def random_arrays(shapes):
     rng = np.random.default_rng(0)
     return {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
@@ -142,7 +151,7 @@ def random_arrays(shapes):
 
 def write_detectron2(path, arrays):
     extra = {"pixel_mean": np.zeros((3, 1, 1), np.float32)}
-    path.write_bytes(pickle.dumps({"model": {**arrays, **extra}, "__author__": "test"}, 2))
+    write_pickle(path, {"model": {**arrays, **extra}, "__author__": "test"})
 
 
 def write_detectron(path, arrays, names):
@@ -152,9 +161,15 @@ def write_detectron(path, arrays, names):
         box = blobs[f"bbox_pred_{end}"]
         blobs[f"bbox_pred_{end}"] = np.concatenate([np.full_like(box, 9), box])
     blobs["conv1_w_momentum"] = np.zeros(3, np.float32)
-    path.write_bytes(pickle.dumps({"blobs": blobs, "cfg": "MODEL:\n  TYPE: generalized_rcnn\n"}, 2))
+    write_pickle(path, {"blobs": blobs, "cfg": "MODEL:\n  TYPE: generalized_rcnn\n"})
 
 
+def write_pickle(path, content):
+    with open(path, "wb") as file:
+        pickle.dump(content, file, 2)
+
+
+@pytest.mark.usefixtures("freed")
 @pytest.mark.parametrize("family", ["detectron2", "detectron"])
 def test_a_file_of_the_zoo_becomes_our_network(golden, family, tmp_path):
     arrays = random_arrays(golden["R50"]["shapes"])
@@ -165,10 +180,11 @@ def test_a_file_of_the_zoo_becomes_our_network(golden, family, tmp_path):
         write_detectron(path, arrays, golden["R50"]["blobs"])
     convert_checkpoint(path, tmp_path / "rcnn.weights.h5", ImportSettings())
     path.unlink()
+    free_memory()
     settings = read_keypoint_rcnn_settings(tmp_path / "rcnn")
     mean = (103.53, 116.28, 123.675) if family == "detectron2" else (102.9801, 115.9465, 122.7717)
     assert settings == dataclasses.replace(RESNET50, pixel_mean=mean, conventions=family)
-    network = build_keypoint_rcnn(settings)
+    network = build_unfilled(lambda: build_keypoint_rcnn(settings))
     load_for_inference(network, tmp_path / "rcnn")
     shutil.rmtree(tmp_path)
     variables = detectron2_names_of(network)
@@ -193,6 +209,7 @@ class Zeros:
         return np.full(self.shape, self.value, np.float32)
 
 
+@pytest.mark.usefixtures("freed")
 @pytest.mark.parametrize("family", ["detectron2", "detectron"])
 @pytest.mark.parametrize(
     ("change", "message"),
