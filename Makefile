@@ -26,13 +26,12 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONDONTWRITEBYTECODE
 
 # One thread per test process: two processes share the cores.
-PYTEST = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
-	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal
+PYTEST = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/python -m pytest
 
 DEMO_STEPS := demo_data demo_two_stage_training demo_two_stage_scores demo_two_stage_model \
 	demo_single_network_training demo_thresholds demo_single_network_scores demo_single_network_model \
 	demo_scores_and_models
-.PHONY: demo $(DEMO_STEPS) check test lint format install docs clean
+.PHONY: demo $(DEMO_STEPS) check test $(TEST_PARTS:%=test_%) lint format install docs clean
 
 # uv installs in a third of the time of pip, which does it where uv cannot, e.g. behind an index that only pip is told of.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -97,22 +96,39 @@ format: install
 
 # For every save, in under two minutes on two cores.
 check: lint
-	$(PYTEST) -m "not slow" $(QUICK_TESTS)
+	$(PYTEST) --numprocesses $(TEST_WORKERS) --dist worksteal -m "not slow" $(QUICK_TESTS)
 
-# Tests of full-size networks, two files at a time, each in one process.
-HEAVY_1 := tests/models/test_keypoint_rcnn_network.py tests/exporting/test_two_stage_detector_export.py
-HEAVY_2 := tests/models/test_keypoint_rcnn_training.py tests/pretrained/test_detectron_names.py
-HEAVY_3 := tests/pretrained/test_checkpoint_import.py tests/pretrained/test_pose_resnet_weights.py
-OTHERS := $(patsubst %,--ignore=%,$(HEAVY_1) $(HEAVY_2) $(HEAVY_3))
-# In parts, each with processes of its own: TensorFlow keeps the memory of the networks that it has run for other ones.
-TEST_PARTS := "--dist loadfile $(HEAVY_1)" "--dist loadfile $(HEAVY_2)" "--dist loadfile $(HEAVY_3)" \
-	tests/training "tests/models tests/pretrained tests/inference $(OTHERS)" \
-	"tests/exporting $(OTHERS)" "tests/serving tests/predict" \
-	"tests/evaluation tests/report tests/docs tests/systems tests/test_*.py" \
-	"tests/data tests/data_prep tests/flags tests/metrics tests/tracking"
+# All tests in parts, each in a process of its own: TensorFlow keeps the memory of the networks that it has run. Files of
+# full-size networks are parts of their own. Parts that take long are first.
+TEST_PARTS := programs training_1 training_2 evaluation detector_export models keypoint_rcnn exporting predict inference \
+	imported_weights published_weights keypoint_rcnn_training pretrained serving others detectron
+programs := $(wildcard tests/test_*.py)
+training_1 := $(wildcard tests/training/test_[a-p]*.py)
+training_2 := $(wildcard tests/training/test_[q-z]*.py)
+evaluation := tests/evaluation
+detector_export := tests/exporting/test_two_stage_detector_export.py
+keypoint_rcnn := tests/models/test_keypoint_rcnn_network.py
+keypoint_rcnn_training := tests/models/test_keypoint_rcnn_training.py
+models := tests/models $(patsubst %,--ignore=%,$(keypoint_rcnn) $(keypoint_rcnn_training))
+exporting := tests/exporting --ignore=$(detector_export)
+predict := tests/predict
+inference := tests/inference
+imported_weights := tests/pretrained/test_checkpoint_import.py
+published_weights := tests/pretrained/test_pose_resnet_weights.py
+detectron := tests/pretrained/test_detectron_names.py
+pretrained := tests/pretrained $(patsubst %,--ignore=%,$(imported_weights) $(published_weights) $(detectron))
+serving := tests/serving
+# What no other part holds.
+others := tests $(patsubst %,--ignore=%,$(programs) $(filter-out --%,$(foreach part,$(filter-out others,$(TEST_PARTS)),$($(part)))))
 
 test: lint
-	failed=0; for part in $(TEST_PARTS); do $(PYTEST) $(TEST_FLAGS) $$part || failed=1; done; exit $$failed
+	$(MAKE) --no-print-directory --keep-going --jobs=$(TEST_WORKERS) $(SYNC) $(TEST_PARTS:%=test_%)
+
+$(TEST_PARTS:%=test_%): test_%:
+	$(PYTEST) $(TEST_FLAGS) $($*)
+
+# Lines of parts that run at the same time are not mixed, where make can do so.
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 # The documentation site, in build/site. Broken links and missing docstrings are errors.
 docs: install
