@@ -1,10 +1,11 @@
 """Kills trainings at chosen places and continues them: the result must be that of a run that was never killed.
 
-    python tests/training/kills.py FOLDER [PLACE ...]
+    python tests/training/kills.py FOLDER [--copies] [PLACE ...]
 
 Prints a line for each place; without PLACE for all of them. The exit status is 1 if a run ends otherwise than the
 reference: other losses, metrics or weights, a missing file, or an unfinished one. Each run is a copy of this process,
-because TensorFlow takes seconds to start; a place ends it by SIGKILL.
+because TensorFlow takes seconds to start; a place ends it by SIGKILL. With --copies a run is not killed at the places,
+but its work folder is copied at each of them: that is what it leaves if it is killed there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import csv
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import time
@@ -61,36 +63,57 @@ PLACES: dict[str, tuple[str, ...]] = {
 
 def main(folder: str, *places: str) -> int:
     """Runs the places; returns the exit status."""
-    reference = pathlib.Path(folder) / "reference"
-    assert run_copy(reference, "") == 0
+    root = pathlib.Path(folder)
+    reference = root / "reference"
+    assert run_copy(reference) == 0
     assert set(read_run(reference)) >= {"train.csv", "eval.csv", "best.weights.h5", "model.weights.h5"}
+    has_copies = "--copies" in places
+    workdirs = {
+        place: root / str(number)
+        for number, place in enumerate([place for place in places if place != "--copies"] or PLACES)
+    }
+    if has_copies:
+        copy_first_events(root / "copied", workdirs)
+        assert not differing_files(reference, root / "copied")
     failed = 0
-    for number, place in enumerate(places or PLACES):
-        workdir = pathlib.Path(folder) / str(number)
-        endings = [run_copy(workdir, event) for event in (*PLACES[place], "")]
-        wanted = [-signal.SIGKILL] * len(PLACES[place]) + [0]
+    for place, workdir in workdirs.items():
+        events = PLACES[place][has_copies:]
+        endings = [*(run_copy(workdir, kill_at(event)) for event in events), run_copy(workdir)]
+        wanted = [-signal.SIGKILL] * len(events) + [0]
         differences = differing_files(reference, workdir) if endings == wanted else [f"it ended with {endings}"]
         print(f"{place}: {', '.join(differences) or 'equal'}", flush=True)
         failed += bool(differences)
     return int(failed > 0)
 
 
-def run_copy(workdir: pathlib.Path, event: str) -> int:
-    """Trains in a copy of this process that is killed at an event; returns how the copy ended."""
+def run_copy(workdir: pathlib.Path, watch: Callable[[str], None] | None = None) -> int:
+    """Trains in a copy of this process, with a function that hears of each event; returns how the copy ended."""
     process = os.fork()
     if not process:
         status = 1
         try:
             with open(f"{workdir}.log", "a") as log:
                 os.dup2(log.fileno(), sys.stderr.fileno())
-            if event:
-                kill_at(event)
+            if watch:
+                watch_events(watch)
             train_toy(workdir)
             status = 0
         finally:
             sys.stderr.flush()
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def copy_first_events(run: pathlib.Path, workdirs: Mapping[str, pathlib.Path]) -> None:
+    """Trains, and copies the work folder for each place when its first event happens for the first time."""
+
+    def copy(happened: str) -> None:
+        for place, workdir in workdirs.items():
+            if PLACES[place][0] == happened and not workdir.exists():
+                shutil.copytree(run, workdir)
+
+    assert run_copy(run, copy) == 0
+    assert all(workdir.exists() for workdir in workdirs.values())
 
 
 def train_toy(workdir: pathlib.Path) -> None:
@@ -119,15 +142,20 @@ def announce(event: str) -> None:
     events(event)
 
 
-def kill_at(event: str) -> None:
-    """Makes this process kill itself at an event."""
+def kill_at(event: str) -> Callable[[str], None]:
+    """Returns a function that kills its process at an event."""
 
     def die(happened: str) -> None:
         if happened == event:
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)
 
-    globals()["events"] = die
+    return die
+
+
+def watch_events(watch: Callable[[str], None]) -> None:
+    """Lets a function hear of every event in this process."""
+    globals()["events"] = watch
     os.replace = announcing(os.replace, lambda source, target: pathlib.Path(target).name)
     np.savez = writing_half(np.savez, lambda file, **_: pathlib.Path(file.name))
     deletion = announcing(

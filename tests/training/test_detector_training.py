@@ -14,6 +14,7 @@ import tensorflow as tf
 from keypoint_rcnn_cases import small_network
 from shared_evaluation import assert_shared_to_the_bit
 from small_detector import INPUT, SAMPLING, SETTINGS, small_table
+from stopped_runs import copy_as_stopped
 
 from tfpose.checkpoints import write_weights
 from tfpose.data.detection_images import DetectionImages
@@ -67,7 +68,7 @@ def test_losses_are_means_over_the_images_of_the_replica(images):
     assert float(losses["anchor_boxes"][0]) > 0 and float(losses["keypoints"][0]) > 0
 
 
-def losses_of_run(images, workdir, strategy, total_steps=3):
+def losses_of_run(images, workdir, strategy):
     """[steps, terms] of a run of the network without keypoints."""
     keras.backend.clear_session()
     train(
@@ -79,7 +80,7 @@ def losses_of_run(images, workdir, strategy, total_steps=3):
         strategy=strategy,
         workdir=workdir,
         optimization=OptimizationSettings(1e-3, optimizer="sgd", weight_decay=1e-4, warmup_steps=2),
-        run=RunSettings(total_steps=total_steps, log_every=1, checkpoint_every=2),
+        run=RunSettings(total_steps=3, log_every=1, checkpoint_every=2),
     )
     with open(workdir / "train.csv", newline="") as file:
         return np.array([[float(row[f"loss/{term}"]) for term in BOX_TERMS] for row in csv.DictReader(file)])
@@ -87,13 +88,17 @@ def losses_of_run(images, workdir, strategy, total_steps=3):
 
 @pytest.fixture(scope="module")
 def whole_run(images, tmp_path_factory):
-    return losses_of_run(images, tmp_path_factory.mktemp("whole"), build_strategy("one_device"))
+    """The folder and the losses of a run."""
+    directory = tmp_path_factory.mktemp("whole")
+    losses = losses_of_run(images, directory, build_strategy("one_device"))
+    assert losses.shape == (3, 4) and len(np.unique(losses[:, 0])) == 3
+    return directory, losses
 
 
 def test_a_run_that_is_continued_has_the_same_losses(images, whole_run, tmp_path):
-    assert whole_run.shape == (3, 4) and len(np.unique(whole_run[:, 0])) == 3
-    losses_of_run(images, tmp_path, build_strategy("one_device"), total_steps=2)
-    np.testing.assert_array_equal(losses_of_run(images, tmp_path, build_strategy("one_device")), whole_run)
+    directory, expected = whole_run
+    copy_as_stopped(directory, tmp_path, 2)
+    np.testing.assert_array_equal(losses_of_run(images, tmp_path, build_strategy("one_device")), expected)
 
 
 @pytest.mark.slow
@@ -102,7 +107,7 @@ def test_two_replicas_train_like_one_device(images, whole_run, tmp_path):
     if len(tf.config.list_logical_devices("CPU")) < 2:
         pytest.skip("needs two logical CPUs: TensorFlow was started with one")
     two = losses_of_run(images, tmp_path, build_strategy("mirrored"))
-    np.testing.assert_allclose(two, whole_run, rtol=1e-4)
+    np.testing.assert_allclose(two, whole_run[1], rtol=1e-4)
 
 
 def find_annotated_people(table):
@@ -127,18 +132,24 @@ def test_validation_of_the_annotations_themselves_is_100(images, monkeypatch):
     assert metrics["AP"] == pytest.approx(100)
 
 
-def test_validation_of_a_random_network_gives_figures_of_boxes_and_keypoints(images):
-    metrics = keypoint_rcnn.Validation(images.table, POSETRACK15, batch_size=4)(small_network(SETTINGS))
+@pytest.fixture(scope="module")
+def validation(images):
+    """Shared, because it is compiled at its first call."""
+    return keypoint_rcnn.Validation(images.table, POSETRACK15, batch_size=4)
+
+
+def test_validation_of_a_random_network_gives_figures_of_boxes_and_keypoints(validation):
+    metrics = validation(small_network(SETTINGS))
     assert {"box_AP", "box_AP50", "AP", "AP50"} <= metrics.keys()
     assert 0 <= metrics["box_AP"] < 50
 
 
-def test_workers_and_devices_evaluate_together_to_the_bit(images, monkeypatch):
+def test_workers_and_devices_evaluate_together_to_the_bit(images, validation, monkeypatch):
     monkeypatch.setattr(
         keypoint_rcnn, "score_table_people", lambda table, people, skeleton: list(vars(people).values())
     )
-    build_validation = functools.partial(keypoint_rcnn.Validation, images.table, POSETRACK15, batch_size=4)
-    assert_shared_to_the_bit(monkeypatch, build_validation, small_network(SETTINGS))
+    validations = iter([validation, keypoint_rcnn.Validation(images.table, POSETRACK15, batch_size=4)])
+    assert_shared_to_the_bit(monkeypatch, lambda: next(validations), small_network(SETTINGS))
 
 
 def test_pictures_show_the_batch_with_boxes(images):

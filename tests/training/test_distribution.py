@@ -10,8 +10,6 @@ import os
 import pathlib
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,33 +17,18 @@ import pytest
 import tensorflow as tf
 import toy_run
 from free_ports import find_free_ports
+from process_copies import Launcher, ProcessCopy
 
 from tfpose import checkpoints
 from tfpose.training.distribution import build_strategy, is_chief
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, train
 
-PROGRAM = pathlib.Path(toy_run.__file__)
-PROJECT = PROGRAM.parents[2]
+PROGRAM = "import toy_run; toy_run.main()"
 TIMEOUT_SECONDS = 180
 
 
-def start_program(*arguments: object, **environment: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, str(PROGRAM), *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": str(PROJECT)} | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen, expected_code: int = 0) -> None:
-    try:
-        _, errors = process.communicate(timeout=TIMEOUT_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        pytest.fail(f"still running after {TIMEOUT_SECONDS} s:\n{process.communicate()[1][-3000:]}")
-    assert process.returncode == expected_code, errors[-3000:]
+def finish(process: ProcessCopy, expected_code: int = 0) -> None:
+    assert process.wait(TIMEOUT_SECONDS) == expected_code, process.read_errors()[-3000:]
 
 
 def read_column(path: pathlib.Path, name: str) -> list[float]:
@@ -88,9 +71,10 @@ def test_compiling_and_accumulating_keep_the_losses(single: pathlib.Path, varian
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_two_devices_train_like_one(single: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_two_devices_train_like_one(single: pathlib.Path, tmp_path: pathlib.Path, launcher: Launcher) -> None:
     names = ["clipped", "compiled", "accumulated", "muon"]
-    finish(start_program("--workdir", tmp_path, "--strategy", "mirrored", "--cpus", 2, "--variants", *names))
+    arguments = ("--workdir", tmp_path, "--strategy", "mirrored", "--cpus", 2, "--variants", *names)
+    finish(launcher.start(PROGRAM, *arguments))
     for name in names:
         for column in ("loss", "loss/sizes", "small_errors", "gradient_norm"):
             expected = read_column(single / name / "train.csv", column)
@@ -107,76 +91,68 @@ def check_evaluations(expected: pathlib.Path, found: pathlib.Path) -> None:
     np.testing.assert_allclose(*tables, rtol=1e-5)
 
 
-def test_cores_as_devices_train_like_one(single: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_cores_as_devices_train_like_one(single: pathlib.Path, tmp_path: pathlib.Path, launcher: Launcher) -> None:
     num_cores = len(os.sched_getaffinity(0))
     if num_cores < 2 or toy_run.GLOBAL_BATCH % num_cores:
         pytest.skip(f"a batch of {toy_run.GLOBAL_BATCH} does not divide among {num_cores} cores")
-    finish(start_program("--workdir", tmp_path, "--strategy", "cpu_cores"))
+    finish(launcher.start(PROGRAM, "--workdir", tmp_path, "--strategy", "cpu_cores"))
     for column in ("loss", "gradient_norm"):
         expected = read_column(single / "plain" / "train.csv", column)
         np.testing.assert_allclose(read_column(tmp_path / "plain" / "train.csv", column), expected, rtol=1e-5)
     check_evaluations(single / "plain", tmp_path / "plain")
 
 
-def test_cores_are_divided_as_the_batch_allows() -> None:
-    """Cases of batch size, devices and threads, in processes that share the import of TensorFlow."""
-    cases = [(8, 4, 1), (9, 3, 1), (7, 1, 6), (None, 6, 1)]
-    run_in_new_process(
+@pytest.mark.parametrize(("batch_size", "num_devices", "num_threads"), [(8, 4, 1), (9, 3, 1), (7, 1, 6), (None, 6, 1)])
+def test_cores_are_divided_as_the_batch_allows(
+    launcher: Launcher, batch_size: int | None, num_devices: int, num_threads: int
+) -> None:
+    program = (
         "import os, tensorflow as tf; from tfpose.training.distribution import build_strategy\n"
-        f"for batch_size, num_devices, num_threads in {cases}:\n"
-        "    if child := os.fork():\n"
-        "        assert os.waitpid(child, 0)[1] == 0, (batch_size, num_devices, num_threads)\n"
-        "        continue\n"
-        "    os.sched_getaffinity = lambda process: set(range(num_devices * num_threads))\n"
-        "    assert build_strategy('cpu_cores', batch_size).num_replicas_in_sync == num_devices\n"
-        "    assert tf.config.threading.get_intra_op_parallelism_threads() == num_threads\n"
-        "    break"
+        f"os.sched_getaffinity = lambda process: set(range({num_devices * num_threads}))\n"
+        f"assert build_strategy('cpu_cores', {batch_size}).num_replicas_in_sync == {num_devices}\n"
+        f"assert tf.config.threading.get_intra_op_parallelism_threads() == {num_threads}"
     )
+    finish(launcher.start(program))
 
 
-def run_in_new_process(program: str) -> None:
-    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
-    result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-2000:]
-
-
-def test_cores_become_devices_before_tensorflow_is_used() -> None:
+def test_cores_become_devices_before_tensorflow_is_used(launcher: Launcher) -> None:
     program = (
         "import os, tensorflow as tf; from tfpose.training.distribution import build_strategy\n"
         "strategy = build_strategy('cpu_cores'); assert strategy is build_strategy('cpu_cores')\n"
         "assert strategy.num_replicas_in_sync == len(os.sched_getaffinity(0))\n"
         "assert tf.config.threading.get_intra_op_parallelism_threads() == 1"
     )
-    run_in_new_process(program)
+    finish(launcher.start(program))
     tf.zeros(1)
     with pytest.raises(ValueError, match="strategy cpu_cores must be built before any other use of TensorFlow, got"):
         build_strategy("cpu_cores")
 
 
 @contextlib.contextmanager
-def started_workers(workdir: pathlib.Path, *arguments: object) -> Iterator[list[subprocess.Popen]]:
+def started_workers(launcher: Launcher, workdir: pathlib.Path, *arguments: object) -> Iterator[list[ProcessCopy]]:
     """Two processes that train together, killed at the end of the block if they still run."""
     addresses = [f"127.0.0.1:{port}" for port in find_free_ports(2)]
     configs = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(2)]
     arguments = ("--workdir", workdir, "--strategy", "auto", *arguments)
-    workers = [start_program(*arguments, TF_CONFIG=json.dumps(config)) for config in configs]
+    workers = [launcher.start(PROGRAM, *arguments, TF_CONFIG=json.dumps(config)) for config in configs]
     try:
         yield workers
     finally:
         for worker in workers:
-            worker.kill()
-            worker.wait()
+            worker.send_signal(signal.SIGKILL)
+            worker.wait(TIMEOUT_SECONDS)
 
 
-def wait_for_step(chief: subprocess.Popen, step: int) -> None:
-    for line in chief.stderr:
+def wait_for_step(chief: ProcessCopy, step: int) -> None:
+    for line in chief.read_lines():
         if re.match(f"step +{step}/", line):
-            break
+            return
+    pytest.fail(f"ended before step {step}:\n{chief.read_errors()[-3000:]}")
 
 
-def check_that_both_go_on(single: pathlib.Path, workdir: pathlib.Path, *arguments: object) -> None:
+def check_that_both_go_on(launcher: Launcher, single: pathlib.Path, workdir: pathlib.Path, *arguments: object) -> None:
     """Both processes start again, and the run has the losses of one device."""
-    with started_workers(workdir, *arguments) as workers:
+    with started_workers(launcher, workdir, *arguments) as workers:
         for worker in workers:
             finish(worker)
     table = workdir / "plain" / "train.csv"
@@ -185,33 +161,40 @@ def check_that_both_go_on(single: pathlib.Path, workdir: pathlib.Path, *argument
     np.testing.assert_allclose(read_column(table, "loss"), expected, rtol=1e-5)
 
 
-def test_two_processes_train_like_one_though_one_is_told_to_stop(single: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    with started_workers(tmp_path, "--pause", 0.1) as workers:
+def test_two_processes_train_like_one_though_one_is_told_to_stop(
+    single: pathlib.Path, tmp_path: pathlib.Path, launcher: Launcher
+) -> None:
+    with started_workers(launcher, tmp_path, "--pause", 0.1) as workers:
         wait_for_step(workers[0], 8)
         workers[1].send_signal(signal.SIGTERM)
         for worker in workers:
             finish(worker, expected_code=143)
     stopped_at = checkpoints.parse_step(checkpoints.list_checkpoints(tmp_path / "plain")[-1])
     assert 8 <= stopped_at < 20
-    check_that_both_go_on(single, tmp_path)
+    check_that_both_go_on(launcher, single, tmp_path)
     check_evaluations(single / "plain", tmp_path / "plain")
     # One for each of the two starts: the second worker writes none.
     assert len(list((tmp_path / "plain" / "tensorboard").iterdir())) == 2
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [0, 1])
 def test_when_a_process_is_killed_the_other_ends_and_both_go_on_together(
-    single: pathlib.Path, tmp_path: pathlib.Path, killed: int
+    single: pathlib.Path, tmp_path: pathlib.Path, launcher: Launcher
 ) -> None:
-    """What a cluster has to do is to start again the processes that ended: all of them, by themselves."""
-    with started_workers(tmp_path, "--pause", 0.1, "--checkpoint-every", 5) as workers:
-        wait_for_step(workers[0], 8)
-        workers[killed].kill()
-        workers[killed].communicate()
-        _, errors = workers[1 - killed].communicate(timeout=TIMEOUT_SECONDS)
-        assert workers[1 - killed].returncode == 1 and "UnavailableError" in errors
-    check_that_both_go_on(single, tmp_path, "--checkpoint-every", 5)
+    """What a cluster has to do is to start again the processes that ended: all of them, by themselves.
+
+    First the chief is killed, and when both have gone on past the next checkpoint, the other one.
+    """
+    for killed, step, saved in ((0, 8, 5), (1, 13, 10)):
+        with started_workers(launcher, tmp_path, "--pause", 0.1, "--checkpoint-every", 5) as workers:
+            wait_for_step(workers[0], step)
+            workers[killed].send_signal(signal.SIGKILL)
+            assert workers[killed].wait(TIMEOUT_SECONDS) == -signal.SIGKILL
+            finish(workers[1 - killed], expected_code=1)
+            assert "UnavailableError" in workers[1 - killed].read_errors()
+        steps = list(map(checkpoints.parse_step, checkpoints.list_checkpoints(tmp_path / "plain")))
+        assert saved <= max(steps) < 20
+    check_that_both_go_on(launcher, single, tmp_path, "--checkpoint-every", 5)
 
 
 def test_one_process_is_its_own_chief() -> None:

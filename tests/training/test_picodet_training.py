@@ -169,11 +169,11 @@ def test_train_and_evaluate_and_use_as_a_detector(table, tmp_path):
         "batch_size": 2,
         "optimization.precision": "mixed_bfloat16",
         "optimization.warmup_steps": 1,
-        "run.total_steps": 8,
-        "run.log_every": 2,
-        "run.checkpoint_every": 8,
-        "run.evaluate_every": 8,
-        "run.pictures_every": 8,
+        "run.total_steps": 4,
+        "run.log_every": 1,
+        "run.checkpoint_every": 4,
+        "run.evaluate_every": 4,
+        "run.pictures_every": 4,
     }
     flags = [f"--config.{name}={value}" for name, value in options.items()]
     workdir, output = tmp_path / "run", tmp_path / "results"

@@ -13,7 +13,8 @@ import tensorflow as tf
 from program_runs import assert_one_line, run
 from record_writing import PAYER2017_AUGMENTATION, synthetic_image, write_dataset
 from shared_evaluation import assert_shared_to_the_bit
-from small_single_network import random_pose_unet, small_single_network
+from small_single_network import INFERENCE, NETWORK, random_pose_unet
+from stopped_runs import copy_as_stopped
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.data.frame_augmentation import FrameAugmentation
@@ -41,10 +42,13 @@ CONFIGS = (
 )
 HEATMAP_SIZE = (32, 48)
 SETTINGS = PoseUnetSettings(input_size=(128, 192), width=4, num_levels=3)
+# Each layer takes time to trace, at every training.
+FEW_LAYERS = {"num_levels": 2, "convolutions_per_block": 1}
+TRAINED = PoseUnetSettings(input_size=(64, 96), width=4, **FEW_LAYERS)
 TARGET = single_network.TargetSettings()
 GAUSSIAN_COST = 2 * np.pi  # half the sum of squares of a Gaussian of sigma 2
 GLOBAL_BATCH = 4
-NUM_STEPS = 12
+NUM_STEPS = 6
 
 build_targets = single_network.build_target_function(HEATMAP_SIZE, TARGET)
 compute_loss = single_network.build_loss(build_targets, TARGET)
@@ -272,7 +276,7 @@ def table(tmp_path_factory):
     return read_table(write_dataset(tmp_path_factory.mktemp("data"), POSETRACK15, images), "train")
 
 
-def losses_by_step(directory, strategy, table, network=SETTINGS, augmentation=PAYER2017_AUGMENTATION, **changes):
+def losses_by_step(directory, strategy, table, network=TRAINED, augmentation=PAYER2017_AUGMENTATION, **changes):
     fit = FrameFit(network.input_size, network.size_multiple)
     frames = WholeFrames(table, POSETRACK15, fit, augmentation, 0, ExampleSettings(2))
     target = single_network.TargetSettings(sigma_cells=1.5)
@@ -289,7 +293,7 @@ def losses_by_step(directory, strategy, table, network=SETTINGS, augmentation=PA
         # The rate of the paper twice over. Adam divides small gradients by their size, so at ten times the rate it
         # drives two runs apart that differ in the last bit of a sum.
         optimization=OptimizationSettings(**{"learning_rate": 1e-4, **changes}),
-        run=RunSettings(total_steps=steps, log_every=1, checkpoint_every=steps),
+        run=RunSettings(total_steps=steps, log_every=1, checkpoint_every=steps // 2),
     )
     rows = pathlib.Path(directory, "train.csv").read_text().splitlines()
     column = rows[0].split(",").index("loss")
@@ -297,10 +301,17 @@ def losses_by_step(directory, strategy, table, network=SETTINGS, augmentation=PA
 
 
 @pytest.fixture(scope="module")
-def one_device_losses(table, tmp_path_factory):
-    losses = losses_by_step(tmp_path_factory.mktemp("one"), tf.distribute.OneDeviceStrategy("/cpu:0"), table)
+def one_device_run(table, tmp_path_factory):
+    """The folder and the losses of a run."""
+    directory = tmp_path_factory.mktemp("one")
+    losses = losses_by_step(directory, tf.distribute.OneDeviceStrategy("/cpu:0"), table)
     assert len(losses) == NUM_STEPS and losses.std() > 1e-3 * losses.mean()
-    return losses
+    return directory, losses
+
+
+@pytest.fixture
+def one_device_losses(one_device_run):
+    return one_device_run[1]
 
 
 def test_two_replicas_train_like_one_device(table, one_device_losses, tmp_path):
@@ -316,11 +327,11 @@ def test_accumulated_parts_train_like_the_whole_batch(table, one_device_losses, 
     np.testing.assert_allclose(losses, one_device_losses, rtol=1e-5)
 
 
-def test_a_continued_run_has_the_losses_of_one_without_a_stop(table, one_device_losses, tmp_path):
-    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
-    losses_by_step(tmp_path, strategy, table, steps=NUM_STEPS // 2)
-    losses = losses_by_step(tmp_path, strategy, table)
-    np.testing.assert_array_equal(losses, one_device_losses)
+def test_a_continued_run_has_the_losses_of_one_without_a_stop(table, one_device_run, tmp_path):
+    directory, expected = one_device_run
+    copy_as_stopped(directory, tmp_path, NUM_STEPS // 2)
+    losses = losses_by_step(tmp_path, tf.distribute.OneDeviceStrategy("/cpu:0"), table)
+    np.testing.assert_array_equal(losses, expected)
 
 
 def test_compiled_steps_train_like_others(table, one_device_losses, tmp_path):
@@ -336,20 +347,24 @@ def test_a_small_modern_network_learns(table, tmp_path):
         width=16,
         stem_widths=(8, 16),
         stem_downsampling="stride",
-        num_levels=3,
+        **FEW_LAYERS,
         normalization="batch",
         heatmap_init_stddev=0.001,
         filter_init_bias=1.0,
     )
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
-    changes = {"learning_rate": 5e-3, "steps": 150}
+    changes = {"learning_rate": 5e-3, "steps": 100}
     losses = losses_by_step(tmp_path, strategy, table, network, FrameAugmentation(), **changes)
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
 
 
+def system_of_few_layers():
+    return build_single_network_system(POSETRACK15, NETWORK | FEW_LAYERS, INFERENCE)
+
+
 def test_validation_in_training_is_that_of_evaluation_whatever_the_precision(table, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "score_poses", lambda table, poses, skeleton: poses)
-    system = small_single_network()
+    system = system_of_few_layers()
     trained = random_pose_unet(system, precision="mixed_bfloat16")
     found = evaluation.Validation(table, system, batch_size=2)(trained)
     network = evaluation.TrainedNetwork(
@@ -367,7 +382,7 @@ def test_workers_and_devices_evaluate_together_to_the_bit(table, monkeypatch):
         "score_poses",
         lambda table, poses, skeleton: [np.array(list(map(len, poses))), *vars(join_poses(poses)).values()],
     )
-    system = small_single_network()
+    system = system_of_few_layers()
     build_validation = functools.partial(evaluation.Validation, table, system, batch_size=2)
     assert_shared_to_the_bit(monkeypatch, build_validation, random_pose_unet(system))
 
@@ -406,17 +421,20 @@ def test_the_program_trains_and_evaluates(table, tmp_path):
         "--config.data.validation_split=train",
         "--config.network.input_size=(64,96)",
         "--config.network.width=4",
-        "--config.run.total_steps=4",
-        "--config.run.log_every=2",
-        "--config.run.pictures_every=2",
-        "--config.run.evaluate_every=2",
+        "--config.network.num_levels=2",
+        # The next test has the residual network.
+        "--config.network.encoder_depth=0",
+        "--config.run.total_steps=2",
+        "--config.run.log_every=1",
+        "--config.run.pictures_every=1",
+        "--config.run.evaluate_every=1",
     )
     # The config's strategy makes a device of each core, which a process can do only once.
     result = run("train_main.py", *arguments, separate_process=True)
     assert result.returncode == 0, result.stderr[-3000:]
     assert {"model.weights.h5", "single_network_system.json"} <= {path.name for path in tmp_path.iterdir()}
     rows = (tmp_path / "eval.csv").read_text().splitlines()
-    assert rows[0].startswith("step,AP") and [row.split(",")[0] for row in rows[1:]] == ["2", "4"]
+    assert rows[0].startswith("step,AP") and [row.split(",")[0] for row in rows[1:]] == ["1", "2"]
     header, *rows = (tmp_path / "train.csv").read_text().splitlines()
     assert {"loss/heads", "loss/joints", "loss/joint_maps", "loss/decay", "accuracy"} <= set(header.split(","))
     network = read_single_network_system(tmp_path).build_network()
@@ -431,7 +449,10 @@ def test_an_anchor_is_trained_kept_and_refused_where_it_does_not_exist(table, tm
         "--config.data.validation_split=train",
         "--config.network.input_size=(64,96)",
         "--config.network.width=4",
-        "--config.network.stem_widths=(2,4)",
+        "--config.network.num_levels=2",
+        "--config.network.encoder_depth=18",
+        "--config.network.encoder_width=4",
+        "--config.network.person_features=frame",
         "--config.run.total_steps=1",
     )
     result = run("train_main.py", *arguments, "--config.examples.anchor_joints=('left_hip',)")

@@ -14,18 +14,25 @@ from tfpose.data.person_crops import PersonCrops
 from tfpose.inference import person_keypoints
 from tfpose.inference.keypoint_system import write_keypoint_system
 from tfpose.models.batch_norm import FusedBatchNormalization
+from tfpose.models.pose_resnet import BLOCKS_PER_STAGE
 from tfpose.training import batches, two_stage
 from tfpose.training.initial_weights import restore_statistics
 from tfpose.training.loop import OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 GLOBAL_BATCH = 4
-NUM_STEPS = 20
+NUM_STEPS = 8
 TARGET = two_stage.TargetSettings(sigma_cells=1.5)
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     return small_table(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def few_blocks(monkeypatch):
+    """Lets the network of depth 18 have one block in each stage, because each layer takes time to trace."""
+    monkeypatch.setitem(BLOCKS_PER_STAGE, 18, (1, 1, 1, 1))
 
 
 def no_inputs():
@@ -101,7 +108,7 @@ def test_validation_of_a_perfect_network_is_100(table, monkeypatch):
     assert metrics["PCK"] == 100
 
 
-def test_validation_in_training_is_that_of_evaluation_whatever_the_precision(table, monkeypatch):
+def test_validation_in_training_is_that_of_evaluation_whatever_the_precision(table, monkeypatch, few_blocks):
     """Both run in float32; later weights are used too."""
     monkeypatch.setattr(two_stage, "score_people", lambda table, people, keypoints, scores, system: scores)
     system = small_system()
@@ -189,7 +196,7 @@ def test_measured_statistics_are_those_of_all_images():
     np.testing.assert_allclose(model(together), expected, atol=1e-5)
 
 
-def test_workers_and_devices_evaluate_together_to_the_bit(table, monkeypatch):
+def test_workers_and_devices_evaluate_together_to_the_bit(table, monkeypatch, few_blocks):
     monkeypatch.setattr(two_stage, "score_people", lambda table, people, keypoints, scores, system: (keypoints, scores))
     system = small_system()
     build_validation = functools.partial(two_stage.Validation, table, system, batch_size=4)
@@ -219,7 +226,7 @@ def losses_by_step(directory, strategy, table, synchronize):
     return np.array([float(row.split(",")[column]) for row in rows[1:]])
 
 
-def test_two_replicas_train_like_one_device(table, tmp_path):
+def test_two_replicas_train_like_one_device(table, tmp_path, few_blocks):
     """With synchronized normalization the keypoint network's losses are those of one device."""
     if len(tf.config.list_logical_devices("CPU")) < 2:
         pytest.skip("needs two logical CPUs: TensorFlow was started with one")
