@@ -100,24 +100,22 @@ check: lint
 
 # All tests in parts, each in a process of its own: TensorFlow keeps the memory of the networks that it has run. Files of
 # full-size networks are parts of their own. Parts that take long are first.
-TEST_PARTS := programs training_1 training_2 evaluation detector_export models keypoint_rcnn exporting predict inference \
-	imported_weights published_weights keypoint_rcnn_training pretrained serving others detectron
+TEST_PARTS := models_in_use programs training_1 training_2 models keypoint_rcnn inference imported_weights pretrained \
+	detector_export published_weights keypoint_rcnn_training others detectron
 programs := $(wildcard tests/test_*.py)
 training_1 := $(wildcard tests/training/test_[a-p]*.py)
 training_2 := $(wildcard tests/training/test_[q-z]*.py)
-evaluation := tests/evaluation
 detector_export := tests/exporting/test_two_stage_detector_export.py
 keypoint_rcnn := tests/models/test_keypoint_rcnn_network.py
 keypoint_rcnn_training := tests/models/test_keypoint_rcnn_training.py
 models := tests/models $(patsubst %,--ignore=%,$(keypoint_rcnn) $(keypoint_rcnn_training))
-exporting := tests/exporting --ignore=$(detector_export)
-predict := tests/predict
+# These share exported models.
+models_in_use := tests/exporting tests/serving tests/predict tests/evaluation --ignore=$(detector_export)
 inference := tests/inference
 imported_weights := tests/pretrained/test_checkpoint_import.py
 published_weights := tests/pretrained/test_pose_resnet_weights.py
 detectron := tests/pretrained/test_detectron_names.py
 pretrained := tests/pretrained $(patsubst %,--ignore=%,$(imported_weights) $(published_weights) $(detectron))
-serving := tests/serving
 # What no other part holds.
 others := tests $(patsubst %,--ignore=%,$(programs) $(filter-out --%,$(foreach part,$(filter-out others,$(TEST_PARTS)),$($(part)))))
 
