@@ -97,10 +97,10 @@ MESSAGES = {name: words for name, (_, words) in BROKEN.items()} | {
 
 
 @pytest.fixture(scope="module")
-def expected_and_answers(exported, tmp_path_factory) -> tuple[dict[str, dict[str, np.ndarray]], list[dict]]:
+def expected_and_answers(served_models, tmp_path_factory) -> tuple[dict[str, dict[str, np.ndarray]], list[dict]]:
     """What this process computes without any SavedModel, and what the other one answered."""
     folder = tmp_path_factory.mktemp("serving")
-    models = {name: str(exported.path(name)) for name in ("two_stage", "single_network")}
+    models = {name: str(served_models.path(name)) for name in ("two_stage", "single_network")}
     (folder / "models.json").write_text(json.dumps(models))
     (folder / "requests.json").write_text(json.dumps(good_requests() + broken_requests() + tolerant_requests()))
     files = [str(folder / f"{name}.json") for name in ("models", "requests", "answers")]
@@ -109,7 +109,7 @@ def expected_and_answers(exported, tmp_path_factory) -> tuple[dict[str, dict[str
     assert done.returncode == 0, done.stderr[-3000:]
     assert "tfpose is None" in done.stdout
     functions = {
-        asked: tf.function(getattr(getattr(exported, asked[0]), method), reduce_retracing=True, autograph=False)
+        asked: tf.function(getattr(getattr(served_models, asked[0]), method), reduce_retracing=True, autograph=False)
         for asked, method in FUNCTIONS.items()
     }
     expected = {}
