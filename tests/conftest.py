@@ -46,6 +46,29 @@ def shared_dir() -> pathlib.Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def common_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder for what one worker of pytest-xdist makes for all; their own folders lie in it."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if hasattr(request.config, "workerinput") else base
+
+
+@pytest.fixture(scope="session")
+def public_runs(shared_dir: pathlib.Path, common_dir: pathlib.Path):
+    """Work folders of public weights, and records of real photos; see `public_runs.PublicRuns`."""
+    from public_runs import PublicRuns
+
+    return PublicRuns(common_dir / "public_runs", shared_dir / "data")
+
+
+@pytest.fixture(scope="session")
+def served_models(common_dir: pathlib.Path):
+    """SavedModels of small networks; see `served_models.Exported`."""
+    from served_models import export_all
+
+    return export_all(common_dir / "served_models")
+
+
 @pytest.fixture(params=["pyav", "opencv"])
 def video_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Runs a test twice: with PyAV, and as where it is not installed."""

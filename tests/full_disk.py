@@ -208,7 +208,7 @@ def _network_cases(folder: pathlib.Path) -> dict[str, Case]:
     video = write_video(folder / "video.mp4", 20)
     config = ("--config=two_stage_resnet18_synthetic", f"--config.data.directory={data}")
     network = {"input_size": "(64,64)", "base_width": 8, "deconv_filters": 8}
-    numbers = {"total_steps": 4, "log_every": 1, "checkpoint_every": 2, "evaluate_every": 2, "pictures_every": 2}
+    numbers = {"total_steps": 2, "log_every": 1, "checkpoint_every": 1, "evaluate_every": 2, "pictures_every": 2}
     changes = {"strategy": "one_device", "batch_size": 4, "optimization.warmup_steps": 0, "evaluation.batch_size": 4}
     changes |= {f"network.{name}": value for name, value in network.items()}
     changes |= {f"run.{name}": value for name, value in numbers.items()}

@@ -7,6 +7,8 @@ import program_runs
 import pytest
 import tensorflow as tf
 
+from tfpose.exporting import saved_model
+
 NUM_PHOTOS = 2
 # Larger people are shown to the network at less than half their size. Then evaluation and `serving_default` decode the
 # JPEG at a smaller size, and prediction, which has frames, takes means of pixels.
@@ -21,14 +23,10 @@ def run(*arguments):
 
 
 @pytest.fixture(scope="module")
-def folder(shared_dir, tmp_path_factory):
-    """Work folders `keypoints` and `detector`, the photos, and their dataset `data`."""
-    weights, photos = shared_dir / "data" / "weights", shared_dir / "data" / "coco_mini"
-    if not weights.is_dir() or not photos.is_dir():
-        pytest.skip("needs ../shared/data/weights and ../shared/data/coco_mini, which are absent")
+def folder(public_runs, tmp_path_factory):
+    """The photos, and their dataset `data`."""
+    photos = public_runs.source
     folder = tmp_path_factory.mktemp("small")
-    for name, file in (("keypoints", "tinypose_256x192"), ("detector", "picodet_s_320_pedestrian")):
-        run("tfpose.pretrained", weights / f"{file}.pdparams", f"--output={folder / name}.weights.h5")
     content = json.loads((photos / "annotations" / "person_keypoints_val.json").read_text())
     labeled = {a["image_id"] for a in content["annotations"] if a["num_keypoints"] > 8}
     content["images"] = [image for image in content["images"] if image["id"] in labeled][:NUM_PHOTOS]
@@ -53,21 +51,25 @@ def poses_by_image(results):
     return {i: np.array(values).reshape(-1, 17, 3)[..., :2] for i, values in rows.items()}
 
 
-def test_evaluation_prediction_and_saved_model_agree(folder):
-    """With doubtful boxes too; and both networks are converted to LiteRT."""
-    boxes = [f"--detector={folder / 'detector'}", "--box_score_threshold=0.15"]
-    photos = folder / "source" / "val"
+def test_evaluation_prediction_and_saved_model_agree(public_runs, folder, monkeypatch):
+    """With doubtful boxes too; and the export gives both networks to the conversion to LiteRT."""
+    given = []
+    monkeypatch.setattr(saved_model, "write_converted", lambda *arguments: given.append(arguments) or {})
+    cache = f"--cache={public_runs.first_command()['cache']}"
+    workdir = public_runs.workdir("tinypose_256x192")
+    boxes = ["--detector=picodet_s_320", cache, "--box_score_threshold=0.15"]
+    photos, dataset = folder / "source" / "val", f"--config.data.directory={folder / 'data' / 'coco_keypoints'}"
     evaluated, predicted, exported = (folder / name for name in ("evaluated", "predicted", "exported"))
-    workdir, dataset = folder / "keypoints", f"--config.data.directory={folder / 'data' / 'coco_keypoints'}"
-    config = [f"--config={workdir}.py", f"--workdir={workdir}", dataset]
-    run("eval_main", *config, "--boxes=detector", *boxes, f"--output_dir={evaluated}")
+    config = [f"--config={workdir}.py", f"--workdir={workdir}", dataset, "--boxes=detector"]
+    run("eval_main", *config, *boxes, f"--output_dir={evaluated}")
     expected = poses_by_image(json.loads((evaluated / "predictions.json").read_text()))
     assert len(expected) == NUM_PHOTOS and min(map(len, expected.values())) > 1
     run("tfpose.predict", photos, f"--model={workdir}", *boxes, "--outputs=coco", f"--output={predicted}")
     found = poses_by_image(json.loads((predicted / "coco" / "val.json").read_text()))
-    result = run("tfpose.export", f"--workdir={workdir}", *boxes, f"--output={exported}", "--convert=litert")
-    assert "keypoints.tflite" in result.stdout and "detector.tflite" in result.stdout
-    assert "deprecated" not in result.stderr
+    run("tfpose.export", f"--workdir={workdir}", *boxes, f"--output={exported}", "--convert=litert")
+    ((networks, formats, _),) = given
+    # The first command has converted the same networks, which compares their outputs with those of TensorFlow.
+    assert sorted(networks) == ["detector", "keypoints"] and list(formats) == ["litert"]
     serve = tf.saved_model.load(str(exported)).signatures["serving_default"]
     paths = sorted(photos.iterdir())
     served = {name: values.numpy() for name, values in serve(tf.constant([p.read_bytes() for p in paths])).items()}

@@ -1,7 +1,7 @@
 """Quantized LiteRT files, and the evaluation of exported models."""
 
+import functools
 import json
-import pathlib
 
 import numpy as np
 import program_runs
@@ -10,11 +10,13 @@ import tensorflow as tf
 from small_system import random_network, small_system, small_table
 from two_stage_runs import write_detector_run, write_keypoint_run, write_pictures
 
+from tfpose.checkpoints import load_for_inference
 from tfpose.evaluation.person_scores import score_network
-from tfpose.exporting import quantization
+from tfpose.exporting import conversion, quantization
 from tfpose.exporting.conversion import write_converted
-from tfpose.exporting.quantized_files import QuantizationRequest
+from tfpose.exporting.quantized_files import QuantizationRequest, write_quantized
 from tfpose.exporting.two_stage import bare_networks
+from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.inference.litert_network import LitertNetwork
 from tfpose.models.simplification import simplify_network
 
@@ -227,27 +229,19 @@ def test_the_score_of_a_network_is_that_of_coco(tmp_path):
 
 
 @pytest.mark.slow
-def test_quantized_public_weights_keep_their_score(shared_dir, tmp_path):
+def test_quantized_public_weights_keep_their_score(public_runs, tmp_path, monkeypatch):
     """PP-TinyPose 128x96: 8 bits cost at most half a point of AP in the weights, 3 points in the convolutions."""
-    weights, photos = shared_dir / "data" / "weights", shared_dir / "data" / "coco_mini"
-    if not weights.is_dir() or not photos.is_dir():
-        pytest.skip("needs ../shared/data/weights and ../shared/data/coco_mini, which are absent")
-    name, data = "tinypose_128x96", tmp_path / "coco_keypoints"
-    for words in (
-        ("data_prep.build", "coco_keypoints", f"--source={photos}", f"--output={tmp_path}"),
-        ("tfpose.pretrained", weights / f"{name}.pdparams", f"--output={tmp_path / name}.weights.h5"),
-    ):
-        assert program_runs.run("-m", *words).returncode == 0
-    pathlib.Path(tmp_path / name).rename(tmp_path / "run")
-    export(
-        tmp_path,
-        "model",
-        "--convert=litert",
-        "--quantize=weights,int8",
-        f"--calibration={data}",
-        "--quantize_score_split=val",
-    )
+    workdir = public_runs.workdir("tinypose_128x96")
+    system = read_keypoint_system(workdir)
+    trained = system.build_network()
+    load_for_inference(trained, workdir)
+    network = bare_networks(simplify_network(trained))["keypoints"]
+    # One graph for all files.
+    monkeypatch.setattr(conversion, "_freeze", functools.cache(conversion._freeze))
+    write_converted({"keypoints": network}, ["litert"], tmp_path)
+    request = QuantizationRequest(("weights", "int8"), str(public_runs.records()), score_split="val")
+    write_quantized(request, system, network, tmp_path)
     for file, most in (("keypoints_weights_int8", 0.5), ("keypoints_int8", 3.0)):
-        score = json.loads((tmp_path / "model" / "assets.extra" / f"{file}.json").read_text())["coco_ap"]
+        score = json.loads((tmp_path / f"{file}.json").read_text())["coco_ap"]
         assert score["float"] == pytest.approx(54.8, abs=2)
         assert score["float"] - score["file"] <= most

@@ -33,12 +33,9 @@ def table(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(served_models):
     system = small_single_network()
-    network = random_pose_unet(system)
-    output = tmp_path_factory.mktemp("export") / "model"
-    export_single_network(network, system, output)
-    return system, network, output
+    return system, random_pose_unet(system), served_models.path("single_network")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import cv2
+import keypoint_rcnn_cases
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,15 +12,12 @@ import two_stage_runs
 from small_single_network import random_pose_unet, small_single_network
 
 from tfpose import crops
-from tfpose.checkpoints import BEST_WEIGHTS_NAME, load_for_inference, write_weights
+from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
 from tfpose.data.picture_tensors import cut_crops_from_frame, cut_crops_tensor
 from tfpose.evaluation.tuned_settings import TunedSettings
-from tfpose.exporting.single_network import export_single_network
 from tfpose.exporting.system_file import EXTRA_FOLDER, SYSTEM_FILE, read_system_description
 from tfpose.exporting.two_stage import export_keypoint_network
-from tfpose.exporting.two_stage_detector import export_two_stage
 from tfpose.inference.detected_boxes import BoxSettings
-from tfpose.inference.detectors.keypoint_rcnn import load_keypoint_rcnn_detector
 from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.inference.single_network_system import write_single_network_system
 from tfpose.prediction.model import PoseModel, load_saved_model
@@ -27,7 +25,6 @@ from tfpose.prediction.pipeline import NetworkFailure
 from tfpose.skeletons import COCO17, POSETRACK15
 from tfpose.systems.loading import load_pose_model
 from tfpose.systems.system import RunChoice
-from tfpose.systems.two_stage import SHOWN_BOX_THRESHOLD
 from tfpose.tracking.choice import TrackerChoice
 
 SIZES = [(64, 96), (50, 90), (300, 200)]
@@ -40,7 +37,7 @@ def frames_of(size, count=2):
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    system = small_single_network(max_people=4)
+    system = small_single_network()
     directory = tmp_path_factory.mktemp("run")
     write_single_network_system(directory, system)
     write_weights(random_pose_unet(system), directory / BEST_WEIGHTS_NAME)
@@ -48,11 +45,8 @@ def workdir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def saved_model(tmp_path_factory):
-    system = small_single_network(max_people=4)
-    output = tmp_path_factory.mktemp("export") / "model"
-    export_single_network(random_pose_unet(system), system, output)
-    return output
+def saved_model(served_models):
+    return served_models.path("single_network")
 
 
 @pytest.fixture(scope="module")
@@ -275,16 +269,12 @@ def two_stage(tmp_path_factory):
     return root
 
 
-def test_both_stages_from_work_folders_find_what_their_saved_model_finds(two_stage, tmp_path):
-    workdir, detector = two_stage / "keypoints", two_stage / "detector"
-    system = read_keypoint_system(workdir)
-    network = system.build_network()
-    load_for_inference(network, workdir)
-    found = load_keypoint_rcnn_detector(detector, score_threshold=SHOWN_BOX_THRESHOLD)
-    export_two_stage(network, system, found, tmp_path / "model")
+def test_both_stages_from_work_folders_find_what_their_saved_model_finds(two_stage, served_models):
     frames = frames_of((120, 160))
-    choice = RunChoice(workdir, boxes=BoxSettings("detector", str(detector)))
-    ours, theirs = load_pose_model(choice), load_pose_model(RunChoice(tmp_path / "model"))
+    threshold = keypoint_rcnn_cases.SMALL.detections.score_threshold
+    boxes = BoxSettings("detector", str(two_stage / "detector"), score_threshold=threshold)
+    choice = RunChoice(two_stage / "keypoints", boxes=boxes)
+    ours, theirs = load_pose_model(choice), load_pose_model(RunChoice(served_models.path("two_stage")))
     assert ours.skeleton == theirs.skeleton == POSETRACK15
     expected = theirs.predict(frames)
     assert min(len(poses) for poses in expected) > 0

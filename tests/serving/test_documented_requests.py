@@ -31,19 +31,19 @@ REST_ADDRESS, GRPC_ADDRESS = "localhost:8501", "localhost:8500"
 
 
 @pytest.fixture(scope="module")
-def folder(exported, tmp_path_factory) -> pathlib.Path:
+def folder(served_models, tmp_path_factory) -> pathlib.Path:
     """Where the programs of the page run: a photo, and the two-stage system as models/pose."""
     folder = tmp_path_factory.mktemp("serve")
     noise = np.random.default_rng(0).integers(0, 256, (12, 18, 3), dtype=np.uint8)
     (folder / "photo.jpg").write_bytes(cv2.imencode(".jpg", cv2.resize(noise, (180, 240)))[1].tobytes())
-    shutil.copytree(exported.path("two_stage"), folder / "models" / "pose" / "1")
+    shutil.copytree(served_models.path("two_stage"), folder / "models" / "pose" / "1")
     return folder
 
 
 @pytest.fixture(scope="module")
-def signatures(exported) -> Iterator[dict[str, Any]]:
+def signatures(served_models) -> Iterator[dict[str, Any]]:
     """Signatures by name, each of the system that has it."""
-    models = {name: tf.saved_model.load(str(exported.path(name))) for name in ("two_stage", "single_network")}
+    models = {name: tf.saved_model.load(str(served_models.path(name))) for name in ("two_stage", "single_network")}
     yield {
         "from_boxes": models["two_stage"].signatures["from_boxes"],
         "serving_default": models["single_network"].signatures["serving_default"],

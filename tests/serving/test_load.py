@@ -16,8 +16,8 @@ import serving_server
 
 
 @pytest.fixture(scope="module")
-def address(exported):
-    with serving_server.running_server(exported.folder / "single_network") as address:
+def address(served_models):
+    with serving_server.running_server(served_models.folder / "single_network") as address:
         yield address
 
 

@@ -14,6 +14,8 @@ import pytest
 import serve_requests
 import tensorflow as tf
 
+from tfpose.exporting.two_stage import trace
+
 PROGRAM = pathlib.Path(serve_requests.__file__)
 SIZES = [(120, 160), (90, 50), (200, 310)]
 BOXES = [[[10.0, 5, 80, 90], [40, 20, 120, 110]], [[5, 5, 45, 85], [0, 0, 0, 0]], [[100, 20, 220, 190], [0, 0, 90, 99]]]
@@ -50,6 +52,8 @@ FUNCTIONS = {
     ("two_stage", "serving_default"): "find_poses",
     ("two_stage", "from_boxes"): "find_people",
 }
+INPUTS = {"serving_default": [tf.TensorSpec([None], tf.string)]}
+INPUTS["from_boxes"] = [*INPUTS["serving_default"], tf.TensorSpec([None, None, 4])]
 
 
 def request(name: str, images: list[bytes], boxes: list) -> dict:
@@ -97,10 +101,10 @@ MESSAGES = {name: words for name, (_, words) in BROKEN.items()} | {
 
 
 @pytest.fixture(scope="module")
-def expected_and_answers(exported, tmp_path_factory) -> tuple[dict[str, dict[str, np.ndarray]], list[dict]]:
+def expected_and_answers(served_models, tmp_path_factory) -> tuple[dict[str, dict[str, np.ndarray]], list[dict]]:
     """What this process computes without any SavedModel, and what the other one answered."""
     folder = tmp_path_factory.mktemp("serving")
-    models = {name: str(exported.path(name)) for name in ("two_stage", "single_network")}
+    models = {name: str(served_models.path(name)) for name in ("two_stage", "single_network")}
     (folder / "models.json").write_text(json.dumps(models))
     (folder / "requests.json").write_text(json.dumps(good_requests() + broken_requests() + tolerant_requests()))
     files = [str(folder / f"{name}.json") for name in ("models", "requests", "answers")]
@@ -109,7 +113,7 @@ def expected_and_answers(exported, tmp_path_factory) -> tuple[dict[str, dict[str
     assert done.returncode == 0, done.stderr[-3000:]
     assert "tfpose is None" in done.stdout
     functions = {
-        asked: tf.function(getattr(getattr(exported, asked[0]), method), reduce_retracing=True, autograph=False)
+        asked: trace(getattr(getattr(served_models, asked[0]), method), *INPUTS[asked[1]])
         for asked, method in FUNCTIONS.items()
     }
     expected = {}

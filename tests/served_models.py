@@ -1,11 +1,10 @@
-"""Small networks of both systems and their SavedModels, exported once for all tests of serving, by whichever worker."""
+"""Small networks of both systems and their SavedModels, exported once for all tests, by whichever worker."""
 
 from __future__ import annotations
 
 import functools
 import pathlib
 
-import pytest
 from keypoint_rcnn_cases import small_network
 from small_single_network import random_pose_unet, small_single_network
 from small_system import random_network, small_system
@@ -18,7 +17,7 @@ from tfpose.models.batch_norm import fold_batch_norm
 
 
 class Exported:
-    """What was exported, and where.
+    """What was exported, and where. Work folders of `two_stage_runs` have the same weights.
 
     Attributes:
         folder: with two_stage/1 and single_network/1, as a server wants them.
@@ -52,11 +51,8 @@ def _single_network_parts():
     return random_pose_unet(system), system
 
 
-@pytest.fixture(scope="session")
-def exported(request, tmp_path_factory) -> Exported:
-    # The workers of pytest-xdist have folders of their own in one folder.
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "served_models"
+def export_all(folder: pathlib.Path) -> Exported:
+    """Writes the SavedModels into a folder, unless another worker has done so."""
     folder.mkdir(exist_ok=True)
     exported = Exported(folder)
     with wait_for_lock(folder / "lock", say=lambda holder: None):
