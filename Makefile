@@ -98,7 +98,7 @@ format: install
 check: lint
 	$(PYTEST) --numprocesses $(TEST_WORKERS) --dist worksteal -m "not slow" $(QUICK_TESTS)
 
-# All tests in parts, each in a process of its own: TensorFlow keeps the memory of the networks that it has run. Files of
+# All tests in parts, each in a worker of its own: TensorFlow keeps the memory of the networks that it has run. Files of
 # full-size networks are parts of their own. Parts that take long are first.
 TEST_PARTS := models_in_use programs training_1 training_2 models keypoint_rcnn inference imported_weights pretrained \
 	detector_export published_weights keypoint_rcnn_training others detectron
@@ -122,8 +122,9 @@ others := tests $(patsubst %,--ignore=%,$(programs) $(filter-out --%,$(foreach p
 test: lint
 	$(MAKE) --no-print-directory --keep-going --jobs=$(TEST_WORKERS) $(SYNC) $(TEST_PARTS:%=test_%)
 
+# The worker of pytest-xdist writes to no file but those of the tests, whose disks may be full.
 $(TEST_PARTS:%=test_%): test_%:
-	$(PYTEST) $(TEST_FLAGS) $($*)
+	$(PYTEST) --numprocesses 1 $(TEST_FLAGS) $($*)
 
 # Lines of parts that run at the same time are not mixed, where make can do so.
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
