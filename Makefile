@@ -99,9 +99,9 @@ check: lint
 	$(PYTEST) --numprocesses $(TEST_WORKERS) --dist worksteal -m "not slow" $(QUICK_TESTS)
 
 # All tests in parts, each in a worker of its own: TensorFlow keeps the memory of the networks that it has run. Files of
-# full-size networks are parts of their own. Parts that take long are first.
-TEST_PARTS := models_in_use programs training_1 training_2 models keypoint_rcnn inference imported_weights pretrained \
-	detector_export published_weights keypoint_rcnn_training others detectron
+# full-size networks are parts of their own. Parts that take long are first. In a common folder lies what several need.
+TEST_PARTS := training_1 programs evaluation training_2 exporting serving predict models keypoint_rcnn inference \
+	imported_weights pretrained detector_export published_weights keypoint_rcnn_training others detectron
 programs := $(wildcard tests/test_*.py)
 training_1 := $(wildcard tests/training/test_[a-p]*.py)
 training_2 := $(wildcard tests/training/test_[q-z]*.py)
@@ -109,8 +109,10 @@ detector_export := tests/exporting/test_two_stage_detector_export.py
 keypoint_rcnn := tests/models/test_keypoint_rcnn_network.py
 keypoint_rcnn_training := tests/models/test_keypoint_rcnn_training.py
 models := tests/models $(patsubst %,--ignore=%,$(keypoint_rcnn) $(keypoint_rcnn_training))
-# These share exported models.
-models_in_use := tests/exporting tests/serving tests/predict tests/evaluation --ignore=$(detector_export)
+exporting := tests/exporting --ignore=$(detector_export)
+serving := tests/serving
+predict := tests/predict
+evaluation := tests/evaluation
 inference := tests/inference
 imported_weights := tests/pretrained/test_checkpoint_import.py
 published_weights := tests/pretrained/test_pose_resnet_weights.py
@@ -120,6 +122,7 @@ pretrained := tests/pretrained $(patsubst %,--ignore=%,$(imported_weights) $(pub
 others := tests $(patsubst %,--ignore=%,$(programs) $(filter-out --%,$(foreach part,$(filter-out others,$(TEST_PARTS)),$($(part)))))
 
 test: lint
+	export TFPOSE_TEST_FOLDER=$$(mktemp -d) && trap 'rm -rf "$$TFPOSE_TEST_FOLDER"' EXIT && \
 	$(MAKE) --no-print-directory --keep-going --jobs=$(TEST_WORKERS) $(SYNC) $(TEST_PARTS:%=test_%)
 
 # The worker of pytest-xdist writes to no file but those of the tests, whose disks may be full.

@@ -48,7 +48,9 @@ def shared_dir() -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def common_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A folder for what one worker of pytest-xdist makes for all; their own folders lie in it."""
+    """A folder for what is made once: for all parts of `make test`, or for all workers of pytest-xdist."""
+    if folder := os.environ.get("TFPOSE_TEST_FOLDER"):
+        return pathlib.Path(folder)
     base = tmp_path_factory.getbasetemp()
     return base.parent if hasattr(request.config, "workerinput") else base
 
