@@ -100,8 +100,8 @@ check: lint
 
 # All tests in parts, each in a worker of its own: TensorFlow keeps the memory of the networks that it has run. Files of
 # full-size networks are parts of their own. Parts that take long are first. In a common folder lies what several need.
-TEST_PARTS := training_1 programs evaluation training_2 exporting serving predict models keypoint_rcnn inference \
-	imported_weights pretrained detector_export published_weights keypoint_rcnn_training others detectron
+TEST_PARTS := exporting evaluation training_1 programs training_2 others keypoint_rcnn pretrained models serving predict \
+	inference detector_export imported_weights keypoint_rcnn_training published_weights detectron
 programs := $(wildcard tests/test_*.py)
 training_1 := $(wildcard tests/training/test_[a-p]*.py)
 training_2 := $(wildcard tests/training/test_[q-z]*.py)
