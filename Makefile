@@ -31,7 +31,7 @@ PYTEST = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(B
 DEMO_STEPS := demo_data demo_two_stage_training demo_two_stage_scores demo_two_stage_model \
 	demo_single_network_training demo_thresholds demo_single_network_scores demo_single_network_model \
 	demo_scores_and_models
-.PHONY: demo $(DEMO_STEPS) check test $(TEST_PARTS:%=test_%) lint format install docs clean
+.PHONY: demo $(DEMO_STEPS) check test lint format install docs clean
 
 # uv installs in a third of the time of pip, which does it where uv cannot, e.g. behind an index that only pip is told of.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -125,8 +125,9 @@ test: lint
 	export TFPOSE_TEST_FOLDER=$$(mktemp -d) && trap 'rm -rf "$$TFPOSE_TEST_FOLDER"' EXIT && \
 	$(MAKE) --no-print-directory --keep-going --jobs=$(TEST_WORKERS) $(SYNC) $(TEST_PARTS:%=test_%)
 
+.PHONY: $(TEST_PARTS:%=test_%)
 # The worker of pytest-xdist writes to no file but those of the tests, whose disks may be full.
-$(TEST_PARTS:%=test_%): test_%:
+$(TEST_PARTS:%=test_%): test_%: install
 	$(PYTEST) --numprocesses 1 $(TEST_FLAGS) $($*)
 
 # Lines of parts that run at the same time are not mixed, where make can do so.
