@@ -6,7 +6,7 @@ Four programs run in turn in one process, on the same video of 1280x720 pixels, 
 compared:
 - tfpose: `predict_source` with a model that returns given people: it decodes, tracks, draws skeletons, ids and trails,
   encodes, and writes the poses;
-- same codec: PyAV's decoder and H.264 encoder with the settings of tfpose, in a loop;
+- same codec: PyAV's decoder, H.264 encoder with the settings of tfpose, and conversions of colors, in a loop;
 - bare: OpenCV's VideoCapture and VideoWriter in a loop;
 - bare, overlapped: the same with the decoding in a thread of its own.
 
@@ -36,7 +36,6 @@ from tfpose.prediction.run import PredictionSettings, predict_source
 from tfpose.prediction.sources import Video
 from tfpose.skeletons import COCO17
 from tfpose.tracking.choice import TrackerChoice
-from tfpose.video_encoders import PyavEncoder
 
 GOAL_FRAMES_PER_SECOND = 100
 SIZE = (720, 1280)
@@ -118,15 +117,19 @@ def build_bare(video: pathlib.Path, output: pathlib.Path, is_overlapped: bool) -
 
 
 def build_same_codec(video: pathlib.Path, output: pathlib.Path) -> Callable[[], int]:
-    """Decoding and encoding alone, with the codec of tfpose."""
+    """Decoding to RGB and encoding alone, by PyAV with the settings of tfpose."""
 
     def run() -> int:
-        encoder, count = PyavEncoder(output, SIZE[::-1], 30.0, None), 0
-        with av.open(str(video)) as container:
-            for frame in container.decode(video=0):
-                encoder.write(encoder.convert(frame.to_ndarray(format="rgb24")), None)
+        count = 0
+        with av.open(str(video)) as source, av.open(str(output), "w") as target:
+            stream = target.add_stream("libx264", rate=30, options={"preset": "ultrafast", "crf": "23"})
+            stream.width, stream.height, stream.pix_fmt = *SIZE[::-1], "yuv420p"
+            for frame in source.decode(video=0):
+                image = frame.to_ndarray(format="rgb24")
+                converted = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+                target.mux(stream.encode(converted))
                 count += 1
-        encoder.close()
+            target.mux(stream.encode(None))
         return count
 
     return run

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tfpose.video_encoders import OpencvEncoder, storable_rate
+from tfpose.video_encoders import OpencvEncoder, PyavEncoder, storable_rate
 from tfpose.video_files import VideoFileWriter
 from tfpose.video_sound import Sound
 
@@ -39,6 +39,32 @@ def test_a_written_video_is_read_again(tmp_path, suffix):
     for ours, theirs in zip(frames, read, strict=True):
         assert np.abs(ours.astype(int) - theirs).mean() < 6
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("video_library", ["pyav"], indirect=True)
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_colors_are_those_of_bt601_and_the_file_says_so(tmp_path, suffix):
+    av = pytest.importorskip("av")
+    rng = np.random.default_rng(0)
+    image = cv2.resize(rng.integers(0, 256, (4, 6, 3), dtype=np.uint8), (34, 18), interpolation=cv2.INTER_NEAREST)
+    cv2.line(image, (3, 2), (30, 15), (255, 0, 0), 1)
+    encoder = PyavEncoder(tmp_path / f"video{suffix}", (34, 18), 10, None)
+    converted = encoder.convert(image)
+    # ITU-R BT.601, limited range; a pixel of Cb and Cr is the mean of four pixels.
+    red, green, blue = np.moveaxis(image / 255, -1, 0)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    differences = (blue - luma) / 1.772, (red - luma) / 1.402
+    means = [128 + 224 * difference.reshape(9, 2, 17, 2).mean(axis=(1, 3)) for difference in differences]
+    written = converted.to_ndarray()
+    np.testing.assert_allclose(written[:18], 16 + 219 * luma, atol=1)
+    np.testing.assert_allclose(written[18:].reshape(2, 9, 17), means, atol=1.5)
+    encoder.write(converted, None)
+    encoder.close()
+    with av.open(str(tmp_path / f"video{suffix}")) as container:
+        frame = next(container.decode(video=0))
+        assert frame.color_range == 1
+        if suffix == ".mp4":
+            assert frame.colorspace in (5, 6)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("the network failed")])
