@@ -16,8 +16,9 @@ from network_mistakes import BilinearUpSampling2D, pad_like_keras, take_keras_ep
 from tfpose.importing.conversion import convert_checkpoint
 from tfpose.importing.import_settings import ImportSettings
 from tfpose.inference.detectors import load_exportable_detector
+from tfpose.inference.detectors.cubic_resizing import resize_by_opencv, resize_like_opencv
 from tfpose.inference.detectors.detector import Picture
-from tfpose.inference.detectors.picodet import PicodetDetector, resize_like_opencv, suppress
+from tfpose.inference.detectors.picodet import PicodetDetector, suppress
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
 from tfpose.models import picodet
 from tfpose.pretrained.picodet import PICODET_NAMES
@@ -143,3 +144,15 @@ def test_an_image_is_resized_alike_in_every_graph():
     in_loop = tf.function(lambda images: tf.map_fn(resize, images, tf.float32), [tf.TensorSpec(None, tf.uint8)])
     np.testing.assert_array_equal(in_graph(image), expected)
     np.testing.assert_array_equal(in_loop(image[None])[0], expected)
+
+
+@pytest.mark.parametrize("size", [(90, 160), (64, 64), (96, 128), (31, 200), (640, 640), (1, 1)])
+def test_opencv_gives_exactly_the_values_of_the_graph(size):
+    """Also where many values lie halfway between two integers: at a size that is divisible by that of the result."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    checked = np.repeat(np.indices(size).sum(axis=0)[..., None] % 2 * 255, 3, axis=2).astype(np.uint8)
+    for image in (noise, cv2.blur(noise, (5, 5)).reshape(noise.shape), checked):
+        for new_size in ((32, 32), (48, 80), (64, 64)):
+            expected = resize_like_opencv(tf.constant(image), new_size).numpy()
+            np.testing.assert_array_equal(resize_by_opencv(tf.constant(image), new_size), expected)

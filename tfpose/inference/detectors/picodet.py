@@ -10,17 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose.checkpoints import load_for_inference
+from tfpose.inference.detectors.cubic_resizing import resize_by_opencv, resize_like_opencv
 from tfpose.inference.detectors.detector import BoxesAndScores, Picture, with_thresholds
 from tfpose.inference.litert_network import LitertNetwork
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
 from tfpose.models.picodet import decode_boxes
 from tfpose.models.simplification import simplify_network
 from tfpose.models.unfilled import build_unfilled
-
-# OpenCV's cubic kernel.
-_CUBIC = -0.75
-_NUM_TAPS = 4
-_HALFWAY_SHIFT = 1e-6
 
 
 class PicodetDetector:
@@ -39,6 +35,7 @@ class PicodetDetector:
         self.source = source
         names = ("score_threshold", "iou_threshold", "num_candidates", "max_people")
         self.thresholds = {name: getattr(settings, name) for name in names}
+        self._resize = resize_by_opencv if isinstance(network, LitertNetwork) else resize_like_opencv
         # One graph for images of any size.
         signature = [tf.TensorSpec((None, None, 3), tf.uint8)]
         self._find = tf.function(self.find_people_in_graph, signature, autograph=False)
@@ -59,7 +56,7 @@ class PicodetDetector:
     def find_people_in_graph(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Finds the people of one image [H, W, 3] uint8; see `ExportableDetector.find_people_in_graph`."""
         settings = self.settings
-        resized = resize_like_opencv(image, settings.input_size)
+        resized = self._resize(image, settings.input_size)
         outputs = self.network(settings.normalization(resized)[None], training=False)
         boxes = decode_boxes(outputs["distribution"], settings.input_size)[0]
         size = tf.cast(tf.shape(image)[:2], tf.float32)
@@ -79,40 +76,6 @@ def suppress(boxes: tf.Tensor, scores: tf.Tensor, settings: PicodetSettings) -> 
     boxes = tf.gather(boxes, order)
     rows = tf.image.non_max_suppression(boxes, scores, settings.max_people, settings.iou_threshold)
     return tf.gather(boxes, rows), tf.gather(scores, rows)
-
-
-def resize_like_opencv(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Stretches an image [H, W, 3] uint8 to a size (height, width) as `cv2.resize` with INTER_CUBIC does, as float32.
-
-    OpenCV computes in fixed point, so that single values may differ by one. Two graphs may add in different order, but
-    they must round alike: otherwise the boxes of one picture would differ by a tenth of a pixel. So values halfway
-    between two integers are raised by more than the rounding error of float64, and all graphs round them up.
-    """
-    pixels = image
-    for axis in (0, 1):
-        places, weights = _cubic_taps(tf.shape(image)[axis], size[axis])
-        shape = [1, 1, 1]
-        shape[axis] = size[axis]
-        pixels = sum(
-            # Bytes are gathered in a fraction of the time of what they become.
-            tf.cast(tf.gather(pixels, places[:, tap], axis=axis), tf.float64) * tf.reshape(weights[:, tap], shape)
-            for tap in range(_NUM_TAPS)
-        )
-    return tf.cast(tf.floor(tf.clip_by_value(pixels, 0.0, 255.0) + 0.5 + _HALFWAY_SHIFT), tf.float32)
-
-
-def _cubic_taps(size: tf.Tensor, new_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the pixels [new_size, 4] behind each new pixel along an axis and their weights, float64."""
-    scale = tf.cast(size, tf.float64) / new_size
-    centers = (tf.range(new_size, dtype=tf.float64) + 0.5) * scale - 0.5
-    first = tf.floor(centers)
-    distance = (centers - first)[:, None] - tf.constant([-1.0, 0.0, 1.0, 2.0], tf.float64)
-    near, a = tf.abs(distance), _CUBIC
-    inner = ((a + 2) * near - (a + 3)) * near * near + 1
-    outer = ((a * near - 5 * a) * near + 8 * a) * near - 4 * a
-    weights = tf.where(near <= 1, inner, outer)
-    places = tf.cast(first, tf.int32)[:, None] + tf.constant([-1, 0, 1, 2])
-    return tf.clip_by_value(places, 0, size - 1), weights
 
 
 def load_litert_picodet(
