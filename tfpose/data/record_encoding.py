@@ -6,6 +6,7 @@ are defined in TensorFlow's `core/example/example.proto` and `feature.proto`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -26,7 +27,11 @@ _Column: TypeAlias = np.ndarray | Sequence[Any]
 _PICTURE_FIELDS = ("image", "height", "width")
 
 
-def _encode_varint(number: int) -> bytes:
+_FIELDS = {**IMAGE_FIELDS, **{f"people/{name}": kind for name, (kind, _) in PERSON_FIELDS.items()}}
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _varint(number: int) -> bytes:
     """Encodes a whole number of 64 bits in groups of 7 bits, the lowest first."""
     number &= (1 << 64) - 1
     groups = bytearray()
@@ -37,23 +42,25 @@ def _encode_varint(number: int) -> bytes:
     return bytes(groups)
 
 
-_SHORT_VARINTS = [_encode_varint(number) for number in range(1 << 14)]
-
-
-def _varint(number: int) -> bytes:
-    return _SHORT_VARINTS[number] if 0 <= number < len(_SHORT_VARINTS) else _encode_varint(number)
-
-
-def _head(tag: bytes, num_bytes: int) -> bytes:
-    """Returns what stands before the content of a field."""
-    return tag + _varint(num_bytes)
-
-
 def _field(tag: bytes, content: bytes) -> bytes:
     return tag + _varint(len(content)) + content
 
 
-_KEYS = {name: _field(_KEY, name.encode()) for name in (*IMAGE_FIELDS, *(f"people/{name}" for name in PERSON_FIELDS))}
+@functools.lru_cache(maxsize=1 << 12)
+def _list_head(name: str, num_bytes: int) -> bytes:
+    """Returns what stands before the list of the values of a field of a record: an entry of the map in `Features`."""
+    head = b""
+    for tag in (_KINDS[_FIELDS[name]], _VALUE):
+        head = tag + _varint(len(head) + num_bytes) + head
+    head = _field(_KEY, name.encode()) + head
+    return _ENTRY + _varint(len(head) + num_bytes) + head
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _value_head(name: str, num_bytes: int) -> bytes:
+    """Returns what stands before the only text of a list, or before its numbers, which are packed together."""
+    head = _LIST_VALUE + _varint(num_bytes)
+    return _list_head(name, len(head) + num_bytes) + head
 
 
 class RecordEncoder:
@@ -94,15 +101,16 @@ class RecordEncoder:
             picture: Content of the image file.
             size: (height, width) of the image in pixels.
         """
-        fields = [
-            _entry(name, kind, column[image] if name in LIST_FIELDS else (column[image],))
-            for name, (kind, column) in self._images.items()
-        ]
-        fields += (_entry("height", "int", size[:1]), _entry("width", "int", size[1:]))
+        parts: list[bytes] = []
+        for name, (kind, column) in self._images.items():
+            parts += _entry(name, kind, column[image] if name in LIST_FIELDS else (column[image],))
+        parts += _entry("height", "int", size[:1])
+        parts += _entry("width", "int", size[1:])
         first, last = self._first_person[image], self._first_person[image + 1]
-        fields += (_entry(name, kind, column[first:last]) for name, (kind, column) in self._people.items())
-        before = b"".join((*fields, _picture_head(len(picture))))
-        return _head(_FEATURES, len(before) + len(picture)) + before, picture
+        for name, (kind, column) in self._people.items():
+            parts += _entry(name, kind, column[first:last])
+        before = b"".join((*parts, _value_head("image", len(picture))))
+        return _FEATURES + _varint(len(before) + len(picture)) + before, picture
 
 
 def _person_column(name: str, values: _Column, num_joints: int) -> _Column:
@@ -120,17 +128,12 @@ def _person_column(name: str, values: _Column, num_joints: int) -> _Column:
     return column.astype(np.uint8) if is_short else column
 
 
-def _entry(name: str, kind: str, values: _Column) -> bytes:
-    """Encodes one field of a record: an entry of the map in `Features`."""
-    feature = _field(_KINDS[kind], _list_of(kind, values))
-    return _field(_ENTRY, _KEYS[name] + _field(_VALUE, feature))
-
-
-def _list_of(kind: str, values: _Column) -> bytes:
-    """Encodes values as a `BytesList`, `FloatList` or `Int64List`."""
+def _entry(name: str, kind: str, values: _Column) -> tuple[bytes, bytes]:
+    """Encodes one field of a record, in two parts: `BytesList`, `FloatList` or `Int64List` and what is around it."""
     if kind == "bytes":
         texts = (text.encode() if isinstance(text, str) else text for text in values)
-        return b"".join([_field(_LIST_VALUE, text) for text in texts])
+        content = b"".join([_field(_LIST_VALUE, text) for text in texts])
+        return _list_head(name, len(content)), content
     if kind == "float":
         packed = np.asarray(values, _DTYPES["float"]).tobytes()
     elif isinstance(values, np.ndarray) and values.dtype == np.uint8:
@@ -138,13 +141,4 @@ def _list_of(kind: str, values: _Column) -> bytes:
     else:
         numbers = values.ravel().tolist() if isinstance(values, np.ndarray) else map(int, values)
         packed = b"".join(map(_varint, numbers))
-    return _field(_LIST_VALUE, packed) if packed else b""
-
-
-def _picture_head(num_bytes: int) -> bytes:
-    """Returns what stands before the content of the picture in its field."""
-    head = _head(_LIST_VALUE, num_bytes)
-    for tag in (_KINDS["bytes"], _VALUE):
-        head = _head(tag, len(head) + num_bytes) + head
-    head = _KEYS["image"] + head
-    return _head(_ENTRY, len(head) + num_bytes) + head
+    return (_value_head if packed else _list_head)(name, len(packed)), packed
