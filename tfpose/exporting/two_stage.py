@@ -51,6 +51,7 @@ class KeypointModule(tf.Module):
         self.system = system
         self.warp = geometry.warp_image_by_opencv if isinstance(network, LitertNetwork) else geometry.warp_image_tensor
         self.predict: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] = self._predict
+        self.run_network: Callable[[tf.Tensor], tf.Tensor] = self._run_network
 
     @property
     def num_columns(self) -> int:
@@ -70,7 +71,7 @@ class KeypointModule(tf.Module):
 
     def find_heatmaps(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Computes the output of the signature `heatmaps`."""
-        return {"heatmaps": self.network(images, training=False)}
+        return {"heatmaps": self.run_network(images)}
 
     def find_people(self, image_bytes: tf.Tensor, boxes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Computes the outputs of the signature `from_boxes`."""
@@ -178,8 +179,13 @@ class KeypointModule(tf.Module):
 
     def _share_graphs(self) -> None:
         """Makes one graph of each part that several signatures have."""
-        crops = tf.TensorSpec([None, *self.system.crop.crop_size, 3], tf.uint8)
+        crops, images = (tf.TensorSpec([None, *self.system.crop.crop_size, 3], kind) for kind in (tf.uint8, tf.float32))
+        self.run_network = tf.function(self._run_network, [images], autograph=False)
         self.predict = tf.function(self._predict, [crops, tf.TensorSpec([None, 2, 3], tf.float64)], autograph=False)
+
+    def _run_network(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns heatmaps [N, h, w, J] of normalized crops [N, H, W, 3]."""
+        return self.network(images, training=False)
 
     def _predict(self, crops_of_people: tf.Tensor, matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Predicts keypoints [N, J, 2] in image pixels and scores [N, J], a chunk of people at a time.
@@ -194,7 +200,7 @@ class KeypointModule(tf.Module):
         def predict_chunk(start: tf.Tensor, keypoints: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, ...]:
             part = slice(start, start + CHUNK_SIZE)
             found = predict_keypoints(
-                lambda images: self.network(images, training=False),
+                self.run_network,
                 crops_of_people[part],
                 matrices[part],
                 system.crop,
