@@ -27,6 +27,18 @@ def test_sigmas_of_coco():
     np.testing.assert_allclose(COCO17.sigmas, eyes + body)
 
 
+@pytest.mark.parametrize(
+    ("joint", "like"),
+    [
+        *(("Nearfrontfoot", "paw"), ("left_rear_paw", "paw"), ("rear_left", "paw"), ("left_rear", "paw")),
+        *(("forearmL", "paw"), ("near_hip", "hip"), ("Rear Left Knee", "knee"), ("near_ear", "ear"), ("rear", "ear")),
+        *(("lear", "ear"), ("L_EarBase", "ear"), ("innerear", "ear"), ("righteye", "eye"), ("leftkneecap", "knee")),
+    ],
+)
+def test_the_sigma_is_that_of_the_joint_that_a_name_means(joint, like):
+    assert skeletons.default_sigma(joint) == skeletons.default_sigma(like)
+
+
 def test_posetrack_file_layout_has_the_evaluated_joints():
     assert set(POSETRACK18.joints) - set(POSETRACK15.joints) == {"left_ear", "right_ear"}
 

@@ -52,6 +52,8 @@ _SIDE_WORDS = (
 )
 _NUM_CERTAIN = 6
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
+# Words that hold the letters of an ear but mean another part or a side of an animal; "rear" alone is a right ear.
+_NO_EAR = re.compile(r"forearm|beard|heart|(?<![a-z])near|(?<![a-z])rear(?=.)|(?<=_)rear")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -192,8 +194,9 @@ def _forms(joint: str, words: tuple[str, str], is_within: bool) -> Iterator[tupl
 
 def default_sigma(joint: str) -> float:
     """Returns the OKS constant of the COCO joint whose name is part of this name; `DEFAULT_SIGMA` if there is none."""
+    name = _NO_EAR.sub("", "_".join(joint_words(joint)))
     for word in sorted(_SIGMAS, key=len, reverse=True):
-        if word in joint.lower():
+        if word in name:
             return _SIGMAS[word]
     return DEFAULT_SIGMA
 
