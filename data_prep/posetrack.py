@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from data_prep.annotations import Column, SplitAnnotations, odd_boxes_note
+from data_prep.labeled_videos import distinct_names
 from data_prep.source import Source, digest_files, find_image, images_outside_note
 from tfpose import boxes as box_math
 from tfpose.posetrack import (
@@ -20,6 +22,7 @@ from tfpose.posetrack import (
     read_posetrack,
     read_posetrack21,
 )
+from tfpose.posetrack.videos import find_videos
 from tfpose.skeletons import POSETRACK15
 
 
@@ -75,6 +78,7 @@ def build_video_split(sequences: Sequence[PoseSequence], source: pathlib.Path) -
     """Arranges the frames of sequences as records.
 
     Frames without labels are kept, so that videos have no gaps; those whose image is missing are left out and counted.
+    Each video of a file with several is a sequence of its own, and frames are in the order of their numbers.
 
     Args:
         sequences: Annotated sequences.
@@ -83,21 +87,50 @@ def build_video_split(sequences: Sequence[PoseSequence], source: pathlib.Path) -
     Raises:
         FileNotFoundError: The image of a labeled frame is missing.
     """
+    videos = [video for sequence in sequences for video in _videos(sequence)]
+    names = distinct_names(video.name for video in videos)
     frames: list[tuple[str, Frame]] = []
     num_left_out = 0
-    for sequence in sequences:
-        for frame in sequence.frames:
+    for name, video in zip(names, videos, strict=True):
+        for index, frame in enumerate(video.frames):
             if find_image(source, frame.file_name).is_file():
-                frames.append((sequence.name, frame))
+                frames.append((name, dataclasses.replace(frame, index=index)))
             elif frame.is_labeled or frame.num_people:
                 raise FileNotFoundError(
-                    f"{source / frame.file_name}: image file not found, but frame {frame.index} of {sequence.path} "
+                    f"{source / frame.file_name}: image file not found, but frame {frame.index} of {video.path} "
                     "is labeled"
                 )
             else:
                 num_left_out += 1
     notes = (f"{num_left_out} unlabeled frames were left out since their images are missing",) * (num_left_out > 0)
-    return _arrange(frames, source, notes)
+    return _arrange(frames, source, (*_order_notes(sequences), *notes))
+
+
+def _videos(sequence: PoseSequence) -> list[PoseSequence]:
+    """Returns the videos of a file, their frames in order; each of several has the name of its folder of images."""
+    videos = [tuple(sequence.frames[position] for position in video) for video in find_videos(sequence)]
+    if len(videos) == 1:
+        return [dataclasses.replace(sequence, frames=videos[0])]
+    folders = [frames[0].file_name.replace("\\", "/").split("/")[-2:-1] for frames in videos]
+    return [
+        dataclasses.replace(sequence, name="".join(folder) or sequence.name, frames=frames)
+        for folder, frames in zip(folders, videos, strict=True)
+    ]
+
+
+def _order_notes(sequences: Sequence[PoseSequence]) -> list[str]:
+    """Returns lines on files with several videos, and on files whose frames are in another order than the records."""
+    notes = []
+    for sequence in sequences:
+        videos = find_videos(sequence)
+        if len(videos) > 1:
+            notes.append(f"{sequence.path.name}: holds {len(videos)} videos, each becomes a sequence of its own")
+        if any(video != sorted(video) for video in videos):
+            notes.append(
+                f"{sequence.path.name}: the frames are not in the order of the numbers in their names, which is the "
+                "order of the records"
+            )
+    return notes
 
 
 def _arrange(frames: Sequence[tuple[str, Frame]], source: pathlib.Path, notes: tuple[str, ...]) -> SplitAnnotations:

@@ -59,6 +59,29 @@ def test_2018_missing_picture_of_an_unlabeled_frame_is_left_out_and_of_a_labeled
         read_source(root)
 
 
+def test_each_video_of_a_file_is_a_sequence_with_its_frames_in_order(tmp_path):
+    """Joined files, such as the posetrack18_val.json of other libraries, list all videos; tools list frames anyhow."""
+    root = write_posetrack18(tmp_path / "source")
+    first, second = sorted((root / "annotations").glob("*/*.json"))
+    contents = [json.loads(path.read_text()) for path in (second, first)]
+    joined = {name: contents[0][name][::-1] + contents[1][name] for name in ("images", "annotations")}
+    second.write_text(json.dumps(contents[0] | joined))
+    split = read_source(root).splits["val"]
+    assert split.images["sequence"] == ["000001_mpii_test"] * 4 + ["000000_mpii_test"] * 4
+    assert split.images["frame"].tolist() == [0, 1, 2, 3] * 2
+    assert [name[-10:] for name in split.images["file_name"]] == [f"{frame:06d}.jpg" for frame in range(4)] * 2
+    assert np.diff(split.first_person).tolist() == [2, 1, 0, 0] * 2 and count_split(split)["tracks"] == 4
+    assert len(split.notes) == 2 and "holds 2 videos" in split.notes[0] and "order of the records" in split.notes[1]
+
+
+def test_files_with_the_same_name_up_to_the_first_dot_stay_apart(tmp_path):
+    root = write_posetrack18(tmp_path / "source", ("val",))
+    path = root / "annotations" / "val" / "000000_mpii_test.json"
+    path.rename(path.with_name("day.1.json"))
+    path.with_name("day.2.json").write_text(path.with_name("day.1.json").read_text())
+    assert read_source(root).splits["val"].images["sequence"] == ["day"] * 4 + ["day_2"] * 4
+
+
 def test_2017_frames_and_people_arrive_in_the_records(tmp_path):
     root = write_posetrack17(tmp_path / "source")
     write_dataset(Builder17, read_source(root), tmp_path / "out")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-import re
 import sys
 from collections.abc import Sequence
 
@@ -25,6 +24,7 @@ from tfpose.posetrack import (
 )
 from tfpose.posetrack.columns import TRACK_ID_LIMIT
 from tfpose.posetrack.columns_2018 import video_number
+from tfpose.posetrack.videos import find_videos
 from tfpose.processes import choose_num_processes, map_forked
 from tfpose.skeletons import POSETRACK18
 from tfpose.tracking.choice import TrackerChoice
@@ -155,28 +155,6 @@ def track_file_sequence(sequence: PoseSequence, tracker: TrackerChoice) -> PoseS
             file=sys.stderr,
         )
     return track_sequence(sequence, tracker, videos)
-
-
-def find_videos(sequence: PoseSequence) -> list[list[int]]:
-    """Returns the positions of the frames of each video in a file, in the order of the frames.
-
-    Frames whose images are in one folder are a video, unless every image has a folder of its own. Frames are in the
-    order of the last number in the names of their images; in that of the file where names lack one or share it.
-    """
-    folders: dict[str, list[int]] = {}
-    for position, frame in enumerate(sequence.frames):
-        folders.setdefault(frame.file_name.rpartition("/")[0], []).append(position)
-    if len(folders) == len(sequence.frames):
-        return [list(range(len(sequence.frames)))]
-    return [_in_order(sequence, positions) for positions in folders.values()]
-
-
-def _in_order(sequence: PoseSequence, positions: list[int]) -> list[int]:
-    found = [re.findall(r"\d+", sequence.frames[p].file_name.rpartition("/")[2].partition(".")[0]) for p in positions]
-    numbers = [int(digits[-1]) for digits in found if digits]
-    if len(set(numbers)) < len(positions):
-        return positions
-    return [position for _, position in sorted(zip(numbers, positions, strict=True))]
 
 
 def track_sequence(

@@ -11,12 +11,13 @@ from typing import Any
 from tfpose import __version__
 from tfpose.evaluation.metrics_file import without_nan
 from tfpose.evaluation.progress import LateProgress
-from tfpose.evaluation.retracking import find_videos, first_video, read_predictions, track_sequence
+from tfpose.evaluation.retracking import first_video, read_predictions, track_sequence
 from tfpose.json_files import write_json
 from tfpose.metrics.catalog import DEFAULT_OBJECTIVE, METRICS, group_of, objectives
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences, pair_files
 from tfpose.metrics.posetrack_metrics import search_scores
 from tfpose.posetrack import PoseSequence, read_posetrack
+from tfpose.posetrack.videos import find_videos
 from tfpose.processes import num_cores
 from tfpose.tracking.choice import TrackerChoice, json_setting
 from tfpose.tracking.tuning import Trial, expand_grid, format_trials, search_grid
