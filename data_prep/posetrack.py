@@ -170,12 +170,12 @@ def _image_id(frame: Frame) -> int:
 
 
 def _people(frames: Sequence[Frame]) -> dict[str, Column]:
-    """Returns the people of all frames; a missing box is made from the joints as in PoseTrack 2018."""
+    """Returns the people of all frames; a missing or empty box is made from the joints as in PoseTrack 2018."""
     visibility = _joined(frames, "visibility", (POSETRACK15.num_joints,))
     keypoints = _joined(frames, "keypoints", (POSETRACK15.num_joints, 2))
     boxes = _joined(frames, "boxes", (4,))
     around = box_math.around_keypoints(keypoints, visibility > 0, POSETRACK_BOX_MARGIN)
-    boxes = np.where(np.isfinite(boxes).all(axis=1, keepdims=True), boxes, around)
+    boxes = np.where((boxes[:, 2:] > boxes[:, :2]).all(axis=1, keepdims=True), boxes, around)
     areas = _joined(frames, "areas", ())
     track_ids = _joined(frames, "track_ids", ()).astype(np.int64)
     num_people = len(track_ids)

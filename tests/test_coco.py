@@ -279,6 +279,22 @@ def test_an_area_that_makes_scores_meaningless_is_that_of_the_box(tmp_path, area
     assert "(first: annotation 5, area " in read.notes[-1]
 
 
+@pytest.mark.parametrize("box", [[0, 0, 0, 0], [3, 4, -2, -3], [0.1, 0.2, 0.3, 0.4]])
+def test_a_box_without_an_extent_is_that_around_the_joints(tmp_path, box):
+    """Tools write zeros where nobody drew a box, and parts of the image where they count from 0 to 1."""
+    content = file_content()
+    for person in content["annotations"][1:3]:
+        person |= {"bbox": box, "area": 0}
+    read = coco.read_person_annotations(write(tmp_path / "a.json", content))
+    np.testing.assert_allclose(read.boxes[0], [1.275, 1.7, 3.225, 4.3])
+    assert read.areas[0] == pytest.approx(1.95 * 2.6)
+    # Nobody knows where the second person is.
+    np.testing.assert_allclose(read.boxes[1], [*box[:2], box[0] + box[2], box[1] + box[3]])
+    assert f"1 annotations with joints have a 'bbox' of at most 1 square pixel (first: annotation 5, {box}):" in (
+        "".join(read.notes)
+    )
+
+
 def test_ground_truth_from_arrays_is_what_pycocotools_takes():
     keypoints = np.array([[[1.0, 2], [3, 8]], [[5, 5], [0, 0]]])
     truth = coco.build_person_annotations(

@@ -34,6 +34,7 @@ from tfpose.json_files import (
 )
 from tfpose.messages import MOST_OF_A_VALUE, printable, quote
 from tfpose.poses import NO_TRACK_ID
+from tfpose.posetrack.sequences import POSETRACK_BOX_MARGIN
 from tfpose.skeletons import COCO17, Skeleton, limbs_of_coco_category, skeleton_from_coco_category
 
 # The category of people in COCO's own files.
@@ -147,7 +148,7 @@ def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | N
     people = [annotations[position] for position in order]
     keypoints = _keypoint_array(path, people, skeleton)
     visibility = keypoints[..., 2].astype(np.int64)
-    boxes = box_math.xyxy_from_xywh(_box_array(path, "annotation", people))
+    boxes, box_notes = _boxes(path, people, keypoints)
     areas, area_notes = _areas(path, people, boxes, visibility.max(axis=1) > 0)
     return PersonAnnotations(
         path=path,
@@ -173,6 +174,7 @@ def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | N
             *notes,
             *_empty_keypoints_note(people),
             *_small_keypoints_note(keypoints),
+            *box_notes,
             *area_notes,
         ),
     )
@@ -339,6 +341,26 @@ def _box_array(path: pathlib.Path, kind: str, entries: list) -> np.ndarray:
     """Returns [N, 4] (x, y, width, height)."""
     rows = [entry.get("bbox") for entry in entries]
     return number_array(path, kind, entries, "bbox", rows, "4 numbers: x, y, width, height", BOX_COLUMNS)
+
+
+def _boxes(path: pathlib.Path, people: list[dict], keypoints: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Returns [P, 4] xyxy boxes as in the file, and a line on those that are not as in the file.
+
+    The box is that around the joints [P, J, 3] where the file has one without an extent, which would be cropped at a
+    place where nobody is.
+    """
+    boxes = box_math.xyxy_from_xywh(_box_array(path, "annotation", people))
+    is_joint = keypoints[..., 2] > 0
+    is_wrong = is_joint.any(axis=1) & (box_math.areas(boxes) <= _NO_AREA)
+    if not is_wrong.any():
+        return boxes, []
+    first = people[int(np.argmax(is_wrong))]
+    note = (
+        f"{int(is_wrong.sum())} annotations with joints have a 'bbox' of at most {_NO_AREA:g} square pixel (first: "
+        f"annotation {first['id']}, {quote(first['bbox'])}): the box around the joints is used"
+    )
+    around = box_math.around_keypoints(keypoints[..., :2], is_joint, POSETRACK_BOX_MARGIN)
+    return np.where(is_wrong[:, None], around, boxes), [note]
 
 
 def _areas(

@@ -74,6 +74,15 @@ def test_each_video_of_a_file_is_a_sequence_with_its_frames_in_order(tmp_path):
     assert len(split.notes) == 2 and "holds 2 videos" in split.notes[0] and "order of the records" in split.notes[1]
 
 
+def test_an_empty_box_is_made_from_the_joints_as_a_missing_one(tmp_path):
+    root = write_posetrack18(tmp_path / "source", ("val",))
+    path = root / "annotations" / "val" / "000000_mpii_test.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["bbox"] = [0, 0, 0, 0]
+    path.write_text(json.dumps(content))
+    np.testing.assert_allclose(read_source(root).splits["val"].people["box"][0], [3.5, 4.5, 16.5, 17.5])
+
+
 def test_files_with_the_same_name_up_to_the_first_dot_stay_apart(tmp_path):
     root = write_posetrack18(tmp_path / "source", ("val",))
     path = root / "annotations" / "val" / "000000_mpii_test.json"
