@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import pathlib
 import re
@@ -14,6 +13,7 @@ from data_prep.annotations import SplitAnnotations, odd_boxes_note, photo_column
 from data_prep.shards import PoseDatasetBuilder
 from data_prep.source import Source, digest_files, find_image, images_outside_note
 from tfpose.coco import PersonAnnotations, SkeletonChoice, read_person_annotations
+from tfpose.posetrack.videos import in_frame_order
 
 _PREFIX = "person_keypoints_"
 _MOST_SHOWN = 3
@@ -97,7 +97,7 @@ def find_image_folder(source: pathlib.Path, name: str) -> pathlib.Path:
 def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: pathlib.Path) -> SplitAnnotations:
     """Arranges annotations as records, without head boxes.
 
-    Images of one video are its frames, in the order of the file.
+    Images of one video are its frames, in the order of the numbers in their names.
 
     Args:
         people: Annotations of the split.
@@ -108,6 +108,7 @@ def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: p
     image_paths = [_find_image(image_folder, source, name) for name in people.file_names]
     videos = list(people.videos) or [""] * people.num_images
     tracks = np.full(num_people, -1, np.int64) if people.track_ids is None else people.track_ids
+    frames, order_notes = _number_frames(videos, people.file_names)
     is_in_video = np.repeat([bool(name) for name in videos], np.diff(people.first_person))
     return SplitAnnotations(
         image_paths=image_paths,
@@ -118,7 +119,7 @@ def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: p
             "height": people.image_sizes[:, 0],
             "width": people.image_sizes[:, 1],
             "sequence": videos,
-            "frame": _count_frames(videos),
+            "frame": frames,
         },
         people={
             "keypoints": people.keypoints.astype(np.float32),
@@ -134,6 +135,7 @@ def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: p
         first_person=people.first_person,
         notes=(
             *people.notes,
+            *order_notes,
             *odd_boxes_note(people.boxes, people.image_sizes, people.first_person),
             *images_outside_note(image_paths, source),
         ),
@@ -148,15 +150,22 @@ def _find_image(image_folder: pathlib.Path, source: pathlib.Path, name: str) -> 
     return path
 
 
-def _count_frames(videos: Sequence[str]) -> np.ndarray:
-    """Returns the place of each image in its video, [I], counted from 0; 0 for photos."""
-    counts = collections.Counter[str]()
-    frames = np.zeros(len(videos), np.int64)
+def _number_frames(videos: Sequence[str], file_names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Returns the place of each image in its video, [I], counted from 0, and lines for the user; 0 for photos."""
+    positions: dict[str, list[int]] = {}
     for row, name in enumerate(videos):
-        if name:
-            frames[row] = counts[name]
-            counts[name] += 1
-    return frames
+        positions.setdefault(name, []).append(row)
+    frames = np.zeros(len(videos), np.int64)
+    notes = []
+    for name in positions.keys() - {""}:
+        order = in_frame_order(file_names, positions[name])
+        frames[order] = np.arange(len(order))
+        if order != positions[name]:
+            notes.append(
+                f"video {name}: the frames are not in the order of the numbers in their names, which is their order in "
+                "the video"
+            )
+    return frames, sorted(notes)
 
 
 class Builder(PoseDatasetBuilder):

@@ -61,6 +61,17 @@ def test_images_with_vid_id_are_frames_of_videos_with_tracks(tmp_path):
     assert table.read_image_bytes(0) == (root / "train" / "000000000000.jpg").read_bytes()
 
 
+def test_frames_are_in_the_order_of_their_numbers_whatever_the_order_of_the_file(tmp_path):
+    def shuffle(content):
+        for image in content["images"]:
+            image["vid_id"] = "clip"
+        content["images"] = [content["images"][number] for number in (3, 0, 4, 1, 2)]
+
+    split = read_source(write_coco(tmp_path / "source", ("train",), change=shuffle)).splits["train"]
+    assert split.images["frame"].tolist() == [3, 0, 4, 1, 2]
+    assert split.notes[0].startswith("video clip: the frames are not in the order of the numbers in their names")
+
+
 @pytest.mark.parametrize(
     ("field", "kind", "value", "rule"),
     [
