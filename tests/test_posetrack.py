@@ -291,6 +291,10 @@ def change_annotation(**fields):
     return lambda content: content["annotations"][1].update(fields)
 
 
+def change_image(**fields):
+    return lambda content: content["images"][0].update(fields)
+
+
 def change_joint(content):
     content["categories"][0]["keypoints"][1] = "neck"
 
@@ -315,6 +319,10 @@ def drop_name(content):
         (change_annotation(track_id="a"), "annotation 1: 'track_id' must be a whole number, got 'a'"),
         (change_annotation(scores=[1.0] * 3), "annotation 1: 'scores' must be 17 numbers or an empty list, got 3"),
         (change_annotation(bbox=[1, 2]), "annotation 1: 'bbox' must be 4 numbers"),
+        (change_annotation(score="0.5"), "annotation 1: 'score' must be a number, got '0.5'"),
+        (change_image(height=[720]), r"image 10003420000: 'height' and 'width' must be whole numbers, got"),
+        (change_image(width=np.nan), "image 10003420000: 'height' and 'width' must be whole numbers"),
+        (change_image(width="wide"), "image 10003420000: 'height' and 'width' must be whole numbers"),
         (change_joint, r"'categories': 'keypoints' must name head_bottom, got \['neck'\] instead"),
         (drop_joint, "'categories': 'keypoints' must be 15 or 17 joint names, got 16"),
         (change_regions, "image 10003420000: 'ignore_regions_x' and 'ignore_regions_y' must be equally long"),
@@ -335,6 +343,17 @@ def test_annotations_of_unlisted_images_can_be_left_out_as_poseval_does(tmp_path
     change_annotation(image_id=5)(content)
     sequence = posetrack.read_posetrack(write(tmp_path / "a.json", content), drop_unknown_images=True)
     assert [frame.num_people for frame in sequence.frames] == [1, 1]
+    assert sequence.num_unlisted == 1
+
+
+@pytest.mark.parametrize("fields", [{}, {"is_labeled": None}])
+def test_a_frame_with_people_is_labeled_unless_the_file_says_otherwise(tmp_path, fields):
+    content = content_2018()
+    for image in content["images"]:
+        image.pop("is_labeled", None)
+        image.update(fields)
+    frames = posetrack.read_posetrack(write(tmp_path / "a.json", content)).frames
+    assert [frame.is_labeled for frame in frames] == [frame.num_people > 0 for frame in frames]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tfpose.json_files import (
     distinct_ids,
     float_array,
     is_id,
+    is_number,
     keypoint_columns,
     null_for_nan,
     number_array,
@@ -85,6 +86,7 @@ def sequence_from_posetrack18(
     images = object_list(path, content, "images")
     annotations = optional_object_list(path, content, "annotations")
     image_ids = distinct_ids(path, "image", images)
+    num_annotations = len(annotations)
     if drop_unknown_images:
         known = set(image_ids.tolist())
         # An id that is no number is an error below in any case.
@@ -96,14 +98,30 @@ def sequence_from_posetrack18(
             file_name=_file_name(path, image),
             index=index,
             image_id=int(image_ids[index]),
-            is_labeled=bool(image.get("is_labeled", first_person[index + 1] > first_person[index])),
-            image_size=(int(image.get("height") or 0), int(image.get("width") or 0)),
+            is_labeled=_is_labeled(image, has_people=first_person[index + 1] > first_person[index]),
+            image_size=_image_size(path, image),
             ignore_regions=_ignore_regions_2018(path, image),
             **{name: column[first_person[index] : first_person[index + 1]] for name, column in columns.items()},
         )
         for index, image in enumerate(images)
     )
-    return PoseSequence(sequence_name(path), skeleton, frames, path, _category_id(content))
+    num_unlisted = num_annotations - len(annotations)
+    return PoseSequence(sequence_name(path), skeleton, frames, path, _category_id(content), num_unlisted)
+
+
+def _is_labeled(image: Mapping, has_people: bool) -> bool:
+    value = image.get("is_labeled")
+    return bool(has_people if value is None else value)
+
+
+def _image_size(path: pathlib.Path, image: Mapping) -> tuple[int, int]:
+    """Returns (height, width); 0 where the field is absent or null."""
+    height, width = (image.get(field) or 0 for field in ("height", "width"))
+    if not all(is_number(side) and side == int(side) and 0 <= side < 1 << 31 for side in (height, width)):
+        raise ValueError(
+            f"{path}: image {image['id']}: 'height' and 'width' must be whole numbers, got {quote((height, width))}"
+        )
+    return int(height), int(width)
 
 
 def _category_id(content: Mapping) -> int:
@@ -126,10 +144,10 @@ def _people_2018(
         "keypoints": map_joints(keypoints[..., :2], joints, skeleton.joints),
         "visibility": map_joints(visibility[..., None], joints, skeleton.joints)[..., 0],
         "joint_scores": map_joints(scores[..., None], joints, skeleton.joints, fill=NO_SCORE)[..., 0],
-        "scores": np.array([number_or_nan(person.get("score")) for person in people], np.float64),
+        "scores": _optional_numbers(path, people, "score"),
         "boxes": _boxes_2018(path, people, "bbox"),
         "head_boxes": _boxes_2018(path, people, "bbox_head"),
-        "areas": np.array([number_or_nan(person.get("area")) for person in people], np.float64),
+        "areas": _optional_numbers(path, people, "area"),
         "track_ids": _track_ids_2018(path, people),
         "annotation_ids": np.array([_annotation_id(person) for person in people], np.int64),
     }
@@ -154,6 +172,17 @@ def _joint_scores_2018(path: pathlib.Path, people: Sequence[Mapping], num_joints
                 f"list, got {f'{len(row)} entries' if isinstance(row, list) and not is_list else quote(row)}"
             )
     return np.array([row[:num_joints] for row in rows], np.float64).reshape(-1, num_joints)
+
+
+def _optional_numbers(path: pathlib.Path, people: Sequence[Mapping], field: str) -> np.ndarray:
+    """Returns [P] numbers; NaN where the field is absent or null."""
+    values = [person.get(field) for person in people]
+    for person, value in zip(people, values, strict=True):
+        if value is not None and not isinstance(value, (int, float)):
+            raise ValueError(
+                f"{path}: annotation {quote(person.get('id', ''))}: {field!r} must be a number, got {quote(value)}"
+            )
+    return np.array([number_or_nan(value) for value in values], np.float64)
 
 
 def _boxes_2018(path: pathlib.Path, people: Sequence[Mapping], field: str) -> np.ndarray:

@@ -104,6 +104,7 @@ class PoseSequence:
         frames: The frames in the order of the file.
         path: Path of the file, for messages.
         category_id: Identity of the category of people; the format of 2017 has none.
+        num_unlisted: Number of annotations that were left out, since the file does not list their images.
     """
 
     name: str
@@ -111,6 +112,7 @@ class PoseSequence:
     frames: tuple[Frame, ...]
     path: pathlib.Path
     category_id: int = 1
+    num_unlisted: int = 0
 
 
 def build_frame(
