@@ -162,6 +162,15 @@ def test_tracking_follows_the_frames_whatever_their_order_in_the_file(run_evalua
     assert found[0] == found[1] and len(found[0]) > 5
 
 
+def test_tracking_counts_the_annotations_of_unlisted_images(run_evaluation, folders, tmp_path):
+    def remove_image(content):
+        del content["images"][-1]
+
+    source = rewrite(folders["pred18"], tmp_path / "pred", remove_image)
+    notes = notes_of(run_evaluation("--track", f"--predictions={source}", f"--output_dir={tmp_path / 'out'}"))
+    assert notes and all("annotations are left out: their image_id is in no image" in note for note in notes)
+
+
 def test_folders_of_results_and_files_in_place_of_folders(run_evaluation, folders, tmp_path):
     flags = (f"--predictions={folders['pred18']}", f"--output_dir={tmp_path / 'tracked'}")
     assert run_evaluation("--track", *flags, f"--ground_truth={folders['gt18']}").returncode == 0

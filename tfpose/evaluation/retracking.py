@@ -107,6 +107,11 @@ def track_file(
 ) -> TrackingSummary:
     """Tracks one file or sequence and writes the result under the same name."""
     found = read_predictions(source) if isinstance(source, pathlib.Path) else source
+    if found.num_unlisted:
+        print(
+            f"note: {found.path}: {found.num_unlisted} annotations are left out: their image_id is in no image",
+            file=sys.stderr,
+        )
     tracked = track_file_sequence(found, tracker) if tracker else found
     WRITERS[file_format](directory / found.path.name.removesuffix(".gz"), tracked)
     return TrackingSummary(
