@@ -268,6 +268,23 @@ def test_keypoints_from_0_to_1_are_told(tmp_path):
     assert "all 'keypoints' must be in pixels, got values from 0.25 to 0.75" in read.notes
 
 
+def test_an_image_that_is_listed_twice_is_told(tmp_path):
+    content = file_content()
+    content["images"][1]["file_name"] = "a.jpg"
+    read = coco.read_person_annotations(write(tmp_path / "a.json", content))
+    assert read.num_images == 3
+    assert "1 images have the file name of an earlier image (such as 'a.jpg')" in "".join(read.notes)
+
+
+@pytest.mark.parametrize("found", [0, 17, "2"])
+def test_a_number_of_keypoints_that_disagrees_with_the_joints_is_told(tmp_path, found):
+    content = file_content()
+    content["annotations"][1]["num_keypoints"] = found
+    del content["annotations"][2]["num_keypoints"]
+    notes = "".join(coco.read_person_annotations(write(tmp_path / "a.json", content)).notes)
+    assert "1 annotations have another 'num_keypoints'" in notes and f"annotation 5, {found!r} and 2)" in notes
+
+
 @pytest.mark.parametrize("area", [0, 1, -5])
 def test_an_area_that_makes_scores_meaningless_is_that_of_the_box(tmp_path, area):
     content = file_content()

@@ -172,7 +172,9 @@ def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | N
             *["there are no 'keypoints': the joints are those of COCO, and nobody has a labeled joint"]
             * has_boxes_only,
             *notes,
+            *_repeated_names_note(images),
             *_empty_keypoints_note(people),
+            *_joint_counts_note(people, visibility),
             *_small_keypoints_note(keypoints),
             *box_notes,
             *area_notes,
@@ -327,6 +329,34 @@ def _empty_keypoints_note(people: Sequence[Mapping]) -> list[str]:
     if not ids:
         return []
     return [f"{len(ids)} annotations have an empty list 'keypoints' (first: annotation {ids[0]}): no labeled joints"]
+
+
+def _repeated_names_note(images: Sequence[Mapping]) -> list[str]:
+    """Returns a line if several images have one file name, as in files that list an image for each annotation."""
+    counts = collections.Counter(image["file_name"] for image in images)
+    if len(counts) == len(images):
+        return []
+    return [
+        f"{len(images) - len(counts)} images have the file name of an earlier image (such as "
+        f"{quote(counts.most_common(1)[0][0])}): each is an image of its own, with its own people"
+    ]
+
+
+def _joint_counts_note(people: Sequence[Mapping], visibility: np.ndarray) -> list[str]:
+    """Returns a line if `num_keypoints`, by which pycocotools leaves people out, disagrees with the joints [P, J]."""
+    counts = (visibility > 0).sum(axis=1).tolist()
+    wrong = [
+        (person["id"], person["num_keypoints"], count)
+        for person, count in zip(people, counts, strict=True)
+        if person.get("num_keypoints") not in (None, count)
+    ]
+    if not wrong:
+        return []
+    first, found, count = wrong[0]
+    return [
+        f"{len(wrong)} annotations have another 'num_keypoints' than joints with a visibility above 0 (first: "
+        f"annotation {first}, {quote(found)} and {count}): the joints count"
+    ]
 
 
 def _small_keypoints_note(keypoints: np.ndarray) -> list[str]:
