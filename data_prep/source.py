@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -57,10 +58,14 @@ def print_note(text: str) -> None:
 def find_image(folder: pathlib.Path, name: str) -> pathlib.Path:
     """Returns the path of an image file by its name in an annotation file, relative to a folder or absolute.
 
-    Windows writes backslashes between folders. They are taken so where there is no file of the very name.
+    Windows writes backslashes between folders, and macOS the accents of letters as characters of their own. They are
+    taken so where there is no file of the very name.
     """
-    path = folder / name
-    return folder / name.replace("\\", "/") if "\\" in name and not path.is_file() else path
+    slashed = name.replace("\\", "/")
+    if slashed == name and name.isascii():
+        return folder / name
+    names = [name, slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))]
+    return next((path for other in names if (path := folder / other).is_file()), folder / slashed)
 
 
 def images_outside_note(paths: Sequence[pathlib.Path], source: pathlib.Path) -> tuple[str, ...]:

@@ -231,6 +231,17 @@ def test_backslashes_are_folders_and_pictures_elsewhere_are_told(tmp_path):
     assert split.notes == (f"1 images are outside the folder of --source (first: {tmp_path / 'elsewhere.png'})",)
 
 
+@pytest.mark.parametrize(("named", "stored"), [("f\u00fc.jpg", "fu\u0308.jpg"), ("fu\u0308.jpg", "f\u00fc.jpg")])
+def test_accents_are_found_however_a_system_writes_them(tmp_path, named, stored):
+    root = write_coco(
+        tmp_path / "source", ("train",), change=lambda content: content["images"][0].update(file_name=named)
+    )
+    with pytest.raises(FileNotFoundError, match=re.escape(f"{named}: image file not found (1 of 5")):
+        write_dataset(Builder, read_source(root), tmp_path / "out")
+    (root / "train" / "000000000000.jpg").rename(root / "train" / stored)
+    assert read_source(root).splits["train"].image_paths[0].name == stored
+
+
 EXPECTED = {
     ("coco_mini", "train"): (51, 41, 35, 164, 5, 93, 923),
     ("coco_mini", "val"): (74, 66, 57, 305, 7, 154, 1575),
