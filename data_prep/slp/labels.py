@@ -246,7 +246,11 @@ def _tracks(reader: Hdf5Reader, metadata: dict, tracks: np.ndarray) -> np.ndarra
 def _read_videos(reader: Hdf5Reader, metadata: dict, numbers: np.ndarray) -> dict[int, tuple[Any, int]]:
     """Returns the description and the position of each video, by its number in the table of frames."""
     entries = _json_list(reader, metadata, "videos")
-    found = {video_id(video, position): (video, position) for position, video in enumerate(entries)}
+    ids = [video_id(video, position) for position, video in enumerate(entries)]
+    if len(set(ids)) < len(ids):
+        # Videos of several packages have datasets of the same name. Their places tell them apart.
+        ids = list(range(len(entries)))
+    found = {number: (video, position) for position, (number, video) in enumerate(zip(ids, entries, strict=True))}
     for number in np.unique(numbers).tolist():
         if number not in found:
             raise ValueError(

@@ -183,6 +183,23 @@ def test_embedded_images_are_found_by_their_numbers_and_stay_as_they_are(tmp_pat
     assert [table.read_image_bytes(image) for image in (0, 1)] == pictures
 
 
+def test_videos_of_joined_packages_are_told_apart_by_their_places(tmp_path):
+    """Each package calls its only video alike; a video file beside them has a number too."""
+    write_clip(tmp_path / "clip.avi")
+    videos, pictures = [media("clip.avi")], []
+    for level, name in ((60, "a.pkg.slp"), (120, "b.pkg.slp")):
+        pictures.append(cv2.imencode(".png", np.full(SIZE, level, np.uint8))[1].tobytes())
+        write_package(tmp_path / name, pictures[-1:], (0,))
+        with h5py.File(tmp_path / name, "a") as file:
+            file.move("video3", "video0")
+        videos.append({"backend": {"type": "HDF5Video", "filename": name, "dataset": "video0/video"}})
+    frames = [(video, 0, [animal(POINTS, -1)]) for video in (0, 1, 2)]
+    path = write_slp(tmp_path / "joined.slp", frames, videos, format_id=1.4)
+    table = read_table(read_source(path, choice=ALL_TRAIN), tmp_path / "out")
+    assert table.images["file_name"] == ["clip/000000.jpg", "nest/000000.jpg", "nest_2/000000.jpg"]
+    assert [table.read_image_bytes(image) for image in (1, 2)] == pictures
+
+
 @pytest.mark.parametrize(("attributes", "is_swapped"), [({}, True), ({"channel_order": "RGB"}, False)])
 def test_colors_of_embedded_images_are_those_of_the_video(tmp_path, attributes, is_swapped):
     red_in_rgb = np.zeros((*SIZE, 3), np.uint8) + np.array([200, 10, 20], np.uint8)
