@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 
 from tfpose import coco
 from tfpose.metrics.coco import coco_average_precision
-from tfpose.poses import Poses
+from tfpose.poses import NO_TRACK_ID, Poses
 from tfpose.skeletons import COCO17, skeleton_from_names
 
 JOINTS = ["head", "left_hand", "right_hand"]
@@ -355,6 +355,13 @@ def test_results_are_what_pycocotools_loads(tmp_path):
     (person,) = loaded.loadAnns(loaded.getAnnIds())
     assert person["keypoints"] == [1.5, 2, 0.5, 3, 4, 0.25, 5, 6, 1]
     assert person["score"] == 0.75
+
+
+def test_people_whom_a_tracker_does_not_follow_have_no_identity(tmp_path):
+    row = {"image_id": 1, "keypoints": [1.0] * 51, "score": 1.0}
+    content = [row | {"track_id": 5}, row | {"track_id": -1}, row | {"track_id": None}, row]
+    found = coco.read_keypoint_results(write(tmp_path / "r.json", content), COCO17)
+    assert found.track_ids.tolist() == [5, *[NO_TRACK_ID] * 3]
 
 
 def test_no_people_give_no_results():

@@ -578,7 +578,7 @@ class KeypointResults:
         image_ids: [P] int64 identities of the images.
         keypoints: [P, J, 3] float64 (x, y in image pixels, score); a joint with a score of 0 or less is not there.
         scores: [P] float64 scores of the people.
-        track_ids: [P] int64 identities of the people, `NO_TRACK_ID` where there is none.
+        track_ids: [P] int64 identities of the people, `NO_TRACK_ID` where there is none or -1.
     """
 
     image_ids: np.ndarray
@@ -600,7 +600,8 @@ def read_keypoint_results(path: str | pathlib.Path, skeleton: Skeleton) -> Keypo
     """
     path = pathlib.Path(path)
     entries = _result_list(path, "people", "image_id, keypoints and score")
-    track_ids = [NO_TRACK_ID if entry.get("track_id") is None else entry["track_id"] for entry in entries]
+    # Trackers write -1 for people whom they do not follow.
+    track_ids = [NO_TRACK_ID if entry.get("track_id") in (None, -1) else entry["track_id"] for entry in entries]
     for position, track_id in enumerate(track_ids):
         if not is_id(track_id):
             raise ValueError(f"{path}: result {position}: 'track_id' must be a whole number, got {quote(track_id)}")
