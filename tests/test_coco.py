@@ -407,6 +407,14 @@ def test_detections_have_the_category_of_the_dataset_or_that_of_coco(tmp_path):
         coco.read_detections(path, 0)
 
 
+@pytest.mark.parametrize("box", [[0.1, 0.2, 0.3, 0.4], [9, 9, -5, -5], [3, 3, 0, 0]])
+def test_detections_without_an_extent_are_told(tmp_path, box):
+    content = [{"image_id": 3, "bbox": each, "score": 0.5} for each in ([1, 2, 3, 4], box)]
+    path = write(tmp_path / "d.json", content)
+    (note,) = coco.read_detections(path).notes
+    assert note.startswith(f"{path}: 1 of 2 boxes have less than 1 square pixel (first: {box}); 'bbox' must be x, y,")
+
+
 def test_ids_from_0_do_not_change_the_metrics():
     """Perfect poses of people whose annotation ids start at 0, which COCO's evaluation takes for "not matched"."""
     rng = np.random.default_rng(0)
@@ -425,7 +433,7 @@ def test_ids_from_0_do_not_change_the_metrics():
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"image_id": 3, "bbox": [1, 2, 3], "score": 0.5}, "detection .*'bbox' must be 4 numbers"),
+        ({"image_id": 3, "bbox": [1, 2, 3], "score": 0.5}, "detection 0: 'bbox' must be 4 numbers"),
         ({"image_id": 3, "bbox": [1, 2, 3, 4]}, "detection 0: must have .* number 'score'"),
         ({"image_id": "3", "bbox": [1, 2, 3, 4], "score": 1}, "detection 0: must have a whole number 'image_id'"),
     ],

@@ -674,8 +674,22 @@ def read_detections(path: str | pathlib.Path, category_id: int | None = 1) -> De
     detections = _result_list(path, "detections", "image_id, category_id, bbox and score")
     entries, notes = _detections_of_people(path, detections, category_id)
     image_ids, scores = _ids_and_scores(path, "detection", entries)
-    boxes = box_math.xyxy_from_xywh(_box_array(path, "detection", entries))
-    return Detections(image_ids, boxes, scores, notes)
+    # Detections have no ids; their positions stand for them in messages.
+    places = [{"id": position, "bbox": entry.get("bbox")} for position, entry in enumerate(entries)]
+    boxes = box_math.xyxy_from_xywh(_box_array(path, "detection", places))
+    return Detections(image_ids, boxes, scores, (*notes, *_small_boxes_note(path, places, boxes)))
+
+
+def _small_boxes_note(path: pathlib.Path, entries: Sequence[Mapping], boxes: np.ndarray) -> list[str]:
+    """Returns a line if boxes [N, 4] have no extent, as those with a negative width or in parts of the image have."""
+    is_small = box_math.areas(boxes) < _NO_AREA
+    if not is_small.any():
+        return []
+    first = entries[int(np.argmax(is_small))]["bbox"]
+    return [
+        f"{path}: {int(is_small.sum())} of {len(boxes)} boxes have less than {_NO_AREA:g} square pixel (first: "
+        f"{quote(first)}); 'bbox' must be x, y, width, height in pixels"
+    ]
 
 
 def _detections_of_people(
