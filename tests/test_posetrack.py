@@ -325,6 +325,15 @@ def drop_name(content):
         (change_image(width="wide"), "image 10003420000: 'height' and 'width' must be whole numbers"),
         (change_joint, r"'categories': 'keypoints' must name head_bottom, got \['neck'\] instead"),
         (drop_joint, "'categories': 'keypoints' must be 15 or 17 joint names, got 16"),
+        (change_image(is_labeled="0"), "image 10003420000: 'is_labeled' must be true or false, got '0'"),
+        (
+            change_image(ignore_regions_x=[3, 4, 5], ignore_regions_y=[3, 3, 6]),
+            "'ignore_regions_y' must be equally long",
+        ),
+        (
+            change_image(ignore_regions_x=[[None, 4, 5]], ignore_regions_y=[[3, 3, 6]]),
+            "'ignore_regions_y' must be equally long lists of equally long lists of numbers",
+        ),
         (change_regions, "image 10003420000: 'ignore_regions_x' and 'ignore_regions_y' must be equally long"),
         (drop_name, "image 10003420000: 'file_name' must be text, got None"),
     ],
@@ -363,13 +372,21 @@ def test_a_frame_with_people_is_labeled_unless_the_file_says_otherwise(tmp_path,
         (lambda frame: frame["annorect"][0].update(x1=["1"]), "frame 0: 'x1', .* must be numbers"),
         (
             lambda frame: frame["annorect"][0]["annopoints"][0]["point"][0].update(x=["1"]),
-            "frame 0: the 'id', 'x' and 'y' of points must be numbers",
+            "frame 0: 'x' of a point must be a number, got '1'",
         ),
         (lambda frame: frame.pop("image"), "frame 0: 'image' must have a 'name', got None"),
         (lambda frame: frame["annorect"][0].update(track_id=["x"]), "frame 0: 'track_id' must be a whole number"),
         (
             lambda frame: frame["annorect"][1]["annopoints"][0]["point"].append({"id": [1], "x": [2]}),
-            "frame 0: the 'id', 'x' and 'y' of points must be numbers",
+            "frame 0: 'y' of a point must be a number, got None",
+        ),
+        (
+            lambda frame: frame["annorect"][0]["annopoints"][0]["point"][0].update(is_visible=["1"]),
+            "frame 0: 'is_visible' of a point must be a number, got '1'",
+        ),
+        (
+            lambda frame: frame.update(ignore_regions=[{"point": [{"x": [None], "y": [2]}]}]),
+            "frame 0: 'ignore_regions' must be lists of points with x and y",
         ),
     ],
 )

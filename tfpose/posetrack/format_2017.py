@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpose.json_files import float_array, is_id, null_for_nan, number_or_nan, object_list, optional_entry
+from tfpose.json_files import float_array, is_id, is_number, null_for_nan, number_or_nan, object_list, optional_entry
 from tfpose.messages import quote
 from tfpose.posetrack.sequences import (
     JOINTS_BY_NUMBER,
@@ -18,6 +18,7 @@ from tfpose.posetrack.sequences import (
     PoseSequence,
     SurplusPoints,
     build_frame,
+    polygon,
     sequence_name,
 )
 from tfpose.skeletons import Skeleton, joint_mapping
@@ -99,8 +100,18 @@ def _points_2017(where: str, lists: Sequence[list | None], skeleton: Skeleton) -
     except (TypeError, ValueError, OverflowError):
         table = np.full((1, 6), np.nan)
     if not np.isfinite(table[:, :4]).all():
-        raise ValueError(f"{where}: the 'id', 'x' and 'y' of points must be numbers, got others")
+        raise ValueError(f"{where}: {_wrong_point(rows)}")
     return _scatter_points(table, len(lists), skeleton)
+
+
+def _wrong_point(rows: Sequence[tuple]) -> str:
+    """Returns in words what is wrong with the first wrong point of a frame."""
+    for _, *values in rows:
+        for field, value in zip(("id", "x", "y", "score", "is_visible"), values, strict=True):
+            may_be_nan = field in ("score", "is_visible")
+            if not (is_number(value) or (may_be_nan and (value is None or value != value))):
+                return f"{field!r} of a point must be a number, got {quote(value)}"
+    return "the numbers of points must be finite and of reasonable size"
 
 
 def _score(point: Mapping) -> float | None:
@@ -150,10 +161,7 @@ def _track_ids_2017(where: str, people: Sequence[Mapping]) -> np.ndarray:
 def _ignore_regions_2017(where: str, frame: Mapping) -> tuple[np.ndarray, ...]:
     regions = [region for region in _many(frame.get("ignore_regions")) if isinstance(region, dict)]
     try:
-        return tuple(
-            float_array([(_one(p["x"]), _one(p["y"])) for p in _many(region.get("point"))]).reshape(-1, 2)
-            for region in regions
-        )
+        return tuple(polygon([(_one(p["x"]), _one(p["y"])) for p in _many(region.get("point"))]) for region in regions)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{where}: 'ignore_regions' must be lists of points with x and y, got others") from error
 

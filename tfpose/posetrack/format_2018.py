@@ -13,7 +13,6 @@ from tfpose import boxes as box_math
 from tfpose.json_files import (
     BOX_COLUMNS,
     distinct_ids,
-    float_array,
     is_id,
     is_number,
     keypoint_columns,
@@ -33,6 +32,7 @@ from tfpose.posetrack.sequences import (
     Frame,
     PoseSequence,
     build_frame,
+    polygon,
     sequence_name,
 )
 from tfpose.skeletons import POSETRACK15, POSETRACK18, Skeleton, map_joints
@@ -98,7 +98,7 @@ def sequence_from_posetrack18(
             file_name=_file_name(path, image),
             index=index,
             image_id=int(image_ids[index]),
-            is_labeled=_is_labeled(image, has_people=first_person[index + 1] > first_person[index]),
+            is_labeled=_is_labeled(path, image, has_people=first_person[index + 1] > first_person[index]),
             image_size=_image_size(path, image),
             ignore_regions=_ignore_regions_2018(path, image),
             **{name: column[first_person[index] : first_person[index + 1]] for name, column in columns.items()},
@@ -109,8 +109,10 @@ def sequence_from_posetrack18(
     return PoseSequence(sequence_name(path), skeleton, frames, path, _category_id(content), num_unlisted)
 
 
-def _is_labeled(image: Mapping, has_people: bool) -> bool:
+def _is_labeled(path: pathlib.Path, image: Mapping, has_people: bool) -> bool:
     value = image.get("is_labeled")
+    if value is not None and not is_number(value):
+        raise ValueError(f"{path}: image {image['id']}: 'is_labeled' must be true or false, got {quote(value)}")
     return bool(has_people if value is None else value)
 
 
@@ -227,7 +229,7 @@ def _ignore_regions_2018(path: pathlib.Path, image: Mapping) -> tuple[np.ndarray
     if columns is None or rows is None:
         return ()
     try:
-        return tuple(float_array([x, y]).reshape(2, -1).T for x, y in zip(columns, rows, strict=True))
+        return tuple(polygon(list(zip(x, y, strict=True))) for x, y in zip(columns, rows, strict=True))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: image {image['id']}: 'ignore_regions_x' and 'ignore_regions_y' must be equally long lists of "

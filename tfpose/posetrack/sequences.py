@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tfpose import boxes as box_math
+from tfpose.json_files import float_array
 from tfpose.poses import NO_TRACK_ID, Poses
 from tfpose.skeletons import Skeleton
 
@@ -157,6 +159,18 @@ def build_frame(
         visibility=np.asarray(visibility, np.int64),
         **(defaults | fields),
     )
+
+
+def polygon(corners: Sequence) -> np.ndarray:
+    """Returns an ignore region [N, 2] of pairs (x, y) of JSON numbers.
+
+    Raises:
+        ValueError: A coordinate is null, no number or too large.
+    """
+    points = float_array(corners).reshape(-1, 2)
+    if not np.isfinite(points).all():
+        raise ValueError("the corners of an ignore region must be numbers")
+    return points
 
 
 _NO_SURPLUS = SurplusPoints(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0))
