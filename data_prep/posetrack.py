@@ -12,6 +12,7 @@ from data_prep.annotations import Column, SplitAnnotations, odd_boxes_note
 from data_prep.labeled_videos import distinct_names
 from data_prep.source import Source, digest_files, find_image, images_outside_note
 from tfpose import boxes as box_math
+from tfpose.metrics.posetrack import find_sequence_files
 from tfpose.posetrack import (
     NO_IMAGE_ID,
     NO_TRACK_ID,
@@ -49,7 +50,8 @@ _ReadFile = Callable[[pathlib.Path], PoseSequence]
 
 def _read_folder(source: pathlib.Path, read: _ReadFile, annotation_folders: Sequence[str]) -> Source:
     folder = next((source / name for name in annotation_folders if (source / name).is_dir()), None)
-    files = sorted(folder.glob("*/*.json")) if folder else []
+    splits = sorted(path for path in folder.glob("[!.]*") if path.is_dir()) if folder else []
+    files = [path for split in splits for path in find_sequence_files(split).values()]
     if not files:
         raise FileNotFoundError(f"{source}: must contain {annotation_folders[0]}/<split>/*.json, got no such file")
     return source_from_files(files, source, read)

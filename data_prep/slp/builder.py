@@ -52,7 +52,7 @@ def read_source(source: pathlib.Path, labels: LabelChoice | None = None, choice:
         ValueError: A file is not valid, or its skeleton is not that of the others.
     """
     labels, choice = labels or LabelChoice(), choice or SplitChoice()
-    files = [source] if source.is_file() else sorted(source.glob("*.slp"))
+    files = [source] if source.is_file() else sorted(source.glob("[!.]*.slp"))
     if not files:
         raise FileNotFoundError(f"{source}: must be a SLEAP file or contain *.slp, got no such file")
     read = [read_labels(path, labels) for path in files]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import numpy as np
@@ -81,6 +82,16 @@ def test_an_empty_box_is_made_from_the_joints_as_a_missing_one(tmp_path):
     content["annotations"][0]["bbox"] = [0, 0, 0, 0]
     path.write_text(json.dumps(content))
     np.testing.assert_allclose(read_source(root).splits["val"].people["box"][0], [3.5, 4.5, 16.5, 17.5])
+
+
+def test_compressed_files_are_read_and_hidden_ones_are_not(tmp_path):
+    """macOS writes hidden files beside those of an archive."""
+    root = write_posetrack18(tmp_path / "source")
+    for path in (root / "annotations").glob("*/*.json"):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    assert {name: split.num_images for name, split in read_source(root).splits.items()} == {"train": 4, "val": 4}
 
 
 def test_files_with_the_same_name_up_to_the_first_dot_stay_apart(tmp_path):

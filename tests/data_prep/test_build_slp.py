@@ -244,6 +244,12 @@ def test_the_share_for_validation_is_kept(tmp_path, share, num_val):
     )
 
 
+def test_hidden_files_that_macos_writes_are_passed_over(tmp_path):
+    simple(tmp_path / "labels.slp")
+    (tmp_path / "._labels.slp").write_bytes(b"\0\5\x16\7")
+    assert read_source(tmp_path, choice=ALL_TRAIN).splits["train"].num_images == 3
+
+
 def test_files_that_name_their_split_keep_it(tmp_path):
     folder = tmp_path / "split"
     folder.mkdir()
