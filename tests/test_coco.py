@@ -268,6 +268,24 @@ def test_keypoints_from_0_to_1_are_told(tmp_path):
     assert "all 'keypoints' must be in pixels, got values from 0.25 to 0.75" in read.notes
 
 
+@pytest.mark.parametrize(
+    ("boxes", "is_told"),
+    [
+        (([3, 2, 15, 11], [8, 5, 16, 12], [1, 1, 9, 9]), True),
+        # One box reaches beyond its image, or the numbers cannot be corners.
+        (([3, 2, 15, 11], [1, 1, 8, 9], [1, 1, 8, 8]), False),
+        (([10, 2, 9, 11], [8, 5, 16, 12], [1, 1, 9, 9]), False),
+        (([3, 2, 15, 11], [8, 5, 30, 12], [1, 1, 9, 9]), False),
+    ],
+)
+def test_boxes_that_look_like_two_corners_are_told(tmp_path, boxes, is_told):
+    content = file_content()
+    for person, box in zip(content["annotations"], (boxes[2], *boxes[:2]), strict=False):
+        person["bbox"] = box
+    notes = coco.read_person_annotations(write(tmp_path / "a.json", content)).notes
+    assert ("2 of 3 boxes reach beyond their image: 'bbox' must be x, y, width, height" in "".join(notes)) == is_told
+
+
 def test_an_image_that_is_listed_twice_is_told(tmp_path):
     content = file_content()
     content["images"][1]["file_name"] = "a.jpg"

@@ -148,7 +148,8 @@ def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | N
     people = [annotations[position] for position in order]
     keypoints = _keypoint_array(path, people, skeleton)
     visibility = keypoints[..., 2].astype(np.int64)
-    boxes, box_notes = _boxes(path, people, keypoints)
+    image_sizes = _image_sizes(path, images)
+    boxes, box_notes = _boxes(path, people, keypoints, np.repeat(image_sizes, np.diff(first_person), axis=0))
     areas, area_notes = _areas(path, people, boxes, visibility.max(axis=1) > 0)
     return PersonAnnotations(
         path=path,
@@ -156,7 +157,7 @@ def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | N
         category_id=chosen[0]["id"],
         image_ids=image_ids,
         file_names=[_text(path, "image", image, "file_name") for image in images],
-        image_sizes=_image_sizes(path, images),
+        image_sizes=image_sizes,
         keypoints=keypoints[..., :2] * (visibility > 0)[..., None],
         visibility=visibility,
         boxes=boxes,
@@ -173,9 +174,7 @@ def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | N
             * has_boxes_only,
             *notes,
             *_repeated_names_note(images),
-            *_empty_keypoints_note(people),
-            *_joint_counts_note(people, visibility),
-            *_small_keypoints_note(keypoints),
+            *_keypoint_notes(people, keypoints),
             *box_notes,
             *area_notes,
         ),
@@ -324,6 +323,15 @@ def _not_empty(value: Any, default: Any) -> Any:
     return default if value is None or value == [] else value
 
 
+def _keypoint_notes(people: Sequence[Mapping], keypoints: np.ndarray) -> list[str]:
+    """Returns lines on odd joints [P, J, 3]."""
+    return [
+        *_empty_keypoints_note(people),
+        *_joint_counts_note(people, keypoints[..., 2]),
+        *_small_keypoints_note(keypoints),
+    ]
+
+
 def _empty_keypoints_note(people: Sequence[Mapping]) -> list[str]:
     ids = [person["id"] for person in people if person.get("keypoints") == []]
     if not ids:
@@ -373,24 +381,48 @@ def _box_array(path: pathlib.Path, kind: str, entries: list) -> np.ndarray:
     return number_array(path, kind, entries, "bbox", rows, "4 numbers: x, y, width, height", BOX_COLUMNS)
 
 
-def _boxes(path: pathlib.Path, people: list[dict], keypoints: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Returns [P, 4] xyxy boxes as in the file, and a line on those that are not as in the file.
+def _boxes(
+    path: pathlib.Path, people: list[dict], keypoints: np.ndarray, sizes: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    """Returns [P, 4] xyxy boxes as in the file, and lines on those that are not as in the file, or look wrong.
 
     The box is that around the joints [P, J, 3] where the file has one without an extent, which would be cropped at a
     place where nobody is.
     """
-    boxes = box_math.xyxy_from_xywh(_box_array(path, "annotation", people))
+    boxes_xywh = _box_array(path, "annotation", people)
+    boxes = box_math.xyxy_from_xywh(boxes_xywh)
+    notes = _corners_note(boxes_xywh, boxes, sizes[:, ::-1])
     is_joint = keypoints[..., 2] > 0
     is_wrong = is_joint.any(axis=1) & (box_math.areas(boxes) <= _NO_AREA)
     if not is_wrong.any():
-        return boxes, []
+        return boxes, notes
     first = people[int(np.argmax(is_wrong))]
-    note = (
+    notes.append(
         f"{int(is_wrong.sum())} annotations with joints have a 'bbox' of at most {_NO_AREA:g} square pixel (first: "
-        f"annotation {first['id']}, {quote(first['bbox'])}): the box around the joints is used"
+        f"annotation {first.get('id')}, {quote(first['bbox'])}): the box around the joints is used"
     )
     around = box_math.around_keypoints(keypoints[..., :2], is_joint, POSETRACK_BOX_MARGIN)
-    return np.where(is_wrong[:, None], around, boxes), [note]
+    return np.where(is_wrong[:, None], around, boxes), notes
+
+
+def _corners_note(boxes_xywh: np.ndarray, boxes: np.ndarray, ends: np.ndarray) -> list[str]:
+    """Returns a line if boxes look like two corners in place of a corner and a size.
+
+    Args:
+        boxes_xywh: [P, 4] boxes as in the file.
+        boxes: [P, 4] xyxy boxes.
+        ends: [P, 2] (width, height) of the image of each box, 0 where the file lacks it.
+    """
+    is_known = ends.all(axis=1)
+    corners, last = boxes_xywh[is_known], ends[is_known] + 1
+    are_corners = (corners[:, 2:] > corners[:, :2]).all() and (corners[:, 2:] <= last).all()
+    num_beyond = int((boxes[is_known, 2:] > last).any(axis=1).sum())
+    if not are_corners or 2 * num_beyond <= len(corners):
+        return []
+    return [
+        f"{num_beyond} of {len(corners)} boxes reach beyond their image: 'bbox' must be x, y, width, height, got what "
+        "looks like two corners"
+    ]
 
 
 def _areas(
