@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -161,10 +161,19 @@ def _arrange(frames: Sequence[tuple[str, Frame]], source: pathlib.Path, notes: t
         first_person=first_person,
         notes=(
             *notes,
+            *_unit_note(people),
             *odd_boxes_note(np.asarray(people["box"]), sizes, first_person),
             *images_outside_note(image_paths, source),
         ),
     )
+
+
+def _unit_note(people: Mapping[str, Column]) -> list[str]:
+    """Returns a line if all joints lie within one pixel, as coordinates from 0 to 1 do."""
+    keypoints = np.asarray(people["keypoints"])[np.asarray(people["visibility"]) > 0]
+    if not keypoints.any() or np.abs(keypoints).max() > 1:
+        return []
+    return [f"all joints must be in pixels, got coordinates from {keypoints.min():g} to {keypoints.max():g}"]
 
 
 def _image_id(frame: Frame) -> int:

@@ -84,6 +84,19 @@ def test_an_empty_box_is_made_from_the_joints_as_a_missing_one(tmp_path):
     np.testing.assert_allclose(read_source(root).splits["val"].people["box"][0], [3.5, 4.5, 16.5, 17.5])
 
 
+def test_coordinates_from_0_to_1_are_told(tmp_path):
+    root = write_posetrack18(tmp_path / "source", ("val",))
+    path = root / "annotations" / "val" / "000000_mpii_test.json"
+    content = json.loads(path.read_text())
+    for person in content["annotations"]:
+        person["keypoints"] = [
+            value / 32 if index % 3 < 2 else value for index, value in enumerate(person["keypoints"])
+        ]
+    path.write_text(json.dumps(content))
+    notes = read_source(root).splits["val"].notes
+    assert notes[0] == "all joints must be in pixels, got coordinates from 0.15625 to 0.5"
+
+
 def test_compressed_files_are_read_and_hidden_ones_are_not(tmp_path):
     """macOS writes hidden files beside those of an archive."""
     root = write_posetrack18(tmp_path / "source")

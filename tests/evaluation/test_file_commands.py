@@ -162,6 +162,16 @@ def test_tracking_follows_the_frames_whatever_their_order_in_the_file(run_evalua
     assert found[0] == found[1] and len(found[0]) > 5
 
 
+def test_coordinates_from_0_to_1_are_told(run_evaluation, folders, tmp_path):
+    def scale(content):
+        for person in content["annotations"]:
+            person["keypoints"] = [value / 1e4 for value in person["keypoints"]]
+
+    source = rewrite(folders["pred18"], tmp_path / "pred", scale)
+    notes = notes_of(score(run_evaluation, folders["gt18"], source, tmp_path / "scores"))
+    assert notes and all("all points must be in pixels, got coordinates from " in note for note in notes)
+
+
 def test_tracking_counts_the_annotations_of_unlisted_images(run_evaluation, folders, tmp_path):
     def remove_image(content):
         del content["images"][-1]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
+
+import numpy as np
 
 from tfpose.json_files import object_list
 from tfpose.posetrack.columns import PersonColumns, check_track_ids_are_distinct, check_track_limit
@@ -32,7 +35,7 @@ def columns_from_content(path: pathlib.Path, content: Any, is_ground_truth: bool
     check_track_limit(columns)
     if not is_ground_truth:
         check_track_ids_are_distinct(columns)
-    return columns
+    return _with_unit_note(columns)
 
 
 def columns21_from_content(path: pathlib.Path, content: Any, is_ground_truth: bool) -> PersonColumns:
@@ -49,4 +52,13 @@ def columns21_from_content(path: pathlib.Path, content: Any, is_ground_truth: bo
         )
     columns = columns_from_2018(path, content, POSETRACK18.joints, is_ground_truth, is_posetrack21=True)
     check_track_ids_are_distinct(columns)
-    return columns
+    return _with_unit_note(columns)
+
+
+def _with_unit_note(columns: PersonColumns) -> PersonColumns:
+    """Adds a line for the user if all points lie within one pixel, as coordinates from 0 to 1 do."""
+    points = columns.points
+    if not points.any() or np.abs(points).max() > 1:
+        return columns
+    note = f"all points must be in pixels, got coordinates from {points.min():g} to {points.max():g}"
+    return dataclasses.replace(columns, notes=(*columns.notes, note))
