@@ -39,13 +39,15 @@ def read_source(source: pathlib.Path, choice: SkeletonChoice | None = None) -> S
         raise FileNotFoundError(f"{source}: must contain annotations/{_PREFIX}<split>.json, got {found}")
     names = [path.stem.removeprefix(_PREFIX) for path in files]
     annotations = [read_person_annotations(path, choice) for path in files]
-    first = annotations[0]
+    first, notes = annotations[0], []
     for other in annotations[1:]:
-        if other.skeleton != first.skeleton:
+        if other.skeleton.joints != first.skeleton.joints:
             raise ValueError(
                 f"{other.path}: skeleton must be that of {first.path.name} "
                 f"({first.skeleton.joints}), got {other.skeleton.joints}"
             )
+        if other.skeleton != first.skeleton:
+            notes.append(f"{other.path.name}: the name and the limbs of {first.path.name} are used, which differ")
         if other.category_id != first.category_id:
             raise ValueError(
                 f"{other.path}: 'id' of the category must be {first.category_id} as in {first.path.name}, "
@@ -56,7 +58,7 @@ def read_source(source: pathlib.Path, choice: SkeletonChoice | None = None) -> S
         for split, name, people in zip(split_names(names), names, annotations, strict=True)
     }
     digest = digest_files(files, dataclasses.asdict(choice))
-    return Source(splits, first.skeleton, digest, first.category_id)
+    return Source(splits, first.skeleton, digest, first.category_id, tuple(notes))
 
 
 def _other_files(folder: pathlib.Path) -> str:

@@ -148,6 +148,20 @@ def test_splits_with_different_skeletons_are_refused(tmp_path):
         read_source(root)
 
 
+def test_splits_may_differ_in_the_name_and_the_limbs_of_their_category(tmp_path):
+    root = write_coco(tmp_path / "source")
+    path = root / "annotations" / "person_keypoints_val2017.json"
+    content = json.loads(path.read_text())
+    content["categories"][0] |= {"name": "human", "skeleton": [[2, 3]]}
+    path.write_text(json.dumps(content))
+    source = read_source(root)
+    assert (source.skeleton.name, source.skeleton.limbs) == ("person", ((0, 1), (0, 2)))
+    (note,) = source.notes
+    assert note.endswith(
+        "val2017.json: the name and the limbs of person_keypoints_train2017.json are used, which differ"
+    )
+
+
 def test_a_folder_without_annotations_or_pictures_is_named(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"must contain annotations/person_keypoints_<split>.json, got no such file"
