@@ -13,7 +13,7 @@ import numpy as np
 from data_prep.hdf5_files import Hdf5Reader, open_hdf5, text_of, whole_numbers
 from data_prep.labeled_videos import LARGEST_COORDINATE, NO_TRACK, LabeledVideo
 from data_prep.slp.skeleton import read_skeleton
-from data_prep.slp.videos import find_video, format_of, video_id
+from data_prep.slp.videos import check_files_are_distinct, find_video, format_of, video_id
 from tfpose.messages import quote
 from tfpose.skeletons import Skeleton
 
@@ -269,12 +269,14 @@ def _gather(
 ) -> tuple[list[LabeledVideo], tuple[str, ...]]:
     """Gathers the animals by video and frame; returns also notes of what was left out."""
     videos, num_kept, num_doubled = [], 0, 0
+    found_videos = []
     video_of, number_of = (table.frames[name][table.frame_of] for name in ("video", "frame_idx"))
     for video, (description, position) in descriptions.items():
         animals = np.flatnonzero(video_of == video)
         if not len(animals):
             continue
         found = find_video(reader, description, position)
+        found_videos.append(found)
         animals = animals[np.argsort(number_of[animals], kind="stable")]
         frames, counts = np.unique(number_of[animals], return_counts=True)
         if found.images and frames[-1] >= len(found.images):
@@ -296,6 +298,7 @@ def _gather(
         num_doubled += count
         num_kept += len(labeled.keypoints)
         videos += [labeled] * (labeled.num_frames > 0)
+    check_files_are_distinct(reader.path, found_videos)
     notes = []
     if count := len(table.frames["video"]) - sum(video.num_frames for video in videos):
         notes.append(f"{count} frames without labels were left out")

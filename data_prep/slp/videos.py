@@ -6,7 +6,7 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -33,12 +33,14 @@ class SleapVideo:
         store: File that holds the frames; None if they are image files.
         images: Image files of the frames; empty if there is a `store`.
         suffix: Ending of the names of frames that are in a `store`.
+        files: By the names of video and image files in the SLEAP file, where they are.
     """
 
     name: str
     store: FrameStore | None = None
     images: tuple[pathlib.Path, ...] = ()
     suffix: str = ".jpg"
+    files: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
 
     def picture(self, frame: int) -> tuple[str, os.PathLike[str]]:
         """Returns the name of a frame for the records, and its picture."""
@@ -151,7 +153,8 @@ def find_video(reader: Hdf5Reader, video: Any, position: int) -> SleapVideo:
         if not names or not all(isinstance(name, str) and name for name in names):
             raise ValueError(f"{where}: 'filenames' must be a list of names, got {quote(names)}")
         images = tuple(_find_file(reader.path, name, where) for name in names)
-        return SleapVideo(images[0].parent.name or "images", images=images)
+        files = dict(zip(names, images, strict=True))
+        return SleapVideo(images[0].parent.name or "images", images=images, files=files)
     if not isinstance(names, str) or not names:
         raise ValueError(f"{where}: 'filename' must be a name, got {quote(names)}")
     path = reader.path if names == "." else _find_file(reader.path, names, where)
@@ -160,7 +163,23 @@ def find_video(reader: Hdf5Reader, video: Any, position: int) -> SleapVideo:
         return _embedded_video(reader, path, dataset, where)
     if h5py.is_hdf5(path):
         raise ValueError(f"{where} must be a video file or hold images, got {path} without a 'dataset' in it")
-    return SleapVideo(path.stem, VideoFile(path, reader.path))
+    return SleapVideo(path.stem, VideoFile(path, reader.path), files={names: path})
+
+
+def check_files_are_distinct(labels: pathlib.Path, videos: Iterable[SleapVideo]) -> None:
+    """Checks that no file stands for two files of another computer, such as a/clip.mp4 and b/clip.mp4.
+
+    Raises:
+        ValueError: One does; its frames would be those of the wrong video.
+    """
+    names: dict[pathlib.Path, str] = {}
+    for video in videos:
+        for name, path in video.files.items():
+            if (other := names.setdefault(path, name)) != name:
+                raise ValueError(
+                    f"{labels}: {quote(other)} and {quote(name)} must be different files, got {path} for both; put "
+                    f"each into its folder beside {labels.name}"
+                )
 
 
 def _embedded_video(reader: Hdf5Reader, path: pathlib.Path, dataset: str, where: str) -> SleapVideo:

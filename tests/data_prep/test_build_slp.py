@@ -397,6 +397,22 @@ def test_missing_videos_and_frames_are_named(tmp_path):
         read_source(path)
 
 
+def test_a_file_that_stands_for_two_videos_is_refused(tmp_path):
+    """Cameras give the videos of each day the same name."""
+    write_clip(tmp_path / "clip.avi")
+    frames = [(video, 2, [animal(POINTS)]) for video in (0, 1)]
+    path = write_slp(tmp_path / "a.slp", frames, [media("/home/me/day1/clip.avi"), media("/home/me/day2/clip.avi")])
+    message = (
+        r"a.slp: '/home/me/day1/clip.avi' and '/home/me/day2/clip.avi' must be different files, got .*/clip.avi for"
+    )
+    with pytest.raises(ValueError, match=message):
+        read_source(path)
+    for day in ("day1", "day2"):
+        (tmp_path / day).mkdir()
+        write_clip(tmp_path / day / "clip.avi")
+    assert read_source(path, choice=ALL_TRAIN).splits["train"].num_images == 2
+
+
 def test_missing_embedded_images_are_named(tmp_path):
     picture = encoded_picture(*SIZE, ".png")
     path = write_package(tmp_path / "labels.pkg.slp", [picture], (3,))
