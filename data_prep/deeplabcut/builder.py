@@ -161,9 +161,13 @@ def _read_video(table: LabelTable, source: pathlib.Path, skeleton: Skeleton) -> 
     keypoints = keypoints.transpose(2, 0, 1, 3)
     paths = [_find_image(table.path, source, name) for name in table.images]
     frames = np.array([_frame_number(name, row) for row, name in enumerate(table.images)], np.int64)
-    if len(set(table.images)) != num_frames:
-        double = next(name for name in table.images if table.images.count(name) > 1)
-        raise ValueError(f"{table.path}: each image must be in one row, got {quote(double)} in several")
+    rows: dict[pathlib.Path, str] = {}
+    for name, path in zip(table.images, paths, strict=True):
+        if path in rows:
+            other = rows[path]
+            found = f"{quote(name)} in several" if other == name else f"{quote(other)} and {quote(name)} for {path}"
+            raise ValueError(f"{table.path}: each image must be in one row, got {found}")
+        rows[path] = name
     order = np.argsort(frames, kind="stable")
     folder = table.path.parent.name
     return LabeledVideo(

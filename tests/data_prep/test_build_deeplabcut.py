@@ -199,6 +199,7 @@ def test_a_single_labeled_joint_has_a_box(tmp_path):
         (3, "0.0,1.0", "0.0,", r"img000.png: 'snout' must have two numbers of pixels or none, got \[0.0, nan\]"),
         (3, "0.0,1.0", "0.0", "line 4 must have 7 cells, as line 1 has, got 6"),
         (4, "img007", "img000", "each image must be in one row, got 'labeled-data/day1/img000.png' in several"),
+        (4, "day1/img007", "day2/img000", "one row, got '.*day1/img000.png' and '.*day2/img000.png' for .*img000.png"),
     ],
 )
 def test_a_wrong_csv_file_is_refused_in_one_line(tmp_path, line, found, replacement, message):
