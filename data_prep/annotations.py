@@ -140,3 +140,17 @@ def odd_boxes_note(boxes: np.ndarray, image_sizes: np.ndarray, first_person: np.
     is_empty = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
     num_odd = int(np.sum(is_outside | is_empty))
     return (f"{num_odd} boxes are empty or outside their image (kept as they are)",) * (num_odd > 0)
+
+
+def repeated_tracks_note(track_ids: np.ndarray, first_person: np.ndarray) -> tuple[str, ...]:
+    """Returns a line that counts people with the identity of another person in their image; no line without any.
+
+    Args:
+        track_ids: [P] int identities, -1 where there is none.
+        first_person: [I + 1] int, see `SplitAnnotations`.
+    """
+    images = np.repeat(np.arange(len(first_person) - 1), np.diff(first_person))
+    pairs = np.stack([images, track_ids])[:, np.asarray(track_ids) >= 0]
+    num_repeated = pairs.shape[1] - np.unique(pairs, axis=1).shape[1]
+    words = "people have the track_id of another person in their image, which tracking metrics do not expect"
+    return (f"{num_repeated} {words}",) * (num_repeated > 0)

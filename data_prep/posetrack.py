@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from data_prep.annotations import Column, SplitAnnotations, odd_boxes_note
+from data_prep.annotations import Column, SplitAnnotations, odd_boxes_note, repeated_tracks_note
 from data_prep.labeled_videos import distinct_names
 from data_prep.source import Source, digest_files, find_image, images_outside_note
 from tfpose import boxes as box_math
@@ -163,6 +163,7 @@ def _arrange(frames: Sequence[tuple[str, Frame]], source: pathlib.Path, notes: t
             *notes,
             *_unit_note(people),
             *odd_boxes_note(np.asarray(people["box"]), sizes, first_person),
+            *repeated_tracks_note(np.asarray(people["track_id"]), first_person),
             *images_outside_note(image_paths, source),
         ),
     )

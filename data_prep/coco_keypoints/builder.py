@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_prep.annotations import SplitAnnotations, odd_boxes_note, photo_columns
+from data_prep.annotations import SplitAnnotations, odd_boxes_note, photo_columns, repeated_tracks_note
 from data_prep.shards import PoseDatasetBuilder
 from data_prep.source import Source, digest_files, find_image, images_outside_note
 from tfpose.coco import PersonAnnotations, SkeletonChoice, read_person_annotations
@@ -112,6 +112,7 @@ def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: p
     tracks = np.full(num_people, -1, np.int64) if people.track_ids is None else people.track_ids
     frames, order_notes = _number_frames(videos, people.file_names)
     is_in_video = np.repeat([bool(name) for name in videos], np.diff(people.first_person))
+    tracks = np.where(is_in_video, tracks, -1)
     return SplitAnnotations(
         image_paths=image_paths,
         images=photo_columns(people.num_images)
@@ -130,7 +131,7 @@ def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: p
             "head_box": np.full((num_people, 4), np.nan, np.float32),
             "area": people.areas.astype(np.float32),
             "is_crowd": people.is_crowd.astype(np.int64),
-            "track_id": np.where(is_in_video, tracks, -1),
+            "track_id": tracks,
             "annotation_id": people.annotation_ids,
             "segmentation": people.segmentations,
         },
@@ -139,6 +140,7 @@ def build_split(people: PersonAnnotations, image_folder: pathlib.Path, source: p
             *people.notes,
             *order_notes,
             *odd_boxes_note(people.boxes, people.image_sizes, people.first_person),
+            *repeated_tracks_note(tracks, people.first_person),
             *images_outside_note(image_paths, source),
         ),
     )

@@ -65,11 +65,15 @@ def test_frames_are_in_the_order_of_their_numbers_whatever_the_order_of_the_file
     def shuffle(content):
         for image in content["images"]:
             image["vid_id"] = "clip"
+        for person in content["annotations"]:
+            person["track_id"] = 1
         content["images"] = [content["images"][number] for number in (3, 0, 4, 1, 2)]
 
     split = read_source(write_coco(tmp_path / "source", ("train",), change=shuffle)).splits["train"]
     assert split.images["frame"].tolist() == [3, 0, 4, 1, 2]
     assert split.notes[0].startswith("video clip: the frames are not in the order of the numbers in their names")
+    # The crowds of two images.
+    assert split.notes[1].startswith("2 people have the track_id of another person in their image")
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,17 @@ def test_coordinates_from_0_to_1_are_told(tmp_path):
     assert notes[0] == "all joints must be in pixels, got coordinates from 0.15625 to 0.5"
 
 
+def test_an_identity_that_a_frame_has_twice_is_told(tmp_path):
+    root = write_posetrack18(tmp_path / "source", ("val",))
+    path = root / "annotations" / "val" / "000000_mpii_test.json"
+    content = json.loads(path.read_text())
+    for person in content["annotations"]:
+        person["track_id"] = 3
+    path.write_text(json.dumps(content))
+    (note,) = read_source(root).splits["val"].notes
+    assert note.startswith("1 people have the track_id of another person in their image")
+
+
 def test_compressed_files_are_read_and_hidden_ones_are_not(tmp_path):
     """macOS writes hidden files beside those of an archive."""
     root = write_posetrack18(tmp_path / "source")
