@@ -218,6 +218,23 @@ def test_videos_that_a_phone_has_turned_are_upright(turned_video, video_library,
     assert frame.image.shape == (WIDTH, HEIGHT, 3)
 
 
+@pytest.mark.parametrize("mirrored_axis", ["hflip", "vflip"])
+def test_videos_that_a_front_camera_has_mirrored_are_as_players_show_them(tmp_path, mirrored_axis):
+    av = pytest.importorskip("av")
+    stored = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    stored[: HEIGHT // 2, : WIDTH // 2] = 200
+    path = tmp_path / "mirrored.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.set_display_rotation(0, **{mirrored_axis: True})
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(stored, format="rgb24")))
+        container.mux(stream.encode(None))
+    (frame,) = Video("mirrored", str(path)).frames()
+    shown = stored[:, ::-1] if mirrored_axis == "hflip" else stored[::-1]
+    assert np.abs(frame.image.astype(int) - shown).mean() < 4
+
+
 @pytest.mark.parametrize(
     ("stated", "times", "expected"),
     [

@@ -161,8 +161,9 @@ class PyavDecoder:
             yield from stream.decode(None)
 
     def _finish(self, frame: Any, image: np.ndarray, order: _FrameOrder) -> DecodedFrame:
-        if frame.rotation:
-            image = np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
+        if _is_mirrored(frame):
+            image = image[::-1]
+        image = np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
         if frame.pts is None:
             seconds = order.index / self.facts.frames_per_second
             return DecodedFrame(order.index, seconds, seconds, image)
@@ -188,6 +189,16 @@ class _SpanIsOver(Exception):
 def _duration(container: Any) -> float:
     """Returns the length in seconds that the header states; 0 if there is none."""
     return (container.duration or 0) / 1_000_000
+
+
+def _is_mirrored(frame: Any) -> bool:
+    """Returns whether a player turns the frame upside down before its rotation, as with videos of front cameras."""
+    stored = frame.side_data.get("DISPLAYMATRIX")
+    if stored is None:
+        return False
+    # The matrix mirrors if its determinant is negative.
+    (a, b, _), (c, d, _), _ = np.frombuffer(stored, np.int32).reshape(3, 3).astype(float)
+    return bool(a * d < b * c)
 
 
 def _in_order(frames: Iterator[Any], order: _FrameOrder) -> Iterator[Any]:
