@@ -149,7 +149,7 @@ def _required(values: ProgramFlags, name: str, meaning: str) -> pathlib.Path:
     value = values[name].value
     if not value:
         raise ValueError(f"--{name} must be {meaning}, got nothing")
-    return pathlib.Path(value).expanduser()
+    return pathlib.Path(value)
 
 
 def _print_source(source: Source) -> None:

@@ -76,7 +76,7 @@ def read_source(path: pathlib.Path, values: ProgramFlags, thresholds: Thresholds
     second = find_teacher(values, "second_model") if values.second_model is not None else None
     facts = _describe(values, thresholds, teacher, second)
     digest = digest_files([file for source in sources for file in source.paths], facts)
-    if not values.overwrite and _is_there(pathlib.Path(values.output).expanduser(), digest):
+    if not values.overwrite and _is_there(pathlib.Path(values.output), digest):
         return None
     model = load_teacher(teacher, values, "model")
     other = None if second is None else load_teacher(second, values, "second_model")

@@ -82,7 +82,7 @@ def read_source(folder: pathlib.Path, values: ProgramFlags) -> Source:
     num_videos = {"train": values.num_train_videos, "val": values.num_val_videos, "test": values.num_test_videos}
     num_unseen_frames = values.num_unseen_frames or values.num_frames
     return builder.read_source(
-        pathlib.Path(values.videos or folder / "videos").expanduser(),
+        pathlib.Path(values.videos or folder / "videos"),
         num_videos={split: count for split, count in num_videos.items() if count},
         num_frames={"train": values.num_frames, "val": num_unseen_frames, "test": num_unseen_frames},
         settings=settings,

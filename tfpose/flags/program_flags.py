@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from absl import flags
@@ -11,7 +12,8 @@ class ProgramFlags(flags.FlagValues):
     """The flags of one call of a program, apart from the flags of every other call and of absl.
 
     Attributes:
-        arguments: The words of the command line, without the name of the program.
+        arguments: The words of the command line, without the name of the program. A value such as ~/results begins with
+            the home folder.
         sections: The title of each section of the help text, by the name of the first flag in it.
     """
 
@@ -21,7 +23,7 @@ class ProgramFlags(flags.FlagValues):
     def __init__(self, arguments: Sequence[str] = ()) -> None:
         super().__init__()
         # FlagValues takes every other attribute for the value of a flag.
-        self.__dict__["arguments"] = tuple(arguments)
+        self.__dict__["arguments"] = tuple(map(_with_home, arguments))
         self.__dict__["sections"] = {}
 
     def begin_section(self, title: str, first_flag: str) -> None:
@@ -80,3 +82,11 @@ class ProgramFlags(flags.FlagValues):
     ) -> None:
         """Defines a flag whose value is a number from `lowest` to `highest`."""
         flags.DEFINE_float(name, default, help_text, lowest, highest, flag_values=self)
+
+
+def _with_home(word: str) -> str:
+    """Returns a flag such as --output=~/results with the home folder; shells replace ~ only where a word begins."""
+    name, equals, value = word.partition("=")
+    if not word.startswith("-") or "~" not in value:
+        return word
+    return name + equals + ",".join(map(os.path.expanduser, value.split(",")))

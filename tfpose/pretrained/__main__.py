@@ -111,7 +111,7 @@ def _output_path(values: ProgramFlags) -> pathlib.Path | None:
         return None
     if not values.output.endswith(".weights.h5") or pathlib.Path(values.output).name == ".weights.h5":
         raise ValueError(f"--output must end in .weights.h5, such as models/r50.weights.h5, got {values.output!r}")
-    return pathlib.Path(values.output).expanduser()
+    return pathlib.Path(values.output)
 
 
 def _settings(values: ProgramFlags) -> ImportSettings:
