@@ -7,10 +7,22 @@ import errno
 import os
 import pathlib
 import tempfile
+import urllib.parse
 from collections.abc import Iterator
 
 # What TensorFlow and tensorflow-datasets say of a full disk.
 _FULL_DISK = (os.strerror(errno.ENOSPC).lower(), "not enough disk space")
+
+
+def local_name(text: str) -> str:
+    """Returns the name of a file as the system takes it: with the home folder in place of ~, and without file://.
+
+    A file may be called ~backup.jpg, and file managers copy a name as file:///home/me/my%20clip.mp4.
+    """
+    if text.startswith("file://"):
+        # A host, such as localhost, may stand before the path.
+        text = "/" + urllib.parse.unquote(text.removeprefix("file://").partition("/")[2])
+    return os.path.expanduser(text)
 
 
 @contextlib.contextmanager

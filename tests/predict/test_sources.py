@@ -1,5 +1,6 @@
 import functools
 import http.server
+import os
 import threading
 
 import numpy as np
@@ -140,6 +141,24 @@ def test_missing_and_empty_inputs_are_named(tmp_path):
         with pytest.raises(FileNotFoundError, match=message) as error:
             open_sources([str(path)])
         assert str(path) in str(error.value)
+
+
+def test_names_may_begin_with_a_tilde_or_be_addresses_of_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_picture(tmp_path / "~a b.png")
+    write_video(tmp_path / "my clip.avi", 2)
+    for name in ("~a b.png", "~/~a b.png", f"file://{tmp_path}/~a%20b.png"):
+        assert [source.paths for source in open_sources([name])] == [[tmp_path / "~a b.png"]]
+    for name in ("~/my clip.avi", f"file://localhost{tmp_path}/my%20clip.avi"):
+        (source,) = open_sources([name])
+        assert source.is_video and source.name == "my clip" and len(list(source.frames())) == 2
+
+
+def test_pipes_and_devices_are_no_inputs(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe: must be a file or folder, got a pipe or device"):
+        open_sources([str(tmp_path / "pipe")])
 
 
 def test_files_that_are_no_videos_are_named(tmp_path):

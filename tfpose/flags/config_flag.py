@@ -15,6 +15,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 import tfpose
+from tfpose.file_names import local_name
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
 
@@ -86,7 +87,7 @@ def find_config(text: str) -> pathlib.Path:
     Raises:
         ValueError: There is no such file, or no config of that name.
     """
-    path = pathlib.Path(text).expanduser()
+    path = pathlib.Path(local_name(text))
     if path.is_file():
         return path
     is_name = path.name == text and path.suffix != ".py"

@@ -40,7 +40,7 @@ def match_pattern(pattern: str) -> list[str]:
         OSError: Beam cannot list an address.
     """
     if not is_remote(pattern):
-        return sorted(name for name in glob.glob(os.path.expanduser(pattern), recursive=True) if os.path.isfile(name))
+        return sorted(name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name))
     with _beam_errors(pattern):
         return sorted(found.path for found in _file_systems().match([pattern])[0].metadata_list)
 

@@ -11,9 +11,10 @@ import pathlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
+from tfpose.file_names import local_name
 from tfpose.prediction.frame_span import FrameSpan
 from tfpose.prediction.many_files import is_remote, local_copies, match_pattern, state_of
-from tfpose.prediction.pictures import PICTURE_SUFFIXES, FoundPictures, Pictures, is_picture_file
+from tfpose.prediction.pictures import PICTURE_SUFFIXES, FoundPictures, Pictures, is_picture_file, no_such_input
 from tfpose.prediction.record_pictures import is_record_file, unpack_pictures
 from tfpose.prediction.sources import Source, Video, name_of_url
 
@@ -80,8 +81,8 @@ def find_inputs(texts: Iterable[str]) -> list[ManyInput]:
     """
     files: dict[str, None] = {}
     folders: list[tuple[str, FoundPictures]] = []
-    for text in texts:
-        path = pathlib.Path(text).expanduser()
+    for text in map(local_name, texts):
+        path = pathlib.Path(text)
         if "://" not in text and path.is_dir():
             found = FoundPictures()
             found.add_folder(path)
@@ -102,14 +103,13 @@ def find_inputs(texts: Iterable[str]) -> list[ManyInput]:
 
 def _matches(text: str) -> list[str]:
     """Returns the files that a path, an address or a pattern names."""
-    path = pathlib.Path(text).expanduser()
-    if "://" not in text and path.is_file():
-        return [os.path.abspath(path)]
+    if "://" not in text and os.path.isfile(text):
+        return [os.path.abspath(text)]
     has_magic = any(character in text for character in "*?[")
     if text.startswith(("http://", "https://")) or (is_remote(text) and not has_magic):
         return [text]
     if "://" not in text and not has_magic:
-        raise FileNotFoundError(f"{text}: there is no such file or folder")
+        raise no_such_input(text)
     found = match_pattern(text)
     if not found:
         raise FileNotFoundError(f"{text}: must match files, got none")

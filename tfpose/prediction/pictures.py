@@ -72,8 +72,8 @@ class FoundPictures:
             FileNotFoundError: No image matches.
         """
         if not glob.has_magic(pattern):
-            raise FileNotFoundError(f"{pattern}: there is no such file or folder")
-        found = [pathlib.Path(match) for match in glob.glob(os.path.expanduser(pattern), recursive=True)]
+            raise no_such_input(pattern)
+        found = [pathlib.Path(match) for match in glob.glob(pattern, recursive=True)]
         self._add_readable(found, f"{pattern}: must match images")
         self._leave_out([path for path in found if path.is_file() and not _is_picture(path)], pattern)
 
@@ -201,6 +201,13 @@ class Pictures:
             yield SourceFrame(index, name, image, image_id)
         if oblong:
             self.notes.append(f"{len(oblong)} images with pixels that are not square, taken as square ({oblong[0]})")
+
+
+def no_such_input(text: str) -> OSError:
+    """Returns the error of an input that is neither a file nor a folder."""
+    if not os.path.exists(text):
+        return FileNotFoundError(f"{text}: there is no such file or folder")
+    return OSError(f"{text}: must be a file or folder, got a pipe or device; name a camera by its number, as 0")
 
 
 def coco_image_ids(stems: Sequence[str]) -> list[int]:

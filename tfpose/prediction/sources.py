@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from tfpose.file_names import utf8_name
+from tfpose.file_names import local_name, utf8_name
 from tfpose.prediction.decoding import Decoder, cannot_open, plausible_rate
 from tfpose.prediction.frame_span import FrameSpan
 from tfpose.prediction.frames import SourceFrame
@@ -170,8 +170,8 @@ def open_sources(inputs: Sequence[str], span: FrameSpan | None = None) -> list[S
     """
     found = FoundPictures()
     videos: list[Source] = []
-    for text in inputs:
-        path = pathlib.Path(text).expanduser()
+    for text in map(local_name, inputs):
+        path = pathlib.Path(text)
         if path.is_dir():
             found.add_folder(path)
         elif path.is_file() and is_picture_file(path):
@@ -197,8 +197,6 @@ def open_sources(inputs: Sequence[str], span: FrameSpan | None = None) -> list[S
 
 def is_file_behind(url: str) -> bool:
     """Returns whether an address is that of a file, and not of a live stream: its answer has a length."""
-    if url.startswith("file:"):
-        return True
     if not url.startswith(("http://", "https://")):
         return False
     try:

@@ -27,6 +27,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tfpose.file_names import local_name
 from tfpose.flags.cache_flag import define_cache_flag
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
@@ -126,7 +127,7 @@ def _find_checkpoint(argument: str, cache: str | None, needs_output: bool) -> pa
     from tfpose.pretrained.cache import cache_directory, check_cached_file, fetch_checkpoints
     from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS, checkpoint_at
 
-    path = pathlib.Path(argument).expanduser()
+    path = pathlib.Path(local_name(argument))
     if path.exists():
         if needs_output:
             raise ValueError("--output must be given with a file, got nothing")
