@@ -76,6 +76,17 @@ def test_such_names_are_written_and_printed_as_json_writes_them(tmp_path, monkey
     assert printed.getvalue() == rb"caf\udce9" + os.linesep.encode()
 
 
+def test_names_may_be_as_long_as_the_file_system_allows(tmp_path):
+    """The names of unfinished files are not longer."""
+    image = np.full((32, 48, 3), (200, 100, 50), np.uint8)
+    paths = [tmp_path / (suffix[1:].rjust(255 - len(suffix), "a") + suffix) for suffix in (".json", ".png", ".avi")]
+    write_json(paths[0], [])
+    write_picture(paths[1], image)
+    with VideoFileWriter(paths[2], 5) as writer:
+        writer.write(image)
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
 @pytest.mark.parametrize(
     ("name", "write"),
     [

@@ -12,6 +12,9 @@ from collections.abc import Iterator
 
 # What TensorFlow and tensorflow-datasets say of a full disk.
 _FULL_DISK = (os.strerror(errno.ENOSPC).lower(), "not enough disk space")
+# Most file systems take names of 255 bytes. So many characters of them stay in the names of unfinished files.
+MOST_NAME_BYTES = 255
+_KEPT_CHARACTERS = 40
 
 
 def local_name(text: str) -> str:
@@ -78,6 +81,14 @@ def full_disk_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
 
 
+def unfinished_file(path: pathlib.Path) -> pathlib.Path:
+    """Returns a path beside a file, with the same suffix, for this process to write to until the file is whole.
+
+    Its name is short, because that of the file may be as long as the file system allows.
+    """
+    return path.with_name(f".{os.getpid()}.{path.name[-_KEPT_CHARACTERS:]}")
+
+
 @contextlib.contextmanager
 def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields a temporary path beside a file. It gets the file's name if the block succeeds, and is removed otherwise.
@@ -85,7 +96,7 @@ def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
         OSError: The file cannot be written; the error names it.
     """
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = unfinished_file(path)
     try:
         with named_errors(path):
             yield temporary

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from tfpose.file_names import named_errors
+from tfpose.file_names import named_errors, unfinished_file
 from tfpose.messages import quote
 
 # A few kilobytes of gzip can unpack to more than there is memory for.
@@ -161,7 +161,7 @@ def write_text(path: pathlib.Path, text: str) -> None:
     Bytes of file names that are not UTF-8 are written as their escapes in JSON.
     """
     with named_errors(path):
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{unfinished_file(path).name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                 file.write(text)

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from tfpose.file_names import unfinished_file
 from tfpose.video_encoders import OPENCV_CODECS, Encoder, OpencvEncoder, PyavEncoder, can_encode_with_pyav
 from tfpose.video_sound import Sound
 
@@ -46,8 +47,7 @@ class VideoFileWriter:
             raise ValueError(f"{path}: frames_per_second must be above 0, got {frames_per_second}")
         self._frames_per_second, self._sound = float(frames_per_second), sound
         # FFmpeg takes a relative path with a colon for an address.
-        folder = pathlib.Path(os.path.abspath(self._path.parent))
-        self._temporary = folder / f".{self._path.stem}.{os.getpid()}{suffix}"
+        self._temporary = unfinished_file(pathlib.Path(os.path.abspath(self._path))).with_suffix(suffix)
         self.keeps_sound = can_encode_with_pyav(suffix)
         self.notes: list[str] = []
         self._encoder: Encoder | None = None

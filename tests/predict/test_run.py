@@ -245,6 +245,16 @@ def test_results_do_not_replace_their_input(tmp_path):
     check_source(pictures, settings(tmp_path, outputs=("posetrack",)))
 
 
+def test_names_whose_results_have_too_long_names_are_refused_before_the_prediction(tmp_path):
+    for name in ("a" * 251 + ".avi", "é" * 125 + ".avi"):
+        source = Video(name.removesuffix(".avi"), str(write_video(tmp_path / name, 1)))
+        if name.isascii():
+            with pytest.raises(ValueError, match=r"must be a name of at most 255 bytes with \.json, got 256"):
+                check_source(source, settings(tmp_path))
+        else:
+            check_source(source, settings(tmp_path))
+
+
 def test_a_camera_has_no_later_frames(tmp_path):
     """A file stands for the camera."""
     live = Video("camera", str(write_video(tmp_path / "clip.avi", 3)), is_live=True)

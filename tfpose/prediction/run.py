@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from time import monotonic
@@ -11,6 +12,7 @@ from time import monotonic
 import numpy as np
 from tqdm import tqdm
 
+from tfpose.file_names import MOST_NAME_BYTES
 from tfpose.poses import Poses
 from tfpose.prediction.background import Background
 from tfpose.prediction.drawing import DrawingStyle, PoseArtist
@@ -124,8 +126,8 @@ def check_source(source: Source, settings: PredictionSettings) -> None:
     """Checks that a source and settings fit together.
 
     Raises:
-        ValueError: The results would replace the input, or the tracker's settings repair tracks with later frames,
-            which a camera does not have.
+        ValueError: The results would replace the input or have names that are too long, or the tracker's settings
+            repair tracks with later frames, which a camera does not have.
     """
     paths = OutputPaths(settings.directory, source.name)
     inputs = {path.resolve() for path in source.paths}
@@ -133,6 +135,12 @@ def check_source(source: Source, settings: PredictionSettings) -> None:
         results = {PictureSink(paths.pictures).path_of(name) for name in source.names}
     else:
         results = {paths.video(settings.video_suffix)}
+    for path in (paths.posetrack, paths.coco, paths.csv, *results):
+        if len(os.fsencode(path.name)) > MOST_NAME_BYTES:
+            raise ValueError(
+                f"{source.name}: must be a name of at most {MOST_NAME_BYTES} bytes with {path.suffix}, got "
+                f"{len(os.fsencode(path.name))}; rename the input"
+            )
     replaced = inputs & {path.resolve() for path in results}
     if "video" in settings.outputs and replaced:
         raise ValueError(f"{min(replaced)}: the results would replace the input; choose another --output")

@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 
+from tfpose.file_names import unfinished_file
+
 _SOUND_STREAM = re.compile(r"Stream #\S+.*: Audio:")
 
 
@@ -28,7 +30,7 @@ def copy_sound(source: str, video: pathlib.Path, start_seconds: float, seconds: 
         return "the sound is not kept: this requires PyAV (pip install 'tfpose[video]') or the program ffmpeg"
     if not _has_sound(ffmpeg, source):
         return ""
-    temporary = video.with_name(f".{os.getpid()}.{video.name}")
+    temporary = unfinished_file(video)
     of_source = ["-ss", f"{start_seconds:.3f}", "-t", f"{seconds:.3f}", "-i", _as_argument(source)]
     command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", _as_argument(video), *of_source]
     command += ["-map", "0:v:0", "-map", "1:a", "-c", "copy", _as_argument(temporary)]
