@@ -63,6 +63,8 @@ def test_boxes_of_a_detector_from_a_file_give_the_poses_of_the_detector(keypoint
 
 def test_names_that_are_numbers_number_the_images():
     assert coco_image_ids(["000000000139", "000000000785"]) == [139, 785]
+    assert coco_image_ids([str(2**63 - 1), "7"]) == [2**63 - 1, 7]
+    assert coco_image_ids([str(2**63), "7"]) == [0, 1]
     assert coco_image_ids(["img_7", "img_8"]) == coco_image_ids(["7", "007"]) == coco_image_ids(["٣", "4"]) == [0, 1]
 
 

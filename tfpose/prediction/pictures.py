@@ -29,6 +29,8 @@ PICTURE_SUFFIXES = (
 # Images that tfpose does not read. A folder that holds some is not read to its end, other files do not matter.
 UNREADABLE_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".gif", ".dng", ".cr2", ".cr3", ".nef", ".arw")
 _MOST_NAMES = 5
+# Readers of COCO's files hold an image_id in 64 bits.
+_MOST_IMAGE_ID = 2**63 - 1
 # A server that is silent for so long is gone; a longer file is no image.
 _TIMEOUT_SECONDS, _MOST_BYTES = 30, 1 << 28
 
@@ -214,13 +216,14 @@ def coco_image_ids(stems: Sequence[str]) -> list[int]:
     """Returns the numbers of images in files of COCO results.
 
     They are the numbers that the files are called by, as in COCO (000000000139.jpg is 139). If a name is no number, or
-    two are the same number, the images are counted from 0.
+    one of more than 64 bits, or two are the same number, the images are counted from 0.
 
     Args:
         stems: Names of the image files without folder and suffix, in order.
     """
     numbers = [int(stem) for stem in stems if stem.isascii() and stem.isdecimal()]
-    return numbers if len(set(numbers)) == len(stems) else list(range(len(stems)))
+    are_ids = len(set(numbers)) == len(stems) and max(numbers, default=0) <= _MOST_IMAGE_ID
+    return numbers if are_ids else list(range(len(stems)))
 
 
 def is_picture_file(path: pathlib.Path) -> bool:
