@@ -107,8 +107,10 @@ def read_header(data: bytes, name: object) -> PictureHeader:
 
 
 def count_pages(data: bytes) -> int:
-    """Returns the number of pages of a TIFF file, or of frames of an animated WebP; 1 for other files."""
+    """Returns the number of pages of a TIFF file, or of frames of an animated WebP or PNG; 1 for other files."""
     kind = picture_kind(data)
+    if kind == "PNG":
+        return max(1, sum(chunk == b"fcTL" for chunk, _, _ in _png_chunks(data)))
     if kind == "WebP":
         return max(1, sum(chunk == b"ANMF" for chunk, _, _ in _webp_chunks(data)))
     return len(_tiff_directories(data)) if kind == "TIFF" else 1

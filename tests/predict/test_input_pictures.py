@@ -89,10 +89,12 @@ def test_further_pages_are_mentioned(tmp_path):
     animation = cv2.Animation()
     animation.frames, animation.durations = [image, image + 99], [100, 100]
     assert cv2.imwriteanimation(str(tmp_path / "waves.webp"), animation)
+    assert cv2.imwriteanimation(str(tmp_path / "boxes.png"), animation)
     cv2.imwrite(str(tmp_path / "still.webp"), image)
     source, frames = read(tmp_path)
-    assert [frame.name for frame in frames] == ["pages.tif", "still.webp", "waves.webp"]
+    assert [frame.name for frame in frames] == ["boxes.png", "pages.tif", "still.webp", "waves.webp"]
     assert source.notes == [
+        f"{tmp_path}/boxes.png: only the first of 2 pages or frames was read",
         f"{tmp_path}/pages.tif: only the first of 3 pages or frames was read",
         f"{tmp_path}/waves.webp: only the first of 2 pages or frames was read",
     ]
