@@ -7,6 +7,7 @@ import os
 import program_runs
 import pytest
 
+from tfpose.flags.startup_messages import start_tensorflow
 from tfpose.stderr_filter import held_back
 
 EXPECTED = (
@@ -32,6 +33,46 @@ def test_nothing_is_lost_in_an_error(capfd):
         os.write(2, b"the reason\n")
         raise RuntimeError
     assert capfd.readouterr().err == "the reason\n"
+
+
+@pytest.fixture
+def other_keras_settings():
+    """As ~/.keras/keras.json of another project may set them."""
+    import keras
+
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_floatx("float16")
+    yield keras.config
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+
+
+def test_programs_use_the_usual_settings_of_keras(other_keras_settings):
+    start_tensorflow()
+    assert other_keras_settings.image_data_format() == "channels_last"
+    assert other_keras_settings.floatx() == "float32"
+
+
+def test_the_library_refuses_settings_of_keras_with_which_networks_do_not_work(other_keras_settings, monkeypatch):
+    with pytest.raises(ValueError, match="image_data_format of Keras must be channels_last, got channels_first; see"):
+        start_tensorflow(is_program=False)
+    assert other_keras_settings.floatx() == "float16"
+    other_keras_settings.set_image_data_format("channels_last")
+    with pytest.raises(ValueError, match="floatx of Keras must be float32, got float16"):
+        start_tensorflow(is_program=False)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(ValueError, match="backend of Keras must be tensorflow, got jax"):
+        start_tensorflow(is_program=False)
+
+
+@pytest.mark.slow
+def test_programs_do_not_use_the_backend_of_another_project():
+    program = (
+        "import os; os.environ['KERAS_BACKEND'] = 'jax'; "
+        "from tfpose.flags.startup_messages import start_tensorflow; start_tensorflow(); print('started')"
+    )
+    result = program_runs.run("-c", program, separate_process=True)
+    assert result.stdout == "started\n", result.stderr[-2000:]
 
 
 @pytest.mark.slow

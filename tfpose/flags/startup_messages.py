@@ -25,16 +25,40 @@ def start_tensorflow(*, use_devices: bool = True, is_program: bool = True) -> No
         use_devices: False before a program that divides or joins devices, which TensorFlow refuses after their first
             use, and in programs that need none. The former call again when their devices are set.
         is_program: False in the Python of a user. There all of Keras must work, such as `keras.visualization`, and the
-            settings of the garbage collector are the user's.
+            settings of Keras and of the garbage collector are the user's.
+
+    Raises:
+        ValueError: Keras has settings with which the networks do not work.
     """
+    if "keras" not in sys.modules and is_program:
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+    _check_keras("backend", os.environ.get("KERAS_BACKEND") or "tensorflow", "tensorflow")
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with held_back(), _only_what_programs_use() if is_program else contextlib.nullcontext():
             import tensorflow as tf
 
             tf.config.list_physical_devices()
+    _settle_keras(is_program)
     if use_devices:
         _use_devices()
+
+
+def _settle_keras(is_program: bool) -> None:
+    """Gives Keras its usual settings in a program, and checks them elsewhere: ~/.keras/keras.json may hold others."""
+    import keras
+
+    _check_keras("backend", keras.config.backend(), "tensorflow")
+    if is_program:
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_floatx("float32")
+    _check_keras("image_data_format", keras.config.image_data_format(), "channels_last")
+    _check_keras("floatx", keras.config.floatx(), "float32")
+
+
+def _check_keras(name: str, value: str, needed: str) -> None:
+    if value != needed:
+        raise ValueError(f"{name} of Keras must be {needed}, got {value}; see ~/.keras/keras.json and KERAS_BACKEND")
 
 
 @contextlib.contextmanager
