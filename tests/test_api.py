@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -94,6 +95,22 @@ def test_wrong_images_are_named(model, frames, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"broken.jpg: must be a picture"):
         model.predict([tmp_path / "broken.jpg"])
+
+
+def test_a_forked_process_says_that_it_cannot_predict(model, frames):
+    """TensorFlow would wait for ever."""
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            model.predict(frames)
+        except ValueError as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert f"got process {child}, which was forked from process {os.getpid()}; load" in os.read(reader, 1000).decode()
+    os.close(reader)
+    os.close(writer)
 
 
 @pytest.mark.parametrize("tracker", ["payer2017", "online", "offline"])

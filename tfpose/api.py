@@ -65,8 +65,12 @@ class Model:
 
         Raises:
             OSError: An image file cannot be read.
-            ValueError: An image is damaged or of another type or shape; the message names it.
+            ValueError: An image is damaged or of another type or shape; the message names it. Or the model was loaded
+                in a process from which this one was forked.
         """
+        from tfpose.flags.startup_messages import check_process
+
+        check_process()
         if isinstance(images, (str, os.PathLike, np.ndarray)):
             raise ValueError(f"images must be a sequence of images, got one {type(images).__name__}; put it in a list")
         found: list[Poses] = []

@@ -28,7 +28,7 @@ def start_tensorflow(*, use_devices: bool = True, is_program: bool = True) -> No
             settings of Keras and of the garbage collector are the user's.
 
     Raises:
-        ValueError: Keras has settings with which the networks do not work.
+        ValueError: Keras has settings with which the networks do not work, or see `check_process`.
     """
     if "keras" not in sys.modules and is_program:
         os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -41,7 +41,20 @@ def start_tensorflow(*, use_devices: bool = True, is_program: bool = True) -> No
             tf.config.list_physical_devices()
     _settle_keras(is_program)
     if use_devices:
-        _use_devices()
+        check_process()
+
+
+def check_process() -> None:
+    """Checks that TensorFlow was started in this process: in a forked process it waits for ever.
+
+    Raises:
+        ValueError: It was started in the process from which this one was forked.
+    """
+    if _use_devices() != os.getpid():
+        raise ValueError(
+            f"TensorFlow must be started in the process that uses it, got process {os.getpid()}, which was forked "
+            f"from process {_use_devices()}; load models in the new process, and start it by 'spawn'"
+        )
 
 
 def _settle_keras(is_program: bool) -> None:
@@ -93,9 +106,11 @@ def _without_packages(names: Sequence[str]) -> Iterator[None]:
 
 
 @functools.cache
-def _use_devices() -> None:
+def _use_devices() -> int:
+    """Uses the devices for the first time; returns the number of the process that did so."""
     import tensorflow as tf
 
     with held_back():
         # TensorFlow writes at the first such operation, once per process, that oneDNN has no kernel of this type.
         tf.transpose(tf.zeros((1, 1), tf.int64))
+    return os.getpid()
