@@ -85,6 +85,9 @@ def test_arrays_files_and_pil_images_give_the_same_poses(model, frames, tmp_path
 def test_batches_of_any_size_give_the_same_poses(model, frames):
     assert_same(model.predict(frames, batch_size=1), model.predict(frames, batch_size=4))
     assert model.predict([]) == []
+    for find in (model.predict, model.track):
+        with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+            find(frames, batch_size=0)
 
 
 def test_wrong_images_are_named(model, frames, tmp_path):
@@ -127,6 +130,14 @@ def test_a_folder_of_pictures_is_a_video(model, frames, tmp_path):
         cv2.imwrite(str(tmp_path / f"{index}.png"), frame[..., ::-1])
     shown = list(model.track(tmp_path))
     assert_same([poses for _, poses in shown], [poses for _, poses in model.track(frames[:3])])
+
+
+def test_images_that_are_left_out_are_named(model, frames, tmp_path):
+    cv2.imwrite(str(tmp_path / "0.png"), frames[0])
+    (tmp_path / "1.png").write_bytes(b"nothing")
+    with pytest.warns(UserWarning, match="1.png: must be a picture, got the first bytes") as warned:
+        assert len(list(model.track(tmp_path, "offline"))) == 1
+    assert len({str(warning.message) for warning in warned}) == 1
 
 
 def test_wrong_videos_and_trackers_are_refused_at_once(model, frames, tmp_path):

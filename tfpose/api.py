@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import os
 import pathlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from tfpose.poses import Poses
 if TYPE_CHECKING:
     from tfpose.metrics.posetrack_metrics import PoseTrackReport
     from tfpose.prediction.model import PoseModel
+    from tfpose.prediction.sources import Source
     from tfpose.skeletons import Skeleton
     from tfpose.tracking.settings import TrackerSettings
 
@@ -65,12 +67,13 @@ class Model:
 
         Raises:
             OSError: An image file cannot be read.
-            ValueError: An image is damaged or of another type or shape; the message names it. Or the model was loaded
-                in a process from which this one was forked.
+            ValueError: An image is damaged or of another type or shape; the message names it. Or `batch_size` is below
+                1, or the model was loaded in a process from which this one was forked.
         """
         from tfpose.flags.startup_messages import check_process
 
         check_process()
+        _check_batch_size(batch_size)
         if isinstance(images, (str, os.PathLike, np.ndarray)):
             raise ValueError(f"images must be a sequence of images, got one {type(images).__name__}; put it in a list")
         found: list[Poses] = []
@@ -99,8 +102,13 @@ class Model:
             Each frame [H, W, 3] uint8 RGB and its people, with `track_ids`.
 
         Raises:
-            FileNotFoundError, ValueError: There is no such video, or the tracker has no such name.
+            FileNotFoundError, ValueError: There is no such video, the tracker has no such name, or `batch_size` is
+                below 1.
+
+        Warns:
+            UserWarning: Images or frames cannot be decoded; they are left out.
         """
+        _check_batch_size(batch_size)
         from tfpose.tracking.settings import NAMED_SETTINGS, NO_SMOOTHING
         from tfpose.tracking.smoothing import smooth_video
         from tfpose.tracking.tracker import Tracker
@@ -224,6 +232,11 @@ def score(
     return evaluate_posetrack(*folders, options, per_sequence=True, num_processes=num_processes)
 
 
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+
+
 def _read_image(image: Image, index: int) -> np.ndarray:
     """Returns an image of any kind as [H, W, 3] uint8 RGB, upright."""
     from tfpose.picture_files import ORIENTATION_TAG, decode_upright, turn_upright
@@ -248,4 +261,11 @@ def _open_frames(video: Any, is_read_twice: bool) -> tuple[ReadFrames, bool]:
 
     silence_opencv()
     (source,) = open_sources([str(video) if isinstance(video, int) else os.fspath(video)])
-    return lambda: (frame.image for frame in source.frames()), source.is_live
+    return lambda: _images_of(source), source.is_live
+
+
+def _images_of(source: Source) -> Iterator[np.ndarray]:
+    for frame in source.frames():
+        yield frame.image
+    for problem in source.problems:
+        warnings.warn(problem, stacklevel=2)
