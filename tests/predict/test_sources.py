@@ -294,6 +294,13 @@ def test_a_video_file_behind_an_address_is_a_file(tmp_path, server, video_librar
     assert [frame.seconds for frame in source.frames()] == pytest.approx([0.1 * index for index in range(7)])
 
 
+def test_addresses_without_a_video_are_named(server):
+    with pytest.raises(ValueError, match=r"none.mp4: HTTP Error 404: File not found"):
+        open_sources([f"{server}/none.mp4"])
+    with pytest.raises(ValueError, match=r"clip.mp4: <urlopen error .*Connection refused"):
+        open_sources(["http://127.0.0.1:9/clip.mp4"])
+
+
 def test_a_video_that_ends_early_says_so(tmp_path, video_library):
     whole = write_video(tmp_path / "clip.avi", 20).read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: (whole.index(b"movi") + whole.rindex(b"idx1")) // 2])

@@ -12,6 +12,7 @@ import itertools
 import os
 import pathlib
 import re
+import socket
 import time
 import urllib.parse
 import urllib.request
@@ -34,6 +35,7 @@ _MOST_LIVE_RATE = 240.0
 _PLAYLIST = b"#EXTM3U"
 # A server that is silent for so long is gone.
 _TIMEOUT_SECONDS = 30
+_NOT_THERE = (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.GONE)
 
 
 class Video:
@@ -196,14 +198,22 @@ def open_sources(inputs: Sequence[str], span: FrameSpan | None = None) -> list[S
 
 
 def is_file_behind(url: str) -> bool:
-    """Returns whether an address is that of a file, and not of a live stream: its answer has a length."""
+    """Returns whether an address is that of a file, and not of a live stream: its answer has a length.
+
+    Raises:
+        ValueError: There is no server, or nothing at this address.
+    """
     if not url.startswith(("http://", "https://")):
         return False
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
             # A playlist is short, and the stream that it lists may go on for ever.
             return bool(answer.headers.get("Content-Length")) and answer.read(len(_PLAYLIST)) != _PLAYLIST
-    except (OSError, ValueError, http.client.HTTPException):
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        # FFmpeg reads some addresses that Python does not, such as those with a password.
+        is_unreachable = isinstance(getattr(error, "reason", None), (ConnectionRefusedError, socket.gaierror))
+        if is_unreachable or getattr(error, "code", None) in _NOT_THERE:
+            raise ValueError(f"{url}: {error}") from error
         return False
 
 
