@@ -90,6 +90,20 @@ def test_flags_come_from_a_file_too(tmp_path, capsys):
     assert "Unable to open flagfile" in capsys.readouterr().err
 
 
+def test_programs_run_without_standard_streams(tmp_path):
+    """As a service may start them."""
+    command = (
+        f"{sys.executable} -m tfpose --version; {sys.executable} -m tfpose track --predictions=none --output_dir=o"
+    )
+    for closed in ("<&-", "<&- >&-", "<&- >&- 2>&-"):
+        result = subprocess.run(
+            ["bash", "-c", f"exec {closed}; {command}"], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
+        )
+        assert result.returncode == 1
+        assert "Traceback" not in result.stderr
+        assert result.stderr.startswith("error: ") == ("2>&-" not in closed)
+
+
 def test_a_reader_that_stops_reading_ends_the_program_quietly():
     command = f"{sys.executable} -m tfpose track --help | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True)

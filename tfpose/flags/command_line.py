@@ -89,6 +89,7 @@ def until_stdout_is_closed(action: Callable[[], int]) -> int:
     Returns:
         That exit code, or 141, which a shell reports for a program that ends at a closed pipe.
     """
+    _open_closed_streams()
     try:
         code = action()
         sys.stdout.flush()
@@ -167,6 +168,14 @@ def _run(program: Program, values: ProgramFlags, inputs: Sequence[str]) -> int:
 def _fail(message: str, code: int = 1) -> int:
     print(f"error: {printable(message)}", file=sys.stderr)
     return code
+
+
+def _open_closed_streams() -> None:
+    """Opens the standard streams that the process was started without; other files would get their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest free number is that of the stream.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _discard_stdout() -> None:
