@@ -310,6 +310,28 @@ def test_a_video_that_ends_early_says_so(tmp_path, video_library):
     assert source.problems == [f"{tmp_path / 'cut.avi'}: ends after {count} of 20 frames; it is damaged"]
 
 
+@pytest.fixture
+def video_with_repeats(tmp_path):
+    """An AVI file that counts 13 frames and holds 4, as recorders of screens write it."""
+    av = pytest.importorskip("av")
+    path = tmp_path / "repeats.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        for index in range(0, 16, 4):
+            frame = av.VideoFrame.from_ndarray(np.full((HEIGHT, WIDTH, 3), 10 * index, np.uint8), format="rgb24")
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_a_video_whose_frames_repeat_is_whole(video_with_repeats, video_library):
+    source = Video("repeats", str(video_with_repeats))
+    assert [frame.seconds for frame in source.frames()] == pytest.approx([0, 0.4, 0.8, 1.2])
+    assert source.num_frames == 13 and source.problems == []
+
+
 def test_a_camera_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="camera 97: cannot be opened; check its number"):
         open_sources(["97"])

@@ -171,12 +171,14 @@ class PyavDecoder:
         return DecodedFrame(order.index, seconds, float(frame.pts * frame.time_base), image)
 
     def _ends_early(self, container: Any, order: _FrameOrder) -> list[str]:
+        end = float(order.end_seconds) - (container.start_time or 0) / self._av.time_base
         if self.facts.is_exact:
             promised = self.facts.num_frames or 0
-            is_cut = order.num_packets < SHARE_OF_PROMISED_FRAMES * promised
+            # An AVI file counts frames that repeat the one before, and holds none for them.
+            num_shown = max(order.num_packets, end * float(container.streams.best("video").average_rate or 0))
+            is_cut = num_shown < SHARE_OF_PROMISED_FRAMES * promised
             return [ends_early(self._address, order.index + 1, promised)] if is_cut else []
         duration = _duration(container)
-        end = float(order.end_seconds) - (container.start_time or 0) / self._av.time_base
         if duration - end > max(_MISSING_SHARE * duration, _MISSING_SECONDS):
             return [f"{self._address}: ends at {end:.1f} of {duration:.1f} seconds; it is damaged"]
         return []
