@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import http.server
 import os
@@ -270,20 +271,27 @@ def test_the_frame_rate_is_that_of_the_first_frames_unless_the_header_agrees(sta
     assert plausible_rate(stated, times) == pytest.approx(expected)
 
 
-@pytest.fixture
-def server(tmp_path):
-    """Serves tmp_path; yields its address."""
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path)) as served:
+@contextlib.contextmanager
+def serve(handler):
+    """Yields the address of a server."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
         thread = threading.Thread(target=served.serve_forever, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{served.server_port}"
         served.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serves tmp_path; yields its address."""
+    with serve(functools.partial(Quiet, directory=tmp_path)) as address:
+        yield address
 
 
 def test_a_video_file_behind_an_address_is_a_file(tmp_path, server, video_library):
@@ -292,6 +300,28 @@ def test_a_video_file_behind_an_address_is_a_file(tmp_path, server, video_librar
     assert source.is_video and not source.is_live
     assert (source.name, source.num_frames) == ("clip", 7)
     assert [frame.seconds for frame in source.frames()] == pytest.approx([0.1 * index for index in range(7)])
+
+
+@pytest.fixture
+def ten_seconds(tmp_path):
+    return write_timed_video(tmp_path / "clip.mkv", [0.1 * index for index in range(100)]).read_bytes()
+
+
+def test_a_connection_that_breaks_is_named(ten_seconds, video_library):
+
+    class Breaking(Quiet):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(ten_seconds)))
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(ten_seconds[: len(ten_seconds) // 2])
+
+    with serve(Breaking) as address:
+        (source,) = open_sources([f"{address}/clip.mkv"])
+        count = len(list(source.frames()))
+    assert 0 < count < 90
+    assert any("clip.mkv: ends at" in problem for problem in source.problems), source.problems
 
 
 def test_addresses_without_a_video_are_named(server):

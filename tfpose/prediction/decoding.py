@@ -20,6 +20,8 @@ NUM_TIMED_FRAMES = 40
 MOST_FAILURES = 1000
 # Some headers are wrong by a few frames.
 SHARE_OF_PROMISED_FRAMES = 0.9
+# A file may end this much earlier than its header says.
+_MISSING_SHARE, _MISSING_SECONDS = 0.1, 1.0
 # A stated frame rate that differs by more from the times of the first frames is not believed.
 _RATE_TOLERANCE = 0.05
 # Number of damaged parts that a message lists.
@@ -82,6 +84,14 @@ def has_no_frame(address: str) -> ValueError:
 def ends_early(address: str, count: int, promised: int) -> str:
     """Describes a file that is cut."""
     return f"{address}: ends after {count} of {promised} frames; it is damaged"
+
+
+def ends_before(address: str, end: float, duration: float) -> list[str]:
+    """Describes a file that ends earlier than the duration in its header; nothing if it does not."""
+    # The last frame of a file may be shown for long.
+    if duration - end <= max(_MISSING_SHARE * duration, _MISSING_SECONDS):
+        return []
+    return [f"{address}: ends at {end:.1f} of {duration:.1f} seconds; it is damaged"]
 
 
 def absolute(address: str) -> str:

@@ -18,6 +18,7 @@ from tfpose.prediction.decoding import (
     VideoFacts,
     absolute,
     cannot_open,
+    ends_before,
     ends_early,
     has_no_frame,
     plausible_rate,
@@ -110,6 +111,8 @@ class OpencvDecoder:
             is_late = self._has_times and before >= SHARE_OF_PROMISED_FRAMES * self._duration
             if self.facts.is_exact and index + 1 < SHARE_OF_PROMISED_FRAMES * promised and not is_late:
                 problems.append(ends_early(self._address, index + 1, promised))
+            elif not self.facts.is_exact and self._has_times:
+                problems += ends_before(self._address, before, self._duration)
         finally:
             problems += missing.describe()
             capture.release()

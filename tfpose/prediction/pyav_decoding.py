@@ -21,6 +21,7 @@ from tfpose.prediction.decoding import (
     VideoFacts,
     absolute,
     cannot_open,
+    ends_before,
     ends_early,
     has_no_frame,
     plausible_rate,
@@ -34,8 +35,6 @@ _TIMEOUT_SECONDS = 30
 _MOST_REORDERED = 16
 # Number of frames that wait, behind damage, for earlier ones.
 _MOST_HELD = 4
-# A file may end this much earlier than its header says: its last frame may be shown for long.
-_MISSING_SHARE, _MISSING_SECONDS = 0.1, 1.0
 
 
 class PyavDecoder:
@@ -158,7 +157,9 @@ class PyavDecoder:
             yield from decoded or ()
         # A file that is cut ends with an error, and without the packet that empties the decoder.
         with contextlib.suppress(self._av.FFmpegError):
-            yield from stream.decode(None)
+            for frame in stream.decode(None):
+                frame.time_base = stream.time_base
+                yield frame
 
     def _finish(self, frame: Any, image: np.ndarray, order: _FrameOrder) -> DecodedFrame:
         if _is_mirrored(frame):
@@ -178,10 +179,7 @@ class PyavDecoder:
             num_shown = max(order.num_packets, end * float(container.streams.best("video").average_rate or 0))
             is_cut = num_shown < SHARE_OF_PROMISED_FRAMES * promised
             return [ends_early(self._address, order.index + 1, promised)] if is_cut else []
-        duration = _duration(container)
-        if duration - end > max(_MISSING_SHARE * duration, _MISSING_SECONDS):
-            return [f"{self._address}: ends at {end:.1f} of {duration:.1f} seconds; it is damaged"]
-        return []
+        return ends_before(self._address, end, _duration(container))
 
 
 class _SpanIsOver(Exception):
