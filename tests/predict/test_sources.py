@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from video_cases import HEIGHT, WIDTH, frame_color, write_picture, write_timed_video, write_video
 
-from tfpose.prediction.decoding import plausible_rate
+from tfpose.prediction.decoding import has_no_frame, plausible_rate
 from tfpose.prediction.frame_span import FrameSpan
 from tfpose.prediction.pictures import Pictures
 from tfpose.prediction.sources import Video, open_sources
@@ -322,6 +322,13 @@ def test_a_connection_that_breaks_is_named(ten_seconds, video_library):
         count = len(list(source.frames()))
     assert 0 < count < 90
     assert any("clip.mkv: ends at" in problem for problem in source.problems), source.problems
+
+
+def test_an_address_of_which_nothing_can_be_decoded_has_a_hint():
+    assert str(has_no_frame("a.mp4")).endswith("got no frame that can be decoded")
+    assert str(has_no_frame("http://host/a.mp4")).endswith(
+        "; if its server sends no parts of files, save the file first"
+    )
 
 
 def test_addresses_without_a_video_are_named(server):

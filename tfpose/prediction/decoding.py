@@ -78,7 +78,9 @@ def cannot_open(address: str) -> ValueError:
 
 def has_no_frame(address: str) -> ValueError:
     """Returns the error of a file of which nothing can be decoded."""
-    return ValueError(f"{address}: must be a video, got no frame that can be decoded")
+    # Many MP4 files have their index at the end, which such servers send last.
+    hint = "; if its server sends no parts of files, save the file first" if "://" in address else ""
+    return ValueError(f"{address}: must be a video, got no frame that can be decoded{hint}")
 
 
 def ends_early(address: str, count: int, promised: int) -> str:
