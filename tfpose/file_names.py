@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import glob
 import os
 import pathlib
 import tempfile
@@ -26,6 +28,17 @@ def local_name(text: str) -> str:
         # A host, such as localhost, may stand before the path.
         text = "/" + urllib.parse.unquote(text.removeprefix("file://").partition("/")[2])
     return os.path.expanduser(text)
+
+
+def matching_names(pattern: str) -> list[str]:
+    """Returns the names that match a pattern such as 'frames/**/*.jpg'; a link to a folder above is not followed."""
+
+    @functools.cache
+    def is_in_circle(folder: pathlib.Path) -> bool:
+        is_circle = folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+        return is_circle or (folder != folder.parent and is_in_circle(folder.parent))
+
+    return [name for name in glob.glob(pattern, recursive=True) if not is_in_circle(pathlib.Path(name).parent)]
 
 
 @contextlib.contextmanager

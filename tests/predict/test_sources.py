@@ -131,6 +131,17 @@ def test_patterns_over_folders_keep_the_folders_in_the_names(tmp_path):
     assert [frame.name for frame in source.frames()] == ["a/0.png", "b/0.png"]
 
 
+def test_patterns_do_not_go_in_circles(tmp_path, monkeypatch):
+    write_picture(tmp_path / "a" / "b" / "0.png")
+    write_picture(tmp_path / "c" / "0.png")
+    (tmp_path / "a" / "b" / "up").symlink_to("../..")
+    (tmp_path / "a" / "d").symlink_to("../c")
+    monkeypatch.chdir(tmp_path / "a")
+    for pattern in ("**/*.png", f"{tmp_path}/a/**/*.png"):
+        (source,) = open_sources([pattern])
+        assert source.names == ["b/0.png", "d/0.png"]
+
+
 def test_missing_and_empty_inputs_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     cases = {

@@ -7,7 +7,6 @@ the readers of videos and images.
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import os
 import pathlib
@@ -16,6 +15,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tfpose.file_names import matching_names
 from tfpose.json_files import write_text
 
 # Below the output: where files are until they are whole.
@@ -40,7 +40,7 @@ def match_pattern(pattern: str) -> list[str]:
         OSError: Beam cannot list an address.
     """
     if not is_remote(pattern):
-        return sorted(name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name))
+        return sorted(name for name in matching_names(pattern) if os.path.isfile(name))
     with _beam_errors(pattern):
         return sorted(found.path for found in _file_systems().match([pattern])[0].metadata_list)
 

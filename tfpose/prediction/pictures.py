@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from tfpose.file_names import matching_names
 from tfpose.picture_files import count_pages, decode_upright, picture_kind, read_header
 from tfpose.prediction.decoding import DEFAULT_RATE
 from tfpose.prediction.frame_span import FrameSpan
@@ -75,7 +76,7 @@ class FoundPictures:
         """
         if not glob.has_magic(pattern):
             raise no_such_input(pattern)
-        found = [pathlib.Path(match) for match in glob.glob(pattern, recursive=True)]
+        found = [pathlib.Path(name) for name in matching_names(pattern)]
         self._add_readable(found, f"{pattern}: must match images")
         self._leave_out([path for path in found if path.is_file() and not _is_picture(path)], pattern)
 
