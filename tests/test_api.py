@@ -82,6 +82,17 @@ def test_arrays_files_and_pil_images_give_the_same_poses(model, frames, tmp_path
     assert_same(model.predict([image_module.open(path) for path in paths]), expected)
 
 
+def test_gray_images_of_16_bits_are_not_white(model, frames, tmp_path):
+    image_module = pytest.importorskip("PIL.Image", reason="needs Pillow, which matplotlib brings")
+    gray = frames[0][..., 0]
+    cv2.imwrite(str(tmp_path / "gray.png"), gray.astype(np.uint16) * 257)
+    expected = model.predict([np.repeat(gray[..., None], 3, axis=2)])
+    for image in (image_module.open(tmp_path / "gray.png"), image_module.fromarray(gray.astype(np.int32))):
+        assert_same(model.predict([image]), expected)
+    with pytest.raises(ValueError, match=r"images\[0\] must be \[height, width, 3\] uint8 RGB, got float32"):
+        model.predict([image_module.fromarray(gray.astype(np.float32))])
+
+
 def test_batches_of_any_size_give_the_same_poses(model, frames):
     assert_same(model.predict(frames, batch_size=1), model.predict(frames, batch_size=4))
     assert model.predict([]) == []

@@ -243,13 +243,24 @@ def _read_image(image: Image, index: int) -> np.ndarray:
 
     if isinstance(image, (str, os.PathLike)):
         return decode_upright(pathlib.Path(image).read_bytes(), image)
-    # A PIL image says its mode; its gray and palette forms become RGB.
-    array = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
+    array = _rgb_of_pil(image) if hasattr(image, "convert") else np.asarray(image)
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
         raise ValueError(f"images[{index}] must be [height, width, 3] uint8 RGB, got {array.dtype} {array.shape}")
     # Pillow does not turn the pixels of a photo itself.
     orientation = image.getexif().get(ORIENTATION_TAG, 1) if hasattr(image, "getexif") else 1
     return turn_upright(array, orientation) if orientation in range(2, 9) else array
+
+
+def _rgb_of_pil(image: Any) -> np.ndarray:
+    """Returns a PIL image as RGB, also gray and palette images; those of floating-point numbers stay as they are."""
+    from tfpose.picture_files import to_8_bits
+
+    if image.mode == "F":
+        return np.asarray(image)
+    if image.mode.startswith("I"):
+        # Pillow makes every value above 255 white.
+        return np.repeat(to_8_bits(np.asarray(image).astype(np.uint16))[..., None], 3, axis=2)
+    return np.asarray(image.convert("RGB"))
 
 
 def _open_frames(video: Any, is_read_twice: bool) -> tuple[ReadFrames, bool]:
