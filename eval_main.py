@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from tfpose import track, tune
+from tfpose.file_names import check_output
 from tfpose.flags.box_flags import BOX_FLAGS, box_settings, define_box_flags
 from tfpose.flags.cache_flag import define_cache_flag, fetch_models
 from tfpose.flags.combinations import forbid_flags, require_flags
@@ -227,18 +228,20 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
 
 
 def _check_model_flags(values: ProgramFlags) -> None:
-    """Checks the flags that name what is evaluated.
+    """Checks the flags that name what is evaluated and where the results are written.
 
     Raises:
+        OSError: The results cannot be written.
         ValueError: A flag is missing, or cannot be combined with another.
     """
     if values.model:
         forbid_flags(values, ("workdir", "weights", "tuned", "inference_dtype"), "--model")
         require_flags(values, ("config", "output_dir"), "with --model")
-        return
-    require_flags(values, ("workdir", "output_dir"), "with --config" if values.config else "with --workdir")
-    if values.boxes == "model":
-        raise ValueError("--boxes=model requires --model, got none")
+    else:
+        require_flags(values, ("workdir", "output_dir"), "with --config" if values.config else "with --workdir")
+        if values.boxes == "model":
+            raise ValueError("--boxes=model requires --model, got none")
+    check_output("output_dir", pathlib.Path(values.output_dir))
 
 
 def _announce_teacher(teacher: str, split: str, scoring: ScoringSettings) -> None:

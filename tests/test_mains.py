@@ -178,6 +178,14 @@ def test_evaluation_without_a_run_is_one_line(dataset, tmp_path):
     assert_one_line(run("eval_main.py", CONFIG, *arguments), "expected the work folder of a training run")
 
 
+@pytest.mark.parametrize("program", ["eval_main", "tfpose.tune"])
+def test_an_output_that_cannot_be_written_is_named_before_the_evaluation(tmp_path, program):
+    (tmp_path / "file").write_text("")
+    words = ["--tune=max_age_frames=1"] if "tune" in program else []
+    result = run("-m", program, f"--workdir={tmp_path}", f"--output_dir={tmp_path}/file", *words)
+    assert_one_line(result, f"--output_dir={tmp_path}/file: must be a folder, got a file")
+
+
 def test_evaluation_with_a_broken_box_file_is_one_line(dataset, finished_run, tmp_path):
     boxes = tmp_path / "boxes.json"
     boxes.write_text('[{"image_id": 1,')

@@ -65,6 +65,26 @@ def utf8_name(path: str | os.PathLike[str]) -> Iterator[str]:
     yield name
 
 
+def check_output(flag: str, directory: pathlib.Path) -> None:
+    """Checks that files can be written to an output folder, which is created with the first file.
+
+    Args:
+        flag: Name of the flag that names the folder, for the message.
+        directory: The folder.
+
+    Raises:
+        OSError: It cannot be created or written; the message names it.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(f"--{flag}={directory}: must be a folder, got a file")
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise OSError(f"--{flag}={directory}: cannot be written: {error.strerror or error}") from error
+
+
 @contextlib.contextmanager
 def named_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Within, an error of the operating system names this file: that of a full disk has no name, others a temporary."""

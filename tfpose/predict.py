@@ -38,6 +38,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tfpose.file_names import check_output
 from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
 from tfpose.flags.cache_flag import define_cache_flag, fetch_models
 from tfpose.flags.combinations import forbid_flags, require_companion
@@ -232,7 +233,6 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     check_flags(values)
     # Here and not above: wrong flags and files should not wait for TensorFlow.
     from tfpose.prediction.frame_span import FrameSpan
-    from tfpose.prediction.outputs import check_output
     from tfpose.prediction.run import check_source, predict_source
     from tfpose.prediction.sources import open_sources, silence_opencv
 
@@ -241,7 +241,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     sources = open_sources(inputs, FrameSpan(values.start, values.end, values.every))
     for source in sources:
         check_source(source, _settings_of(settings, source, values))
-    check_output(settings.directory)
+    check_output("output", settings.directory)
     check_model(values.model)
     fetch_models(values, "model")
     model, settings = load_model(values, is_default_model, _count_frames(sources))

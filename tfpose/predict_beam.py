@@ -39,6 +39,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfpose.file_locks import hold_lock
+from tfpose.file_names import check_output
 from tfpose.flags.cache_flag import fetch_models
 from tfpose.flags.combinations import forbid_flags
 from tfpose.flags.command_line import Program, define_all_flags, parse_arguments, run_program
@@ -105,7 +106,6 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     from tfpose.prediction.many_files import is_remote
     from tfpose.prediction.many_inputs import find_inputs
     from tfpose.prediction.many_results import digest_of_settings
-    from tfpose.prediction.outputs import check_output
 
     FrameSpan(values.start, values.end, values.every)
     tracker_from_flags(values)
@@ -114,7 +114,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
         raise ValueError("INPUT must be a video, an image, a folder of images or a pattern, got nothing")
     output = values.output if is_remote(values.output) else os.path.abspath(values.output)
     if not is_remote(output):
-        check_output(pathlib.Path(output))
+        check_output("output", pathlib.Path(output))
     with _local_models(values):
         check_model(values.model)
         fetch_models(values, "model")

@@ -20,6 +20,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from tfpose.file_names import check_output
 from tfpose.flags.combinations import forbid_flags, require_companion, require_flags
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import define_config_flag
@@ -105,6 +106,7 @@ def _define_network_flags(values: ProgramFlags) -> None:
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Searches on files, or with a network."""
     del inputs
+    check_output("output_dir", pathlib.Path(values.output_dir))
     if values.config is None and values.workdir is None:
         require_companion(values, _NETWORK_FLAGS, "workdir")
         require_flags(values, _FILE_FLAGS, "without --workdir")

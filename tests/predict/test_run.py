@@ -21,6 +21,7 @@ from video_cases import (
 )
 
 from tfpose.coco import keypoint_results
+from tfpose.file_names import check_output
 from tfpose.inference.posetrack_joints import infer_head_joints
 from tfpose.poses import Poses
 from tfpose.posetrack import poses_from_frame, read_posetrack
@@ -28,7 +29,7 @@ from tfpose.prediction import run
 from tfpose.prediction.drawing import DrawingStyle
 from tfpose.prediction.frame_span import FrameSpan
 from tfpose.prediction.frames import SourceFrame
-from tfpose.prediction.outputs import VideoSink, check_output, lost_joints
+from tfpose.prediction.outputs import VideoSink, lost_joints
 from tfpose.prediction.pipeline import NetworkFailure
 from tfpose.prediction.run import PredictionSettings, check_source, predict_source
 from tfpose.prediction.sources import Video, open_sources
@@ -368,10 +369,10 @@ def test_heads_are_blurred_on_request(tmp_path):
 def test_outputs_that_cannot_be_written_are_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match=r"--output=.*file: must be a folder, got a file"):
-        check_output(tmp_path / "file")
+        check_output("output", tmp_path / "file")
     with pytest.raises(OSError, match=r"--output=.*cannot be written: Not a directory"):
-        check_output(tmp_path / "file" / "below")
-    check_output(tmp_path / "new" / "folder")
+        check_output("output", tmp_path / "file" / "below")
+    check_output("output", tmp_path / "new" / "folder")
     assert not (tmp_path / "new").exists()
 
 

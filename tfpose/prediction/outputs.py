@@ -8,7 +8,6 @@ import functools
 import io
 import os
 import pathlib
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -71,22 +70,6 @@ class OutputPaths:
     def video(self, suffix: str) -> pathlib.Path:
         """Returns the path of the annotated video, with a suffix such as '.mp4'."""
         return self._videos / f"{self.name}{suffix}"
-
-
-def check_output(directory: pathlib.Path) -> None:
-    """Checks that files can be written to the output folder, which is created with the first file.
-
-    Raises:
-        OSError: It cannot be created or written; the message names it.
-    """
-    if directory.exists() and not directory.is_dir():
-        raise NotADirectoryError(f"--output={directory}: must be a folder, got a file")
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
-    try:
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        raise OSError(f"--output={directory}: cannot be written: {error.strerror or error}") from error
 
 
 def write_files(
