@@ -2,6 +2,7 @@ import contextlib
 import functools
 import http.server
 import os
+import struct
 import threading
 
 import numpy as np
@@ -378,6 +379,18 @@ def test_a_video_whose_frames_repeat_is_whole(video_with_repeats, video_library)
     source = Video("repeats", str(video_with_repeats))
     assert [frame.seconds for frame in source.frames()] == pytest.approx([0, 0.4, 0.8, 1.2])
     assert source.num_frames == 13 and source.problems == []
+
+
+def test_a_video_that_a_phone_has_trimmed_is_whole(tmp_path, video_library):
+    """It holds all frames, and its edit list shows the first half of them."""
+    data = bytearray(write_video(tmp_path / "clip.mp4", 20).read_bytes())
+    for field in (data.index(b"mvhd") + 20, data.index(b"elst") + 12):
+        (length,) = struct.unpack_from(">I", data, field)
+        struct.pack_into(">I", data, field, length // 2)
+    (tmp_path / "trimmed.mp4").write_bytes(data)
+    source = Video("trimmed", str(tmp_path / "trimmed.mp4"))
+    assert len(list(source.frames())) == 10
+    assert source.problems == []
 
 
 def test_a_camera_that_is_not_there_is_named():

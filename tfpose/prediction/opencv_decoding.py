@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
 import pathlib
+import struct
 from collections.abc import Iterator
 
 import cv2
@@ -106,16 +109,22 @@ class OpencvDecoder:
                         yield DecodedFrame(index, seconds, seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
                     else:
                         missing.add(index, 1)
-            promised = self.facts.num_frames or 0
-            # An AVI file counts frames that repeat the one before, and holds none for them.
-            is_late = self._has_times and before >= SHARE_OF_PROMISED_FRAMES * self._duration
-            if self.facts.is_exact and index + 1 < SHARE_OF_PROMISED_FRAMES * promised and not is_late:
-                problems.append(ends_early(self._address, index + 1, promised))
-            elif not self.facts.is_exact and self._has_times:
-                problems += ends_before(self._address, before, self._duration)
+            problems += self._ends_early(index + 1, before)
         finally:
             problems += missing.describe()
             capture.release()
+
+    def _ends_early(self, num_frames: int, end: float) -> list[str]:
+        if not self.facts.is_exact:
+            return ends_before(self._address, end, self._duration) if self._has_times else []
+        # An AVI file counts frames that repeat the one before, and holds none for them.
+        if self._has_times and end >= SHARE_OF_PROMISED_FRAMES * self._duration:
+            return []
+        promised = self.facts.num_frames or 0
+        # An MP4 file that a phone has trimmed counts the frames that it hides.
+        most = min(promised, _movie_seconds(self._address) * self.facts.frames_per_second)
+        is_cut = num_frames < SHARE_OF_PROMISED_FRAMES * most
+        return [ends_early(self._address, num_frames, promised)] if is_cut else []
 
 
 class _Failures:
@@ -145,3 +154,19 @@ def _stores_number(address: str) -> bool:
     with pathlib.Path(address).open("rb") as file:
         start = file.read(8)
     return start[:4] == _AVI or start[4:] in _MP4
+
+
+def _movie_seconds(address: str) -> float:
+    """Returns how long an MP4 file is shown (ISO/IEC 14496-12, section 8.2.2); infinity if it does not say so."""
+    with open(address, "rb") as file:
+        end, start = os.fstat(file.fileno()).st_size, 0
+        while len(head := file.read(16)) == 16 and head[4:8] != b"moov":
+            size, wide_size = struct.unpack(">I4xQ", head)
+            start = min(start + max(wide_size if size == 1 else size, 8), end)
+            file.seek(start)
+        file.seek(start + 8)
+        header = file.read(48)
+    if header[4:8] != b"mvhd" or len(header) < 48:
+        return math.inf
+    ticks, length = struct.unpack_from(">IQ" if header[8] else ">II", header, 28 if header[8] else 20)
+    return length / ticks if length and ticks else math.inf
