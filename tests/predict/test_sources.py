@@ -359,6 +359,24 @@ def test_a_video_that_ends_early_says_so(tmp_path, video_library):
     assert source.problems == [f"{tmp_path / 'cut.avi'}: ends after {count} of 20 frames; it is damaged"]
 
 
+def test_sound_with_a_cover_is_no_video(tmp_path):
+    av = pytest.importorskip("av")
+    path = tmp_path / "song.m4a"
+    with av.open(str(path), "w", format="mp4") as container:
+        sound = container.add_stream("aac", rate=8000, layout="mono")
+        stream = container.add_stream("mjpeg", rate=1)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        stream.disposition = av.stream.Disposition.attached_pic
+        container.mux(stream.encode(av.VideoFrame(WIDTH, HEIGHT, "yuvj420p")))
+        container.mux(stream.encode(None))
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 4000), np.float32), format="fltp", layout="mono")
+        samples.sample_rate = 8000
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
+    with pytest.raises(ValueError, match="song.m4a: must be a video, got a file without pictures"):
+        open_sources([str(path)])
+
+
 @pytest.fixture
 def video_with_repeats(tmp_path):
     """An AVI file that counts 13 frames and holds 4, as recorders of screens write it."""

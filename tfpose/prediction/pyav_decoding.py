@@ -64,7 +64,8 @@ class PyavDecoder:
                 container = self._av.open(name, timeout=timeout)
         except (self._av.FFmpegError, OSError, ValueError) as error:
             raise cannot_open(self._address) from error
-        if not container.streams.video:
+        # Sound may have a picture of its cover.
+        if all(stream.disposition & stream.disposition.attached_pic for stream in container.streams.video):
             container.close()
             raise ValueError(f"{self._address}: must be a video, got a file without pictures")
         return container
