@@ -11,6 +11,7 @@ from keras import ops
 
 from tfpose.models.keypoint_rcnn.convolution import TrunkConvolution
 from tfpose.models.subpixel import SubpixelConvolution, is_subpixel, subpixel_kernels
+from tfpose.models.upsampling import NearestUpsampling, is_nearest
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -148,7 +149,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
     A normalization is merged where it is the only reader of a linear `Conv2D`, `Conv2DTranspose`,
     `DepthwiseConv2D` or `TrunkConvolution`; any other stays. Large transposed convolutions become
-    `SubpixelConvolution`s. The weights are copied: later training of `model` does not change the result.
+    `SubpixelConvolution`s, and enlargements by repetition `NearestUpsampling`s. The weights are
+    copied: later training of `model` does not change the result.
 
     Args:
         model: Functional model of at least one layer, trained under any dtype policy.
@@ -168,6 +170,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         if _is_large_subpixel(layer):
             names = ("name", "dtype", "filters", "use_bias")
             return SubpixelConvolution(**{name: config[name] for name in names})
+        if is_nearest(layer):
+            return NearestUpsampling.from_config(config)
         return layer.__class__.from_config(config)
 
     def call_layer(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
