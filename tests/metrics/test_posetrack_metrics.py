@@ -186,6 +186,18 @@ def test_compressed_files_score_as_plain_ones(poseval_dir, tmp_path):
     assert evaluate_posetrack(tmp_path / "gt", case / "pred").to_dict() == expected
 
 
+def test_files_of_the_same_name_up_to_a_dot_are_told_apart(poseval_dir, tmp_path):
+    case = poseval_dir / "pt18_basic"
+    for side in ("gt", "pred"):
+        (tmp_path / side).mkdir()
+        for number, path in enumerate(sorted((case / side).iterdir())):
+            shutil.copy(path, tmp_path / side / f"video.{number}.json")
+    expected = evaluate_posetrack(case / "gt", case / "pred", per_sequence=True).sequences
+    found = evaluate_posetrack(tmp_path / "gt", tmp_path / "pred", per_sequence=True).sequences
+    assert list(found) == [f"video.{number}" for number in range(len(expected))]
+    assert [metrics.num_frames for metrics in found.values()] == [metrics.num_frames for metrics in expected.values()]
+
+
 def test_several_processes_give_the_same_report(poseval_dir, monkeypatch):
     case = poseval_dir / "pt18_hota"
     options = PoseTrackOptions(ALL_METRICS, has_clean_metrics=True)

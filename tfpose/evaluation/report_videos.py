@@ -12,7 +12,7 @@ import numpy as np
 from tfpose.evaluation.report_pictures import Candidate, DrawnPeople, draw_scaled, write_gallery, write_video
 from tfpose.evaluation.retracking import first_video, read_predictions
 from tfpose.metrics.frame_matches import SequenceMatches, match_sequence
-from tfpose.metrics.posetrack import pair_files
+from tfpose.metrics.posetrack import pair_files, sequence_names
 from tfpose.picture_files import decode_upright
 from tfpose.posetrack import Frame, PoseSequence, poses_from_frame
 from tfpose.report.evaluation_file import Evaluation
@@ -66,7 +66,14 @@ def read_scored_videos(
         FileNotFoundError, ValueError: A file is missing or damaged, see `read_predictions`.
     """
     pairs = pair_files(ground_truth, predictions)
-    truth, predicted = ([first_video(read_predictions(pair[side])) for pair in pairs] for side in (0, 1))
+    names = sequence_names([true for true, _ in pairs])
+    truth, predicted = (
+        [
+            dataclasses.replace(first_video(read_predictions(pair[side])), name=name)
+            for name, pair in zip(names, pairs, strict=True)
+        ]
+        for side in (0, 1)
+    )
 
     def read_picture(video: int, frame: int) -> np.ndarray | None:
         return None if images is None else read_picture_below(images, truth[video].frames[frame].file_name)

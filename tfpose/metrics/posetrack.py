@@ -7,6 +7,7 @@ included; an option adds the metrics without the bugs.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import math
@@ -22,7 +23,7 @@ from tfpose.metrics.intervals import Interval, draw_sequences, percentile_interv
 from tfpose.metrics.posetrack_metrics import PoseTrackMetrics, PoseTrackReport
 from tfpose.metrics.posetrack_selection import SelectedPeople, pairing_notes, select_people
 from tfpose.posetrack.columns import columns_from_sequence, with_stand_in_ids
-from tfpose.posetrack.sequences import PoseSequence
+from tfpose.posetrack.sequences import PoseSequence, sequence_name
 from tfpose.processes import choose_num_processes, map_forked
 
 # Most sequences of one task. Many sequences share the work per frame, but all of their people are in memory.
@@ -103,7 +104,8 @@ def evaluate_posetrack(
         done += len(task)
         if progress is not None:
             progress(done, len(pairs))
-    report = _report(ground_truth, parts, options, per_sequence)
+    names = sequence_names([true for true, _ in pairs])
+    report = _report(ground_truth, parts, options, per_sequence, names)
     return dataclasses.replace(report, notes=(*_unpaired_note(pairs, predictions), *report.notes))
 
 
@@ -141,7 +143,7 @@ def evaluate_sequences(
     ]
     batch = SequenceBatch(selected)
     parts = [_count({evaluator.name: batch for evaluator in _evaluators(options)}, options)] if selected else []
-    return _report("sequences", parts, options, per_sequence)
+    return _report("sequences", parts, options, per_sequence, [sequence.name for sequence in selected])
 
 
 def pair_files(
@@ -165,6 +167,19 @@ def pair_files(
             f"{folders[1] / missing[0]}: prediction file not found{more}; expected one for each ground-truth file"
         )
     return [(true_files[name], predicted_files[name]) for name in sorted(true_files)]
+
+
+def sequence_names(files: Sequence[pathlib.Path]) -> list[str]:
+    """Returns distinct names of the sequences of a folder: those of the official tools, or the names of the files.
+
+    The official tools name a sequence by its file up to the first dot. Files that share such a name keep their whole
+    names without the endings.
+    """
+    counts = collections.Counter(map(sequence_name, files))
+    return [
+        sequence_name(file) if counts[sequence_name(file)] == 1 else file.name.removesuffix(".gz").removesuffix(".json")
+        for file in files
+    ]
 
 
 def check_folder(path: str | pathlib.Path, content: str) -> pathlib.Path:
@@ -222,13 +237,11 @@ class _Part:
     """The counts of some sequences.
 
     Attributes:
-        names: Name of each sequence.
         num_frames: Number of evaluated frames of each sequence.
         counts: Counts of each sequence, by the name of the block.
         notes: Lines for the user.
     """
 
-    names: list[str]
     num_frames: list[int]
     counts: dict[str, list[Any]]
     notes: tuple[str, ...] = ()
@@ -269,7 +282,6 @@ def _count(batches: Mapping[str, SequenceBatch], options: PoseTrackOptions) -> _
     """Counts the same sequences as each evaluator selects their people."""
     sequences = next(iter(batches.values())).sequences
     return _Part(
-        names=[sequence.name for sequence in sequences],
         num_frames=[sequence.num_frames for sequence in sequences],
         counts={
             block.name: list(block.count(batches[group.evaluator.name]))
@@ -280,14 +292,17 @@ def _count(batches: Mapping[str, SequenceBatch], options: PoseTrackOptions) -> _
 
 
 def _report(
-    source: str | pathlib.Path, parts: Sequence[_Part], options: PoseTrackOptions, per_sequence: bool
+    source: str | pathlib.Path,
+    parts: Sequence[_Part],
+    options: PoseTrackOptions,
+    per_sequence: bool,
+    names: Sequence[str],
 ) -> PoseTrackReport:
     everything = _Part(
-        names=[name for part in parts for name in part.names],
         num_frames=[number for part in parts for number in part.num_frames],
         counts={name: [c for part in parts for c in part.counts[name]] for name in (parts[0].counts if parts else ())},
     )
-    names, num_frames = everything.names, everything.num_frames
+    num_frames = everything.num_frames
     evaluated = [index for index, number in enumerate(num_frames) if number]
     if not evaluated:
         rule = _evaluators(options)[0].frame_rule
