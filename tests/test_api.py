@@ -87,6 +87,8 @@ def test_gray_images_of_16_bits_are_not_white(model, frames, tmp_path):
     gray = frames[0][..., 0]
     cv2.imwrite(str(tmp_path / "gray.png"), gray.astype(np.uint16) * 257)
     expected = model.predict([np.repeat(gray[..., None], 3, axis=2)])
+    with pytest.raises(ValueError, match="images must be a sequence of images, got one PngImageFile"):
+        model.predict(image_module.open(tmp_path / "gray.png"))
     for image in (image_module.open(tmp_path / "gray.png"), image_module.fromarray(gray.astype(np.int32))):
         assert_same(model.predict([image]), expected)
     with pytest.raises(ValueError, match=r"images\[0\] must be \[height, width, 3\] uint8 RGB, got float32"):
@@ -96,9 +98,10 @@ def test_gray_images_of_16_bits_are_not_white(model, frames, tmp_path):
 def test_batches_of_any_size_give_the_same_poses(model, frames):
     assert_same(model.predict(frames, batch_size=1), model.predict(frames, batch_size=4))
     assert model.predict([]) == []
-    for find in (model.predict, model.track):
-        with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-            find(frames, batch_size=0)
+    for size in (0, -1, 0.5):
+        for find in (model.predict, model.track):
+            with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1, got"):
+                find(frames, batch_size=size)
 
 
 def test_wrong_images_are_named(model, frames, tmp_path):

@@ -74,7 +74,7 @@ class Model:
 
         check_process()
         _check_batch_size(batch_size)
-        if isinstance(images, (str, os.PathLike, np.ndarray)):
+        if isinstance(images, (str, bytes, os.PathLike, np.ndarray)) or _is_pil_image(images):
             raise ValueError(f"images must be a sequence of images, got one {type(images).__name__}; put it in a list")
         found: list[Poses] = []
         arrays = (_read_image(image, index) for index, image in enumerate(images))
@@ -108,11 +108,11 @@ class Model:
         Warns:
             UserWarning: Images or frames cannot be decoded; they are left out.
         """
-        _check_batch_size(batch_size)
         from tfpose.tracking.settings import NAMED_SETTINGS, NO_SMOOTHING
         from tfpose.tracking.smoothing import smooth_video
         from tfpose.tracking.tracker import Tracker
 
+        _check_batch_size(batch_size)
         update = Tracker(tracker, self.skeleton).update
         smoothing = NAMED_SETTINGS[tracker][1] if isinstance(tracker, str) else NO_SMOOTHING
         needs_all_frames = smoothing != NO_SMOOTHING
@@ -233,8 +233,8 @@ def score(
 
 
 def _check_batch_size(batch_size: int) -> None:
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size}")
 
 
 def _read_image(image: Image, index: int) -> np.ndarray:
@@ -243,12 +243,16 @@ def _read_image(image: Image, index: int) -> np.ndarray:
 
     if isinstance(image, (str, os.PathLike)):
         return decode_upright(pathlib.Path(image).read_bytes(), image)
-    array = _rgb_of_pil(image) if hasattr(image, "convert") else np.asarray(image)
+    array = _rgb_of_pil(image) if _is_pil_image(image) else np.asarray(image)
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
         raise ValueError(f"images[{index}] must be [height, width, 3] uint8 RGB, got {array.dtype} {array.shape}")
     # Pillow does not turn the pixels of a photo itself.
     orientation = image.getexif().get(ORIENTATION_TAG, 1) if hasattr(image, "getexif") else 1
     return turn_upright(array, orientation) if orientation in range(2, 9) else array
+
+
+def _is_pil_image(image: Any) -> bool:
+    return hasattr(image, "convert") and hasattr(image, "mode")
 
 
 def _rgb_of_pil(image: Any) -> np.ndarray:
