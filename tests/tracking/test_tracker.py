@@ -263,6 +263,11 @@ def test_weak_people_are_removed():
     assert tracked.scores.tolist() == [0.5]
 
 
+def test_people_of_unknown_scores_are_tracked():
+    frames = [people_at([(0, 0)], [np.nan]), people_at([(10, 0)], [np.nan])]
+    assert ids_over_time(Tracker(), frames) == [[0], [0]]
+
+
 def test_weak_people_continue_tracks_but_start_none():
     settings = TrackerSettings(min_new_track_score=0.5)
     frames = [

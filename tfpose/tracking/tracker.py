@@ -134,7 +134,7 @@ class Tracker:
 
     def _begin_tracks(self, tracks: _Tracks, sighted: _Tracks, scores: np.ndarray) -> _Tracks:
         """Gives the people without an identity new ones, if their scores allow it; returns all tracks."""
-        is_new = (sighted.ids < 0) & (scores >= self.settings.min_new_track_score)
+        is_new = (sighted.ids < 0) & ~(scores < self.settings.min_new_track_score)
         num_new = int(is_new.sum())
         if not num_new:
             return tracks
