@@ -45,6 +45,14 @@ def test_columns_have_a_row_for_each_joint(poses):
     assert {column.shape for column in no_poses(3).to_dict().values()} == {(0,)}
 
 
+def test_fields_that_are_no_arrays_are_named():
+    arrays = {"joint_scores": np.ones((1, 2)), "boxes": np.ones((1, 4)), "track_ids": np.array([-1])}
+    with pytest.raises(ValueError, match="Poses: keypoints must be a NumPy array, got list"):
+        Poses(keypoints=[[[1, 2], [3, 4]]], scores=np.ones(1), **arrays)
+    with pytest.raises(ValueError, match="Poses: scores must be a NumPy array, got tuple"):
+        Poses(keypoints=np.ones((1, 2, 2)), scores=(1.0,), **arrays)
+
+
 def test_names_of_other_joints_are_refused(poses):
     with pytest.raises(ValueError, match="joints must be 3 names, got 2"):
         poses.to_dict(["nose", "neck"])

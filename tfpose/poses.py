@@ -24,7 +24,8 @@ class Poses:
         track_ids: [P] int identity of each person in one video; -1 where none is known.
 
     Raises:
-        ValueError: A shape does not fit `keypoints`; the message names the field and both shapes.
+        ValueError: A field is no array, or its shape does not fit `keypoints`; the message names the field and both
+            shapes.
     """
 
     keypoints: np.ndarray
@@ -34,6 +35,9 @@ class Poses:
     track_ids: np.ndarray
 
     def __post_init__(self) -> None:
+        for field, value in vars(self).items():
+            if not isinstance(value, np.ndarray):
+                raise ValueError(f"Poses: {field} must be a NumPy array, got {type(value).__name__}")
         if self.keypoints.ndim != 3 or self.keypoints.shape[2] != 2:
             raise ValueError(f"Poses: keypoints must be [people, joints, 2], got {self.keypoints.shape}")
         people, joints = self.keypoints.shape[:2]
@@ -44,10 +48,10 @@ class Poses:
             "track_ids": (people,),
         }
         for field, shape in expected.items():
-            if np.shape(getattr(self, field)) != shape:
+            if getattr(self, field).shape != shape:
                 raise ValueError(
                     f"Poses: {field} must be {shape} beside keypoints {self.keypoints.shape}, "
-                    f"got {np.shape(getattr(self, field))}"
+                    f"got {getattr(self, field).shape}"
                 )
 
     def __len__(self) -> int:
