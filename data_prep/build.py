@@ -34,6 +34,7 @@ from typing import NoReturn
 from data_prep.annotations import count_split
 from data_prep.datasets import DATASETS, Dataset
 from data_prep.source import Source, print_note
+from tfpose.flags.combinations import forbid_flags
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
@@ -82,6 +83,7 @@ def define_flags(values: ProgramFlags) -> None:
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Reads, checks, writes and counts the dataset."""
     name = _dataset_argument(inputs)
+    forbid_flags(values, _flags_of_others(name), name)
     with _sigterm_as_interruption():
         _build(name, values)
 
@@ -109,6 +111,18 @@ def _dataset_argument(inputs: Sequence[str]) -> str:
             f"DATASET must be one of {', '.join(DATASETS)}, got {' '.join(inputs) or 'nothing'}; see --help"
         )
     return inputs[0]
+
+
+def _flags_of_others(name: str) -> list[str]:
+    """Returns the names of the flags that only other datasets take."""
+    defined = {}
+    for dataset, description in DATASETS.items():
+        flags = ProgramFlags()
+        if description.define_flags is not None:
+            description.define_flags(flags)
+        defined[dataset] = list(flags)
+    own = {*defined[name], *DATASETS[name].shared_flags}
+    return [flag for flags in defined.values() for flag in flags if flag not in own]
 
 
 def _build(name: str, values: ProgramFlags) -> None:

@@ -55,6 +55,7 @@ class Dataset:
         needs_source: Whether the folder is that of --source. Otherwise it is OUTPUT/DATASET, where a dataset makes its
             own files.
         takes_file: Whether --source may also be a file.
+        shared_flags: Names of the flags of other datasets that it takes too.
     """
 
     load_builder: Callable[[], type[PoseDatasetBuilder]]
@@ -62,6 +63,7 @@ class Dataset:
     define_flags: Callable[[ProgramFlags], None] | None = None
     needs_source: bool = True
     takes_file: bool = False
+    shared_flags: tuple[str, ...] = ()
 
 
 def _builder_of(dataset: str) -> Callable[[], type[PoseDatasetBuilder]]:
@@ -78,15 +80,31 @@ def _read_posetrack21(folder: pathlib.Path, values: ProgramFlags) -> Source:
     return posetrack.read_source21(folder)
 
 
+_SKELETON_FLAGS = ("left_right_pairs", "sigmas")
+_VIDEO_FLAGS = ("val_share", "val_videos", "predicted")
+
 DATASETS: dict[str, Dataset] = {
     "coco_keypoints": Dataset(_builder_of("coco_keypoints"), coco_flags.read_source, coco_flags.define_flags),
     "posetrack17": Dataset(_builder_of("posetrack17"), _read_posetrack),
     "posetrack18": Dataset(_builder_of("posetrack18"), _read_posetrack),
     "posetrack21": Dataset(_builder_of("posetrack21"), _read_posetrack21),
-    "slp": Dataset(_builder_of("slp"), slp_flags.read_source, video_flags.define_flags, takes_file=True),
-    # Has the flags of slp.
-    "deeplabcut": Dataset(_builder_of("deeplabcut"), deeplabcut_flags.read_source),
-    "pseudo": Dataset(_builder_of("pseudo"), pseudo_flags.read_source, pseudo_flags.define_flags, takes_file=True),
+    "slp": Dataset(
+        _builder_of("slp"),
+        slp_flags.read_source,
+        video_flags.define_flags,
+        takes_file=True,
+        shared_flags=_SKELETON_FLAGS,
+    ),
+    "deeplabcut": Dataset(
+        _builder_of("deeplabcut"), deeplabcut_flags.read_source, shared_flags=_SKELETON_FLAGS + _VIDEO_FLAGS
+    ),
+    "pseudo": Dataset(
+        _builder_of("pseudo"),
+        pseudo_flags.read_source,
+        pseudo_flags.define_flags,
+        takes_file=True,
+        shared_flags=("val_share",),
+    ),
     "synthetic": Dataset(
         _builder_of("synthetic"), synthetic_flags.read_source, synthetic_flags.define_flags, needs_source=False
     ),

@@ -63,6 +63,8 @@ def test_joints_that_look_sided_but_have_no_partner_are_warned_about(tmp_path):
         ([], "DATASET must be one of coco_keypoints, posetrack17, .*, got nothing; see --help"),
         (["coco"], "DATASET must be one of .*, got coco; see --help"),
         (["coco_keypoints", "--source=/nowhere"], "--output must be a folder to write to, got nothing"),
+        (["coco_keypoints", "--source=/nowhere", "--val_share=0.2"], "--val_share cannot be combined with coco_key"),
+        (["pseudo", "--source=/nowhere", "--val_share=0.2", "--joints=a"], "--joints cannot be combined with pseudo"),
         (
             ["coco_keypoints", "--output={tmp}/o"],
             "--source must be the folder of the published dataset, got nothing",
@@ -89,6 +91,11 @@ def test_a_wrong_flag_value_ends_without_a_traceback():
     done = run("synthetic", "--num_frames=0")
     assert done.returncode in (1, 2)
     assert "num_frames" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_nan_is_no_number_between_bounds():
+    assert run("synthetic", "--mean_props=nan").stderr == "error: --mean_props must be a non-negative number, got 'nan'\n"
+    assert run("pseudo", "--joint_score=NaN").stderr == "error: --joint_score must be a number, got 'NaN'\n"
 
 
 def test_synthetic_videos_of_three_splits(tmp_path):
