@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
 from absl import flags
+
+
+class _NumberParser(flags.FloatParser):
+    """Numbers between bounds. absl takes NaN for a number between any bounds."""
+
+    def is_outside_bounds(self, val: float) -> bool:
+        """Returns whether the value breaks the rule of the flag."""
+        return math.isnan(val) or super().is_outside_bounds(val)
 
 
 class ProgramFlags(flags.FlagValues):
@@ -81,7 +90,8 @@ class ProgramFlags(flags.FlagValues):
         highest: float | None = None,
     ) -> None:
         """Defines a flag whose value is a number from `lowest` to `highest`."""
-        flags.DEFINE_float(name, default, help_text, lowest, highest, flag_values=self)
+        parser = _NumberParser(lowest, highest)
+        flags.DEFINE(parser, name, default, help_text, self, flags.ArgumentSerializer())
 
 
 def _with_home(word: str) -> str:
