@@ -166,6 +166,11 @@ def test_what_is_no_model_is_named(tmp_path):
         tfpose.load(tmp_path / "nothing")
 
 
+def test_a_skeleton_for_a_work_folder_is_refused(workdir):
+    with pytest.raises(ValueError, match="--skeleton: .* must be a SavedModel, got a work folder, which names its joints"):
+        tfpose.load(workdir, skeleton="coco17")
+
+
 def test_scoring_and_tracking_need_no_tensorflow():
     command = [sys.executable, "-c", WITHOUT_TENSORFLOW]
     result = subprocess.run(command, cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)

@@ -51,6 +51,8 @@ def load_pose_model(choice: RunChoice, skeleton: str = "") -> PoseModel:
             system = systems.from_workdir(directory)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}; a SavedModel would hold saved_model.pb") from error
+        if skeleton:
+            raise ValueError(f"--skeleton: {directory} must be a SavedModel, got a work folder, which names its joints")
         return system.load_model(choice)
     if choice.use_flip_test is not None:
         raise ValueError(f"--flip_test: {directory} must be the work folder of a training run, got a SavedModel")
