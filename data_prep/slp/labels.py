@@ -300,7 +300,9 @@ def _gather(
         videos += [labeled] * (labeled.num_frames > 0)
     check_files_are_distinct(reader.path, found_videos)
     notes = []
-    if count := len(table.frames["video"]) - sum(video.num_frames for video in videos):
+    # Two rows of the table may be of one frame.
+    num_frames = len(set(zip(*(table.frames[name].tolist() for name in ("video", "frame_idx")), strict=True)))
+    if count := num_frames - sum(video.num_frames for video in videos):
         notes.append(f"{count} frames without labels were left out")
     if count := len(keypoints) - num_kept:
         notes.append(f"{count} animals without a labeled joint were left out")

@@ -94,8 +94,8 @@ def test_a_wrong_flag_value_ends_without_a_traceback():
 
 
 def test_nan_is_no_number_between_bounds():
-    assert run("synthetic", "--mean_props=nan").stderr == "error: --mean_props must be a non-negative number, got 'nan'\n"
-    assert run("pseudo", "--joint_score=NaN").stderr == "error: --joint_score must be a number, got 'NaN'\n"
+    for flag, rule in (("mean_props", "a non-negative number"), ("joint_score", "a number")):
+        assert run("synthetic", f"--{flag}=nan").stderr == f"error: --{flag} must be {rule}, got 'nan'\n"
 
 
 def test_synthetic_videos_of_three_splits(tmp_path):

@@ -138,6 +138,13 @@ def test_a_frame_has_each_identity_once(tmp_path):
     assert any("1 animals have no identity" in note for note in source.notes)
 
 
+def test_a_frame_in_two_rows_of_the_table_has_labels(tmp_path):
+    rows = [(0, 1, [animal(POINTS)]), (0, 1, [animal(POINTS)]), (0, 2, [])]
+    source = read_source(simple(tmp_path / "labels.slp", rows))
+    assert np.diff(source.splits["train"].first_person).tolist() == [2]
+    assert any("1 frames without labels were left out" in note for note in source.notes)
+
+
 # Pictures
 
 
