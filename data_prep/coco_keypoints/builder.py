@@ -20,7 +20,7 @@ _MOST_SHOWN = 3
 
 
 def read_source(source: pathlib.Path, choice: SkeletonChoice | None = None) -> Source:
-    """Reads annotations/person_keypoints_<name>.json, whose images are in <name>/ or images/<name>/.
+    """Reads annotations/person_keypoints_<name>.json, or .json.gz, whose images are in <name>/ or images/<name>/.
 
     The split is named <name> without a year at its end: train2017 becomes the split `train`.
 
@@ -33,11 +33,11 @@ def read_source(source: pathlib.Path, choice: SkeletonChoice | None = None) -> S
         ValueError: A file is not valid, or its skeleton or category is not that of the others.
     """
     choice = choice or SkeletonChoice()
-    files = sorted((source / "annotations").glob(f"{_PREFIX}?*.json"))
+    files = _annotation_files(source / "annotations")
     if not files:
         found = _other_files(source / "annotations")
         raise FileNotFoundError(f"{source}: must contain annotations/{_PREFIX}<split>.json, got {found}")
-    names = [path.stem.removeprefix(_PREFIX) for path in files]
+    names = [path.name.removesuffix(".gz").removesuffix(".json").removeprefix(_PREFIX) for path in files]
     annotations = [read_person_annotations(path, choice) for path in files]
     first, notes = annotations[0], []
     for other in annotations[1:]:
@@ -61,9 +61,16 @@ def read_source(source: pathlib.Path, choice: SkeletonChoice | None = None) -> S
     return Source(splits, first.skeleton, digest, first.category_id, tuple(notes))
 
 
+def _annotation_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the files of the splits; of a compressed file and its unpacked one, the unpacked one."""
+    found = [path for suffix in (".json.gz", ".json") for path in folder.glob(f"{_PREFIX}?*{suffix}")]
+    files = {path.name.removesuffix(".gz"): path for path in found}
+    return [files[name] for name in sorted(files)]
+
+
 def _other_files(folder: pathlib.Path) -> str:
     """Describes the JSON files of a folder that have none of the expected names."""
-    names = sorted(path.name for path in folder.glob("*.json"))
+    names = sorted(path.name for suffix in (".json", ".json.gz") for path in folder.glob(f"*{suffix}"))
     if not names:
         return "no such file"
     shown = ", ".join(names[:_MOST_SHOWN]) + (f" and {len(names) - _MOST_SHOWN} more" if names[_MOST_SHOWN:] else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 
@@ -164,6 +165,18 @@ def test_splits_may_differ_in_the_name_and_the_limbs_of_their_category(tmp_path)
     assert note.endswith(
         "val2017.json: the name and the limbs of person_keypoints_train2017.json are used, which differ"
     )
+
+
+def test_compressed_annotations_are_read_where_none_are_unpacked(tmp_path):
+    root = write_coco(tmp_path / "source")
+    expected = read_source(root)
+    for name in ("train", "val"):
+        path = root / "annotations" / f"person_keypoints_{name}2017.json"
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    assert read_source(root).digest == expected.digest
+    path.unlink()
+    found = read_source(root)
+    assert found.splits["val"].people["keypoints"].tolist() == expected.splits["val"].people["keypoints"].tolist()
 
 
 def test_a_folder_without_annotations_or_pictures_is_named(tmp_path):
