@@ -611,12 +611,14 @@ class KeypointResults:
         keypoints: [P, J, 3] float64 (x, y in image pixels, score); a joint with a score of 0 or less is not there.
         scores: [P] float64 scores of the people.
         track_ids: [P] int64 identities of the people, `NO_TRACK_ID` where there is none or -1.
+        categories: The values of `category_id` in the file, as text.
     """
 
     image_ids: np.ndarray
     keypoints: np.ndarray
     scores: np.ndarray
     track_ids: np.ndarray
+    categories: tuple[str, ...]
 
 
 def read_keypoint_results(path: str | pathlib.Path, skeleton: Skeleton) -> KeypointResults:
@@ -647,7 +649,8 @@ def read_keypoint_results(path: str | pathlib.Path, skeleton: Skeleton) -> Keypo
     keypoints = keypoints.reshape(-1, skeleton.num_joints, 3)
     if keypoints[..., :2].any() and not (keypoints[..., 2] > 0).any():
         raise ValueError(f"{path}: the score of a joint that is there must be above 0, got none above 0 in 'keypoints'")
-    return KeypointResults(image_ids, keypoints, scores, np.array(track_ids, np.int64))
+    categories = tuple(sorted({quote(entry.get("category_id")) for entry in entries}))
+    return KeypointResults(image_ids, keypoints, scores, np.array(track_ids, np.int64), categories)
 
 
 def _result_list(path: pathlib.Path, what: str, fields: str) -> list[dict]:

@@ -70,6 +70,13 @@ def test_coco_results_are_tracked_anew_without_the_flag(files, tmp_path):
             np.testing.assert_allclose(np.sort(a.keypoints, axis=0), np.sort(b.keypoints, axis=0), atol=1e-9)
 
 
+def test_people_of_several_categories_are_told(files, tmp_path):
+    results = json.loads((files / "results.json").read_text())
+    write_json(tmp_path / "results.json", [{**results[0], "category_id": 17}, *results[1:]])
+    result = track(tmp_path, tmp_path / "out", "--skeleton=posetrack18", f"--ground_truth={files / 'true'}")
+    assert "results.json: the results of 2 categories (category_id 1, 17) are all taken as people" in result.stderr
+
+
 def test_results_of_one_video_need_no_annotations(tmp_path):
     keypoints = np.arange(2 * 17 * 2).reshape(2, 17, 2) + 1.0
     write_json(

@@ -50,7 +50,7 @@ def read_coco_sequences(
         )
     skeleton = SKELETONS_BY_NAME[skeleton_name]
     results = read_keypoint_results(path, skeleton)
-    _print_notes(_joint_notes(path, skeleton) + _id_notes(path, results))
+    _print_notes(_joint_notes(path, skeleton) + _category_notes(path, results) + _id_notes(path, results))
     if ground_truth is None:
         return [_one_video(path, results, skeleton)]
     return _annotated_videos(path, results, skeleton, ground_truth)
@@ -66,6 +66,13 @@ def _joint_notes(path: pathlib.Path, skeleton: Skeleton) -> list[str]:
     absent = [joint for joint in POSETRACK18.joints if joint not in skeleton.joints and not joint.endswith("_ear")]
     notes = [f"{path}: PoseTrack's files have no {', '.join(lost)}; these joints are left out"] if lost else []
     return notes + [f"{path}: {skeleton.name} has no {', '.join(absent)}; nobody has these joints"] * bool(absent)
+
+
+def _category_notes(path: pathlib.Path, results: KeypointResults) -> list[str]:
+    if len(results.categories) < 2:
+        return []
+    ids = ", ".join(results.categories)
+    return [f"{path}: the results of {len(results.categories)} categories (category_id {ids}) are all taken as people"]
 
 
 def _id_notes(path: pathlib.Path, results: KeypointResults) -> list[str]:
