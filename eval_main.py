@@ -45,6 +45,7 @@ from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.scoring_flags import define_scoring_flags, scoring_settings
 from tfpose.flags.startup_messages import start_tensorflow
 from tfpose.flags.tracker_flags import TRACKER_FLAGS, define_tracker_flags, request_from_flags
+from tfpose.metrics.catalog import METRICS
 from tfpose.score import PROGRAM as score_program
 
 if TYPE_CHECKING:
@@ -175,9 +176,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
             "--ground_truth"
         )
     _check_model_flags(values)
-    if values.tuned:
-        forbid_flags(values, TRACKER_FLAGS, "--tuned")
     scoring = scoring_settings(values)
+    _check_tracking_flags(values)
     # The config says which kind of network is evaluated.
     fetch_models(values, "model" if values.model else "workdir", checks_kind=values.config is None)
     # Here and not above: TensorFlow takes seconds to import, wrong flags must not wait for it.
@@ -242,6 +242,22 @@ def _check_model_flags(values: ProgramFlags) -> None:
         if values.boxes == "model":
             raise ValueError("--boxes=model requires --model, got none")
     check_output("output_dir", pathlib.Path(values.output_dir))
+
+
+def _check_tracking_flags(values: ProgramFlags) -> None:
+    """Checks that --tuned and --notracking leave out no other flag.
+
+    Raises:
+        ValueError: Names the flag.
+    """
+    if values.tuned:
+        forbid_flags(values, TRACKER_FLAGS, "--tuned")
+    if values.tracking:
+        return
+    forbid_flags(values, TRACKER_FLAGS, "--notracking")
+    lacking = [name for name in values.metrics if METRICS[name].needs_identities]
+    if values["metrics"].present and lacking:
+        raise ValueError(f"--metrics={','.join(lacking)} cannot be combined with --notracking: it requires identities")
 
 
 def _announce_teacher(teacher: str, split: str, scoring: ScoringSettings) -> None:

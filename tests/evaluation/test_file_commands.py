@@ -388,6 +388,17 @@ def test_flags_that_do_not_go_together_are_one_line(folders, tmp_path, program, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--metrics=ap,hota"], "--metrics=hota cannot be combined with --notracking: it requires identities"),
+        (["--tracker.min_joints=3"], "--tracker.min_joints cannot be combined with --notracking"),
+    ],
+)
+def test_what_requires_identities_is_refused_without_tracking(run_evaluation, tmp_path, flags, words):
+    assert_one_line(run_evaluation("--workdir=x", f"--output_dir={tmp_path}", "--notracking", *flags), words)
+
+
 @pytest.mark.parametrize("mode", list(MODES))
 def test_files_need_no_tensorflow(project_dir, folders, tmp_path, mode):
     program = (
