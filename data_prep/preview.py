@@ -91,6 +91,10 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     del inputs
     if not (values.output or values.html):
         raise ValueError("--output must be a folder for the pictures, or --html a file for a page, got neither")
+    if values.html:
+        from tfpose.report.page import check_page_name
+
+        check_page_name("html", pathlib.Path(values.html))
     start_tensorflow()
     from tfpose import systems
     from tfpose.data.records import read_table

@@ -142,3 +142,5 @@ def test_program_writes_the_page(tmp_path, capsys):
 def test_program_without_a_place_for_its_result_is_refused(tmp_path, capsys):
     assert preview.main([f"--data={tmp_path}"]) == 1
     assert "--output must be a folder for the pictures, or --html a file" in capsys.readouterr().err
+    assert preview.main([f"--data={tmp_path}", f"--html={tmp_path / 'metadata.json'}"]) == 1
+    assert "--html must be a file that ends in .html, got" in capsys.readouterr().err

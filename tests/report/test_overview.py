@@ -13,7 +13,7 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
-from program_runs import run
+from program_runs import assert_one_line, run
 from report.evaluation_cases import PROVENANCE, TRAINING, cut, make_evaluation, make_videos
 from report.report_cases import Page, make_report
 
@@ -412,6 +412,14 @@ def test_wrong_flags_are_one_line(evaluations, tmp_path, flags, words):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: ") and words in done.stderr.splitlines()[-1]
     assert not (tmp_path / "r.html").exists()
+
+
+def test_a_page_replaces_no_results(evaluations):
+    path = write_evaluation(evaluations["Good one"])
+    before = path.read_text()
+    done = run_program(f"--results={path.parent}", f"--output={path}")
+    assert_one_line(done, "--output must be a file that ends in .html, got")
+    assert path.read_text() == before
 
 
 @pytest.mark.parametrize(

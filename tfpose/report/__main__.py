@@ -17,6 +17,7 @@ from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.report.evaluation_file import REPORT_DATA_FILE, Evaluation, read_evaluation
 from tfpose.report.overview import name_of_results, write_overview
+from tfpose.report.page import check_page_name
 from tfpose.report.training import read_training_tables
 from tfpose.running_command import running_command
 
@@ -51,6 +52,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     del inputs
     if not values.results:
         raise ValueError("--results must name at least one folder that tfpose evaluate wrote with --report, got none")
+    output = pathlib.Path(values.output)
+    check_page_name("output", output)
     folders = [folder for name in values.results for folder in _find_results(pathlib.Path(name))]
     for flag in ("runs", "names"):
         given = len(values.get_flag_value(flag, []))
@@ -61,7 +64,6 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         raise ValueError(f"--names must be distinct, got {', '.join(names)}")
     runs = values.runs or [""] * len(folders)
     read = [_read(folder, run) for folder, run in zip(folders, runs, strict=True)]
-    output = pathlib.Path(values.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     origin = f"{running_command()}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC".removeprefix(", ")
     write_overview(output, values.title, dict(zip(names, read, strict=True)), origin)

@@ -173,6 +173,16 @@ def write_page(
         raise OSError(f"{path}: the page and its pictures could not be written: {error}") from error
 
 
+def check_page_name(flag: str, path: pathlib.Path) -> None:
+    """Checks that a page replaces no file of another kind, such as the results that it shows.
+
+    Raises:
+        ValueError: The name does not end in .html or .htm; the message names the flag.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--{flag} must be a file that ends in .html, got {str(path)!r}")
+
+
 def render_page(
     title: str, sections: Sequence[Section], provenance: Mapping | ProvenanceTable, origin: str = ""
 ) -> str:
