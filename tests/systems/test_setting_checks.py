@@ -99,6 +99,7 @@ def test_every_value_of_a_wrong_kind_is_named_by_its_flag(name):
         ("network.depth", 19, "--config.network.depth must be one of 18, 34, 50, 101, 152, got 19"),
         ("strategy", "\x1b" * 90, "--config.strategy must be one of auto, one_device"),
         ("strategy", "tpu", "--config.strategy must be one of auto, one_device"),
+        ("run.best_metric", "mAP", "--config.run.best_metric must be a metric such as AP, AP50, AR, "),
         ("run.total_steps", 0, "--config.run.total_steps must be at least 1, got 0"),
         ("optimization.learning_rate", -0.1, "--config.optimization.learning_rate must be at least 0, got -0.1"),
         (

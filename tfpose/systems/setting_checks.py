@@ -18,6 +18,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from tfpose.messages import quote
+from tfpose.metrics.coco import BOX_STATISTICS, STATISTICS
 from tfpose.systems.config import COMMON_SECTIONS, ExperimentSettings, Section, list_fields
 from tfpose.training.distribution import STRATEGY_NAMES
 from tfpose.training.single_network import JOINT_AVERAGES
@@ -61,6 +62,11 @@ _RULES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
             *("selection.oks_threshold", "network.detections.iou_threshold"),
             *(f"network.{name}.iou_threshold" for name in _PROPOSALS),
         ),
+    ),
+    # The first evaluation, which says which metrics the system has, may come hours later.
+    "a metric such as AP, AP50, AR, box_AP, box_AR100, PCK or PCKh": (
+        (*STATISTICS, *(f"box_{name}" for name in BOX_STATISTICS), "PCK", "PCKh").__contains__,
+        ("run.best_metric",),
     ),
     "odd and at least 1": (lambda number: number >= 1 and number % 2 == 1, ("inference.blur_kernel",)),
     **{
