@@ -484,6 +484,16 @@ def test_a_cut_file_is_named_and_leaves_no_figures(run_evaluation, folders, tmp_
     assert not list((tmp_path / "out").glob("*.json"))
 
 
+def test_results_of_an_earlier_run_are_told(run_evaluation, folders, tmp_path):
+    assert not notes_of(score(run_evaluation, folders["gt18"], folders["pred18"], tmp_path, "--report"))
+    (note,) = notes_of(score(run_evaluation, folders["gt18"], folders["pred18"], tmp_path))
+    assert note == f"{tmp_path / 'report.html'} shows an earlier run; --report writes it anew"
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "predictions" / "old.json").write_text("{}")
+    result = run_evaluation("--track", f"--predictions={folders['pred18']}", f"--output_dir={tmp_path}")
+    assert notes_of(result) == [f"{tmp_path / 'predictions'}: 1 files are of an earlier run, such as old.json"]
+
+
 def test_results_never_replace_the_predictions(run_evaluation, folders, tmp_path):
     shutil.copytree(folders["pred18"], tmp_path / "predictions")
     before = {path.name: path.read_bytes() for path in (tmp_path / "predictions").iterdir()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,13 +15,23 @@ from tfpose.metrics.report import format_number
 from tfpose.skeletons import Skeleton
 
 METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.html"
 CORRECT_KEYPOINTS_TITLES = {"pck": "PCK@0.2 of the torso diagonal", "pckh": "PCKh@0.5 of the head's size"}
 
 
-def write_metrics(directory: str | pathlib.Path, metrics: Mapping[str, Any]) -> pathlib.Path:
-    """Writes metrics.json whole or not at all; numbers that are not finite become null."""
+def write_metrics(directory: str | pathlib.Path, metrics: Mapping[str, Any], has_page: bool = False) -> pathlib.Path:
+    """Writes metrics.json whole or not at all; numbers that are not finite become null.
+
+    Args:
+        directory: Folder of the results.
+        metrics: Content of the file.
+        has_page: Whether a report follows. Otherwise a line on stderr tells of the report of an earlier run.
+    """
     path = pathlib.Path(directory) / METRICS_FILE
     write_json(path, without_nan(metrics), indent=2)
+    page = path.with_name(REPORT_FILE)
+    if not has_page and page.is_file():
+        print(f"note: {page} shows an earlier run; --report writes it anew", file=sys.stderr)
     return path
 
 

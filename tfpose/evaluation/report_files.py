@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from tfpose.evaluation.metrics_file import REPORT_FILE
 from tfpose.evaluation.report_videos import ScoredVideos, add_videos, read_scored_videos
 from tfpose.metrics.average_precision import TieRule
 from tfpose.metrics.posetrack_metrics import PoseTrackReport
@@ -16,8 +17,6 @@ from tfpose.report.charts import precision_envelopes
 from tfpose.report.evaluation_file import Evaluation, write_evaluation
 from tfpose.report.overview import name_of_results, write_overview
 from tfpose.running_command import running_command
-
-REPORT_FILE = "report.html"
 
 
 def begin_evaluation(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tfpose.evaluation.progress import LateProgress
 from tfpose.json_files import read_json
-from tfpose.metrics.posetrack import find_poses_folder, find_sequence_files
+from tfpose.metrics.posetrack import find_poses_folder, find_sequence_files, note_other_files
 from tfpose.posetrack import (
     NO_IMAGE_ID,
     NO_TRACK_ID,
@@ -85,6 +85,7 @@ def track_all(
         for summary in map_forked(track, sources, processes):
             parts.append(summary)
             progress(len(parts), len(sources))
+    note_other_files(output_dir, {_result_name(source) for source in sources})
     fields = dataclasses.fields(TrackingSummary)
     return TrackingSummary(**{f.name: sum(getattr(part, f.name) for part in parts) for f in fields})
 
@@ -113,13 +114,18 @@ def track_file(
             file=sys.stderr,
         )
     tracked = track_file_sequence(found, tracker) if tracker else found
-    WRITERS[file_format](directory / found.path.name.removesuffix(".gz"), tracked)
+    WRITERS[file_format](directory / _result_name(source), tracked)
     return TrackingSummary(
         num_frames=len(found.frames),
         num_people=sum(frame.num_people for frame in found.frames),
         num_tracked=sum(frame.num_people for frame in tracked.frames),
         num_tracks=len({i for frame in tracked.frames for i in frame.track_ids.tolist()} - {NO_TRACK_ID}),
     )
+
+
+def _result_name(source: pathlib.Path | PoseSequence) -> str:
+    path = source if isinstance(source, pathlib.Path) else source.path
+    return path.name.removesuffix(".gz")
 
 
 def read_predictions(path: pathlib.Path) -> PoseSequence:

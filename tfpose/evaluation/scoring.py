@@ -88,7 +88,7 @@ def score_folders(
     metrics: dict[str, Any] = shown[0].to_dict()
     if compared is not None:
         metrics["comparison"] = {"predictions": str(compared), **shown[1].to_dict()}
-    path = write_metrics(output_dir, metrics | {"provenance": provenance})
+    path = write_metrics(output_dir, metrics | {"provenance": provenance}, settings.has_page)
     print_report(shown[0], settings.table_formats)
     if compared is not None:
         print_comparison(reports[0], reports[1], settings.options.metrics, settings.table_formats)

@@ -147,7 +147,7 @@ def evaluate_split(
         metrics = as_agreement(metrics, table.teacher)
     if output.num_pictures:
         _draw(table, prediction, output)
-    written = [write_metrics(output.directory, metrics)]
+    written = [write_metrics(output.directory, metrics, settings.has_page)]
     print(format_agreement(metrics) if table.teacher else format_metrics(metrics))
     if settings.has_page:
         evaluation = _begin_report(scored, output, metrics, run)

@@ -15,7 +15,7 @@ from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.retracking import WRITERS, track_sequence
 from tfpose.evaluation.video_sequences import has_posetrack_videos, poses_from_sequences, sequences_from_poses
 from tfpose.inference.posetrack_joints import map_poses
-from tfpose.metrics.posetrack import PREDICTIONS_FOLDER
+from tfpose.metrics.posetrack import PREDICTIONS_FOLDER, note_other_files
 from tfpose.poses import Poses
 from tfpose.posetrack import Frame, PoseSequence
 from tfpose.skeletons import POSETRACK15, Skeleton, map_joints
@@ -53,8 +53,11 @@ class WrittenPoses:
             table: Records of the split.
             file_format: Format of PoseTrack files, '2017' or '2018'.
         """
-        for sequence in self.posetrack_sequences:
-            WRITERS[file_format](directory / PREDICTIONS_FOLDER / f"{sequence.name}.json", sequence)
+        folder, sequences = directory / PREDICTIONS_FOLDER, self.posetrack_sequences
+        for sequence in sequences:
+            WRITERS[file_format](folder / f"{sequence.name}.json", sequence)
+        if folder.is_dir():
+            note_other_files(folder, {f"{sequence.name}.json" for sequence in sequences})
         lost = [joint for joint in self.skeleton.joints if joint not in POSETRACK15.joints]
         is_photo = np.array([not name for name in table.images["sequence"]], bool)
         rows = np.flatnonzero(is_photo | bool(lost))
