@@ -72,6 +72,17 @@ def test_keypoints_without_place_are_no_anchor():
     np.testing.assert_array_equal(draw_identities(empty, poses), empty)
 
 
+@pytest.mark.parametrize("place", [1e10, -1e12, 1e300])
+def test_joints_far_outside_the_picture_are_drawn(place):
+    skeleton = skeleton_from_names("pair", ("near", "far"), limbs=(("near", "far"),))
+    keypoints = np.array([[[50.0, 50], [place, 40]]])
+    poses = Poses(keypoints, np.ones((1, 2)), np.ones(1), np.zeros((1, 4)), np.array([0]))
+    empty = np.zeros((100, 100, 3), np.uint8)
+    for threshold in (0.0, 2.0):
+        assert draw_poses(empty, poses, skeleton, threshold, shows_faint_joints=True).any()
+    assert draw_identities(empty, poses).any()
+
+
 def num_pixels(image: np.ndarray, color: tuple[int, int, int]) -> int:
     return np.count_nonzero((image == color).all(axis=-1))
 

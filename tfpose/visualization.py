@@ -16,6 +16,8 @@ from tfpose.skeletons import Skeleton
 SIDE_COLORS = {"left": (70, 140, 255), "right": (255, 90, 70), None: (90, 220, 120)}
 # OpenCV draws at fractions of a pixel given as whole numbers with this many binary places.
 _SHIFT = 4
+# Distance in pixels from which on the place of a joint outside a picture no longer matters.
+_FARTHEST = 2.0**26
 _GOLDEN_RATIO = 0.618034
 _DASH_PIXELS, _MOST_DASHES = 3, 1000
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -54,7 +56,8 @@ def draw_pose(
     is_finite = np.isfinite(keypoints).all(axis=-1)
     drawn = np.asarray(is_drawn, bool) & is_finite
     faint = (np.zeros(len(drawn), bool) if is_faint is None else np.asarray(is_faint, bool)) & is_finite & ~drawn
-    points = np.round(np.where((drawn | faint)[:, None], keypoints, 0) * 2**_SHIFT).astype(np.int64)
+    known = _within_reach(np.where((drawn | faint)[:, None], keypoints, 0))
+    points = np.round(known * 2**_SHIFT).astype(np.int64)
     for a, b in skeleton.limbs:
         limb_color = color or SIDE_COLORS[skeleton.sides[a] or skeleton.sides[b]]
         if drawn[a] and drawn[b]:
@@ -66,6 +69,11 @@ def draw_pose(
         radius, fill = (thickness + 1) << _SHIFT, -1 if drawn[joint] else 1
         cv2.circle(image, points[joint].tolist(), radius, joint_color, fill, cv2.LINE_AA, _SHIFT)
     return image
+
+
+def _within_reach(points: np.ndarray) -> np.ndarray:
+    """Returns points that OpenCV can draw to: its coordinates have 32 bits, of which `_SHIFT` are for fractions."""
+    return np.clip(points, -_FARTHEST, _FARTHEST)
 
 
 def _draw_dashes(image: np.ndarray, start: np.ndarray, end: np.ndarray, color: tuple[int, int, int]) -> None:
@@ -178,7 +186,7 @@ class _Label:
     ) -> None:
         # OpenCV's letters are those of ASCII.
         self._text, self._color = text.encode("ascii", "replace").decode(), color
-        self._anchor, self._image_size, self._scale = anchor, image_size, scale
+        self._anchor, self._image_size, self._scale = _within_reach(anchor), image_size, scale
         self._thickness = max(1, round(1.6 * self._scale))
         width, ascent = _text_size(self._text, self._scale, self._thickness)
         self._margin = max(2, round(5 * self._scale))
