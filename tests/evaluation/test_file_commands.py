@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from program_runs import assert_one_line, run
 
+from tfpose.evaluation.tracker_search import write_tuning
 from tfpose.json_files import write_json
 from tfpose.metrics.joints import JOINTS, JOINTS21
 from tfpose.metrics.posetrack import evaluate_posetrack
 from tfpose.posetrack import NO_TRACK_ID, build_frame, read_posetrack, write_posetrack18
+from tfpose.tracking.tuning import Trial
 
 AP_KEYS = {"ap", "precision", "recall"}
 MOT_KEYS = {"mota", "motp", "motp_matched", "mot_precision", "mot_recall"}
@@ -329,6 +331,13 @@ def test_tuning_finds_the_best_and_its_flags_give_the_same_score(run_evaluation,
     again = run_evaluation("--track", *flags, f"--output_dir={tmp_path / 'again'}", *pasted.split())
     assert again.returncode == 0, again.stderr
     assert read_metrics(tmp_path / "again")["posetrack"]["mota"][-1] == pytest.approx(scores[0], abs=1e-9)
+
+
+def test_a_search_without_a_known_objective_is_refused(tmp_path):
+    trials = [Trial({"max_age_frames": age}, {"MOTA": np.nan}) for age in (1, 2)]
+    with pytest.raises(ValueError, match="--tune_objective: MOTA must be known for some setting, got none"):
+        write_tuning(tmp_path, trials, {"objective": "MOTA"})
+    assert not list(tmp_path.iterdir())
 
 
 def test_tuning_for_ap_sorts_by_ap(run_evaluation, folders, without_ids, tmp_path):

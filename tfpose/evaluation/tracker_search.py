@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -110,9 +111,16 @@ def describe_trials(
 
 
 def write_tuning(output_dir: pathlib.Path, trials: Sequence[Trial], content: Mapping[str, Any]) -> None:
-    """Writes tuning.json; prints the table of all trials and the best settings as flags."""
+    """Writes tuning.json; prints the table of all trials and the best settings as flags.
+
+    Raises:
+        ValueError: The objective is not known for any trial, so that none is the best.
+    """
+    objective = content["objective"]
+    if all(math.isnan(trial.scores[objective]) for trial in trials):
+        raise ValueError(f"--tune_objective: {objective} must be known for some setting, got none; are there people?")
     path = output_dir / TUNING_FILE
     write_json(path, without_nan(content), indent=2)
     print(format_trials(trials))
-    print(f"best {content['objective']}: {content['best']['flags']}")
+    print(f"best {objective}: {content['best']['flags']}")
     print(f"written: {path}")
