@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfpose.poses import Poses
-from tfpose.skeletons import skeleton_from_names
+from tfpose.skeletons import COCO17, skeleton_from_names
 from tfpose.visualization import (
     SIDE_COLORS,
     add_side_legend,
@@ -81,6 +81,11 @@ def test_joints_far_outside_the_picture_are_drawn(place):
     for threshold in (0.0, 2.0):
         assert draw_poses(empty, poses, skeleton, threshold, shows_faint_joints=True).any()
     assert draw_identities(empty, poses).any()
+
+
+def test_joints_of_another_skeleton_are_refused():
+    with pytest.raises(ValueError, match="poses must have the 17 joints of skeleton coco17, got 1"):
+        draw_poses(np.zeros((100, 100, 3), np.uint8), people([(50, 50)]), COCO17)
 
 
 def num_pixels(image: np.ndarray, color: tuple[int, int, int]) -> int:

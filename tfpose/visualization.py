@@ -91,7 +91,15 @@ def draw_poses(
     """Draws all people of a frame, colored by track where there are tracks.
 
     Joints below the threshold are left out; with `shows_faint_joints` they are thin, and their limbs dashed.
+
+    Raises:
+        ValueError: The number of joints is not that of the skeleton.
     """
+    if poses.keypoints.shape[1] != skeleton.num_joints:
+        raise ValueError(
+            f"poses must have the {skeleton.num_joints} joints of skeleton {skeleton.name}, "
+            f"got {poses.keypoints.shape[1]}"
+        )
     for person in range(len(poses)):
         track_id = int(poses.track_ids[person])
         color = identity_color(track_id) if track_id >= 0 else None
