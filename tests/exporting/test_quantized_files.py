@@ -179,6 +179,7 @@ def test_a_saved_model_finds_people_by_its_own_detector(folder):
         (["--model={lonely}"], ["lonely.tflite: requires", "keypoint_system.json", "export the network again"]),
         (["--model={broken}"], ["keypoints.tflite: must be the LiteRT file of the keypoint network beside it"]),
         (["--model={missing}"], ["missing.tflite: not found; expected a LiteRT file"]),
+        (["--model={nowhere}"], ["nowhere.tflite: not found; expected a LiteRT file"]),
     ],
 )
 def test_wrong_flags_of_an_evaluation_are_one_line(folder, tmp_path, flags, words):
@@ -194,6 +195,7 @@ def test_wrong_flags_of_an_evaluation_are_one_line(folder, tmp_path, flags, word
         "lonely": tmp_path / "lonely.tflite",
         "broken": tmp_path / "broken" / "keypoints.tflite",
         "missing": extra / "missing.tflite",
+        "nowhere": tmp_path / "nowhere.tflite",
     }
     data = f"--config.data.directory={folder / 'data'}"
     given = [flag.format(**paths) for flag in flags]

@@ -68,6 +68,8 @@ def _predict_litert(
     file: pathlib.Path, config: Config, table: RecordTable, request: EvaluationRequest
 ) -> SplitPrediction:
     """Finds the people of a split by a keypoint network in LiteRT."""
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: not found; expected a LiteRT file")
     boxes = request.run.boxes or BoxSettings()
     if boxes.source == OWN_DETECTOR:
         raise ValueError(f"--boxes={OWN_DETECTOR} requires a SavedModel in --model, got {file}")
@@ -86,8 +88,6 @@ def _evaluation_settings(config: Config) -> EvaluationSettings:
 
 def _open_network(file: pathlib.Path, system: KeypointSystem) -> LitertNetwork:
     """Opens a LiteRT file and checks that it maps crops to heatmaps."""
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: not found; expected a LiteRT file")
     try:
         network = LitertNetwork(file)
         shape = network(tf.zeros((1, *system.crop.crop_size, 3))).shape
