@@ -6,11 +6,11 @@ import dataclasses
 import functools
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tfpose.evaluation.progress import LateProgress
 from tfpose.json_files import read_json
-from tfpose.metrics.posetrack import find_poses_folder, find_sequence_files, note_other_files
+from tfpose.metrics.posetrack import find_poses_folder, find_sequence_files
 from tfpose.posetrack import (
     NO_IMAGE_ID,
     NO_TRACK_ID,
@@ -121,6 +121,22 @@ def track_file(
         num_tracked=sum(frame.num_people for frame in tracked.frames),
         num_tracks=len({i for frame in tracked.frames for i in frame.track_ids.tolist()} - {NO_TRACK_ID}),
     )
+
+
+def note_other_files(folder: pathlib.Path, names: Collection[str]) -> None:
+    """Prints a line on stderr if a folder of predictions holds files of an earlier run, which programs read as well.
+
+    Args:
+        folder: The folder, which exists.
+        names: Names of the files of this run.
+    """
+    others = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name.endswith((".json", ".json.gz")) and not path.name.startswith(".") and path.name not in names
+    )
+    if others:
+        print(f"note: {folder}: {len(others)} files are of an earlier run, such as {others[0]}", file=sys.stderr)
 
 
 def _result_name(source: pathlib.Path | PoseSequence) -> str:

@@ -12,10 +12,10 @@ import numpy as np
 from tfpose.coco import write_keypoint_results
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.progress import LateProgress
-from tfpose.evaluation.retracking import WRITERS, track_sequence
+from tfpose.evaluation.retracking import WRITERS, note_other_files, track_sequence
 from tfpose.evaluation.video_sequences import has_posetrack_videos, poses_from_sequences, sequences_from_poses
 from tfpose.inference.posetrack_joints import map_poses
-from tfpose.metrics.posetrack import PREDICTIONS_FOLDER, note_other_files
+from tfpose.metrics.posetrack import PREDICTIONS_FOLDER
 from tfpose.poses import Poses
 from tfpose.posetrack import Frame, PoseSequence
 from tfpose.skeletons import POSETRACK15, Skeleton, map_joints

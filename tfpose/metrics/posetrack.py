@@ -12,8 +12,7 @@ import dataclasses
 import functools
 import math
 import pathlib
-import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfpose.json_files import read_json, without_cycle_search
@@ -226,22 +225,6 @@ def find_sequence_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
                 raise ValueError(f"{path}: must be the only file of its sequence, got {files[name].name} as well")
             files[name] = path
     return files
-
-
-def note_other_files(folder: pathlib.Path, names: Collection[str]) -> None:
-    """Prints a line on stderr if a folder of predictions holds files of an earlier run, which programs read as well.
-
-    Args:
-        folder: The folder, which exists.
-        names: Names of the files of this run.
-    """
-    others = sorted(
-        path.name
-        for path in folder.iterdir()
-        if path.name.endswith((".json", ".json.gz")) and not path.name.startswith(".") and path.name not in names
-    )
-    if others:
-        print(f"note: {folder}: {len(others)} files are of an earlier run, such as {others[0]}", file=sys.stderr)
 
 
 def _num_processes(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], wanted: int | None) -> int:
