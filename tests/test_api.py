@@ -87,8 +87,11 @@ def test_gray_images_of_16_bits_are_not_white(model, frames, tmp_path):
     gray = frames[0][..., 0]
     cv2.imwrite(str(tmp_path / "gray.png"), gray.astype(np.uint16) * 257)
     expected = model.predict([np.repeat(gray[..., None], 3, axis=2)])
-    with pytest.raises(ValueError, match="images must be a sequence of images, got one PngImageFile"):
-        model.predict(image_module.open(tmp_path / "gray.png"))
+    with (
+        image_module.open(tmp_path / "gray.png") as image,
+        pytest.raises(ValueError, match="images must be a sequence of images, got one PngImageFile"),
+    ):
+        model.predict(image)
     for image in (image_module.open(tmp_path / "gray.png"), image_module.fromarray(gray.astype(np.int32))):
         assert_same(model.predict([image]), expected)
     with pytest.raises(ValueError, match=r"images\[0\] must be \[height, width, 3\] uint8 RGB, got float32"):
