@@ -465,6 +465,8 @@ def test_folders_that_are_not_there_or_empty_are_refused(tmp_path):
 
 
 def test_unknown_options_are_refused():
+    with pytest.raises(ValueError, match="metrics must be a sequence of names, got the text 'ap'"):
+        PoseTrackOptions("ap")
     with pytest.raises(ValueError, match="metrics must be some of ap, mot, hota, got mota"):
         PoseTrackOptions(("mota",))
     with pytest.raises(ValueError, match="tie_rule must be"):

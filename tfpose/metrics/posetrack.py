@@ -48,7 +48,7 @@ class PoseTrackOptions:
             intervals.
 
     Raises:
-        ValueError: A metric or the rule is unknown, or the number of resamples is negative.
+        ValueError: A metric or the rule is unknown, `metrics` is one text, or the number of resamples is negative.
     """
 
     metrics: Sequence[str] = DEFAULT_METRICS
@@ -57,6 +57,8 @@ class PoseTrackOptions:
     num_resamples: int = 0
 
     def __post_init__(self) -> None:
+        if isinstance(self.metrics, str):
+            raise ValueError(f"metrics must be a sequence of names, got the text {self.metrics!r}")
         unknown = [name for name in self.metrics if name not in METRICS]
         if unknown or not self.metrics:
             raise ValueError(f"metrics must be some of {', '.join(METRICS)}, got {', '.join(self.metrics) or 'none'}")
