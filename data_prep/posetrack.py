@@ -23,6 +23,7 @@ from tfpose.posetrack import (
     read_posetrack,
     read_posetrack21,
 )
+from tfpose.posetrack.sequences import unit_range
 from tfpose.posetrack.videos import find_videos
 from tfpose.skeletons import POSETRACK15
 
@@ -89,7 +90,8 @@ def build_video_split(sequences: Sequence[PoseSequence], source: pathlib.Path) -
     Raises:
         FileNotFoundError: The image of a labeled frame is missing.
     """
-    videos = [video for sequence in sequences for video in _videos(sequence)]
+    positions = [find_videos(sequence) for sequence in sequences]
+    videos = [video for found in zip(sequences, positions, strict=True) for video in _videos(*found)]
     names = distinct_names(video.name for video in videos)
     frames: list[tuple[str, Frame]] = []
     num_left_out = 0
@@ -105,12 +107,12 @@ def build_video_split(sequences: Sequence[PoseSequence], source: pathlib.Path) -
             else:
                 num_left_out += 1
     notes = (f"{num_left_out} unlabeled frames were left out since their images are missing",) * (num_left_out > 0)
-    return _arrange(frames, source, (*_order_notes(sequences), *notes))
+    return _arrange(frames, source, (*_order_notes(sequences, positions), *notes))
 
 
-def _videos(sequence: PoseSequence) -> list[PoseSequence]:
-    """Returns the videos of a file, their frames in order; each of several has the name of its folder of images."""
-    videos = [tuple(sequence.frames[position] for position in video) for video in find_videos(sequence)]
+def _videos(sequence: PoseSequence, positions: Sequence[Sequence[int]]) -> list[PoseSequence]:
+    """Returns the videos that `find_videos` found in a file; each of several has the name of its folder of images."""
+    videos = [tuple(sequence.frames[position] for position in video) for video in positions]
     if len(videos) == 1:
         return [dataclasses.replace(sequence, frames=videos[0])]
     folders = [frames[0].file_name.replace("\\", "/").split("/")[-2:-1] for frames in videos]
@@ -120,11 +122,10 @@ def _videos(sequence: PoseSequence) -> list[PoseSequence]:
     ]
 
 
-def _order_notes(sequences: Sequence[PoseSequence]) -> list[str]:
+def _order_notes(sequences: Sequence[PoseSequence], positions: Sequence[Sequence[list[int]]]) -> list[str]:
     """Returns lines on files with several videos, and on files whose frames are in another order than the records."""
     notes = []
-    for sequence in sequences:
-        videos = find_videos(sequence)
+    for sequence, videos in zip(sequences, positions, strict=True):
         if len(videos) > 1:
             notes.append(f"{sequence.path.name}: holds {len(videos)} videos, each becomes a sequence of its own")
         if any(video != sorted(video) for video in videos):
@@ -171,10 +172,8 @@ def _arrange(frames: Sequence[tuple[str, Frame]], source: pathlib.Path, notes: t
 
 def _unit_note(people: Mapping[str, Column]) -> list[str]:
     """Returns a line if all joints lie within one pixel, as coordinates from 0 to 1 do."""
-    keypoints = np.asarray(people["keypoints"])[np.asarray(people["visibility"]) > 0]
-    if not keypoints.any() or np.abs(keypoints).max() > 1:
-        return []
-    return [f"all joints must be in pixels, got coordinates from {keypoints.min():g} to {keypoints.max():g}"]
+    found = unit_range(np.asarray(people["keypoints"])[np.asarray(people["visibility"]) > 0])
+    return [f"all joints must be in pixels, got coordinates {found}"] if found else []
 
 
 def _image_id(frame: Frame) -> int:

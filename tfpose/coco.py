@@ -34,7 +34,7 @@ from tfpose.json_files import (
 )
 from tfpose.messages import MOST_OF_A_VALUE, printable, quote
 from tfpose.poses import NO_TRACK_ID
-from tfpose.posetrack.sequences import POSETRACK_BOX_MARGIN
+from tfpose.posetrack.sequences import POSETRACK_BOX_MARGIN, unit_range
 from tfpose.skeletons import COCO17, Skeleton, limbs_of_coco_category, skeleton_from_coco_category
 
 # The category of people in COCO's own files.
@@ -369,10 +369,8 @@ def _joint_counts_note(people: Sequence[Mapping], visibility: np.ndarray) -> lis
 
 def _small_keypoints_note(keypoints: np.ndarray) -> list[str]:
     """Returns a line if all labeled joints [P, J, 3] lie within one pixel, as coordinates from 0 to 1 do."""
-    labeled = keypoints[keypoints[..., 2] > 0][:, :2]
-    if not labeled.any() or np.abs(labeled).max() > 1:
-        return []
-    return [f"all 'keypoints' must be in pixels, got values from {labeled.min():g} to {labeled.max():g}"]
+    found = unit_range(keypoints[keypoints[..., 2] > 0][:, :2])
+    return [f"all 'keypoints' must be in pixels, got values {found}"] if found else []
 
 
 def _box_array(path: pathlib.Path, kind: str, entries: list) -> np.ndarray:

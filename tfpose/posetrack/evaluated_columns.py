@@ -6,13 +6,12 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import numpy as np
-
 from tfpose.json_files import object_list
 from tfpose.posetrack.columns import PersonColumns, check_track_ids_are_distinct, check_track_limit
 from tfpose.posetrack.columns_2017 import columns_from_2017
 from tfpose.posetrack.columns_2018 import columns_from_2018
 from tfpose.posetrack.format_2018 import joint_names
+from tfpose.posetrack.sequences import unit_range
 from tfpose.skeletons import POSETRACK18
 
 
@@ -57,8 +56,8 @@ def columns21_from_content(path: pathlib.Path, content: Any, is_ground_truth: bo
 
 def _with_unit_note(columns: PersonColumns) -> PersonColumns:
     """Adds a line for the user if all points lie within one pixel, as coordinates from 0 to 1 do."""
-    points = columns.points
-    if not points.any() or np.abs(points).max() > 1:
+    found = unit_range(columns.points)
+    if not found:
         return columns
-    note = f"all points must be in pixels, got coordinates from {points.min():g} to {points.max():g}"
+    note = f"all points must be in pixels, got coordinates {found}"
     return dataclasses.replace(columns, notes=(*columns.notes, note))

@@ -161,6 +161,13 @@ def build_frame(
     )
 
 
+def unit_range(points: np.ndarray) -> str:
+    """Returns 'from LOWEST to HIGHEST' if all coordinates lie within one pixel, as those from 0 to 1 do; '' if not."""
+    if not points.any() or np.abs(points).max() > 1:
+        return ""
+    return f"from {points.min():g} to {points.max():g}"
+
+
 def polygon(corners: Sequence) -> np.ndarray:
     """Returns an ignore region [N, 2] of pairs (x, y) of JSON numbers.
 
