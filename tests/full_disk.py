@@ -239,11 +239,11 @@ def _write_checkpoint(path: pathlib.Path) -> pathlib.Path:
     from checkpoint_writers import write_zip
     from formula_weights import make_array
 
-    from tfpose.pretrained.pose_resnet import canonical_torch_name
+    from tfpose.pretrained.pose_resnet import RESNET_NAMES
 
     raw = (TESTS / "golden" / "simple_baseline" / "network_state_dicts.json.gz").read_bytes()
     shapes = json.loads(gzip.decompress(raw))["r50_j17"]
-    write_zip(path, {name: make_array(canonical_torch_name(name), tuple(shape), 0) for name, shape in shapes})
+    write_zip(path, {name: make_array(RESNET_NAMES.canonical(name), tuple(shape), 0) for name, shape in shapes})
     return path
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 
 from tfpose.evaluation.single_network_search import SearchCase, SearchScore, SearchSystem
-from tfpose.inference.frame_peaks import Peaks, SingleNetworkSettings, no_peaks, select_people
+from tfpose.inference.frame_peaks import Peaks, SingleNetworkSettings, select_people
 from tfpose.metrics.joints import JOINTS
 from tfpose.metrics.posetrack import evaluate_sequences
 from tfpose.posetrack import PoseSequence, build_frame, frame_from_poses
@@ -47,10 +47,8 @@ def person(place, head, head_score, joint_scores):
 
 def peaks_of(*people):
     """Strongest first."""
-    if not people:
-        return no_peaks(15)
-    columns = zip(*sorted(people, key=lambda found: -found[1]), strict=True)
-    return Peaks(*(np.stack(values) for values in columns))
+    ordered = sorted(people or [person(0, (0, 0), 0, 0)], key=lambda found: -found[1])
+    return Peaks(*(np.stack(values) for values in zip(*ordered, strict=True))).select(slice(len(people)))
 
 
 def found_peaks():

@@ -11,7 +11,7 @@ from record_writing import synthetic_image, write_dataset
 from tfpose.data import records
 from tfpose.frame_fit import FrameFit
 from tfpose.inference import single_network
-from tfpose.inference.frame_peaks import Peaks, SingleNetworkSettings, no_peaks, select_people
+from tfpose.inference.frame_peaks import Peaks, SingleNetworkSettings, select_people
 from tfpose.skeletons import skeleton_from_names
 
 SKELETON = skeleton_from_names("three", ["head", "hip", "foot"])
@@ -111,7 +111,7 @@ def test_person_threshold_counts_dropped_joints_but_somebody_must_stay():
     assert len(select_people(peaks, dataclasses.replace(dropped, person_threshold=1.5))) == 1
     assert len(select_people(peaks, SingleNetworkSettings(joint_threshold=0.95, person_threshold=0.0))) == 0
     assert len(select_people(peaks, dataclasses.replace(LENIENT, max_people=2))) == 2
-    assert len(select_people(no_peaks(3), LENIENT)) == 0
+    assert len(select_people(peaks.select(slice(0)), LENIENT)) == 0
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfpose.models.pose_resnet import build_pose_resnet
-from tfpose.pretrained.pose_resnet import NAMES
+from tfpose.pretrained.pose_resnet import RESNET_NAMES
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 STORAGE_KINDS = {
@@ -161,7 +161,7 @@ def small_arrays(num_joints=17, depth=18, seed=0, deconv_filters=8):
     network = build_pose_resnet(num_joints, depth, (32, 32), base_width=4, deconv_filters=deconv_filters)
     rng = np.random.default_rng(seed)
     arrays = {}
-    for name, (_, variable) in NAMES.of_weights(network).items():
+    for name, (_, variable) in RESNET_NAMES.of_weights(network).items():
         value = rng.uniform(0.5, 1.5, variable.shape).astype(np.float32) * (0.1 if len(variable.shape) == 4 else 1)
         arrays[name] = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
     return arrays

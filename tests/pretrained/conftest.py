@@ -13,7 +13,8 @@ from formula_weights import make_array
 
 from tfpose.models.pose_resnet import build_pose_resnet
 from tfpose.models.unfilled import build_unfilled
-from tfpose.pretrained.pose_resnet import canonical_torch_name, load_torch_arrays
+from tfpose.pretrained.pose_resnet import RESNET_NAMES
+from tfpose.pretrained.published_names import load_published_arrays
 
 Arrays = dict[str, np.ndarray]
 
@@ -25,7 +26,7 @@ def make_arrays(golden_dir) -> Callable[[str, int], Arrays]:
     shapes = json.loads(gzip.decompress(raw))
 
     def make(key: str, salt: int = 0) -> Arrays:
-        return {name: make_array(canonical_torch_name(name), tuple(shape), salt) for name, shape in shapes[key]}
+        return {name: make_array(RESNET_NAMES.canonical(name), tuple(shape), salt) for name, shape in shapes[key]}
 
     return make
 
@@ -39,5 +40,5 @@ def r50_arrays(make_arrays) -> Arrays:
 def r50(r50_arrays) -> keras.Model:
     """ResNet-50 with 17 joints and the golden weights; tests must not change it."""
     model = build_unfilled(lambda: build_pose_resnet(17))
-    load_torch_arrays(model, r50_arrays)
+    load_published_arrays(model, r50_arrays, RESNET_NAMES)
     return model

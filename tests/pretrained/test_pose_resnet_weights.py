@@ -14,7 +14,8 @@ from tfpose.losses import mean_heatmap_loss
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.pose_resnet import build_pose_resnet
 from tfpose.models.unfilled import build_unfilled
-from tfpose.pretrained.pose_resnet import NAMES, canonical_torch_name, load_torch_arrays
+from tfpose.pretrained.pose_resnet import RESNET_NAMES
+from tfpose.pretrained.published_names import load_published_arrays
 from tfpose.pretrained.transfer import transfer_weights
 from tfpose.skeletons import COCO17, POSETRACK15
 
@@ -71,7 +72,7 @@ def test_folded_heatmaps_match_the_original(r50, golden):
 
 def test_heatmaps_of_15_joints_match_the_original(make_arrays, golden, shared_dir):
     model = build_unfilled(lambda: build_pose_resnet(15))
-    load_torch_arrays(model, make_arrays("r50_j15", 1))
+    load_published_arrays(model, make_arrays("r50_j15", 1), RESNET_NAMES)
     assert deviation_on_noise(model, golden, "r50_j15") < TOLERANCE
     assert max(deviations_on_all_inputs(model, shared_dir, "r50_j15")) < TOLERANCE
 
@@ -81,16 +82,16 @@ def test_names_of_mmpose_give_the_same_network(r50, make_arrays):
     arrays = make_arrays("mmpose_r50", 0)
     old_head = {f"keypoint_{name}" if name.startswith("head.") else name: array for name, array in arrays.items()}
     assert any(name.startswith("keypoint_head.deconv_layers") for name in old_head)
-    assert [*map(canonical_torch_name, old_head)] == [*map(canonical_torch_name, arrays)]
+    assert [*map(RESNET_NAMES.canonical, old_head)] == [*map(RESNET_NAMES.canonical, arrays)]
     model = build_unfilled(lambda: build_pose_resnet(17))
-    load_torch_arrays(model, old_head)
+    load_published_arrays(model, old_head, RESNET_NAMES)
     for ours, theirs in zip(model.variables, r50.variables, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
 
 
 def test_heatmaps_of_152_layers_match_the_original(make_arrays, golden, shared_dir):
     model = build_unfilled(lambda: build_pose_resnet(17, depth=152))
-    load_torch_arrays(model, make_arrays("r152_j17", 0))
+    load_published_arrays(model, make_arrays("r152_j17", 0), RESNET_NAMES)
     assert deviation_on_noise(model, golden, "r152_j17") < TOLERANCE
     assert max(deviations_on_all_inputs(model, shared_dir, "r152_j17")) < TOLERANCE
 
@@ -145,7 +146,7 @@ def test_each_silent_mistake_would_be_seen(r50_arrays, golden, golden_dir, mista
     expected = json.loads(path.read_text())["deviation"][mistake]
     change = MISTAKES[mistake]
     model = build_unfilled(lambda: build_pose_resnet(17, stride_in="3x3" if change else "1x1"))
-    load_torch_arrays(model, r50_arrays)
+    load_published_arrays(model, r50_arrays, RESNET_NAMES)
     if change:
         change(model)
     deviation = deviation_on_noise(model, golden, "r50_j17")
@@ -162,8 +163,8 @@ def training(make_arrays, golden_dir) -> dict:
     with np.load(folder / "network_train_step.npz") as data:
         batch = {name: data[name] for name in data}
     model = build_unfilled(lambda: build_pose_resnet(17, input_size=(128, 96), dtype="float64"))
-    load_torch_arrays(model, make_arrays("r50_j17", expected["salt"]))
-    names = {id(variable): name for name, (_, variable) in NAMES.of_weights(model).items()}
+    load_published_arrays(model, make_arrays("r50_j17", expected["salt"]), RESNET_NAMES)
+    names = {id(variable): name for name, (_, variable) in RESNET_NAMES.of_weights(model).items()}
     names = [names[id(variable)] for variable in model.trainable_variables]
     result = {"expected": expected, "batch": batch, "names": names}
     compute = _build_gradient_function(model, batch)
@@ -171,7 +172,7 @@ def training(make_arrays, golden_dir) -> dict:
     result["heatmaps"] = heatmaps.numpy()
     result["gradient_norms"] = [np.linalg.norm(gradient.numpy()) for gradient in gradients]
     result["running"] = {
-        name: variable.numpy() for name, (_, variable) in NAMES.of_weights(model).items() if ".running_" in name
+        name: variable.numpy() for name, (_, variable) in RESNET_NAMES.of_weights(model).items() if ".running_" in name
     }
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         variable.assign_sub(first_update(gradient.numpy()))
@@ -233,7 +234,7 @@ def build_small(num_joints=3, **kwargs):
 def small_arrays(model):
     rng = np.random.default_rng(0)
     arrays = {}
-    for name, (_, variable) in NAMES.of_weights(model).items():
+    for name, (_, variable) in RESNET_NAMES.of_weights(model).items():
         shape = tuple(variable.shape)
         value = rng.uniform(0.5, 1.5, shape).astype(np.float32)
         arrays[name] = value.transpose(3, 2, 0, 1) if len(shape) == 4 else value
@@ -241,9 +242,9 @@ def small_arrays(model):
 
 
 def test_prefixes_are_dropped():
-    assert canonical_torch_name("module.head.final_layer.bias") == "final_layer.bias"
-    assert canonical_torch_name("keypoint_head.deconv_layers.0.weight") == "deconv_layers.0.weight"
-    assert canonical_torch_name("layer1.0.bn1.weight") == "layer1.0.bn1.weight"
+    assert RESNET_NAMES.canonical("module.head.final_layer.bias") == "final_layer.bias"
+    assert RESNET_NAMES.canonical("keypoint_head.deconv_layers.0.weight") == "deconv_layers.0.weight"
+    assert RESNET_NAMES.canonical("layer1.0.bn1.weight") == "layer1.0.bn1.weight"
 
 
 def test_wrappers_counters_and_classifier_are_ignored():
@@ -252,7 +253,7 @@ def test_wrappers_counters_and_classifier_are_ignored():
     arrays["module.fc.weight"] = np.zeros((1000, 32))
     arrays["module.fc.bias"] = np.zeros(1000)
     arrays["module.bn1.num_batches_tracked"] = np.int64(3)
-    load_torch_arrays(model, arrays)
+    load_published_arrays(model, arrays, RESNET_NAMES)
     np.testing.assert_array_equal(model.get_layer("stem_bn").moving_mean.numpy(), arrays["module.bn1.running_mean"])
 
 
@@ -285,7 +286,7 @@ def test_arrays_that_do_not_fit_are_named_and_change_nothing(change, message):
     model = build_small()
     before = model.get_weights()
     with pytest.raises(ValueError, match=message):
-        load_torch_arrays(model, with_change(small_arrays(model), change))
+        load_published_arrays(model, with_change(small_arrays(model), change), RESNET_NAMES)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -293,12 +294,12 @@ def test_arrays_that_do_not_fit_are_named_and_change_nothing(change, message):
 def test_a_model_with_other_layers_is_an_error():
     model = build_small(skip_connections=True)
     with pytest.raises(ValueError, match=r"must be a build_pose_resnet .* layer skip1_conv, which has no"):
-        load_torch_arrays(model, small_arrays(build_small()))
+        load_published_arrays(model, small_arrays(build_small()), RESNET_NAMES)
 
 
 def test_heatmaps_of_coco_reach_posetrack_by_joint_name():
     source, model = build_small(num_joints=17), build_small(num_joints=15)
-    load_torch_arrays(source, small_arrays(source))
+    load_published_arrays(source, small_arrays(source), RESNET_NAMES)
     fresh = model.get_layer("heatmaps").kernel.numpy()
     transfer_weights(source, model, COCO17.joints, POSETRACK15.joints)
     source_kernel, source_bias = source.get_layer("heatmaps").get_weights()
@@ -324,7 +325,7 @@ def test_wrong_joint_lists_are_errors():
 
 def test_transfer_copies_everything_and_matches_heads_by_name():
     source, target = build_small(num_joints=3), build_small(num_joints=2)
-    load_torch_arrays(source, small_arrays(source))
+    load_published_arrays(source, small_arrays(source), RESNET_NAMES)
     fresh = target.get_layer("heatmaps").kernel.numpy()
     transfer_weights(source, target, ["nose", "ear", "hip"], ["hip", "head_top"])
     images = np.random.default_rng(1).normal(size=(1, 32, 32, 3)).astype(np.float32)

@@ -21,7 +21,7 @@ from tfpose.importing.picodet_family import PicodetFamily
 from tfpose.models.heatmap_network import HEATMAP_LAYER
 from tfpose.pretrained.named_tensors import Checkpoint
 from tfpose.pretrained.pose_hrnet import HRNET_NAMES
-from tfpose.pretrained.pose_resnet import NAMES
+from tfpose.pretrained.pose_resnet import RESNET_NAMES
 from tfpose.pretrained.pose_vit import VIT_NAMES
 from tfpose.pretrained.tinypose import TINYPOSE_NAMES
 
@@ -41,7 +41,7 @@ FAMILIES: dict[str, Family] = {
         protocol=Protocol(decoding="udp", input_size=(256, 192), reduces_images=False),
     ),
     "mmpose": KeypointFamily(
-        "ResNet with a heatmap head of MMPose", is_mmpose, "pose_resnet", NAMES, infer_pose_resnet
+        "ResNet with a heatmap head of MMPose", is_mmpose, "pose_resnet", RESNET_NAMES, infer_pose_resnet
     ),
     "hrnet": KeypointFamily(
         "HRNet of Microsoft's deep-high-resolution-net.pytorch or of MMPose",
@@ -72,7 +72,7 @@ FAMILIES: dict[str, Family] = {
         "pose_resnet of Microsoft's human-pose-estimation.pytorch",
         is_microsoft,
         "pose_resnet",
-        NAMES,
+        RESNET_NAMES,
         infer_pose_resnet,
         protocol=Protocol(channel_order="bgr"),
     ),

@@ -99,16 +99,6 @@ class Peaks:
         return Peaks(**{f.name: getattr(self, f.name)[indices] for f in dataclasses.fields(self)})
 
 
-def no_peaks(num_joints: int) -> Peaks:
-    """Returns the peaks of a frame without heads."""
-    return Peaks(
-        heads=np.zeros((0, 2), np.int32),
-        head_scores=np.zeros(0, np.float32),
-        keypoints=np.zeros((0, num_joints, 2)),
-        joint_scores=np.zeros((0, num_joints), np.float32),
-    )
-
-
 def select_people(peaks: Peaks, settings: SingleNetworkSettings) -> Poses:
     """Returns the people of a frame under these thresholds.
 
