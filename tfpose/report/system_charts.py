@@ -171,7 +171,7 @@ def sequences_chart(metric: str, systems: Mapping[str, Mapping[str, float]], hig
         figure = new_figure(width, rows * _ROW_INCHES + 0.55 * (len(panels) if is_narrow else 1) + 0.3)
         ratios = [len(part) + 2 for part in panels.values()]
         if is_narrow:
-            grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=ratios)
+            grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=ratios)
         else:
             grid = figure.subplots(1, len(panels), squeeze=False)
         for axes, (title, names) in zip(grid.flat, panels.items(), strict=True):
