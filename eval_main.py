@@ -163,7 +163,11 @@ def _define_box_and_scoring_flags(values: ProgramFlags) -> None:
         takes_keras_hub=True,
     )
     define_scoring_flags(values, "Flags of the metrics and the report")
-    define_tracker_flags(values, may_have_config=True)
+    values["metrics"].help += (
+        " Only for splits with videos. Of every split, tfpose computes COCO's AP and AR, and with --boxes=ground_truth "
+        "also PCK and PCKh."
+    )
+    define_tracker_flags(values, "payer2017, or for a single network the section tracker of the config")
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
