@@ -168,6 +168,13 @@ def wait_for_shard(output: pathlib.Path) -> None:
         time.sleep(0.05)
 
 
+def test_help_of_a_dataset_lists_its_flags_only():
+    help_text = run("pseudo", "--help").stdout
+    assert "--output=" in help_text and "--val_share=" in help_text and "--second_model=" in help_text
+    assert "--left_right_pairs=" not in help_text and "--val_videos=" not in help_text and "--seed=" not in help_text
+    assert "--seed=" in run("pseudo", "--helpfull").stdout
+
+
 def test_videos_of_a_dataset_are_drawn_anew_only_with_overwrite(tmp_path):
     size = ("--num_val_videos=1", "--height=68", "--width=120", "--num_processes=1", f"--output={tmp_path}")
     assert run("synthetic", *size, "--num_train_videos=2", "--num_frames=1").returncode == 0
