@@ -113,6 +113,8 @@ class Model:
         from tfpose.tracking.tracker import Tracker
 
         _check_batch_size(batch_size)
+        if isinstance(tracker, str) and tracker not in NAMED_SETTINGS:
+            raise ValueError(f"tracker must be one of {', '.join(NAMED_SETTINGS)}, got {tracker!r}")
         update = Tracker(tracker, self.skeleton).update
         smoothing = NAMED_SETTINGS[tracker][1] if isinstance(tracker, str) else NO_SMOOTHING
         needs_all_frames = smoothing != NO_SMOOTHING
