@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     from tfpose.evaluation.tuned_settings import TunedSettings
     from tfpose.systems.system import TrackerRequest
 
+_FLAGS_OF_VIDEOS = (
+    *("metrics", "per_sequence", "clean_figures", "table", "format"),
+    *("infer_head_joints", "tracking", "num_videos", *TRACKER_FLAGS),
+)
 _DTYPE_OF_DETECTORS = (
     " With the config of a Keypoint R-CNN, the flag concerns this network, and auto measures the AP of its boxes."
 )
@@ -163,7 +167,11 @@ def _define_box_and_scoring_flags(values: ProgramFlags) -> None:
         takes_keras_hub=True,
     )
     define_scoring_flags(values, "Flags of the metrics and the report")
-    define_tracker_flags(values, may_have_config=True)
+    values["metrics"].help += (
+        " Only for splits with videos. Of every split, tfpose computes COCO's AP and AR, and with --boxes=ground_truth "
+        "also PCK and PCKh."
+    )
+    define_tracker_flags(values, "payer2017, or for a single network the section tracker of the config")
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
@@ -218,6 +226,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         given_flags=[name for name in values if values[name].present and not name.startswith("config.")],
     )
     table = read_table(config.data.directory, split)
+    note_flags_of_videos(values, split, any(table.images["sequence"]))
     if table.teacher:
         _announce_teacher(table.teacher, split, scoring)
     system = systems.from_config(config)
@@ -258,6 +267,13 @@ def _check_tracking_flags(values: ProgramFlags) -> None:
     lacking = [name for name in values.metrics if METRICS[name].needs_identities]
     if values["metrics"].present and lacking:
         raise ValueError(f"--metrics={','.join(lacking)} cannot be combined with --notracking: it requires identities")
+
+
+def note_flags_of_videos(values: ProgramFlags, split: str, has_videos: bool) -> None:
+    """Names the given flags that have no effect on a split without videos."""
+    given = [f"--{name}" for name in _FLAGS_OF_VIDEOS if values[name].present]
+    if given and not has_videos:
+        print(f"note: split {split} has no videos; tfpose does not use {', '.join(given)}", file=sys.stderr)
 
 
 def _announce_teacher(teacher: str, split: str, scoring: ScoringSettings) -> None:

@@ -2,6 +2,7 @@
 
     tfpose build DATASET --source=DIR --output=DIR
     tfpose build synthetic --output=DIR
+    tfpose build DATASET --help
 
 DATASET is one of
   coco_keypoints  COCO person keypoints, or your own data in COCO's layout: people or other objects with any joints, or
@@ -197,6 +198,7 @@ PROGRAM = Program(
     run,
     takes_inputs=True,
     interruption="interrupted; the dataset was not written",
+    unused_flags=lambda words: [flag for name in DATASETS if name in words for flag in _flags_of_others(name)],
 )
 
 

@@ -8,13 +8,14 @@ from tfpose.flags.program_flags import ProgramFlags
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of slp and deeplabcut."""
-    values.begin_section("Flags of slp and deeplabcut", "val_share")
+    values.begin_section("Flags of slp, deeplabcut and pseudo", "val_share")
     values.define_float(
         "val_share",
         SplitChoice.val_share,
-        "Share of the labeled frames for the split val: the last frames of each video, since neighboring frames are "
-        "alike. 0 writes no split val. Not used for SLEAP files whose names contain train, val or test. For pseudo: "
-        "share of the images and videos; all frames of a video are in one split.",
+        "Share of the split val. For slp and deeplabcut: share of the labeled frames of each video, and val takes the "
+        "last frames, since neighboring frames are alike. Not used for SLEAP files whose names contain train, val or "
+        "test. For pseudo: share of the images and videos; all frames of a video are in one split. 0 writes no split "
+        "val.",
         0.0,
         0.9,
     )
@@ -22,7 +23,8 @@ def define_flags(values: ProgramFlags) -> None:
         "val_videos",
         [],
         "Names of videos, separated by commas, whose labeled frames all go to the split val, in place of --val_share. "
-        "The name of a video is its file name without the ending, or for DeepLabCut its folder in labeled-data.",
+        "The name of a video is its file name without the ending, or for DeepLabCut its folder in labeled-data. Only "
+        "for slp and deeplabcut.",
     )
     values.define_bool(
         "predicted",

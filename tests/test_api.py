@@ -160,7 +160,7 @@ def test_images_that_are_left_out_are_named(model, frames, tmp_path):
 def test_wrong_videos_and_trackers_are_refused_at_once(model, frames, tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing.mp4"):
         model.track(tmp_path / "nothing.mp4")
-    with pytest.raises(ValueError, match="payer2017.*'best'"):
+    with pytest.raises(ValueError, match="^tracker must be one of payer2017, online, offline, got 'best'$"):
         model.track(frames, "best")
 
 

@@ -113,6 +113,8 @@ class Model:
         from tfpose.tracking.tracker import Tracker
 
         _check_batch_size(batch_size)
+        if isinstance(tracker, str) and tracker not in NAMED_SETTINGS:
+            raise ValueError(f"tracker must be one of {', '.join(NAMED_SETTINGS)}, got {tracker!r}")
         update = Tracker(tracker, self.skeleton).update
         smoothing = NAMED_SETTINGS[tracker][1] if isinstance(tracker, str) else NO_SMOOTHING
         needs_all_frames = smoothing != NO_SMOOTHING
@@ -156,14 +158,16 @@ def load(
 
     Args:
         model: Work folder of a training run, folder of a SavedModel, or name of a public checkpoint, which is
-            downloaded once. None for a small public system: picodet_s_320 and tinypose_256x192 without flip test, on
-            CPUs in LiteRT, which starts sooner and is faster than TensorFlow; joints differ by less than 0.1 pixels.
+            downloaded once to ~/.cache/tfpose or the folder in the variable TFPOSE_CACHE. None for a small public
+            system: picodet_s_320 and tinypose_256x192 without flip test, on CPUs in LiteRT, which starts sooner and is
+            faster than TensorFlow; joints differ by less than 0.1 pixels.
         detector: Work folder of a person detector, or name of a public one; the work folder of a two-stage system
             requires one. A public model takes picodet_s_320 if None.
         weights: 'best' or 'last', of a work folder.
         tuned: File tuning.json with the thresholds of a single network's work folder.
-        skeleton: Name of a known skeleton, for a SavedModel that does not name its joints.
-        use_flip_test: Whether to average with the mirrored images; None leaves it to the model.
+        skeleton: 'coco17', 'posetrack15' or 'posetrack18', for a SavedModel that does not name its joints.
+        use_flip_test: Whether to average the heatmaps with those of the mirrored images; None takes the setting in the
+            work folder, which is True for public checkpoints. Cannot be given for a SavedModel.
         inference_dtype: 'float32', 'bfloat16', which is several times as fast for large networks where the device
             multiplies such numbers, or `InferenceDtype('auto', DATASET, SPLIT)`, which is bfloat16 where the network
             loses less than 0.2 AP on this split. Of a work folder only. A Keypoint R-CNN as the detector follows

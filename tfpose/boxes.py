@@ -44,7 +44,7 @@ def intersection_over_union(boxes_a: Array, boxes_b: Array, xp: Any = np) -> Arr
 
 
 def clip(boxes: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Cuts boxes at the borders of an image of (height, width)."""
+    """Clips boxes [..., 4] to x from 0 to width and y from 0 to height of an image of (height, width)."""
     height, width = image_size
     return np.clip(boxes, 0, [width, height, width, height])
 

@@ -199,12 +199,15 @@ def normalize_crops(
 
     Args:
         crops: [..., 3] uint8, RGB.
-        mean: Mean of each channel at the network, for a white of 1.
-        std: Standard deviation of each channel at the network, for a white of 1.
+        mean: Mean of pixel values / 255 for each channel, in the channel order of the network.
+        std: Standard deviation of pixel values / 255 for each channel, in the same order.
         channel_order: Channel order of the network, 'rgb' or 'bgr' (the weights of Xiao et al., 2018).
 
     Returns:
-        [..., 3] float32.
+        [..., 3] float32, in the channel order of the network.
+
+    Raises:
+        ValueError: The channel order is unknown.
     """
     if channel_order not in ("rgb", "bgr"):
         raise ValueError(f"channel_order must be 'rgb' or 'bgr', got {channel_order!r}")

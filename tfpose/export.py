@@ -96,13 +96,14 @@ def _define_quantization_flags(values: ProgramFlags) -> None:
     values.define_string(
         "calibration",
         None,
-        "Folder of a dataset that tfpose build wrote. --quantize=int8 learns the ranges of the activations from its "
-        "people. tfpose also prints how far the joints of these people move. Requires --quantize.",
+        "Folder of a dataset that tfpose build wrote. --quantize=int8 learns the ranges of the activations from the "
+        "people of this dataset. tfpose also prints how far the quantization moves the joints of these people. "
+        "Requires --quantize.",
     )
     values.define_string(
         "calibration_split",
         "train",
-        "Split of the dataset in --calibration with the people of the calibration. Requires --calibration.",
+        "Split whose people are used, in the dataset of --calibration. Requires --calibration.",
     )
     values.define_string(
         "quantize_score_split",

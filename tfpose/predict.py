@@ -107,8 +107,7 @@ def define_prediction_flags(values: ProgramFlags, takes_boxes: bool = True) -> N
     _define_model_flags(values)
     _define_drawing_flags(values)
     _define_box_flags(values, takes_boxes)
-    define_tracker_flags(values)
-    values[NAME_FLAG].help += " The default is online with a public checkpoint in --model and without --model."
+    define_tracker_flags(values, "online without --model and with a public checkpoint in --model, otherwise payer2017")
 
 
 def _define_model_flags(values: ProgramFlags) -> None:

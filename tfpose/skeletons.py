@@ -213,7 +213,20 @@ def skeleton_from_names(
     left_right_pairs: Iterable[Sequence[str]] | None = None,
     sigmas: Sequence[float] | None = None,
 ) -> Skeleton:
-    """Builds a skeleton, with pairs and sigmas derived from the joint names where they are not given."""
+    """Builds a skeleton from joint names.
+
+    Args:
+        name: Name for messages and files.
+        joints: The J joint names, in the order of the keypoint arrays.
+        limbs: Pairs of joint names that a line joins in drawings.
+        left_right_pairs: Pairs (left, right) of joint names that a mirror swaps; None pairs the names that differ only
+            in the side.
+        sigmas: J constants of the object keypoint similarity (OKS); None takes those of the COCO joints with similar
+            names.
+
+    Raises:
+        ValueError: A limb or pair names an unknown joint, or another field of `Skeleton` breaks its rule.
+    """
     joints = tuple(joints)
     pairs = left_right_pairs_by_name(joints) if left_right_pairs is None else left_right_pairs
     constants = [default_sigma(joint) for joint in joints] if sigmas is None else sigmas

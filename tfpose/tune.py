@@ -100,7 +100,11 @@ def _define_network_flags(values: ProgramFlags) -> None:
         "Search method: grid tries every combination of the values; coordinates changes one setting at a time until no "
         "change improves the metric, and needs far fewer trials. Requires --workdir.",
     )
-    define_tracker_flags(values, may_have_config=True)
+    define_tracker_flags(
+        values,
+        "payer2017, or with --workdir the section tracker of the config",
+        "Flags of the tracker (the settings that --tune does not name)",
+    )
 
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> None:

@@ -90,7 +90,15 @@ def draw_poses(
 ) -> np.ndarray:
     """Draws all people of a frame, colored by track where there are tracks.
 
-    Joints below the threshold are left out; with `shows_faint_joints` they are thin, and their limbs dashed.
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        poses: The people, in pixels of the image.
+        skeleton: Skeleton of the poses.
+        joint_threshold: Smallest score of a joint that is drawn.
+        shows_faint_joints: Whether joints below the threshold are drawn too, thin and with dashed limbs.
+
+    Returns:
+        A new picture; `image` itself if there are no people.
 
     Raises:
         ValueError: The number of joints is not that of the skeleton.

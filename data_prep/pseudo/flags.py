@@ -68,8 +68,8 @@ def _define_threshold_flags(values: ProgramFlags) -> None:
     values.define_float(
         "doubtful_score",
         _DEFAULTS.doubtful_score,
-        "Smallest score of a person who becomes an ignore region if the person is not labeled. A person with a lower "
-        "score is left out.",
+        "A person who is not labeled becomes an ignore region if the person's score is at least this value, and is "
+        "left out otherwise. Training and evaluation do not count ignore regions.",
     )
     values.define_integer(
         "min_labeled_joints",
@@ -80,8 +80,8 @@ def _define_threshold_flags(values: ProgramFlags) -> None:
     values.define_float(
         "max_distance",
         _DEFAULTS.max_distance,
-        "Largest distance between both opinions on a joint, as a share of the size of the person: the square root of "
-        "the area of the bounding box. Only with --agreement=mirror or --second_model.",
+        "Largest distance between the two positions of a joint that count as the same place, as a share of the size of "
+        "the person: the square root of the area of the bounding box. Only with --agreement=mirror or --second_model.",
         0.0,
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
@@ -23,6 +24,7 @@ def read_source(
     settings: VideoSettings | None = None,
     seed: int = 0,
     num_processes: int = 1,
+    replaces: bool = True,
 ) -> Source:
     """Draws the videos that are not there yet, and reads all of them.
 
@@ -33,9 +35,10 @@ def read_source(
         settings: Settings that all videos share; None takes the defaults.
         seed: Seed of the first training video; those of the other splits are far from it.
         num_processes: Number of processes that draw in parallel.
+        replaces: Whether videos that were drawn with other arguments are drawn anew; otherwise they are an error.
 
     Raises:
-        ValueError: An argument is out of range.
+        ValueError: An argument is out of range, or a video must not be replaced.
     """
     seeds = {
         split: range(seed + _FIRST_SEEDS[split], seed + _FIRST_SEEDS[split] + count)
@@ -49,8 +52,18 @@ def read_source(
             settings,
             report_progress=lambda *_: progress.update(),
             num_processes=num_processes,
+            replaces=replaces,
         )
-    return source_from_files(files, videos)
+    source = source_from_files(files, videos)
+    return dataclasses.replace(source, notes=(*source.notes, *_note_others(files)))
+
+
+def _note_others(files: Sequence[pathlib.Path]) -> tuple[str, ...]:
+    """Returns a note about annotation files in the same folders that an earlier run drew."""
+    others = sorted({path for folder in {file.parent for file in files} for path in folder.glob("*.json")} - {*files})
+    if not others:
+        return ()
+    return (f"{others[0].parent.parent}: {len(others)} files are of an earlier run, such as {others[0].name}",)
 
 
 class Builder(PoseDatasetBuilder):

@@ -88,6 +88,8 @@ def read_source(folder: pathlib.Path, values: ProgramFlags) -> Source:
         settings=settings,
         seed=values.seed,
         num_processes=values.num_processes or os.cpu_count() or 1,
+        # The records of the dataset would no longer be those of its videos.
+        replaces=values.overwrite or not (folder / str(builder.Builder.VERSION)).exists(),
     )
 
 

@@ -64,6 +64,7 @@ def write_posetrack18(
     settings: VideoSettings | None = None,
     report_progress: Callable[[str, int, int], None] | None = None,
     num_processes: int = 1,
+    replaces: bool = True,
 ) -> list[Path]:
     """Writes annotations/<split>/<sequence>.json and images/<split>/<sequence>/NNNNNN.jpg.
 
@@ -77,17 +78,21 @@ def write_posetrack18(
         settings: Settings that all videos share; None takes the defaults.
         report_progress: Function to call with the name of a sequence, its number from 1 and the number of sequences.
         num_processes: Number of processes that draw in parallel; the files do not depend on it.
+        replaces: Whether sequences that were made with other arguments are drawn anew; otherwise they are an error.
 
     Returns:
         The annotation files, in the order of the splits and seeds.
 
     Raises:
-        ValueError: A seed occurs twice, or an argument is out of range.
+        ValueError: A seed occurs twice, an argument is out of range, or a sequence must not be replaced.
     """
     frames_of_split = num_frames if isinstance(num_frames, Mapping) else dict.fromkeys(splits, num_frames)
     jobs = [_Job(split, int(seed), frames_of_split[split]) for split, seeds in splits.items() for seed in seeds]
     _check_jobs(jobs)
-    make = functools.partial(_make_sequence, Path(directory), settings=settings or VideoSettings())
+    settings = settings or VideoSettings()
+    if not replaces:
+        _refuse_other_sequences(Path(directory), jobs, settings)
+    make = functools.partial(_make_sequence, Path(directory), settings=settings)
     paths = []
     for path, job in zip(_run(make, jobs, num_processes), jobs, strict=True):
         paths.append(path)
@@ -108,12 +113,24 @@ def _make_sequence(directory: Path, job: _Job, settings: VideoSettings) -> Path:
     """Draws one video unless it is there; returns its annotation file."""
     split, seed, num_frames = job
     recipe = _recipe(settings, num_frames)
-    path = directory / "annotations" / split / f"{sequence_name(seed)}.json"
+    path = _annotation_file(directory, job)
     images = directory / "images" / split / sequence_name(seed)
     if not (images.is_dir() and _has_recipe(path, recipe)):
         frames = generate_video(seed, num_frames, *settings.image_size, settings.max_people, settings.options)
         _write_sequence(path, images, seed, frames, recipe)
     return path
+
+
+def _annotation_file(directory: Path, job: _Job) -> Path:
+    return directory / "annotations" / job.split / f"{sequence_name(job.seed)}.json"
+
+
+def _refuse_other_sequences(directory: Path, jobs: list[_Job], settings: VideoSettings) -> None:
+    """Raises a ValueError for a sequence that was made with other arguments."""
+    for job in jobs:
+        path = _annotation_file(directory, job)
+        if path.exists() and not _has_recipe(path, _recipe(settings, job.num_frames)):
+            raise ValueError(f"{path}: was drawn with other flags; choose another --output, or add --overwrite")
 
 
 def _recipe(settings: VideoSettings, num_frames: int) -> dict[str, Any]:

@@ -168,6 +168,30 @@ def wait_for_shard(output: pathlib.Path) -> None:
         time.sleep(0.05)
 
 
+def test_help_of_a_dataset_lists_its_flags_only():
+    help_text = run("pseudo", "--help").stdout
+    assert "--output=" in help_text and "--val_share=" in help_text and "--second_model=" in help_text
+    assert "--left_right_pairs=" not in help_text and "--val_videos=" not in help_text and "--seed=" not in help_text
+    assert "--seed=" in run("pseudo", "--helpfull").stdout
+
+
+def test_videos_of_a_dataset_are_drawn_anew_only_with_overwrite(tmp_path):
+    size = ("--num_val_videos=1", "--height=68", "--width=120", "--num_processes=1", f"--output={tmp_path}")
+    assert run("synthetic", *size, "--num_train_videos=2", "--num_frames=1").returncode == 0
+    videos = tmp_path / "synthetic" / "videos"
+    before = {path: path.read_bytes() for path in videos.rglob("*") if path.is_file()}
+    others = (*size, "--num_train_videos=1", "--num_frames=2")
+    done = run("synthetic", *others)
+    assert done.returncode == 1
+    message = "was drawn with other flags; choose another --output, or add --overwrite"
+    assert done.stderr.splitlines()[-1].endswith(f"annotations/train/000000_mpii_synthetic.json: {message}")
+    assert {path: path.read_bytes() for path in videos.rglob("*") if path.is_file()} == before
+    done = run("synthetic", *others, "--overwrite")
+    assert done.returncode == 0, done.stderr
+    note = f"note: {videos}/annotations: 1 files are of an earlier run, such as 000001_mpii_synthetic.json"
+    assert note in done.stderr.splitlines()
+
+
 def test_a_source_folder_of_synthetic_videos_is_refused(tmp_path):
     done = run("synthetic", "--source", tmp_path, "--output", tmp_path / "out")
     assert done.returncode == 1 and "--source must be left out for synthetic" in done.stderr

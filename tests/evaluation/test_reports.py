@@ -111,9 +111,9 @@ def test_report_of_files_shows_their_pictures(tmp_path):
     assert picture.shape == (360, 640, 3)
     # Red, as OpenCV orders colors: no empty canvas.
     assert np.median(picture[..., 2]) > 150 > 50 > np.median(picture[..., 1])
-    missing = dataclasses.replace(settings, images=tmp_path / "none")
+    # Before the work begins.
     with pytest.raises(FileNotFoundError, match="--images must be a folder, got .*none"):
-        score_folders(tmp_path / "gt", tmp_path / "pred", tmp_path / "out", missing)
+        dataclasses.replace(settings, images=tmp_path / "none")
 
 
 def test_pictures_outside_of_their_folder_are_not_read(tmp_path):

@@ -41,6 +41,14 @@ def test_a_damaged_config_is_one_line(text, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_run_that_continues_says_that_it_does_not_start_from_other_weights(tmp_path):
+    write_run_config(build(), tmp_path)
+    config = build()
+    config.initialize.keypoint_workdir = "runs/keypoints"
+    note = systems.compare_with_run(config, tmp_path, check_continued)
+    assert "initialize.keypoint_workdir 'runs/keypoints' (was ''); initialize has no effect on a run that cont" in note
+
+
 def test_another_network_is_refused_and_other_settings_are_named(tmp_path):
     write_run_config(build(), tmp_path)
     config = build()

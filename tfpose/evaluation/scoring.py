@@ -38,6 +38,7 @@ class ScoringSettings:
         frames_per_second: Frame rate of the video on the page.
 
     Raises:
+        FileNotFoundError: The folder of images does not exist.
         ValueError: A format of tables is unknown.
     """
 
@@ -54,6 +55,8 @@ class ScoringSettings:
         if unknown or not self.table_formats:
             found = ", ".join(unknown) or "none"
             raise ValueError(f"table must be some of {', '.join(RENDERERS)}, got {found}")
+        if self.images is not None and not self.images.is_dir():
+            raise FileNotFoundError(f"--images must be a folder, got {self.images}")
 
 
 def score_folders(

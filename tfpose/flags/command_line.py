@@ -20,7 +20,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from absl import flags
 from absl import logging as absl_logging
@@ -51,6 +51,7 @@ class Program:
         run: Does what the parsed flags and the other arguments ask for; its result is the exit code, None means 0.
         takes_inputs: Whether there may be arguments that are not flags.
         interruption: The message after Ctrl-C.
+        unused_flags: Returns the names of the flags that the help leaves out, from the words of the command line.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Program:
     run: Callable[[ProgramFlags, Sequence[str]], int | None]
     takes_inputs: bool = False
     interruption: str = "interrupted"
+    unused_flags: Callable[[Sequence[str]], Iterable[str]] = lambda words: ()
 
 
 def run_program(program: Program, arguments: Sequence[str] | None = None) -> int:
@@ -108,7 +110,8 @@ def _parse_and_run(program: Program, words: Sequence[str]) -> int:
     asked = _HELP.intersection(words[: words.index("--")] if "--" in words else words)
     if asked:
         is_full = any(word.endswith("helpfull") for word in asked)
-        print(render_help(program.description or "", values, () if is_full else _SHARED_FLAGS))
+        left_out = () if is_full else (*_SHARED_FLAGS, *program.unused_flags(words))
+        print(render_help(program.description or "", values, left_out))
         return 0
     try:
         inputs = parse_arguments(program, values)

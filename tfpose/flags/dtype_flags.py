@@ -41,8 +41,8 @@ def define_dtype_data_flags(values: ProgramFlags) -> None:
     values.define_string(
         "inference_dtype_data",
         None,
-        "Folder of a dataset that tfpose build wrote. tfpose finds the poses of its split --inference_dtype_split "
-        "twice, in float32 and in bfloat16, before it starts. Requires --inference_dtype=auto.",
+        "Folder of a dataset that tfpose build wrote. Before the main work, tfpose finds the poses of the split in "
+        "--inference_dtype_split twice, in float32 and in bfloat16. Requires --inference_dtype=auto.",
     )
     values.define_string(
         "inference_dtype_split",

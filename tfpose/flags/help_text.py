@@ -36,8 +36,10 @@ def render_help(description: str, values: ProgramFlags, left_out: Iterable[str] 
 def _render_flag(flag: flags.Flag) -> Iterator[str]:
     short = f"-{flag.short_name}, " if flag.short_name else ""
     yield f"  {short}--{_usage(flag)}"
-    default = _default(flag)
-    text = " ".join((flag.help or "").split()) + (f" (default: {default})" if default else "")
+    text, default = " ".join((flag.help or "").split()), _default(flag)
+    # A sentence says more than the value.
+    if default and "By default" not in text:
+        text += f" (default: {default})"
     yield from textwrap.wrap(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False)
 
 
@@ -49,7 +51,7 @@ def _usage(flag: flags.Flag) -> str:
     if isinstance(parser, flags.EnumParser):
         return f"{flag.name}={'|'.join(parser.enum_values)}"
     kinds = {flags.IntegerParser: "INTEGER", flags.FloatParser: "NUMBER", flags.ListParser: "A,B,..."}
-    return f"{flag.name}={kinds.get(type(parser), 'TEXT')}"
+    return f"{flag.name}={next((word for kind, word in kinds.items() if isinstance(parser, kind)), 'TEXT')}"
 
 
 def _default(flag: flags.Flag) -> str:

@@ -27,7 +27,8 @@ def define_scoring_flags(values: ProgramFlags, title: str) -> None:
     values.define_bool(
         "clean_figures",
         False,
-        "Also report a second set of metrics, for which tfpose fixes the known bugs of PoseTrack's evaluation tools.",
+        "Also report the metrics with the known bugs of PoseTrack's evaluation tools fixed, under names that begin "
+        "with clean_.",
     )
     values.define_list(
         "table",

@@ -71,23 +71,24 @@ SETTING_HELP = {
 _PARSERS = {bool: flags.BooleanParser, int: flags.IntegerParser, float: flags.FloatParser}
 
 
-def define_tracker_flags(values: ProgramFlags, may_have_config: bool = False) -> None:
+def define_tracker_flags(values: ProgramFlags, default: str = "payer2017", title: str = "Flags of the tracker") -> None:
     """Defines one flag for each setting, and one flag for the preset that the other flags change.
 
     Args:
         values: The flags of the program.
-        may_have_config: Whether a config of the program can replace the default preset.
+        default: The default preset of the program, in words.
+        title: The title above the flags in the help text.
     """
-    values.begin_section("Flags of the tracker", NAME_FLAG)
+    values.begin_section(title, NAME_FLAG)
     values.define_enum(
         NAME_FLAG,
         "payer2017",
         list(NAMED_SETTINGS),
         "Preset whose values the other --tracker flags override. payer2017 is the tracker of Payer et al. 2017, the "
-        "paper on the single network, with --tracker.second_pose_distance in addition. online has better values and "
-        "uses no later frames. offline also uses later frames: the tracker then removes short tracks and jumping "
-        "joints, fills gaps and smooths the joints. offline expects scores from 0 to 1."
-        + (" For a single network, the default is the section tracker of the config." if may_have_config else ""),
+        "paper on the single network, plus the rule of --tracker.second_pose_distance. online tracks better and, like "
+        "payer2017, uses no later frames. offline also uses later frames: the tracker then removes short tracks and "
+        "jumping joints, fills gaps and smooths the joints. offline expects scores from 0 to 1. "
+        f"By default {default}.",
     )
     presets = {name: TrackerChoice(name).to_dict() for name in NAMED_SETTINGS}
     for name, kind in setting_types().items():

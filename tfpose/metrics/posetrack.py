@@ -136,6 +136,12 @@ def evaluate_sequences(
     HOTA is computed on poseval's joints and frames. These are also PoseTrack21's in files that both evaluators accept,
     except for joints with a coordinate of 0 or less.
 
+    Args:
+        ground_truth: Annotated sequences.
+        predictions: As many predicted sequences, in the same order.
+        options: What to compute.
+        per_sequence: Whether to compute also the metrics of each sequence alone.
+
     Raises:
         ValueError: The official tools would refuse a sequence; see `evaluate_posetrack`.
     """

@@ -67,7 +67,10 @@ def check_continued(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path
         "continue the run",
         "choose another --workdir for a new run",
     )
-    return _note(changes, workdir)
+    note = _note(changes, workdir)
+    if any(_is_below(name, ("initialize",)) for name in changes):
+        note += "; initialize has no effect on a run that continues, choose another --workdir for a new run"
+    return note
 
 
 def check_evaluated(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path) -> str:

@@ -128,7 +128,8 @@ class Session:
 
     def announce(self) -> None:
         """Shows the step and the devices that the run starts with."""
-        devices = f"{self._strategy.num_replicas_in_sync} replica(s)"
+        count = self._strategy.num_replicas_in_sync
+        devices = f"{count} device{'s' * (count > 1)}"
         if self._start_step:
             self._log.say(f"continuing after step {self._start_step} on {devices}")
         else:
