@@ -25,8 +25,8 @@ tfpose writes these results:
 - OUTPUT/coco/NAME.json (COCO results) and OUTPUT/csv/NAME.csv (a table): if --outputs names them, or if the model has
   joints that PoseTrack files lack.
 
-tfpose omits images that it cannot read and names them on stderr; the exit code is then 1. Ctrl-C ends a run early: the
-files hold the frames that were processed, and the exit code is 130.
+tfpose omits images that it cannot read and names them on stderr; the exit code is then 1. Ctrl-C, SIGTERM and a
+lost connection end a run early: the files hold the frames that were processed, and the exit code is 130, 143 or 129.
 """
 
 from __future__ import annotations
