@@ -249,7 +249,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     # Also around what is written at the end.
     with SignalWatch() as watch:
         model.check_sources(sources)
-        for source in sources:
+        for position, source in enumerate(sources, 1):
             settings_here = _settings_of(settings, source, values)
             try:
                 summary = predict_source(
@@ -263,6 +263,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
                 _report(dataclasses.replace(summary, notes=notes, problems=problems), watch.stop_requested)
                 has_problems |= bool(problems)
             if watch.stop_requested:
+                if left := [other.name for other in sources[position:]]:
+                    print(f"error: interrupted before {', '.join(left)}", file=sys.stderr)
                 return watch.exit_code
     return 1 if has_problems else 0
 

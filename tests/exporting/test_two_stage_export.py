@@ -146,6 +146,13 @@ def test_boxes_for_another_number_of_images_are_an_error(exported, table):
         call_from_boxes(output, [table.read_image_bytes(0)], np.zeros((2, 1, 4), np.float32))
 
 
+@pytest.mark.parametrize("count", [3, 5])
+def test_boxes_of_another_form_are_an_error(exported, table, count):
+    _, _, output = exported
+    with pytest.raises(tf.errors.InvalidArgumentError, match="4 numbers: x1, y1, x2, y2"):
+        call_from_boxes(output, [table.read_image_bytes(0)], np.ones((1, 1, count), np.float32))
+
+
 def test_export_does_not_overwrite_what_is_no_saved_model(tmp_path):
     (tmp_path / "precious").mkdir()
     system = small_system()
