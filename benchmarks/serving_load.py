@@ -22,12 +22,13 @@ import http.client
 import json
 import math
 import pathlib
+import socket
 import subprocess
 import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 TIMEOUT_SECONDS = 120
 START_SECONDS = 300
@@ -142,14 +143,17 @@ def describe(load: Load, num_clients: int, answers: Sequence[Answer], seconds: f
     return f"{num_clients:7d} {load.batch_size:6d} {images:9.1f} {times} {num_broken:6d} {wrong:5d}"
 
 
-def wait_until_available(url: str) -> None:
+def wait_until_available(url: str, has_ended: Callable[[], bool] = lambda: False) -> None:
     """Waits until the server has loaded the model.
 
     Raises:
         TimeoutError: It has not.
+        ConnectionError: The server has ended.
     """
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
+        if has_ended():
+            raise ConnectionError(f"{url}: the server has ended, see its message")
         with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=5) as response:
             versions = json.load(response).get("model_version_status", [])
             if any(version.get("state") == "AVAILABLE" for version in versions):
@@ -160,11 +164,20 @@ def wait_until_available(url: str) -> None:
 
 @contextlib.contextmanager
 def started_server(folder: pathlib.Path, port: int) -> Iterator[str]:
-    """The address of the model while the stand-in runs in a process of its own."""
+    """The address of the model while the stand-in runs in a process of its own.
+
+    Raises:
+        ConnectionError: There is another server at the port, whose answers would be measured, or the stand-in ends.
+    """
+    with socket.socket() as probe:
+        if probe.connect_ex(("localhost", port)) == 0:
+            raise ConnectionError(f"--port must be free, got {port}, at which another server answers")
     script = pathlib.Path(__file__).with_name("serving_server.py")
     server = subprocess.Popen([sys.executable, str(script), str(folder), f"--port={port}"], stdout=subprocess.DEVNULL)
+    address = f"http://localhost:{port}/v1/models/{folder.resolve().name}"
     try:
-        yield f"http://localhost:{port}/v1/models/{folder.resolve().name}"
+        wait_until_available(address, lambda: server.poll() is not None)
+        yield address
     finally:
         server.terminate()
         server.wait()

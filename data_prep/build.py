@@ -24,13 +24,9 @@ docstring of the module data_prep.datasets describes how to add a dataset.
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
 
 from data_prep.annotations import count_split
 from data_prep.datasets import DATASETS, Dataset
@@ -39,6 +35,7 @@ from tfpose.flags.combinations import forbid_flags
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
+from tfpose.interruption import signals_interrupt
 from tfpose.skeletons import unpaired_sided_joints
 
 __all__ = ["DATASETS", "PROGRAM", "Dataset", "count_table", "define_flags", "main", "run"]
@@ -85,25 +82,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Reads, checks, writes and counts the dataset."""
     name = _dataset_argument(inputs)
     forbid_flags(values, _flags_of_others(name), name)
-    with _sigterm_as_interruption():
+    with signals_interrupt():
         _build(name, values)
-
-
-@contextlib.contextmanager
-def _sigterm_as_interruption() -> Iterator[None]:
-    """Makes SIGTERM interrupt the program as Ctrl-C does, so that the program cleans up, within the context."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _dataset_argument(inputs: Sequence[str]) -> str:

@@ -122,7 +122,7 @@ def _kept_state(working_directory: pathlib.Path) -> Iterator[None]:
 
     folder, environment, policy = os.getcwd(), dict(os.environ), keras.config.dtype_policy()
     states, levels = (random.getstate(), np.random.get_state()), _levels()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     root_handlers = logging.root.handlers[:]
     # The handlers of pytest would take what a program shows.
     logging.root.handlers.clear()

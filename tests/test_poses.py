@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 import subprocess
 import sys
 import types
@@ -51,6 +53,13 @@ def test_fields_that_are_no_arrays_are_named():
         Poses(keypoints=[[[1, 2], [3, 4]]], scores=np.ones(1), **arrays)
     with pytest.raises(ValueError, match="Poses: scores must be a NumPy array, got tuple"):
         Poses(keypoints=np.ones((1, 2, 2)), scores=(1.0,), **arrays)
+
+
+def test_poses_are_compared_by_their_numbers(poses):
+    poses.keypoints[1, 2] = np.nan
+    assert poses == copy.deepcopy(poses) and poses in [no_poses(3), pickle.loads(pickle.dumps(poses))]
+    assert poses != dataclasses.replace(poses, scores=np.array([0.5, 0.25]))
+    assert poses != no_poses(3) and poses != 3
 
 
 def test_names_of_other_joints_are_refused(poses):

@@ -29,6 +29,7 @@ from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.dtype_flags import define_dtype_data_flags, dtype_from_flags
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
+from tfpose.interruption import signals_interrupt
 
 if TYPE_CHECKING:
     from tfpose.exporting.quantized_files import QuantizationRequest
@@ -144,7 +145,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
 
     choice = run_choice(values, "workdir")
     system, output = systems.from_workdir(choice.workdir), pathlib.Path(values.output)
-    weights, *written = system.export(choice, output, values.convert, quantization_request(values))
+    with signals_interrupt():
+        weights, *written = system.export(choice, output, values.convert, quantization_request(values))
     print(f"{weights} -> {values.output}: {'; '.join(written)}")
 
 

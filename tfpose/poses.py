@@ -12,7 +12,7 @@ import numpy as np
 NO_TRACK_ID = int(np.iinfo(np.int64).min)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Poses:
     """The P people of one frame with J joints each, as arrays whose shapes are checked.
 
@@ -56,6 +56,13 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    def __eq__(self, other: object) -> bool:
+        """Returns whether all numbers are the same; NaN is the same as NaN."""
+        if not isinstance(other, Poses):
+            return NotImplemented
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self))
+        return all(np.array_equal(ours, theirs, equal_nan=True) for ours, theirs in pairs)
 
     def select(self, indices: np.ndarray | slice) -> Poses:
         """Returns the people at these positions, in this order, or those where this mask [P] is true."""

@@ -25,8 +25,8 @@ tfpose writes these results:
 - OUTPUT/coco/NAME.json (COCO results) and OUTPUT/csv/NAME.csv (a table): if --outputs names them, or if the model has
   joints that PoseTrack files lack.
 
-tfpose omits images that it cannot read and names them on stderr; the exit code is then 1. Ctrl-C ends a run early: the
-files hold the frames that were processed, and the exit code is 130.
+tfpose omits images that it cannot read and names them on stderr; the exit code is then 1. Ctrl-C, SIGTERM and a
+lost connection end a run early: the files hold the frames that were processed, and the exit code is 130, 143 or 129.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     # Also around what is written at the end.
     with SignalWatch() as watch:
         model.check_sources(sources)
-        for source in sources:
+        for position, source in enumerate(sources, 1):
             settings_here = _settings_of(settings, source, values)
             try:
                 summary = predict_source(
@@ -262,6 +262,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
                 _report(dataclasses.replace(summary, notes=notes, problems=problems), watch.stop_requested)
                 has_problems |= bool(problems)
             if watch.stop_requested:
+                if left := [other.name for other in sources[position:]]:
+                    print(f"error: interrupted before {', '.join(left)}", file=sys.stderr)
                 return watch.exit_code
     return 1 if has_problems else 0
 

@@ -12,6 +12,7 @@ from tfpose import picture_files
 from tfpose.data.header_tensors import read_header
 from tfpose.data.pictures import decode_window
 from tfpose.data.upright_pictures import cut_upright_crops, decode_upright
+from tfpose.exporting.tolerant import _can_be_decoded
 
 SIZE = (37, 53)
 # A GIF of 2x1 pixels with a comment and two frames.
@@ -104,6 +105,70 @@ def test_only_the_first_frame_of_a_gif_is_decoded(graphs):
     animated = GIF + GIF[len(GIF) - 15 :] * 500 + b";"
     assert int(graphs["header"](animated).num_bytes) == len(GIF)
     np.testing.assert_array_equal(graphs["decode"](animated), graphs["decode"](GIF + b";"))
+
+
+def chunk(name, body):
+    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
+def extended_webp(flags, *chunks):
+    """A WebP of `SIZE` with parts besides its pixels."""
+    sides = struct.pack("<IH", SIZE[1] - 1 | (SIZE[0] - 1) << 24, 0)
+    parts = b"WEBP" + chunk(b"VP8X", bytes([flags, 0, 0, 0]) + sides) + b"".join(chunks)
+    return b"RIFF" + struct.pack("<I", len(parts)) + parts
+
+
+def animated_webp(size, frame):
+    place = bytes(6) + (size[1] - 1).to_bytes(3, "little") + (size[0] - 1).to_bytes(3, "little") + b"\x64\0\0\2"
+    return extended_webp(2, chunk(b"ANIM", bytes(6)), *[chunk(b"ANMF", place + frame[12:])] * 2)
+
+
+def webps():
+    rgba = np.dstack([picture_files.decode_upright(encode(".png"), "png"), np.indices(SIZE)[1].astype(np.uint8) * 3])
+    lossless = cv2.imencode(".webp", rgba, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+    lossy = encode(".webp")
+    yield "transparent, lossless", lossless
+    yield "transparent, lossy", extended_webp(0x10, chunk(b"ALPH", b"\0" + rgba[..., 3].tobytes()), lossy[12:])
+    yield "animated", animated_webp(SIZE, lossy)
+    yield "animated and turned", with_exif_in_webp(animated_webp(SIZE, lossy))
+    yield "opaque", lossy
+
+
+def with_exif_in_webp(data):
+    data = data[:20] + bytes([data[20] | 8]) + data[21:] + chunk(b"EXIF", exif(6))
+    return data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+
+
+@pytest.mark.parametrize(("name", "data"), list(webps()))
+def test_webps_are_decoded_without_transparency_and_further_frames(graphs, name, data):
+    np.testing.assert_array_equal(graphs["decode"](data), picture_files.decode_upright(data, name))
+    assert _can_be_decoded(tf.constant([data, data[:40]])).numpy().tolist() == [True, False]
+
+
+def test_a_first_frame_that_is_only_a_part_of_the_picture_is_refused(graphs):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        graphs["decode"](animated_webp((SIZE[0], 16), encode(".webp", (SIZE[0], 16))))
+
+
+def bmp_with_palette(num_colors=256, compression=0):
+    """A BMP of 5x3 pixels, whose rows are filled up to 8 bytes."""
+    colors = np.random.default_rng(1).integers(0, 256, (num_colors, 4), dtype=np.uint8).tobytes()
+    rows = (np.arange(24).reshape(3, 8) * 11 % num_colors).astype(np.uint8).tobytes()
+    begin = 54 + len(colors)
+    header = struct.pack("<IiiHHIIiiII", 40, 5, 3, 1, 8, compression, len(rows), 0, 0, num_colors, 0)
+    return b"BM" + struct.pack("<IHHI", begin + len(rows), 0, 0, begin) + header + colors + rows
+
+
+@pytest.mark.parametrize("num_colors", [256, 16])
+def test_palettes_are_read(graphs, num_colors):
+    """TensorFlow takes the numbers of the colors for shades of gray."""
+    data = bmp_with_palette(num_colors)
+    np.testing.assert_array_equal(graphs["decode"](data), picture_files.decode_upright(data, "bmp"))
+
+
+def test_compressed_numbers_of_colors_are_refused(graphs):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Unknown image file format"):
+        graphs["decode"](bmp_with_palette(compression=1))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])

@@ -124,7 +124,7 @@ def test_a_wrong_annotation_file_ends_with_one_line_and_without_tensorflow(tmp_p
     assert line.startswith(f"error: {path}: broken JSON at line 1, column ")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_program_leaves_nothing_and_can_be_run_again(project_dir, tmp_path, number):
     source = write_coco(tmp_path / "source")
     picture = source / "val2017" / "000000000002.jpg"

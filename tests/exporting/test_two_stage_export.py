@@ -1,3 +1,4 @@
+import os
 import pathlib
 import zlib
 
@@ -11,6 +12,7 @@ from small_system import random_network, small_system, small_table
 from tfpose import crops
 from tfpose.data import picture_tensors, pictures
 from tfpose.exporting import two_stage as export
+from tfpose.exporting.saved_model import write_saved_model
 from tfpose.inference import person_keypoints
 from tfpose.models.batch_norm import fold_batch_norm
 from tfpose.models.simplification import simplify_network
@@ -144,12 +146,28 @@ def test_boxes_for_another_number_of_images_are_an_error(exported, table):
         call_from_boxes(output, [table.read_image_bytes(0)], np.zeros((2, 1, 4), np.float32))
 
 
+@pytest.mark.parametrize("count", [3, 5])
+def test_boxes_of_another_form_are_an_error(exported, table, count):
+    _, _, output = exported
+    with pytest.raises(tf.errors.InvalidArgumentError, match="4 numbers: x1, y1, x2, y2"):
+        call_from_boxes(output, [table.read_image_bytes(0)], np.ones((1, 1, count), np.float32))
+
+
 def test_export_does_not_overwrite_what_is_no_saved_model(tmp_path):
     (tmp_path / "precious").mkdir()
     system = small_system()
     with pytest.raises(FileExistsError, match="must be a new folder or a SavedModel"):
         export.export_keypoint_network(random_network(system), system, tmp_path / "precious")
     assert list(tmp_path.iterdir()) == [tmp_path / "precious"]
+
+
+def test_a_folder_that_cannot_be_written_is_named_by_its_own_name(tmp_path, monkeypatch):
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(PermissionError, match=rf"Permission denied: '{tmp_path}/exported'$"):
+        write_saved_model(tf.Module(), dict, tmp_path / "exported", {})
 
 
 def test_saved_model_runs_where_there_is_only_tensorflow(exported, table, tmp_path):

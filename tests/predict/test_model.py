@@ -149,6 +149,12 @@ def test_damaged_names_are_an_error_with_the_file(tmp_path, content):
         read_system_description(tmp_path)
 
 
+def test_a_skeleton_in_place_of_the_joints_that_a_saved_model_names_is_refused(model, saved_model):
+    with pytest.raises(ValueError, match=r"--skeleton=coco17: must have the joints that .* names, got others"):
+        load_saved_model(saved_model, "coco17")
+    assert load_saved_model(saved_model, "posetrack15").joint_threshold == model.joint_threshold
+
+
 def test_what_is_no_model_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing: must be the work folder .* a SavedModel would hold"):
         load_pose_model(RunChoice(tmp_path / "nothing"))
@@ -160,6 +166,8 @@ def test_what_is_no_model_is_named(tmp_path):
 def test_flags_of_another_kind_of_model_are_refused(workdir, saved_model, tmp_path):
     with pytest.raises(ValueError, match="--tuned: .* must be the work folder of a single network, got a SavedModel"):
         load_pose_model(RunChoice(saved_model, tuned=TunedSettings(tmp_path / "tuning.json", TrackerChoice(), {})))
+    with pytest.raises(ValueError, match="--weights: .* must be the work folder of a training run, got a SavedModel"):
+        load_pose_model(RunChoice(saved_model, "last"))
     boxes = BoxSettings("detector", "runs/detector")
     with pytest.raises(ValueError, match="--detector cannot be combined with the single network in .*"):
         load_pose_model(RunChoice(workdir, boxes=boxes))

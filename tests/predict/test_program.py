@@ -69,8 +69,9 @@ def test_ctrl_c_leaves_a_whole_video_and_whole_files(project_dir, workdir, tmp_p
     video = write_video(tmp_path / "clip.avi", 6000, size=(48, 64))
     out = tmp_path / "out"
     flags = [f"--model={workdir}", f"--output={out}", "--outputs=posetrack,video", "--batch_size=2"]
+    later = write_video(tmp_path / "later.avi", 2, size=(48, 64))
     process = subprocess.Popen(
-        command(video, *flags), cwd=project_dir, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command(video, later, *flags), cwd=project_dir, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     seen = ""
     while not re.search(r" [1-9]\d*/6000", seen):
@@ -81,6 +82,7 @@ def test_ctrl_c_leaves_a_whole_video_and_whole_files(project_dir, workdir, tmp_p
     printed, rest = process.communicate(timeout=300)
     assert process.returncode == 130, rest[-3000:]
     assert "Traceback" not in rest
+    assert re.search(r"^error: interrupted before later$", rest, re.MULTILINE)
     assert re.search(r"^clip: \d+ frames, .* until it was interrupted$", printed, re.MULTILINE)
     sequence = read_posetrack(out / "predictions" / "clip.json")
     frames, _ = read_video(out / "videos" / "clip.mp4")

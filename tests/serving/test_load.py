@@ -3,6 +3,7 @@
 import json
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import cv2
@@ -66,6 +67,17 @@ def test_the_stand_in_has_a_state_metrics_and_errors(address):
         urllib.request.urlopen(f"{address}:predict", body)
     with urllib.request.urlopen(f"{root}{serving_server.METRICS_PATH}") as response:
         assert 'request_count{model_name="single_network",status="INVALID_ARGUMENT"} ' in response.read().decode()
+
+
+def test_a_stand_in_that_cannot_start_is_no_wait_and_no_measurement_of_another_server(address, tmp_path):
+    port = urllib.parse.urlsplit(address).port
+    with (
+        pytest.raises(ConnectionError, match=f"--port must be free, got {port}"),
+        serving_load.started_server(tmp_path, port),
+    ):
+        pass
+    with pytest.raises(ConnectionError, match="the server has ended"):
+        serving_load.wait_until_available("http://localhost:1/v1/models/pose", lambda: True)
 
 
 def test_percentiles():

@@ -449,6 +449,8 @@ def test_a_tracker_takes_settings_by_name(name):
 def test_an_unknown_name_of_settings_is_one_line():
     with pytest.raises(ValueError, match=r"^settings must be one of payer2017, online, offline, got 'best'$"):
         Tracker("best")
+    with pytest.raises(ValueError, match="settings must be TrackerSettings or their name, got dict"):
+        Tracker({"similarity": "iou"})
     with pytest.raises(ValueError, match=r"^--tracker.settings must be one of payer2017, online, offline, got 'best'$"):
         TrackerChoice("best")
 

@@ -33,14 +33,18 @@ class PictureHeader(NamedTuple):
         size: (height, width) of the stored pixels [2] int64.
         orientation: Orientation of EXIF, scalar int64 from 1 to 8; 1 is upright.
         num_bytes: Number of bytes that hold the picture, scalar int64; of a GIF those of its first frame. 0 for bytes
-            that are none of `KINDS`.
+            that are none of `KINDS`, and for a compressed BMP.
         has_16_bits: Whether a PNG stores 16 bits for each color, scalar bool.
+        has_palette: Whether a BMP stores 8 bits for each pixel, the number of a color, scalar bool.
+        frame: Place of the pixels of the first frame of a WebP, scalar int64; 0 for other kinds.
     """
 
     size: tf.Tensor
     orientation: tf.Tensor
     num_bytes: tf.Tensor
-    has_16_bits: tf.Tensor
+    has_16_bits: tf.Tensor | bool = False
+    has_palette: tf.Tensor | bool = False
+    frame: tf.Tensor | int = 0
 
 
 # The graph has thousands of operations, so it is made once for all that read a header.
@@ -58,16 +62,25 @@ def read_header(image_bytes: tf.Tensor) -> PictureHeader:
     starts = (JPEG_START, PNG_START, b"BM", b"GIF8", b"RIFF")
     is_kind = [_text(image_bytes, 0, len(start)) == start for start in starts]
     is_kind[-1] &= _text(image_bytes, 8, 4) == b"WEBP"
-    branches = [lambda read=read: read(image_bytes) for read in readers]
+    branches = [lambda read=read: _tensors(read(image_bytes)) for read in readers]
     kind = tf.argmax(tf.cast([*is_kind, True], tf.int32), output_type=tf.int32)
-    nothing = PictureHeader(tf.zeros([2], tf.int64), _int64(UPRIGHT), _int64(0), tf.constant(False))
-    return PictureHeader(*tf.switch_case(kind, [*branches, lambda: nothing]))
+    nothing = PictureHeader(tf.zeros([2], tf.int64), _int64(UPRIGHT), _int64(0))
+    return PictureHeader(*tf.switch_case(kind, [*branches, lambda: _tensors(nothing)]))
+
+
+def _tensors(header: PictureHeader) -> PictureHeader:
+    """Returns a header whose defaults are tensors too, as the branches of a graph must."""
+    return header._replace(
+        has_16_bits=tf.convert_to_tensor(header.has_16_bits),
+        has_palette=tf.convert_to_tensor(header.has_palette),
+        frame=tf.cast(header.frame, tf.int64),
+    )
 
 
 def _read_jpeg(data: tf.Tensor) -> PictureHeader:
     exif = _find_part(data, 2, lambda place: _jpeg_segment_bytes(data, place), lambda place: _starts_exif(data, place))
     size = tf.cast(tf.io.extract_jpeg_shape(data)[:2], tf.int64)
-    return PictureHeader(size, _orientation(data, exif + 4 + len(_EXIF_START)), _length(data), tf.constant(False))
+    return PictureHeader(size, _orientation(data, exif + 4 + len(_EXIF_START)), _length(data))
 
 
 def _jpeg_segment_bytes(data: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
@@ -102,7 +115,10 @@ def _read_bmp(data: tf.Tensor) -> PictureHeader:
     width, height = (_number(data, place, 4, is_little=True) for place in (18, 22))
     # A negative height says that the rows begin at the top.
     height = tf.where(height < 2**31, height, 2**32 - height)
-    return PictureHeader(tf.stack([height, width]), _int64(UPRIGHT), _length(data), tf.constant(False))
+    has_palette = _number(data, 28, 2, is_little=True) == 8
+    # TensorFlow would take compressed numbers of colors for pixels.
+    num_bytes = tf.where(has_palette & (_number(data, 30, 4) != 0), _int64(0), _length(data))
+    return PictureHeader(tf.stack([height, width]), _int64(UPRIGHT), num_bytes, has_palette=has_palette)
 
 
 def _read_gif(data: tf.Tensor) -> PictureHeader:
@@ -120,7 +136,7 @@ def _read_gif(data: tf.Tensor) -> PictureHeader:
     ]
     begin = frame + 11 + _gif_colors_bytes(_number(data, frame + 9, 1))
     end = tf.where(_number(data, frame, 1) == _GIF_IMAGE, begin + _gif_blocks_bytes(codes, begin), _length(data))
-    return PictureHeader(tf.stack(sides), _int64(UPRIGHT), tf.minimum(end, _length(data)), tf.constant(False))
+    return PictureHeader(tf.stack(sides), _int64(UPRIGHT), tf.minimum(end, _length(data)))
 
 
 def _gif_colors_bytes(flags: tf.Tensor) -> tf.Tensor:
@@ -139,27 +155,47 @@ def _gif_blocks_bytes(codes: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
 
 
 def _read_webp(data: tf.Tensor) -> PictureHeader:
-    def number(place: int, count: int) -> tf.Tensor:
-        return _number(data, place, count, is_little=True)
-
-    lossless = number(21, 4)
-    sizes = {
-        b"VP8X": (number(27, 3) + 1, number(24, 3) + 1),
-        b"VP8L": (lossless // 2**14 % 2**14 + 1, lossless % 2**14 + 1),
-        b"VP8 ": (number(28, 2) % 2**14, number(26, 2) % 2**14),
-    }
-    kind, size = _text(data, 12, 4), tf.zeros([2], tf.int64)
-    for name, sides in sizes.items():
-        size = tf.where(kind == name, tf.stack(sides), size)
     exif = _find_part(
         data,
         12,
-        lambda place: 8 + (_number(data, place + 4, 4, is_little=True) + 1) // 2 * 2,
+        lambda place: _webp_part_bytes(data, place),
         lambda place: _text(data, place, 4) == b"EXIF",
     )
     begin = exif + 8
     begin += tf.where(_text(data, begin, len(_EXIF_START)) == _EXIF_START, _int64(len(_EXIF_START)), _int64(0))
-    return PictureHeader(size, _orientation(data, begin), _length(data), tf.constant(False))
+    frame = _find_part(
+        data,
+        12,
+        # The frame of an animation begins with its place and time, and holds parts.
+        lambda place: tf.where(_text(data, place, 4) == b"ANMF", _int64(24), _webp_part_bytes(data, place)),
+        lambda place: (_text(data, place, 4) == b"VP8 ") | (_text(data, place, 4) == b"VP8L"),
+    )
+    size = _webp_size(data, 12)
+    # Of a frame that is only a part of the picture the rest is not known.
+    frame = tf.where(tf.reduce_all(_webp_size(data, frame) == size), frame, _int64(0))
+    return PictureHeader(size, _orientation(data, begin), _length(data), frame=frame)
+
+
+def _webp_size(data: tf.Tensor, place: tf.Tensor | int) -> tf.Tensor:
+    """Returns the (height, width) [2] int64 that the part of a WebP at a place names; zeros if it names none."""
+
+    def number(shift: int, count: int) -> tf.Tensor:
+        return _number(data, place + shift, count, is_little=True)
+
+    lossless = number(9, 4)
+    sizes = {
+        b"VP8X": (number(15, 3) + 1, number(12, 3) + 1),
+        b"VP8L": (lossless // 2**14 % 2**14 + 1, lossless % 2**14 + 1),
+        b"VP8 ": (number(16, 2) % 2**14, number(14, 2) % 2**14),
+    }
+    kind, size = _text(data, place, 4), tf.zeros([2], tf.int64)
+    for name, sides in sizes.items():
+        size = tf.where(kind == name, tf.stack(sides), size)
+    return size
+
+
+def _webp_part_bytes(data: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    return 8 + (_number(data, place + 4, 4, is_little=True) + 1) // 2 * 2
 
 
 def _orientation(data: tf.Tensor, begin: tf.Tensor) -> tf.Tensor:

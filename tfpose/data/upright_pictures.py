@@ -18,6 +18,8 @@ from tfpose.picture_files import MAX_MEGAPIXELS_VARIABLE, SENSOR_BITS, max_megap
 ORIENTATIONS = range(1, 9)
 # Orientations of EXIF (tag 274): rows and columns are exchanged, then x, then y is mirrored.
 _EXCHANGED, _MIRRORED_X, _MIRRORED_Y = ({5, 6, 7, 8}, {2, 3, 6, 7}, {3, 4, 7, 8})
+# Of a BMP before its header; of a WebP before its first part; of that part before the byte with `_TRANSPARENT_BIT`.
+_BMP_START_BYTES, _WEBP_START_BYTES, _LOSSLESS_FLAGS_PLACE, _TRANSPARENT_BIT = 14, 12, 12, 0x10
 
 
 def decode_upright(image_bytes: tf.Tensor) -> tf.Tensor:
@@ -108,10 +110,44 @@ def _check_picture(image_bytes: tf.Tensor) -> tuple[tf.Tensor, PictureHeader]:
     ]
     with tf.control_dependencies(checks):
         size, data = tf.identity(header.size), tf.identity(image_bytes)
-    is_whole = header.num_bytes >= tf.cast(tf.strings.length(data), tf.int64)
-    picture = tf.cond(is_whole, lambda: tf.identity(data), lambda: _end_after(data, header.num_bytes))
+    picture = plain_picture(data, header)
     picture = tf.cond(header.has_16_bits, lambda: _to_8_bits(picture), lambda: tf.identity(picture))
+    picture = tf.cond(header.has_palette, lambda: _with_colors(picture), lambda: tf.identity(picture))
     return picture, header._replace(size=size)
+
+
+def plain_picture(image_bytes: tf.Tensor, header: PictureHeader) -> tf.Tensor:
+    """Returns the bytes of a picture, scalar string, without further frames and without the transparency of a WebP.
+
+    TensorFlow's decoders look at all frames of a GIF, and refuse WebPs that are animated or transparent.
+
+    Args:
+        image_bytes: Scalar string.
+        header: Its header.
+    """
+    is_whole = header.num_bytes >= tf.cast(tf.strings.length(image_bytes), tf.int64)
+    return tf.cond(
+        header.frame > 0,
+        lambda: _frame_first(image_bytes, header.frame),
+        lambda: tf.cond(is_whole, lambda: tf.identity(image_bytes), lambda: _end_after(image_bytes, header.num_bytes)),
+    )
+
+
+def _frame_first(data: tf.Tensor, frame: tf.Tensor) -> tf.Tensor:
+    """Returns a WebP that begins with the pixels at a place. What was before them follows, where no reader looks."""
+
+    def part(begin: tf.Tensor | int, end: tf.Tensor | int) -> tf.Tensor:
+        begin, end = (tf.minimum(tf.cast(place, tf.int64), length) for place in (begin, end))
+        return tf.strings.substr(data, begin, end - begin)
+
+    length = tf.cast(tf.strings.length(data), tf.int64)
+    start, flags = _WEBP_START_BYTES, frame + _LOSSLESS_FLAGS_PLACE
+    is_lossless = part(frame, frame + 4) == b"VP8L"
+    # A bit says that lossless pixels are transparent; others have their transparency in a part before them.
+    opaque = tf.constant([bytes([code & ~_TRANSPARENT_BIT]) for code in range(256)])
+    code = tf.io.decode_raw(part(flags, flags + 1), tf.uint8, fixed_length=1)[0]
+    flag = tf.where(is_lossless, tf.gather(opaque, tf.cast(code, tf.int32)), part(flags, flags + 1))
+    return tf.strings.join([part(0, start), part(frame, flags), flag, part(flags + 1, length), part(start, frame)])
 
 
 def _end_after(data: tf.Tensor, num_bytes: tf.Tensor) -> tf.Tensor:
@@ -125,6 +161,17 @@ def _to_8_bits(data: tf.Tensor) -> tf.Tensor:
     bits = tf.constant([*SENSOR_BITS, 16])
     used = tf.reduce_min(tf.where(tf.reduce_max(pixels) < tf.bitwise.left_shift(1, bits), bits, 16))
     return tf.io.encode_png(tf.cast(tf.bitwise.right_shift(pixels, used - 8), tf.uint8), compression=0)
+
+
+def _with_colors(data: tf.Tensor) -> tf.Tensor:
+    """Returns a BMP with a palette, whose numbers of colors TensorFlow takes for shades of gray, as a PNG."""
+    begin = (
+        _BMP_START_BYTES + tf.io.decode_raw(tf.strings.substr(data, _BMP_START_BYTES, 4), tf.int32, fixed_length=4)[0]
+    )
+    colors = tf.io.decode_raw(tf.strings.substr(data, begin, 4 * 256), tf.uint8, fixed_length=4 * 256)
+    numbers = tf.io.decode_image(data, channels=3, expand_animations=False)[..., 0]
+    rgb = tf.gather(tf.reshape(colors, [256, 4]), [2, 1, 0], axis=1)
+    return tf.io.encode_png(tf.gather(rgb, tf.cast(numbers, tf.int32)), compression=0)
 
 
 def _upright_from_stored(header: PictureHeader) -> tf.Tensor:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfpose.exporting.conversion import check_formats, write_converted
 from tfpose.exporting.system_file import EXTRA_FOLDER
-from tfpose.file_names import full_disk_errors
+from tfpose.file_names import full_disk_errors, named_errors
 from tfpose.json_files import write_json
 
 
@@ -52,7 +52,8 @@ def write_saved_model(
     if output.exists() and not (output / "saved_model.pb").is_file():
         raise FileExistsError(f"{output}: must be a new folder or a SavedModel; choose another folder")
     output.parent.mkdir(parents=True, exist_ok=True)
-    scratch = tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.", ignore_cleanup_errors=True)
+    with named_errors(output):
+        scratch = tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.", ignore_cleanup_errors=True)
     with full_disk_errors(output), scratch:
         temporary = pathlib.Path(scratch.name)
         signatures = build_signatures()

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfpose.data.header_tensors import read_header
 from tfpose.data.picture_tensors import is_jpeg_picture
+from tfpose.data.upright_pictures import plain_picture
 from tfpose.picture_files import max_megapixels
 
 TOLERANT, IS_VALID = "tolerant", "is_valid"
@@ -44,8 +45,7 @@ def _can_be_decoded(image_bytes: tf.Tensor) -> tf.Tensor:
     jpeg_bytes = tf.where(is_jpeg, image_bytes, any_jpeg)
     is_readable = _succeeds(_read_jpeg_shape, jpeg_bytes)
     readable_bytes = tf.where(is_readable, image_bytes, b"")
-    has_header = tf.map_fn(_has_good_header, readable_bytes, fn_output_signature=tf.bool)
-    return _succeeds(_decode, tf.where(has_header, readable_bytes, b""))
+    return _succeeds(_decode, tf.map_fn(_with_good_header, readable_bytes))
 
 
 def _succeeds(operation: Callable[[tf.Tensor], tf.Tensor], image_bytes: tf.Tensor) -> tf.Tensor:
@@ -76,10 +76,12 @@ def _read_jpeg_shape(data: tf.Tensor) -> tf.Tensor:
     return tf.io.extract_jpeg_shape(data)
 
 
-def _has_good_header(data: tf.Tensor) -> tf.Tensor:
+def _with_good_header(data: tf.Tensor) -> tf.Tensor:
+    """Returns the bytes to decode, none if the header is that of no picture or of one that is too large."""
     header = read_header(data)
     pixels = tf.reduce_prod(tf.cast(header.size, tf.float64))
-    return (header.num_bytes > 0) & (pixels <= max_megapixels() * 1e6)
+    is_good = (header.num_bytes > 0) & (pixels <= max_megapixels() * 1e6)
+    return tf.where(is_good, plain_picture(data, header), b"")
 
 
 def _decode(data: tf.Tensor) -> tf.Tensor:

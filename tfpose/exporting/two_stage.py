@@ -75,10 +75,17 @@ class KeypointModule(tf.Module):
 
     def find_people(self, image_bytes: tf.Tensor, boxes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Computes the outputs of the signature `from_boxes`."""
-        check = tf.debugging.assert_equal(
-            tf.shape(image_bytes)[0], tf.shape(boxes)[0], "boxes must have one row for each of image_bytes"
-        )
-        with tf.control_dependencies([check]):
+        num_images, num_boxes = tf.unstack(tf.shape(boxes)[:2])
+        checks = [
+            tf.debugging.assert_equal(
+                tf.shape(image_bytes)[0], num_images, "boxes must have one row for each of image_bytes"
+            ),
+            # The shape of a signature is not checked, and a graph counts on it.
+            tf.debugging.assert_equal(
+                tf.size(boxes), _BOX_COLUMNS * num_images * num_boxes, "boxes must have 4 numbers: x1, y1, x2, y2"
+            ),
+        ]
+        with tf.control_dependencies(checks):
             boxes = tf.debugging.check_numerics(boxes, "boxes must be finite")
             is_person = tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
         slots = tf.where(is_person)  # [N, 2] (image, person)

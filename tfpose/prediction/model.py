@@ -152,7 +152,14 @@ def _describe(directory: pathlib.Path, skeleton: str) -> SystemDescription:
         return description
     if skeleton not in SKELETONS_BY_NAME:
         raise ValueError(f"--skeleton must be one of {', '.join(SKELETONS_BY_NAME)}, got {skeleton!r}")
-    return SystemDescription("", SKELETONS_BY_NAME[skeleton], description.joint_threshold if description else 0.0)
+    named = SKELETONS_BY_NAME[skeleton]
+    if description is None:
+        return SystemDescription("", named, 0.0)
+    if description.skeleton.joints != named.joints:
+        raise ValueError(
+            f"--skeleton={skeleton}: must have the joints that {directory} names, got others; leave the flag out"
+        )
+    return description
 
 
 def _choose_signature(loaded: Any, directory: pathlib.Path) -> FindPeople:

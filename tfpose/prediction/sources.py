@@ -193,7 +193,10 @@ def open_sources(inputs: Sequence[str], span: FrameSpan | None = None) -> list[S
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"inputs must have different names, got two that are called {name!r}; give one at a time")
+            raise ValueError(
+                f"inputs must have different names, got two that are called {name!r}; give one at a time, "
+                "each with an --output of its own"
+            )
     return sources
 
 

@@ -61,6 +61,8 @@ def load_pose_model(choice: RunChoice, skeleton: str = "") -> PoseModel:
             f"--inference_dtype: {directory} must be the work folder of a training run, got a SavedModel; give "
             "--inference_dtype to tfpose export"
         )
+    if choice.weights != "best":
+        raise ValueError(f"--weights: {directory} must be the work folder of a training run, got a SavedModel")
     if choice.tuned is not None:
         raise ValueError(f"--tuned: {directory} must be the work folder of a single network, got a SavedModel")
     if choice.boxes is not None:

@@ -85,10 +85,13 @@ class Tracker:
             skeleton: Skeleton of the poses. Only the similarity "oks" needs it, for the constants of the joints.
 
         Raises:
-            ValueError: The name is unknown, or the similarity needs a skeleton and there is none.
+            ValueError: The settings are of another type or have an unknown name, or the similarity needs a skeleton and
+                there is none.
         """
         if isinstance(settings, str):
             settings, _ = find_named_settings(settings)
+        if not isinstance(settings, TrackerSettings):
+            raise ValueError(f"settings must be TrackerSettings or their name, got {type(settings).__name__}")
         if SIMILARITIES[settings.similarity].needs_skeleton and skeleton is None:
             raise ValueError(f"skeleton must be given for the similarity {settings.similarity!r}, got None")
         self.settings = settings
