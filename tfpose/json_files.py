@@ -44,6 +44,22 @@ def without_cycle_search() -> Iterator[None]:
             gc.enable()
 
 
+def files_by_name(paths: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
+    """Returns the JSON files among some files of a folder by name without `.gz`, in the order of their names.
+
+    Raises:
+        ValueError: A file is there compressed and unpacked, which may differ.
+    """
+    files: dict[str, pathlib.Path] = {}
+    for path in sorted(paths):
+        name = path.name.removesuffix(".gz")
+        if name.endswith(".json"):
+            if name in files:
+                raise ValueError(f"{path}: must be the only file of its name, got {files[name].name} as well")
+            files[name] = path
+    return files
+
+
 def read_json(path: str | pathlib.Path) -> Any:
     """Returns the content of a JSON file, which may be compressed (`.gz`).
 

@@ -167,13 +167,13 @@ def test_splits_may_differ_in_the_name_and_the_limbs_of_their_category(tmp_path)
     )
 
 
-def test_compressed_annotations_are_read_where_none_are_unpacked(tmp_path):
+def test_annotations_are_read_compressed_or_unpacked_but_not_both(tmp_path):
     root = write_coco(tmp_path / "source")
     expected = read_source(root)
-    for name in ("train", "val"):
-        path = root / "annotations" / f"person_keypoints_{name}2017.json"
-        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
-    assert read_source(root).digest == expected.digest
+    path = root / "annotations" / "person_keypoints_val2017.json"
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(ValueError, match="val2017.json.gz: must be the only file of its name, got .*val2017.json as"):
+        read_source(root)
     path.unlink()
     found = read_source(root)
     assert found.splits["val"].people["keypoints"].tolist() == expected.splits["val"].people["keypoints"].tolist()
