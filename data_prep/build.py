@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 import signal
 import sys
 import threading
@@ -134,6 +135,9 @@ def _build(name: str, values: ProgramFlags) -> None:
     if not dataset.needs_source and values.source is not None:
         raise ValueError(f"--source must be left out for {name}, whose files tfpose makes, got {values.source}")
     folder = _source_folder(values, dataset.takes_file) if dataset.needs_source else output / name
+    _check_apart("source", folder, output / name)
+    if values["videos"].present:
+        _check_apart("videos", pathlib.Path(values.videos), output / name)
     source = dataset.read_source(folder, values)
     if source is None:
         return
@@ -157,6 +161,13 @@ def _source_folder(values: ProgramFlags, takes_file: bool) -> pathlib.Path:
         kind = "file or folder" if takes_file else "folder"
         raise FileNotFoundError(f"--source must be a {kind}, got no such {kind}: {folder}")
     return folder
+
+
+def _check_apart(flag: str, path: pathlib.Path, datasets: pathlib.Path) -> None:
+    """Checks that a path is not inside a converted dataset, which --overwrite removes with all files in it."""
+    version = next(iter(path.resolve().parts[len(datasets.resolve().parts) :]), "")
+    if path.resolve().is_relative_to(datasets.resolve()) and re.fullmatch(r"\d+\.\d+\.\d+", version):
+        raise ValueError(f"--{flag} must not be inside a converted dataset, got {path} in {datasets / version}")
 
 
 def _required(values: ProgramFlags, name: str, meaning: str) -> pathlib.Path:

@@ -13,6 +13,7 @@ import program_runs
 import pytest
 from source_folders import assert_interrupted, write_coco, write_posetrack18
 
+from data_prep import build
 from tfpose.data import records
 
 
@@ -85,6 +86,17 @@ def test_wrong_arguments_end_with_one_line(tmp_path, arguments, message):
     assert line.startswith("error: ")
     assert __import__("re").search(message, line), line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["videos", "source"])
+def test_what_is_inside_a_dataset_is_no_source_since_overwriting_removes_it(tmp_path, capsys, flag):
+    name = {"videos": "synthetic", "source": "coco_keypoints"}[flag]
+    inside = tmp_path / name / "1.0.0" / "own"
+    inside.mkdir(parents=True)
+    assert build.main([name, f"--output={tmp_path}", f"--{flag}={inside}", "--overwrite"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --{flag} must not be inside a converted dataset, got {inside} in {inside.parent}")
+    assert list(inside.iterdir()) == []
 
 
 def test_a_wrong_flag_value_ends_without_a_traceback():
