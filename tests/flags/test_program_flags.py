@@ -1,4 +1,16 @@
+import pytest
+
+from tfpose.flags.help_text import render_help
 from tfpose.flags.program_flags import ProgramFlags
+from tfpose.report import __main__ as report
+
+
+@pytest.mark.parametrize("value", ["a,", "a,,b", " ,b"])
+def test_an_empty_entry_of_a_list_is_not_the_current_folder(tmp_path, monkeypatch, capsys, value):
+    monkeypatch.chdir(tmp_path)
+    assert report.main([f"--results={value}"]) == 1
+    rule = "--results must be entries separated by commas, none of them empty"
+    assert capsys.readouterr().err == f"error: {rule}, got {value!r}\n"
 
 
 def test_values_of_flags_may_begin_with_the_home_folder(monkeypatch):
@@ -10,3 +22,10 @@ def test_values_of_flags_may_begin_with_the_home_folder(monkeypatch):
         *("--output=/home/me/results", "--names=/home/me/a,/home/me/b", "--title", "a = ~/b"),
         *("~/photo.jpg", "--backup=~old.json"),
     )
+
+
+def test_the_help_says_what_kind_of_value_a_flag_takes():
+    values = ProgramFlags()
+    values.define_list("names", [], "Names.")
+    values.define_float("share", 0.5, "Share.", 0.0, 1.0)
+    assert "--names=A,B,..." in render_help("", values) and "--share=NUMBER" in render_help("", values)

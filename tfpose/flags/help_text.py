@@ -49,7 +49,8 @@ def _usage(flag: flags.Flag) -> str:
     if isinstance(parser, flags.EnumParser):
         return f"{flag.name}={'|'.join(parser.enum_values)}"
     kinds = {flags.IntegerParser: "INTEGER", flags.FloatParser: "NUMBER", flags.ListParser: "A,B,..."}
-    return f"{flag.name}={kinds.get(type(parser), 'TEXT')}"
+    kind = next((kind for parsers, kind in kinds.items() if isinstance(parser, parsers)), "TEXT")
+    return f"{flag.name}={kind}"
 
 
 def _default(flag: flags.Flag) -> str:
