@@ -52,6 +52,13 @@ def test_the_folder_is_a_dataset_for_tensorflow_datasets(tmp_path):
     assert examples[1]["image"].shape == (21, 30, 3)
 
 
+def test_no_temporary_folder_is_left(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    writing.write_dataset(Builder, read_source(write_coco(tmp_path / "source")), tmp_path / "out")
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_metadata_has_the_skeleton_and_the_counts(tmp_path):
     source = read_source(write_coco(tmp_path / "source"))
     directory = writing.write_dataset(Builder, source, tmp_path / "out")
