@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import shutil
@@ -192,6 +193,26 @@ def test_folders_of_results_and_files_in_place_of_folders(run_evaluation, folder
     file = folders["pred18"] / "000001_mpii_test.json"
     result = score(run_evaluation, folders["gt18"], file, tmp_path / "file")
     assert_one_line(result, "000001_mpii_test.json: the predictions must be a folder of PoseTrack files, got a file")
+
+
+@pytest.mark.parametrize(
+    ("program", "flag", "words"),
+    [
+        ("score", "--images={tmp}/nope", "--images must be a folder, got {tmp}/nope"),
+        ("track", "--images={tmp}/nope", "--images must be a folder, got {tmp}/nope"),
+        ("score", "--compare={tmp}/nope", "{tmp}/nope: the folder of the predictions does not exist"),
+        ("score", "--output_dir={tmp}/file", "--output_dir={tmp}/file: must be a folder, got a file"),
+        ("track", "--output_dir={tmp}/file", "--output_dir={tmp}/file: must be a folder, got a file"),
+    ],
+)
+def test_wrong_folders_are_told_before_the_work(folders, tmp_path, capsys, monkeypatch, program, flag, words):
+    (tmp_path / "file").touch()
+    for work in ("scoring.evaluate_posetrack", "retracking.track_all"):
+        monkeypatch.setattr(f"tfpose.evaluation.{work}", None)
+    flags = [f"--ground_truth={folders['gt18']}", f"--predictions={folders['pred18']}", "--report"]
+    main = importlib.import_module(f"tfpose.{program}").main
+    assert main([*flags, f"--output_dir={tmp_path / 'out'}", flag.format(tmp=tmp_path)]) == 1
+    assert capsys.readouterr().err == f"error: {words.format(tmp=tmp_path)}\n"
 
 
 @pytest.mark.parametrize("case", ["pt17_edges", "pt18_hota"])

@@ -64,11 +64,8 @@ def write_folder_report(
         frames_per_second: Frame rate of the video.
 
     Raises:
-        FileNotFoundError: The folder of images does not exist.
         OSError: A file cannot be written.
     """
-    if images is not None and not images.is_dir():
-        raise FileNotFoundError(f"--images must be a folder, got {images}")
     try:
         videos = read_scored_videos(*folders, images, frames_per_second)
     except ValueError as error:
