@@ -328,7 +328,8 @@ def _keypoint_notes(people: Sequence[Mapping], keypoints: np.ndarray) -> list[st
     return [
         *_empty_keypoints_note(people),
         *_joint_counts_note(people, keypoints[..., 2]),
-        *_small_keypoints_note(keypoints),
+        *_odd_flags_notes(people, keypoints),
+        *_unit_note("keypoints", keypoints[keypoints[..., 2] > 0][:, :2]),
     ]
 
 
@@ -367,10 +368,24 @@ def _joint_counts_note(people: Sequence[Mapping], visibility: np.ndarray) -> lis
     ]
 
 
-def _small_keypoints_note(keypoints: np.ndarray) -> list[str]:
-    """Returns a line if all labeled joints [P, J, 3] lie within one pixel, as coordinates from 0 to 1 do."""
-    found = unit_range(keypoints[keypoints[..., 2] > 0][:, :2])
-    return [f"all 'keypoints' must be in pixels, got values {found}"] if found else []
+def _odd_flags_notes(people: Sequence[Mapping], keypoints: np.ndarray) -> list[str]:
+    """Returns lines on joints [P, J, 3] whose visibility does not suit their place, as in files with other flags."""
+    is_labeled, is_at_zero = keypoints[..., 2] > 0, (keypoints[..., :2] == 0).all(axis=-1)
+    odd = {
+        "joints have coordinates and the visibility 0, not labeled": ~is_labeled & ~is_at_zero,
+        "joints with a visibility above 0 are at 0, 0, and are labeled there": is_labeled & is_at_zero,
+    }
+    return [
+        f"{int(is_odd.sum())} {words} (first: annotation {people[int(np.argmax(is_odd.any(axis=1)))]['id']})"
+        for words, is_odd in odd.items()
+        if is_odd.any()
+    ]
+
+
+def _unit_note(field: str, values: np.ndarray) -> list[str]:
+    """Returns a line if all values of a field lie within one pixel, as coordinates from 0 to 1 do."""
+    found = unit_range(values)
+    return [f"all {field!r} must be in pixels, got values {found}"] if found else []
 
 
 def _box_array(path: pathlib.Path, kind: str, entries: list) -> np.ndarray:
@@ -389,7 +404,7 @@ def _boxes(
     """
     boxes_xywh = _box_array(path, "annotation", people)
     boxes = box_math.xyxy_from_xywh(boxes_xywh)
-    notes = _corners_note(boxes_xywh, boxes, sizes[:, ::-1])
+    notes = [*_corners_note(boxes_xywh, boxes, sizes[:, ::-1]), *_unit_note("bbox", boxes_xywh)]
     is_joint = keypoints[..., 2] > 0
     is_wrong = is_joint.any(axis=1) & (box_math.areas(boxes) <= _NO_AREA)
     if not is_wrong.any():
