@@ -108,6 +108,15 @@ def test_an_identity_that_a_frame_has_twice_is_told(tmp_path):
     assert note.startswith("1 people have the track_id of another person in their image")
 
 
+def test_image_ids_that_several_videos_use_are_told(tmp_path):
+    root = write_posetrack18(tmp_path / "source", ("val",))
+    path = root / "annotations" / "val" / "000000_mpii_test.json"
+    assert read_source(root).splits["val"].notes == ()
+    path.with_name("other.json").write_text(path.read_text())
+    (note,) = read_source(root).splits["val"].notes
+    assert note.startswith("4 images have the id of an image of another video: files of boxes")
+
+
 def test_compressed_files_are_read_and_hidden_ones_are_not(tmp_path):
     """macOS writes hidden files beside those of an archive."""
     root = write_posetrack18(tmp_path / "source")

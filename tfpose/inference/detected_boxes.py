@@ -93,7 +93,7 @@ def find_boxes(table: RecordTable, settings: BoxSettings, output_dir: pathlib.Pa
     )
     path = output_dir / DETECTIONS_FILE
     people = boxes_of_table(table, detector, show_progress=True)
-    columns = (table.images["image_id"][people.images], people.boxes, people.scores, table.category_id)
+    columns = (table.image_ids[people.images], people.boxes, people.scores, table.category_id)
     write_detections(path, *columns)
     # Read back, so that the file gives exactly these boxes the next time.
     found = boxes_of_table(table, BoxesFile(path, settings.score_threshold, category_id=table.category_id))
@@ -115,7 +115,7 @@ def boxes_of_table(
         ValueError: A picture cannot be decoded, or no box of a file is in an image of the table; names it.
     """
     rows = np.arange(table.num_images)[part]
-    pictures = [Picture(functools.partial(_decode, table, row), int(table.images["image_id"][row])) for row in rows]
+    pictures = [Picture(functools.partial(_decode, table, row), int(table.image_ids[row])) for row in rows]
     found = detector.find_people(tqdm(pictures, unit=" images", desc="boxes", disable=not show_progress))
     counts = [len(scores) for _, scores in found]
     return PersonBoxes(
