@@ -35,7 +35,8 @@ from typing import NoReturn
 from data_prep.annotations import count_split
 from data_prep.datasets import DATASETS, Dataset
 from data_prep.source import Source, print_note
-from tfpose.flags.combinations import forbid_flags
+from tfpose.file_names import check_output
+from tfpose.flags.combinations import forbid_flags, require_companion
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
@@ -127,10 +128,15 @@ def _flags_of_others(name: str) -> list[str]:
 
 
 def _build(name: str, values: ProgramFlags) -> None:
-    from data_prep.writing import write_dataset
+    from data_prep.writing import check_beam, write_dataset
 
     output = _required(values, "output", "a folder to write to")
+    require_companion(values, ["beam_options"], "beam")
     beam_options = values.beam_options if values.beam else None
+    # Not after hours of drawing or labeling.
+    check_output("output", output)
+    if beam_options is not None:
+        check_beam(beam_options)
     dataset = DATASETS[name]
     if not dataset.needs_source and values.source is not None:
         raise ValueError(f"--source must be left out for {name}, whose files tfpose makes, got {values.source}")

@@ -14,6 +14,7 @@ import pytest
 from source_folders import assert_interrupted, write_coco, write_posetrack18
 
 from data_prep import build
+from data_prep.writing import check_beam
 from tfpose.data import records
 
 
@@ -86,6 +87,29 @@ def test_wrong_arguments_end_with_one_line(tmp_path, arguments, message):
     assert line.startswith("error: ")
     assert __import__("re").search(message, line), line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--output={tmp}/file"], "--output={tmp}/file: must be a folder, got a file"),
+        (["--beam"], "--beam requires the package apache-beam; run pip install 'tfpose[beam]'"),
+        (["--beam_options=runner=x"], "--beam_options requires --beam, got none"),
+    ],
+)
+def test_what_prevents_the_writing_is_told_before_the_drawing(tmp_path, capsys, monkeypatch, flags, message):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    (tmp_path / "file").touch()
+    flags = [flag.format(tmp=tmp_path) for flag in flags]
+    assert build.main(["synthetic", f"--output={tmp_path}", f"--videos={tmp_path}/videos", *flags]) == 1
+    assert capsys.readouterr().err == f"error: {message.format(tmp=tmp_path)}\n"
+    assert not (tmp_path / "videos").exists()
+
+
+def test_options_of_beam_are_pairs(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    with pytest.raises(ValueError, match="--beam_options must be NAME=VALUE,NAME=VALUE,..., got 'fast'"):
+        check_beam(["runner=DirectRunner", "fast"])
 
 
 @pytest.mark.parametrize("flag", ["videos", "source"])

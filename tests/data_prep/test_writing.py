@@ -151,6 +151,43 @@ def test_an_equal_dataset_is_left_alone_and_another_one_is_not_overwritten(tmp_p
     assert files_of(tmp_path / "out") == ["coco_keypoints"]
 
 
+def test_a_dataset_that_another_conversion_has_written_meanwhile_is_kept(tmp_path, monkeypatch, capfd):
+    first = read_source(write_coco(tmp_path / "first"))
+    second = read_source(write_coco(tmp_path / "second", ("train",)))
+    write_aside = writing._write_aside
+    meanwhile = iter([first, second])
+
+    def write_twice(*arguments):
+        monkeypatch.setattr(writing, "_write_aside", write_aside)
+        writing.write_dataset(Builder, next(meanwhile), tmp_path / "out", overwrite=True)
+        return write_aside(*arguments)
+
+    monkeypatch.setattr(writing, "_write_aside", write_twice)
+    writing.write_dataset(Builder, first, tmp_path / "out")
+    assert "holds this dataset already" in capfd.readouterr().err
+    shutil.rmtree(tmp_path / "out")
+    monkeypatch.setattr(writing, "_write_aside", write_twice)
+    with pytest.raises(ValueError, match="already holds another dataset"):
+        writing.write_dataset(Builder, first, tmp_path / "out")
+    assert list(records.read_table(tmp_path / "out", "train").shards[0].parent.glob("*val*")) == []
+    assert files_of(tmp_path / "out") == ["coco_keypoints"]
+
+
+def test_a_dataset_that_cannot_be_replaced_is_kept(tmp_path, monkeypatch):
+    directory = writing.write_dataset(Builder, read_source(write_coco(tmp_path / "first")), tmp_path / "out")
+    replace = os.replace
+
+    def fail(source, target):
+        if target == directory and source.name != "replaced":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        writing.write_dataset(Builder, read_source(write_coco(tmp_path / "second")), tmp_path / "out", overwrite=True)
+    assert records.read_table(tmp_path / "out", "train").num_images == 5
+
+
 def test_pictures_that_changed_make_another_dataset(tmp_path):
     root = write_coco(tmp_path / "source")
     writing.write_dataset(Builder, read_source(root), tmp_path / "out")
@@ -300,7 +337,7 @@ def test_beam_that_is_not_installed_is_one_line(tmp_path, monkeypatch):
     source = read_source(write_coco(tmp_path / "source"))
     with pytest.raises(ValueError, match=r"--beam requires the package apache-beam.*pip install 'tfpose\[beam\]'"):
         writing.write_dataset(Builder, source, tmp_path / "out", beam_options=[])
-    assert files_of(tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_counts_of_selected_parts_add_up(tmp_path):
