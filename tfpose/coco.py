@@ -404,7 +404,7 @@ def _boxes(
     """
     boxes_xywh = _box_array(path, "annotation", people)
     boxes = box_math.xyxy_from_xywh(boxes_xywh)
-    notes = [*_corners_note(boxes_xywh, boxes, sizes[:, ::-1]), *_unit_note("bbox", boxes_xywh)]
+    notes = [*corners_note(boxes_xywh, boxes, sizes[:, ::-1]), *_unit_note("bbox", boxes_xywh)]
     is_joint = keypoints[..., 2] > 0
     is_wrong = is_joint.any(axis=1) & (box_math.areas(boxes) <= _NO_AREA)
     if not is_wrong.any():
@@ -418,7 +418,7 @@ def _boxes(
     return np.where(is_wrong[:, None], around, boxes), notes
 
 
-def _corners_note(boxes_xywh: np.ndarray, boxes: np.ndarray, ends: np.ndarray) -> list[str]:
+def corners_note(boxes_xywh: np.ndarray, boxes: np.ndarray, ends: np.ndarray) -> list[str]:
     """Returns a line if boxes look like two corners in place of a corner and a size.
 
     Args:

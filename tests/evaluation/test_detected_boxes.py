@@ -13,6 +13,7 @@ import two_stage_runs
 from program_runs import run
 from record_writing import synthetic_image, write_dataset
 
+from tfpose.boxes import xyxy_from_xywh
 from tfpose.coco import read_detections, write_detections
 from tfpose.data.records import read_table
 from tfpose.evaluation.box_scores import score_boxes
@@ -125,6 +126,18 @@ def test_boxes_stay_in_their_pictures_where_videos_share_image_ids(table, monkey
     write_detections(tmp_path / "other.json", np.zeros(1, int), found.boxes[:1], found.scores[:1])
     with pytest.raises(ValueError, match=r"must be in one of the .* images, got none; its first image_id is 0"):
         find_boxes(repeated, BoxSettings(str(tmp_path / "other.json")), tmp_path)
+
+
+def test_boxes_of_a_file_that_look_like_two_corners_are_told(table, tmp_path, capsys):
+    ids, (height, width) = table.image_ids, np.transpose(table.sizes(slice(None)))
+    corners = np.stack([width / 3, height / 3, width - 1, height - 1], axis=1)
+    # The file takes corners for sizes.
+    write_detections(tmp_path / "corners.json", ids, xyxy_from_xywh(corners), np.ones(len(ids)))
+    write_detections(tmp_path / "sizes.json", ids, corners, np.ones(len(ids)))
+    find_boxes(table, BoxSettings(str(tmp_path / "sizes.json")), tmp_path)
+    assert "note" not in capsys.readouterr().err
+    find_boxes(table, BoxSettings(str(tmp_path / "corners.json")), tmp_path)
+    assert "corners.json: 5 of 5 boxes reach beyond their image: 'bbox' must be x, y, width" in capsys.readouterr().err
 
 
 def test_no_people_at_all_are_a_file_without_boxes(table, nobody, tmp_path):

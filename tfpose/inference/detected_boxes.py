@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import sys
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfpose.coco import write_detections
+from tfpose.boxes import xywh_from_xyxy
+from tfpose.coco import corners_note, write_detections
 from tfpose.data.picture_tensors import decode_picture
 from tfpose.data.records import RecordTable
 from tfpose.inference.detectors import load_detector
@@ -83,7 +85,11 @@ def find_boxes(table: RecordTable, settings: BoxSettings, output_dir: pathlib.Pa
         return ground_truth_boxes(table)
     if settings.source != DETECTOR:
         thresholds = (settings.score_threshold, settings.iou_threshold)
-        return boxes_of_table(table, BoxesFile(settings.source, *thresholds, table.category_id))
+        found = boxes_of_table(table, BoxesFile(settings.source, *thresholds, table.category_id))
+        sizes = table.sizes(found.images)[:, ::-1]
+        for note in corners_note(xywh_from_xyxy(found.boxes), found.boxes, sizes):
+            print(f"note: {settings.source}: {note}", file=sys.stderr)
+        return found
     detector = load_detector(
         settings.detector,
         settings.detector_weights,
