@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.util
 import io
+import itertools
 import os
 import pathlib
 import shutil
@@ -139,6 +140,10 @@ def _check_splits(source: Source) -> None:
         raise ValueError(f"splits {', '.join(source.splits)}: must have people, got none")
     if not any(np.any(split.people["visibility"]) for split in source.splits.values()):
         print_note("nobody has a labeled joint; only person detectors can be trained on this dataset")
+    for (first, images), (second, others) in itertools.combinations(source.splits.items(), 2):
+        if shared := set(images.image_paths) & set(others.image_paths):
+            words = f"{len(shared)} images are in both, such as {min(map(os.fspath, shared))}"
+            print_note(f"splits {first} and {second}: {words}; metrics on images of the training are too high")
 
 
 def read_metadata(directory: pathlib.Path) -> dict[str, Any]:

@@ -320,6 +320,24 @@ def test_a_dataset_without_people_is_refused(tmp_path):
         writing.write_dataset(Builder, read_source(write_coco(tmp_path / "source", change=nobody)), tmp_path / "out")
 
 
+def test_images_that_two_splits_share_are_told(tmp_path, capsys):
+    root = write_coco(tmp_path / "source", ("train", "val"))
+    writing.write_dataset(Builder, read_source(root), tmp_path / "first")
+    assert "note" not in capsys.readouterr().err
+    shutil.rmtree(root / "val")
+    path = root / "annotations" / "person_keypoints_val.json"
+    # Names may be relative to the folder of the dataset.
+    content = json.loads(path.read_text())
+    for image in content["images"][:2]:
+        image["file_name"] = f"train/{image['file_name']}"
+    content["images"], content["annotations"] = content["images"][:2], content["annotations"][:1]
+    path.write_text(json.dumps(content))
+    (root / "val").mkdir()
+    writing.write_dataset(Builder, read_source(root), tmp_path / "second")
+    found = f"splits train and val: 2 images are in both, such as {root}/train/000000000000.jpg; metrics on images"
+    assert found in capsys.readouterr().err
+
+
 def test_a_dataset_of_boxes_is_written_with_a_note(tmp_path, capsys):
     def forget_joints(content):
         for entry in (*content["categories"], *content["annotations"]):
