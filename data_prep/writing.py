@@ -77,17 +77,17 @@ def write_dataset(
     }
     directory = pathlib.Path(output) / builder_class.name / str(builder_class.VERSION)
     beam = None if beam_options is None else _beam_pipeline(beam_options)
-    if overwrite or not _is_there(directory, metadata["source_digest"]):
+    if overwrite or not _is_there(directory, source, metadata["source_digest"]):
         _check_disk_space(output, sum(map(_bytes_of_files, source.splits.values(), image_sizes.values())))
         with full_disk_errors(output), _folder_aside(output) as aside:
             finished = _write_aside(builder_class, source, metadata, pathlib.Path(aside), beam or {})
             # Another conversion may have been faster.
-            if overwrite or not _is_there(directory, metadata["source_digest"]):
+            if overwrite or not _is_there(directory, source, metadata["source_digest"]):
                 _move(finished, directory)
     return directory
 
 
-def _is_there(directory: pathlib.Path, digest: str) -> bool:
+def _is_there(directory: pathlib.Path, source: Source, digest: str) -> bool:
     """Returns whether an equal dataset is there already, and says so.
 
     Raises:
@@ -103,6 +103,11 @@ def _is_there(directory: pathlib.Path, digest: str) -> bool:
         f"{directory}: holds this dataset already, converted by {by} of tfpose (this is {__version__!r}); "
         "--overwrite converts it again"
     )
+    # Of the images only their sizes are compared.
+    built = (directory / METADATA_FILE).stat().st_mtime
+    paths = [path for split in source.splits.values() for path in split.image_paths]
+    if newer := [path for path in paths if os.stat(path).st_mtime > built]:
+        print_note(f"{len(newer)} images were changed after that, such as {os.fspath(newer[0])}")
     return True
 
 

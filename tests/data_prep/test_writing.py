@@ -188,6 +188,19 @@ def test_a_dataset_that_cannot_be_replaced_is_kept(tmp_path, monkeypatch):
     assert records.read_table(tmp_path / "out", "train").num_images == 5
 
 
+def test_pictures_that_changed_but_not_in_size_are_told(tmp_path, capsys):
+    """Such as by another EXIF orientation."""
+    root = write_coco(tmp_path / "source")
+    directory = writing.write_dataset(Builder, read_source(root), tmp_path / "out")
+    writing.write_dataset(Builder, read_source(root), tmp_path / "out")
+    assert "images were changed" not in capsys.readouterr().err
+    path = root / "val2017" / "000000000000.jpg"
+    later = (directory / records.METADATA_FILE).stat().st_mtime + 1
+    os.utime(path, (later, later))
+    writing.write_dataset(Builder, read_source(root), tmp_path / "out")
+    assert f"note: 1 images were changed after that, such as {path}" in capsys.readouterr().err
+
+
 def test_pictures_that_changed_make_another_dataset(tmp_path):
     root = write_coco(tmp_path / "source")
     writing.write_dataset(Builder, read_source(root), tmp_path / "out")
