@@ -337,6 +337,13 @@ def test_an_area_that_makes_scores_meaningless_is_that_of_the_box(tmp_path, area
     assert "(first: annotation 5, area " in read.notes[-1]
 
 
+def test_an_area_beyond_the_box_is_told(tmp_path):
+    content = file_content()
+    content["annotations"][1]["area"] = 300 * 400
+    notes = "".join(coco.read_person_annotations(write(tmp_path / "a.json", content)).notes)
+    assert "1 annotations with joints have an 'area' that is larger than their box (first: annotation 5" in notes
+
+
 @pytest.mark.parametrize("box", [[0, 0, 0, 0], [3, 4, -2, -3], [0.1, 0.2, 0.3, 0.4]])
 def test_a_box_without_an_extent_is_that_around_the_joints(tmp_path, box):
     """Tools write zeros where nobody drew a box, and parts of the image where they count from 0 to 1."""

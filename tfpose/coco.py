@@ -42,6 +42,8 @@ COCO_PERSON = 1
 # An area in square pixels up to which an object with labeled joints has surely no area in the file: its OKS with any
 # prediction would be 0.
 _NO_AREA = 1.0
+# An outline is inside its box, except for rounding and boxes that were corrected by hand.
+_LARGEST_SHARE_OF_BOX = 1.5
 # Characters that a message spends on the names of categories.
 _MOST_OF_NAMES = 200
 
@@ -134,7 +136,7 @@ def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | N
         ValueError: The file breaks a rule; the message names the file, the entry, the field, the rule and the value.
     """
     path, choice = pathlib.Path(path), choice or SkeletonChoice()
-    content = read_json(path)
+    content = read_json(path, checks_lists=True)
     images, categories = (object_list(path, content, field) for field in ("images", "categories"))
     entries = optional_object_list(path, content, "annotations")
     has_boxes_only = not choice.joints and not any(entry.get("keypoints") for entry in (*categories, *entries))
@@ -441,7 +443,7 @@ def corners_note(boxes_xywh: np.ndarray, boxes: np.ndarray, ends: np.ndarray) ->
 def _areas(
     path: pathlib.Path, people: Sequence[Mapping], boxes: np.ndarray, has_joints: np.ndarray
 ) -> tuple[np.ndarray, list[str]]:
-    """Returns [P] areas as in the file, and a line on those that are not as in the file.
+    """Returns [P] areas as in the file, and lines on those that are not as in the file, or look wrong.
 
     The area is that of the box where the file has none, and where it would make the object keypoint similarity with any
     prediction 0.
@@ -450,14 +452,23 @@ def _areas(
     rows = [[_not_empty(person.get("area"), area)] for person, area in zip(people, of_boxes.tolist(), strict=True)]
     areas = number_array(path, "annotation", people, "area", rows, "a number", ("the area",))[:, 0]
     is_wrong = has_joints & (areas <= _NO_AREA) & (of_boxes > _NO_AREA)
+    is_large = has_joints & (areas > _LARGEST_SHARE_OF_BOX * np.maximum(of_boxes, _NO_AREA))
+    notes = []
+    if is_large.any():
+        first = int(np.argmax(is_large))
+        notes.append(
+            f"{int(is_large.sum())} annotations with joints have an 'area' that is larger than their box (first: "
+            f"annotation {people[first].get('id')}, {areas[first]:g} and {of_boxes[first]:g} square pixels), which "
+            "makes the scores of their poses too high"
+        )
     if not is_wrong.any():
-        return areas, []
+        return areas, notes
     first = int(np.argmax(is_wrong))
-    note = (
+    notes.append(
         f"{int(is_wrong.sum())} annotations with joints have an 'area' of at most {_NO_AREA:g} square pixel (first: "
         f"annotation {people[first].get('id')}, area {areas[first]:g}): the area of the box is used"
     )
-    return np.where(is_wrong, of_boxes, areas), [note]
+    return np.where(is_wrong, of_boxes, areas), notes
 
 
 def _is_crowd(path: pathlib.Path, people: Sequence[Mapping]) -> np.ndarray:

@@ -30,7 +30,7 @@ def read_posetrack(
         ValueError: The file breaks a rule; the message names the file, the entry, the field, the rule and the value.
     """
     path = pathlib.Path(path)
-    content = read_json(path)
+    content = read_json(path, checks_lists=True)
     if isinstance(content, dict) and "annolist" in content:
         return sequence_from_posetrack17(path, content, skeleton)
     joints = joint_names(path, object_list(path, content, "categories"))
@@ -47,7 +47,7 @@ def read_posetrack21(path: str | pathlib.Path, skeleton: Skeleton = POSETRACK15)
         ValueError: The file breaks a rule; see `read_posetrack`.
     """
     path = pathlib.Path(path)
-    content = read_json(path)
+    content = read_json(path, checks_lists=True)
     _check_order21(path, content)
     sequence = sequence_from_posetrack18(path, content, POSETRACK18.joints, skeleton, drop_unknown_images=False)
     frames = (
