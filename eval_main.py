@@ -49,6 +49,7 @@ from tfpose.metrics.catalog import METRICS
 from tfpose.score import PROGRAM as score_program
 
 if TYPE_CHECKING:
+    from tfpose.data.records import RecordTable
     from tfpose.evaluation.scoring import ScoringSettings
     from tfpose.evaluation.tuned_settings import TunedSettings
     from tfpose.systems.system import TrackerRequest
@@ -218,8 +219,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         given_flags=[name for name in values if values[name].present and not name.startswith("config.")],
     )
     table = read_table(config.data.directory, split)
-    if table.teacher:
-        _announce_teacher(table.teacher, split, scoring)
+    _announce_split(values, table, split, scoring)
     system = systems.from_config(config)
     if values.model:
         evaluate_exported(pathlib.Path(values.model), config, table, request)
@@ -258,6 +258,16 @@ def _check_tracking_flags(values: ProgramFlags) -> None:
     lacking = [name for name in values.metrics if METRICS[name].needs_identities]
     if values["metrics"].present and lacking:
         raise ValueError(f"--metrics={','.join(lacking)} cannot be combined with --notracking: it requires identities")
+
+
+def _announce_split(values: ProgramFlags, table: RecordTable, split: str, scoring: ScoringSettings) -> None:
+    """Says which flags have no effect on a split without videos, and whose labels are those of a teacher."""
+    of_videos = ("format", "infer_head_joints", "num_videos", *TRACKER_FLAGS)
+    unused = [name for name in of_videos if values[name].present]
+    if unused and not any(table.images["sequence"]):
+        print(f"note: split {split} has no videos: --{', --'.join(unused)} has no effect", file=sys.stderr)
+    if table.teacher:
+        _announce_teacher(table.teacher, split, scoring)
 
 
 def _announce_teacher(teacher: str, split: str, scoring: ScoringSettings) -> None:

@@ -68,6 +68,10 @@ def test_joints_that_look_sided_but_have_no_partner_are_warned_about(tmp_path):
         (["coco_keypoints", "--source=/nowhere", "--val_share=0.2"], "--val_share cannot be combined with coco_key"),
         (["pseudo", "--source=/nowhere", "--val_share=0.2", "--joints=a"], "--joints cannot be combined with pseudo"),
         (
+            ["deeplabcut", "--source={tmp}", "--output={tmp}/o", "--val_videos=a", "--val_share=0.2"],
+            "--val_share cannot be combined with --val_videos",
+        ),
+        (
             ["coco_keypoints", "--output={tmp}/o"],
             "--source must be the folder of the published dataset, got nothing",
         ),

@@ -11,12 +11,15 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
 from program_runs import assert_one_line, run
 
+import eval_main
 from tfpose.evaluation.tracker_search import write_tuning
+from tfpose.flags.program_flags import ProgramFlags
 from tfpose.json_files import write_json
 from tfpose.metrics.joints import JOINTS, JOINTS21
 from tfpose.metrics.posetrack import evaluate_posetrack
@@ -401,6 +404,7 @@ def test_eval_main_hands_over_from_a_file_of_flags(run_evaluation, folders, tmp_
         ("track", ("--tuned=t.json", "--tracker.min_oks=0.1"), "--tracker.min_oks cannot be combined with --tuned"),
         ("track", ("--metrics=ap",), "--metrics requires --ground_truth, got none"),
         ("track", ("--ground_truth={gt18}", "--images=x"), "--images requires --report, got none"),
+        ("score", ("--ground_truth={gt18}", "--video_rate=5"), "--video_rate requires --report, got none"),
         ("tune", ("--ground_truth={gt18}",), "--tune must be given, got nothing"),
         ("tune", ("--tune=min_oks=0.1",), "--ground_truth must be given without --workdir, got nothing"),
         ("tune", ("--tune=min_oks=0.1", "--split=val"), "--split requires --workdir, got none"),
@@ -427,6 +431,17 @@ def test_flags_that_do_not_go_together_are_one_line(folders, tmp_path, program, 
 )
 def test_what_requires_identities_is_refused_without_tracking(run_evaluation, tmp_path, flags, words):
     assert_one_line(run_evaluation("--workdir=x", f"--output_dir={tmp_path}", "--notracking", *flags), words)
+
+
+def test_flags_of_videos_are_told_where_a_split_has_photos_only(capsys):
+    flags = ["--format=2017", "--tracker.max_age_frames=3", "--metrics=ap"]
+    values = ProgramFlags(flags)
+    eval_main.define_flags(values)
+    values(["program", *flags])
+    photos = types.SimpleNamespace(images={"sequence": ["", ""]}, teacher="")
+    eval_main._announce_split(values, photos, "val", None)
+    found = "note: split val has no videos: --format, --tracker.max_age_frames has no effect\n"
+    assert capsys.readouterr().err == found
 
 
 @pytest.mark.parametrize("mode", list(MODES))

@@ -69,6 +69,7 @@ def scoring_settings(values: ProgramFlags) -> ScoringSettings:
     from tfpose.metrics.posetrack import PoseTrackOptions
 
     has_files = "images" in values
+    require_companion(values, ["video_rate"], "report", *([] if has_files else ["num_videos"]))
     if has_files:
         require_companion(values, ["images"], "report")
         check_output("output_dir", pathlib.Path(values.output_dir))
