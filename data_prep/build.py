@@ -25,13 +25,15 @@ docstring of the module data_prep.datasets describes how to add a dataset.
 from __future__ import annotations
 
 import pathlib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 
 from data_prep.annotations import count_split
 from data_prep.datasets import DATASETS, Dataset
 from data_prep.source import Source, print_note
-from tfpose.flags.combinations import forbid_flags
+from tfpose.file_names import check_output
+from tfpose.flags.combinations import forbid_flags, require_companion
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
@@ -107,14 +109,22 @@ def _flags_of_others(name: str) -> list[str]:
 
 
 def _build(name: str, values: ProgramFlags) -> None:
-    from data_prep.writing import write_dataset
+    from data_prep.writing import check_beam, write_dataset
 
     output = _required(values, "output", "a folder to write to")
+    require_companion(values, ["beam_options"], "beam")
     beam_options = values.beam_options if values.beam else None
+    # Not after hours of drawing or labeling.
+    check_output("output", output)
+    if beam_options is not None:
+        check_beam(beam_options)
     dataset = DATASETS[name]
     if not dataset.needs_source and values.source is not None:
         raise ValueError(f"--source must be left out for {name}, whose files tfpose makes, got {values.source}")
     folder = _source_folder(values, dataset.takes_file) if dataset.needs_source else output / name
+    _check_apart("source", folder, output / name)
+    if values["videos"].present:
+        _check_apart("videos", pathlib.Path(values.videos), output / name)
     source = dataset.read_source(folder, values)
     if source is None:
         return
@@ -138,6 +148,13 @@ def _source_folder(values: ProgramFlags, takes_file: bool) -> pathlib.Path:
         kind = "file or folder" if takes_file else "folder"
         raise FileNotFoundError(f"--source must be a {kind}, got no such {kind}: {folder}")
     return folder
+
+
+def _check_apart(flag: str, path: pathlib.Path, datasets: pathlib.Path) -> None:
+    """Checks that a path is not inside a converted dataset, which --overwrite removes with all files in it."""
+    version = next(iter(path.resolve().parts[len(datasets.resolve().parts) :]), "")
+    if path.resolve().is_relative_to(datasets.resolve()) and re.fullmatch(r"\d+\.\d+\.\d+", version):
+        raise ValueError(f"--{flag} must not be inside a converted dataset, got {path} in {datasets / version}")
 
 
 def _required(values: ProgramFlags, name: str, meaning: str) -> pathlib.Path:

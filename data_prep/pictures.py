@@ -85,7 +85,7 @@ def read_picture(path: str | os.PathLike[str], expected_size: tuple[int, int] = 
 def _is_turned(header: PictureHeader, expected_size: tuple[int, int], path: str | os.PathLike[str]) -> bool:
     """Checks the size of a picture; returns whether its pixels are turned as the EXIF orientation says."""
     stored, upright, expected = header.stored_size, header.upright_size, tuple(expected_size)
-    if not any(expected) or expected == upright:
+    if not all(expected) or expected == upright:
         return header.orientation != 1
     if expected == stored:
         return False

@@ -12,6 +12,7 @@ from data_prep.annotations import Column, SplitAnnotations, odd_boxes_note, repe
 from data_prep.labeled_videos import distinct_names
 from data_prep.source import Source, digest_files, find_image, images_outside_note
 from tfpose import boxes as box_math
+from tfpose.data.records import FIRST_OWN_IMAGE_ID
 from tfpose.metrics.posetrack import find_sequence_files
 from tfpose.posetrack import (
     NO_IMAGE_ID,
@@ -143,11 +144,12 @@ def _arrange(frames: Sequence[tuple[str, Frame]], source: pathlib.Path, notes: t
     regions = [frame.ignore_regions for _, frame in frames]
     no_points = [np.zeros((0, 2))]
     image_paths = [find_image(source, frame.file_name) for _, frame in frames]
+    image_ids = np.array([_image_id(frame) for _, frame in frames], np.int64)
     return SplitAnnotations(
         image_paths=image_paths,
         images={
             "file_name": [frame.file_name for _, frame in frames],
-            "image_id": np.array([_image_id(frame) for _, frame in frames], np.int64),
+            "image_id": image_ids,
             "height": sizes[:, 0],
             "width": sizes[:, 1],
             "sequence": [name for name, _ in frames],
@@ -163,6 +165,7 @@ def _arrange(frames: Sequence[tuple[str, Frame]], source: pathlib.Path, notes: t
         notes=(
             *notes,
             *_unit_note(people),
+            *_repeated_ids_note(image_ids),
             *odd_boxes_note(np.asarray(people["box"]), sizes, first_person),
             *repeated_tracks_note(np.asarray(people["track_id"]), first_person),
             *images_outside_note(image_paths, source),
@@ -174,6 +177,17 @@ def _unit_note(people: Mapping[str, Column]) -> list[str]:
     """Returns a line if all joints lie within one pixel, as coordinates from 0 to 1 do."""
     found = unit_range(np.asarray(people["keypoints"])[np.asarray(people["visibility"]) > 0])
     return [f"all joints must be in pixels, got coordinates {found}"] if found else []
+
+
+def _repeated_ids_note(image_ids: np.ndarray) -> list[str]:
+    """Returns a line if images of several videos have one id."""
+    num_repeated = len(image_ids) - len(np.unique(image_ids))
+    if not num_repeated:
+        return []
+    return [
+        f"{num_repeated} images have the id of an image of another video: files of boxes and of COCO results count the "
+        f"images of the split from {FIRST_OWN_IMAGE_ID} instead"
+    ]
 
 
 def _image_id(frame: Frame) -> int:

@@ -28,6 +28,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tfpose.file_names import check_output
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import define_config_flag
 from tfpose.flags.program_flags import ProgramFlags
@@ -95,6 +96,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         from tfpose.report.page import check_page_name
 
         check_page_name("html", pathlib.Path(values.html))
+    if values.output:
+        check_output("output", pathlib.Path(values.output))
     start_tensorflow()
     from tfpose import systems
     from tfpose.data.records import read_table
@@ -109,11 +112,13 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     pictures = systems.from_config(config).draw_inputs(config, table, values.num)
     directory = pathlib.Path(values.output)
     directory.mkdir(parents=True, exist_ok=True)
-    count = 0
+    names = set()
     for name, picture in pictures:
         write_picture(directory / f"{name}.png", picture)
-        count += 1
-    print(f"{count} pictures of split {split}: {directory}")
+        names.add(f"{name}.png")
+    print(f"{len(names)} pictures of split {split}: {directory}")
+    if others := sorted(path.name for path in directory.glob("*.png") if path.name not in names):
+        print(f"note: {directory}: {len(others)} pictures are of an earlier run, such as {others[0]}", file=sys.stderr)
 
 
 def _write_page(path: pathlib.Path, table: RecordTable, split: str, most_pictures: int) -> None:

@@ -65,6 +65,13 @@ def shard_ranges(num_bytes: np.ndarray, shard_bytes: int) -> list[range]:
     return [range(a, b) for a, b in itertools.pairwise([0, *cuts.tolist(), num_images])]
 
 
+class _LocalInfo(tfds.core.DatasetInfo):
+    """Facts about a dataset that nobody published: they are looked for on no server."""
+
+    def initialize_from_bucket(self) -> None:
+        """Does nothing; tensorflow-datasets would leave an empty temporary folder."""
+
+
 class PoseDatasetBuilder(  # type: ignore[call-arg]  # tensorflow-datasets has no types.
     tfds.core.ShardBasedBuilder, skip_registration=True
 ):
@@ -116,7 +123,11 @@ class PoseDatasetBuilder(  # type: ignore[call-arg]  # tensorflow-datasets has n
 
     def _info(self) -> tfds.core.DatasetInfo:
         metadata = {"dataset": self.name, "skeleton": self._skeleton.to_dict(), **self._metadata}
-        return self.dataset_info_from_configs(
+        published = self.get_metadata()
+        return _LocalInfo(
+            builder=self,
+            description=published.description,
+            citation=published.citation,
             features=features_from_schema(self._skeleton.num_joints),
             metadata=tfds.core.MetadataDict(metadata),
             homepage=self.HOMEPAGE,

@@ -59,10 +59,12 @@ class VideoFile:
     Attributes:
         path: The video.
         labels: File of the labels, for messages.
+        size: (height, width) of the frames in pixels by the labels; zeros if they do not say it.
     """
 
     path: pathlib.Path
     labels: pathlib.Path
+    size: tuple[int, int] = (0, 0)
 
     def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         """Decodes frames and encodes them as JPEG, see `FrameStore`."""
@@ -71,6 +73,12 @@ class VideoFile:
         last = -1
         for frame in decoder.frames(FrameSpan(end=max(numbers) + 1), problems):
             last = frame.index
+            height, width = frame.image.shape[:2]
+            if self.size not in ((0, 0), (height, width)):
+                raise ValueError(
+                    f"{self.path}: frames must have {self.size[1]}x{self.size[0]} pixels as in {self.labels}, got "
+                    f"{width}x{height}; it may be another video of this name"
+                )
             if frame.index in missing:
                 missing.remove(frame.index)
                 yield frame.index, encode_picture(cv2.cvtColor(np.asarray(frame.image), cv2.COLOR_RGB2BGR), "JPEG")

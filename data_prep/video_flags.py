@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from data_prep.labeled_videos import SplitChoice
+from tfpose.flags.combinations import forbid_flags
 from tfpose.flags.program_flags import ProgramFlags
 
 
@@ -35,5 +36,11 @@ def define_flags(values: ProgramFlags) -> None:
 
 
 def split_choice(values: ProgramFlags) -> SplitChoice:
-    """Returns the choice of the flags."""
+    """Returns the choice of the flags.
+
+    Raises:
+        ValueError: Two flags say which frames are for validation.
+    """
+    if values.val_videos:
+        forbid_flags(values, ["val_share"], "--val_videos")
     return SplitChoice(values.val_share, tuple(values.val_videos))

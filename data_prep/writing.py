@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import io
+import itertools
 import os
 import pathlib
 import shutil
@@ -74,19 +76,39 @@ def write_dataset(
         **source.provenance,
     }
     directory = pathlib.Path(output) / builder_class.name / str(builder_class.VERSION)
-    if directory.exists() and not overwrite:
-        found = read_metadata(directory)
-        if found.get("source_digest") == metadata["source_digest"]:
-            by = quote(found["version"]) if "version" in found else "an earlier version"
-            print_note(
-                f"{directory}: holds this dataset already, converted by {by} of tfpose (this is {__version__!r}); "
-                "--overwrite converts it again"
-            )
-            return directory
-        raise ValueError(f"{directory}: already holds another dataset; choose another --output, or add --overwrite")
-    _check_disk_space(output, sum(map(_bytes_of_files, source.splits.values(), image_sizes.values())))
-    _write_aside(builder_class, source, metadata, directory, beam_options)
+    beam = None if beam_options is None else _beam_pipeline(beam_options)
+    if overwrite or not _is_there(directory, source, metadata["source_digest"]):
+        _check_disk_space(output, sum(map(_bytes_of_files, source.splits.values(), image_sizes.values())))
+        with full_disk_errors(output), _folder_aside(output) as aside:
+            finished = _write_aside(builder_class, source, metadata, pathlib.Path(aside), beam or {})
+            # Another conversion may have been faster.
+            if overwrite or not _is_there(directory, source, metadata["source_digest"]):
+                _move(finished, directory)
     return directory
+
+
+def _is_there(directory: pathlib.Path, source: Source, digest: str) -> bool:
+    """Returns whether an equal dataset is there already, and says so.
+
+    Raises:
+        ValueError: Another dataset is there.
+    """
+    if not directory.exists():
+        return False
+    found = read_metadata(directory)
+    if found.get("source_digest") != digest:
+        raise ValueError(f"{directory}: already holds another dataset; choose another --output, or add --overwrite")
+    by = quote(found["version"]) if "version" in found else "an earlier version"
+    print_note(
+        f"{directory}: holds this dataset already, converted by {by} of tfpose (this is {__version__!r}); "
+        "--overwrite converts it again"
+    )
+    # Of the images only their sizes are compared.
+    built = (directory / METADATA_FILE).stat().st_mtime
+    paths = [path for split in source.splits.values() for path in split.image_paths]
+    if newer := [path for path in paths if os.stat(path).st_mtime > built]:
+        print_note(f"{len(newer)} images were changed after that, such as {os.fspath(newer[0])}")
+    return True
 
 
 def image_bytes(split: SplitAnnotations) -> np.ndarray:
@@ -123,6 +145,10 @@ def _check_splits(source: Source) -> None:
         raise ValueError(f"splits {', '.join(source.splits)}: must have people, got none")
     if not any(np.any(split.people["visibility"]) for split in source.splits.values()):
         print_note("nobody has a labeled joint; only person detectors can be trained on this dataset")
+    for (first, images), (second, others) in itertools.combinations(source.splits.items(), 2):
+        if shared := set(images.image_paths) & set(others.image_paths):
+            words = f"{len(shared)} images are in both, such as {min(map(os.fspath, shared))}"
+            print_note(f"splits {first} and {second}: {words}; metrics on images of the training are too high")
 
 
 def read_metadata(directory: pathlib.Path) -> dict[str, Any]:
@@ -149,45 +175,38 @@ def _write_aside(
     builder_class: type[PoseDatasetBuilder],
     source: Source,
     metadata: dict[str, Any],
-    directory: pathlib.Path,
-    beam_options: Sequence[str] | None,
-) -> None:
+    aside: pathlib.Path,
+    beam: dict[str, Any],
+) -> pathlib.Path:
+    """Writes the files into a temporary folder; returns the folder of the dataset in it."""
     import tensorflow_datasets as tfds
 
-    beam = {} if beam_options is None else _beam_pipeline(beam_options)
     download_config = tfds.download.DownloadConfig(try_download_gcs=False, **beam)
     num_images = sum(split.num_images for split in source.splits.values())
-    output = directory.parents[1]
-    notes: list[str] = []
-    with full_disk_errors(output), _folder_aside(output) as aside:
-        splits = _splits_of_files(source, output, pathlib.Path(aside))
-        with _progress_bar(num_images, builder_class.name, disable=bool(beam)) as progress:
-            builder = builder_class(
-                splits=splits,
-                skeleton=source.skeleton,
-                metadata=metadata,
-                data_dir=aside,
-                on_record=progress.update,
-            )
-            try:
-                # tensorflow-datasets prints where it writes, which is not where the dataset will be.
-                with contextlib.redirect_stdout(io.StringIO()):
-                    builder.download_and_prepare(
-                        download_dir=os.path.join(aside, "downloads"), download_config=download_config
-                    )
-            except RuntimeError as error:
-                # Beam wraps the error of a worker: its text is a traceback whose last line is the message.
-                if not beam:
-                    raise
-                raise ValueError(str(error).strip().splitlines()[-1]) from error
-        notes_folder = pathlib.Path(aside) / NOTES_FOLDER
-        for split in source.splits:
-            if beam:
-                write_index(builder.data_dir, split)
-            notes += [f"{split}: {line}" for line in PictureNotes.read((notes_folder / split).glob("*")).lines()]
-        _move(pathlib.Path(builder.data_dir), directory)
-    for note in notes:
-        print_note(note)
+    splits = _splits_of_files(source, aside.parent, aside)
+    with _progress_bar(num_images, builder_class.name, disable=bool(beam)) as progress:
+        builder = builder_class(
+            splits=splits,
+            skeleton=source.skeleton,
+            metadata=metadata,
+            data_dir=aside,
+            on_record=progress.update,
+        )
+        try:
+            # tensorflow-datasets prints where it writes, which is not where the dataset will be.
+            with contextlib.redirect_stdout(io.StringIO()):
+                builder.download_and_prepare(download_dir=aside / "downloads", download_config=download_config)
+        except RuntimeError as error:
+            # Beam wraps the error of a worker: its text is a traceback whose last line is the message.
+            if not beam:
+                raise
+            raise ValueError(str(error).strip().splitlines()[-1]) from error
+    for split in source.splits:
+        if beam:
+            write_index(builder.data_dir, split)
+        for line in PictureNotes.read((aside / NOTES_FOLDER / split).glob("*")).lines():
+            print_note(f"{split}: {line}")
+    return pathlib.Path(builder.data_dir)
 
 
 def _progress_bar(num_images: int, name: str, disable: bool) -> Any:
@@ -230,17 +249,36 @@ def _clear_leftovers(output: pathlib.Path) -> None:
 
 
 def _move(finished: pathlib.Path, directory: pathlib.Path) -> None:
+    """Gives a finished dataset its name; one that is there already is removed with the temporary folder."""
     directory.parent.mkdir(parents=True, exist_ok=True)
+    replaced = finished.parent / "replaced"
     if directory.exists():
-        os.replace(directory, finished.parent / "replaced")
-    os.replace(finished, directory)
+        os.replace(directory, replaced)
+    try:
+        os.replace(finished, directory)
+    except BaseException:
+        if replaced.exists() and not directory.exists():
+            os.replace(replaced, directory)
+        raise
+
+
+def check_beam(options: Sequence[str]) -> None:
+    """Checks that Apache Beam is installed and that the options of its pipeline have the form NAME=VALUE.
+
+    Raises:
+        ValueError: The message names the flag.
+    """
+    if importlib.util.find_spec("apache_beam") is None:
+        raise ValueError("--beam requires the package apache-beam; run pip install 'tfpose[beam]'")
+    for option in options:
+        if "=" not in option:
+            raise ValueError(f"--beam_options must be NAME=VALUE,NAME=VALUE,..., got {option!r}")
 
 
 def _beam_pipeline(options: Sequence[str]) -> dict[str, Any]:
-    try:
-        import apache_beam as beam
-    except ImportError as error:
-        raise ValueError("--beam requires the package apache-beam; run pip install 'tfpose[beam]'") from error
+    check_beam(options)
+    import apache_beam as beam
+
     values = dict(option.split("=", 1) for option in options)
     runner = values.pop("runner", "DirectRunner")
     return {

@@ -268,6 +268,29 @@ def test_keypoints_from_0_to_1_are_told(tmp_path):
     assert "all 'keypoints' must be in pixels, got values from 0.25 to 0.75" in read.notes
 
 
+def test_boxes_from_0_to_1_are_told(tmp_path):
+    content = file_content()
+    for person in content["annotations"]:
+        person["bbox"] = [0.25, 0.5, 0.5, 0.25]
+    read = coco.read_person_annotations(write(tmp_path / "a.json", content))
+    assert "all 'bbox' must be in pixels, got values from 0.25 to 0.5" in read.notes
+
+
+@pytest.mark.parametrize(
+    ("triple", "note"),
+    [
+        ([7, 0, 0], "1 joints have coordinates and the visibility 0, not labeled (first: annotation 5)"),
+        ([0, 0, 2], "1 joints with a visibility above 0 are at 0, 0, and are labeled there (first: annotation 5)"),
+    ],
+)
+def test_flags_that_do_not_suit_the_place_of_a_joint_are_told(tmp_path, triple, note):
+    content = file_content()
+    content["annotations"][1]["keypoints"][3:6] = triple
+    assert note in coco.read_person_annotations(write(tmp_path / "a.json", content)).notes
+    content["annotations"][1]["keypoints"][3:6] = [0, 0, 0]
+    assert note not in coco.read_person_annotations(write(tmp_path / "a.json", content)).notes
+
+
 @pytest.mark.parametrize(
     ("boxes", "is_told"),
     [
@@ -312,6 +335,13 @@ def test_an_area_that_makes_scores_meaningless_is_that_of_the_box(tmp_path, area
     # The second person has no labeled joints, so that its area makes no score.
     assert read.areas.tolist() == [14, 0, 50]
     assert "(first: annotation 5, area " in read.notes[-1]
+
+
+def test_an_area_beyond_the_box_is_told(tmp_path):
+    content = file_content()
+    content["annotations"][1]["area"] = 300 * 400
+    notes = "".join(coco.read_person_annotations(write(tmp_path / "a.json", content)).notes)
+    assert "1 annotations with joints have an 'area' that is larger than their box (first: annotation 5" in notes
 
 
 @pytest.mark.parametrize("box", [[0, 0, 0, 0], [3, 4, -2, -3], [0.1, 0.2, 0.3, 0.4]])

@@ -90,6 +90,17 @@ def test_messages_of_files_do_not_depend_on_orjson(tmp_path, monkeypatch):
     assert any(outcome[0] is ValueError for outcome in outcomes)
 
 
+@pytest.mark.parametrize("inner", ["", ', {"people": []}, "\\"people\\": "'])
+def test_a_list_that_is_there_twice_is_refused(tmp_path, inner):
+    """Every reader of JSON forgets the first one without a word."""
+    path = tmp_path / "a.json"
+    path.write_text(f'{{"people": [1, "people"{inner}], "people": 3, "people": [4]}}')
+    with pytest.raises(ValueError, match=r"a.json: broken JSON: 'people' must be there once, got it 3 times"):
+        read_json(path, checks_lists=True)
+    path.write_text(f'{{"people": [1, "people"{inner}]}}')
+    assert len(read_json(path, checks_lists=True)["people"]) == 2 + 2 * bool(inner)
+
+
 def test_damaged_files_are_read_alike():
     mutator = Mutator(CONTENT)
     for seed in range(400):

@@ -196,11 +196,20 @@ def test_2017_objects_outside_of_lists_are_read_as_well(tmp_path):
 
 def test_posetrack21_has_joints_only_right_of_and_below_the_origin(tmp_path):
     content = content_2018()
-    content["categories"][0]["keypoints"].reverse()
+    content["categories"][0]["keypoints"] = ["unknown"]
     frame = posetrack.read_posetrack21(write(tmp_path / "a.json", content)).frames[0]
     assert frame.visibility[0].nonzero()[0].tolist() == sorted([NOSE, NECK])
     del content["categories"]
     assert posetrack.read_posetrack21(write(tmp_path / "b.json", content)).frames[0].num_people == 2
+
+
+@pytest.mark.parametrize("names", [list(POSETRACK18.joints)[::-1], list(COCO17.joints)])
+def test_joints_in_another_order_than_that_of_posetrack21_are_refused(tmp_path, names):
+    """Its format has one order, and no program looks at the names."""
+    content = content_2018()
+    content["categories"][0]["keypoints"] = names
+    with pytest.raises(ValueError, match=f"'keypoints' must be in the order of PoseTrack21 .*, got {', '.join(names)}"):
+        posetrack.read_posetrack21(write(tmp_path / "a.json", content))
 
 
 @pytest.mark.parametrize("content", [content_2017(), content_2018()], ids=["2017", "2018"])

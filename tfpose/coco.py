@@ -42,6 +42,8 @@ COCO_PERSON = 1
 # An area in square pixels up to which an object with labeled joints has surely no area in the file: its OKS with any
 # prediction would be 0.
 _NO_AREA = 1.0
+# An outline is inside its box, except for rounding and boxes that were corrected by hand.
+_LARGEST_SHARE_OF_BOX = 1.5
 # Characters that a message spends on the names of categories.
 _MOST_OF_NAMES = 200
 
@@ -134,7 +136,7 @@ def read_person_annotations(path: str | pathlib.Path, choice: SkeletonChoice | N
         ValueError: The file breaks a rule; the message names the file, the entry, the field, the rule and the value.
     """
     path, choice = pathlib.Path(path), choice or SkeletonChoice()
-    content = read_json(path)
+    content = read_json(path, checks_lists=True)
     images, categories = (object_list(path, content, field) for field in ("images", "categories"))
     entries = optional_object_list(path, content, "annotations")
     has_boxes_only = not choice.joints and not any(entry.get("keypoints") for entry in (*categories, *entries))
@@ -328,7 +330,8 @@ def _keypoint_notes(people: Sequence[Mapping], keypoints: np.ndarray) -> list[st
     return [
         *_empty_keypoints_note(people),
         *_joint_counts_note(people, keypoints[..., 2]),
-        *_small_keypoints_note(keypoints),
+        *_odd_flags_notes(people, keypoints),
+        *_unit_note("keypoints", keypoints[keypoints[..., 2] > 0][:, :2]),
     ]
 
 
@@ -367,10 +370,24 @@ def _joint_counts_note(people: Sequence[Mapping], visibility: np.ndarray) -> lis
     ]
 
 
-def _small_keypoints_note(keypoints: np.ndarray) -> list[str]:
-    """Returns a line if all labeled joints [P, J, 3] lie within one pixel, as coordinates from 0 to 1 do."""
-    found = unit_range(keypoints[keypoints[..., 2] > 0][:, :2])
-    return [f"all 'keypoints' must be in pixels, got values {found}"] if found else []
+def _odd_flags_notes(people: Sequence[Mapping], keypoints: np.ndarray) -> list[str]:
+    """Returns lines on joints [P, J, 3] whose visibility does not suit their place, as in files with other flags."""
+    is_labeled, is_at_zero = keypoints[..., 2] > 0, (keypoints[..., :2] == 0).all(axis=-1)
+    odd = {
+        "joints have coordinates and the visibility 0, not labeled": ~is_labeled & ~is_at_zero,
+        "joints with a visibility above 0 are at 0, 0, and are labeled there": is_labeled & is_at_zero,
+    }
+    return [
+        f"{int(is_odd.sum())} {words} (first: annotation {people[int(np.argmax(is_odd.any(axis=1)))]['id']})"
+        for words, is_odd in odd.items()
+        if is_odd.any()
+    ]
+
+
+def _unit_note(field: str, values: np.ndarray) -> list[str]:
+    """Returns a line if all values of a field lie within one pixel, as coordinates from 0 to 1 do."""
+    found = unit_range(values)
+    return [f"all {field!r} must be in pixels, got values {found}"] if found else []
 
 
 def _box_array(path: pathlib.Path, kind: str, entries: list) -> np.ndarray:
@@ -389,7 +406,7 @@ def _boxes(
     """
     boxes_xywh = _box_array(path, "annotation", people)
     boxes = box_math.xyxy_from_xywh(boxes_xywh)
-    notes = _corners_note(boxes_xywh, boxes, sizes[:, ::-1])
+    notes = [*corners_note(boxes_xywh, boxes, sizes[:, ::-1]), *_unit_note("bbox", boxes_xywh)]
     is_joint = keypoints[..., 2] > 0
     is_wrong = is_joint.any(axis=1) & (box_math.areas(boxes) <= _NO_AREA)
     if not is_wrong.any():
@@ -403,7 +420,7 @@ def _boxes(
     return np.where(is_wrong[:, None], around, boxes), notes
 
 
-def _corners_note(boxes_xywh: np.ndarray, boxes: np.ndarray, ends: np.ndarray) -> list[str]:
+def corners_note(boxes_xywh: np.ndarray, boxes: np.ndarray, ends: np.ndarray) -> list[str]:
     """Returns a line if boxes look like two corners in place of a corner and a size.
 
     Args:
@@ -426,7 +443,7 @@ def _corners_note(boxes_xywh: np.ndarray, boxes: np.ndarray, ends: np.ndarray) -
 def _areas(
     path: pathlib.Path, people: Sequence[Mapping], boxes: np.ndarray, has_joints: np.ndarray
 ) -> tuple[np.ndarray, list[str]]:
-    """Returns [P] areas as in the file, and a line on those that are not as in the file.
+    """Returns [P] areas as in the file, and lines on those that are not as in the file, or look wrong.
 
     The area is that of the box where the file has none, and where it would make the object keypoint similarity with any
     prediction 0.
@@ -435,14 +452,23 @@ def _areas(
     rows = [[_not_empty(person.get("area"), area)] for person, area in zip(people, of_boxes.tolist(), strict=True)]
     areas = number_array(path, "annotation", people, "area", rows, "a number", ("the area",))[:, 0]
     is_wrong = has_joints & (areas <= _NO_AREA) & (of_boxes > _NO_AREA)
+    is_large = has_joints & (areas > _LARGEST_SHARE_OF_BOX * np.maximum(of_boxes, _NO_AREA))
+    notes = []
+    if is_large.any():
+        first = int(np.argmax(is_large))
+        notes.append(
+            f"{int(is_large.sum())} annotations with joints have an 'area' that is larger than their box (first: "
+            f"annotation {people[first].get('id')}, {areas[first]:g} and {of_boxes[first]:g} square pixels), which "
+            "makes the scores of their poses too high"
+        )
     if not is_wrong.any():
-        return areas, []
+        return areas, notes
     first = int(np.argmax(is_wrong))
-    note = (
+    notes.append(
         f"{int(is_wrong.sum())} annotations with joints have an 'area' of at most {_NO_AREA:g} square pixel (first: "
         f"annotation {people[first].get('id')}, area {areas[first]:g}): the area of the box is used"
     )
-    return np.where(is_wrong, of_boxes, areas), [note]
+    return np.where(is_wrong, of_boxes, areas), notes
 
 
 def _is_crowd(path: pathlib.Path, people: Sequence[Mapping]) -> np.ndarray:

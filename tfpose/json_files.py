@@ -44,8 +44,28 @@ def without_cycle_search() -> Iterator[None]:
             gc.enable()
 
 
-def read_json(path: str | pathlib.Path) -> Any:
+def files_by_name(paths: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
+    """Returns the JSON files among some files of a folder by name without `.gz`, in the order of their names.
+
+    Raises:
+        ValueError: A file is there compressed and unpacked, which may differ.
+    """
+    files: dict[str, pathlib.Path] = {}
+    for path in sorted(paths):
+        name = path.name.removesuffix(".gz")
+        if name.endswith(".json"):
+            if name in files:
+                raise ValueError(f"{path}: must be the only file of its name, got {files[name].name} as well")
+            files[name] = path
+    return files
+
+
+def read_json(path: str | pathlib.Path, checks_lists: bool = False) -> Any:
     """Returns the content of a JSON file, which may be compressed (`.gz`).
+
+    Args:
+        path: Path of the file.
+        checks_lists: Whether to refuse a file whose outermost object has a list twice, in a third more time.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -55,7 +75,11 @@ def read_json(path: str | pathlib.Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: file not found; expected a JSON file")
     try:
-        return parse_json(_content(path))
+        data = _content(path)
+        content = parse_json(data)
+        if checks_lists:
+            _check_lists(data, content)
+        return content
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
     except RecursionError as error:
@@ -84,6 +108,28 @@ def parse_json(content: bytes) -> Any:
         with contextlib.suppress(orjson.JSONDecodeError):
             return orjson.loads(content)
     return json.loads(content)
+
+
+def _check_lists(data: bytes, content: Any) -> None:
+    """Checks that no list of the outermost object is there twice: all readers of JSON forget the first one.
+
+    Raises:
+        ValueError: One is.
+    """
+    lists = [name for name, value in content.items() if isinstance(value, list)] if isinstance(content, dict) else []
+    if all(data.count(json.dumps(name).encode()) < 2 for name in lists):
+        return
+    # The name may stand elsewhere too. The last object that is read is the outermost one.
+    objects: list[list[tuple[str, Any]]] = []
+
+    def remember(pairs: list[tuple[str, Any]]) -> None:
+        objects[:] = [pairs]
+
+    json.loads(data, object_pairs_hook=remember)
+    names = [name for name, _ in objects[0]]
+    for name in lists:
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} must be there once, got it {names.count(name)} times")
 
 
 def _has_long_number(content: bytes) -> bool:

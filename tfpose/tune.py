@@ -15,6 +15,7 @@ track, evaluate, export and predict takes this file.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
 import sys
@@ -27,7 +28,7 @@ from tfpose.flags.config_flag import define_config_flag
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.search_flags import parse_search_choices, parse_tracker_choices
 from tfpose.flags.startup_messages import start_tensorflow
-from tfpose.flags.tracker_flags import define_tracker_flags, request_from_flags, tracker_from_flags
+from tfpose.flags.tracker_flags import base_from_flags, define_tracker_flags, request_from_flags
 from tfpose.metrics.catalog import DEFAULT_OBJECTIVE, objectives
 
 _FILE_FLAGS = ("predictions", "ground_truth")
@@ -125,7 +126,7 @@ def tune_on_files(values: ProgramFlags) -> None:
     """Searches a grid of tracker settings."""
     from tfpose.evaluation.tracker_search import tune_tracker
 
-    base = tracker_from_flags(values)
+    base = base_from_flags(values)
     choices = parse_tracker_choices(values.tune, base)
     tune_tracker(
         pathlib.Path(values.ground_truth),
@@ -154,7 +155,7 @@ def tune_network(values: ProgramFlags) -> None:
         split=split,
         output_dir=pathlib.Path(values.output_dir),
         parse_choices=functools.partial(parse_search_choices, values.tune),
-        tracker=request_from_flags(values),
+        tracker=dataclasses.replace(request_from_flags(values), flags=()),
         objective=values.tune_objective,
         method=values.tune_method,
         num_processes=values.num_processes,

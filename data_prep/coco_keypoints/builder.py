@@ -13,6 +13,7 @@ from data_prep.annotations import SplitAnnotations, odd_boxes_note, photo_column
 from data_prep.shards import PoseDatasetBuilder
 from data_prep.source import Source, digest_files, find_image, images_outside_note
 from tfpose.coco import PersonAnnotations, SkeletonChoice, read_person_annotations
+from tfpose.json_files import files_by_name
 from tfpose.posetrack.videos import in_frame_order
 
 _PREFIX = "person_keypoints_"
@@ -33,7 +34,7 @@ def read_source(source: pathlib.Path, choice: SkeletonChoice | None = None) -> S
         ValueError: A file is not valid, or its skeleton or category is not that of the others.
     """
     choice = choice or SkeletonChoice()
-    files = _annotation_files(source / "annotations")
+    files = list(files_by_name((source / "annotations").glob(f"{_PREFIX}?*.json*")).values())
     if not files:
         found = _other_files(source / "annotations")
         raise FileNotFoundError(f"{source}: must contain annotations/{_PREFIX}<split>.json, got {found}")
@@ -59,13 +60,6 @@ def read_source(source: pathlib.Path, choice: SkeletonChoice | None = None) -> S
     }
     digest = digest_files(files, dataclasses.asdict(choice))
     return Source(splits, first.skeleton, digest, first.category_id, tuple(notes))
-
-
-def _annotation_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the files of the splits; of a compressed file and its unpacked one, the unpacked one."""
-    found = [path for suffix in (".json.gz", ".json") for path in folder.glob(f"{_PREFIX}?*{suffix}")]
-    files = {path.name.removesuffix(".gz"): path for path in found}
-    return [files[name] for name in sorted(files)]
 
 
 def _other_files(folder: pathlib.Path) -> str:

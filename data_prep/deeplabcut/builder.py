@@ -20,6 +20,8 @@ from tfpose.skeletons import Skeleton, skeleton_from_names
 _LABELS, _TABLE = "labeled-data", "CollectedData_"
 # The name of body parts that belong to no animal, such as the corners of a cage.
 _NO_ANIMAL = "single"
+# Programs write coordinates into CSV files with fewer digits.
+_SAME_PIXELS = 0.01
 
 
 class Builder(PoseDatasetBuilder):
@@ -50,6 +52,8 @@ def read_source(
     project = read_project(source)
     files, other_videos = _find_tables(source, project)
     tables = [read_csv_table(path) if path.suffix == ".csv" else read_h5_table(path) for path in files]
+    for table in tables:
+        _check_twin(table)
     skeleton, notes = _skeleton(project, tables, left_right_pairs, sigmas)
     videos, more_notes = _read_videos(tables, source, skeleton, project.has_identities)
     parts = split_videos(videos, choice)
@@ -95,6 +99,46 @@ def find_table(folder: pathlib.Path, scorer: str) -> pathlib.Path | None:
         )
     name = names[0] if len(names) == 1 else f"{_TABLE}{scorer}"
     return next(path for ending in (".csv", ".h5") if (path := folder / f"{name}{ending}").is_file())
+
+
+def _check_twin(table: LabelTable) -> None:
+    """Checks that the HDF5 file beside a CSV file, from which DeepLabCut trains, holds the same labels.
+
+    Raises:
+        ValueError: It holds others: one of the two files is out of date.
+    """
+    path = table.path.with_suffix(".h5")
+    if table.path == path or not path.is_file():
+        return
+    try:
+        twin = read_h5_table(path)
+    except ValueError:
+        # pandas writes forms of which only it is the reader.
+        return
+    points, others = (_points_by_name(of_file) for of_file in (table, twin))
+    differing = [key for key in sorted({*points, *others}) if not _are_equal(points.get(key), others.get(key))]
+    if differing:
+        image, animal, part = differing[0]
+        found = [shown.get(differing[0], np.full(2, np.nan)).tolist() for shown in (points, others)]
+        raise ValueError(
+            f"{table.path}: must hold the labels of {path.name}, got others for {len(differing)} points, such as "
+            f"{' of '.join(filter(None, (part, animal)))} in {image}: {found[0]} and {found[1]}; "
+            "remove the file that is out of date"
+        )
+
+
+def _points_by_name(table: LabelTable) -> dict[tuple[str, str, str], np.ndarray]:
+    """Returns the labeled points [2] in pixels by image, animal and body part."""
+    return {
+        (image.rpartition("/")[2], *key): point
+        for key, points in table.points.items()
+        for image, point in zip(table.images, points, strict=True)
+        if np.isfinite(point).all()
+    }
+
+
+def _are_equal(point: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return point is not None and other is not None and bool(np.abs(point - other).max() < _SAME_PIXELS)
 
 
 def _skeleton(

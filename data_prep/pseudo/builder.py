@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ def read_source(path: pathlib.Path, values: ProgramFlags, thresholds: Thresholds
     """
     sources = open_inputs(path, values.every)
     items = [name for source in sources for name in (source.names if isinstance(source, Pictures) else [source.name])]
-    choose_splits(items, values.val_share)
+    split_of = dict(zip(items, choose_splits(items, values.val_share), strict=True))
     teacher = find_teacher(values, "model")
     second = find_teacher(values, "second_model") if values.second_model is not None else None
     facts = _describe(values, thresholds, teacher, second)
@@ -88,7 +88,7 @@ def read_source(path: pathlib.Path, values: ProgramFlags, thresholds: Thresholds
         print(f"{name}: {count:,}")
     facts |= {"inputs_digest": digest, "version": __version__, "counts": counts}
     return Source(
-        _arrange(frames, values.val_share, model.skeleton),
+        _arrange(frames, split_of, model.skeleton),
         model.skeleton,
         digest,
         notes=(*labeling.notes, f"the labels are the poses of {teacher.name}, not ground truth"),
@@ -179,13 +179,13 @@ def _labeled_frame(
     return LabeledFrame(sequence or frame.name, sequence, frame.name, image_id, (height, width), path, labels)
 
 
-def _arrange(frames: Sequence[LabeledFrame], val_share: float, skeleton: Skeleton) -> dict[str, SplitAnnotations]:
-    """Arranges labeled frames as the records of their splits."""
-    items = list(dict.fromkeys(frame.item for frame in frames))
-    split_of = dict(zip(items, choose_splits(items, val_share), strict=True))
+def _arrange(
+    frames: Sequence[LabeledFrame], split_of: Mapping[str, str], skeleton: Skeleton
+) -> dict[str, SplitAnnotations]:
+    """Arranges labeled frames as the records of their splits; a split whose images cannot be read is not there."""
     return {
         split: _build_split([frame for frame in frames if split_of[frame.item] == split], skeleton)
-        for split in sorted(set(split_of.values()))
+        for split in sorted({split_of[frame.item] for frame in frames})
     }
 
 

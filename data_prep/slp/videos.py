@@ -163,7 +163,15 @@ def find_video(reader: Hdf5Reader, video: Any, position: int) -> SleapVideo:
         return _embedded_video(reader, path, dataset, where)
     if h5py.is_hdf5(path):
         raise ValueError(f"{where} must be a video file or hold images, got {path} without a 'dataset' in it")
-    return SleapVideo(path.stem, VideoFile(path, reader.path), files={names: path})
+    return SleapVideo(path.stem, VideoFile(path, reader.path, _size_of(backend)), files={names: path})
+
+
+def _size_of(backend: Mapping[str, Any]) -> tuple[int, int]:
+    """Returns the (height, width) of the frames of a video; zeros if the file does not say it."""
+    shape = backend.get("shape")
+    if not (isinstance(shape, list) and len(shape) == 4 and all(type(side) is int and side > 0 for side in shape)):
+        return 0, 0
+    return shape[1], shape[2]
 
 
 def check_files_are_distinct(labels: pathlib.Path, videos: Iterable[SleapVideo]) -> None:

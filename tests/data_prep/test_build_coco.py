@@ -114,10 +114,19 @@ def test_sizes_that_the_file_does_not_say_are_those_of_the_pictures(tmp_path):
     assert records.read_table(tmp_path / "out", "val").images["height"].tolist() == [20, 21, 22, 23, 24]
 
 
+def test_an_image_of_which_one_side_is_known_has_the_size_of_its_file(tmp_path):
+    def forget_heights(content):
+        for image in content["images"]:
+            image["height"] = None
+
+    write_dataset(Builder, read_source(write_coco(tmp_path / "source", change=forget_heights)), tmp_path / "out")
+    assert records.read_table(tmp_path / "out", "val").images["height"].tolist() == [20, 21, 22, 23, 24]
+
+
 def test_boxes_outside_of_the_image_are_kept_and_told(tmp_path):
     def move_boxes(content):
-        content["annotations"][0]["bbox"] = [-3, -3, 6, 6]
-        content["annotations"][1]["bbox"] = [31, 0, 5, 5]
+        content["annotations"][0] |= {"bbox": [-3, -3, 6, 6], "area": 20}
+        content["annotations"][1] |= {"bbox": [31, 0, 5, 5], "area": 20}
         content["annotations"][2]["bbox"] = [5, 5, 0, 5]
 
     split = read_source(write_coco(tmp_path / "source", ("train",), change=move_boxes)).splits["train"]
@@ -167,13 +176,13 @@ def test_splits_may_differ_in_the_name_and_the_limbs_of_their_category(tmp_path)
     )
 
 
-def test_compressed_annotations_are_read_where_none_are_unpacked(tmp_path):
+def test_annotations_are_read_compressed_or_unpacked_but_not_both(tmp_path):
     root = write_coco(tmp_path / "source")
     expected = read_source(root)
-    for name in ("train", "val"):
-        path = root / "annotations" / f"person_keypoints_{name}2017.json"
-        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
-    assert read_source(root).digest == expected.digest
+    path = root / "annotations" / "person_keypoints_val2017.json"
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(ValueError, match="val2017.json.gz: must be the only file of its name, got .*val2017.json as"):
+        read_source(root)
     path.unlink()
     found = read_source(root)
     assert found.splits["val"].people["keypoints"].tolist() == expected.splits["val"].people["keypoints"].tolist()

@@ -156,6 +156,18 @@ def test_the_csv_file_of_the_scorer_is_read(tmp_path):
         read_source(root)
 
 
+def test_a_csv_file_whose_h5_file_holds_other_labels_is_refused(tmp_path):
+    root = project(tmp_path / "nest", endings=(".csv", ".h5"))
+    assert read_source(root, choice=ALL_TRAIN).splits["train"].num_images == 3
+    table = table_of(root)
+    table.write_text(table.read_text().replace(",12.0,", ",12.5,"))
+    message = r"_me.csv: must hold the labels of CollectedData_me.h5, got others for 1 points, such as snout in img014"
+    with pytest.raises(ValueError, match=message):
+        read_source(root)
+    table.with_suffix(".h5").unlink()
+    assert 12.5 in read_source(root, choice=ALL_TRAIN).splits["train"].people["keypoints"]
+
+
 def test_videos_that_the_project_does_not_list_are_left_out(tmp_path):
     project(tmp_path)
     project(tmp_path, video="day2")

@@ -108,6 +108,29 @@ def test_an_identity_that_a_frame_has_twice_is_told(tmp_path):
     assert note.startswith("1 people have the track_id of another person in their image")
 
 
+def test_image_ids_that_several_videos_use_are_told(tmp_path):
+    root = write_posetrack18(tmp_path / "source", ("val",))
+    path = root / "annotations" / "val" / "000000_mpii_test.json"
+    assert read_source(root).splits["val"].notes == ()
+    path.with_name("other.json").write_text(path.read_text())
+    (note,) = read_source(root).splits["val"].notes
+    assert note.startswith("4 images have the id of an image of another video: files of boxes")
+
+
+def test_videos_in_one_folder_are_told_apart_by_their_vid_id(tmp_path):
+    root = write_posetrack18(tmp_path / "source", ("val",))
+    path = root / "annotations" / "val" / "000000_mpii_test.json"
+    content = json.loads(path.read_text())
+    for image, video in zip(content["images"], (7, 8, 7, 8), strict=True):
+        image["vid_id"] = video
+    path.write_text(json.dumps(content))
+    split = read_source(root).splits["val"]
+    assert split.images["sequence"] == ["000000_mpii_test"] * 2 + ["000000_mpii_test_2"] * 2
+    assert split.images["frame"].tolist() == [0, 1, 0, 1]
+    assert [name[-10:] for name in split.images["file_name"]] == [f"00000{n}.jpg" for n in (0, 2, 1, 3)]
+    assert "holds 2 videos, each becomes a sequence of its own" in split.notes[0]
+
+
 def test_compressed_files_are_read_and_hidden_ones_are_not(tmp_path):
     """macOS writes hidden files beside those of an archive."""
     root = write_posetrack18(tmp_path / "source")

@@ -13,6 +13,8 @@ import program_runs
 import pytest
 from source_folders import assert_interrupted, write_coco, write_posetrack18
 
+from data_prep import build
+from data_prep.writing import check_beam
 from tfpose.data import records
 
 
@@ -66,6 +68,10 @@ def test_joints_that_look_sided_but_have_no_partner_are_warned_about(tmp_path):
         (["coco_keypoints", "--source=/nowhere", "--val_share=0.2"], "--val_share cannot be combined with coco_key"),
         (["pseudo", "--source=/nowhere", "--val_share=0.2", "--joints=a"], "--joints cannot be combined with pseudo"),
         (
+            ["deeplabcut", "--source={tmp}", "--output={tmp}/o", "--val_videos=a", "--val_share=0.2"],
+            "--val_share cannot be combined with --val_videos",
+        ),
+        (
             ["coco_keypoints", "--output={tmp}/o"],
             "--source must be the folder of the published dataset, got nothing",
         ),
@@ -85,6 +91,40 @@ def test_wrong_arguments_end_with_one_line(tmp_path, arguments, message):
     assert line.startswith("error: ")
     assert __import__("re").search(message, line), line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--output={tmp}/file"], "--output={tmp}/file: must be a folder, got a file"),
+        (["--beam"], "--beam requires the package apache-beam; run pip install 'tfpose[beam]'"),
+        (["--beam_options=runner=x"], "--beam_options requires --beam, got none"),
+    ],
+)
+def test_what_prevents_the_writing_is_told_before_the_drawing(tmp_path, capsys, monkeypatch, flags, message):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    (tmp_path / "file").touch()
+    flags = [flag.format(tmp=tmp_path) for flag in flags]
+    assert build.main(["synthetic", f"--output={tmp_path}", f"--videos={tmp_path}/videos", *flags]) == 1
+    assert capsys.readouterr().err == f"error: {message.format(tmp=tmp_path)}\n"
+    assert not (tmp_path / "videos").exists()
+
+
+def test_options_of_beam_are_pairs(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    with pytest.raises(ValueError, match="--beam_options must be NAME=VALUE,NAME=VALUE,..., got 'fast'"):
+        check_beam(["runner=DirectRunner", "fast"])
+
+
+@pytest.mark.parametrize("flag", ["videos", "source"])
+def test_what_is_inside_a_dataset_is_no_source_since_overwriting_removes_it(tmp_path, capsys, flag):
+    name = {"videos": "synthetic", "source": "coco_keypoints"}[flag]
+    inside = tmp_path / name / "1.0.0" / "own"
+    inside.mkdir(parents=True)
+    assert build.main([name, f"--output={tmp_path}", f"--{flag}={inside}", "--overwrite"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --{flag} must not be inside a converted dataset, got {inside} in {inside.parent}")
+    assert list(inside.iterdir()) == []
 
 
 def test_a_wrong_flag_value_ends_without_a_traceback():

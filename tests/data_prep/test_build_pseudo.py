@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import types
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import two_stage_runs
 from record_writing import synthetic_image
 
+from data_prep.pseudo import builder
 from data_prep.pseudo.inputs import choose_splits, open_inputs
 from data_prep.pseudo.judgment import Thresholds, judge_poses, mirror_back
 from tfpose.data.records import read_table
@@ -277,6 +279,24 @@ def test_wrong_arguments_end_with_one_line(tmp_path, arguments, message):
     done = build(*(argument.format(tmp=tmp_path) for argument in arguments), "--output", tmp_path / "out")
     program_runs.assert_one_line(done, message)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_image_that_cannot_be_read_does_not_lose_the_labels_of_the_others(tmp_path, monkeypatch):
+    """The last image of a split is known to be broken only after all have been labeled."""
+    for name in ("a.jpg", "b.jpg"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
+    labels = judge_poses(people(10), ARMS, Thresholds())
+    frame = builder.LabeledFrame("a.jpg", "", "a.jpg", 0, (8, 8), tmp_path / "a.jpg", labels)
+    teacher = types.SimpleNamespace(name="teacher", skeleton=ARMS, to_dict=dict)
+    monkeypatch.setattr(builder, "find_teacher", lambda *_: teacher)
+    monkeypatch.setattr(builder, "load_teacher", lambda *_: teacher)
+    monkeypatch.setattr(builder._Labeling, "label", lambda *_: [frame])
+    values = types.SimpleNamespace(
+        **{"every": 1, "val_share": 0.5, "second_model": None, "overwrite": True, "agreement": "none"},
+        **{"box_score": 0.5, "batch_size": 1},
+    )
+    (split,) = builder.read_source(tmp_path, values, Thresholds()).splits.values()
+    assert split.num_images == 1
 
 
 def test_nobody_to_label_leaves_nothing(tmp_path, teacher):

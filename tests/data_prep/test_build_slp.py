@@ -420,6 +420,19 @@ def test_a_file_that_stands_for_two_videos_is_refused(tmp_path):
     assert read_source(path, choice=ALL_TRAIN).splits["train"].num_images == 2
 
 
+@pytest.mark.parametrize(("shape", "is_right"), [([10, *SIZE, 1], True), (None, True), ([10, 48, 64, 1], False)])
+def test_a_moved_video_is_refused_where_it_has_another_size(tmp_path, shape, is_right):
+    video = media("/home/me/clip.avi")
+    video["backend"]["shape"] = shape
+    write_clip(tmp_path / "clip.avi")
+    source = read_source(write_slp(tmp_path / "labels.slp", [(0, 2, [animal(POINTS)])], [video]), choice=ALL_TRAIN)
+    if is_right:
+        write_dataset(Builder, source, tmp_path / "out")
+        return
+    with pytest.raises(ValueError, match=r"clip.avi: frames must have 64x48 pixels as in .*labels.slp, got 48x64; it"):
+        write_dataset(Builder, source, tmp_path / "out")
+
+
 def test_missing_embedded_images_are_named(tmp_path):
     picture = encoded_picture(*SIZE, ".png")
     path = write_package(tmp_path / "labels.pkg.slp", [picture], (3,))

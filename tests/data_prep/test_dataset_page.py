@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import types
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from report.report_cases import Page
 from data_prep import dataset_page, label_checks, preview
 from data_prep.dataset_page import write_dataset_page
 from data_prep.label_checks import check_labels
+from tfpose import systems
 from tfpose.data.records import RecordTable, read_table
 from tfpose.skeletons import COCO17
 
@@ -144,3 +146,18 @@ def test_program_without_a_place_for_its_result_is_refused(tmp_path, capsys):
     assert "--output must be a folder for the pictures, or --html a file" in capsys.readouterr().err
     assert preview.main([f"--data={tmp_path}", f"--html={tmp_path / 'metadata.json'}"]) == 1
     assert "--html must be a file that ends in .html, got" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert preview.main([f"--data={tmp_path}", f"--output={tmp_path / 'file'}"]) == 1
+    assert f"--output={tmp_path / 'file'}: must be a folder, got a file" in capsys.readouterr().err
+
+
+def test_pictures_of_an_earlier_run_are_told(tmp_path, capsys, monkeypatch):
+    make_table(tmp_path / "data")
+    (tmp_path / "out").mkdir()
+    drawn = types.SimpleNamespace(draw_inputs=lambda *_: [("person_1", np.zeros((4, 4, 3), np.uint8))])
+    monkeypatch.setattr(systems, "from_config", lambda _: drawn)
+    assert preview.main([f"--data={tmp_path / 'data'}", f"--output={tmp_path / 'out'}"]) == 0
+    assert "note" not in capsys.readouterr().err
+    (tmp_path / "out" / "person_0.png").touch()
+    assert preview.main([f"--data={tmp_path / 'data'}", f"--output={tmp_path / 'out'}"]) == 0
+    assert "out: 1 pictures are of an earlier run, such as person_0.png" in capsys.readouterr().err

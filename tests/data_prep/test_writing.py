@@ -52,6 +52,13 @@ def test_the_folder_is_a_dataset_for_tensorflow_datasets(tmp_path):
     assert examples[1]["image"].shape == (21, 30, 3)
 
 
+def test_no_temporary_folder_is_left(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    writing.write_dataset(Builder, read_source(write_coco(tmp_path / "source")), tmp_path / "out")
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_metadata_has_the_skeleton_and_the_counts(tmp_path):
     source = read_source(write_coco(tmp_path / "source"))
     directory = writing.write_dataset(Builder, source, tmp_path / "out")
@@ -142,6 +149,56 @@ def test_an_equal_dataset_is_left_alone_and_another_one_is_not_overwritten(tmp_p
     writing.write_dataset(Builder, second, tmp_path / "out", overwrite=True)
     assert records.read_table(tmp_path / "out", "train").num_images == 3
     assert files_of(tmp_path / "out") == ["coco_keypoints"]
+
+
+def test_a_dataset_that_another_conversion_has_written_meanwhile_is_kept(tmp_path, monkeypatch, capfd):
+    first = read_source(write_coco(tmp_path / "first"))
+    second = read_source(write_coco(tmp_path / "second", ("train",)))
+    write_aside = writing._write_aside
+    meanwhile = iter([first, second])
+
+    def write_twice(*arguments):
+        monkeypatch.setattr(writing, "_write_aside", write_aside)
+        writing.write_dataset(Builder, next(meanwhile), tmp_path / "out", overwrite=True)
+        return write_aside(*arguments)
+
+    monkeypatch.setattr(writing, "_write_aside", write_twice)
+    writing.write_dataset(Builder, first, tmp_path / "out")
+    assert "holds this dataset already" in capfd.readouterr().err
+    shutil.rmtree(tmp_path / "out")
+    monkeypatch.setattr(writing, "_write_aside", write_twice)
+    with pytest.raises(ValueError, match="already holds another dataset"):
+        writing.write_dataset(Builder, first, tmp_path / "out")
+    assert list(records.read_table(tmp_path / "out", "train").shards[0].parent.glob("*val*")) == []
+    assert files_of(tmp_path / "out") == ["coco_keypoints"]
+
+
+def test_a_dataset_that_cannot_be_replaced_is_kept(tmp_path, monkeypatch):
+    directory = writing.write_dataset(Builder, read_source(write_coco(tmp_path / "first")), tmp_path / "out")
+    replace = os.replace
+
+    def fail(source, target):
+        if target == directory and source.name != "replaced":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        writing.write_dataset(Builder, read_source(write_coco(tmp_path / "second")), tmp_path / "out", overwrite=True)
+    assert records.read_table(tmp_path / "out", "train").num_images == 5
+
+
+def test_pictures_that_changed_but_not_in_size_are_told(tmp_path, capsys):
+    """Such as by another EXIF orientation."""
+    root = write_coco(tmp_path / "source")
+    directory = writing.write_dataset(Builder, read_source(root), tmp_path / "out")
+    writing.write_dataset(Builder, read_source(root), tmp_path / "out")
+    assert "images were changed" not in capsys.readouterr().err
+    path = root / "val2017" / "000000000000.jpg"
+    later = (directory / records.METADATA_FILE).stat().st_mtime + 1
+    os.utime(path, (later, later))
+    writing.write_dataset(Builder, read_source(root), tmp_path / "out")
+    assert f"note: 1 images were changed after that, such as {path}" in capsys.readouterr().err
 
 
 def test_pictures_that_changed_make_another_dataset(tmp_path):
@@ -276,6 +333,24 @@ def test_a_dataset_without_people_is_refused(tmp_path):
         writing.write_dataset(Builder, read_source(write_coco(tmp_path / "source", change=nobody)), tmp_path / "out")
 
 
+def test_images_that_two_splits_share_are_told(tmp_path, capsys):
+    root = write_coco(tmp_path / "source", ("train", "val"))
+    writing.write_dataset(Builder, read_source(root), tmp_path / "first")
+    assert "note" not in capsys.readouterr().err
+    shutil.rmtree(root / "val")
+    path = root / "annotations" / "person_keypoints_val.json"
+    # Names may be relative to the folder of the dataset.
+    content = json.loads(path.read_text())
+    for image in content["images"][:2]:
+        image["file_name"] = f"train/{image['file_name']}"
+    content["images"], content["annotations"] = content["images"][:2], content["annotations"][:1]
+    path.write_text(json.dumps(content))
+    (root / "val").mkdir()
+    writing.write_dataset(Builder, read_source(root), tmp_path / "second")
+    found = f"splits train and val: 2 images are in both, such as {root}/train/000000000000.jpg; metrics on images"
+    assert found in capsys.readouterr().err
+
+
 def test_a_dataset_of_boxes_is_written_with_a_note(tmp_path, capsys):
     def forget_joints(content):
         for entry in (*content["categories"], *content["annotations"]):
@@ -293,7 +368,7 @@ def test_beam_that_is_not_installed_is_one_line(tmp_path, monkeypatch):
     source = read_source(write_coco(tmp_path / "source"))
     with pytest.raises(ValueError, match=r"--beam requires the package apache-beam.*pip install 'tfpose\[beam\]'"):
         writing.write_dataset(Builder, source, tmp_path / "out", beam_options=[])
-    assert files_of(tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_counts_of_selected_parts_add_up(tmp_path):

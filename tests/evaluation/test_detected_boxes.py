@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import keypoint_rcnn_cases
@@ -12,8 +13,10 @@ import two_stage_runs
 from program_runs import run
 from record_writing import synthetic_image, write_dataset
 
+from tfpose.boxes import xyxy_from_xywh
 from tfpose.coco import read_detections, write_detections
 from tfpose.data.records import read_table
+from tfpose.evaluation.box_scores import score_boxes
 from tfpose.exporting.two_stage import trace
 from tfpose.exporting.two_stage_detector import TwoStageModule
 from tfpose.inference import detectors
@@ -100,6 +103,41 @@ def nobody(monkeypatch):
     kind = DetectorKind("nobody", lambda name: name == "nobody", lambda *_: Nobody())
     monkeypatch.setitem(detectors.DETECTORS, "nobody", kind)
     return BoxSettings("detector", "nobody")
+
+
+class OneBoxPerPicture:
+    """Finds a person in every picture, at another place in each."""
+
+    source = "one"
+
+    def find_people(self, pictures):
+        return [(np.array([[k, 1, k + 9, 12]], np.float32), np.ones(1, np.float32)) for k in range(len(pictures))]
+
+
+def test_boxes_stay_in_their_pictures_where_videos_share_image_ids(table, monkeypatch, tmp_path):
+    kind = DetectorKind("one", lambda name: name == "one", lambda *_: OneBoxPerPicture())
+    monkeypatch.setitem(detectors.DETECTORS, "one", kind)
+    repeated = dataclasses.replace(table, images=table.images | {"image_id": np.arange(table.num_images) % 2})
+    found = find_boxes(repeated, BoxSettings("detector", "one"), tmp_path)
+    assert found.images.tolist() == found.boxes[:, 0].tolist() == list(range(table.num_images))
+    metrics = score_boxes(repeated, found)
+    assert list(map(str, metrics.items())) == list(map(str, score_boxes(table, found).items()))
+    # Nobody knows to which video a box of another program belongs.
+    write_detections(tmp_path / "other.json", np.zeros(1, int), found.boxes[:1], found.scores[:1])
+    with pytest.raises(ValueError, match=r"must be in one of the .* images, got none; its first image_id is 0"):
+        find_boxes(repeated, BoxSettings(str(tmp_path / "other.json")), tmp_path)
+
+
+def test_boxes_of_a_file_that_look_like_two_corners_are_told(table, tmp_path, capsys):
+    ids, (height, width) = table.image_ids, np.transpose(table.sizes(slice(None)))
+    corners = np.stack([width / 3, height / 3, width - 1, height - 1], axis=1)
+    # The file takes corners for sizes.
+    write_detections(tmp_path / "corners.json", ids, xyxy_from_xywh(corners), np.ones(len(ids)))
+    write_detections(tmp_path / "sizes.json", ids, corners, np.ones(len(ids)))
+    find_boxes(table, BoxSettings(str(tmp_path / "sizes.json")), tmp_path)
+    assert "note" not in capsys.readouterr().err
+    find_boxes(table, BoxSettings(str(tmp_path / "corners.json")), tmp_path)
+    assert "corners.json: 5 of 5 boxes reach beyond their image: 'bbox' must be x, y, width" in capsys.readouterr().err
 
 
 def test_no_people_at_all_are_a_file_without_boxes(table, nobody, tmp_path):

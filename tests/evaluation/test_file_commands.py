@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import shutil
@@ -194,6 +195,26 @@ def test_folders_of_results_and_files_in_place_of_folders(run_evaluation, folder
     assert_one_line(result, "000001_mpii_test.json: the predictions must be a folder of PoseTrack files, got a file")
 
 
+@pytest.mark.parametrize(
+    ("program", "flag", "words"),
+    [
+        ("score", "--images={tmp}/nope", "--images must be a folder, got {tmp}/nope"),
+        ("track", "--images={tmp}/nope", "--images must be a folder, got {tmp}/nope"),
+        ("score", "--compare={tmp}/nope", "{tmp}/nope: the folder of the predictions does not exist"),
+        ("score", "--output_dir={tmp}/file", "--output_dir={tmp}/file: must be a folder, got a file"),
+        ("track", "--output_dir={tmp}/file", "--output_dir={tmp}/file: must be a folder, got a file"),
+    ],
+)
+def test_wrong_folders_are_told_before_the_work(folders, tmp_path, capsys, monkeypatch, program, flag, words):
+    (tmp_path / "file").touch()
+    for work in ("scoring.evaluate_posetrack", "retracking.track_all"):
+        monkeypatch.setattr(f"tfpose.evaluation.{work}", None)
+    flags = [f"--ground_truth={folders['gt18']}", f"--predictions={folders['pred18']}", "--report"]
+    main = importlib.import_module(f"tfpose.{program}").main
+    assert main([*flags, f"--output_dir={tmp_path / 'out'}", flag.format(tmp=tmp_path)]) == 1
+    assert capsys.readouterr().err == f"error: {words.format(tmp=tmp_path)}\n"
+
+
 @pytest.mark.parametrize("case", ["pt17_edges", "pt18_hota"])
 def test_figures_of_the_command_are_the_official_ones(run_evaluation, poseval_dir, tmp_path, case):
     folder = poseval_dir / case
@@ -380,6 +401,7 @@ def test_eval_main_hands_over_from_a_file_of_flags(run_evaluation, folders, tmp_
         ("track", ("--tuned=t.json", "--tracker.min_oks=0.1"), "--tracker.min_oks cannot be combined with --tuned"),
         ("track", ("--metrics=ap",), "--metrics requires --ground_truth, got none"),
         ("track", ("--ground_truth={gt18}", "--images=x"), "--images requires --report, got none"),
+        ("score", ("--ground_truth={gt18}", "--video_rate=5"), "--video_rate requires --report, got none"),
         ("tune", ("--ground_truth={gt18}",), "--tune must be given, got nothing"),
         ("tune", ("--tune=min_oks=0.1",), "--ground_truth must be given without --workdir, got nothing"),
         ("tune", ("--tune=min_oks=0.1", "--split=val"), "--split requires --workdir, got none"),

@@ -92,7 +92,7 @@ def test_report_of_photos_ranks_them_by_likeness(tmp_path):
     assert "COCO keypoints (%)" in page.text("caption")
 
 
-def test_report_of_files_shows_their_pictures(tmp_path):
+def test_report_of_files_shows_their_pictures(tmp_path, capsys):
     videos = make_videos(("000001_mpii_test",))
     below = "images/val/000001_mpii_test"
     for side, (sequence,) in (("gt", videos.truth), ("pred", videos.predicted)):
@@ -114,6 +114,9 @@ def test_report_of_files_shows_their_pictures(tmp_path):
     # Before the work begins.
     with pytest.raises(FileNotFoundError, match="--images must be a folder, got .*none"):
         dataclasses.replace(settings, images=tmp_path / "none")
+    assert "note" not in capsys.readouterr().err
+    score_folders(tmp_path / "gt", tmp_path / "pred", tmp_path / "out", dataclasses.replace(settings, images=tmp_path))
+    assert f"note: --images={tmp_path} holds none of the 4 images that the annotations" in capsys.readouterr().err
 
 
 def test_pictures_outside_of_their_folder_are_not_read(tmp_path):

@@ -7,7 +7,16 @@ import math
 import pytest
 
 from tfpose.flags.program_flags import ProgramFlags
-from tfpose.flags.tracker_flags import SETTING_HELP, TrackerChoice, define_tracker_flags, tracker_from_flags
+from tfpose.flags.search_flags import parse_tracker_choices
+from tfpose.flags.tracker_flags import (
+    SETTING_HELP,
+    TrackerChoice,
+    base_from_flags,
+    define_tracker_flags,
+    request_from_flags,
+    tracker_from_flags,
+)
+from tfpose.tracking.choice import choice_from_settings
 from tfpose.tracking.settings import (
     NAMED_SETTINGS,
     NO_SMOOTHING,
@@ -78,3 +87,33 @@ def test_a_value_against_its_rule_is_named_as_a_flag():
 
 def test_named_settings_are_choices():
     assert all(TrackerChoice(name).settings() == settings for name, settings in NAMED_SETTINGS.items())
+
+
+@pytest.mark.parametrize(
+    ("setting", "needed", "other"),
+    [
+        ("min_iou=0.5", "similarity=iou", "similarity=oks"),
+        ("min_oks=0.5", "similarity=oks", "similarity=iou"),
+        ("max_joint_distance_pixels=9", "similarity=joint_distance", "similarity=oks"),
+        ("velocity_memory=0.1", "motion=velocity", "motion=none"),
+    ],
+)
+def test_a_setting_that_another_one_turns_off_is_refused_and_not_ignored(setting, needed, other):
+    flags = parse(f"--tracker.{setting}", f"--tracker.{other}")
+    message = f"--tracker.{setting.split('=')[0]} requires --tracker.{needed}, got {other.split('=')[1]}"
+    with pytest.raises(ValueError, match=message):
+        tracker_from_flags(flags)
+    with pytest.raises(ValueError, match=message):
+        request_from_flags(flags).choose(TrackerChoice())
+    with pytest.raises(ValueError, match=message):
+        parse_tracker_choices([setting], base_from_flags(parse(f"--tracker.{other}")))
+    assert parse_tracker_choices([setting, f"{other},{needed.split('=')[1]}"], TrackerChoice())
+    tracker = tracker_from_flags(parse(f"--tracker.{setting}", f"--tracker.{needed}"))
+    assert f"--tracker.{setting.split('=')[0]}" in tracker.to_flags()
+    # A search of both settings may end with such a pair.
+    assert setting not in base_from_flags(flags).to_flags()
+
+
+def test_settings_of_the_config_may_lack_an_effect():
+    config = choice_from_settings({"similarity": "oks", "min_oks": 0.3, "min_iou": 0.9})
+    assert request_from_flags(parse("--tracker.min_oks=0.1")).choose(config).changes["min_oks"] == 0.1

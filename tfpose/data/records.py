@@ -11,6 +11,7 @@ before it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 import re
 from collections.abc import Sequence
@@ -64,6 +65,9 @@ PERSON_FIELDS = {
     "segmentation": ("bytes", ()),  # JSON of the COCO segmentation, empty where there is none
 }
 
+# Ids that no annotation file has, so that boxes of a file with other ids are taken for no image.
+FIRST_OWN_IMAGE_ID = 10**12
+
 
 @dataclasses.dataclass(frozen=True)
 class RecordTable:
@@ -107,6 +111,17 @@ class RecordTable:
     def image_of_person(self) -> np.ndarray:
         """The row of the image of each person, [P] int."""
         return np.repeat(np.arange(self.num_images), np.diff(self.first_person))
+
+    @functools.cached_property
+    def image_ids(self) -> np.ndarray:
+        """The identities of the images in files of boxes and COCO results, and for COCO's metrics, [I] int64.
+
+        They are those of the annotations, unless two images have the same, as where each video counts its own images.
+        """
+        ids = np.asarray(self.images["image_id"], np.int64)
+        if len(np.unique(ids)) == len(ids):
+            return ids
+        return np.arange(FIRST_OWN_IMAGE_ID, FIRST_OWN_IMAGE_ID + len(ids))
 
     def sizes(self, images: np.ndarray | int | slice) -> np.ndarray:
         """Returns the (height, width) [..., 2] of images [...] in pixels."""

@@ -32,7 +32,7 @@ def score_boxes(table: RecordTable, people: TablePeople | PersonBoxes) -> dict[s
     """Returns COCO's metrics of boxes in percent; boxes found in ignore regions and crowds count neither way."""
     is_labeled = np.asarray(table.images["is_labeled"]) > 0
     is_counted = is_labeled[people.images]
-    image_ids = np.asarray(table.images["image_id"])[people.images[is_counted]]
+    image_ids = table.image_ids[people.images[is_counted]]
     return coco_box_average_precision(
         box_annotations(table), image_ids, people.boxes[is_counted], people.scores[is_counted]
     )
@@ -54,7 +54,7 @@ def box_annotations(table: RecordTable) -> PersonAnnotations:
     joints = table.skeleton.num_joints
     return build_person_annotations(
         table.skeleton,
-        np.asarray(table.images["image_id"]),
+        table.image_ids,
         list(table.images["file_name"]),
         np.stack([table.images["height"], table.images["width"]], axis=1),
         images[order],

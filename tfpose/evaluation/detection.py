@@ -151,7 +151,7 @@ def evaluate_boxes(
 
 def _write_boxes(table: RecordTable, people: TablePeople | PersonBoxes, output_dir: pathlib.Path) -> pathlib.Path:
     path = output_dir / DETECTIONS_FILE
-    columns = (table.images["image_id"][people.images], people.boxes, people.scores, table.category_id)
+    columns = (table.image_ids[people.images], people.boxes, people.scores, table.category_id)
     write_detections(path, *columns)
     return path
 

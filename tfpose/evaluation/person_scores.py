@@ -42,7 +42,7 @@ def table_annotations(table: RecordTable, skeleton: Skeleton) -> PersonAnnotatio
     sizes = np.stack([table.images["height"], table.images["width"]], axis=1)
     return build_person_annotations(
         skeleton,
-        np.asarray(table.images["image_id"]),
+        table.image_ids,
         list(table.images["file_name"]),
         sizes,
         table.image_of_person,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from tfpose.evaluation.report_pictures import Candidate, DrawnPeople, draw_scaled, write_gallery, write_video
 from tfpose.evaluation.retracking import first_video, read_predictions
+from tfpose.messages import quote
 from tfpose.metrics.frame_matches import SequenceMatches, match_sequence
 from tfpose.metrics.posetrack import pair_files, sequence_names
 from tfpose.picture_files import decode_upright
@@ -74,6 +76,13 @@ def read_scored_videos(
         ]
         for side in (0, 1)
     )
+    names = [frame.file_name for sequence in truth for frame in sequence.frames]
+    if images is not None and names and not any((images / name).is_file() for name in names):
+        print(
+            f"note: --images={images} holds none of the {len(names)} images that the annotations name, such as "
+            f"{quote(names[0])}; the report shows the poses on an empty background",
+            file=sys.stderr,
+        )
 
     def read_picture(video: int, frame: int) -> np.ndarray | None:
         return None if images is None else read_picture_below(images, truth[video].frames[frame].file_name)

@@ -14,7 +14,7 @@ from tfpose.evaluation.metrics_file import write_metrics
 from tfpose.evaluation.progress import LateProgress
 from tfpose.metrics.catalog import METRICS
 from tfpose.metrics.matching import MATCH_RADIUS
-from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack
+from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack, pair_files
 from tfpose.metrics.posetrack_metrics import PoseTrackReport
 from tfpose.metrics.report import (
     RENDERERS,
@@ -84,6 +84,9 @@ def score_folders(
         FileNotFoundError, ValueError: A file is missing or damaged, see `evaluate_posetrack`.
     """
     folders = [predictions] if compared is None else [predictions, compared]
+    # A folder that lacks a file is told before the first one is scored.
+    for folder in folders:
+        pair_files(ground_truth, folder)
     needs_sequences = settings.per_sequence or settings.has_page or compared is not None
     reports = [_evaluate(ground_truth, folder, settings, needs_sequences) for folder in folders]
     shown = [report if settings.per_sequence else dataclasses.replace(report, sequences={}) for report in reports]

@@ -138,5 +138,5 @@ def write_coco_predictions(
         for name in ("keypoints", "joint_scores", "scores")
     ]
     track_ids = np.concatenate([of_image.track_ids for of_image in people])
-    image_ids = np.repeat(table.images["image_id"][rows], [len(of_image) for of_image in people])
+    image_ids = np.repeat(table.image_ids[rows], [len(of_image) for of_image in people])
     write_keypoint_results(path, image_ids, *columns, table.category_id, track_ids)

@@ -61,4 +61,6 @@ def _rule(parser: flags.ArgumentParser) -> str:
         return f"one of {', '.join(parser.enum_values)}"
     if isinstance(parser, flags.BooleanParser):
         return "true or false"
+    if isinstance(parser, flags.ListParser):
+        return "entries separated by commas, none of them empty"
     return parser.syntactic_help if isinstance(parser, (flags.IntegerParser, flags.FloatParser)) else ""

@@ -17,6 +17,17 @@ class _NumberParser(flags.FloatParser):
         return math.isnan(val) or super().is_outside_bounds(val)
 
 
+class _ListParser(flags.ListParser):
+    """Lists without empty entries: an empty name of a folder would be the current folder."""
+
+    def parse(self, argument: str | list[str]) -> list[str]:
+        """Returns the entries of a list."""
+        entries = super().parse(argument)
+        if not all(entries):
+            raise ValueError("an entry is empty")
+        return entries
+
+
 class ProgramFlags(flags.FlagValues):
     """The flags of one call of a program, apart from the flags of every other call and of absl.
 
@@ -61,9 +72,9 @@ class ProgramFlags(flags.FlagValues):
 
     def define_list(self, name: str, default: Sequence[str] | None, help_text: str, *, required: bool = False) -> None:
         """Defines a flag whose value is a list of texts with commas between them."""
-        flags.DEFINE_list(
-            name, None if default is None else list(default), help_text, flag_values=self, required=required
-        )
+        default = None if default is None else list(default)
+        serializer = flags.CsvListSerializer(",")
+        flags.DEFINE(_ListParser(), name, default, help_text, self, serializer, required=required)
 
     def define_texts(self, name: str, help_text: str, *, required: bool = False) -> None:
         """Defines a flag that may be given several times; its value is the list of texts, or None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import TYPE_CHECKING
 
+from tfpose.file_names import check_output
 from tfpose.flags.combinations import require_companion
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.metrics.catalog import DEFAULT_METRICS, describe_metrics
@@ -61,6 +62,7 @@ def scoring_settings(values: ProgramFlags) -> ScoringSettings:
     """Reads what to compute and to show.
 
     Raises:
+        OSError: A folder does not exist or cannot be written.
         ValueError: Names the flag, its rule and the value.
     """
     from tfpose.evaluation.scoring import ScoringSettings
@@ -68,8 +70,10 @@ def scoring_settings(values: ProgramFlags) -> ScoringSettings:
     from tfpose.metrics.posetrack import PoseTrackOptions
 
     has_files = "images" in values
+    require_companion(values, ["video_rate"], "report", *([] if has_files else ["num_videos"]))
     if has_files:
         require_companion(values, ["images"], "report")
+        check_output("output_dir", pathlib.Path(values.output_dir))
     num_resamples = NUM_RESAMPLES if values.report else 0
     try:
         return ScoringSettings(

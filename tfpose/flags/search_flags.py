@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from tfpose.flags.tracker_flags import setting_parser
-from tfpose.tracking.choice import TrackerChoice
+from tfpose.tracking.choice import TrackerChoice, check_effects
 from tfpose.tracking.settings import replace_settings, setting_types
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def parse_tracker_choices(texts: Sequence[str], base: TrackerChoice) -> dict[str
     def check(name: str, value: Any) -> None:
         replace_settings(*base.settings(), {name: value})
 
-    return _parse_choices(texts, setting_types(), check)
+    choices = _parse_choices(texts, setting_types(), check)
+    check_effects([*base.changes, *choices], base, choices)
+    return choices
 
 
 def parse_search_choices(texts: Sequence[str], base: SearchSystem) -> dict[str, list[Any]]:
@@ -51,7 +53,9 @@ def parse_search_choices(texts: Sequence[str], base: SearchSystem) -> dict[str, 
         else:
             replace_settings(*base.tracker.settings(), {name: value})
 
-    return _parse_choices(texts, {**THRESHOLDS, **setting_types()}, check)
+    choices = _parse_choices(texts, {**THRESHOLDS, **setting_types()}, check)
+    check_effects(choices, base.tracker, choices)
+    return choices
 
 
 def _parse_choices(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from absl import flags
 
 from tfpose.flags.program_flags import ProgramFlags
-from tfpose.tracking.choice import PREFIX, TrackerChoice
+from tfpose.tracking.choice import PREFIX, TrackerChoice, check_effects
 from tfpose.tracking.settings import (
     NAMED_SETTINGS,
     setting_types,
@@ -121,6 +121,17 @@ def tracker_from_flags(values: flags.FlagValues) -> TrackerChoice:
     """Returns the tracker that the flags ask for.
 
     Raises:
+        ValueError: A setting breaks its rule or has no effect; the message names the flag, the rule and the value.
+    """
+    choice = base_from_flags(values)
+    check_effects(choice.changes, choice, {})
+    return choice
+
+
+def base_from_flags(values: flags.FlagValues) -> TrackerChoice:
+    """Returns the tracker that the flags ask for, some of whose settings a search or a config replaces.
+
+    Raises:
         ValueError: A setting breaks its rule; the message names the flag, the rule and the value.
     """
     given = {name: values[PREFIX + name].value for name in setting_types()}
@@ -140,5 +151,6 @@ def request_from_flags(values: flags.FlagValues, is_wanted: bool = True) -> Trac
     """
     from tfpose.systems.system import TrackerRequest
 
-    choice = tracker_from_flags(values)
-    return TrackerRequest(choice.name if values[NAME_FLAG].present else "", choice.changes, is_wanted)
+    choice = base_from_flags(values)
+    name = choice.name if values[NAME_FLAG].present else ""
+    return TrackerRequest(name, choice.changes, is_wanted, tuple(choice.changes))

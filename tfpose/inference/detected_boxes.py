@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import sys
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfpose.coco import write_detections
+from tfpose.boxes import xywh_from_xyxy
+from tfpose.coco import corners_note, write_detections
 from tfpose.data.picture_tensors import decode_picture
 from tfpose.data.records import RecordTable
 from tfpose.inference.detectors import load_detector
@@ -83,7 +85,11 @@ def find_boxes(table: RecordTable, settings: BoxSettings, output_dir: pathlib.Pa
         return ground_truth_boxes(table)
     if settings.source != DETECTOR:
         thresholds = (settings.score_threshold, settings.iou_threshold)
-        return boxes_of_table(table, BoxesFile(settings.source, *thresholds, table.category_id))
+        found = boxes_of_table(table, BoxesFile(settings.source, *thresholds, table.category_id))
+        sizes = table.sizes(found.images)[:, ::-1]
+        for note in corners_note(xywh_from_xyxy(found.boxes), found.boxes, sizes):
+            print(f"note: {settings.source}: {note}", file=sys.stderr)
+        return found
     detector = load_detector(
         settings.detector,
         settings.detector_weights,
@@ -93,7 +99,7 @@ def find_boxes(table: RecordTable, settings: BoxSettings, output_dir: pathlib.Pa
     )
     path = output_dir / DETECTIONS_FILE
     people = boxes_of_table(table, detector, show_progress=True)
-    columns = (table.images["image_id"][people.images], people.boxes, people.scores, table.category_id)
+    columns = (table.image_ids[people.images], people.boxes, people.scores, table.category_id)
     write_detections(path, *columns)
     # Read back, so that the file gives exactly these boxes the next time.
     found = boxes_of_table(table, BoxesFile(path, settings.score_threshold, category_id=table.category_id))
@@ -115,7 +121,7 @@ def boxes_of_table(
         ValueError: A picture cannot be decoded, or no box of a file is in an image of the table; names it.
     """
     rows = np.arange(table.num_images)[part]
-    pictures = [Picture(functools.partial(_decode, table, row), int(table.images["image_id"][row])) for row in rows]
+    pictures = [Picture(functools.partial(_decode, table, row), int(table.image_ids[row])) for row in rows]
     found = detector.find_people(tqdm(pictures, unit=" images", desc="boxes", disable=not show_progress))
     counts = [len(scores) for _, scores in found]
     return PersonBoxes(

@@ -15,7 +15,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfpose.json_files import read_json, without_cycle_search
+from tfpose.json_files import files_by_name, read_json, without_cycle_search
 from tfpose.metrics.average_precision import TieRule, join_samples
 from tfpose.metrics.batches import SequenceBatch
 from tfpose.metrics.catalog import DEFAULT_METRICS, METRICS, Block, Evaluator, MetricGroup
@@ -225,14 +225,7 @@ def find_sequence_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     Raises:
         ValueError: A sequence has two files, a compressed one and an uncompressed one.
     """
-    files: dict[str, pathlib.Path] = {}
-    for path in sorted(folder.iterdir()):
-        name = path.name.removesuffix(".gz")
-        if name.endswith(".json") and not name.startswith("."):
-            if name in files:
-                raise ValueError(f"{path}: must be the only file of its sequence, got {files[name].name} as well")
-            files[name] = path
-    return files
+    return files_by_name(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _num_processes(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], wanted: int | None) -> int:

@@ -101,6 +101,7 @@ def sequence_from_posetrack18(
             is_labeled=_is_labeled(path, image, has_people=first_person[index + 1] > first_person[index]),
             image_size=_image_size(path, image),
             ignore_regions=_ignore_regions_2018(path, image),
+            video=str(image.get("vid_id") or ""),
             **{name: column[first_person[index] : first_person[index + 1]] for name, column in columns.items()},
         )
         for index, image in enumerate(images)

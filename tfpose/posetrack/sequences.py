@@ -70,6 +70,7 @@ class Frame:
         has_points: [P] bool, whether the file has a list of points, even an empty one; always true for 2018 files.
         surplus: Further points of a 2017 file.
         ignore_regions: Polygons, [N, 2] float64 each, in which nothing is evaluated.
+        video: The field `vid_id` as text; '' where the file lacks it.
     """
 
     file_name: str
@@ -89,6 +90,7 @@ class Frame:
     has_points: np.ndarray
     surplus: SurplusPoints
     ignore_regions: tuple[np.ndarray, ...]
+    video: str = ""
 
     @property
     def num_people(self) -> int:

@@ -11,13 +11,14 @@ from tfpose.posetrack.sequences import PoseSequence
 def find_videos(sequence: PoseSequence) -> list[list[int]]:
     """Returns the positions of the frames of each video in a file, in the order of the frames.
 
-    Frames whose images are in one folder are a video, unless every image has a folder of its own. For the order of the
-    frames see `in_frame_order`.
+    Frames whose images are in one folder and have one `vid_id` are a video, unless this is so for no two images. For
+    the order of the frames see `in_frame_order`.
     """
     names = [frame.file_name for frame in sequence.frames]
-    folders: dict[str, list[int]] = {}
-    for position, name in enumerate(names):
-        folders.setdefault(name.replace("\\", "/").rpartition("/")[0], []).append(position)
+    folders: dict[tuple[str, str], list[int]] = {}
+    for position, frame in enumerate(sequence.frames):
+        folder = frame.file_name.replace("\\", "/").rpartition("/")[0]
+        folders.setdefault((folder, frame.video), []).append(position)
     if len(folders) == len(names):
         return [list(range(len(names)))]
     return [in_frame_order(names, positions) for positions in folders.values()]

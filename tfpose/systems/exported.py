@@ -51,6 +51,7 @@ def evaluate_exported(
     Raises:
         FileNotFoundError, ValueError: The model is missing or damaged, or cannot be used with these flags.
     """
+    tracker = request.tracker.choose(TrackerChoice())
     if model.suffix == LITERT_SUFFIX:
         prediction = _predict_litert(model, config, table, request)
     elif is_saved_model(model):
@@ -60,7 +61,6 @@ def evaluate_exported(
             f"--model must be a {LITERT_SUFFIX} file or the folder of a SavedModel, got {model}; --workdir takes the "
             "work folder of a run"
         )
-    tracker = request.tracker.choose(TrackerChoice())
     return evaluate_split(table, request.split, prediction, request.output, request.scoring, tracker)
 
 

@@ -110,10 +110,10 @@ def _compose(
 
 def evaluate(config: Config, table: RecordTable, request: EvaluationRequest) -> pathlib.Path:
     """Predicts a split, tracks its videos, writes and scores the poses; returns the path of metrics.json."""
+    tracker = request.tracker.choose(choice_from_settings(config.tracker))
     trained = _load(config, request.run)
     prediction = predict_split(table, trained, config.evaluation.batch_size)
     prediction = with_dtype(prediction, trained.dtype)
-    tracker = request.tracker.choose(choice_from_settings(config.tracker))
     return evaluate_split(
         table, request.split, prediction, request.output, request.scoring, tracker, request.provenance
     )

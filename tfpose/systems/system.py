@@ -25,7 +25,7 @@ from tfpose.inference.detected_boxes import BoxSettings
 from tfpose.inference.inference_dtype import FLOAT32, InferenceDtype
 from tfpose.prediction.model import PoseModel
 from tfpose.systems.config import Section
-from tfpose.tracking.choice import TrackerChoice
+from tfpose.tracking.choice import TrackerChoice, check_effects
 from tfpose.training.loop import TrainingPlan
 
 # What an evaluation of boxes can use, of the flags that every evaluation has.
@@ -71,17 +71,25 @@ class TrackerRequest:
         name: Name of a set of settings; empty where the user named none.
         changes: Settings that differ from the named ones, by name.
         is_wanted: Whether people get identities at all.
+        flags: Settings that must have an effect, by name.
     """
 
     name: str = ""
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     is_wanted: bool = True
+    flags: Sequence[str] = ()
 
     def choose(self, default: TrackerChoice) -> TrackerChoice | None:
-        """Returns the tracker of the user, built on `default` where the user named none; None for no tracking."""
+        """Returns the tracker of the user, built on `default` where the user named none; None for no tracking.
+
+        Raises:
+            ValueError: A setting has no effect.
+        """
         if not self.is_wanted:
             return None
-        return TrackerChoice(self.name, self.changes) if self.name else default.with_changes(self.changes)
+        choice = TrackerChoice(self.name, self.changes) if self.name else default.with_changes(self.changes)
+        check_effects(self.flags, choice, {})
+        return choice
 
 
 @dataclasses.dataclass(frozen=True)

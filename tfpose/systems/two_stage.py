@@ -184,8 +184,8 @@ def predict(config: Config, table: RecordTable, run: RunChoice, output_dir: path
 
 def evaluate(config: Config, table: RecordTable, request: EvaluationRequest) -> pathlib.Path:
     """Predicts a split, tracks its videos, writes and scores the poses; returns the path of metrics.json."""
-    prediction = predict(config, table, request.run, request.output.directory)
     tracker = request.tracker.choose(TrackerChoice())
+    prediction = predict(config, table, request.run, request.output.directory)
     return evaluate_split(
         table, request.split, prediction, request.output, request.scoring, tracker, request.provenance
     )

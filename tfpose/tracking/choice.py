@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from tfpose.tracking.settings import SmoothingSettings, TrackerSettings, find_named_settings, replace_settings
+from tfpose.tracking.similarity import SIMILARITIES
 
 # Settings of a tracker are written --tracker.NAME=VALUE on a command line.
 PREFIX = "tracker."
@@ -44,14 +45,45 @@ class TrackerChoice:
         return TrackerChoice(self.name, {**self.changes, **changes})
 
     def to_flags(self) -> str:
-        """Returns the choice as flags that can be pasted into a command."""
+        """Returns the choice as flags that can be pasted into a command, without settings that have no effect."""
         pairs = {"settings": self.name, **self.changes}
-        return " ".join(f"--{PREFIX}{name}={_as_text(value)}" for name, value in pairs.items())
+        return " ".join(f"--{PREFIX}{name}={_as_text(value)}" for name, value in pairs.items() if self.has_effect(name))
+
+    def has_effect(self, name: str) -> bool:
+        """Returns whether a setting has an effect beside the others."""
+        other, words = _required_setting(name)
+        return not words or self.to_dict()[other] in words
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all settings by name, ready for JSON."""
         values = {name: value for part in self.settings() for name, value in dataclasses.asdict(part).items()}
         return {"name": self.name} | {name: json_setting(value) for name, value in values.items()}
+
+
+def check_effects(names: Iterable[str], choice: TrackerChoice, searched: Mapping[str, Collection[Any]]) -> None:
+    """Checks that settings have an effect beside the others.
+
+    Args:
+        names: Settings that the user gave.
+        choice: The tracker.
+        searched: Values that a search tries in place of those of the tracker, by setting.
+
+    Raises:
+        ValueError: A setting has no effect; the message names it, and the setting that it requires.
+    """
+    for name in names:
+        other, words = _required_setting(name)
+        if not choice.has_effect(name) and not {*words} & {*searched.get(other, ())}:
+            raise ValueError(
+                f"--{PREFIX}{name} requires --{PREFIX}{other}={' or '.join(words)}, got {choice.to_dict()[other]}"
+            )
+
+
+def _required_setting(name: str) -> tuple[str, list[str]]:
+    """Returns the setting that decides whether another has an effect, and its values with which it has; or nothing."""
+    if name in ("velocity_memory", "max_prediction_frames"):
+        return "motion", ["velocity"]
+    return "similarity", [word for word, similarity in SIMILARITIES.items() if similarity.threshold == name]
 
 
 def choice_from_settings(values: Mapping[str, Any]) -> TrackerChoice:
