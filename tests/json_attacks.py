@@ -190,7 +190,7 @@ def _file_cases(folder: pathlib.Path) -> dict[str, Case]:
     """Readers of single files; none imports TensorFlow."""
     from report_cases import make_report
 
-    from tfpose.coco import detection_results, read_detections
+    from tfpose.coco_results import detection_results, read_detections
     from tfpose.data.region_masks import draw_region_mask, read_crowd_region
     from tfpose.evaluation.tuned_settings import read_tuned_settings
     from tfpose.report import __main__ as report_program

@@ -11,7 +11,7 @@ import pytest
 from program_runs import assert_one_line, run
 from record_writing import synthetic_image, write_dataset
 
-from tfpose.coco import read_detections
+from tfpose.coco_results import read_detections
 from tfpose.data.detection_images import DetectionInput
 from tfpose.inference.keypoint_rcnn_system import keypoint_rcnn_settings, read_keypoint_rcnn_settings
 from tfpose.models.keypoint_rcnn.sampling import SamplingSettings

@@ -18,7 +18,7 @@ ROOMS = (
     + ("messages", "running_command", "type_rules", "typed_json"),
     ("geometry", "boxes", "oks", "frame_fit", "crops", "heatmaps", "interruption", "picture_files", "video_files")
     + ("video_encoders", "video_sound"),
-    ("pose_exchange", "coco", "posetrack", "tracking", "visualization", "losses", "models"),
+    ("pose_exchange", "coco", "coco_results", "posetrack", "tracking", "visualization", "losses", "models"),
     ("metrics", "data", "weights_files", "checkpoints", "pretrained"),
     ("inference", "report"),
     ("importing", "exporting", "evaluation"),

@@ -333,6 +333,12 @@ def number_array(
     return table
 
 
+def box_array(path: pathlib.Path, kind: str, entries: list) -> np.ndarray:
+    """Returns the boxes [N, 4] (x, y, width, height) in the field `bbox` of entries; see `number_array`."""
+    rows = [entry.get("bbox") for entry in entries]
+    return number_array(path, kind, entries, "bbox", rows, "4 numbers: x, y, width, height", BOX_COLUMNS)
+
+
 def _array_of_numbers(rows: Sequence, size: int) -> np.ndarray | None:
     """Returns [N, size] float64; None if a value is no number of reasonable size."""
     # Not NumPy, which reads text as numbers where numbers are asked for.

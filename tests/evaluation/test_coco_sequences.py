@@ -11,7 +11,7 @@ import pytest
 from posetrack_cases import random_sequences
 from program_runs import assert_one_line, run
 
-from tfpose.coco import keypoint_results
+from tfpose.coco_results import keypoint_results
 from tfpose.json_files import write_json
 from tfpose.metrics.posetrack import evaluate_posetrack
 from tfpose.posetrack import poses_from_frame, read_posetrack, write_posetrack18

@@ -14,7 +14,7 @@ from program_runs import run
 from record_writing import synthetic_image, write_dataset
 
 from tfpose.boxes import xyxy_from_xywh
-from tfpose.coco import read_detections, write_detections
+from tfpose.coco_results import read_detections, write_detections
 from tfpose.data.records import read_table
 from tfpose.evaluation.box_scores import score_boxes
 from tfpose.exporting.two_stage import trace

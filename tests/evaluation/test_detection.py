@@ -13,7 +13,7 @@ from record_writing import synthetic_image, write_dataset
 from small_detector import SETTINGS, small_table
 
 from tfpose.checkpoints import write_weights
-from tfpose.coco import read_detections
+from tfpose.coco_results import read_detections
 from tfpose.data.detection_images import read_picture
 from tfpose.data.records import read_table
 from tfpose.evaluation import dtype_choice

@@ -9,7 +9,7 @@ import pytest
 import two_stage_runs
 from video_cases import write_picture, write_video
 
-from tfpose.coco import write_detections
+from tfpose.coco_results import write_detections
 from tfpose.inference.detected_boxes import BoxSettings
 from tfpose.inference.detectors.boxes_file import BoxesFile
 from tfpose.inference.detectors.detector import Picture

@@ -22,7 +22,7 @@ from video_cases import (
     write_video,
 )
 
-from tfpose.coco import keypoint_results
+from tfpose.coco_results import keypoint_results
 from tfpose.file_names import check_output
 from tfpose.inference.posetrack_joints import infer_head_joints
 from tfpose.poses import Poses

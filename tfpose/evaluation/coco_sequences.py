@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tfpose.coco import KeypointResults, read_keypoint_results
+from tfpose.coco_results import KeypointResults, read_keypoint_results
 from tfpose.metrics.posetrack import check_folder, find_sequence_files
 from tfpose.posetrack import (
     NO_IMAGE_ID,

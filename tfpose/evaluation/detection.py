@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tfpose import __version__
 from tfpose.checkpoints import load_for_inference
-from tfpose.coco import write_detections
+from tfpose.coco_results import write_detections
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_boxes
 from tfpose.evaluation.dtype_choice import choose_dtype

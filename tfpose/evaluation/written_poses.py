@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfpose.coco import write_keypoint_results
+from tfpose.coco_results import write_keypoint_results
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.retracking import WRITERS, note_other_files, track_sequence

@@ -13,7 +13,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfpose.boxes import xywh_from_xyxy
-from tfpose.coco import corners_note, write_detections
+from tfpose.coco import corners_note
+from tfpose.coco_results import write_detections
 from tfpose.data.picture_tensors import decode_picture
 from tfpose.data.records import RecordTable
 from tfpose.inference.detectors import load_detector

@@ -13,7 +13,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tfpose.boxes import xywh_from_xyxy
-from tfpose.coco import PersonAnnotations, detection_results, keypoint_results, person_annotations_to_dict
+from tfpose.coco import PersonAnnotations, person_annotations_to_dict
+from tfpose.coco_results import detection_results, keypoint_results
 from tfpose.poses import Poses
 
 STATISTICS = (

@@ -14,7 +14,7 @@ from types import TracebackType
 
 import numpy as np
 
-from tfpose.coco import write_keypoint_results
+from tfpose.coco_results import write_keypoint_results
 from tfpose.inference.posetrack_joints import can_infer_head_joints, infer_head_joints, posetrack_poses
 from tfpose.json_files import write_text
 from tfpose.picture_files import write_picture

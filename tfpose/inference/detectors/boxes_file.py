@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from tfpose.coco import read_detections
+from tfpose.coco_results import read_detections
 from tfpose.inference.detectors.detector import BoxesAndScores, Picture
 from tfpose.models.keypoint_rcnn.suppression import suppress_boxes
 
