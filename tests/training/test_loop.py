@@ -285,8 +285,14 @@ def test_best_evaluation_is_kept(tmp_path: pathlib.Path, higher_is_better: bool,
 
 
 def test_unknown_best_metric_is_named(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match=r"best_metric must be one of the metrics \['ap'\], got 'map'"):
+    with pytest.raises(ValueError, match=r"run\.best_metric must be one of the metrics of this run, ap, got 'map'"):
         train_toy(tmp_path, hooks=Hooks(evaluate=lambda *_: {"ap": 1.0}), best_metric="map")
+
+
+def test_a_best_metric_of_another_system_is_refused_before_the_first_step(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="run.best_metric must be one of the metrics of this run, AP, got 'box_AP'"):
+        train_toy(tmp_path, hooks=Hooks(evaluate=lambda *_: {"AP": 1.0}, metrics=("AP",)), best_metric="box_AP")
+    assert not (tmp_path / "train.csv").exists()
 
 
 def test_evaluation_missed_by_a_killed_run_is_made_up(tmp_path: pathlib.Path) -> None:

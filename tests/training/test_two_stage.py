@@ -106,6 +106,7 @@ def test_validation_of_a_perfect_network_is_100(table, monkeypatch):
     metrics = validation(random_network(system))
     assert metrics["AP"] == pytest.approx(100)
     assert metrics["PCK"] == 100
+    assert tuple(metrics) == validation.metrics
 
 
 def test_validation_in_training_is_that_of_evaluation_whatever_the_precision(table, monkeypatch, few_blocks):

@@ -35,7 +35,7 @@ from tfpose.training.optimization import (
     build_optimizer,
 )
 from tfpose.training.precision import choose_precision
-from tfpose.training.session import Hooks, RunSettings, Session
+from tfpose.training.session import Hooks, RunSettings, Session, check_best_metric
 from tfpose.training.step import Batch, ComputeLoss, TrainingState, TrainStep
 
 __all__ = ["Hooks", "OptimizationSettings", "RunSettings", "TrainingPlan", "build_strategy", "train"]
@@ -138,6 +138,8 @@ def _train(
     run: RunSettings,
 ) -> keras.Model:
     hooks = plan.hooks
+    if hooks.metrics:
+        check_best_metric(run.best_metric, hooks.metrics)
     state = _build_state(strategy, plan.build_model, optimization, run.seed)
     if plan.prepare is not None:
         with strategy.scope():

@@ -15,7 +15,7 @@ from tfpose import geometry
 from tfpose.checkpoints import load_for_inference
 from tfpose.crops import CropSettings, Normalization
 from tfpose.data.records import RecordTable
-from tfpose.evaluation.person_scores import score_people
+from tfpose.evaluation.person_scores import names_of_scores, score_people
 from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
 from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
 from tfpose.importing.named_weights import find_workdir
@@ -112,7 +112,8 @@ def count_correct(heatmaps: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -
 class Validation:
     """Scores the network on the ground-truth boxes of a split: COCO's AP, and PCK@0.2 if the skeleton has a torso.
 
-    The network is evaluated in float32 whatever it is trained in, as eval_main.py evaluates its weights.
+    The network is evaluated in float32 whatever it is trained in, as eval_main.py evaluates its weights. `metrics` are
+    the names of the metrics.
 
     Args:
         table: Records of the split. Annotations of a different skeleton are matched by joint name.
@@ -123,6 +124,7 @@ class Validation:
     def __init__(self, table: RecordTable, system: KeypointSystem, batch_size: int) -> None:
         self.table, self.system, self.batch_size = table, system, batch_size
         self.people = ground_truth_boxes(table)
+        self.metrics = names_of_scores(table, self.people, system.skeleton)
         self._copies = DeviceCopies(self._compile)
 
     def __call__(self, model: keras.Model, step: int = 0, share: EvaluationShare = ALONE) -> dict[str, float]:
