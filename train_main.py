@@ -20,6 +20,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from tfpose.file_names import check_output
 from tfpose.flags.cache_flag import define_cache_flag, use_cache
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import config_names, define_config_flag
@@ -53,6 +54,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose.systems.run_config import check_continued, write_run_config
     from tfpose.training.agreement import report_agreement
     from tfpose.training.batches import check_batch_size
+    from tfpose.training.distribution import is_chief
     from tfpose.training.loop import RunSettings, build_strategy, describe_also, train
     from tfpose.training.optimization import OptimizationSettings
 
@@ -61,6 +63,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     # Several machines must build the strategy before any other operation.
     strategy = build_strategy(config.strategy, config.batch_size)
     start_tensorflow()
+    if is_chief(strategy):
+        check_output("workdir", workdir)
     check_batch_size(config.batch_size, strategy.num_replicas_in_sync, config.optimization.accumulation_steps)
     if list_checkpoints(workdir) and (note := systems.compare_with_run(config, workdir, check_continued)):
         print(note, file=sys.stderr)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import toy_run
+from program_runs import assert_one_line, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tfpose import checkpoints
@@ -334,6 +335,14 @@ def test_best_weights_missed_by_a_killed_run_are_made_up(
     best.load_weights(tmp_path / checkpoints.BEST_WEIGHTS_NAME)
     for expected, found in zip(model.get_weights(), best.get_weights(), strict=True):
         np.testing.assert_array_equal(expected, found)
+
+
+def test_a_file_as_the_work_folder_is_named(tmp_path: pathlib.Path) -> None:
+    workdir = tmp_path / "run"
+    workdir.write_text("")
+    config = ("--config=two_stage_resnet18_synthetic", "--config.strategy=one_device")
+    result = run("train_main.py", *config, f"--workdir={workdir}")
+    assert_one_line(result, f"--workdir={workdir}: must be a folder, got a file")
 
 
 def test_a_second_training_in_the_folder_is_refused_by_the_process_of_the_first(tmp_path: pathlib.Path) -> None:
