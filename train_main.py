@@ -51,6 +51,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose.checkpoints import list_checkpoints
     from tfpose.data.records import read_table
     from tfpose.evaluation.teacher_agreement import teacher_note
+    from tfpose.systems.mirror_note import mirror_note
     from tfpose.systems.run_config import check_continued, write_run_config
     from tfpose.training.agreement import report_agreement
     from tfpose.training.batches import check_batch_size
@@ -69,6 +70,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     if list_checkpoints(workdir) and (note := systems.compare_with_run(config, workdir, check_continued)):
         print(note, file=sys.stderr)
     tables = [read_table(config.data.directory, config.data[f"{split}_split"]) for split in ("train", "validation")]
+    if note := mirror_note(config, tables[0].skeleton):
+        print(note, file=sys.stderr)
     plan, settings = system.plan_training(config, *tables), RunSettings(seed=config.seed, **config.run)
     if teacher := tables[1].teacher:
         print(teacher_note(teacher, config.data.validation_split), file=sys.stderr)
