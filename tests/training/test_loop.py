@@ -285,6 +285,15 @@ def test_best_evaluation_is_kept(tmp_path: pathlib.Path, higher_is_better: bool,
     assert [int(row["step"]) for row in read_table(tmp_path / "eval.csv")] == list(scores)
 
 
+def test_values_of_another_best_metric_are_not_compared(tmp_path: pathlib.Path) -> None:
+    hooks = Hooks(evaluate=lambda *_: {"ap": 30.0, "pck": 60.0})
+    train_toy(tmp_path, steps=2, hooks=hooks, best_metric="pck")
+    train_toy(tmp_path, steps=4, hooks=hooks, best_metric="ap")
+    best = checkpoints.find_best_checkpoint(tmp_path)
+    assert best is not None
+    assert (best[1].step, best[1].best) == (4, {"metric": "ap", "value": 30.0})
+
+
 def test_unknown_best_metric_is_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match=r"run\.best_metric must be one of the metrics of this run, ap, got 'map'"):
         train_toy(tmp_path, hooks=Hooks(evaluate=lambda *_: {"ap": 1.0}), best_metric="map")

@@ -268,6 +268,9 @@ class Session:
         value = float(metrics[name])
         best = checkpoints.find_best_checkpoint(self._workdir)
         previous = None if best is None else best[1].best
+        if previous is not None and previous.get("metric") != name:
+            # The run continues with another best metric, whose values do not compare.
+            previous = None
         if math.isnan(value) or previous is None:
             return not math.isnan(value)
         sign = 1 if self._run.higher_is_better else -1
