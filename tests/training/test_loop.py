@@ -231,6 +231,23 @@ def test_float16_still_stops_at_a_loss_that_is_not_finite(tmp_path: pathlib.Path
         )
 
 
+def test_float16_stops_where_no_scale_helps(tmp_path: pathlib.Path) -> None:
+    """Before, it skipped all further updates, and the run ended with weights that had not learned."""
+
+    def compute_loss(model: keras.Model, batch: dict[str, tf.Tensor]) -> tuple[dict, dict]:
+        return {"root": (tf.reduce_sum(tf.sqrt(0.0 * tf.cast(model(batch["x"]), tf.float32))), tf.constant(1.0))}, {}
+
+    with pytest.raises(FloatingPointError, match="gradient_norm is nan at step 16"):
+        train_toy(
+            tmp_path,
+            steps=20,
+            build_model=build_scalar_model,
+            compute_loss=compute_loss,
+            make_dataset=functools.partial(repeat_batch, {"x": [[3.0]]}),
+            optimization=SGD(0.1, precision="mixed_float16"),
+        )
+
+
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_learns_and_keeps_float32_weights(tmp_path: pathlib.Path, precision: str) -> None:
     model = train_toy(tmp_path, steps=60, optimization=OptimizationSettings(0.01, precision=precision))

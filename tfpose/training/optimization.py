@@ -17,6 +17,8 @@ from tfpose.training.precision import PRECISIONS
 # Without a ramp the random initial weights would dominate the average for 1 / (1 - decay) steps. The ramp is that of
 # tf.train.ExponentialMovingAverage with `num_updates`.
 _AVERAGE_RAMP_STEPS = 10
+# A smaller scale cannot help, because then the unscaled gradient overflows.
+LOWEST_LOSS_SCALE = 1.0
 
 
 @dataclass(frozen=True)
@@ -313,8 +315,7 @@ class LossScale:
         steps = tf.where(is_finite, self.steps_since_change + 1, tf.zeros([], tf.int64))
         is_due = steps >= self._growth_steps
         growth = tf.where(is_due, 2.0, 1.0)
-        # A scale below 1 cannot help, because then the unscaled gradient overflows.
-        shrunk = tf.maximum(self.scale * 0.5, 1.0)
+        shrunk = tf.maximum(self.scale * 0.5, LOWEST_LOSS_SCALE)
         self.scale.assign(tf.where(is_finite, self.scale * growth, shrunk))
         self.steps_since_change.assign(tf.where(is_due, tf.zeros([], tf.int64), steps))
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfpose.training.loggers import DEFAULT_LOGGERS, EVALUATION, LOGGERS, TRAINING, CsvLogger, RunLogger
+from tfpose.training.optimization import LOWEST_LOSS_SCALE
 
 # Scalars whose last value is reported. Of all other scalars the mean since the last report is reported.
 _LATEST_NOT_MEAN = ("learning_rate", "loss_scale")
@@ -37,15 +38,16 @@ class ScalarWindow:
         """Waits for the added steps and copies their scalars to the host.
 
         Raises:
-            FloatingPointError: A loss is not finite, or without loss scaling a gradient is not finite.
+            FloatingPointError: A loss is not finite, or a gradient is not finite that no smaller loss scale can help.
         """
-        checked = ("loss",) if has_loss_scale else ("loss", "gradient_norm")
         for scalars in self._on_device:
             self._step += 1
-            for name, value in scalars.items():
-                number = float(value.numpy())
-                if name in checked and not math.isfinite(number):
-                    raise FloatingPointError(f"{name} is {number} at step {self._step}")
+            numbers = {name: float(value.numpy()) for name, value in scalars.items()}
+            may_overflow = has_loss_scale and numbers.get("loss_scale", math.inf) > LOWEST_LOSS_SCALE
+            for name in ("loss",) if may_overflow else ("loss", "gradient_norm"):
+                if not math.isfinite(numbers.get(name, 0.0)):
+                    raise FloatingPointError(f"{name} is {numbers[name]} at step {self._step}")
+            for name, number in numbers.items():
                 self._on_host.setdefault(name, []).append(number)
         self._on_device.clear()
 
