@@ -26,6 +26,7 @@ from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import config_names, define_config_flag
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
+from tfpose.skeletons import choose_skeleton
 
 
 def define_flags(values: ProgramFlags) -> None:
@@ -52,7 +53,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose.data.records import read_table
     from tfpose.evaluation.teacher_agreement import teacher_note
     from tfpose.systems.mirror_note import mirror_note
-    from tfpose.systems.run_config import check_continued, write_run_config
+    from tfpose.systems.run_config import check_continued, check_joints, write_run_config
     from tfpose.training.agreement import report_agreement
     from tfpose.training.batches import check_batch_size
     from tfpose.training.distribution import is_chief
@@ -70,6 +71,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     if list_checkpoints(workdir) and (note := systems.compare_with_run(config, workdir, check_continued)):
         print(note, file=sys.stderr)
     tables = [read_table(config.data.directory, config.data[f"{split}_split"]) for split in ("train", "validation")]
+    if list_checkpoints(workdir):
+        check_joints(workdir / system.DESCRIPTION_FILE, choose_skeleton(config.skeleton, tables[0].skeleton).joints)
     if note := mirror_note(config, tables[0].skeleton):
         print(note, file=sys.stderr)
     plan, settings = system.plan_training(config, *tables), RunSettings(seed=config.seed, **config.run)

@@ -9,7 +9,7 @@ import pytest
 
 from tfpose import systems
 from tfpose.checkpoints import RUN_CONFIG_FILE
-from tfpose.systems.run_config import check_continued, check_evaluated, write_run_config
+from tfpose.systems.run_config import check_continued, check_evaluated, check_joints, write_run_config
 
 
 def build(name: str = "single_network_synthetic"):
@@ -39,6 +39,19 @@ def test_a_damaged_config_is_one_line(text, tmp_path):
     with pytest.raises(ValueError, match=f"{RUN_CONFIG_FILE}") as caught:
         systems.config_of_run(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_other_joints_do_not_continue(tmp_path):
+    description = tmp_path / "keypoint_system.json"
+    check_joints(description, ("nose", "tail"))
+    description.write_text('{"skeleton": {"joints": ["nose", "tail"]}}')
+    check_joints(description, ("nose", "tail"))
+    with pytest.raises(
+        ValueError, match="keypoint_system.json: the joints must be tail, nose in this order, .* got nose, tail;"
+    ):
+        check_joints(description, ("tail", "nose"))
+    description.write_text('{"skeleton": [1]}')
+    check_joints(description, ("nose", "tail"))
 
 
 def test_another_network_is_refused_and_other_settings_are_named(tmp_path):

@@ -4,6 +4,7 @@ import csv
 import functools
 import os
 import pathlib
+import shutil
 import socket
 from collections.abc import Callable
 
@@ -369,6 +370,16 @@ def test_a_file_as_the_work_folder_is_named(tmp_path: pathlib.Path) -> None:
     config = ("--config=two_stage_resnet18_synthetic", "--config.strategy=one_device")
     result = run("train_main.py", *config, f"--workdir={workdir}")
     assert_one_line(result, f"--workdir={workdir}: must be a folder, got a file")
+
+
+def test_weights_without_checkpoints_are_not_replaced(tmp_path: pathlib.Path) -> None:
+    """Such as an imported work folder, or a finished run whose checkpoints were deleted to save space."""
+    train_toy(tmp_path, steps=2)
+    before = (tmp_path / "train.csv").read_text()
+    shutil.rmtree(tmp_path / checkpoints.DIRECTORY_NAME)
+    with pytest.raises(ValueError, match="must hold the checkpoints of the run that wrote model.weights.h5, got none"):
+        train_toy(tmp_path, steps=2)
+    assert (tmp_path / "train.csv").read_text() == before
 
 
 def test_a_second_training_in_the_folder_is_refused_by_the_process_of_the_first(tmp_path: pathlib.Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from tfpose.checkpoints import RUN_CONFIG_FILE
 from tfpose.json_files import read_json, write_json
-from tfpose.messages import quote
+from tfpose.messages import printable, quote
 from tfpose.typed_json import describing
 
 # What the variables of a checkpoint depend on.
@@ -68,6 +68,28 @@ def check_continued(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path
         "choose another --workdir for a new run",
     )
     return _note(changes, workdir)
+
+
+def check_joints(description: pathlib.Path, joints: Sequence[str]) -> None:
+    """Checks that a run can continue with the joints of its data, which may have been converted again since.
+
+    Weights have no names: those of a joint would go on as another joint in its place.
+
+    Args:
+        description: Description of the system in the work folder of the run, there or not.
+        joints: Names of the joints of the data, in order.
+
+    Raises:
+        ValueError: The joints of the run are others, or in another order.
+    """
+    content = read_json(description) if description.is_file() else None
+    skeleton = content.get("skeleton") if isinstance(content, dict) else None
+    found = skeleton.get("joints") if isinstance(skeleton, dict) else None
+    if isinstance(found, list) and found != list(joints):
+        raise ValueError(
+            f"{description}: the joints must be {printable(', '.join(joints))} in this order, as in the data, to "
+            f"continue the run, got {printable(', '.join(map(str, found)))}; choose another --workdir for a new run"
+        )
 
 
 def check_evaluated(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path) -> str:

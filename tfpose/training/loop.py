@@ -109,8 +109,8 @@ def train(
         run: How long the run is and what it leaves behind.
 
     Raises:
-        ValueError: A checkpoint in `workdir` cannot be read, a different model or configuration wrote it, or the
-            dataset failed.
+        ValueError: A checkpoint in `workdir` cannot be read, a different model or configuration wrote it, there are
+            weights without checkpoints, or the dataset failed.
         FloatingPointError: The loss or the gradient is not finite. Nothing is saved after that step.
         OSError: A file cannot be written, or another training is at work in `workdir`.
         TrainingInterrupted: SIGTERM or Ctrl-C stopped the run. The state is saved.
@@ -194,14 +194,25 @@ def _precision_policy(name: str) -> Iterator[None]:
 def _restore_or_initialize(
     strategy: tf.distribute.Strategy, state: TrainingState, workdir: Path, hooks: Hooks
 ) -> checkpoints.Metadata:
-    """Loads the newest checkpoint, or initializes the weights of a fresh run."""
+    """Loads the newest checkpoint, or initializes the weights of a fresh run.
+
+    Raises:
+        ValueError: A fresh run would replace finished weights.
+    """
     latest = checkpoints.read_latest_checkpoint(workdir)
     metadata = checkpoints.Metadata(step=0) if latest is None else latest[2]
     _check_same_step(strategy, metadata.step)
     if latest is not None:
         path, values, _ = latest
         checkpoints.assign_values(state.named_variables(), values, path)
-    elif hooks.initialize is not None:
+        return metadata
+    for name in (checkpoints.FINAL_WEIGHTS_NAME, checkpoints.BEST_WEIGHTS_NAME):
+        if (workdir / name).exists():
+            raise ValueError(
+                f"{workdir}: must hold the checkpoints of the run that wrote {name}, got none; choose another "
+                "--workdir, because a new run would replace these weights"
+            )
+    if hooks.initialize is not None:
         hooks.initialize(state.model)
         if state.average is not None:
             state.average.restart()
