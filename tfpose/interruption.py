@@ -1,4 +1,4 @@
-"""Stops a run after the current step when SIGTERM or Ctrl-C arrives."""
+"""Stops a run after the current step when SIGTERM, Ctrl-C or SIGHUP (a closed terminal) arrives."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 
 class TrainingInterrupted(SystemExit):
     """Ends a run that a signal stopped, after the run saved its state.
 
-    The exit code is 128 + the signal's number: 143 for SIGTERM, 130 for Ctrl-C.
+    The exit code is 128 + the signal's number: 143 for SIGTERM, 130 for Ctrl-C, 129 for SIGHUP.
     """
 
 
 class SignalWatch:
-    """Records SIGTERM and SIGINT inside a `with` block, instead of letting them end the process.
+    """Records SIGTERM, SIGINT and SIGHUP inside a `with` block, instead of letting them end the process.
 
-    A second signal acts as it did before the block, so that a user can end a run that hangs. Outside
+    Signals that the process ignores, such as SIGHUP below nohup, stay ignored. A second signal acts as it did before the block, so that a user can end a run that hangs. Outside
     the main thread, where Python allows no handlers, signals are not recorded.
     """
 
@@ -43,7 +43,8 @@ class SignalWatch:
     def __enter__(self) -> SignalWatch:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
-                self._previous[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(

@@ -12,7 +12,7 @@ from tfpose.interruption import SignalWatch, TrainingInterrupted
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signal_saves_and_exits_with_its_code(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], number: signal.Signals, code: int
 ) -> None:
@@ -38,6 +38,18 @@ def test_signal_saves_and_exits_with_its_code(
     assert "stopped by a signal after step 4; the state is saved" in capsys.readouterr().err
     assert [checkpoints.parse_step(path) for path in checkpoints.list_checkpoints(tmp_path)] == [4]
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """As SIGHUP below nohup, and Ctrl-C in a script's job in the background."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with SignalWatch() as watch:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not watch.stop_requested
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_second_signal_acts_as_usual() -> None:

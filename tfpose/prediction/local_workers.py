@@ -105,12 +105,12 @@ def _environment(folder: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _deaf_workers() -> Iterator[None]:
-    """Within, worker processes ignore Ctrl-C and SIGTERM, about which only the main process reports.
+    """Within, worker processes ignore Ctrl-C, SIGTERM and SIGHUP, about which only the main process reports.
 
     Beam starts a worker by a command of the shell that begins with `sys.executable`.
     """
     python = sys.executable
-    sys.executable = f"trap '' INT TERM; exec {shlex.quote(python)}"
+    sys.executable = f"trap '' HUP INT TERM; exec {shlex.quote(python)}"
     try:
         yield
     finally:

@@ -113,7 +113,7 @@ def train(
             weights without checkpoints, or the dataset failed.
         FloatingPointError: The loss or the gradient is not finite. Nothing is saved after that step.
         OSError: A file cannot be written, or another training is at work in `workdir`.
-        TrainingInterrupted: SIGTERM or Ctrl-C stopped the run. The state is saved.
+        TrainingInterrupted: SIGTERM, Ctrl-C or SIGHUP stopped the run. The state is saved.
     """
     with _lock_workdir(Path(workdir), strategy):
         return _train(plan, strategy, Path(workdir), optimization, run)
