@@ -9,7 +9,8 @@ A config is a Python file with the settings of the data, network and training. T
 - a single network, which finds the joints of all people without a detector (names single_network_*);
 - a person detector: a Keypoint R-CNN or a PicoDet (names keypoint_rcnn_* and picodet_*).
 
-Ctrl-C, SIGTERM or a closed terminal ends the run after the current step and saves the state. The same command continues the run.
+Ctrl-C, SIGTERM or a closed terminal ends the run after the current step and saves the state. The same command continues
+the run.
 `python train_main.py` takes the same arguments as tfpose train.
 """
 

@@ -22,8 +22,9 @@ class TrainingInterrupted(SystemExit):
 class SignalWatch:
     """Records SIGTERM, SIGINT and SIGHUP inside a `with` block, instead of letting them end the process.
 
-    Signals that the process ignores, such as SIGHUP below nohup, stay ignored. A second signal acts as it did before the block, so that a user can end a run that hangs. Outside
-    the main thread, where Python allows no handlers, signals are not recorded.
+    Signals that the process ignores, such as SIGHUP below nohup, stay ignored. A second signal acts as it did before
+    the block, so that a user can end a run that hangs. Outside the main thread, where Python allows no handlers,
+    signals are not recorded.
     """
 
     def __init__(self) -> None:

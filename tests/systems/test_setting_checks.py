@@ -115,6 +115,7 @@ def test_every_value_of_a_wrong_kind_is_named_by_its_flag(name):
         ),
         ("target.sigma_cells", 0.0, "--config.target.sigma_cells must be above 0, got 0.0"),
         ("evaluation.batch_size", 0, "--config.evaluation.batch_size must be at least 1, got 0"),
+        ("inference.decoding", "Dark", "--config.inference.decoding must be one of peak, quarter, "),
         ("inference.blur_kernel", 4, "--config.inference.blur_kernel must be odd and at least 1, got 4"),
     ],
 )
