@@ -59,7 +59,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose.training.batches import check_batch_size
     from tfpose.training.distribution import is_chief
     from tfpose.training.loop import RunSettings, build_strategy, describe_also, train
-    from tfpose.training.optimization import OptimizationSettings
+    from tfpose.training.optimization import OptimizationSettings, idle_note
 
     config, workdir = values.config, pathlib.Path(values.workdir)
     system = systems.from_config(config)
@@ -77,6 +77,9 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     if note := mirror_note(config, tables[0].skeleton):
         print(note, file=sys.stderr)
     plan, settings = system.plan_training(config, *tables), RunSettings(seed=config.seed, **config.run)
+    optimization = OptimizationSettings(**config.optimization)
+    if note := idle_note(optimization, settings.total_steps):
+        print(note, file=sys.stderr)
     if teacher := tables[1].teacher:
         print(teacher_note(teacher, config.data.validation_split), file=sys.stderr)
         plan, settings = report_agreement(plan, settings)
@@ -84,7 +87,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         describe_also(plan, functools.partial(write_run_config, config)),
         strategy=strategy,
         workdir=workdir,
-        optimization=OptimizationSettings(**config.optimization),
+        optimization=optimization,
         run=settings,
     )
 

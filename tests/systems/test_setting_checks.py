@@ -127,6 +127,16 @@ def test_the_rule_and_the_value_are_named(path, value, message):
     assert str(caught.value).isprintable() and len(str(caught.value)) < 250
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "rule"),
+    [("anchor_sizes", (32.0, 0.0, 64.0), "above 0"), ("blocks_per_stage", (1, 0, 1, 1), "at least 1")],
+)
+def test_sizes_of_a_detector_are_positive(path, value, rule):
+    config = with_value(build("keypoint_rcnn_synthetic"), ("network", path), value)
+    with pytest.raises(ValueError, match=f"^--config.network.{path} must be {rule}, got "):
+        systems.from_config(config)
+
+
 def test_a_batch_must_divide_among_devices_and_parts():
     check_batch_size(12, 2, 3)
     with pytest.raises(ValueError, match="--config.batch_size must be a multiple of 2, the number of devices, got 3"):

@@ -99,6 +99,22 @@ class OptimizationSettings:
             raise ValueError(f"optimizer must be 'adamw' with layer_decay or without decay_offsets, got {given}")
 
 
+def idle_note(settings: OptimizationSettings, total_steps: int) -> str:
+    """Returns a note if the learning rate is 0 before the end of a run, so that the rest trains nothing; else empty."""
+    ends = {step: "learning_rate_drops" for step, factor in settings.learning_rate_drops if factor == 0}
+    if settings.cosine_steps is not None:
+        ends[settings.cosine_steps] = "cosine_steps"
+    if not settings.learning_rate:
+        ends[0] = "learning_rate"
+    first = min(ends, default=total_steps)
+    if first >= total_steps:
+        return ""
+    return (
+        f"note: the learning rate is 0 from step {first} on, so the last {total_steps - first} of {total_steps} steps "
+        f"train nothing; --config.optimization.{ends[first]} must fit --config.run.total_steps"
+    )
+
+
 @keras.saving.register_keras_serializable("tfpose")
 class StepwiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Learning rate that rises linearly to a base rate and is then multiplied by a factor at each given step.
