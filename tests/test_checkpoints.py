@@ -224,7 +224,7 @@ def test_inference_falls_back_to_exported_weights(tmp_path: pathlib.Path) -> Non
     checkpoints.write_weights(source, tmp_path / checkpoints.FINAL_WEIGHTS_NAME)
     checkpoints.load_for_inference(model, tmp_path, "last")
     np.testing.assert_array_equal(model.get_weights()[0], source.get_weights()[0])
-    with pytest.raises(FileNotFoundError, match="no best checkpoint and no best.weights.h5"):
+    with pytest.raises(FileNotFoundError, match="no best checkpoint and no best.weights.h5; .* --weights=last takes"):
         checkpoints.load_for_inference(model, tmp_path, "best")
     with pytest.raises(ValueError, match="which must be 'best' or 'last', got 'newest'"):
         checkpoints.load_for_inference(model, tmp_path, "newest")

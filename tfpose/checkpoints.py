@@ -259,7 +259,9 @@ def _read_best_checkpoint(workdir: Path) -> tuple[Path, dict[str, np.ndarray], M
 def _load_exported_weights(model: keras.Model, workdir: Path, which: str) -> Path:
     path = workdir / (BEST_WEIGHTS_NAME if which == "best" else FINAL_WEIGHTS_NAME)
     if not path.is_file():
-        raise FileNotFoundError(f"{workdir}: no {which} checkpoint and no {path.name}")
+        has_last = which == "best" and (list_checkpoints(workdir) or (workdir / FINAL_WEIGHTS_NAME).is_file())
+        hint = "; no evaluation of the run was marked as the best, --weights=last takes the last weights"
+        raise FileNotFoundError(f"{workdir}: no {which} checkpoint and no {path.name}{hint if has_last else ''}")
     load_weights_file(model, path)
     return path
 

@@ -284,7 +284,9 @@ def test_averages_are_evaluated_and_exported(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(("higher_is_better", "best_step"), [(True, 4), (False, 6)])
-def test_best_evaluation_is_kept(tmp_path: pathlib.Path, higher_is_better: bool, best_step: int) -> None:
+def test_best_evaluation_is_kept(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], higher_is_better: bool, best_step: int
+) -> None:
     scores = {2: 0.5, 4: 0.9, 6: 0.1, 8: float("nan"), 10: 0.4}
     train_toy(
         tmp_path,
@@ -301,6 +303,7 @@ def test_best_evaluation_is_kept(tmp_path: pathlib.Path, higher_is_better: bool,
     assert best[1].best == {"metric": "ap", "value": scores[best_step]}
     assert [checkpoints.parse_step(p) for p in checkpoints.list_checkpoints(tmp_path)] == [best_step, 10]
     assert [int(row["step"]) for row in read_table(tmp_path / "eval.csv")] == list(scores)
+    assert capsys.readouterr().err.count("note: ap is not a number at step 8, so this step is not marked as the") == 1
 
 
 def test_values_of_another_best_metric_are_not_compared(tmp_path: pathlib.Path) -> None:

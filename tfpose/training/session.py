@@ -271,6 +271,8 @@ class Session:
         if previous is not None and previous.get("metric") != name:
             # The run continues with another best metric, whose values do not compare.
             previous = None
+        if math.isnan(value):
+            self._log.say(f"note: {name} is not a number at step {self._step}, so this step is not marked as the best")
         if math.isnan(value) or previous is None:
             return not math.isnan(value)
         sign = 1 if self._run.higher_is_better else -1
