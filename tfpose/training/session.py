@@ -241,7 +241,7 @@ class Session:
         values = checkpoints.read_values(self._strategy, self._state.named_variables())
         metadata = checkpoints.Metadata(self._step, best, self._window.pending)
         checkpoints.write_checkpoint(self._workdir, values, metadata)
-        checkpoints.prune_checkpoints(self._workdir, self._run.max_to_keep)
+        checkpoints.prune_checkpoints(self._workdir, self._run.max_to_keep, self._step)
         self._log.flush()
 
     def _draw_pictures(self, batch: Batch) -> None:
