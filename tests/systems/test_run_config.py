@@ -67,6 +67,14 @@ def test_another_network_is_refused_and_other_settings_are_named(tmp_path):
     assert systems.compare_with_run(config, tmp_path, check_evaluated) == note + changed
     with pytest.raises(ValueError, match="--config.optimization.optimizer must be 'muon' to continue the run in "):
         systems.compare_with_run(config, tmp_path, check_continued)
+    config.optimization.optimizer = build().optimization.optimizer
+    config.optimization.ema_decay = 0.5
+    assert "optimization.ema_decay 0.5" in systems.compare_with_run(config, tmp_path, check_continued)
+    config.optimization.ema_decay = None
+    with pytest.raises(
+        ValueError, match="--config.optimization.ema_decay must be 0.* to continue the run in .*, got None"
+    ):
+        systems.compare_with_run(config, tmp_path, check_continued)
     config.network.width = 8
     with pytest.raises(ValueError, match="--config.network.width must be 64 to use the weights of the run .*, got 8"):
         systems.compare_with_run(config, tmp_path, check_evaluated)

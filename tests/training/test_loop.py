@@ -400,6 +400,14 @@ def test_a_second_training_in_the_folder_is_refused_by_the_process_of_the_first(
     train_toy(tmp_path, steps=2)
 
 
+def test_another_precision_continues(tmp_path: pathlib.Path) -> None:
+    """As on another GPU with the precision "auto"; only float16 has a loss scale."""
+    for steps, precision, scale in ((2, "float32", None), (4, "mixed_float16", 32768), (6, "mixed_bfloat16", None)):
+        train_toy(tmp_path, steps=steps, optimization=OptimizationSettings(0.01, precision=precision))
+        values, _ = checkpoints.read_checkpoint(checkpoints.list_checkpoints(tmp_path)[-1])
+        assert values.get("loss_scale/scale") == scale
+
+
 def test_other_network_does_not_continue(tmp_path: pathlib.Path) -> None:
     train_toy(tmp_path, steps=1)
     with pytest.raises(ValueError, match=r"model/features/kernel must be \(3, 3, 3, 6\), got \(3, 3, 3, 4\)"):

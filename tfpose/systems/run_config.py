@@ -17,6 +17,8 @@ from tfpose.typed_json import describing
 # What the variables of a checkpoint depend on.
 _OF_THE_NETWORK = ("system", "network")
 _OF_THE_OPTIMIZER = ("optimization.optimizer",)
+# Averaged weights can neither begin nor end within a run.
+_AVERAGE = "optimization.ema_decay"
 # What evaluation does not use.
 _OF_TRAINING = (
     *("batch_size", "seed", "strategy", "optimization", "run", "augmentation", "examples", "input", "target", "loss"),
@@ -57,12 +59,12 @@ def check_continued(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path
     """Compares the config of a run with the one that is to continue it; returns a note, empty if they are equal.
 
     Raises:
-        ValueError: The network or the optimizer is another one.
+        ValueError: The network or the optimizer is another one, or only one of the configs averages the weights.
     """
     changes = _differences(found, config)
     _refuse(
         changes,
-        (*_OF_THE_NETWORK, *_OF_THE_OPTIMIZER),
+        (*_OF_THE_NETWORK, *_OF_THE_OPTIMIZER, *[_AVERAGE] * (None in changes.get(_AVERAGE, ()))),
         workdir,
         "continue the run",
         "choose another --workdir for a new run",

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfpose import checkpoints
@@ -36,7 +38,7 @@ from tfpose.training.optimization import (
 )
 from tfpose.training.precision import choose_precision
 from tfpose.training.session import Hooks, RunSettings, Session, check_best_metric
-from tfpose.training.step import Batch, ComputeLoss, TrainingState, TrainStep
+from tfpose.training.step import LOSS_SCALE, Batch, ComputeLoss, TrainingState, TrainStep
 
 __all__ = ["Hooks", "OptimizationSettings", "RunSettings", "TrainingPlan", "build_strategy", "train"]
 
@@ -204,7 +206,8 @@ def _restore_or_initialize(
     _check_same_step(strategy, metadata.step)
     if latest is not None:
         path, values, _ = latest
-        checkpoints.assign_values(state.named_variables(), values, path)
+        own = state.named_variables()
+        checkpoints.assign_values(own, _with_own_loss_scale(strategy, own, values), path)
         return metadata
     for name in (checkpoints.FINAL_WEIGHTS_NAME, checkpoints.BEST_WEIGHTS_NAME):
         if (workdir / name).exists():
@@ -217,6 +220,18 @@ def _restore_or_initialize(
         if state.average is not None:
             state.average.restart()
     return metadata
+
+
+def _with_own_loss_scale(
+    strategy: tf.distribute.Strategy, own: Mapping[str, Any], values: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Returns the values of a checkpoint with a loss scale where the run has one, because the precision may change.
+
+    The precision "auto" depends on the device. A loss scale that the checkpoint lacks starts anew.
+    """
+    scale = {name: variable for name, variable in own.items() if name.startswith(LOSS_SCALE)}
+    rest = {name: value for name, value in values.items() if name in scale or not name.startswith(LOSS_SCALE)}
+    return checkpoints.read_values(strategy, scale) | rest
 
 
 def _check_same_step(strategy: tf.distribute.Strategy, step: int) -> None:
