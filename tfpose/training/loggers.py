@@ -233,6 +233,8 @@ LOGGERS: dict[str, Callable[[Path, int], RunLogger]] = {
     "mlflow": MlflowLogger,
 }
 DEFAULT_LOGGERS = ("csv", "tensorboard")
+# Those that may fail in the middle of a run for reasons outside of this machine.
+SERVICES = (WandbLogger, MlflowLogger)
 
 
 def check_loggers(names: tuple[str, ...]) -> None:
