@@ -271,4 +271,4 @@ class RunLog:
                     raise
                 if logger not in self._failed:
                     self.say(f"warning: {type(logger).__name__}: {describe_error(error)}; the training goes on")
-                self._failed.append(logger)
+                    self._failed.append(logger)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import sys
 from collections.abc import Callable, Iterable
 
 import keras
@@ -24,7 +25,7 @@ from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_syste
 from tfpose.inference.person_keypoints import build_keypoint_function, ground_truth_boxes, predict_people
 from tfpose.losses import hard_joint_weights, heatmap_mse
 from tfpose.models.unfilled import build_unfilled
-from tfpose.pretrained.transfer import transfer_weights
+from tfpose.pretrained.transfer import transfer_weights, unmatched_note
 from tfpose.skeletons import Skeleton
 from tfpose.training.batches import network_inputs
 from tfpose.training.initial_weights import restore_statistics
@@ -188,7 +189,10 @@ def build_initializer(
             source = read_keypoint_system(workdir)
             network = build_unfilled(source.build_network)
             load_for_inference(network, workdir)
-            transfer_weights(network, model, source.skeleton.joints, system.skeleton.joints)
+            joints = source.skeleton.joints, system.skeleton.joints
+            transfer_weights(network, model, *joints)
+            if note := unmatched_note(source_workdir, *joints):
+                print(note, file=sys.stderr)
             restore_statistics(model, source_workdir, sample_inputs)
 
     return initialize
