@@ -83,6 +83,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     if teacher := tables[1].teacher:
         print(teacher_note(teacher, config.data.validation_split), file=sys.stderr)
         plan, settings = report_agreement(plan, settings)
+    plan = describe_also(plan, functools.partial(systems.forget_other_systems, config))
     train(
         describe_also(plan, functools.partial(write_run_config, config)),
         strategy=strategy,

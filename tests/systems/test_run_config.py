@@ -27,6 +27,14 @@ def test_every_value_comes_back(name, tmp_path):
     json.loads((tmp_path / RUN_CONFIG_FILE).read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
 
 
+def test_descriptions_of_other_systems_go(tmp_path):
+    for name in ("keypoint_system.json", "single_network_system.json", "picodet.json", "notes.json"):
+        (tmp_path / name).write_text("{}")
+    systems.forget_other_systems(build(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"single_network_system.json", "notes.json"}
+    assert systems.from_workdir(tmp_path) is systems.SYSTEMS["single_network"]
+
+
 def test_a_run_without_a_config_asks_for_one(tmp_path):
     with pytest.raises(FileNotFoundError, match="config.json: not found; give --config"):
         systems.config_of_run(tmp_path)
