@@ -21,11 +21,13 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from tfpose.file_names import check_output
 from tfpose.flags.cache_flag import define_cache_flag, use_cache
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import config_names, define_config_flag
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
+from tfpose.skeletons import choose_skeleton
 
 
 def define_flags(values: ProgramFlags) -> None:
@@ -51,30 +53,42 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose.checkpoints import list_checkpoints
     from tfpose.data.records import read_table
     from tfpose.evaluation.teacher_agreement import teacher_note
-    from tfpose.systems.run_config import check_continued, write_run_config
+    from tfpose.systems.mirror_note import mirror_note
+    from tfpose.systems.run_config import check_continued, check_joints, write_run_config
     from tfpose.training.agreement import report_agreement
     from tfpose.training.batches import check_batch_size
+    from tfpose.training.distribution import is_chief
     from tfpose.training.loop import RunSettings, build_strategy, describe_also, train
-    from tfpose.training.optimization import OptimizationSettings
+    from tfpose.training.optimization import OptimizationSettings, idle_note
 
     config, workdir = values.config, pathlib.Path(values.workdir)
     system = systems.from_config(config)
     # Several machines must build the strategy before any other operation.
     strategy = build_strategy(config.strategy, config.batch_size)
     start_tensorflow()
+    if is_chief(strategy):
+        check_output("workdir", workdir)
     check_batch_size(config.batch_size, strategy.num_replicas_in_sync, config.optimization.accumulation_steps)
     if list_checkpoints(workdir) and (note := systems.compare_with_run(config, workdir, check_continued)):
         print(note, file=sys.stderr)
     tables = [read_table(config.data.directory, config.data[f"{split}_split"]) for split in ("train", "validation")]
+    if list_checkpoints(workdir):
+        check_joints(workdir / system.DESCRIPTION_FILE, choose_skeleton(config.skeleton, tables[0].skeleton).joints)
+    if note := mirror_note(config, tables[0].skeleton):
+        print(note, file=sys.stderr)
     plan, settings = system.plan_training(config, *tables), RunSettings(seed=config.seed, **config.run)
+    optimization = OptimizationSettings(**config.optimization)
+    if note := idle_note(optimization, settings.total_steps):
+        print(note, file=sys.stderr)
     if teacher := tables[1].teacher:
         print(teacher_note(teacher, config.data.validation_split), file=sys.stderr)
         plan, settings = report_agreement(plan, settings)
+    plan = describe_also(plan, functools.partial(systems.forget_other_systems, config))
     train(
         describe_also(plan, functools.partial(write_run_config, config)),
         strategy=strategy,
         workdir=workdir,
-        optimization=OptimizationSettings(**config.optimization),
+        optimization=optimization,
         run=settings,
     )
 

@@ -42,10 +42,20 @@ def test_only_the_newest_and_the_best_stay(tmp_path: pathlib.Path) -> None:
     for step in range(1, 7):
         best = {"metric": "ap", "value": float(step)} if step in (1, 2) else None
         checkpoints.write_checkpoint(tmp_path, {"model/a": np.zeros(1)}, Metadata(step, best))
-        checkpoints.prune_checkpoints(tmp_path, max_to_keep=2)
+        checkpoints.prune_checkpoints(tmp_path, 2, step)
     assert [checkpoints.parse_step(p) for p in checkpoints.list_checkpoints(tmp_path)] == [2, 5, 6]
     best = checkpoints.find_best_checkpoint(tmp_path)
     assert best is not None and best[1].step == 2
+
+
+def test_a_damaged_checkpoint_of_a_later_step_pushes_out_no_other(tmp_path: pathlib.Path) -> None:
+    """A run that continues from the checkpoint before a damaged one writes smaller steps at first."""
+    checkpoints.write_checkpoint(tmp_path, {"model/a": np.zeros(1)}, Metadata(9)).write_bytes(b"torn")
+    for step in (6, 7):
+        path = checkpoints.write_checkpoint(tmp_path, {"model/a": np.zeros(1)}, Metadata(step))
+        checkpoints.prune_checkpoints(tmp_path, 1, step)
+        assert path.exists()
+    assert [checkpoints.parse_step(path) for path in checkpoints.list_checkpoints(tmp_path)] == [7, 9]
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.97])
@@ -224,7 +234,7 @@ def test_inference_falls_back_to_exported_weights(tmp_path: pathlib.Path) -> Non
     checkpoints.write_weights(source, tmp_path / checkpoints.FINAL_WEIGHTS_NAME)
     checkpoints.load_for_inference(model, tmp_path, "last")
     np.testing.assert_array_equal(model.get_weights()[0], source.get_weights()[0])
-    with pytest.raises(FileNotFoundError, match="no best checkpoint and no best.weights.h5"):
+    with pytest.raises(FileNotFoundError, match="no best checkpoint and no best.weights.h5; .* --weights=last takes"):
         checkpoints.load_for_inference(model, tmp_path, "best")
     with pytest.raises(ValueError, match="which must be 'best' or 'last', got 'newest'"):
         checkpoints.load_for_inference(model, tmp_path, "newest")

@@ -105,6 +105,14 @@ SIDED_NAMES = {
     "FLpaw": "FRpaw",
     "LSHO": "RSHO",
     "\u5de6\u773c": "\u53f3\u773c",
+    "izq_ojo": "der_ojo",
+    "OjoIzquierdo": "OjoDerecho",
+    "joelho_esquerdo": "joelho_direito",
+    "spalla_sinistra": "spalla_destra",
+    "\u0153il_gauche": "\u0153il_droit",
+    "\u00e9paule_gauche": "\u00e9paule_droite",
+    "knie_links": "knie_rechts",
+    "LinkesKnie": "RechtesKnie",
 }
 
 

@@ -155,11 +155,19 @@ def find_best_checkpoint(workdir: Path) -> tuple[Path, Metadata] | None:
     return None
 
 
-def prune_checkpoints(workdir: Path, max_to_keep: int) -> None:
-    """Deletes all checkpoints but the newest `max_to_keep` and the best one, and deletes unfinished files."""
+def prune_checkpoints(workdir: Path, max_to_keep: int, step: int) -> None:
+    """Deletes all checkpoints up to a step but the newest `max_to_keep` and the best one, and deletes unfinished files.
+
+    Args:
+        workdir: Folder of the run.
+        max_to_keep: Number of newest checkpoints to keep.
+        step: Step of the run. Checkpoints of later steps are damaged ones that the run was not continued from. They
+            must not push out those that it writes now.
+    """
     best = find_best_checkpoint(workdir)
-    kept = set(list_checkpoints(workdir)[-max_to_keep:]) | ({best[0]} if best else set())
-    for path in list_checkpoints(workdir):
+    paths = [path for path in list_checkpoints(workdir) if parse_step(path) <= step]
+    kept = set(paths[-max_to_keep:]) | ({best[0]} if best else set())
+    for path in paths:
         if path not in kept:
             path.unlink(missing_ok=True)
     for directory in (Path(workdir), Path(workdir) / DIRECTORY_NAME):
@@ -259,7 +267,9 @@ def _read_best_checkpoint(workdir: Path) -> tuple[Path, dict[str, np.ndarray], M
 def _load_exported_weights(model: keras.Model, workdir: Path, which: str) -> Path:
     path = workdir / (BEST_WEIGHTS_NAME if which == "best" else FINAL_WEIGHTS_NAME)
     if not path.is_file():
-        raise FileNotFoundError(f"{workdir}: no {which} checkpoint and no {path.name}")
+        has_last = which == "best" and (list_checkpoints(workdir) or (workdir / FINAL_WEIGHTS_NAME).is_file())
+        hint = "; no evaluation of the run was marked as the best, --weights=last takes the last weights"
+        raise FileNotFoundError(f"{workdir}: no {which} checkpoint and no {path.name}{hint if has_last else ''}")
     load_weights_file(model, path)
     return path
 

@@ -45,12 +45,26 @@ _SIDE_WORDS = (
     (("l", "r"), False),
     (("lt", "rt"), False),
     (("near", "off"), False),
+    # Spanish, Portuguese, Italian, French, German and Dutch.
+    (("izq", "der"), False),
+    (("izquierdo", "derecho"), False),
+    (("izquierda", "derecha"), False),
+    (("esquerdo", "direito"), False),
+    (("esquerda", "direita"), False),
+    (("sinistro", "destro"), False),
+    (("sinistra", "destra"), False),
+    (("gauche", "droit"), False),
+    (("gauche", "droite"), False),
+    (("links", "rechts"), False),
+    (("linker", "rechter"), False),
+    (("linke", "rechte"), False),
+    (("linkes", "rechtes"), False),
     (("left", "right"), True),
     (("\u5de6", "\u53f3"), True),
     (("near", "off"), True),
     (("l", "r"), True),
 )
-_NUM_CERTAIN = 6
+_NUM_CERTAIN = 19
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 # Words that hold the letters of an ear but mean another part or a side of an animal; "rear" alone is a right ear.
 _NO_EAR = re.compile(r"forearm|beard|heart|(?<![a-z])near|(?<![a-z])rear(?=.)|(?<=_)rear")

@@ -1,4 +1,5 @@
 import pytest
+from absl import flags
 
 import eval_main
 from tfpose.flags.help_text import render_help
@@ -42,3 +43,13 @@ def test_the_help_says_what_kind_of_value_a_flag_takes():
     values.define_list("names", [], "Names.")
     values.define_float("share", 0.5, "Share.", 0.0, 1.0)
     assert "--names=A,B,..." in render_help("", values) and "--share=NUMBER" in render_help("", values)
+
+
+def test_a_required_text_must_not_be_empty():
+    """As --output_dir=$RESULTS is without such a variable; it would be the current folder."""
+    values = ProgramFlags()
+    values.define_string("output_dir", None, "Folder. Required.", required=True)
+    values.define_string("title", "", "Title.")
+    with pytest.raises(flags.IllegalFlagValueError, match="--output_dir"):
+        values(["program", "--output_dir=", "--title="])
+    values(["program", "--output_dir=results", "--title="])

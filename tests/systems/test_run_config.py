@@ -9,7 +9,7 @@ import pytest
 
 from tfpose import systems
 from tfpose.checkpoints import RUN_CONFIG_FILE
-from tfpose.systems.run_config import check_continued, check_evaluated, write_run_config
+from tfpose.systems.run_config import check_continued, check_evaluated, check_joints, write_run_config
 
 
 def build(name: str = "single_network_synthetic"):
@@ -25,6 +25,14 @@ def test_every_value_comes_back(name, tmp_path):
     write_run_config(config, tmp_path)
     assert systems.config_of_run(tmp_path).to_dict() == config.to_dict()
     json.loads((tmp_path / RUN_CONFIG_FILE).read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_descriptions_of_other_systems_go(tmp_path):
+    for name in ("keypoint_system.json", "single_network_system.json", "picodet.json", "notes.json"):
+        (tmp_path / name).write_text("{}")
+    systems.forget_other_systems(build(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"single_network_system.json", "notes.json"}
+    assert systems.from_workdir(tmp_path) is systems.SYSTEMS["single_network"]
 
 
 def test_a_run_without_a_config_asks_for_one(tmp_path):
@@ -49,6 +57,19 @@ def test_a_run_that_continues_says_that_it_does_not_start_from_other_weights(tmp
     assert "initialize.keypoint_workdir 'runs/keypoints' (was ''); initialize has no effect on a run that cont" in note
 
 
+def test_other_joints_do_not_continue(tmp_path):
+    description = tmp_path / "keypoint_system.json"
+    check_joints(description, ("nose", "tail"))
+    description.write_text('{"skeleton": {"joints": ["nose", "tail"]}}')
+    check_joints(description, ("nose", "tail"))
+    with pytest.raises(
+        ValueError, match="keypoint_system.json: the joints must be tail, nose in this order, .* got nose, tail;"
+    ):
+        check_joints(description, ("tail", "nose"))
+    description.write_text('{"skeleton": [1]}')
+    check_joints(description, ("nose", "tail"))
+
+
 def test_another_network_is_refused_and_other_settings_are_named(tmp_path):
     write_run_config(build(), tmp_path)
     config = build()
@@ -61,6 +82,14 @@ def test_another_network_is_refused_and_other_settings_are_named(tmp_path):
     config.optimization.optimizer = "adam"
     assert systems.compare_with_run(config, tmp_path, check_evaluated) == note + changed
     with pytest.raises(ValueError, match="--config.optimization.optimizer must be 'muon' to continue the run in "):
+        systems.compare_with_run(config, tmp_path, check_continued)
+    config.optimization.optimizer = build().optimization.optimizer
+    config.optimization.ema_decay = 0.5
+    assert "optimization.ema_decay 0.5" in systems.compare_with_run(config, tmp_path, check_continued)
+    config.optimization.ema_decay = None
+    with pytest.raises(
+        ValueError, match="--config.optimization.ema_decay must be 0.* to continue the run in .*, got None"
+    ):
         systems.compare_with_run(config, tmp_path, check_continued)
     config.network.width = 8
     with pytest.raises(ValueError, match="--config.network.width must be 64 to use the weights of the run .*, got 8"):

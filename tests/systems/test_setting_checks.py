@@ -115,6 +115,7 @@ def test_every_value_of_a_wrong_kind_is_named_by_its_flag(name):
         ),
         ("target.sigma_cells", 0.0, "--config.target.sigma_cells must be above 0, got 0.0"),
         ("evaluation.batch_size", 0, "--config.evaluation.batch_size must be at least 1, got 0"),
+        ("inference.decoding", "Dark", "--config.inference.decoding must be one of peak, quarter, "),
         ("inference.blur_kernel", 4, "--config.inference.blur_kernel must be odd and at least 1, got 4"),
     ],
 )
@@ -124,6 +125,16 @@ def test_the_rule_and_the_value_are_named(path, value, message):
         systems.from_config(config)
     assert str(caught.value).startswith(message)
     assert str(caught.value).isprintable() and len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "rule"),
+    [("anchor_sizes", (32.0, 0.0, 64.0), "above 0"), ("blocks_per_stage", (1, 0, 1, 1), "at least 1")],
+)
+def test_sizes_of_a_detector_are_positive(path, value, rule):
+    config = with_value(build("keypoint_rcnn_synthetic"), ("network", path), value)
+    with pytest.raises(ValueError, match=f"^--config.network.{path} must be {rule}, got "):
+        systems.from_config(config)
 
 
 def test_a_batch_must_divide_among_devices_and_parts():

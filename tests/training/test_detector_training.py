@@ -19,7 +19,9 @@ from stopped_runs import copy_as_stopped
 from tfpose.checkpoints import write_weights
 from tfpose.data.detection_images import DetectionImages
 from tfpose.data.pictures import decode_window
+from tfpose.evaluation.box_scores import BOX_METRICS
 from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
+from tfpose.metrics.coco import STATISTICS
 from tfpose.models.keypoint_rcnn.detection import People
 from tfpose.models.keypoint_rcnn.images import prepare_images
 from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
@@ -130,6 +132,7 @@ def test_validation_of_the_annotations_themselves_is_100(images, monkeypatch):
     metrics = keypoint_rcnn.Validation(images.table, POSETRACK15, batch_size=1)(small_network(SETTINGS))
     assert metrics["box_AP"] == pytest.approx(100)
     assert metrics["AP"] == pytest.approx(100)
+    assert tuple(metrics) == (*BOX_METRICS, *STATISTICS)
 
 
 @pytest.fixture(scope="module")

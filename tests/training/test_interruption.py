@@ -78,6 +78,7 @@ def test_under_nohup_a_lost_connection_stops_nothing() -> None:
     with SignalWatch() as watch, signals_interrupt():
         os.kill(os.getpid(), signal.SIGHUP)
     assert not watch.stop_requested
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -94,6 +94,20 @@ def test_mlflow_receives_numbers_pictures_and_the_config(tmp_path: pathlib.Path,
     assert mlflow[-1][0] == "end_run"
 
 
+def test_a_service_that_fails_does_not_end_the_training(
+    tmp_path: pathlib.Path, mlflow: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("API request failed")
+
+    for name in ("log_metrics", "log_image", "end_run"):
+        monkeypatch.setattr(sys.modules["mlflow"], name, fail)
+    report(tmp_path, "mlflow", "csv")
+    assert (tmp_path / "eval.csv").read_text() == "step,AP\n5,60.0\n"
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+    assert told == ["warning: MlflowLogger: API request failed; the training goes on"]
+
+
 def test_continued_run_appends_to_the_run_of_the_service(tmp_path: pathlib.Path, wandb: Calls, mlflow: Calls) -> None:
     for _ in range(2):
         report(tmp_path, "wandb", "mlflow")

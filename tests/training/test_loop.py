@@ -4,6 +4,7 @@ import csv
 import functools
 import os
 import pathlib
+import shutil
 import socket
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import toy_run
+from program_runs import assert_one_line, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tfpose import checkpoints
@@ -230,6 +232,23 @@ def test_float16_still_stops_at_a_loss_that_is_not_finite(tmp_path: pathlib.Path
         )
 
 
+def test_float16_stops_where_no_scale_helps(tmp_path: pathlib.Path) -> None:
+    """Before, it skipped all further updates, and the run ended with weights that had not learned."""
+
+    def compute_loss(model: keras.Model, batch: dict[str, tf.Tensor]) -> tuple[dict, dict]:
+        return {"root": (tf.reduce_sum(tf.sqrt(0.0 * tf.cast(model(batch["x"]), tf.float32))), tf.constant(1.0))}, {}
+
+    with pytest.raises(FloatingPointError, match="gradient_norm is nan at step 16"):
+        train_toy(
+            tmp_path,
+            steps=20,
+            build_model=build_scalar_model,
+            compute_loss=compute_loss,
+            make_dataset=functools.partial(repeat_batch, {"x": [[3.0]]}),
+            optimization=SGD(0.1, precision="mixed_float16"),
+        )
+
+
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_learns_and_keeps_float32_weights(tmp_path: pathlib.Path, precision: str) -> None:
     model = train_toy(tmp_path, steps=60, optimization=OptimizationSettings(0.01, precision=precision))
@@ -265,7 +284,9 @@ def test_averages_are_evaluated_and_exported(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(("higher_is_better", "best_step"), [(True, 4), (False, 6)])
-def test_best_evaluation_is_kept(tmp_path: pathlib.Path, higher_is_better: bool, best_step: int) -> None:
+def test_best_evaluation_is_kept(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], higher_is_better: bool, best_step: int
+) -> None:
     scores = {2: 0.5, 4: 0.9, 6: 0.1, 8: float("nan"), 10: 0.4}
     train_toy(
         tmp_path,
@@ -282,11 +303,27 @@ def test_best_evaluation_is_kept(tmp_path: pathlib.Path, higher_is_better: bool,
     assert best[1].best == {"metric": "ap", "value": scores[best_step]}
     assert [checkpoints.parse_step(p) for p in checkpoints.list_checkpoints(tmp_path)] == [best_step, 10]
     assert [int(row["step"]) for row in read_table(tmp_path / "eval.csv")] == list(scores)
+    assert capsys.readouterr().err.count("note: ap is not a number at step 8, so this step is not marked as the") == 1
+
+
+def test_values_of_another_best_metric_are_not_compared(tmp_path: pathlib.Path) -> None:
+    hooks = Hooks(evaluate=lambda *_: {"ap": 30.0, "pck": 60.0})
+    train_toy(tmp_path, steps=2, hooks=hooks, best_metric="pck")
+    train_toy(tmp_path, steps=4, hooks=hooks, best_metric="ap")
+    best = checkpoints.find_best_checkpoint(tmp_path)
+    assert best is not None
+    assert (best[1].step, best[1].best) == (4, {"metric": "ap", "value": 30.0})
 
 
 def test_unknown_best_metric_is_named(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match=r"best_metric must be one of the metrics \['ap'\], got 'map'"):
+    with pytest.raises(ValueError, match=r"run\.best_metric must be one of the metrics of this run, ap, got 'map'"):
         train_toy(tmp_path, hooks=Hooks(evaluate=lambda *_: {"ap": 1.0}), best_metric="map")
+
+
+def test_a_best_metric_of_another_system_is_refused_before_the_first_step(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="run.best_metric must be one of the metrics of this run, AP, got 'box_AP'"):
+        train_toy(tmp_path, hooks=Hooks(evaluate=lambda *_: {"AP": 1.0}, metrics=("AP",)), best_metric="box_AP")
+    assert not (tmp_path / "train.csv").exists()
 
 
 def test_evaluation_missed_by_a_killed_run_is_made_up(tmp_path: pathlib.Path) -> None:
@@ -330,6 +367,24 @@ def test_best_weights_missed_by_a_killed_run_are_made_up(
         np.testing.assert_array_equal(expected, found)
 
 
+def test_a_file_as_the_work_folder_is_named(tmp_path: pathlib.Path) -> None:
+    workdir = tmp_path / "run"
+    workdir.write_text("")
+    config = ("--config=two_stage_resnet18_synthetic", "--config.strategy=one_device")
+    result = run("train_main.py", *config, f"--workdir={workdir}")
+    assert_one_line(result, f"--workdir={workdir}: must be a folder, got a file")
+
+
+def test_weights_without_checkpoints_are_not_replaced(tmp_path: pathlib.Path) -> None:
+    """Such as an imported work folder, or a finished run whose checkpoints were deleted to save space."""
+    train_toy(tmp_path, steps=2)
+    before = (tmp_path / "train.csv").read_text()
+    shutil.rmtree(tmp_path / checkpoints.DIRECTORY_NAME)
+    with pytest.raises(ValueError, match="must hold the checkpoints of the run that wrote model.weights.h5, got none"):
+        train_toy(tmp_path, steps=2)
+    assert (tmp_path / "train.csv").read_text() == before
+
+
 def test_a_second_training_in_the_folder_is_refused_by_the_process_of_the_first(tmp_path: pathlib.Path) -> None:
     refused = []
 
@@ -343,6 +398,14 @@ def test_a_second_training_in_the_folder_is_refused_by_the_process_of_the_first(
     holder = f"host {socket.gethostname()}, process {os.getpid()}"
     assert refused == [f"{tmp_path}: must be the work folder of one training at a time, got {holder}"]
     train_toy(tmp_path, steps=2)
+
+
+def test_another_precision_continues(tmp_path: pathlib.Path) -> None:
+    """As on another GPU with the precision "auto"; only float16 has a loss scale."""
+    for steps, precision, scale in ((2, "float32", None), (4, "mixed_float16", 32768), (6, "mixed_bfloat16", None)):
+        train_toy(tmp_path, steps=steps, optimization=OptimizationSettings(0.01, precision=precision))
+        values, _ = checkpoints.read_checkpoint(checkpoints.list_checkpoints(tmp_path)[-1])
+        assert values.get("loss_scale/scale") == scale
 
 
 def test_other_network_does_not_continue(tmp_path: pathlib.Path) -> None:

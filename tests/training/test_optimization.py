@@ -14,6 +14,7 @@ from tfpose.training.optimization import (
     OptimizationSettings,
     StepwiseSchedule,
     build_optimizer,
+    idle_note,
     update_variables,
 )
 
@@ -29,6 +30,21 @@ def test_rate_rises_linearly_and_is_never_zero() -> None:
     np.testing.assert_allclose([float(schedule(s)) for s in range(6)], [0.2, 0.4, 0.6, 0.8, 0.8, 0.8], rtol=1e-6)
     schedule = StepwiseSchedule(0.8, warmup_steps=4, warmup_factor=0.5)
     np.testing.assert_allclose(float(schedule(0)), 0.8 * (0.5 + 0.5 / 4), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"cosine_steps": 6}, ""),
+        ({"cosine_steps": 4}, "from step 4 on, so the last 2 of 6 steps train nothing; --config.optimization.cosine_"),
+        ({"learning_rate_drops": ((2, 0.1), (3, 0.0))}, "from step 3 on"),
+        ({"learning_rate_drops": ((6, 0.0),)}, ""),
+        ({"learning_rate": 0.0}, "from step 0 on"),
+    ],
+)
+def test_a_rate_of_zero_before_the_end_is_told(settings: dict, said: str) -> None:
+    note = idle_note(OptimizationSettings(**{"learning_rate": 0.1} | settings), 6)
+    assert said in note and bool(note) == bool(said)
 
 
 def test_cosine_falls_to_zero_and_stays_there() -> None:

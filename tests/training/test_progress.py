@@ -47,6 +47,15 @@ def test_new_run_begins_a_new_table(tmp_path: pathlib.Path) -> None:
     assert path.read_text() == "step,error\n1,2.0\n"
 
 
+def test_a_continued_run_may_add_columns(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "eval.csv"
+    CsvTable(path, 0).append(5, {"AP": 1.0})
+    table = CsvTable(path, 5)
+    table.append(6, {"PCK": 2.0, "AP": 3.0})
+    table.append(7, {"AP": 4.0})
+    assert path.read_text() == "step,AP,PCK\n5,1.0,\n6,3.0,2.0\n7,4.0,\n"
+
+
 def test_other_file_is_not_overwritten(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "train.csv"
     path.write_text("name,age\nAnna,3\n")

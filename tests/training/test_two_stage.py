@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import pathlib
 
@@ -15,6 +16,7 @@ from tfpose.inference import person_keypoints
 from tfpose.inference.keypoint_system import write_keypoint_system
 from tfpose.models.batch_norm import FusedBatchNormalization
 from tfpose.models.pose_resnet import BLOCKS_PER_STAGE
+from tfpose.skeletons import skeleton_from_names
 from tfpose.training import batches, two_stage
 from tfpose.training.initial_weights import restore_statistics
 from tfpose.training.loop import OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
@@ -106,6 +108,7 @@ def test_validation_of_a_perfect_network_is_100(table, monkeypatch):
     metrics = validation(random_network(system))
     assert metrics["AP"] == pytest.approx(100)
     assert metrics["PCK"] == 100
+    assert tuple(metrics) == validation.metrics
 
 
 def test_validation_in_training_is_that_of_evaluation_whatever_the_precision(table, monkeypatch, few_blocks):
@@ -153,6 +156,18 @@ def test_weights_of_another_run_are_taken_over(tmp_path):
     two_stage.build_initializer(system, no_inputs, "", str(tmp_path), False)(target)
     for ours, theirs in zip(target.variables, source.variables, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_joints_that_the_other_run_lacks_are_told(tmp_path, capsys):
+    source = dataclasses.replace(small_system(), skeleton=skeleton_from_names("own", ("nose", "left_hip", "tail")))
+    write_keypoint_system(tmp_path, source)
+    write_weights(random_network(source, seed=1), tmp_path / "best.weights.h5")
+    system = dataclasses.replace(small_system(), skeleton=skeleton_from_names("new", ("left_hip", "lefthip", "nose")))
+    two_stage.build_initializer(system, no_inputs, "", str(tmp_path), False)(random_network(system, seed=2))
+    assert capsys.readouterr().err == (
+        f"note: the heatmaps of 1 of 3 joints start from random weights, because {tmp_path} has no joints of these "
+        "names: lefthip\n"
+    )
 
 
 def test_statistics_that_a_publisher_merged_are_measured(table, tmp_path, capsys):

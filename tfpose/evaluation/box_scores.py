@@ -10,8 +10,11 @@ from tfpose.data.records import RecordTable
 from tfpose.evaluation.person_scores import score_poses
 from tfpose.inference.person_keypoints import PersonBoxes
 from tfpose.inference.table_people import TablePeople, poses_by_image
-from tfpose.metrics.coco import coco_box_average_precision
+from tfpose.metrics.coco import BOX_STATISTICS, coco_box_average_precision
 from tfpose.skeletons import Skeleton
+
+# The names of the metrics of boxes during training.
+BOX_METRICS = tuple(f"box_{name}" for name in BOX_STATISTICS)
 
 
 def score_table_people(table: RecordTable, people: TablePeople, skeleton: Skeleton | None) -> dict[str, float]:

@@ -20,7 +20,7 @@ from tfpose.inference.person_keypoints import (
     poses_by_image,
     predict_people,
 )
-from tfpose.metrics.coco import coco_average_precision
+from tfpose.metrics.coco import STATISTICS, coco_average_precision
 from tfpose.metrics.keypoints import CorrectKeypoints, pck, pckh, torso_diagonals
 from tfpose.poses import Poses
 from tfpose.skeletons import Skeleton, map_joints
@@ -91,14 +91,27 @@ def count_correct_keypoints(
     true, is_labeled = (values[people.rows] for values in table.labeled_keypoints(skeleton))
     keypoints = _keypoints_of_boxes(people, poses, skeleton)
     counts = {}
-    if set(TORSO_JOINTS) <= set(skeleton.joints):
+    if _has_torso(skeleton):
         counts["pck"] = pck(keypoints, true, is_labeled, torso_diagonals(true, is_labeled, skeleton))
-    head_boxes = table.people["head_box"][people.rows]
-    has_extent = (head_boxes[:, 2:] > head_boxes[:, :2]).all(axis=1, keepdims=True)
-    head_boxes = np.where(has_extent, head_boxes, np.nan)
-    if np.isfinite(head_boxes).all(axis=1).any():
+    head_boxes = _head_boxes(table, people)
+    if _are_any(head_boxes):
         counts["pckh"] = pckh(keypoints, true, is_labeled, head_boxes)
     return counts
+
+
+def _has_torso(skeleton: Skeleton) -> bool:
+    return set(TORSO_JOINTS) <= set(skeleton.joints)
+
+
+def _head_boxes(table: RecordTable, people: PersonBoxes) -> np.ndarray:
+    """Returns the head boxes [N, 4] of people; NaN where there is none."""
+    boxes = table.people["head_box"][people.rows]
+    has_extent = (boxes[:, 2:] > boxes[:, :2]).all(axis=1, keepdims=True)
+    return np.where(has_extent, boxes, np.nan)
+
+
+def _are_any(boxes: np.ndarray) -> bool:
+    return bool(np.isfinite(boxes).all(axis=1).any())
 
 
 def _keypoints_of_boxes(people: PersonBoxes, poses: Sequence[Poses], skeleton: Skeleton) -> np.ndarray:
@@ -121,6 +134,12 @@ def _pair_boxes(boxes: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, in
         pair = np.unravel_index(np.argmax(overlaps), overlaps.shape)
         yield int(pair[0]), int(pair[1])
         overlaps[pair[0]], overlaps[:, pair[1]] = 0, 0
+
+
+def names_of_scores(table: RecordTable, people: PersonBoxes, skeleton: Skeleton) -> tuple[str, ...]:
+    """Returns the names of the metrics that `score_people` gives."""
+    has_heads = _are_any(_head_boxes(table, people))
+    return (*STATISTICS, *["PCK"] * _has_torso(skeleton), *["PCKh"] * has_heads)
 
 
 def score_people(

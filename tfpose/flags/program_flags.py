@@ -61,8 +61,11 @@ class ProgramFlags(flags.FlagValues):
         flag.value, flag.using_default_value = value, False
 
     def define_string(self, name: str, default: str | None, help_text: str, *, required: bool = False) -> None:
-        """Defines a flag whose value is any text."""
+        """Defines a flag whose value is any text; a required one must not be empty."""
         flags.DEFINE_string(name, default, help_text, flag_values=self, required=required)
+        if required:
+            # What --output_dir=$RESULTS is, where a shell has no such variable. The text is absl's for a missing value.
+            flags.register_validator(name, bool, "must have a value other than None.", flag_values=self)
 
     def define_enum(self, name: str, default: str | None, choices: Sequence[str], help_text: str) -> None:
         """Defines a flag whose value is one of `choices`."""

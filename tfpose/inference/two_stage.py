@@ -16,7 +16,7 @@ from keras import ops
 from tfpose import geometry
 from tfpose.boxes import areas
 from tfpose.crops import CropSettings, Normalization
-from tfpose.heatmaps import average_flipped, decode_heatmaps
+from tfpose.heatmaps import DECODINGS, average_flipped, decode_heatmaps
 from tfpose.inference.suppression import suppress_poses
 from tfpose.poses import Poses
 from tfpose.skeletons import Skeleton
@@ -33,12 +33,19 @@ class KeypointSettings:
         shift_one_cell: Move the mirrored heatmaps one cell to the right first, see `heatmaps.mirror_heatmaps`.
         decoding: 'peak', 'quarter', 'dark', 'udp' or 'udp_hub', see `heatmaps.decode_heatmaps`.
         blur_kernel: Size in cells of the blur of 'dark', 'udp' and 'udp_hub'.
+
+    Raises:
+        ValueError: There is no such decoding.
     """
 
     use_flip_test: bool = True
     shift_one_cell: bool = True
     decoding: str = "quarter"
     blur_kernel: int = 11
+
+    def __post_init__(self) -> None:
+        if self.decoding not in DECODINGS:
+            raise ValueError(f"decoding must be one of {', '.join(DECODINGS)}, got {self.decoding!r}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,6 +51,23 @@ def transfer_weights(
         variable.assign(value)
 
 
+def unmatched_note(source: str, source_joints: Sequence[str], target_joints: Sequence[str]) -> str:
+    """Returns a note on the joints that `transfer_weights` leaves random; empty if there are none.
+
+    Args:
+        source: Work folder or name of a public checkpoint that the weights are from.
+        source_joints: Joint names of the source.
+        target_joints: Joint names of the target.
+    """
+    lacking = [joint for joint in target_joints if joint not in source_joints]
+    if not lacking:
+        return ""
+    return (
+        f"note: the heatmaps of {len(lacking)} of {len(target_joints)} joints start from random weights, because "
+        f"{source} has no joints of these names: {', '.join(lacking)}"
+    )
+
+
 def _joint_rows(source_joints: Sequence[str], target_joints: Sequence[str]) -> dict[int, int]:
     """Maps the target's index of each joint that both have to the source's index."""
     for argument, joints in (("source_joints", source_joints), ("target_joints", target_joints)):

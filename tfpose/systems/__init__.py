@@ -92,6 +92,16 @@ def tunable_from_config(config: Config) -> TunableSystem:
     return TUNABLE_SYSTEMS[config.system]
 
 
+def forget_other_systems(config: Config, workdir: pathlib.Path) -> None:
+    """Removes descriptions that runs of other systems left in a work folder, as one that failed before it saved.
+
+    `from_workdir` would take the weights of this run for those of the other system.
+    """
+    for name, system in SYSTEMS.items():
+        if name != config.system:
+            (workdir / system.DESCRIPTION_FILE).unlink(missing_ok=True)
+
+
 def from_workdir(workdir: pathlib.Path) -> PoseSystem:
     """Returns the system that left its description in a work folder.
 

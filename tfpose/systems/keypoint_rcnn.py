@@ -16,12 +16,14 @@ import numpy as np
 
 from tfpose.data.detection_images import DetectionImages, DetectionInput
 from tfpose.data.records import RecordTable
+from tfpose.evaluation.box_scores import BOX_METRICS
 from tfpose.evaluation.detection import DetectorRun, EvaluationSettings, evaluate_detector
 from tfpose.inference.keypoint_rcnn_system import (
     KEYPOINT_RCNN_FILE,
     keypoint_rcnn_settings,
     write_keypoint_rcnn_settings,
 )
+from tfpose.metrics.coco import STATISTICS
 from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.sampling import SamplingSettings
 from tfpose.models.keypoint_rcnn.settings import KeypointRcnnSettings
@@ -61,6 +63,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
             describe=functools.partial(write_keypoint_rcnn_settings, settings=settings),
             initialize=training.build_initializer(**config.initialize),
             evaluate=training.Validation(validation, skeleton, config.evaluation.batch_size),
+            metrics=(*BOX_METRICS, *STATISTICS) if settings.has_keypoint_head else BOX_METRICS,
             draw_pictures=functools.partial(training.draw_examples, skeleton=skeleton),
         ),
     )

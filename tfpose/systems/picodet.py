@@ -16,6 +16,7 @@ import numpy as np
 
 from tfpose.data.records import RecordTable
 from tfpose.data.stretched_images import StretchedImages, StretchedInput
+from tfpose.evaluation.box_scores import BOX_METRICS
 from tfpose.evaluation.detection import evaluate_boxes
 from tfpose.inference.detectors.picodet import load_picodet_detector
 from tfpose.inference.picodet_system import PICODET_FILE, PicodetSettings, write_picodet_settings
@@ -55,6 +56,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
                 functools.partial(sample_inputs, images, "images", settings.normalization), **config.initialize
             ),
             evaluate=training.Validation(validation, settings),
+            metrics=BOX_METRICS,
             draw_pictures=training.draw_examples,
         ),
     )

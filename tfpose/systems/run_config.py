@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from tfpose.checkpoints import RUN_CONFIG_FILE
 from tfpose.json_files import read_json, write_json
-from tfpose.messages import quote
+from tfpose.messages import printable, quote
 from tfpose.typed_json import describing
 
 # What the variables of a checkpoint depend on.
 _OF_THE_NETWORK = ("system", "network")
 _OF_THE_OPTIMIZER = ("optimization.optimizer",)
+# Averaged weights can neither begin nor end within a run.
+_AVERAGE = "optimization.ema_decay"
 # What evaluation does not use.
 _OF_TRAINING = (
     *("batch_size", "seed", "strategy", "optimization", "run", "augmentation", "examples", "input", "target", "loss"),
@@ -57,12 +59,12 @@ def check_continued(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path
     """Compares the config of a run with the one that is to continue it; returns a note, empty if they are equal.
 
     Raises:
-        ValueError: The network or the optimizer is another one.
+        ValueError: The network or the optimizer is another one, or only one of the configs averages the weights.
     """
     changes = _differences(found, config)
     _refuse(
         changes,
-        (*_OF_THE_NETWORK, *_OF_THE_OPTIMIZER),
+        (*_OF_THE_NETWORK, *_OF_THE_OPTIMIZER, *[_AVERAGE] * (None in changes.get(_AVERAGE, ()))),
         workdir,
         "continue the run",
         "choose another --workdir for a new run",
@@ -71,6 +73,28 @@ def check_continued(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path
     if any(_is_below(name, ("initialize",)) for name in changes):
         note += "; initialize has no effect on a run that continues, choose another --workdir for a new run"
     return note
+
+
+def check_joints(description: pathlib.Path, joints: Sequence[str]) -> None:
+    """Checks that a run can continue with the joints of its data, which may have been converted again since.
+
+    Weights have no names: those of a joint would go on as another joint in its place.
+
+    Args:
+        description: Description of the system in the work folder of the run, there or not.
+        joints: Names of the joints of the data, in order.
+
+    Raises:
+        ValueError: The joints of the run are others, or in another order.
+    """
+    content = read_json(description) if description.is_file() else None
+    skeleton = content.get("skeleton") if isinstance(content, dict) else None
+    found = skeleton.get("joints") if isinstance(skeleton, dict) else None
+    if isinstance(found, list) and found != list(joints):
+        raise ValueError(
+            f"{description}: the joints must be {printable(', '.join(joints))} in this order, as in the data, to "
+            f"continue the run, got {printable(', '.join(map(str, found)))}; choose another --workdir for a new run"
+        )
 
 
 def check_evaluated(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path) -> str:

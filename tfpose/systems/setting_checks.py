@@ -35,6 +35,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
         (
             *("batch_size", "evaluation.batch_size", "examples.persons_per_image"),
             *("network.base_width", "network.deconv_filters", "network.width", "network.person_width"),
+            "network.blocks_per_stage",
             *("network.keypoint_head_widths", "network.detections.max_detections"),
             *(f"network.{name}.{field}" for name in _PROPOSALS for field in ("max_per_level", "max_proposals")),
             *("sampling.num_anchors", "sampling.num_proposals", "loss.num_hard_joints", "optimization.cosine_steps"),
@@ -53,7 +54,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
         lambda number: number > 0,
         (
             *("target.sigma_cells", "target.cutoff_sigmas", "crop.margin_scale", "network.head_mask_sigma_cells"),
-            "network.anchor_ratios",
+            *("network.anchor_sizes", "network.anchor_ratios"),
         ),
     ),
     "in [0, 1]": (

@@ -43,6 +43,7 @@ from tfpose.inference.single_network_system import (
     with_inference,
     write_single_network_system,
 )
+from tfpose.metrics.coco import STATISTICS
 from tfpose.models.pose_unet import PoseUnet, PoseUnetSettings
 from tfpose.models.unfilled import build_unfilled
 from tfpose.prediction.model import PoseModel, function_of_frames
@@ -88,6 +89,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
             describe=functools.partial(write_single_network_system, system=system),
             initialize=build_initializer(system, **config.initialize),
             evaluate=Validation(validation, system, config.evaluation.batch_size),
+            metrics=STATISTICS,
             draw_pictures=functools.partial(
                 training.draw_examples, build_targets=build_targets, skeleton=system.skeleton
             ),

@@ -142,10 +142,12 @@ def _build_hooks(config: Config, train: RecordTable, validation: RecordTable, sy
         people = PersonCrops(train, system.skeleton, system.crop, augmentation, config.seed, needs_labels=False)
         return sample_inputs(people, "crops", system.normalization)
 
+    evaluate = training.Validation(validation, system, config.evaluation.batch_size)
     return Hooks(
         describe=functools.partial(write_keypoint_system, system=system),
         initialize=training.build_initializer(system, sample, **config.initialize),
-        evaluate=training.Validation(validation, system, config.evaluation.batch_size),
+        evaluate=evaluate,
+        metrics=evaluate.metrics,
     )
 
 

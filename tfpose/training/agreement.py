@@ -21,6 +21,7 @@ def report_agreement(plan: TrainingPlan, run: RunSettings) -> tuple[TrainingPlan
     def evaluate_agreement(model: keras.Model, step: int, share: EvaluationShare) -> dict[str, float]:
         return rename_metrics(evaluate(model, step, share))
 
-    hooks = dataclasses.replace(plan.hooks, evaluate=evaluate_agreement)
+    metrics = tuple(agreement_name(name) for name in plan.hooks.metrics)
+    hooks = dataclasses.replace(plan.hooks, evaluate=evaluate_agreement, metrics=metrics)
     best_metric = None if run.best_metric is None else agreement_name(run.best_metric)
     return dataclasses.replace(plan, hooks=hooks), dataclasses.replace(run, best_metric=best_metric)

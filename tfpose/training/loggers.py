@@ -43,7 +43,8 @@ class RunLogger(Protocol):
 class CsvTable:
     """A CSV file with one row for each reported step, which a resumed run continues.
 
-    The first row fixes the columns. Numbers are written with all their digits.
+    The first row chooses the columns. A later row with further numbers, as of a run that continues with other settings,
+    adds columns, which are empty in the rows before. Numbers are written with all their digits.
     """
 
     def __init__(self, path: Path, start_step: int) -> None:
@@ -53,12 +54,19 @@ class CsvTable:
         rows = [row for row in rows if int(row[0]) <= start_step]
         self.steps = {int(row[0]) for row in rows}
         if self._path.exists():
-            temporary = self._path.with_name(f".incomplete_{self._path.name}")
-            lines = [self._columns, *rows] if rows else []
-            temporary.write_text("".join(_format_row(line) for line in lines), encoding="utf-8")
-            os.replace(temporary, self._path)
+            self._replace([self._columns, *rows] if rows else [])
         if not rows:
             self._columns = []
+
+    def _replace(self, lines: list[list[str]]) -> None:
+        temporary = self._path.with_name(f".incomplete_{self._path.name}")
+        temporary.write_text("".join(_format_row(line) for line in lines), encoding="utf-8")
+        os.replace(temporary, self._path)
+
+    def _add_columns(self, names: list[str]) -> None:
+        columns, rows = _read_whole_rows(self._path)
+        self._replace([[*columns, *names], *([*row, *[""] * len(names)] for row in rows)])
+        self._columns = [*columns, *names]
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
         """Appends a row, which is in the file when this method returns."""
@@ -66,8 +74,11 @@ class CsvTable:
         if not self._columns:
             self._columns = ["step", *values]
             text = _format_row(self._columns)
-        row = [repr(float(values[name])) if name in values else "" for name in self._columns[1:]]
+        further = [name for name in values if name not in self._columns]
         try:
+            if further:
+                self._add_columns(further)
+            row = [repr(float(values[name])) if name in values else "" for name in self._columns[1:]]
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(text + _format_row([str(step), *row]))
         except OSError as error:
@@ -222,6 +233,8 @@ LOGGERS: dict[str, Callable[[Path, int], RunLogger]] = {
     "mlflow": MlflowLogger,
 }
 DEFAULT_LOGGERS = ("csv", "tensorboard")
+# Those that may fail in the middle of a run for reasons outside of this machine.
+SERVICES = (WandbLogger, MlflowLogger)
 
 
 def check_loggers(names: tuple[str, ...]) -> None:

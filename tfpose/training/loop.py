@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfpose import checkpoints
@@ -35,8 +37,8 @@ from tfpose.training.optimization import (
     build_optimizer,
 )
 from tfpose.training.precision import choose_precision
-from tfpose.training.session import Hooks, RunSettings, Session
-from tfpose.training.step import Batch, ComputeLoss, TrainingState, TrainStep
+from tfpose.training.session import Hooks, RunSettings, Session, check_best_metric
+from tfpose.training.step import LOSS_SCALE, Batch, ComputeLoss, TrainingState, TrainStep
 
 __all__ = ["Hooks", "OptimizationSettings", "RunSettings", "TrainingPlan", "build_strategy", "train"]
 
@@ -109,11 +111,11 @@ def train(
         run: How long the run is and what it leaves behind.
 
     Raises:
-        ValueError: A checkpoint in `workdir` cannot be read, a different model or configuration wrote it, or the
-            dataset failed.
+        ValueError: A checkpoint in `workdir` cannot be read, a different model or configuration wrote it, there are
+            weights without checkpoints, or the dataset failed.
         FloatingPointError: The loss or the gradient is not finite. Nothing is saved after that step.
         OSError: A file cannot be written, or another training is at work in `workdir`.
-        TrainingInterrupted: SIGTERM or Ctrl-C stopped the run. The state is saved.
+        TrainingInterrupted: SIGTERM, Ctrl-C or SIGHUP stopped the run. The state is saved.
     """
     with _lock_workdir(Path(workdir), strategy):
         return _train(plan, strategy, Path(workdir), optimization, run)
@@ -138,6 +140,8 @@ def _train(
     run: RunSettings,
 ) -> keras.Model:
     hooks = plan.hooks
+    if hooks.metrics:
+        check_best_metric(run.best_metric, hooks.metrics)
     state = _build_state(strategy, plan.build_model, optimization, run.seed)
     if plan.prepare is not None:
         with strategy.scope():
@@ -192,18 +196,42 @@ def _precision_policy(name: str) -> Iterator[None]:
 def _restore_or_initialize(
     strategy: tf.distribute.Strategy, state: TrainingState, workdir: Path, hooks: Hooks
 ) -> checkpoints.Metadata:
-    """Loads the newest checkpoint, or initializes the weights of a fresh run."""
+    """Loads the newest checkpoint, or initializes the weights of a fresh run.
+
+    Raises:
+        ValueError: A fresh run would replace finished weights.
+    """
     latest = checkpoints.read_latest_checkpoint(workdir)
     metadata = checkpoints.Metadata(step=0) if latest is None else latest[2]
     _check_same_step(strategy, metadata.step)
     if latest is not None:
         path, values, _ = latest
-        checkpoints.assign_values(state.named_variables(), values, path)
-    elif hooks.initialize is not None:
+        own = state.named_variables()
+        checkpoints.assign_values(own, _with_own_loss_scale(strategy, own, values), path)
+        return metadata
+    for name in (checkpoints.FINAL_WEIGHTS_NAME, checkpoints.BEST_WEIGHTS_NAME):
+        if (workdir / name).exists():
+            raise ValueError(
+                f"{workdir}: must hold the checkpoints of the run that wrote {name}, got none; choose another "
+                "--workdir, because a new run would replace these weights"
+            )
+    if hooks.initialize is not None:
         hooks.initialize(state.model)
         if state.average is not None:
             state.average.restart()
     return metadata
+
+
+def _with_own_loss_scale(
+    strategy: tf.distribute.Strategy, own: Mapping[str, Any], values: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Returns the values of a checkpoint with a loss scale where the run has one, because the precision may change.
+
+    The precision "auto" depends on the device. A loss scale that the checkpoint lacks starts anew.
+    """
+    scale = {name: variable for name, variable in own.items() if name.startswith(LOSS_SCALE)}
+    rest = {name: value for name, value in values.items() if name in scale or not name.startswith(LOSS_SCALE)}
+    return checkpoints.read_values(strategy, scale) | rest
 
 
 def _check_same_step(strategy: tf.distribute.Strategy, step: int) -> None:

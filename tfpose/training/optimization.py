@@ -17,6 +17,8 @@ from tfpose.training.precision import PRECISIONS
 # Without a ramp the random initial weights would dominate the average for 1 / (1 - decay) steps. The ramp is that of
 # tf.train.ExponentialMovingAverage with `num_updates`.
 _AVERAGE_RAMP_STEPS = 10
+# A smaller scale cannot help, because then the unscaled gradient overflows.
+LOWEST_LOSS_SCALE = 1.0
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,22 @@ class OptimizationSettings:
         if is_layerwise and (self.build_optimizer or self.optimizer != "adamw"):
             given = "build_optimizer" if self.build_optimizer else repr(self.optimizer)
             raise ValueError(f"optimizer must be 'adamw' with layer_decay or without decay_offsets, got {given}")
+
+
+def idle_note(settings: OptimizationSettings, total_steps: int) -> str:
+    """Returns a note if the learning rate is 0 before the end of a run, so that the rest trains nothing; else empty."""
+    ends = {step: "learning_rate_drops" for step, factor in settings.learning_rate_drops if factor == 0}
+    if settings.cosine_steps is not None:
+        ends[settings.cosine_steps] = "cosine_steps"
+    if not settings.learning_rate:
+        ends[0] = "learning_rate"
+    first = min(ends, default=total_steps)
+    if first >= total_steps:
+        return ""
+    return (
+        f"note: the learning rate is 0 from step {first} on, so the last {total_steps - first} of {total_steps} steps "
+        f"train nothing; --config.optimization.{ends[first]} must fit --config.run.total_steps"
+    )
 
 
 @keras.saving.register_keras_serializable("tfpose")
@@ -313,8 +331,7 @@ class LossScale:
         steps = tf.where(is_finite, self.steps_since_change + 1, tf.zeros([], tf.int64))
         is_due = steps >= self._growth_steps
         growth = tf.where(is_due, 2.0, 1.0)
-        # A scale below 1 cannot help, because then the unscaled gradient overflows.
-        shrunk = tf.maximum(self.scale * 0.5, 1.0)
+        shrunk = tf.maximum(self.scale * 0.5, LOWEST_LOSS_SCALE)
         self.scale.assign(tf.where(is_finite, self.scale * growth, shrunk))
         self.steps_since_change.assign(tf.where(is_due, tf.zeros([], tf.int64), steps))
 

@@ -7,13 +7,15 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfpose.training.loggers import DEFAULT_LOGGERS, EVALUATION, LOGGERS, TRAINING, CsvLogger, RunLogger
+from tfpose.messages import describe_error
+from tfpose.training.loggers import DEFAULT_LOGGERS, EVALUATION, LOGGERS, SERVICES, TRAINING, CsvLogger, RunLogger
+from tfpose.training.optimization import LOWEST_LOSS_SCALE
 
 # Scalars whose last value is reported. Of all other scalars the mean since the last report is reported.
 _LATEST_NOT_MEAN = ("learning_rate", "loss_scale")
@@ -37,15 +39,16 @@ class ScalarWindow:
         """Waits for the added steps and copies their scalars to the host.
 
         Raises:
-            FloatingPointError: A loss is not finite, or without loss scaling a gradient is not finite.
+            FloatingPointError: A loss is not finite, or a gradient is not finite that no smaller loss scale can help.
         """
-        checked = ("loss",) if has_loss_scale else ("loss", "gradient_norm")
         for scalars in self._on_device:
             self._step += 1
-            for name, value in scalars.items():
-                number = float(value.numpy())
-                if name in checked and not math.isfinite(number):
-                    raise FloatingPointError(f"{name} is {number} at step {self._step}")
+            numbers = {name: float(value.numpy()) for name, value in scalars.items()}
+            may_overflow = has_loss_scale and numbers.get("loss_scale", math.inf) > LOWEST_LOSS_SCALE
+            for name in ("loss",) if may_overflow else ("loss", "gradient_norm"):
+                if not math.isfinite(numbers.get(name, 0.0)):
+                    raise FloatingPointError(f"{name} is {numbers[name]} at step {self._step}")
+            for name, number in numbers.items():
                 self._on_host.setdefault(name, []).append(number)
         self._on_device.clear()
 
@@ -194,6 +197,8 @@ class RunLog:
         self._is_chief = is_chief
         self._total_steps = total_steps
         self._loggers: list[RunLogger] = []
+        # Those whose failure was told.
+        self._failed: list[RunLogger] = []
         if not is_chief:
             return
         workdir = Path(workdir)
@@ -231,32 +236,39 @@ class RunLog:
             "images_per_second": images_per_second,
         }
         row |= {name: value for name, value in scalars.items() if name not in row}
-        for logger in self._loggers:
-            logger.write_scalars(TRAINING, step, row)
+        self._tell("write_scalars", TRAINING, step, row)
         seconds_left = (self._total_steps - step) * seconds_per_step
         self._bar.show(step, scalars["loss"], images_per_second, seconds_left)
 
     def write_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         """Reports the evaluation after `step`."""
-        for logger in self._loggers:
-            logger.write_scalars(EVALUATION, step, metrics)
+        self._tell("write_scalars", EVALUATION, step, metrics)
         self.say(f"step {step}: " + "  ".join(f"{k} {v:.5g}" for k, v in metrics.items()))
 
     def write_pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
         """Reports pictures, each an array [N, H, W, 3] or [H, W, 3], uint8 RGB."""
         arrays = {name: np.asarray(pixels) for name, pixels in pictures.items()}
         batches = {name: pixels[None] if pixels.ndim == 3 else pixels for name, pixels in arrays.items()}
-        for logger in self._loggers:
-            logger.write_pictures(step, batches)
+        self._tell("write_pictures", step, batches)
 
     def flush(self) -> None:
         """Writes what is pending."""
-        for logger in self._loggers:
-            logger.flush()
+        self._tell("flush")
 
     def close(self) -> None:
         """Ends the bar and the reports."""
         if self._is_chief:
             self._bar.close()
+        self._tell("close")
+
+    def _tell(self, method: str, *values: Any) -> None:
+        """Calls a method of all loggers. A service that fails, as without a network, does not end the training."""
         for logger in self._loggers:
-            logger.close()
+            try:
+                getattr(logger, method)(*values)
+            except Exception as error:
+                if not isinstance(logger, SERVICES):
+                    raise
+                if logger not in self._failed:
+                    self.say(f"warning: {type(logger).__name__}: {describe_error(error)}; the training goes on")
+                    self._failed.append(logger)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,8 @@ class Hooks:
             at the start of a fresh run.
         evaluate: Function from the network, the step, and the share of this worker, to metrics. All workers call it
             together, with the averaged weights if the run keeps an average. The chief's metrics count.
+        metrics: Names of these metrics, for a run with a best metric to be refused before its first step; empty where
+            they are not known before.
         draw_pictures: Function from the network and the batch of the first replica to pictures by name, each an array
             [N, H, W, 3] or [H, W, 3], uint8 RGB.
     """
@@ -80,7 +82,18 @@ class Hooks:
     describe: Callable[[Path], None] | None = None
     initialize: Callable[[keras.Model], None] | None = None
     evaluate: Callable[[keras.Model, int, EvaluationShare], Mapping[str, float]] | None = None
+    metrics: tuple[str, ...] = ()
     draw_pictures: Callable[[keras.Model, Batch], Mapping[str, np.ndarray]] | None = None
+
+
+def check_best_metric(name: str | None, metrics: Collection[str]) -> None:
+    """Checks that evaluations give the metric that decides which checkpoint is the best.
+
+    Raises:
+        ValueError: They do not.
+    """
+    if name is not None and name not in metrics:
+        raise ValueError(f"run.best_metric must be one of the metrics of this run, {', '.join(metrics)}, got {name!r}")
 
 
 class Session:
@@ -229,7 +242,7 @@ class Session:
         values = checkpoints.read_values(self._strategy, self._state.named_variables())
         metadata = checkpoints.Metadata(self._step, best, self._window.pending)
         checkpoints.write_checkpoint(self._workdir, values, metadata)
-        checkpoints.prune_checkpoints(self._workdir, self._run.max_to_keep)
+        checkpoints.prune_checkpoints(self._workdir, self._run.max_to_keep, self._step)
         self._log.flush()
 
     def _draw_pictures(self, batch: Batch) -> None:
@@ -252,11 +265,15 @@ class Session:
         self._log.write_evaluation(self._step, metrics)
 
     def _is_best(self, name: str, metrics: Mapping[str, float]) -> bool:
-        if name not in metrics:
-            raise ValueError(f"best_metric must be one of the metrics {sorted(metrics)}, got {name!r}")
+        check_best_metric(name, metrics)
         value = float(metrics[name])
         best = checkpoints.find_best_checkpoint(self._workdir)
         previous = None if best is None else best[1].best
+        if previous is not None and previous.get("metric") != name:
+            # The run continues with another best metric, whose values do not compare.
+            previous = None
+        if math.isnan(value):
+            self._log.say(f"note: {name} is not a number at step {self._step}, so this step is not marked as the best")
         if math.isnan(value) or previous is None:
             return not math.isnan(value)
         sign = 1 if self._run.higher_is_better else -1

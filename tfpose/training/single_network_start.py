@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 from collections.abc import Callable
 from typing import cast
 
@@ -19,7 +20,7 @@ from tfpose.models.pose_resnet import Depth, build_pose_resnet
 from tfpose.models.pose_unet import JOINT_LAYER, PoseUnet, PoseUnetSettings, normalize_images
 from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.imagenet import load_imagenet_encoder
-from tfpose.pretrained.transfer import transfer_weights
+from tfpose.pretrained.transfer import transfer_weights, unmatched_note
 
 _STEM_CONVOLUTION = "stem_conv"
 _STEM_NORMALIZATION = "stem_bn"
@@ -56,13 +57,15 @@ def build_initializer(
             load_imagenet_encoder(model.frame, encoder)
             adapt_to_normalization(model.frame, Normalization())
         else:
-            load_keypoint_network(model, system, pathlib.Path(find_workdir(keypoint_workdir)))
+            joints = load_keypoint_network(model, system, pathlib.Path(find_workdir(keypoint_workdir)))
+            if note := unmatched_note(keypoint_workdir, joints, system.skeleton.joints):
+                print(note, file=sys.stderr)
 
     return initialize
 
 
-def load_keypoint_network(model: PoseUnet, system: SingleNetworkSystem, workdir: pathlib.Path) -> None:
-    """Copies the weights of a finished run of a keypoint network of the two-stage system.
+def load_keypoint_network(model: PoseUnet, system: SingleNetworkSystem, workdir: pathlib.Path) -> tuple[str, ...]:
+    """Copies the weights of a finished run of a keypoint network of the two-stage system; returns its joints.
 
     Raises:
         FileNotFoundError: The folder is not the work folder of such a run.
@@ -80,6 +83,7 @@ def load_keypoint_network(model: PoseUnet, system: SingleNetworkSystem, workdir:
         raise ValueError(f"{file}: the network must fit that of this config, got {error}") from error
     _copy_where_named(same, model.frame)
     adapt_to_normalization(model.frame, source.normalization)
+    return source.skeleton.joints
 
 
 def adapt_to_normalization(frame: keras.Model, normalization: Normalization) -> None:

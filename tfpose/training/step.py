@@ -23,6 +23,8 @@ Nest = TypeVar("Nest")
 WeightedSum = tuple[tf.Tensor, tf.Tensor]
 Losses = tuple[Mapping[str, WeightedSum], Mapping[str, WeightedSum]]
 ComputeLoss = Callable[[keras.Model, Batch], Losses]
+# Beginning of the names of the variables of a loss scale.
+LOSS_SCALE = "loss_scale/"
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class TrainingState:
             names = name_variables(self.average.variables)
             named |= {f"ema/{k}": v for k, v in zip(names, self.average.averages, strict=True)}
         if self.loss_scale is not None:
-            named["loss_scale/scale"] = self.loss_scale.scale
-            named["loss_scale/steps_since_change"] = self.loss_scale.steps_since_change
+            named[f"{LOSS_SCALE}scale"] = self.loss_scale.scale
+            named[f"{LOSS_SCALE}steps_since_change"] = self.loss_scale.steps_since_change
         return named
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import sys
 from collections.abc import Callable, Iterable
 
 import keras
@@ -15,7 +16,7 @@ from tfpose import geometry
 from tfpose.checkpoints import load_for_inference
 from tfpose.crops import CropSettings, Normalization
 from tfpose.data.records import RecordTable
-from tfpose.evaluation.person_scores import score_people
+from tfpose.evaluation.person_scores import names_of_scores, score_people
 from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
 from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
 from tfpose.importing.named_weights import find_workdir
@@ -24,7 +25,7 @@ from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_syste
 from tfpose.inference.person_keypoints import build_keypoint_function, ground_truth_boxes, predict_people
 from tfpose.losses import hard_joint_weights, heatmap_mse
 from tfpose.models.unfilled import build_unfilled
-from tfpose.pretrained.transfer import transfer_weights
+from tfpose.pretrained.transfer import transfer_weights, unmatched_note
 from tfpose.skeletons import Skeleton
 from tfpose.training.batches import network_inputs
 from tfpose.training.initial_weights import restore_statistics
@@ -112,7 +113,8 @@ def count_correct(heatmaps: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -
 class Validation:
     """Scores the network on the ground-truth boxes of a split: COCO's AP, and PCK@0.2 if the skeleton has a torso.
 
-    The network is evaluated in float32 whatever it is trained in, as eval_main.py evaluates its weights.
+    The network is evaluated in float32 whatever it is trained in, as eval_main.py evaluates its weights. `metrics` are
+    the names of the metrics.
 
     Args:
         table: Records of the split. Annotations of a different skeleton are matched by joint name.
@@ -123,6 +125,7 @@ class Validation:
     def __init__(self, table: RecordTable, system: KeypointSystem, batch_size: int) -> None:
         self.table, self.system, self.batch_size = table, system, batch_size
         self.people = ground_truth_boxes(table)
+        self.metrics = names_of_scores(table, self.people, system.skeleton)
         self._copies = DeviceCopies(self._compile)
 
     def __call__(self, model: keras.Model, step: int = 0, share: EvaluationShare = ALONE) -> dict[str, float]:
@@ -186,7 +189,10 @@ def build_initializer(
             source = read_keypoint_system(workdir)
             network = build_unfilled(source.build_network)
             load_for_inference(network, workdir)
-            transfer_weights(network, model, source.skeleton.joints, system.skeleton.joints)
+            joints = source.skeleton.joints, system.skeleton.joints
+            transfer_weights(network, model, *joints)
+            if note := unmatched_note(source_workdir, *joints):
+                print(note, file=sys.stderr)
             restore_statistics(model, source_workdir, sample_inputs)
 
     return initialize
