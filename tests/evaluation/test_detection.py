@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import types
 
 import numpy as np
 import pytest
@@ -19,13 +20,16 @@ from tfpose.data.records import read_table
 from tfpose.evaluation import dtype_choice
 from tfpose.evaluation.box_scores import score_boxes
 from tfpose.evaluation.detection import DetectorRun, evaluate_detector
+from tfpose.evaluation.splits import SplitOutput
 from tfpose.inference.detectors.detector import Picture
 from tfpose.inference.detectors.keypoint_rcnn import load_keypoint_rcnn_detector
 from tfpose.inference.inference_dtype import InferenceDtype
-from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
+from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_skeleton, write_keypoint_rcnn_settings
 from tfpose.inference.table_people import TablePeople, build_find_function, find_table_people
 from tfpose.models.keypoint_rcnn.settings import DetectionSettings
-from tfpose.skeletons import COCO17, POSETRACK15
+from tfpose.skeletons import COCO17, POSETRACK15, POSETRACK18
+from tfpose.systems import keypoint_rcnn as system
+from tfpose.systems.system import RunChoice
 
 PERMISSIVE = dataclasses.replace(SETTINGS, detections=DetectionSettings(score_threshold=0.02))
 
@@ -125,6 +129,24 @@ def test_evaluation_writes_detections_and_metrics(run, tmp_path, capsys):
     ((expected_boxes, expected_scores),) = detector.find_people([Picture(lambda: read_picture(table, 1))])
     np.testing.assert_allclose(boxes, expected_boxes, atol=1e-2)
     np.testing.assert_allclose(scores, expected_scores, atol=1e-4)
+
+
+def test_keypoints_are_scored_as_the_joints_of_the_network(run, tmp_path, monkeypatch):
+    """The data may have as many joints with other names."""
+    _, network, _ = run
+    monkeypatch.setattr(system, "evaluate_detector", lambda table, split, skeleton, *others: skeleton)
+    request = types.SimpleNamespace(
+        run=RunChoice(tmp_path), split="val", output=SplitOutput(tmp_path), given_flags=[], provenance=None
+    )
+    config = types.SimpleNamespace(skeleton="", evaluation={})
+    table = types.SimpleNamespace(skeleton=POSETRACK18)
+    write_keypoint_rcnn_settings(tmp_path, dataclasses.replace(network.settings, num_joints=17))
+    assert system.evaluate(config, table, request) is POSETRACK18
+    write_keypoint_rcnn_settings(tmp_path, dataclasses.replace(network.settings, num_joints=17), COCO17)
+    assert system.evaluate(config, table, request).joints == COCO17.joints
+    write_keypoint_rcnn_settings(tmp_path, network.settings, COCO17)
+    with pytest.raises(ValueError, match="'skeleton' must have the 15 joints of the network, got 17"):
+        read_keypoint_rcnn_skeleton(tmp_path)
 
 
 @pytest.mark.slow

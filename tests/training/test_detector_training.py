@@ -27,7 +27,7 @@ from tfpose.models.keypoint_rcnn.images import prepare_images
 from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.objective import compute_losses
 from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET
-from tfpose.skeletons import POSETRACK15
+from tfpose.skeletons import COCO17, POSETRACK15, POSETRACK18
 from tfpose.training import keypoint_rcnn
 from tfpose.training.batches import make_dataset
 from tfpose.training.loop import OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
@@ -182,6 +182,23 @@ def test_weights_of_another_run_are_taken_over_but_for_other_joints(tmp_path):
     for variable in target.variables:
         values = before if "score_lowres" in variable.path else expected
         np.testing.assert_array_equal(variable.numpy(), values[variable.path], err_msg=variable.path)
+
+
+def test_joints_of_other_names_are_not_taken_over_though_there_are_as_many(tmp_path, capsys):
+    """COCO and PoseTrack 2018 both have 17."""
+    settings = dataclasses.replace(SETTINGS, num_joints=17)
+    source, target = (small_network(settings, seed=seed) for seed in (1, 2))
+    write_keypoint_rcnn_settings(tmp_path, settings, COCO17)
+    write_weights(source, tmp_path / "best.weights.h5")
+    before = {variable.path: variable.numpy() for variable in target.variables}
+    keypoint_rcnn.build_initializer(source_workdir=str(tmp_path), joints=POSETRACK18.joints)(target)
+    assert "the keypoint head starts from random weights" in capsys.readouterr().err
+    copied = {variable.path: variable.numpy() for variable in target.variables}
+    of_joints = [path for path in copied if "score_lowres" in path]
+    assert of_joints and all(np.array_equal(copied[path], before[path]) for path in of_joints)
+    keypoint_rcnn.build_initializer(source_workdir=str(tmp_path), joints=COCO17.joints)(target)
+    for theirs, ours in zip(source.variables, target.variables, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
 def test_weights_for_boxes_only_go_both_ways():

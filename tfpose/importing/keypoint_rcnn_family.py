@@ -12,6 +12,7 @@ from tfpose.importing.import_settings import ImportSettings, Say
 from tfpose.inference.keypoint_rcnn_system import write_keypoint_rcnn_settings
 from tfpose.pretrained.keypoint_rcnn import read_keypoint_rcnn
 from tfpose.pretrained.named_tensors import Checkpoint
+from tfpose.skeletons import COCO17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,9 @@ class KeypointRcnnFamily:
         if self.is_legacy:
             say("conventions: those of Detectron (boxes of whole pixels, rounded anchors, features half a cell off)")
         write_network(network, targets)
-        write_keypoint_rcnn_settings(targets.workdir, network.settings)
+        # Detectron's networks of people find the joints of COCO.
+        is_coco = network.settings.num_joints == COCO17.num_joints
+        write_keypoint_rcnn_settings(targets.workdir, network.settings, COCO17 if is_coco else None)
         say(f"written: {targets.weights}, {targets.workdir}{os.sep}")
 
 

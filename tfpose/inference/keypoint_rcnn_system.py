@@ -9,9 +9,11 @@ from typing import Any
 
 from tfpose.json_files import read_json, write_json
 from tfpose.models.keypoint_rcnn.settings import DetectionSettings, KeypointRcnnSettings, ProposalSettings
+from tfpose.skeletons import Skeleton, skeleton_from_dict
 from tfpose.typed_json import build_typed, describing
 
 KEYPOINT_RCNN_FILE = "keypoint_rcnn.json"
+_SKELETON = "skeleton"
 _PARTS = {
     "proposals": ProposalSettings,
     "training_proposals": ProposalSettings,
@@ -19,9 +21,20 @@ _PARTS = {
 }
 
 
-def write_keypoint_rcnn_settings(workdir: str | pathlib.Path, settings: KeypointRcnnSettings) -> None:
-    """Writes the description of a network into a work folder, which makes its weights usable."""
-    write_json(pathlib.Path(workdir) / KEYPOINT_RCNN_FILE, dataclasses.asdict(settings), indent=2)
+def write_keypoint_rcnn_settings(
+    workdir: str | pathlib.Path, settings: KeypointRcnnSettings, skeleton: Skeleton | None = None
+) -> None:
+    """Writes the description of a network into a work folder, which makes its weights usable.
+
+    Args:
+        workdir: The work folder.
+        settings: Settings of the network.
+        skeleton: Skeleton of its keypoints; None if it is not known. A network without keypoints has none.
+    """
+    values = dataclasses.asdict(settings)
+    if settings.has_keypoint_head and skeleton is not None:
+        values[_SKELETON] = skeleton.to_dict()
+    write_json(pathlib.Path(workdir) / KEYPOINT_RCNN_FILE, values, indent=2)
 
 
 def read_keypoint_rcnn_settings(workdir: str | pathlib.Path) -> KeypointRcnnSettings:
@@ -36,7 +49,31 @@ def read_keypoint_rcnn_settings(workdir: str | pathlib.Path) -> KeypointRcnnSett
         raise FileNotFoundError(f"{path}: not found; expected the work folder of a Keypoint R-CNN")
     values = read_json(path)
     with describing(path, "the description of a Keypoint R-CNN"):
-        return keypoint_rcnn_settings(values)
+        return keypoint_rcnn_settings({name: value for name, value in values.items() if name != _SKELETON})
+
+
+def read_keypoint_rcnn_skeleton(workdir: str | pathlib.Path) -> Skeleton | None:
+    """Reads the skeleton of the keypoints that the network in a work folder finds.
+
+    Returns:
+        The skeleton; None if the network finds none, or an earlier version of tfpose wrote the description.
+
+    Raises:
+        FileNotFoundError: The folder is not the work folder of a Keypoint R-CNN.
+        ValueError: Its description is damaged.
+    """
+    settings = read_keypoint_rcnn_settings(workdir)
+    path = pathlib.Path(workdir) / KEYPOINT_RCNN_FILE
+    values = read_json(path)
+    if _SKELETON not in values:
+        return None
+    with describing(path, "the description of a Keypoint R-CNN"):
+        skeleton = skeleton_from_dict(values[_SKELETON])
+    if skeleton.num_joints != settings.num_joints:
+        raise ValueError(
+            f"{path}: 'skeleton' must have the {settings.num_joints} joints of the network, got {skeleton.num_joints}"
+        )
+    return skeleton
 
 
 def keypoint_rcnn_settings(values: Mapping[str, Any]) -> KeypointRcnnSettings:

@@ -21,6 +21,7 @@ from tfpose.evaluation.detection import DetectorRun, EvaluationSettings, evaluat
 from tfpose.inference.keypoint_rcnn_system import (
     KEYPOINT_RCNN_FILE,
     keypoint_rcnn_settings,
+    read_keypoint_rcnn_skeleton,
     write_keypoint_rcnn_settings,
 )
 from tfpose.metrics.coco import STATISTICS
@@ -45,7 +46,7 @@ def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
         "network": Section(KeypointRcnnSettings, without=("num_joints",)),
         "input": Section(DetectionInput),
         "sampling": Section(SamplingSettings),
-        "initialize": Section(training.build_initializer),
+        "initialize": Section(training.build_initializer, without=("joints",)),
         "evaluation": Section(EvaluationSettings),
     }
 
@@ -60,8 +61,8 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
         compute_loss=training.build_loss(SamplingSettings(**config.sampling)),
         make_dataset=functools.partial(make_dataset, images, config.batch_size),
         hooks=Hooks(
-            describe=functools.partial(write_keypoint_rcnn_settings, settings=settings),
-            initialize=training.build_initializer(**config.initialize),
+            describe=functools.partial(write_keypoint_rcnn_settings, settings=settings, skeleton=skeleton),
+            initialize=training.build_initializer(**config.initialize, joints=skeleton.joints),
             evaluate=training.Validation(validation, skeleton, config.evaluation.batch_size),
             metrics=(*BOX_METRICS, *STATISTICS) if settings.has_keypoint_head else BOX_METRICS,
             draw_pictures=functools.partial(training.draw_examples, skeleton=skeleton),
@@ -72,7 +73,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
 def evaluate(config: Config, table: RecordTable, request: EvaluationRequest) -> pathlib.Path:
     """Finds the people of every image of a split, writes and scores their boxes; returns the path of metrics.json."""
     refuse_flags_of_poses(request, "Keypoint R-CNN", accepted=("inference_dtype",))
-    skeleton = choose_skeleton(config.skeleton, table.skeleton)
+    skeleton = read_keypoint_rcnn_skeleton(request.run.workdir) or choose_skeleton(config.skeleton, table.skeleton)
     settings = EvaluationSettings(**config.evaluation)
     return evaluate_detector(
         table,

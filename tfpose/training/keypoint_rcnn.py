@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 
 import cv2
 import keras
@@ -19,7 +20,7 @@ from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_table_people
 from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
 from tfpose.importing.named_weights import find_workdir
-from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
+from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings, read_keypoint_rcnn_skeleton
 from tfpose.inference.table_people import (
     TablePeople,
     build_find_function,
@@ -109,7 +110,7 @@ class Validation:
 
 
 def build_initializer(
-    trunk: str = "", source_workdir: str = "", from_scratch: bool = False
+    trunk: str = "", source_workdir: str = "", from_scratch: bool = False, joints: Sequence[str] = ()
 ) -> Callable[[KeypointRcnn], None]:
     """Returns the function that gives a fresh network its first weights.
 
@@ -118,6 +119,7 @@ def build_initializer(
         source_workdir: Work folder of a finished run, or name of a public checkpoint, whose weights are copied, see
             `transfer_weights`; '' for none.
         from_scratch: Whether the network keeps its random weights.
+        joints: Names of the joints of the network, in order; empty if they are not known.
 
     Raises:
         ValueError: Not exactly one of `trunk`, `source_workdir` and `from_scratch` is given.
@@ -137,23 +139,36 @@ def build_initializer(
             source_settings = read_keypoint_rcnn_settings(workdir)
             source = build_unfilled(lambda: build_keypoint_rcnn(source_settings))
             load_for_inference(source, workdir)
-            transfer_weights(source, model)
+            skeleton = read_keypoint_rcnn_skeleton(workdir)
+            has_other_joints = bool(joints) and skeleton is not None and skeleton.joints != tuple(joints)
+            transfer_weights(source, model, has_other_joints)
+            if has_other_joints and model.keypoint_head is not None:
+                print(
+                    f"note: the last layer of the keypoint head starts from random weights, because {source_workdir} "
+                    "has other joints",
+                    file=sys.stderr,
+                )
 
     return initialize
 
 
-def transfer_weights(source: KeypointRcnn, target: KeypointRcnn) -> None:
+def transfer_weights(source: KeypointRcnn, target: KeypointRcnn, has_other_joints: bool = False) -> None:
     """Copies the weights from `source` to `target`, which may only differ in their joints.
 
-    If the numbers of joints differ, the last layer of the target's keypoint head keeps its weights. If the source has
-    no keypoint head, the whole head of the target keeps its weights. A head that only the source has is ignored.
+    If the joints differ, the last layer of the target's keypoint head keeps its weights. If the source has no keypoint
+    head, the whole head of the target keeps its weights. A head that only the source has is ignored.
+
+    Args:
+        source: Network to copy from.
+        target: Network to copy to.
+        has_other_joints: Whether the joints differ though their numbers may be equal.
 
     Raises:
         ValueError: A weight has no counterpart of the same shape; the message names the weight. No weight is changed.
     """
     values = {variable.path: variable for variable in source.variables}
     lacks_head = source.keypoint_head is None
-    has_other_joints = lacks_head or source.settings.num_joints != target.settings.num_joints
+    has_other_joints |= lacks_head or source.settings.num_joints != target.settings.num_joints
     assignments = []
     for variable in target.variables:
         is_head, is_joint_layer = _KEYPOINT_HEAD in variable.path, _JOINT_LAYER in variable.path
