@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import io
 import subprocess
 import sys
 
 import pytest
 from absl import flags
 from program_runs import ENVIRONMENT, PROJECT, assert_one_line, run
+from tqdm import tqdm
 
 import tfpose
 from tfpose import console
+from tfpose.flags.command_line import Program, run_program
 
 CONFIGS = ("train", "evaluate", "preview", "tune")
 
@@ -25,6 +28,25 @@ def test_help_fits_a_screen_and_names_every_subcommand():
     lines = result.stdout.splitlines()
     assert result.returncode == 0 and len(lines) <= 24 and max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines if line.startswith("  ")] == list(console.SUBCOMMANDS)
+
+
+class Unread(io.StringIO):
+    """Standard error after a lost connection, or whose reader has ended."""
+
+    def write(self, text):
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_run_whose_progress_nobody_reads_any_more_goes_on(monkeypatch, capsys):
+    def work(values, inputs):
+        for _ in tqdm(range(3), desc="work"):
+            print("note: still at work", file=sys.stderr, flush=True)
+        print("results")
+
+    monkeypatch.setattr(sys, "stderr", Unread())
+    program = Program("tfpose example", "An example.", lambda values: None, work)
+    assert run_program(program, []) == 0
+    assert capsys.readouterr().out == "results\n"
 
 
 def test_without_arguments_the_help_is_an_error():

@@ -1,4 +1,4 @@
-"""Removes the lines that TensorFlow and OpenCV always write to stderr, so that a program's own lines are seen."""
+"""What a program's stderr must bear: lines that TensorFlow and OpenCV always write, and a reader that is gone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any, TextIO
 
 # C++ code writes these lines at every log level: hints on CPU instructions, and messages that there is no GPU, that
 # LiteRT starts, that its converter quantizes or meets unknown attributes, and that a list of OpenCV lacks a codec.
@@ -17,6 +18,27 @@ _EXPECTED_LINES = re.compile(
     rb"|INFO: Created TensorFlow Lite XNNPACK delegate for CPU|fully_quantize: \d+, inference_type: \d+"
     rb"|OpenCV: FFMPEG: (tag .* is not supported with codec id|fallback to use tag)"
 )
+
+
+class UnheardStream:
+    """A stream whose reader may be gone, as after a lost connection: progress that nobody sees must end no run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes a text, or nothing where nobody reads it."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Writes what is held back, or nothing where nobody reads it."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 @contextlib.contextmanager

@@ -2,10 +2,8 @@
 
 import csv
 import dataclasses
-import io
 import json
 import os
-import sys
 
 import cv2
 import numpy as np
@@ -343,22 +341,6 @@ def test_a_second_error_does_not_hide_the_first_one(tmp_path, monkeypatch):
 
 def _failing(frames):
     raise ValueError("the network failed")
-
-
-class Unread(io.StringIO):
-    """Standard error after a lost connection, or whose reader has ended."""
-
-    def write(self, text):
-        raise BrokenPipeError(32, "Broken pipe")
-
-
-@pytest.mark.parametrize("tracker", ["payer2017", "offline"])
-def test_progress_that_nobody_reads_costs_no_results(tmp_path, monkeypatch, tracker):
-    monkeypatch.setattr(sys, "stderr", Unread())
-    chosen = settings(tmp_path, tracker=TrackerChoice(tracker))
-    predict_source(clip(tmp_path), Walkers(), COCO17, chosen, show_progress=True)
-    assert len(read_video(tmp_path / "out" / "videos" / "clip.mp4")[0]) == 10
-    assert len(read_results(tmp_path)[0].frames) == 10
 
 
 def test_the_speed_counts_from_the_first_batch_to_the_last_write(tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from absl import flags
 from absl import logging as absl_logging
@@ -31,6 +32,7 @@ from tfpose.flags.help_text import render_help
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.messages import describe_error, is_tensorflow_error, printable
 from tfpose.running_command import announce_command
+from tfpose.stderr_filter import UnheardStream
 
 # Files can hold numbers, depths and sizes that no check foresees; TensorFlow's errors are expected too.
 EXPECTED_ERRORS = (ValueError, OSError, ArithmeticError, IndexError, RecursionError, MemoryError)
@@ -85,6 +87,8 @@ def run_program(program: Program, arguments: Sequence[str] | None = None) -> int
 def until_stdout_is_closed(action: Callable[[], int]) -> int:
     """Runs what prints, and ends it without a traceback if nobody reads stdout any more, as after `| head`.
 
+    Where nobody reads stderr any more, as after a lost connection, the action goes on: it may have worked for hours.
+
     Args:
         action: Prints, and returns an exit code.
 
@@ -92,8 +96,10 @@ def until_stdout_is_closed(action: Callable[[], int]) -> int:
         That exit code, or 141, which a shell reports for a program that ends at a closed pipe.
     """
     _open_closed_streams()
+    unheard: Any = UnheardStream(sys.stderr)
     try:
-        code = action()
+        with contextlib.redirect_stderr(unheard):
+            code = action()
         sys.stdout.flush()
     except BrokenPipeError:
         _discard_stdout()

@@ -6,10 +6,8 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from time import monotonic
-from typing import Any, TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -297,25 +295,7 @@ class _Run:
         total = total or self._source.num_frames
         name = f"{self._source.name}: {stage}"
         options = {"disable": not self._show_progress, "smoothing": 0.1, "dynamic_ncols": True}
-        return tqdm(total=total, desc=name, unit=" frames", file=_Unheard(sys.stderr), **options)
-
-
-class _Unheard:
-    """A stream whose reader may be gone, as after a lost connection: progress that nobody sees ends no prediction."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            self._stream.flush()
+        return tqdm(total=total, desc=name, unit=" frames", **options)
 
 
 def _unchanged(poses: Poses) -> Poses:
