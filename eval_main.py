@@ -64,7 +64,8 @@ _DTYPE_OF_DETECTORS = (
 
 def define_flags(values: ProgramFlags) -> None:
     """Defines the flags of the program."""
-    define_config_flag(values, "Config of the network. By default the config of the run in --workdir.")
+    help_text = "Config of the network. By default the config of the run in --workdir."
+    define_config_flag(values, help_text, is_that_of_run=True)
     values.define_string(
         "workdir",
         None,

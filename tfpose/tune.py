@@ -75,6 +75,7 @@ def _define_network_flags(values: ProgramFlags) -> None:
         values,
         "Config of the single network that predicts the poses. By default the config of the run in --workdir.",
         example="single_network_posetrack17",
+        is_that_of_run=True,
     )
     values.define_string(
         "workdir",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from absl import flags
 
 from tfpose.flags.command_line import Program, run_program
-from tfpose.flags.config_flag import config_source, configs_directory, define_config_flag, find_config
+from tfpose.flags.config_flag import config_source, configs_directory, define_config_flag, find_config, load_config
+from tfpose.flags.program_flags import ProgramFlags
+from tfpose.systems.run_config import write_run_config
 
 NAME = "two_stage_resnet50_coco"
 
@@ -41,6 +44,31 @@ def test_a_text_behind_a_colon_is_the_argument_of_the_config(tmp_path):
         "import ml_collections\ndef get_config(size):\n    return ml_collections.ConfigDict({'size': int(size)})\n"
     )
     assert parse(f"--config={path}:7").config.size == 7
+
+
+def test_values_of_the_config_of_a_run_can_be_changed(tmp_path):
+    def parse_with_workdir(*arguments):
+        values = ProgramFlags(arguments)
+        define_config_flag(values, "A.", is_that_of_run=True)
+        values.define_string("workdir", None, "Work folder.")
+        values(["program", *values.arguments])
+        return values
+
+    config = load_config(NAME)
+    config.batch_size = 5
+    write_run_config(config, tmp_path)
+    for workdir in ([f"--workdir={tmp_path}"], ["-workdir", str(tmp_path)]):
+        values = parse_with_workdir(*workdir, "--config.data.directory=here", "--config.crop.margin_scale=1.5")
+        assert (values.config.batch_size, values.config.data.directory) == (5, "here")
+        assert values.config.crop.to_dict() == {**config.crop.to_dict(), "margin_scale": 1.5}
+        assert values.config.is_locked
+        assert config_source(values)[0] == str(tmp_path / "config.json")
+    assert parse_with_workdir(f"--workdir={tmp_path}").config is None
+    values = parse_with_workdir(f"--workdir={tmp_path}", f"--config={NAME}", "--config.data.directory=here")
+    assert values.config.batch_size != 5
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(flags.Error, match="must be an object with the name of a system"):
+        parse_with_workdir(f"--workdir={tmp_path}", "--config.data.directory=here")
 
 
 @pytest.mark.parametrize(

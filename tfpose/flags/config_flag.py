@@ -1,9 +1,13 @@
-"""The flag --config: a config file by its path, or one of the configs of the library by its name."""
+"""The flag --config: a config file by its path, or one of the configs of the library by its name.
+
+The file is Python, or the config.json that a run left in its work folder.
+"""
 
 from __future__ import annotations
 
 import difflib
 import importlib.util
+import itertools
 import pathlib
 import re
 import sys
@@ -20,10 +24,17 @@ from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
 
 _MODULE = "tfpose_config"
+# `tfpose.checkpoints.RUN_CONFIG_FILE`; flags are defined without the rest of the library.
+_RUN_CONFIG = "config.json"
 
 
 def define_config_flag(
-    values: ProgramFlags, help_text: str, *, example: str = "two_stage_resnet50_coco", required: bool = False
+    values: ProgramFlags,
+    help_text: str,
+    *,
+    example: str = "two_stage_resnet50_coco",
+    required: bool = False,
+    is_that_of_run: bool = False,
 ) -> None:
     """Defines --config and the flags --config.NAME=VALUE that change its values.
 
@@ -32,17 +43,21 @@ def define_config_flag(
         help_text: What the program does with the config.
         example: The name of a config that the program takes.
         required: Whether it must be given.
+        is_that_of_run: Whether the default is the config of the run in --workdir.
 
     Raises:
         flags.Error: The command line gives a tuple of the config twice.
     """
     _refuse_repeated_tuples(values.arguments)
+    if is_that_of_run:
+        values.replace_arguments(_with_config_of_run(values.arguments))
     config_flags.DEFINE_config_file(
         "config",
         None,
         f"{help_text} A config is a Python file with the settings of the data, network and training. The value is the "
         f"path of the file, or the name of a config of tfpose such as {example}. Flags of the form "
-        "--config.NAME=VALUE after --config change values of the config, such as --config.batch_size=16.",
+        f"--config.NAME=VALUE{'' if is_that_of_run else ' after --config'} change values of the config, such as "
+        "--config.batch_size=16.",
         flag_values=values,
         lock_config=True,
         sys_argv=["program", *values.arguments],
@@ -58,6 +73,18 @@ def _refuse_repeated_tuples(arguments: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise flags.Error(f"--{name} must be given once, got {names.count(name)} values")
+
+
+def _with_config_of_run(arguments: Sequence[str]) -> list[str]:
+    """Puts the config of the run in --workdir in front, if the arguments change values of a config that they lack."""
+    words = list(arguments)
+    changes_values = any(re.match(r"--?config\.", word) for word in words)
+    if not changes_values or any(re.match(r"--?config(=|$)", word) for word in words):
+        return words
+    workdirs = [match[1] for word in words if (match := re.match(r"--?workdir=(.*)", word))]
+    workdirs += [value for word, value in itertools.pairwise(words) if re.fullmatch(r"--?workdir", word)]
+    paths = [path for workdir in workdirs if (path := pathlib.Path(workdir) / _RUN_CONFIG).is_file()]
+    return [*(f"--config={path}" for path in paths[-1:]), *words]
 
 
 def config_source(values: ProgramFlags) -> tuple[str, Mapping[str, Any]]:
@@ -122,8 +149,12 @@ def load_config(text: str) -> ConfigDict:
     Raises:
         ValueError: There is no such config, or it cannot be executed.
     """
-    name, *parameters = text.split(":", 1)
+    name, *parameters = [text] if text.endswith(_RUN_CONFIG) else text.split(":", 1)
     path = find_config(name)
+    if path.name == _RUN_CONFIG:
+        from tfpose.systems import config_of_run
+
+        return config_of_run(path.parent)
     try:
         config = _load(path, parameters)
     except Exception as error:

@@ -46,6 +46,10 @@ class ProgramFlags(flags.FlagValues):
         self.__dict__["arguments"] = tuple(map(_with_home, arguments))
         self.__dict__["sections"] = {}
 
+    def replace_arguments(self, arguments: Sequence[str]) -> None:
+        """Replaces the words of the command line, before they are parsed."""
+        self.__dict__["arguments"] = tuple(arguments)
+
     def begin_section(self, title: str, first_flag: str) -> None:
         """Puts a title above `first_flag` in the help text.
 
