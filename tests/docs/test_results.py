@@ -214,3 +214,9 @@ def test_scores_of_a_demo_are_read_from_its_metrics(tmp_path):
     path.write_text("{}")
     with pytest.raises(ValueError, match="metrics.json: 'posetrack' must be there"):
         demo_scores.read_scores(tmp_path, "two_stage")
+
+
+@pytest.mark.parametrize("key", RESULTS)
+def test_configs_in_commands_exist(key):
+    for config in re.findall(r"--config[= ](?:configs/)?(\w+)", RESULTS[key].command):
+        assert (pages.PROJECT / "configs" / f"{config}.py").is_file()
