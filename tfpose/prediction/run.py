@@ -294,8 +294,7 @@ class _Run:
     def _progress(self, stage: str, total: int | None = None) -> tqdm:
         total = total or self._source.num_frames
         name = f"{self._source.name}: {stage}"
-        options = {"disable": not self._show_progress, "smoothing": 0.1, "dynamic_ncols": True}
-        return tqdm(total=total, desc=name, unit=" frames", **options)
+        return tqdm(total=total, desc=name, unit=" frames", disable=not self._show_progress, smoothing=0.1)
 
 
 def _unchanged(poses: Poses) -> Poses:
