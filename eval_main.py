@@ -1,6 +1,7 @@
 r"""Predicts the poses of a dataset with a trained network, tracks the people in videos, and scores the poses.
 
     tfpose evaluate --workdir=runs/resnet50_coco --output_dir=results
+    tfpose evaluate --workdir=runs/resnet50_coco --output_dir=results --config.data.directory=data/mine
     tfpose evaluate --workdir=runs/resnet50_coco --output_dir=results \
         --boxes=detector --detector=runs/keypoint_rcnn
     tfpose evaluate --config=single_network_posetrack17 --workdir=runs/single_network --output_dir=results \
