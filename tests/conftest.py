@@ -18,6 +18,9 @@ from hypothesis import settings
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from freed_memory import free_memory
 
+# Tests may run under nohup; they and the programs that they start must not be deaf to a lost connection.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
 GOLDEN = PROJECT / "tests" / "golden"
 

@@ -13,14 +13,6 @@ from tfpose.interruption import SignalWatch, TrainingInterrupted, signals_interr
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 
-@pytest.fixture(autouse=True)
-def shell() -> Iterator[None]:
-    """SIGHUP ends a process, though the tests may run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signal_saves_and_exits_with_its_code(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], number: signal.Signals, code: int
