@@ -152,9 +152,10 @@ def _source_folder(values: ProgramFlags, takes_file: bool) -> pathlib.Path:
 
 def _check_apart(flag: str, path: pathlib.Path, datasets: pathlib.Path) -> None:
     """Checks that a path is not inside a converted dataset, which --overwrite removes with all files in it."""
-    version = next(iter(path.resolve().parts[len(datasets.resolve().parts) :]), "")
-    if path.resolve().is_relative_to(datasets.resolve()) and re.fullmatch(r"\d+\.\d+\.\d+", version):
-        raise ValueError(f"--{flag} must not be inside a converted dataset, got {path} in {datasets / version}")
+    inner, outer = path.resolve(), datasets.resolve()
+    below = inner.relative_to(outer).parts if inner.is_relative_to(outer) else ()
+    if below and re.fullmatch(r"\d+\.\d+\.\d+", below[0]):
+        raise ValueError(f"--{flag} must not be inside a converted dataset, got {path} in {datasets / below[0]}")
 
 
 def _required(values: ProgramFlags, name: str, meaning: str) -> pathlib.Path:

@@ -38,9 +38,8 @@ LOWER_BODY_PARTS = ("hip", "pelvis", "knee", "ankle", "heel", "foot", "feet", "t
 DEFAULT_SIGMA = 0.072
 
 _SIDES = ("left", "right")
-# Words that name the left and the right side: as a whole word of a name, or also at the start or end of a word. Those
-# that ordinary words may hold too are behind the others, and need a partner.
-_SIDE_WORDS = (
+# Words that name the left and the right side: as a whole word of a name, or also at the start or end of a word.
+_CERTAIN_SIDE_WORDS = (
     (("left", "right"), False),
     (("l", "r"), False),
     (("lt", "rt"), False),
@@ -61,10 +60,9 @@ _SIDE_WORDS = (
     (("linkes", "rechtes"), False),
     (("left", "right"), True),
     (("\u5de6", "\u53f3"), True),
-    (("near", "off"), True),
-    (("l", "r"), True),
 )
-_NUM_CERTAIN = 19
+# Those that ordinary words may hold too need a partner.
+_SIDE_WORDS = (*_CERTAIN_SIDE_WORDS, (("near", "off"), True), (("l", "r"), True))
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 # Words that hold the letters of an ear but mean another part or a side of an animal; "rear" alone is a right ear.
 _NO_EAR = re.compile(r"forearm|beard|heart|(?<![a-z])near|(?<![a-z])rear(?=.)|(?<=_)rear")
@@ -171,11 +169,11 @@ def left_right_pairs_by_name(joints: Sequence[str]) -> tuple[tuple[str, str], ..
 
 def unpaired_sided_joints(skeleton: Skeleton) -> tuple[str, ...]:
     """Returns the joints whose names tell a side but which no pair contains: a mirror leaves them where they are."""
-    certain = _SIDE_WORDS[:_NUM_CERTAIN]
     return tuple(
         joint
         for joint, side in zip(skeleton.joints, skeleton.sides, strict=True)
-        if side is None and any(form for words, is_within in certain for form in _forms(joint, words, is_within))
+        if side is None
+        and any(form for words, is_within in _CERTAIN_SIDE_WORDS for form in _forms(joint, words, is_within))
     )
 
 

@@ -76,11 +76,11 @@ def read_scored_videos(
         ]
         for side in (0, 1)
     )
-    names = [frame.file_name for sequence in truth for frame in sequence.frames]
-    if images is not None and names and not any((images / name).is_file() for name in names):
+    files = [frame.file_name for sequence in truth for frame in sequence.frames]
+    if images is not None and files and not any((images / name).is_file() for name in files):
         print(
-            f"note: --images={images} holds none of the {len(names)} images that the annotations name, such as "
-            f"{quote(names[0])}; the report shows the poses on an empty background",
+            f"note: --images={images} holds none of the {len(files)} images that the annotations name, such as "
+            f"{quote(files[0])}; the report shows the poses on an empty background",
             file=sys.stderr,
         )
 

@@ -84,9 +84,10 @@ def score_folders(
         FileNotFoundError, ValueError: A file is missing or damaged, see `evaluate_posetrack`.
     """
     folders = [predictions] if compared is None else [predictions, compared]
-    # A folder that lacks a file is told before the first one is scored.
-    for folder in folders:
-        pair_files(ground_truth, folder)
+    if compared is not None:
+        # A second folder that lacks a file is told before the first one is scored.
+        for folder in folders:
+            pair_files(ground_truth, folder)
     needs_sequences = settings.per_sequence or settings.has_page or compared is not None
     reports = [_evaluate(ground_truth, folder, settings, needs_sequences) for folder in folders]
     shown = [report if settings.per_sequence else dataclasses.replace(report, sequences={}) for report in reports]

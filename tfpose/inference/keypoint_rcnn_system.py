@@ -44,12 +44,7 @@ def read_keypoint_rcnn_settings(workdir: str | pathlib.Path) -> KeypointRcnnSett
         FileNotFoundError: The folder is not the work folder of a Keypoint R-CNN.
         ValueError: Its description is damaged.
     """
-    path = pathlib.Path(workdir) / KEYPOINT_RCNN_FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: not found; expected the work folder of a Keypoint R-CNN")
-    values = read_json(path)
-    with describing(path, "the description of a Keypoint R-CNN"):
-        return keypoint_rcnn_settings({name: value for name, value in values.items() if name != _SKELETON})
+    return _read_description(workdir)[0]
 
 
 def read_keypoint_rcnn_skeleton(workdir: str | pathlib.Path) -> Skeleton | None:
@@ -62,18 +57,24 @@ def read_keypoint_rcnn_skeleton(workdir: str | pathlib.Path) -> Skeleton | None:
         FileNotFoundError: The folder is not the work folder of a Keypoint R-CNN.
         ValueError: Its description is damaged.
     """
-    settings = read_keypoint_rcnn_settings(workdir)
-    path = pathlib.Path(workdir) / KEYPOINT_RCNN_FILE
-    values = read_json(path)
-    if _SKELETON not in values:
-        return None
-    with describing(path, "the description of a Keypoint R-CNN"):
-        skeleton = skeleton_from_dict(values[_SKELETON])
-    if skeleton.num_joints != settings.num_joints:
+    settings, skeleton = _read_description(workdir)
+    if skeleton is not None and skeleton.num_joints != settings.num_joints:
+        path = pathlib.Path(workdir) / KEYPOINT_RCNN_FILE
         raise ValueError(
             f"{path}: 'skeleton' must have the {settings.num_joints} joints of the network, got {skeleton.num_joints}"
         )
     return skeleton
+
+
+def _read_description(workdir: str | pathlib.Path) -> tuple[KeypointRcnnSettings, Skeleton | None]:
+    """Returns the settings of the network in a work folder, and the skeleton of its keypoints where it is known."""
+    path = pathlib.Path(workdir) / KEYPOINT_RCNN_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: not found; expected the work folder of a Keypoint R-CNN")
+    values = read_json(path)
+    with describing(path, "the description of a Keypoint R-CNN"):
+        settings = keypoint_rcnn_settings({name: value for name, value in values.items() if name != _SKELETON})
+        return settings, skeleton_from_dict(values[_SKELETON]) if _SKELETON in values else None
 
 
 def keypoint_rcnn_settings(values: Mapping[str, Any]) -> KeypointRcnnSettings:
