@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import cv2
+import keras
 import numpy as np
 from keras import ops
 
@@ -210,23 +211,48 @@ def _gaussian_along_axis(
 
 
 def _find_peaks(heatmaps: Tensor) -> Peaks:
-    _, height, width, _ = ops.shape(heatmaps)
+    width = ops.shape(heatmaps)[2]
     # An initial value lets a batch be empty: an image without people.
-    scores = ops.max(heatmaps, axis=(1, 2), initial=-math.inf)
-    # Not argmax: which of equal cells it names is not the same on every device.
-    index = ops.reshape(ops.arange(height * width, dtype="int32"), (1, height, width, 1))
-    is_peak = heatmaps == scores[:, None, None, :]
-    index_of_peaks = ops.where(is_peak, index, height * width - 1)
-    peak = ops.min(index_of_peaks, axis=(1, 2), initial=np.iinfo(np.int32).max)
-    return Peaks(peak % width, peak // width, scores)
+    highest_of_rows = ops.max(heatmaps, axis=2, initial=-math.inf)
+    scores = ops.max(highest_of_rows, axis=1, initial=-math.inf)
+    y = _first(highest_of_rows == scores[:, None])
+    row = _cells(heatmaps, y[:, None] * width + ops.arange(width, dtype="int32")[:, None])
+    return Peaks(_first(row == scores[:, None]), y, scores)
 
 
-def _values_at(heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Reads the value [B, J] of each map at a cell (x, y) [B, J]; beyond the border, the value of the border cell."""
+def _first(is_peak: Tensor) -> Tensor:
+    """Returns the first index [B, J] where [B, N, J] is true, or the last index if it is nowhere."""
+    # Not argmax: which of equal values it names is not the same on every device.
+    size = ops.shape(is_peak)[1]
+    index = ops.where(is_peak, ops.arange(size, dtype="int32")[:, None], size - 1)
+    return ops.min(index, axis=1, initial=np.iinfo(np.int32).max)
+
+
+def _cells(heatmaps: Tensor, indices: Tensor) -> Tensor:
+    """Reads cells [B, N, J] of each map by their indices in row order."""
     batch, height, width, num_joints = ops.shape(heatmaps)
-    cell = ops.clip(y, 0, height - 1) * width + ops.clip(x, 0, width - 1)
-    flat = ops.reshape(heatmaps, (batch, height * width, num_joints))
-    return ops.take_along_axis(flat, cell[:, None, :], axis=1)[:, 0, :]
+    # Not `take_along_axis`, which transposes whole maps.
+    first_cell = ops.arange(batch, dtype="int32")[:, None, None] * (height * width)
+    places = (first_cell + indices) * num_joints + ops.arange(num_joints, dtype="int32")
+    return ops.take(ops.reshape(heatmaps, (-1,)), places)
+
+
+def _windows(heatmaps: Tensor, peaks: Peaks, reach: int) -> Tensor:
+    """Returns the cells [B, 2 reach + 1, 2 reach + 1, J] around the peaks; beyond the border, that of the border."""
+    batch, height, width, num_joints = ops.shape(heatmaps)
+    steps = ops.arange(-reach, reach + 1, dtype="int32")[:, None]
+    rows = ops.clip(peaks.y[:, None] + steps, 0, height - 1)
+    columns = ops.clip(peaks.x[:, None] + steps, 0, width - 1)
+    cells = rows[:, :, None] * width + columns[:, None]
+    side = 2 * reach + 1
+    values = _cells(heatmaps, ops.reshape(cells, (batch, side * side, num_joints)))
+    return ops.reshape(values, (batch, side, side, num_joints))
+
+
+def _reader(windows: Tensor) -> Callable[[int, int], Tensor]:
+    """Returns a function from steps along x and along y, counted from the middle, to the values [B, J] there."""
+    middle = windows.shape[1] // 2
+    return lambda step_x, step_y: windows[:, middle + step_y, middle + step_x]
 
 
 def _is_between(coordinate: Tensor, low: int, high: int | Tensor) -> Tensor:
@@ -246,8 +272,8 @@ def _quarter_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -
         moves_x = moves_y = ops.logical_and(moves_x, moves_y)
     else:
         moves_x, moves_y = ops.logical_and(moves_x, y > 0), ops.logical_and(moves_y, x > 0)
-    slope_x = _values_at(heatmaps, x + 1, y) - _values_at(heatmaps, x - 1, y)
-    slope_y = _values_at(heatmaps, x, y + 1) - _values_at(heatmaps, x, y - 1)
+    at = _reader(_windows(heatmaps, peaks, reach=1))
+    slope_x, slope_y = at(1, 0) - at(-1, 0), at(0, 1) - at(0, -1)
     return (
         ops.where(moves_x, 0.25 * ops.sign(slope_x), 0.0),
         ops.where(moves_y, 0.25 * ops.sign(slope_y), 0.0),
@@ -258,6 +284,7 @@ def _quadratic_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions)
     """Returns the tops of the parabolas through each peak and its two neighbors on each axis."""
     x, y, scores = peaks
     _, height, width, _ = ops.shape(heatmaps)
+    at = _reader(_windows(heatmaps, peaks, reach=1))
 
     def top(before: Tensor, after: Tensor, is_inside: Tensor) -> Tensor:
         # Not negative, since the peak is the highest; 0 on a plateau.
@@ -266,19 +293,15 @@ def _quadratic_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions)
         return ops.where(is_curved, 0.5 * (after - before) / ops.where(is_curved, curvature, 1.0), 0.0)
 
     return (
-        top(_values_at(heatmaps, x - 1, y), _values_at(heatmaps, x + 1, y), _is_between(x, 0, width - 1)),
-        top(_values_at(heatmaps, x, y - 1), _values_at(heatmaps, x, y + 1), _is_between(y, 0, height - 1)),
+        top(at(-1, 0), at(1, 0), _is_between(x, 0, width - 1)),
+        top(at(0, -1), at(0, 1), _is_between(y, 0, height - 1)),
     )
 
 
 def _dark_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -> tuple[Tensor, Tensor]:
-    x, y, scores = peaks
+    x, y, _ = peaks
     _, height, width, _ = ops.shape(heatmaps)
-    logs = ops.log(ops.maximum(_blur_keeping_peak(heatmaps, scores, options.blur_kernel), 1e-10))
-
-    def at(step_x: int, step_y: int) -> Tensor:
-        return _values_at(logs, x + step_x, y + step_y)
-
+    at = _reader(ops.log(ops.maximum(_blurred_windows(heatmaps, peaks, options.blur_kernel, reach=2), 1e-10)))
     offset_x, offset_y = _newton_step(
         slope_x=0.5 * (at(1, 0) - at(-1, 0)),
         slope_y=0.5 * (at(0, 1) - at(0, -1)),
@@ -291,22 +314,17 @@ def _dark_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -> t
 
 
 def _udp_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -> tuple[Tensor, Tensor]:
-    return _unbiased_offsets(_blur_keeping_peak(heatmaps, peaks.scores, options.blur_kernel), peaks)
+    return _unbiased_offsets(_blurred_windows(heatmaps, peaks, options.blur_kernel, reach=1))
 
 
 def _hub_offsets(heatmaps: Tensor, peaks: Peaks, options: DecodingOptions) -> tuple[Tensor, Tensor]:
     taps = _taps_of_sigma(options.blur_kernel, _HUB_SIGMA_CELLS)
-    return _unbiased_offsets(_blur(heatmaps, taps, padding="symmetric"), peaks)
+    return _unbiased_offsets(_windows(_blur(heatmaps, taps, padding="symmetric"), peaks, reach=1))
 
 
-def _unbiased_offsets(blurred: Tensor, peaks: Peaks) -> tuple[Tensor, Tensor]:
-    """Returns one Newton step on the logarithm of blurred maps, with differences of one cell."""
-    x, y, _ = peaks
-    logs = ops.log(ops.clip(blurred, 1e-3, 50.0))
-
-    def at(step_x: int, step_y: int) -> Tensor:
-        return _values_at(logs, x + step_x, y + step_y)
-
+def _unbiased_offsets(blurred: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns one Newton step on the logarithm of blurred windows [B, 3, 3, J], with differences of one cell."""
+    at = _reader(ops.log(ops.clip(blurred, 1e-3, 50.0)))
     center, right, left, below, above = at(0, 0), at(1, 0), at(-1, 0), at(0, 1), at(0, -1)
     # The reference adds float32's epsilon to the diagonal, so that a flat map does not move.
     epsilon = float(np.finfo(np.float32).eps)
@@ -336,25 +354,29 @@ def _newton_step(
     return ops.where(is_regular, step_x, 0.0), ops.where(is_regular, step_y, 0.0)
 
 
-def _blur_keeping_peak(heatmaps: Tensor, scores: Tensor, blur_kernel: int) -> Tensor:
-    """Blurs by a Gaussian with zeros beyond the border, then scales each map to its former maximum."""
+def _blurred_windows(heatmaps: Tensor, peaks: Peaks, blur_kernel: int, reach: int) -> Tensor:
+    """Returns windows of maps blurred by a Gaussian with zeros beyond the border, scaled to their former maximum."""
     blurred = _blur(heatmaps, _gaussian_taps(blur_kernel), padding="constant")
     highest = ops.max(blurred, axis=(1, 2), initial=-math.inf)
-    factor = ops.where(highest > 0, scores / ops.where(highest > 0, highest, 1.0), 1.0)
-    return blurred * factor[:, None, None, :]
+    factor = ops.where(highest > 0, peaks.scores / ops.where(highest > 0, highest, 1.0), 1.0)
+    return _windows(blurred, peaks, reach) * factor[:, None, None, :]
 
 
 def _blur(heatmaps: Tensor, taps: np.ndarray, padding: str) -> Tensor:
-    # Sums of shifted maps, not a depthwise convolution: XLA turns them into one loop (30 times
-    # faster on a CPU), and an accelerator's convolution may round its input to 10 bits.
     return _blur_along_axis(_blur_along_axis(heatmaps, taps, padding, axis=1), taps, padding, axis=2)
 
 
 def _blur_along_axis(heatmaps: Tensor, taps: np.ndarray, padding: str, axis: int) -> Tensor:
-    size = ops.shape(heatmaps)[axis]
+    size, num_joints = ops.shape(heatmaps)[axis], heatmaps.shape[-1]
     reach = len(taps) // 2
     margins = [(reach, reach) if dimension == axis else (0, 0) for dimension in range(4)]
     padded = ops.pad(heatmaps, margins, mode=padding)
+    if keras.backend.backend() == "tensorflow" and num_joints not in (None, 1):
+        # Of a single map TensorFlow would make a usual convolution.
+        kernel = np.tile(np.expand_dims(taps, (2 - axis, 2, 3)), (1, 1, num_joints, 1))
+        return ops.depthwise_conv(padded, kernel, padding="valid", data_format="channels_last")
+    # Sums of shifted maps: XLA makes one loop of them, which is 30 times faster on a CPU than its depthwise
+    # convolution; and an accelerator's usual convolution may round its input to 10 bits.
     return sum(
         float(tap) * (padded[:, i : i + size] if axis == 1 else padded[:, :, i : i + size])
         for i, tap in enumerate(taps)
