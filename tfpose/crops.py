@@ -211,11 +211,16 @@ def normalize_crops(
     """
     if channel_order not in ("rgb", "bgr"):
         raise ValueError(f"channel_order must be 'rgb' or 'bgr', got {channel_order!r}")
-    pixels = ops.cast(crops, "float32")
     if channel_order == "bgr":
-        pixels = ops.flip(pixels, axis=-1)
+        crops = ops.flip(crops, axis=-1)
     means, stds = np.asarray(mean, np.float32), np.asarray(std, np.float32)
-    return pixels * (1 / (255 * stds)) - means / stds
+    factors, offsets = 1 / (255 * stds), means / stds
+    width = crops.shape[-2]
+    if width is None:
+        return ops.cast(crops, "float32") * factors - offsets
+    # A row at a time: TensorFlow takes four times as long to repeat three numbers for each pixel.
+    rows = ops.cast(ops.reshape(crops, (-1, 3 * width)), "float32")
+    return ops.reshape(rows * np.tile(factors, width) - np.tile(offsets, width), ops.shape(crops))
 
 
 def _mirror_rows(matrices: Array, is_mirrored: Array, width: int) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 import tensorflow as tf
@@ -36,24 +38,32 @@ def resize_like_opencv(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 
 def resize_by_opencv(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Returns the values of `resize_like_opencv` in a third of the time, in graphs that are not written to a file."""
-    taps = [_cubic_taps(tf.shape(image)[axis], size[axis]) for axis in (0, 1)]
-    resized = tf.numpy_function(_resize_and_correct, [image, *taps[0], *taps[1]], tf.float32, stateful=False)
+    resized = tf.numpy_function(lambda pixels: _resize_and_correct(pixels, size), [image], tf.float32, stateful=False)
     return tf.ensure_shape(resized, [*size, 3])
 
 
-def _resize_and_correct(
-    image: np.ndarray, rows: np.ndarray, row_weights: np.ndarray, columns: np.ndarray, column_weights: np.ndarray
-) -> np.ndarray:
-    """Resizes in float32, and again in float64 what may be rounded otherwise; for the taps see `_cubic_taps`."""
-    found = cv2.resize(image.astype(np.float32), (len(columns), len(rows)), interpolation=cv2.INTER_CUBIC)
-    raised = np.clip(found, 0, 255) + np.float32(0.5)
+def _resize_and_correct(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes in float32, and again in float64 what may be rounded otherwise."""
+    (rows, row_weights), (columns, column_weights) = (_known_taps(image.shape[axis], size[axis]) for axis in (0, 1))
+    found: np.ndarray = cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC)
+    raised = np.clip(found, 0, 255, out=found)
+    raised += np.float32(0.5)
     values = np.floor(raised)
-    above = raised - values
-    y, x, channel = np.nonzero((above < _DOUBTFUL) | (above > 1 - _DOUBTFUL))
+    from_middle = np.subtract(raised, values, out=raised)
+    from_middle -= np.float32(0.5)
+    is_doubtful = np.abs(from_middle, out=from_middle) > 0.5 - _DOUBTFUL
+    y, x, channel = np.unravel_index(np.flatnonzero(is_doubtful), values.shape)
     pixels = image[rows[y][:, :, None], columns[x][:, None, :], channel[:, None, None]].astype(np.float64)
     exact = np.einsum("nyx,ny,nx->n", pixels, row_weights[y], column_weights[x])
     values[y, x, channel] = np.floor(np.clip(exact, 0, 255) + 0.5 + _HALFWAY_SHIFT)
     return values
+
+
+@functools.lru_cache(maxsize=16)
+def _known_taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the result of `_cubic_taps` as arrays; the frames of a video have one size."""
+    places, weights = _cubic_taps(tf.constant(size), new_size)
+    return places.numpy(), weights.numpy()
 
 
 def _cubic_taps(size: tf.Tensor, new_size: int) -> tuple[tf.Tensor, tf.Tensor]:
