@@ -16,10 +16,13 @@ from small_system import random_network, small_system
 from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
 from tfpose.exporting import conversion, litert_files
 from tfpose.exporting.conversion import write_converted
+from tfpose.exporting.two_stage import bare_networks
 from tfpose.inference.detected_boxes import DETECTOR, BoxSettings
 from tfpose.inference.keypoint_system import write_keypoint_system
-from tfpose.inference.litert_network import LitertNetwork
+from tfpose.inference.litert_network import LitertNetwork, open_interpreter
 from tfpose.inference.picodet_system import PicodetSettings, write_picodet_settings
+from tfpose.models.simplification import simplify_network
+from tfpose.models.tinypose import build_tinypose
 from tfpose.prediction.model import function_of_frames
 from tfpose.systems.loading import load_pose_model
 from tfpose.systems.system import RunChoice
@@ -46,6 +49,14 @@ def test_outputs_are_those_of_the_network(tmp_path, batch, is_large, monkeypatch
     if batch:
         for name, values in network(images).items():
             np.testing.assert_allclose(found[name], values, atol=1e-6)
+
+
+def test_the_fast_operators_compute_all_of_a_tinypose(tmp_path):
+    network = simplify_network(build_random(lambda: build_tinypose(5, 16, (64, 64), (1, 2, 1)), lambda path: 0.3))
+    write_converted(bare_networks(network), ["litert"], tmp_path)
+    operations = open_interpreter(tmp_path / "keypoints.tflite")._get_ops_details()
+    # XNNPACK takes a part of the graph for each stretch of operators that it knows.
+    assert [operation["op_name"] for operation in operations].count("DELEGATE") == 1
 
 
 def test_calls_from_several_threads_do_not_mix(tmp_path):

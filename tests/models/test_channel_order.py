@@ -38,6 +38,17 @@ def test_a_network_without_shuffles_gives_the_same_heatmaps():
     assert_same_outputs(found, network)
 
 
+def test_channels_that_are_kept_lie_together():
+    network = build_random(lambda: build_tinypose(5, 40, (64, 64), (1, 2, 1)), lambda path: 0.3)
+    joined = {
+        layer.name: len(layer.input)
+        for layer in simplify_network(network).layers
+        if isinstance(layer, layers.Concatenate) and "branch0" in layer.name
+    }
+    # In the order of the original up to six runs of channels are joined.
+    assert len(joined) == 8 and set(joined) <= set(shuffles_of(network)) and max(joined.values()) <= 5
+
+
 def test_the_heatmaps_change_if_a_kernel_is_not_permuted():
     network = random_tinypose()
     found = simplify_network(network)

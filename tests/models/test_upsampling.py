@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfpose.models.simplification import simplify_network
-from tfpose.models.upsampling import NearestUpsampling, is_nearest
+from tfpose.models.upsampling import NearestUpsampling, is_nearest, joining_copies
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -18,6 +18,23 @@ def test_values_are_those_of_keras(dtype, size, shape):
     found = NearestUpsampling(size, dtype=dtype)(images)
     assert found.dtype == expected.dtype
     np.testing.assert_array_equal(found.numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("size", [2, 3, (2, 4)])
+def test_joined_copies_have_the_same_values(size):
+    inputs = keras.Input((5, 7, 3))
+    network = keras.Model(inputs, NearestUpsampling(size)(inputs))
+
+    def operations():
+        function = tf.function(lambda images: network(images), [tf.TensorSpec((None, 5, 7, 3))], autograph=False)
+        return {operation.type for operation in function.get_concrete_function().graph.get_operations()}
+
+    images = tf.constant(np.random.default_rng(0).normal(size=(2, 5, 7, 3)), tf.float32)
+    expected = network(images)
+    with joining_copies(network):
+        np.testing.assert_array_equal(network(images), expected)
+        assert "ResizeNearestNeighbor" not in operations()
+    assert "ResizeNearestNeighbor" in operations()
 
 
 @pytest.mark.parametrize("sides", [(6, 4), (None, None)])

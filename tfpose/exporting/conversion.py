@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfpose.inference.litert_network import open_interpreter
+from tfpose.models.upsampling import joining_copies
 from tfpose.stderr_filter import held_back
 
 Arrays = dict[str, np.ndarray]
@@ -124,6 +125,11 @@ def _convert_to_litert(network: keras.Model) -> tuple[bytes, Callable[[Arrays], 
 
 def build_litert_converter(network: keras.Model) -> Any:
     """Returns TensorFlow's converter to LiteRT of a network with a dict of outputs."""
+    with joining_copies(network):
+        return _build_litert_converter(network)
+
+
+def _build_litert_converter(network: keras.Model) -> Any:
     if sum(np.prod(variable.shape) for variable in network.variables) < _LARGE_NETWORK:
         return tf.lite.TFLiteConverter.from_concrete_functions([_freeze(network)], tf.Module())
     module = tf.Module()

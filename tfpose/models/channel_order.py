@@ -19,6 +19,8 @@ from tfpose.models.tinypose import AlignedUpsampling, InterleaveChannels, SplitC
 
 # Layers that treat all channels alike.
 _PRESERVING = (layers.ReLU, layers.ZeroPadding2D, layers.UpSampling2D, AlignedUpsampling, layers.DepthwiseConv2D)
+# LiteRT's fast operators (XNNPACK) join so many tensors at most.
+_MOST_JOINED = 5
 # Stands in an order for a channel that no layer reads.
 _UNREAD = -1
 # The replacement of each original tensor, and the order of its channels, by the `id` of the original.
@@ -46,11 +48,11 @@ class _Order:
         if self._last is not other._last:
             self._last._leader = other._last
 
-    def fix(self, num_channels: int) -> np.ndarray:
-        """Returns the order; one that may be chosen becomes that of the original."""
+    def fix(self, num_channels: int, is_reversed: bool = False) -> np.ndarray:
+        """Returns the order; one that may be chosen becomes that of the original, or its reverse."""
         channels = self.channels
         if channels is None:
-            channels = self._last._channels = np.arange(num_channels)
+            channels = self._last._channels = np.arange(num_channels)[:: -1 if is_reversed else 1]
         return channels
 
 
@@ -95,7 +97,10 @@ def _plan(model: keras.Model) -> Orders:
         if isinstance(layer, SplitChannels):
             after = _halves(before[0].fix(inputs[0].shape[-1]))
         elif isinstance(layer, InterleaveChannels):
-            first, second = (_read(order.fix(x.shape[-1])) for order, x in zip(before, inputs, strict=True))
+            num_channels = inputs[0].shape[-1]
+            first = _read(before[0].fix(num_channels))
+            # The next split takes the first half, so the first half of both lies together where it can.
+            second = _read(before[1].fix(num_channels, is_reversed=first[-1] >= num_channels // 2))
             after = [_Order(np.concatenate([2 * first, 2 * second + 1]))]
         elif isinstance(layer, layers.Add):
             after = [_common_order(before)]
@@ -148,6 +153,8 @@ def _build_split(layer: SplitChannels, tensors: Tensors, orders: Orders) -> list
 
 def _build_interleave(layer: InterleaveChannels, tensors: Tensors, orders: Orders) -> KerasTensor:
     pieces = [piece for tensor in layer.input for piece in _pieces(tensor, tensors, orders)]
+    while len(pieces) > _MOST_JOINED:
+        pieces = [layers.Concatenate()(pieces[:_MOST_JOINED]), *pieces[_MOST_JOINED:]]
     return layers.Concatenate(dtype=layer.dtype_policy, name=layer.name)(pieces)
 
 
