@@ -86,20 +86,24 @@ def interpolate_images(images: Tensor, size: Tensor, factor: Tensor) -> Tensor:
     Returns:
         [B, height, width, 3] float32.
     """
-    shape = ops.shape(images)
-    x = ops.transpose(ops.cast(images, "float64"), (2, 0, 1, 3))  # [W, B, H, 3]
-    x = _resample(x, _interpolation_weights(shape[2], size[1], factor))
-    x = ops.transpose(x, (2, 1, 0, 3))  # [H, B, W, 3]
-    x = _resample(x, _interpolation_weights(shape[1], size[0], factor))
-    x = ops.transpose(x, (1, 0, 2, 3))
-    return ops.reshape(ops.cast(x, "float32"), (shape[0], size[0], size[1], shape[3]))
+    columns = _interpolate_axis(images, size[1], factor, 2)
+    return ops.cast(_interpolate_axis(columns, size[0], factor, 1), "float32")
 
 
-def _resample(x: Tensor, weights: Tensor) -> Tensor:
-    """Resamples [N, ...] along the first axis by weights [size, N]."""
-    shape = ops.shape(x)
-    flat = ops.matmul(weights, ops.reshape(x, (shape[0], -1)))
-    return ops.reshape(flat, (ops.shape(weights)[0], *shape[1:]))
+def _interpolate_axis(images: Tensor, size: Tensor, factor: Tensor, axis: int) -> Tensor:
+    """Interpolates an axis of [B, H, W, 3] between the two nearest pixels, float64; the border is repeated."""
+    last = ops.shape(images)[axis] - 1
+    positions = (ops.cast(ops.arange(size), "float64") + 0.5) / factor - 0.5
+    positions = ops.minimum(ops.maximum(positions, 0.0), ops.cast(last, "float64"))
+    first = ops.cast(ops.floor(positions), "int32")
+    shape = [1, 1, 1, 1]
+    shape[axis] = -1
+    share = ops.reshape(positions - ops.cast(first, "float64"), shape)
+
+    def take(places: Tensor) -> Tensor:
+        return ops.cast(ops.take(images, places, axis=axis), "float64")
+
+    return take(first) * (1.0 - share) + take(ops.minimum(first + 1, last)) * share
 
 
 def _filter_axis(images: Tensor, size: Tensor, axis: int) -> Tensor:
@@ -138,15 +142,6 @@ def _filter_taps(source_size: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
     weights = weights * ops.cast(is_inside, "float64")
     weights = weights / ops.sum(weights, axis=1, keepdims=True)
     return ops.cast(first, "int32"), ops.floor(weights / _WEIGHT_STEP + 0.5) * _WEIGHT_STEP
-
-
-def _interpolation_weights(source_size: Tensor, size: Tensor, factor: Tensor) -> Tensor:
-    """Returns the weights [size, source_size] of the two nearest pixels; the border is repeated."""
-    last = ops.cast(source_size, "float64") - 1.0
-    positions = (ops.cast(ops.arange(size), "float64") + 0.5) / factor - 0.5
-    positions = ops.minimum(ops.maximum(positions, 0.0), last)
-    distances = ops.abs(positions[:, None] - ops.cast(ops.arange(source_size), "float64"))
-    return ops.maximum(1.0 - distances, 0.0)
 
 
 def normalize_images(images: Tensor, settings: KeypointRcnnSettings) -> Tensor:
