@@ -37,6 +37,12 @@ class PointwiseConvolution(layers.Conv2D):
         return self.activation(ops.reshape(outputs, (-1, height, width, self.filters)))
 
 
+def keep_cells(inputs: Any, stride: int) -> Any:
+    """Returns every `stride`-th cell of both axes of [B, H, W, C], from the first one on."""
+    # The mean of one cell. TensorFlow's slices with a stride take 20 times as long on a CPU, their gradient 4 times.
+    return ops.average_pool(inputs, 1, strides=stride, padding="valid", data_format="channels_last")
+
+
 @keras.saving.register_keras_serializable(package="tfpose")
 class Subsampling(layers.Layer):
     """Keeps every `stride`-th cell of both axes, from the first one on.
@@ -55,7 +61,7 @@ class Subsampling(layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Returns [B, ceil(H / stride), ceil(W / stride), C] from [B, H, W, C]."""
-        return inputs[:, :: self.stride, :: self.stride]
+        return keep_cells(inputs, self.stride)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns [B, ceil(H / stride), ceil(W / stride), C]."""

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfpose.models.pointwise import keep_cells
+
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
@@ -148,7 +150,7 @@ def convolve(
     """
     if strides > 1 and kernel.shape[0] == 1:
         # The gradient of the strided form writes outside its memory, see `Subsampling`.
-        inputs, strides = inputs[:, ::strides, ::strides], 1
+        inputs, strides = keep_cells(inputs, strides), 1
     if groups == 1:
         return ops.conv(inputs, kernel, strides=strides, padding=padding)
     if grouped_convolution == "blocks" or (grouped_convolution == "auto" and not has_native_gradient()):
