@@ -29,7 +29,7 @@ from tfpose import checkpoints
 from tfpose.data.step_batches import iterate_dataset
 from tfpose.file_locks import hold_lock
 from tfpose.interruption import SignalWatch
-from tfpose.training.distribution import build_strategy, count_processes, input_context, is_chief
+from tfpose.training.distribution import build_strategy, count_processes, input_context, is_chief, sum_over_replicas
 from tfpose.training.optimization import (
     LossScale,
     MovingAverage,
@@ -237,9 +237,7 @@ def _with_own_loss_scale(
 def _check_same_step(strategy: tf.distribute.Strategy, step: int) -> None:
     if count_processes(strategy) == 1:
         return
-    steps = strategy.run(lambda: tf.constant(step, tf.int64))
-    total = int(strategy.reduce(tf.distribute.ReduceOp.SUM, steps, axis=None))
-    if total != step * strategy.num_replicas_in_sync:
+    if sum_over_replicas(strategy, np.int64(step)) != step * strategy.num_replicas_in_sync:
         raise ValueError(
             f"workdir must be a folder that all workers share, got workers at different steps (this one at {step})"
         )
