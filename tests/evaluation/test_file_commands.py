@@ -153,6 +153,8 @@ def test_a_search_uses_the_frames_that_scoring_uses(run_evaluation, folders, tmp
         result = run_evaluation("--tune=max_age_frames=5", "--num_processes=1", *flags, f"--output_dir={output}")
         assert result.returncode == 0, result.stderr
         found[name] = json.loads((output / "tuning.json").read_text())["best"]["scores"]
+        told = [note for note in notes_of(result) if "only the first of the videos" in note]
+        assert len(told) == (2 if name == "joined" else 0)
     assert found["joined"] == found["alone"]
 
 

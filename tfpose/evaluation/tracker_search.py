@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import math
 import pathlib
 import sys
@@ -71,11 +72,12 @@ def tune_tracker(
         FileNotFoundError, ValueError: A file is missing or damaged, see `evaluate_posetrack`.
     """
     pairs = pair_files(ground_truth, predictions)
-    cases = [
-        Case(first_video(read_posetrack(true, drop_unknown_images=True)), first_video(read_predictions(found)))
-        for true, found in pairs
-    ]
-    print_notes([*unpaired_note(pairs, predictions), *(note for case in cases for note in case.notes())])
+    cases, notes = [], list(unpaired_note(pairs, predictions))
+    for true, found in pairs:
+        whole = read_posetrack(true, drop_unknown_images=True), read_predictions(found)
+        cases.append(Case(*map(first_video, whole)))
+        notes += [*itertools.chain.from_iterable(map(_first_video_notes, whole)), *cases[-1].notes()]
+    print_notes(notes)
     column = METRICS[group_of(objective)].main
     label = column.label
     num_trials = len(expand_grid(choices))
@@ -93,6 +95,17 @@ def tune_tracker(
     labels = {"predictions": str(predictions), "labels": str(ground_truth), "sequences": len(cases)}
     write_tuning(output_dir, trials, describe_trials(trials, best, objective, base, labels))
     return best
+
+
+def _first_video_notes(sequence: PoseSequence) -> list[str]:
+    """Returns a line if only some of the frames of a file are evaluated."""
+    count, kept = len(sequence.frames), len(first_video(sequence).frames)
+    if count == kept:
+        return []
+    return [
+        f"{sequence.path}: {count - kept} of {count} frames are left out: poseval evaluates only the first of the "
+        "videos in a file"
+    ]
 
 
 def score_tracker(
