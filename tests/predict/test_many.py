@@ -5,6 +5,7 @@ import dataclasses
 import os
 import pathlib
 import sys
+import threading
 import types
 
 import cv2
@@ -17,6 +18,7 @@ from video_cases import people, write_picture, write_video
 from tfpose import predict_beam
 from tfpose.prediction import many_files
 from tfpose.prediction.frame_span import FrameSpan
+from tfpose.prediction.local_workers import run_watched
 from tfpose.prediction.many_inputs import PICTURES, RECORDS, VIDEO, find_inputs
 from tfpose.prediction.many_prediction import LoadedModel, predict_input
 from tfpose.prediction.many_results import (
@@ -283,6 +285,24 @@ def test_without_beam_that_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     result = run("-m", "tfpose.predict_beam", write_video(tmp_path / "clip.avi", 2), f"--output={tmp_path / 'out'}")
     assert_one_line(result, "requires the package apache-beam", "pip install 'tfpose[beam]'")
+
+
+def test_a_worker_of_an_earlier_call_that_ends_late_is_no_crash(monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda failure: None)
+    may_end = threading.Event()
+
+    def end_late():
+        may_end.wait()
+        raise RuntimeError("exited with return code 1")
+
+    waiting = threading.Thread(target=end_late, name="run_worker")
+    waiting.start()
+
+    def act():
+        may_end.set()
+        waiting.join()
+
+    assert run_watched(act, lambda: False)
 
 
 def test_options_of_beam_replace_the_local_ones():
