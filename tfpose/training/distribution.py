@@ -125,12 +125,11 @@ def chief_says(strategy: tf.distribute.Strategy, answer: bool) -> bool:
 def sum_over_replicas(strategy: tf.distribute.Strategy, values: np.ndarray | np.integer) -> np.ndarray:
     """Returns the sum of the values that each worker gives for each of its replicas. All workers call it together."""
 
-    # Outside a function TensorFlow would warn that it is slow.
-    @tf.function
     def add() -> tf.Tensor:
         return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.constant(values)), axis=None)
 
-    return add().numpy()
+    # Outside a function TensorFlow would warn that it is slow, and of a function that it is traced anew.
+    return tf.function(add).get_concrete_function()().numpy()
 
 
 def check_same_everywhere(strategy: tf.distribute.Strategy, values: Mapping[str, str]) -> None:
