@@ -107,7 +107,7 @@ def test_what_is_paired_with_what_is_said_where_images_differ(run_evaluation, fo
     # A search pairs them likewise.
     flags = (f"--ground_truth={folders['gt18']}", f"--predictions={other}", f"--output_dir={tmp_path / 'c'}")
     tuned = run_evaluation("--tune=max_age_frames=5,6", "--num_processes=1", *flags)
-    assert notes_of(tuned) == [*notes, "1 other settings have the same MOTA as the best"]
+    assert notes_of(tuned) == [*notes, "2 settings have the best MOTA; the first of them is taken"]
 
 
 def join_videos(source, target):

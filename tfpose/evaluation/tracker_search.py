@@ -157,8 +157,8 @@ def write_tuning(output_dir: pathlib.Path, trials: Sequence[Trial], content: Map
     path = output_dir / TUNING_FILE
     write_json(path, without_nan(content), indent=2)
     print(format_trials(trials))
-    equal = sum(trial.scores[objective] == trials[0].scores[objective] for trial in trials) - 1
-    if equal:
-        print(f"note: {equal} other settings have the same {objective} as the best", file=sys.stderr)
+    equal = sum(trial.scores[objective] == trials[0].scores[objective] for trial in trials)
+    if equal > 1:
+        print(f"note: {equal} settings have the best {objective}; the first of them is taken", file=sys.stderr)
     print(f"best {objective}: {content['best']['flags']}")
     print(f"written: {path}")
