@@ -21,6 +21,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from tfpose import __version__
 from tfpose.file_names import check_output
 from tfpose.flags.cache_flag import define_cache_flag, use_cache
 from tfpose.flags.command_line import Program, run_program
@@ -54,10 +55,10 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose.data.records import read_table
     from tfpose.evaluation.teacher_agreement import teacher_note
     from tfpose.systems.mirror_note import mirror_note
-    from tfpose.systems.run_config import check_continued, check_joints, write_run_config
+    from tfpose.systems.run_config import check_continued, check_joints, common_settings, write_run_config
     from tfpose.training.agreement import report_agreement
     from tfpose.training.batches import check_batch_size
-    from tfpose.training.distribution import is_chief
+    from tfpose.training.distribution import check_same_everywhere, is_chief
     from tfpose.training.loop import RunSettings, build_strategy, describe_also, train
     from tfpose.training.optimization import OptimizationSettings, idle_note
 
@@ -66,12 +67,16 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     # Several machines must build the strategy before any other operation.
     strategy = build_strategy(config.strategy, config.batch_size)
     start_tensorflow()
+    common = common_settings(config)
+    check_same_everywhere(strategy, {"tfpose": __version__, "names of settings": " ".join(common)})
+    check_same_everywhere(strategy, common)
     if is_chief(strategy):
         check_output("workdir", workdir)
     check_batch_size(config.batch_size, strategy.num_replicas_in_sync, config.optimization.accumulation_steps)
     if list_checkpoints(workdir) and (note := systems.compare_with_run(config, workdir, check_continued)):
         print(note, file=sys.stderr)
     tables = [read_table(config.data.directory, config.data[f"{split}_split"]) for split in ("train", "validation")]
+    check_same_everywhere(strategy, {"training data": tables[0].digest(), "validation data": tables[1].digest()})
     if list_checkpoints(workdir):
         check_joints(workdir / system.DESCRIPTION_FILE, choose_skeleton(config.skeleton, tables[0].skeleton).joints)
     if note := mirror_note(config, tables[0].skeleton):

@@ -16,6 +16,7 @@ import numpy as np
 from tfpose.picture_files import (
     PictureHeader,
     decode_stored,
+    is_damaged_inside,
     picture_kind,
     read_header,
     to_8_bits,
@@ -67,6 +68,8 @@ def read_picture(path: str | os.PathLike[str], expected_size: tuple[int, int] = 
     header = check_picture(data, path)
     is_turned = _is_turned(header, expected_size, path)
     notes = _notes(header, is_turned)
+    if is_damaged_inside(data, header):
+        notes += ("images with damaged pixels",)
     size = header.upright_size if is_turned else header.stored_size
     image = decode_stored(data, path, cv2.IMREAD_UNCHANGED) if header.has_16_bits else None
     bits = used_bits(image) if image is not None else 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import io
@@ -12,7 +13,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +26,10 @@ from tfpose import __version__
 from tfpose.data.records import METADATA_FILE, write_index
 from tfpose.file_locks import hold_lock, try_lock
 from tfpose.file_names import full_disk_errors
+from tfpose.interruption import SignalWatch
 from tfpose.json_files import read_json
 from tfpose.messages import quote
+from tfpose.prediction.local_workers import run_watched
 
 if TYPE_CHECKING:
     from data_prep.shards import PoseDatasetBuilder
@@ -195,7 +198,10 @@ def _write_aside(
         try:
             # tensorflow-datasets prints where it writes, which is not where the dataset will be.
             with contextlib.redirect_stdout(io.StringIO()):
-                builder.download_and_prepare(download_dir=aside / "downloads", download_config=download_config)
+                prepare = functools.partial(
+                    builder.download_and_prepare, download_dir=aside / "downloads", download_config=download_config
+                )
+                run_beam(prepare) if beam else prepare()
         except RuntimeError as error:
             # Beam wraps the error of a worker: its text is a traceback whose last line is the message.
             if not beam:
@@ -207,6 +213,20 @@ def _write_aside(
         for line in PictureNotes.read((aside / NOTES_FOLDER / split).glob("*")).lines():
             print_note(f"{split}: {line}")
     return pathlib.Path(builder.data_dir)
+
+
+def run_beam(action: Callable[[], None]) -> None:
+    """Runs a pipeline of Beam. Its workers on this machine end with it, by a signal too.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP interrupted it. Beam would wait for its workers.
+        OSError: A worker ended, for which Beam would wait.
+        Exception: The error of the pipeline.
+    """
+    with SignalWatch() as watch:
+        is_finished = run_watched(action, lambda: watch.stop_requested)
+    if not is_finished:
+        raise KeyboardInterrupt
 
 
 def _progress_bar(num_images: int, name: str, disable: bool) -> Any:

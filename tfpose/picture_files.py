@@ -10,7 +10,9 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -27,7 +29,11 @@ _EXIF_START = b"Exif\0\0"
 _ISO_MEDIA = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC", b"avif": "AVIF", b"avis": "AVIF"}
 # Start-of-frame markers carry the size (ITU-T T.81, table B.1); C4, C8 and CC are other segments.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_SCAN, _JPEG_JFIF, _JPEG_EXIF = 0xDA, 0xE0, 0xE1
+_JPEG_SCAN, _JPEG_JFIF, _JPEG_EXIF, _JPEG_END = 0xDA, 0xE0, 0xE1, 0xD9
+# In the pixels, FF stands before 0, another FF and the restart markers D0 to D7 only.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+# Tables, scans, numbers of lines, intervals of restarts, applications, comments.
+_JPEG_BETWEEN_SCANS = frozenset([0xC4, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE])
 # Tags of TIFF 6.0, which EXIF uses too.
 _WIDTH, _HEIGHT, ORIENTATION_TAG = 256, 257, 274
 _NUMBER_TYPES = {3: "H", 4: "I"}
@@ -287,6 +293,30 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         position = end
 
 
+def is_damaged_inside(data: bytes, header: PictureHeader) -> bool:
+    """Returns whether a whole JPEG or PNG file holds what no such file may hold, as after a disk or transfer fault.
+
+    Nothing is decoded. All damage to a PNG file is found; in a JPEG file only bytes that no marker may have, as most
+    foreign data contain some, but not zeros and single wrong bits.
+    """
+    if header.kind == "PNG":
+        chunks = _png_chunks(data)
+        return any(
+            zlib.crc32(data[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]) for _, start, end in chunks
+        )
+    position = header.scan_start if header.kind == "JPEG" else 0
+    while position:
+        # Segments, such as tables between the scans of a progressive file, may hold any bytes.
+        position += 2 + int.from_bytes(data[position + 2 : position + 4])
+        found = _JPEG_MARKER.search(data, position)
+        if found is None or found[1][0] == _JPEG_END:
+            return False
+        if found[1][0] not in _JPEG_BETWEEN_SCANS:
+            return True
+        position = found.start()
+    return False
+
+
 def _png_header(data: bytes) -> PictureHeader:
     width, height, depth = struct.unpack_from(">IIB", data, 16)
     orientation, aspect = 1, 1.0
@@ -299,11 +329,13 @@ def _png_header(data: bytes) -> PictureHeader:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yields (type, start, end) of the chunks of a PNG file."""
+    """Yields (type, start, end) of the chunks of a PNG file up to its last one, IEND."""
     position = len(_PNG_START)
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         yield kind, position, position + length + 12
+        if kind == b"IEND":
+            return
         position += length + 12
 
 

@@ -17,7 +17,8 @@ is done, damaged (tfpose omitted frames or images that it could not read) or fai
 code is 1 if an input is damaged or failed. A worker process that crashes makes the input that it read fail.
 
 Run the same command again after an interruption: tfpose predicts only the inputs that are not done, have changed or
-have failed. A folder with results of another model or other settings is an error, unless --overwrite is given.
+have failed. A folder with results of another model or other settings is an error, unless --overwrite is given. An
+input fails if the folder holds the results of another input with its name.
 
 The arguments after -- are options of Apache Beam. Requires pip install 'tfpose[beam]'.
 """
@@ -89,8 +90,8 @@ def define_flags(values: ProgramFlags) -> None:
     values.define_bool(
         "overwrite",
         False,
-        "Replace results of another model or other settings in the folder of --output. By default tfpose ends with an "
-        "error.",
+        "Replace results of another model, of other settings, or of another input with the same name in the folder of "
+        "--output. By default these are errors.",
     )
 
 
@@ -126,8 +127,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     options = [*(_local_options(beam_options, num_workers) if is_local else ()), *beam_options]
     # Workers find functions by their modules, and do not know that of a program that runs as __main__.
     load = functools.partial(importlib.import_module("tfpose.predict_beam").load, words)
-    job = Job(load, output, digest_of_settings(settings), options)
-    return _predict(found, job, settings, values.overwrite, is_local)
+    job = Job(load, output, digest_of_settings(settings), options, values.overwrite)
+    return _predict(found, job, settings, is_local)
 
 
 def load(words: Sequence[str]) -> LoadedModel:
@@ -230,7 +231,7 @@ def _listed_inputs(values: ProgramFlags) -> list[str]:
     path = pathlib.Path(values.input_list)
     if not path.is_file():
         raise FileNotFoundError(f"--input_list must be a text file, got {values.input_list!r}: no file")
-    lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -278,9 +279,7 @@ def _digest_of(model: str) -> str:
     return digest_of_model(pathlib.Path(model)) if pathlib.Path(model).is_dir() else model
 
 
-def _predict(
-    inputs: Sequence[ManyInput], job: Job, settings: Mapping[str, Any], overwrite: bool, is_local: bool
-) -> int:
+def _predict(inputs: Sequence[ManyInput], job: Job, settings: Mapping[str, Any], is_local: bool) -> int:
     from tfpose.prediction.many_files import is_remote, join
     from tfpose.prediction.many_results import DAMAGED, DONE, FAILED, REPORT_FILE, claim_output, count_statuses
 
@@ -291,7 +290,7 @@ def _predict(
             stack.enter_context(hold_lock(pathlib.Path(job.output) / _LOCK_NAME, rule))
             _clear_unfinished(job.output)
             stack.callback(_clear_unfinished, job.output)
-        note = claim_output(job.output, settings, overwrite)
+        note = claim_output(job.output, settings, job.overwrite)
         if note:
             print(f"note: {note}", file=sys.stderr)
         code = _run_local_workers(job, inputs) if is_local else _run_elsewhere(job, inputs)

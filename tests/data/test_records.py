@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -52,6 +53,15 @@ def test_index_gives_the_same_table_as_the_records(dataset):
     from_records = records.read_table(dataset, "train")
     records.write_index(dataset, "train")
     assert_same_table(from_records, records.read_table(dataset, "train"))
+
+
+def test_digest_differs_for_other_labels_and_pictures(dataset):
+    table = records.read_table(dataset, "train")
+    assert table.digest() == records.read_table(dataset, "train").digest()
+    assert table.digest().startswith("3 images, 3 people (")
+    moved = dataclasses.replace(table, people={**table.people, "keypoints": table.people["keypoints"] + 1})
+    longer = dataclasses.replace(table, length=table.length + 1)
+    assert len({table.digest(), moved.digest(), longer.digest()}) == 3
 
 
 def test_index_is_read_in_place_of_the_records(dataset, monkeypatch):

@@ -34,7 +34,7 @@ def test_a_plain_picture_is_copied(tmp_path, extension, size):
 def test_progressive_and_restartable_jpegs_are_whole(tmp_path, parameters):
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     data = cv2.imencode(".jpg", image, parameters)[1].tobytes()
-    assert read_bytes(tmp_path, data).size == (40, 50)
+    assert read_bytes(tmp_path, data) == SourcePicture(data, (40, 50))
     with pytest.raises(ValueError, match="truncated JPEG"):
         read_bytes(tmp_path, data[:-2])
 
@@ -56,8 +56,17 @@ def test_an_end_marker_in_a_thumbnail_does_not_hide_that_the_picture_is_cut(tmp_
         read_bytes(tmp_path, with_thumbnail[:-100])
 
 
-def test_bytes_after_the_end_marker_do_no_harm(tmp_path):
-    assert read_bytes(tmp_path, encoded_picture(6, 7) + b"\0" * 100).size == (6, 7)
+@pytest.mark.parametrize("extension", [".jpg", ".png"])
+def test_bytes_after_the_end_do_no_harm(tmp_path, extension):
+    data = encoded_picture(6, 7, extension) + b"\0" * 100
+    assert read_bytes(tmp_path, data) == SourcePicture(data, (6, 7))
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png"])
+def test_a_picture_with_foreign_bytes_in_its_middle_is_told(tmp_path, extension):
+    data = bytearray(encoded_picture(90, 90, extension))
+    data[len(data) // 2 : len(data) // 2 + 2] = b"\xff\x17"
+    assert read_bytes(tmp_path, bytes(data)).notes == ("images with damaged pixels",)
 
 
 def test_what_is_no_picture_is_refused(tmp_path):

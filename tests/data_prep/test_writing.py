@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pathlib
 import pickle
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 import types
 
 import numpy as np
@@ -24,6 +27,7 @@ from data_prep.annotations import count_split
 from data_prep.coco_keypoints.builder import Builder, read_source
 from tfpose import __version__, file_locks
 from tfpose.data import records
+from tfpose.prediction import local_workers
 
 
 def files_of(directory) -> list[str]:
@@ -375,3 +379,36 @@ def test_counts_of_selected_parts_add_up(tmp_path):
     split = read_source(write_coco(tmp_path / "source", ("train",), num_images=7)).splits["train"]
     parts = [count_split(split.select(range(0, 2))), count_split(split.select(range(2, 7)))]
     assert count_split(split) == {name: parts[0][name] + parts[1][name] for name in parts[0]}
+
+
+def test_a_signal_ends_a_conversion_with_beam_and_its_workers(monkeypatch):
+    """Beam starts workers by a command of the shell and waits for them, whatever happens to this process."""
+    monkeypatch.setattr(local_workers, "_GRACE_SECONDS", 0.1)
+    workers = []
+
+    def start_worker():
+        folder = pathlib.Path(os.environ[local_workers._FOLDER_VARIABLE])
+        workers.append(subprocess.Popen(f"{sys.executable} -c 'import time; time.sleep(60)'", shell=True))
+        while not any(folder.iterdir()):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        workers[0].wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        writing.run_beam(start_worker)
+    assert workers[0].wait() == -signal.SIGKILL
+
+
+def test_a_worker_of_beam_that_is_killed_ends_the_conversion(monkeypatch):
+    monkeypatch.setattr(local_workers, "_GRACE_SECONDS", 0.1)
+
+    def run_worker():
+        code = subprocess.run(f"{sys.executable} -c 'import os; os.abort()'", shell=True).returncode
+        raise RuntimeError(f"exited with return code {code}")
+
+    def wait_for_ever():
+        threading.Thread(target=run_worker, name="run_worker").start()
+        threading.Event().wait()
+
+    with pytest.raises(OSError, match=r"a worker process ended, perhaps for lack of memory \(exited with return code"):
+        writing.run_beam(wait_for_ever)

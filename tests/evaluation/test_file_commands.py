@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from program_runs import assert_one_line, run
 
-from tfpose.evaluation.tracker_search import write_tuning
+from tfpose.evaluation.tracker_search import shown_on_interruption, write_tuning
 from tfpose.json_files import write_json
 from tfpose.metrics.joints import JOINTS, JOINTS21
 from tfpose.metrics.posetrack import evaluate_posetrack
@@ -104,6 +104,10 @@ def test_what_is_paired_with_what_is_said_where_images_differ(run_evaluation, fo
     notes = notes_of(score(run_evaluation, folders["gt18"], other, tmp_path / "b"))
     assert "1 of 3 files are left out: the ground truth has no file of the same name" in notes[0]
     assert len(notes) == 3 and "_bonn/" in notes[1] and "another order" not in notes[1]
+    # A search pairs them likewise.
+    flags = (f"--ground_truth={folders['gt18']}", f"--predictions={other}", f"--output_dir={tmp_path / 'c'}")
+    tuned = run_evaluation("--tune=max_age_frames=5,6", "--num_processes=1", *flags)
+    assert notes_of(tuned) == [*notes, "2 settings have the best MOTA; the first of them is taken"]
 
 
 def join_videos(source, target):
@@ -149,6 +153,8 @@ def test_a_search_uses_the_frames_that_scoring_uses(run_evaluation, folders, tmp
         result = run_evaluation("--tune=max_age_frames=5", "--num_processes=1", *flags, f"--output_dir={output}")
         assert result.returncode == 0, result.stderr
         found[name] = json.loads((output / "tuning.json").read_text())["best"]["scores"]
+        told = [note for note in notes_of(result) if "only the first of the videos" in note]
+        assert len(told) == (2 if name == "joined" else 0)
     assert found["joined"] == found["alone"]
 
 
@@ -352,6 +358,14 @@ def test_tuning_finds_the_best_and_its_flags_give_the_same_score(run_evaluation,
     again = run_evaluation("--track", *flags, f"--output_dir={tmp_path / 'again'}", *pasted.split())
     assert again.returncode == 0, again.stderr
     assert read_metrics(tmp_path / "again")["posetrack"]["mota"][-1] == pytest.approx(scores[0], abs=1e-9)
+
+
+def test_an_interrupted_search_shows_what_it_has_tried(capsys):
+    trials = [Trial({"max_age_frames": age}, {"MOTA": 50.0 + age}) for age in (5, 6)]
+    for done in (trials, []):
+        with pytest.raises(KeyboardInterrupt), shown_on_interruption(done):
+            raise KeyboardInterrupt
+    assert capsys.readouterr().out == "max_age_frames   MOTA\n             5  55.00\n             6  56.00\n"
 
 
 def test_a_search_without_a_known_objective_is_refused(tmp_path):

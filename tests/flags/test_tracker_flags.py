@@ -114,6 +114,19 @@ def test_a_setting_that_another_one_turns_off_is_refused_and_not_ignored(setting
     assert setting not in base_from_flags(flags).to_flags()
 
 
+def test_a_window_of_jumps_requires_a_largest_jump():
+    message = "--tracker.jump_window_frames requires a finite --tracker.max_jump, got inf"
+    with pytest.raises(ValueError, match=message):
+        tracker_from_flags(parse("--tracker.jump_window_frames=9"))
+    with pytest.raises(ValueError, match=message):
+        parse_tracker_choices(["jump_window_frames=2,9"], TrackerChoice())
+    assert parse_tracker_choices(["jump_window_frames=2,9", "max_jump=inf,0.5"], TrackerChoice())
+    window = tracker_from_flags(parse("--tracker.settings=offline", "--tracker.jump_window_frames=9"))
+    assert "--tracker.jump_window_frames=9" in window.to_flags()
+    tracker = tracker_from_flags(parse("--tracker.jump_window_frames=9", "--tracker.max_jump=0.5"))
+    assert tracker.settings()[1].jump_window_frames == 9
+
+
 def test_settings_of_the_config_may_lack_an_effect():
     config = choice_from_settings({"similarity": "oks", "min_oks": 0.3, "min_iou": 0.9})
     assert request_from_flags(parse("--tracker.min_oks=0.1")).choose(config).changes["min_oks"] == 0.1

@@ -175,6 +175,14 @@ def test_sequences_in_memory_score_as_their_files(poseval_dir, case):
     assert in_memory.to_dict() == evaluate_posetrack(*folders, per_sequence=True).to_dict()
 
 
+def test_as_many_predictions_as_annotated_sequences_are_scored(poseval_dir):
+    paths = sorted((poseval_dir / SYNTHETIC[0] / "gt").iterdir())
+    truth = [read_posetrack(path, drop_unknown_images=True) for path in paths]
+    message = f"one sequence for each of the {len(truth)} of the ground truth, got {len(truth) - 1}"
+    with pytest.raises(ValueError, match=message):
+        evaluate_sequences(truth, truth[1:])
+
+
 def test_compressed_files_score_as_plain_ones(poseval_dir, tmp_path):
     import gzip
 

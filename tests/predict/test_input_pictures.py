@@ -147,3 +147,14 @@ def test_pixels_that_are_not_square_are_told_once(tmp_path):
     (source,) = open_sources([str(tmp_path)])
     assert len(list(source.frames())) == 3
     assert source.notes == [f"2 images with pixels that are not square, taken as square ({tmp_path}/1.jpg)"]
+
+
+def test_pictures_with_foreign_bytes_among_their_pixels_are_told(tmp_path):
+    for index in range(3):
+        data = bytearray(write_picture(tmp_path / f"{index}.jpg", index).read_bytes())
+        if index:
+            data[-9:-7] = b"\xff\x17"
+            (tmp_path / f"{index}.jpg").write_bytes(data)
+    (source,) = open_sources([str(tmp_path)])
+    assert len(list(source.frames())) == 3
+    assert source.notes == [f"2 images with damaged pixels, where poses may be wrong ({tmp_path}/1.jpg)"]

@@ -5,6 +5,8 @@ import dataclasses
 import os
 import pathlib
 import sys
+import threading
+import types
 
 import cv2
 import numpy as np
@@ -16,6 +18,7 @@ from video_cases import people, write_picture, write_video
 from tfpose import predict_beam
 from tfpose.prediction import many_files
 from tfpose.prediction.frame_span import FrameSpan
+from tfpose.prediction.local_workers import run_watched
 from tfpose.prediction.many_inputs import PICTURES, RECORDS, VIDEO, find_inputs
 from tfpose.prediction.many_prediction import LoadedModel, predict_input
 from tfpose.prediction.many_results import (
@@ -205,11 +208,49 @@ def test_a_result_is_done_until_its_input_model_or_file_changes(tmp_path):
     found = marks.find(item)
     assert found.is_earlier and (found.frames, found.status, found.seconds) == (3, DONE, row.seconds)
     assert DoneMarks(out, "other settings").find(item) is None
+    whole = video.read_bytes()
+    video.write_bytes(b"nothing")
+    failed = predict_input(item, loaded_model(), out, marks)
+    assert failed.status == FAILED and failed.message.endswith("results of an earlier run are there still")
+    video.write_bytes(whole)
     os.utime(video, (1, 1))
     assert marks.find(item) is None
     predict_input(item, loaded_model(), out, marks)
     (tmp_path / "out" / "predictions" / "clip.json").unlink()
     assert marks.find(item) is None
+
+
+def test_results_do_not_replace_those_of_another_input_with_the_same_name(tmp_path):
+    for folder in ("monday", "tuesday"):
+        (tmp_path / folder).mkdir()
+        write_video(tmp_path / folder / "clip.avi", 3)
+    out, first = str(tmp_path / "out"), tmp_path / "monday" / "clip.avi"
+    inputs = [find_inputs([str(tmp_path / folder / "clip.avi")])[0] for folder in ("monday", "tuesday")]
+    marks = DoneMarks(out, "x")
+    assert predict_input(inputs[0], loaded_model(), out, marks).status == DONE
+    row = predict_input(inputs[1], loaded_model(), out, marks)
+    assert row.status == FAILED and f"holds the results of {first} under the name clip; choose" in row.message
+    assert marks.find(inputs[0])
+    # A link leads to the same video, and a video that was moved leaves none behind.
+    (tmp_path / "link").symlink_to(tmp_path / "monday")
+    (linked,) = find_inputs([str(tmp_path / "link" / "clip.avi")])
+    assert predict_input(linked, loaded_model(), out, marks).status == DONE
+    assert predict_input(inputs[1], loaded_model(), out, DoneMarks(out, "x", True)).status == DONE
+    (tmp_path / "tuesday" / "clip.avi").unlink()
+    assert predict_input(inputs[0], loaded_model(), out, marks).status == DONE
+
+
+@pytest.mark.parametrize(
+    ("other", "is_other"), [("https://a.org/clip.mp4?key=1", False), ("https://b.org/clip.mp4", True)]
+)
+def test_addresses_of_one_file_differ_in_their_queries(other, is_other):
+    assert many_files.is_elsewhere(other, "https://a.org/clip.mp4?key=2") == is_other
+
+
+def test_a_list_of_inputs_may_begin_with_a_mark_of_its_encoding(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.mp4\r\n\r\nb.mp4\r\n")
+    values = types.SimpleNamespace(input_list=str(tmp_path / "list.txt"))
+    assert predict_beam._listed_inputs(values) == ["a.mp4", "b.mp4"]
 
 
 def test_an_output_belongs_to_one_model_and_its_settings(tmp_path, monkeypatch):
@@ -230,6 +271,10 @@ def test_the_digest_of_a_model_is_that_of_its_weights(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "best.weights.h5").write_bytes(b"weights")
     (tmp_path / "b" / "notes.txt").write_text("something")
+    # Results below the work folder are none of its weights.
+    (tmp_path / "b" / "results" / "predictions").mkdir(parents=True)
+    (tmp_path / "b" / "results" / "predictions" / "clip.json").write_text("{}")
+    (tmp_path / "b" / "predict_many.json").write_text("{}")
     digests = [many_files.digest_of_model(tmp_path / folder) for folder in ("a", "b")]
     assert digests[0] == digests[1]
     (tmp_path / "b" / "best.weights.h5").write_bytes(b"other weights")
@@ -240,6 +285,24 @@ def test_without_beam_that_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     result = run("-m", "tfpose.predict_beam", write_video(tmp_path / "clip.avi", 2), f"--output={tmp_path / 'out'}")
     assert_one_line(result, "requires the package apache-beam", "pip install 'tfpose[beam]'")
+
+
+def test_a_worker_of_an_earlier_call_that_ends_late_is_no_crash(monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda failure: None)
+    may_end = threading.Event()
+
+    def end_late():
+        may_end.wait()
+        raise RuntimeError("exited with return code 1")
+
+    waiting = threading.Thread(target=end_late, name="run_worker")
+    waiting.start()
+
+    def act():
+        may_end.set()
+        waiting.join()
+
+    assert run_watched(act, lambda: False)
 
 
 def test_options_of_beam_replace_the_local_ones():

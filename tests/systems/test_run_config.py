@@ -9,7 +9,7 @@ import pytest
 
 from tfpose import systems
 from tfpose.checkpoints import RUN_CONFIG_FILE
-from tfpose.systems.run_config import check_continued, check_evaluated, check_joints, write_run_config
+from tfpose.systems.run_config import check_continued, check_evaluated, check_joints, common_settings, write_run_config
 
 
 def build(name: str = "single_network_synthetic"):
@@ -55,6 +55,17 @@ def test_a_run_that_continues_says_that_it_does_not_start_from_other_weights(tmp
     config.initialize.keypoint_workdir = "runs/keypoints"
     note = systems.compare_with_run(config, tmp_path, check_continued)
     assert "initialize.keypoint_workdir 'runs/keypoints' (was ''); initialize has no effect on a run that cont" in note
+
+
+def test_processes_have_the_settings_in_common_but_not_the_folder_of_the_data():
+    config = build()
+    common = common_settings(config)
+    with config.unlocked():
+        config.data.directory = "other"
+    assert common_settings(config) == common
+    config.optimization.learning_rate = 0.5
+    changed = {name for name, text in common_settings(config).items() if common[name] != text}
+    assert changed == {"optimization.learning_rate"}
 
 
 def test_other_joints_do_not_continue(tmp_path):

@@ -20,6 +20,7 @@ from free_ports import find_free_ports
 from process_copies import Launcher, ProcessCopy
 
 from tfpose import checkpoints
+from tfpose.training import distribution
 from tfpose.training.distribution import build_strategy, is_chief
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, train
 
@@ -217,6 +218,27 @@ def test_several_workers_need_tf_config(monkeypatch: pytest.MonkeyPatch) -> None
     for name in ("one_device", "mirrored", "cpu_cores"):
         with pytest.raises(ValueError, match=f"auto or multi_worker where TF_CONFIG lists 2 processes, got '{name}'"):
             build_strategy(name)
+
+
+def test_what_differs_between_the_processes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    strategy = build_strategy("one_device")
+    distribution.check_same_everywhere(strategy, {"seed": "1"})
+    monkeypatch.setattr(distribution, "count_processes", lambda _: 3)
+    seen = []
+
+    def find_digits(_: tf.distribute.Strategy, values: np.ndarray) -> np.ndarray:
+        seen.append(values)
+        return values
+
+    monkeypatch.setattr(distribution, "sum_over_replicas", find_digits)
+    for rate in ("0.1", "0.2"):
+        distribution.check_same_everywhere(strategy, {"seed": "1", "rate": rate, "data": "a"})
+    monkeypatch.setattr(distribution, "sum_over_replicas", lambda *_: sum(seen))
+    monkeypatch.setattr(type(strategy), "num_replicas_in_sync", 2)
+    with pytest.raises(ValueError, match="rate must be the same in all processes of TF_CONFIG, got 0.1 here"):
+        distribution.check_same_everywhere(strategy, {"seed": "1", "rate": "0.1", "data": "a"})
+    with pytest.raises(ValueError, match=r"rate \(and 1 more\) must be the same"):
+        distribution.check_same_everywhere(strategy, {"seed": "1", "rate": "0.1", "data": "b"})
 
 
 def test_default_strategy_is_one_device_here() -> None:

@@ -10,13 +10,21 @@ import toy_run
 
 from tfpose import checkpoints, interruption
 from tfpose.interruption import SignalWatch, TrainingInterrupted, signals_interrupt
+from tfpose.training.loggers import CsvLogger
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signal_saves_and_exits_with_its_code(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], number: signal.Signals, code: int
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    code: int,
 ) -> None:
+    ends = []
+    monkeypatch.setattr(CsvLogger, "close", lambda logger, error: ends.append(error))
+
     def evaluate(*_: object) -> dict[str, float]:
         os.kill(os.getpid(), number)
         return {"ap": 0.5}
@@ -35,7 +43,7 @@ def test_signal_saves_and_exits_with_its_code(
             optimization=OptimizationSettings(0.01),
             run=RunSettings(total_steps=9, evaluate_every=4),
         )
-    assert caught.value.code == code
+    assert caught.value.code == code and ends == [caught.value]
     assert "stopped by a signal after step 4; the state is saved" in capsys.readouterr().err
     assert [checkpoints.parse_step(path) for path in checkpoints.list_checkpoints(tmp_path)] == [4]
     assert signal.getsignal(number) == before

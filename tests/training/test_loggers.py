@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tfpose.interruption import TrainingInterrupted
 from tfpose.training.loggers import LOGGERS
 from tfpose.training.progress import RunLog
 from tfpose.training.session import RunSettings
@@ -92,6 +93,19 @@ def test_mlflow_receives_numbers_pictures_and_the_config(tmp_path: pathlib.Path,
     files = [options["artifact_file"] for name, _, options in mlflow if name == "log_image"]
     assert files == ["pictures/crops/step_00000005_0.png", "pictures/crops/step_00000005_1.png"]
     assert mlflow[-1][0] == "end_run"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "exit_code"),
+    [(None, "FINISHED", 0), (TrainingInterrupted(143), "KILLED", 1), (FloatingPointError("loss"), "FAILED", 1)],
+)
+def test_services_are_told_how_the_run_ended(
+    tmp_path: pathlib.Path, wandb: Calls, mlflow: Calls, error: BaseException | None, status: str, exit_code: int
+) -> None:
+    log = RunLog(tmp_path, start_step=0, total_steps=10, is_chief=True, loggers=("csv", "wandb", "mlflow"))
+    log.close(error)
+    assert mlflow[-1] == ("end_run", (status,), {})
+    assert wandb[-1] == ("finish", (), {"exit_code": exit_code})
 
 
 def test_a_service_that_fails_does_not_end_the_training(

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import socket
+import types
 from collections.abc import Callable
 
 import keras
@@ -18,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tfpose import checkpoints
 from tfpose.data.step_batches import without_autotuning
+from tfpose.training import loop
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 from tfpose.training.optimization import build_optimizer
 
@@ -501,3 +503,22 @@ def test_memory_does_not_grow(tmp_path: pathlib.Path) -> None:
     # A float kept for each step and example would be far below this, a batch far above it.
     batch_megabytes = toy_run.GLOBAL_BATCH * 8 * 8 * 3 * 4 * 2 / 2**20
     assert sizes[-1] - sizes[1] < 500 * batch_megabytes
+
+
+def test_all_weights_at_the_start_are_compared_between_the_processes(monkeypatch):
+    compared = []
+    monkeypatch.setattr(
+        loop, "check_same_everywhere", lambda _, values: compared.append(values["weights at the start"])
+    )
+
+    def compare(value):
+        variables = {"model/a": tf.Variable([0.5, 2.0]), "optimizer/b": tf.Variable(value)}
+        state = types.SimpleNamespace(named_variables=lambda: variables)
+        loop._check_same_weights(build_strategy("one_device"), state)
+
+    compare(0.0)
+    assert not compared
+    monkeypatch.setattr(loop, "count_processes", lambda _: 2)
+    for value in (0.0, 1.0, 1.0):
+        compare(value)
+    assert compared[0] != compared[1] == compared[2]

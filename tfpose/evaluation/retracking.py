@@ -108,11 +108,8 @@ def track_file(
 ) -> TrackingSummary:
     """Tracks one file or sequence and writes the result under the same name."""
     found = read_predictions(source) if isinstance(source, pathlib.Path) else source
-    if found.num_unlisted:
-        print(
-            f"note: {found.path}: {found.num_unlisted} annotations are left out: their image_id is in no image",
-            file=sys.stderr,
-        )
+    for note in unlisted_notes(found):
+        print(f"note: {note}", file=sys.stderr)
     tracked = track_file_sequence(found, tracker) if tracker else found
     WRITERS[file_format](directory / _result_name(source), tracked)
     return TrackingSummary(
@@ -121,6 +118,13 @@ def track_file(
         num_tracked=sum(frame.num_people for frame in tracked.frames),
         num_tracks=len({i for frame in tracked.frames for i in frame.track_ids.tolist()} - {NO_TRACK_ID}),
     )
+
+
+def unlisted_notes(sequence: PoseSequence) -> list[str]:
+    """Returns a line if the file of a sequence has annotations of images that it does not list."""
+    if not sequence.num_unlisted:
+        return []
+    return [f"{sequence.path}: {sequence.num_unlisted} annotations are left out: their image_id is in no image"]
 
 
 def note_other_files(folder: pathlib.Path, names: Collection[str]) -> None:

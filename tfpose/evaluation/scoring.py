@@ -115,16 +115,21 @@ def _evaluate(
         report = evaluate_posetrack(
             ground_truth, predictions, settings.options, per_sequence, settings.num_processes, progress
         )
-    print_notes(report)
+    print_report_notes(report)
     return report
 
 
-def print_notes(report: PoseTrackReport) -> None:
-    """Prints on stderr what was left out, and what was paired with what."""
-    for note in shorten_notes(report.notes):
-        print(f"note: {note}", file=sys.stderr)
+def print_report_notes(report: PoseTrackReport) -> None:
+    """Prints on stderr what was left out, what was paired with what, and which metrics have no meaning."""
+    print_notes(report.notes)
     for name in report.single_frame_sequences:
         print(f"note: {name} has only one evaluated frame, so its tracking metrics have no meaning", file=sys.stderr)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Prints lines for the user on stderr, or the first of very many."""
+    for note in shorten_notes(notes):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def shorten_notes(notes: Sequence[str], most: int = 10) -> list[str]:

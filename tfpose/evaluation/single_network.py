@@ -24,7 +24,7 @@ from tfpose.evaluation.single_network_search import (
     search_thresholds,
 )
 from tfpose.evaluation.splits import SplitPrediction
-from tfpose.evaluation.tracker_search import describe_trials, write_tuning
+from tfpose.evaluation.tracker_search import describe_trials, shown_on_interruption, write_tuning
 from tfpose.evaluation.tuned_settings import TUNED_INFERENCE
 from tfpose.evaluation.video_sequences import ground_truth_sequences, rows_by_sequence, sequences_from_poses
 from tfpose.inference.frame_peaks import Peaks, select_people
@@ -284,7 +284,7 @@ def _search_with_progress(cases: Sequence[SearchCase], search: ThresholdSearch) 
     num_trials = len(expand_grid(choices)) if is_grid else 2 * sum(map(len, choices.values()))
     processes = min(search.num_processes or num_cores(), math.ceil(num_trials / _TRIALS_PER_PROCESS))
     done: list[Trial] = []
-    with LateProgress("tuning", "trials") as progress:
+    with shown_on_interruption(done), LateProgress("tuning", "trials") as progress:
 
         def show(trial: Trial) -> None:
             done.append(trial)

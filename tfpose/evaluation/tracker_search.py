@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import itertools
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfpose import __version__
 from tfpose.evaluation.metrics_file import without_nan
 from tfpose.evaluation.progress import LateProgress
-from tfpose.evaluation.retracking import first_video, read_predictions, track_sequence
+from tfpose.evaluation.retracking import first_video, read_predictions, track_sequence, unlisted_notes
+from tfpose.evaluation.scoring import print_notes
 from tfpose.json_files import write_json
 from tfpose.metrics.catalog import DEFAULT_OBJECTIVE, METRICS, group_of, objectives
-from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences, pair_files
+from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences, pair_files, unpaired_note
 from tfpose.metrics.posetrack_metrics import search_scores
+from tfpose.metrics.posetrack_selection import pairing_notes
 from tfpose.posetrack import PoseSequence, read_posetrack
+from tfpose.posetrack.columns import columns_from_sequence
 from tfpose.posetrack.videos import find_videos
 from tfpose.processes import num_cores
 from tfpose.tracking.choice import TrackerChoice, json_setting
@@ -32,6 +38,11 @@ class Case:
 
     truth: PoseSequence
     predictions: PoseSequence
+
+    def notes(self) -> list[str]:
+        """Returns lines on what was left out of the files, and on what was paired with what."""
+        columns = columns_from_sequence(self.truth, True), columns_from_sequence(self.predictions, False)
+        return [*unlisted_notes(self.truth), *unlisted_notes(self.predictions), *pairing_notes(*columns)]
 
 
 def tune_tracker(
@@ -61,16 +72,18 @@ def tune_tracker(
         FileNotFoundError, ValueError: A file is missing or damaged, see `evaluate_posetrack`.
     """
     pairs = pair_files(ground_truth, predictions)
-    cases = [
-        Case(first_video(read_posetrack(true, drop_unknown_images=True)), first_video(read_predictions(found)))
-        for true, found in pairs
-    ]
+    cases, notes = [], list(unpaired_note(pairs, predictions))
+    for true, found in pairs:
+        whole = read_posetrack(true, drop_unknown_images=True), read_predictions(found)
+        cases.append(Case(*map(first_video, whole)))
+        notes += [*itertools.chain.from_iterable(map(_first_video_notes, whole)), *cases[-1].notes()]
+    print_notes(notes)
     column = METRICS[group_of(objective)].main
     label = column.label
     num_trials = len(expand_grid(choices))
     processes = min(num_processes or num_cores(), num_trials)
     done: list[Trial] = []
-    with LateProgress("tuning", "trials") as progress:
+    with shown_on_interruption(done), LateProgress("tuning", "trials") as progress:
 
         def show(trial: Trial) -> None:
             done.append(trial)
@@ -82,6 +95,17 @@ def tune_tracker(
     labels = {"predictions": str(predictions), "labels": str(ground_truth), "sequences": len(cases)}
     write_tuning(output_dir, trials, describe_trials(trials, best, objective, base, labels))
     return best
+
+
+def _first_video_notes(sequence: PoseSequence) -> list[str]:
+    """Returns a line if only some of the frames of a file are evaluated."""
+    count, kept = len(sequence.frames), len(first_video(sequence).frames)
+    if count == kept:
+        return []
+    return [
+        f"{sequence.path}: {count - kept} of {count} frames are left out: poseval evaluates only the first of the "
+        "videos in a file"
+    ]
 
 
 def score_tracker(
@@ -110,6 +134,17 @@ def describe_trials(
     }
 
 
+@contextlib.contextmanager
+def shown_on_interruption(done: Sequence[Trial]) -> Iterator[None]:
+    """Within, Ctrl-C prints the table of the trials that are done, in their order, which would be lost otherwise."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if done:
+            print(format_trials(done), flush=True)
+        raise
+
+
 def write_tuning(output_dir: pathlib.Path, trials: Sequence[Trial], content: Mapping[str, Any]) -> None:
     """Writes tuning.json; prints the table of all trials and the best settings as flags.
 
@@ -122,5 +157,8 @@ def write_tuning(output_dir: pathlib.Path, trials: Sequence[Trial], content: Map
     path = output_dir / TUNING_FILE
     write_json(path, without_nan(content), indent=2)
     print(format_trials(trials))
+    equal = sum(trial.scores[objective] == trials[0].scores[objective] for trial in trials)
+    if equal > 1:
+        print(f"note: {equal} settings have the best {objective}; the first of them is taken", file=sys.stderr)
     print(f"best {objective}: {content['best']['flags']}")
     print(f"written: {path}")

@@ -108,10 +108,10 @@ def evaluate_posetrack(
             progress(done, len(pairs))
     names = sequence_names([true for true, _ in pairs])
     report = _report(ground_truth, parts, options, per_sequence, names)
-    return dataclasses.replace(report, notes=(*_unpaired_note(pairs, predictions), *report.notes))
+    return dataclasses.replace(report, notes=(*unpaired_note(pairs, predictions), *report.notes))
 
 
-def _unpaired_note(
+def unpaired_note(
     pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], predictions: str | pathlib.Path
 ) -> tuple[str, ...]:
     """Returns a line that counts the prediction files without a file of the ground truth."""
@@ -143,8 +143,14 @@ def evaluate_sequences(
         per_sequence: Whether to compute also the metrics of each sequence alone.
 
     Raises:
-        ValueError: The official tools would refuse a sequence; see `evaluate_posetrack`.
+        ValueError: The numbers of sequences differ, or the official tools would refuse a sequence; see
+            `evaluate_posetrack`.
     """
+    if len(ground_truth) != len(predictions):
+        raise ValueError(
+            f"predictions must be one sequence for each of the {len(ground_truth)} of the ground truth, got "
+            f"{len(predictions)}"
+        )
     selected = [
         select_people(columns_from_sequence(true, True), columns_from_sequence(predicted, False))
         for true, predicted in zip(ground_truth, predictions, strict=True)

@@ -91,12 +91,14 @@ class Job:
         output: Folder or address of the results.
         settings: Digest of the model and the settings.
         options: Options of Beam, such as '--runner=DataflowRunner'.
+        overwrite: Whether results may replace those of another input with the same name.
     """
 
     load: Callable[[], LoadedModel]
     output: str
     settings: str
     options: Sequence[str]
+    overwrite: bool = False
 
 
 def run_pipeline(job: Job, inputs: Sequence[ManyInput], known: Sequence[ReportRow] = ()) -> None:
@@ -110,7 +112,7 @@ def run_pipeline(job: Job, inputs: Sequence[ManyInput], known: Sequence[ReportRo
     Raises:
         Exception: The pipeline fails; a failed input does not.
     """
-    marks = DoneMarks(job.output, job.settings)
+    marks = DoneMarks(job.output, job.settings, job.overwrite)
     with beam.Pipeline(options=PipelineOptions(list(job.options))) as pipeline:
         checked = (
             pipeline

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pathlib
 import shlex
@@ -54,7 +55,7 @@ def run_watched(action: Callable[[], None], should_stop: Callable[[], bool]) -> 
     """
     with tempfile.TemporaryDirectory(prefix="tfpose_workers_", suffix=f"-{os.getpid()}") as name:
         folder = pathlib.Path(name)
-        with _environment(name), _deaf_workers(), _crashes() as crashes:
+        with _environment(name), _deaf_workers(folder), _crashes() as crashes:
             thread = _Action(action)
             thread.start()
             try:
@@ -67,15 +68,20 @@ def run_watched(action: Callable[[], None], should_stop: Callable[[], bool]) -> 
                 ended = [path for path in _workers(folder) if not _is_running(path)] if reasons else []
                 tasks = [path.read_text(encoding="utf-8") for path in ended]
             finally:
+                # Asked before the workers are ended, which may end the action with an error.
+                is_finished = not thread.is_alive()
+                if not is_finished:
+                    # Threads of Beam log the loss of each worker that is ended below.
+                    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
                 _end_workers(folder)
     if error:
         raise ValueError(error)
     if reasons:
         message = f"a worker process ended, perhaps for lack of memory ({reasons[0]})"
         raise WorkerCrash(message, [task for task in tasks if task])
-    if thread.error is not None:
+    if is_finished and thread.error is not None:
         raise thread.error
-    return not thread.is_alive()
+    return is_finished
 
 
 class _Action(threading.Thread):
@@ -104,13 +110,14 @@ def _environment(folder: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _deaf_workers() -> Iterator[None]:
+def _deaf_workers(folder: pathlib.Path) -> Iterator[None]:
     """Within, worker processes ignore Ctrl-C, SIGTERM and SIGHUP, about which only the main process reports.
 
-    Beam starts a worker by a command of the shell that begins with `sys.executable`.
+    Beam starts a worker by a command of the shell that begins with `sys.executable`. The command also leaves a file
+    with the number of the process in the folder.
     """
     python = sys.executable
-    sys.executable = f"trap '' INT TERM HUP; exec {shlex.quote(python)}"
+    sys.executable = f"trap '' INT TERM HUP; : > {shlex.quote(str(folder))}/$$; exec {shlex.quote(python)}"
     try:
         yield
     finally:
@@ -125,10 +132,13 @@ def _crashes() -> Iterator[list[str]]:
     """
     found: list[str] = []
     previous = threading.excepthook
+    # Those of an earlier call, which ended their workers, may take until now to fail.
+    earlier = set(threading.enumerate())
 
     def note(failure: threading.ExceptHookArgs) -> None:
         if failure.thread is not None and failure.thread.name == _BEAM_THREAD:
-            found.append(str(failure.exc_value))
+            if failure.thread not in earlier:
+                found.append(str(failure.exc_value))
         elif not _is_of_beam(failure.exc_traceback):
             previous(failure)
 

@@ -15,10 +15,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tfpose.exporting.system_file import EXTRA_FOLDER
 from tfpose.file_names import matching_names
 from tfpose.json_files import write_text
 
-# Below the output: where files are until they are whole.
+# Below the output: what its results are of, and where files are until they are whole.
+SETTINGS_FILE = "predict_many.json"
 UNFINISHED_FOLDER = ".unfinished"
 _COPIED_BYTES = 1 << 20
 
@@ -64,6 +66,16 @@ def exists(address: str) -> bool:
         return os.path.isfile(address)
     with _beam_errors(address):
         return bool(_file_systems().exists(address))
+
+
+def is_elsewhere(address: str, other: str) -> bool:
+    """Returns whether a file or folder is there, and is not the same as another one."""
+    # Signed addresses of one file differ in their queries.
+    if address.partition("?")[0] == other.partition("?")[0]:
+        return False
+    if "://" in address:
+        return not is_remote(address) or exists(address)
+    return os.path.exists(address) and not ("://" not in other and os.path.samefile(address, other))
 
 
 def read_bytes(address: str) -> bytes:
@@ -172,9 +184,11 @@ def publish(folder: pathlib.Path, output: str) -> list[str]:
 def digest_of_model(folder: pathlib.Path) -> str:
     """Returns digits that tell the weights and settings in a folder from others: a SavedModel or a work folder."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
+    # Other folders below may hold results, even these ones.
+    parts = [path for name in ("", "variables", "assets", EXTRA_FOLDER) for path in (folder / name).glob("*")]
+    for path in sorted(parts):
         is_of_model = path.suffix in (".h5", ".pb", ".json", ".tflite") or path.parent.name == "variables"
-        if path.is_file() and is_of_model:
+        if path.is_file() and is_of_model and path.name != SETTINGS_FILE:
             digest.update(path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape"))
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

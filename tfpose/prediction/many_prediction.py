@@ -50,6 +50,7 @@ def predict_input(item: ManyInput, loaded: LoadedModel, output: str, marks: Done
     """
     begin = time.monotonic()
     try:
+        marks.check_name(item)
         state = item.state()
         with folder_of_results(output) as folder:
             with item.open(loaded.span) as source:
@@ -66,7 +67,9 @@ def predict_input(item: ManyInput, loaded: LoadedModel, output: str, marks: Done
         marks.write(item, row, state, files)
     except Exception as error:
         seconds = time.monotonic() - begin
-        row = ReportRow(item.position, item.label, item.name, FAILED, seconds=seconds, message=describe_error(error))
+        kept = "; results of an earlier run are there still" if marks.has_results(item) else ""
+        message = f"{describe_error(error)}{kept}"
+        row = ReportRow(item.position, item.label, item.name, FAILED, seconds=seconds, message=message)
     print(f"{item.name}: {row.frames} frames, {row.people} people, {row.status}", flush=True)
     return row
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import tfpose
 from tfpose.messages import quote
-from tfpose.prediction.many_files import exists, join, read_bytes, write_whole_text
+from tfpose.prediction.many_files import SETTINGS_FILE, exists, is_elsewhere, join, read_bytes, write_whole_text
 from tfpose.prediction.many_inputs import ManyInput
 
-SETTINGS_FILE, REPORT_FILE, DONE_FOLDER = "predict_many.json", "report.csv", "done"
+REPORT_FILE, DONE_FOLDER = "report.csv", "done"
 # Whole results; results without some frames that are damaged; no results.
 DONE, DAMAGED, FAILED = "done", "damaged", "failed"
 
@@ -60,19 +60,20 @@ def crashed_row(item: ManyInput, message: str) -> ReportRow:
 class DoneMarks:
     """The files OUTPUT/done/NAME.json. Each appears after the results of its input, which the same settings made."""
 
-    def __init__(self, output: str, settings: str) -> None:
+    def __init__(self, output: str, settings: str, overwrite: bool = False) -> None:
         """Remembers where the marks are.
 
         Args:
             output: Folder or address of the results.
             settings: Digest of the model and the settings.
+            overwrite: Whether results may replace those of another input with the same name.
         """
-        self._output, self._settings = output, settings
+        self._output, self._settings, self._overwrite = output, settings, overwrite
 
     def find(self, item: ManyInput) -> ReportRow | None:
         """Returns the row of an input that is done: same file, same model and settings, and all results are there."""
         try:
-            mark = json.loads(read_bytes(self._address(item)))
+            mark = self._read(item)
             is_same = mark["settings"] == self._settings and mark["state"] == item.state()
             if not is_same or not all(exists(join(self._output, name)) for name in mark["files"]):
                 return None
@@ -81,6 +82,29 @@ class DoneMarks:
         except (OSError, ValueError, LookupError, TypeError):
             # Not there, or damaged: the input is predicted again.
             return None
+
+    def has_results(self, item: ManyInput) -> bool:
+        """Returns whether a run has written results of the name of an input, whatever they are of."""
+        return exists(self._address(item))
+
+    def check_name(self, item: ManyInput) -> None:
+        """Checks that the results of an input replace none of another input that is still there.
+
+        Raises:
+            ValueError: They would.
+        """
+        try:
+            other = str(self._read(item)["input"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return
+        if not self._overwrite and is_elsewhere(other, item.label):
+            raise ValueError(
+                f"{self._output} holds the results of {other} under the name {item.name}; choose another --output, or "
+                "add --overwrite"
+            )
+
+    def _read(self, item: ManyInput) -> dict[str, Any]:
+        return json.loads(read_bytes(self._address(item)))
 
     def write(self, item: ManyInput, row: ReportRow, state: str, files: Sequence[str]) -> None:
         """Marks an input as done.

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from tfpose.file_names import matching_names
-from tfpose.picture_files import count_pages, decode_upright, picture_kind, read_header
+from tfpose.picture_files import count_pages, decode_upright, is_damaged_inside, picture_kind, read_header
 from tfpose.prediction.decoding import DEFAULT_RATE
 from tfpose.prediction.frame_span import FrameSpan
 from tfpose.prediction.frames import SourceFrame
@@ -188,6 +188,7 @@ class Pictures:
         """Yields the images. Those that cannot be decoded are left out and named in `problems`."""
         self.problems, self.notes = list(self._left_out), list(self._notes)
         oblong: list[pathlib.Path | str] = []
+        damaged: list[pathlib.Path | str] = []
         columns = (self._indices, self._addresses, self.names, self.image_ids)
         for index, address, name, image_id in zip(*columns, strict=True):
             try:
@@ -199,11 +200,16 @@ class Pictures:
                 continue
             if (num_pages := count_pages(data)) > 1:
                 self.notes.append(f"{address}: only the first of {num_pages} pages or frames was read")
-            if not read_header(data, address).has_square_pixels:
+            header = read_header(data, address)
+            if not header.has_square_pixels:
                 oblong.append(address)
+            if is_damaged_inside(data, header):
+                damaged.append(address)
             yield SourceFrame(index, name, image, image_id)
         if oblong:
             self.notes.append(f"{len(oblong)} images with pixels that are not square, taken as square ({oblong[0]})")
+        if damaged:
+            self.notes.append(f"{len(damaged)} images with damaged pixels, where poses may be wrong ({damaged[0]})")
 
 
 def no_such_input(text: str) -> OSError:

@@ -33,6 +33,15 @@ def write_run_config(config: ConfigDict, workdir: pathlib.Path) -> None:
     write_json(workdir / RUN_CONFIG_FILE, _to_json(config.to_dict()), indent=2)
 
 
+def common_settings(config: ConfigDict) -> dict[str, str]:
+    """Returns what all processes of one training must have in common, by name: the settings, but not the places.
+
+    Data may lie in another folder on each machine.
+    """
+    settings = {name: repr(value) for name, value in _leaves(_to_json(config.to_dict()))}
+    return {name: text for name, text in settings.items() if name not in ("data.directory", "strategy")}
+
+
 def read_run_config(workdir: pathlib.Path, build: Callable[..., ConfigDict]) -> ConfigDict | None:
     """Reads the config of a run; returns None if the run has none.
 

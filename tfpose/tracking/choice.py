@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from tfpose.tracking.settings import SmoothingSettings, TrackerSettings, find_named_settings, replace_settings
@@ -51,8 +51,8 @@ class TrackerChoice:
 
     def has_effect(self, name: str) -> bool:
         """Returns whether a setting has an effect beside the others."""
-        other, words = _required_setting(name)
-        return not words or self.to_dict()[other] in words
+        required = _required_setting(name)
+        return required is None or required.allows(self.to_dict()[required.name])
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all settings by name, ready for JSON."""
@@ -72,18 +72,38 @@ def check_effects(names: Iterable[str], choice: TrackerChoice, searched: Mapping
         ValueError: A setting has no effect; the message names it, and the setting that it requires.
     """
     for name in names:
-        other, words = _required_setting(name)
-        if not choice.has_effect(name) and not {*words} & {*searched.get(other, ())}:
-            raise ValueError(
-                f"--{PREFIX}{name} requires --{PREFIX}{other}={' or '.join(words)}, got {choice.to_dict()[other]}"
-            )
+        required = _required_setting(name)
+        if required is not None and not any(
+            map(required.allows, (choice.to_dict()[required.name], *searched.get(required.name, ())))
+        ):
+            raise ValueError(f"--{PREFIX}{name} requires {required.rule}, got {choice.to_dict()[required.name]}")
 
 
-def _required_setting(name: str) -> tuple[str, list[str]]:
-    """Returns the setting that decides whether another has an effect, and its values with which it has; or nothing."""
+@dataclasses.dataclass(frozen=True)
+class _RequiredSetting:
+    """A setting that decides whether another one has an effect.
+
+    Attributes:
+        name: The setting.
+        rule: The values with which the other has an effect, for messages.
+        allows: Function of a value that returns whether the other has an effect.
+    """
+
+    name: str
+    rule: str
+    allows: Callable[[Any], bool]
+
+
+def _required_setting(name: str) -> _RequiredSetting | None:
+    """Returns the setting that decides whether another has an effect; None if there is none."""
+    if name == "jump_window_frames":
+        return _RequiredSetting("max_jump", f"a finite --{PREFIX}max_jump", lambda value: math.isfinite(float(value)))
+    words = [word for word, similarity in SIMILARITIES.items() if similarity.threshold == name]
+    other = "similarity"
     if name in ("velocity_memory", "max_prediction_frames"):
-        return "motion", ["velocity"]
-    return "similarity", [word for word, similarity in SIMILARITIES.items() if similarity.threshold == name]
+        other, words = "motion", ["velocity"]
+    rule = f"--{PREFIX}{other}={' or '.join(words)}"
+    return _RequiredSetting(other, rule, words.__contains__) if words else None
 
 
 def choice_from_settings(values: Mapping[str, Any]) -> TrackerChoice:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+import zlib
+from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from tfpose.evaluation.shares import EvaluationShare
+from tfpose.messages import MOST_OF_A_VALUE, printable
 from tfpose.processes import num_cores
 from tfpose.training.cluster import meet_processes, read_cluster
 
@@ -115,8 +119,42 @@ def chief_says(strategy: tf.distribute.Strategy, answer: bool) -> bool:
     """Returns the chief's answer to a question that all workers ask together. Others must answer False."""
     if count_processes(strategy) == 1:
         return answer
-    answers = strategy.run(lambda: tf.constant(int(answer)))
-    return int(strategy.reduce(tf.distribute.ReduceOp.SUM, answers, axis=None)) > 0
+    return int(sum_over_replicas(strategy, np.int64(answer))) > 0
+
+
+def sum_over_replicas(strategy: tf.distribute.Strategy, values: np.ndarray | np.integer) -> np.ndarray:
+    """Returns the sum of the values that each worker gives for each of its replicas. All workers call it together."""
+
+    def add() -> tf.Tensor:
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.constant(values)), axis=None)
+
+    # Outside a function TensorFlow would warn that it is slow, and of a function that it is traced anew.
+    return tf.function(add).get_concrete_function()().numpy()
+
+
+def check_same_everywhere(strategy: tf.distribute.Strategy, values: Mapping[str, str]) -> None:
+    """Checks that what all workers must have in common is the same; with one process, does nothing.
+
+    Each worker would update the weights in its own way otherwise, and write the results of none of them.
+
+    Args:
+        strategy: Strategy, whose workers call this together.
+        values: What to compare, by name; the names are the same everywhere.
+
+    Raises:
+        ValueError: A value is another one in another process. All processes raise it.
+    """
+    if count_processes(strategy) == 1:
+        return
+    digits = np.array([zlib.crc32(value.encode("utf-8", "surrogateescape")) for value in values.values()], np.int64)
+    differing = np.flatnonzero(sum_over_replicas(strategy, digits) != digits * strategy.num_replicas_in_sync)
+    if len(differing):
+        name = list(values)[differing[0]]
+        got = printable(values[name], MOST_OF_A_VALUE)
+        more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
+        raise ValueError(
+            f"{name}{more} must be the same in all processes of TF_CONFIG, got {got} here and another value elsewhere"
+        )
 
 
 def input_context(strategy: tf.distribute.Strategy) -> tf.distribute.InputContext:

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose.checkpoints import RUN_CONFIG_FILE
+from tfpose.interruption import TrainingInterrupted
 
 TRAINING, EVALUATION = "train", "eval"
 # Files in the work folder that hold the identity of the run at the service, so that a continued run appends to it.
@@ -36,8 +37,12 @@ class RunLogger(Protocol):
     def flush(self) -> None:
         """Writes what is pending; called after each checkpoint."""
 
-    def close(self) -> None:
-        """Ends the report; called when the run finishes, fails or is stopped."""
+    def close(self, error: BaseException | None) -> None:
+        """Ends the report; called when the run finishes, fails or is stopped.
+
+        Args:
+            error: What ended the run, `TrainingInterrupted` after a signal; None if it is finished.
+        """
 
 
 class CsvTable:
@@ -131,7 +136,7 @@ class CsvLogger:
     def flush(self) -> None:
         """Does nothing, because every row is written at once."""
 
-    def close(self) -> None:
+    def close(self, error: BaseException | None) -> None:
         """Does nothing."""
 
 
@@ -158,7 +163,7 @@ class TensorBoardLogger:
         """Writes what is pending to the files."""
         self._writer.flush()
 
-    def close(self) -> None:
+    def close(self, error: BaseException | None) -> None:
         """Closes the files."""
         self._writer.close()
 
@@ -189,9 +194,9 @@ class WandbLogger:
     def flush(self) -> None:
         """Does nothing, because W&B sends in the background."""
 
-    def close(self) -> None:
-        """Ends the run at W&B."""
-        self._run.finish()
+    def close(self, error: BaseException | None) -> None:
+        """Ends the run at W&B, as failed if it is not finished."""
+        self._run.finish(exit_code=0 if error is None else 1)
 
 
 class MlflowLogger:
@@ -220,9 +225,10 @@ class MlflowLogger:
     def flush(self) -> None:
         """Does nothing, because MLflow sends at once."""
 
-    def close(self) -> None:
-        """Ends the run at MLflow."""
-        self._mlflow.end_run()
+    def close(self, error: BaseException | None) -> None:
+        """Ends the run at MLflow, as finished, as killed after a signal, or as failed."""
+        was_stopped = isinstance(error, (TrainingInterrupted, KeyboardInterrupt))
+        self._mlflow.end_run("FINISHED" if error is None else "KILLED" if was_stopped else "FAILED")
 
 
 # Functions of the work folder and of the step that the run continues after, by the names in `run.loggers`.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,14 @@ from tfpose import checkpoints
 from tfpose.data.step_batches import iterate_dataset
 from tfpose.file_locks import hold_lock
 from tfpose.interruption import SignalWatch
-from tfpose.training.distribution import build_strategy, count_processes, input_context, is_chief
+from tfpose.training.distribution import (
+    build_strategy,
+    check_same_everywhere,
+    count_processes,
+    input_context,
+    is_chief,
+    sum_over_replicas,
+)
 from tfpose.training.optimization import (
     LossScale,
     MovingAverage,
@@ -147,6 +155,7 @@ def _train(
         with strategy.scope():
             plan.prepare()
     restored = _restore_or_initialize(strategy, state, workdir, hooks)
+    _check_same_weights(strategy, state)
     if hooks.describe is not None and is_chief(strategy):
         hooks.describe(workdir)
     train_step = TrainStep(strategy, state, plan.compute_loss, optimization)
@@ -237,12 +246,20 @@ def _with_own_loss_scale(
 def _check_same_step(strategy: tf.distribute.Strategy, step: int) -> None:
     if count_processes(strategy) == 1:
         return
-    steps = strategy.run(lambda: tf.constant(step, tf.int64))
-    total = int(strategy.reduce(tf.distribute.ReduceOp.SUM, steps, axis=None))
-    if total != step * strategy.num_replicas_in_sync:
+    if sum_over_replicas(strategy, np.int64(step)) != step * strategy.num_replicas_in_sync:
         raise ValueError(
             f"workdir must be a folder that all workers share, got workers at different steps (this one at {step})"
         )
+
+
+def _check_same_weights(strategy: tf.distribute.Strategy, state: TrainingState) -> None:
+    """Checks that all workers start alike: each reads the first weights, or the checkpoint, from its own disk."""
+    if count_processes(strategy) == 1:
+        return
+    digits = 0
+    for values in checkpoints.read_values(strategy, state.named_variables()).values():
+        digits = zlib.crc32(np.ascontiguousarray(values).tobytes(), digits)
+    check_same_everywhere(strategy, {"weights at the start": f"{digits:08x}"})
 
 
 def _iterate_batches(

@@ -255,11 +255,11 @@ class RunLog:
         """Writes what is pending."""
         self._tell("flush")
 
-    def close(self) -> None:
-        """Ends the bar and the reports."""
+    def close(self, error: BaseException | None = None) -> None:
+        """Ends the bar and the reports; `error` is what ended the run, None if it is finished."""
         if self._is_chief:
             self._bar.close()
-        self._tell("close")
+        self._tell("close", error)
 
     def _tell(self, method: str, *values: Any) -> None:
         """Calls a method of all loggers. A service that fails, as without a network, does not end the training."""

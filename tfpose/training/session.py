@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import keras
 import numpy as np
@@ -136,8 +137,13 @@ class Session:
         self._throughput.resume()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._log.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._log.close(error)
 
     def announce(self) -> None:
         """Shows the step and the devices that the run starts with."""
