@@ -98,6 +98,23 @@ def test_gray_images_of_16_bits_are_not_white(model, frames, tmp_path):
         model.predict([image_module.fromarray(gray.astype(np.float32))])
 
 
+def test_frames_may_come_in_one_array_that_is_written_again(model, frames):
+    """As cameras and shared memory give them; a batch would see the last frame several times."""
+
+    def written_again():
+        shared = np.empty_like(frames[0])
+        for frame in frames[:5]:
+            shared[:] = frame
+            yield shared
+
+    assert_same(model.predict(written_again()), model.predict(np.stack(frames[:5])))
+    for tracker in ("online", "offline"):
+        shown = list(model.track(written_again(), tracker))
+        assert_same([poses for _, poses in shown], [poses for _, poses in model.track(frames[:5], tracker)])
+        for (frame, _), expected in zip(shown, frames, strict=False):
+            np.testing.assert_array_equal(frame, expected)
+
+
 def test_batches_of_any_size_give_the_same_poses(model, frames):
     assert_same(model.predict(frames, batch_size=1), model.predict(frames, batch_size=4))
     assert model.predict([]) == []
@@ -115,6 +132,15 @@ def test_wrong_images_are_named(model, frames, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"broken.jpg: must be a picture"):
         model.predict([tmp_path / "broken.jpg"])
+    with pytest.raises(ValueError, match=r"images\[1\]: cannot be read as an array: .* inhomogeneous"):
+        model.predict([frames[0], [[1], [1, 2]]])
+    image_module = pytest.importorskip("PIL.Image", reason="needs Pillow, which matplotlib brings")
+    (tmp_path / "cut.png").write_bytes(encoded_png(frames[0])[:-400])
+    with (
+        image_module.open(tmp_path / "cut.png") as cut,
+        pytest.raises(ValueError, match=r"images\[0\]: cannot be read as an array: .*truncated"),
+    ):
+        model.predict([cut])
 
 
 def test_a_forked_process_says_that_it_cannot_predict(model, frames):
