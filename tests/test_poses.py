@@ -12,8 +12,10 @@ import types
 import numpy as np
 import pytest
 
+from tfpose.boxes import areas
 from tfpose.pose_exchange import poses_from_supervision
 from tfpose.poses import Poses, join_poses, no_poses, split_poses
+from tfpose.tracking.smoothing import fill_gaps
 
 
 @pytest.fixture
@@ -53,6 +55,27 @@ def test_fields_that_are_no_arrays_are_named():
         Poses(keypoints=[[[1, 2], [3, 4]]], scores=np.ones(1), **arrays)
     with pytest.raises(ValueError, match="Poses: scores must be a NumPy array, got tuple"):
         Poses(keypoints=np.ones((1, 2, 2)), scores=(1.0,), **arrays)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint16, np.float16])
+def test_means_and_areas_do_not_depend_on_the_type_of_the_numbers(kind):
+    keypoints = np.array([[[10, 20], [310, 400]]])
+    boxes = np.array([[0, 10, 320, 410]])
+    arrays = {"scores": np.ones(1, kind), "boxes": boxes.astype(kind), "track_ids": np.array([3.0])}
+    poses = Poses(keypoints=keypoints.astype(kind), joint_scores=np.ones((1, 2), kind), **arrays)
+    moved = dataclasses.replace(poses, boxes=boxes - 1)
+    frames = fill_gaps([poses, poses.select(slice(0)), moved], max_person_gap_frames=1, max_joint_gap_frames=0)
+    assert frames[1].boxes.tolist() == [[-0.5, 9.5, 319.5, 409.5]]
+    assert areas(poses.boxes).tolist() == [320 * 400] and frames[1].track_ids.tolist() == [3]
+
+
+def test_fields_of_other_types_are_refused(poses):
+    for numbers in (poses.scores.astype(str), poses.scores.astype(object), poses.scores + 1j):
+        with pytest.raises(ValueError, match=f"scores must be an array of real numbers, got {numbers.dtype}"):
+            dataclasses.replace(poses, scores=numbers)
+    for wrong in (1.5, np.nan):
+        with pytest.raises(ValueError, match="Poses: track_ids must be whole numbers, got"):
+            dataclasses.replace(poses, track_ids=np.array([wrong, 1]))
 
 
 def test_poses_are_compared_by_their_numbers(poses):

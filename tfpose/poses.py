@@ -10,11 +10,15 @@ import numpy as np
 
 # The identity of a person without one, where identities come from files, which may use any other number.
 NO_TRACK_ID = int(np.iinfo(np.int64).min)
+# Numbers of fewer bytes cannot hold the area of a box.
+_LEAST_BYTES = 4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Poses:
     """The P people of one frame with J joints each, as arrays whose shapes are checked.
+
+    Whole numbers and numbers of 16 bits become float64, and identities int64, where they have another type.
 
     Attributes:
         keypoints: [P, J, 2] float (x, y) in original image pixels.
@@ -24,8 +28,8 @@ class Poses:
         track_ids: [P] int identity of each person in one video; -1 where none is known.
 
     Raises:
-        ValueError: A field is no array, or its shape does not fit `keypoints`; the message names the field and both
-            shapes.
+        ValueError: A field is no array of real numbers (`track_ids`: of whole ones), or its shape does not fit
+            `keypoints`; the message names the field and both types or shapes.
     """
 
     keypoints: np.ndarray
@@ -38,6 +42,7 @@ class Poses:
         for field, value in vars(self).items():
             if not isinstance(value, np.ndarray):
                 raise ValueError(f"Poses: {field} must be a NumPy array, got {type(value).__name__}")
+            object.__setattr__(self, field, _as_numbers(field, value))
         if self.keypoints.ndim != 3 or self.keypoints.shape[2] != 2:
             raise ValueError(f"Poses: keypoints must be [people, joints, 2], got {self.keypoints.shape}")
         people, joints = self.keypoints.shape[:2]
@@ -129,6 +134,18 @@ class Poses:
             "class_id": None,
             "data": {"track_id": self.track_ids, "person_score": self.scores, "box": self.boxes},
         }
+
+
+def _as_numbers(field: str, values: np.ndarray) -> np.ndarray:
+    """Returns the numbers of a field of `Poses` in a type that holds means and areas, or identities."""
+    kind, is_float = values.dtype.kind, values.dtype.kind == "f"
+    if kind not in "fiub":
+        raise ValueError(f"Poses: {field} must be an array of real numbers, got {values.dtype}")
+    if field != "track_ids":
+        return values if is_float and values.itemsize >= _LEAST_BYTES else values.astype(np.float64)
+    if is_float and not (np.isfinite(values) & (values == np.floor(values))).all():
+        raise ValueError(f"Poses: track_ids must be whole numbers, got {values}")
+    return values if kind in "iu" else values.astype(np.int64)
 
 
 def join_poses(frames: Sequence[Poses]) -> Poses:
