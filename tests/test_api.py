@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -10,12 +11,14 @@ import cv2
 import numpy as np
 import pytest
 from picture_cases import with_exif
+from posetrack_cases import random_sequences
 from program_runs import ENVIRONMENT, PROJECT
 from small_single_network import random_pose_unet, small_single_network
 
 import tfpose
 from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
 from tfpose.inference.single_network_system import write_single_network_system
+from tfpose.posetrack import write_posetrack18
 
 WITHOUT_TENSORFLOW = """
 import sys
@@ -198,6 +201,22 @@ def test_what_is_no_model_is_named(tmp_path):
 def test_a_skeleton_for_a_work_folder_is_refused(workdir):
     with pytest.raises(ValueError, match="--skeleton: .* must be a SavedModel, got a work folder, which"):
         tfpose.load(workdir, skeleton="coco17")
+
+
+def test_scores_come_with_warnings_of_what_was_left_out(tmp_path):
+    for name, kinds in {"a": ("true", "predicted"), "b": ("predicted",)}.items():
+        for kind, sequence in zip(("true", "predicted"), random_sequences(1, num_frames=2), strict=True):
+            if kind in kinds:
+                frames = sequence.frames[:: -1 if kind == "predicted" else 1]
+                write_posetrack18(tmp_path / kind / f"{name}.json", dataclasses.replace(sequence, frames=frames))
+    with pytest.warns(UserWarning) as warned:
+        named = tfpose.score(tmp_path / "true", tmp_path / "predicted", metrics=("ap", "mot"))
+    texts = [str(warning.message) for warning in warned]
+    assert len(texts) == 2 and {warning.filename for warning in warned} == {__file__}
+    assert "1 of 2 files are left out" in texts[0] and "the same images are in another order" in texts[1]
+    with pytest.warns(UserWarning):
+        given_once = tfpose.score(tmp_path / "true", tmp_path / "predicted", metrics=iter(("ap", "mot")))
+    assert given_once.to_dict() == named.to_dict()
 
 
 def test_scoring_and_tracking_need_no_tensorflow():

@@ -230,12 +230,21 @@ def score(
 
     Raises:
         FileNotFoundError, ValueError: A file is missing or damaged, or there is no such metric.
+
+    Warns:
+        UserWarning: Files, people or frames are left out, or frames are paired with other images; the notes of
+            `tfpose score`.
     """
+    from tfpose.evaluation.scoring import notes_on
     from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack
 
     options = PoseTrackOptions(metrics)
     folders = pathlib.Path(ground_truth), pathlib.Path(predictions)
-    return evaluate_posetrack(*folders, options, per_sequence=True, num_processes=num_processes)
+    report = evaluate_posetrack(*folders, options, per_sequence=True, num_processes=num_processes)
+    for note in notes_on(report):
+        # At the line that calls `tfpose.score`, which calls this function.
+        warnings.warn(note, stacklevel=3)
+    return report
 
 
 def _check_batch_size(batch_size: int) -> None:

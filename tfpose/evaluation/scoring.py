@@ -120,11 +120,18 @@ def _evaluate(
 
 
 def print_notes(report: PoseTrackReport) -> None:
-    """Prints on stderr what was left out, and what was paired with what."""
-    for note in shorten_notes(report.notes):
+    """Prints the notes on a report on stderr."""
+    for note in notes_on(report):
         print(f"note: {note}", file=sys.stderr)
-    for name in report.single_frame_sequences:
-        print(f"note: {name} has only one evaluated frame, so its tracking metrics have no meaning", file=sys.stderr)
+
+
+def notes_on(report: PoseTrackReport) -> list[str]:
+    """Returns lines on what was left out, on what was paired with what, and on metrics without meaning."""
+    single = [
+        f"{name} has only one evaluated frame, so its tracking metrics have no meaning"
+        for name in report.single_frame_sequences
+    ]
+    return [*shorten_notes(report.notes), *single]
 
 
 def shorten_notes(notes: Sequence[str], most: int = 10) -> list[str]:

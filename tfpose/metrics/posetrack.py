@@ -59,9 +59,12 @@ class PoseTrackOptions:
     def __post_init__(self) -> None:
         if isinstance(self.metrics, str):
             raise ValueError(f"metrics must be a sequence of names, got the text {self.metrics!r}")
+        # A generator gives its names only once.
+        object.__setattr__(self, "metrics", tuple(self.metrics))
         unknown = [name for name in self.metrics if name not in METRICS]
         if unknown or not self.metrics:
-            raise ValueError(f"metrics must be some of {', '.join(METRICS)}, got {', '.join(self.metrics) or 'none'}")
+            found = ", ".join(map(str, self.metrics)) or "none"
+            raise ValueError(f"metrics must be some of {', '.join(METRICS)}, got {found}")
         if self.tie_rule not in ("stable", "best", "worst"):
             raise ValueError(f"tie_rule must be 'stable', 'best' or 'worst', got {self.tie_rule!r}")
         if self.num_resamples < 0:
