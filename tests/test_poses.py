@@ -120,6 +120,13 @@ def test_what_supervision_does_not_know_is_derived():
     assert poses_from_supervision(older).scores.tolist() == [0.75, 0.5]
 
 
+@pytest.mark.parametrize("confidence", [None, np.ones((1, 2))])
+def test_joints_at_nan_are_not_there(confidence):
+    xy = np.array([[[np.nan, np.nan], [3.0, 4.0]]])
+    back = poses_from_supervision(types.SimpleNamespace(xy=xy, confidence=confidence))
+    assert back.joint_scores.tolist() == [[0, 1]] and back.boxes.tolist() == [[3, 4, 3, 4]]
+
+
 def test_arrays_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"xy must be \[people, joints, 2\], got \(2, 3\)"):
         poses_from_supervision(types.SimpleNamespace(xy=np.zeros((2, 3))))
