@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import sys
@@ -10,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import documentation_pages as pages
+import keras
 import numpy as np
 import pytest
 import two_stage_runs
@@ -22,7 +24,7 @@ from data_prep.datasets import DATASETS
 from tfpose.data.records import read_table
 from tfpose.inference.detectors import DETECTORS, load_detector
 from tfpose.inference.detectors.detector import Picture
-from tfpose.inference.keypoint_networks import NETWORKS, build_network
+from tfpose.inference.keypoint_networks import NETWORKS, KeypointNetwork, build_network
 from tfpose.metrics.catalog import METRICS
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
 from tfpose.metrics.report import report_tables
@@ -80,6 +82,33 @@ def test_a_keypoint_network_is_built_from_the_section_of_a_config(add_part):
     assert model.layers[-1].name == "heatmaps"
     with pytest.raises(ValueError, match="got 'depth'"):
         build_network(15, {"name": "tiny", "input_size": (64, 48), "depth": 18})
+
+
+def test_a_network_that_breaks_a_rule_is_refused(monkeypatch):
+    def refuse(rule: str, build: Callable[..., Any]) -> None:
+        monkeypatch.setitem(NETWORKS, "wrong", KeypointNetwork(build, heatmap_stride=4))
+        with pytest.raises(ValueError, match=rule):
+            build_network(3, {"name": "wrong", "input_size": (64, 48)})
+
+    def build(
+        num_joints: int, input_size: tuple[int, int], stride: int = 4, name: str = "heatmaps", dtype: str = "float32"
+    ) -> keras.Model:
+        images = keras.Input((*input_size, 3))
+        return keras.Model(images, keras.layers.Conv2D(num_joints, 1, stride, dtype=dtype, name=name)(images))
+
+    def build_one_map(num_joints: int, input_size: tuple[int, int]) -> keras.Model:
+        return build(1, input_size)
+
+    def build_nothing(num_joints: int, input_size: tuple[int, int]) -> None: ...
+
+    rule = r"network.name=wrong: the output must be heatmaps \(None, 16, 12, 3\), a cell for 4 pixels, got"
+    refuse(rf"{rule} \(None, 8, 6, 3\)", functools.partial(build, stride=8))
+    # This map would be compared with those of all joints.
+    refuse(rf"{rule} \(None, 16, 12, 1\)", build_one_map)
+    refuse("the heatmaps must be float32, got float16", functools.partial(build, dtype="float16"))
+    refuse("the last layer must be named heatmaps, got maps", functools.partial(build, name="maps"))
+    refuse("the function must return a Keras model, got NoneType", build_nothing)
+    refuse("must have types in its function, got 'input_size'", lambda num_joints, input_size: None)
 
 
 CONFIG = """
