@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import json
@@ -190,6 +191,26 @@ def test_a_similarity_decides_who_continues_a_track(add_part):
     tracker = Tracker(TrackerSettings(similarity="center", max_joint_distance_pixels=30))
     ids = [int(tracker.update(person_at(x)).track_ids[0]) for x in (50, 70, 99, 130)]
     assert ids == [0, 0, 0, 1]
+
+
+def test_distances_of_another_shape_are_refused(monkeypatch):
+    """Those of people to tracks would give wrong identities."""
+    similarity = dataclasses.replace(SIMILARITIES["iou"], distances=lambda tracks, people, skeleton: np.ones((3, 1)))
+    monkeypatch.setitem(SIMILARITIES, "turned", similarity)
+    tracker = Tracker(TrackerSettings(similarity="turned"))
+    with pytest.raises(ValueError, match=r"similarity turned: distances must be \[tracks, people\] \(0, 1\), got"):
+        tracker.update(person_at(50))
+
+
+def test_counts_of_another_number_of_sequences_are_refused(monkeypatch):
+    group = METRICS["ap"]
+    block = dataclasses.replace(group.blocks[0], count=lambda batch: [0])
+    monkeypatch.setitem(METRICS, "summed", dataclasses.replace(group, blocks=(block,)))
+    true, predicted = zip(*(random_sequences(seed, name=f"{seed:06d}_mpii_test") for seed in (1, 2)), strict=True)
+    with pytest.raises(
+        ValueError, match="metric average_precision: count must return the counts of 2 sequences, got 1"
+    ):
+        evaluate_sequences(true, predicted, PoseTrackOptions(("summed",)))
 
 
 def test_a_metric_is_computed_and_has_a_table(add_part):

@@ -285,14 +285,17 @@ def _score_files(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], options: Po
 def _count(batches: Mapping[str, SequenceBatch], options: PoseTrackOptions) -> _Part:
     """Counts the same sequences as each evaluator selects their people."""
     sequences = next(iter(batches.values())).sequences
-    return _Part(
-        num_frames=[sequence.num_frames for sequence in sequences],
-        counts={
-            block.name: list(block.count(batches[group.evaluator.name]))
-            for group in _groups(options)
-            for block in _blocks(group, options)
-        },
-    )
+    counts = {
+        block.name: list(block.count(batches[group.evaluator.name]))
+        for group in _groups(options)
+        for block in _blocks(group, options)
+    }
+    for name, of_sequences in counts.items():
+        if len(of_sequences) != len(sequences):
+            raise ValueError(
+                f"metric {name}: count must return the counts of {len(sequences)} sequences, got {len(of_sequences)}"
+            )
+    return _Part([sequence.num_frames for sequence in sequences], counts)
 
 
 def _report(
