@@ -171,6 +171,18 @@ def test_frames_are_tracked_with_identities(model, frames, tracker):
         assert (poses.track_ids >= 0).all()
 
 
+def test_frames_before_an_error_have_results(model, frames):
+    def read_until_the_camera_is_lost():
+        yield from frames[:3]
+        raise ConnectionError("the camera is lost")
+
+    shown = []
+    with pytest.raises(ConnectionError, match="the camera is lost"):
+        for _, poses in model.track(read_until_the_camera_is_lost(), batch_size=4):
+            shown.append(poses)
+    assert_same(shown, model.predict(frames[:3]))
+
+
 def test_a_folder_of_pictures_is_a_video(model, frames, tmp_path):
     for index, frame in enumerate(frames[:3]):
         cv2.imwrite(str(tmp_path / f"{index}.png"), frame[..., ::-1])

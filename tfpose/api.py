@@ -131,9 +131,21 @@ class Model:
     def _track_frames(
         self, frames: Iterator[np.ndarray], update: Callable[[Poses], Poses], batch_size: int
     ) -> Iterator[tuple[np.ndarray, Poses]]:
-        while batch := list(itertools.islice(frames, batch_size)):
+        errors: list[Exception] = []
+        readable = _until_error(frames, errors)
+        while batch := list(itertools.islice(readable, batch_size)):
             for frame, poses in zip(batch, self.predict(batch, batch_size), strict=True):
                 yield frame, update(poses)
+        if errors:
+            raise errors[0]
+
+
+def _until_error(frames: Iterator[np.ndarray], errors: list[Exception]) -> Iterator[np.ndarray]:
+    """Yields frames until reading one raises an error, which goes to a list: those before it still have results."""
+    try:
+        yield from frames
+    except Exception as error:
+        errors.append(error)
 
 
 def _with_smoothed_poses(
