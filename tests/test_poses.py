@@ -15,6 +15,7 @@ import pytest
 from tfpose.boxes import areas
 from tfpose.pose_exchange import poses_from_supervision
 from tfpose.poses import Poses, join_poses, no_poses, split_poses
+from tfpose.posetrack import frame_from_poses
 from tfpose.tracking.smoothing import fill_gaps
 
 
@@ -100,6 +101,17 @@ def test_poses_come_back_from_the_arrays_of_supervision(poses):
         np.testing.assert_array_equal(back.keypoints, arrays["xy"])
         for field in ("joint_scores", "scores", "boxes", "track_ids"):
             np.testing.assert_array_equal(getattr(back, field), getattr(poses, field), err_msg=field)
+
+
+def test_joints_without_finite_places_are_not_written(poses):
+    poses.keypoints[0, 1], poses.keypoints[1, 0, 0] = np.nan, np.inf
+    expected = [[True, False, True], [False, True, False]]
+    written = poses.as_written()
+    assert np.isfinite(written.keypoints).all() and (written.joint_scores > 0).tolist() == expected
+    assert (~np.isnan(poses.to_dict()["x"])).reshape(2, 3).tolist() == expected
+    arrays = poses.to_supervision_arrays()
+    assert np.isfinite(arrays["xy"]).all() and (arrays["confidence"] > 0).tolist() == expected
+    assert (frame_from_poses("0.jpg", 0, poses).visibility > 0).tolist() == expected
 
 
 def test_what_supervision_does_not_know_is_derived():

@@ -69,13 +69,18 @@ class Poses:
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self))
         return all(np.array_equal(ours, theirs, equal_nan=True) for ours, theirs in pairs)
 
+    @property
+    def is_joint(self) -> np.ndarray:
+        """[P, J] bool, whether a joint is there: it has a score above 0 and finite coordinates."""
+        return (self.joint_scores > 0) & np.isfinite(self.keypoints).all(axis=-1)
+
     def select(self, indices: np.ndarray | slice) -> Poses:
         """Returns the people at these positions, in this order, or those where this mask [P] is true."""
         return Poses(**{f.name: getattr(self, f.name)[indices] for f in dataclasses.fields(self)})
 
     def as_written(self) -> Poses:
         """Returns the poses as files hold them: a joint that is not there lies at (0, 0) with a score of 0."""
-        is_joint = self.joint_scores > 0
+        is_joint = self.is_joint
         return dataclasses.replace(
             self,
             keypoints=np.where(is_joint[..., None], self.keypoints, 0.0),
@@ -104,7 +109,7 @@ class Poses:
         if joints is not None and len(joints) != num_joints:
             raise ValueError(f"joints must be {num_joints} names, got {len(joints)}")
         names = np.arange(num_joints) if joints is None else np.array(joints, object)
-        places = np.where(self.joint_scores[..., None] > 0, self.keypoints, np.nan)
+        places = np.where(self.is_joint[..., None], self.keypoints, np.nan)
         return {
             "person": np.repeat(np.arange(num_people), num_joints),
             "track_id": np.repeat(self.track_ids, num_joints),
@@ -127,7 +132,7 @@ class Poses:
             the joints [P, J] float32; `class_id` None; and `data` with `track_id` [P], `person_score` [P] and
             `box` [P, 4]. `pose_exchange.poses_from_supervision` reads them back.
         """
-        is_joint = self.joint_scores > 0
+        is_joint = self.is_joint
         return {
             "xy": np.where(is_joint[..., None], self.keypoints, 0.0).astype(np.float32),
             confidence: np.where(is_joint, self.joint_scores, 0.0).astype(np.float32),
