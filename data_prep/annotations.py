@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tfpose.data.records import IMAGE_FIELDS, PERSON_FIELDS
+from tfpose.messages import quote
 
 # The image itself is read when its record is written.
 IMAGE_COLUMNS = tuple(name for name in IMAGE_FIELDS if name != "image")
@@ -32,7 +33,7 @@ class SplitAnnotations:
         notes: Lines to print for the user, such as the number of frames left out.
 
     Raises:
-        ValueError: A column is missing, unknown, or of another length.
+        ValueError: A column is missing, unknown, or of another length, or `first_person` does not ascend from 0.
     """
 
     image_paths: Sequence[os.PathLike[str]]
@@ -42,6 +43,12 @@ class SplitAnnotations:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        rows = np.asarray(self.first_person)
+        if rows.shape != (self.num_images + 1,) or rows[0] != 0 or (np.diff(rows) < 0).any():
+            raise ValueError(
+                f"first_person must be {self.num_images + 1} rows that ascend from 0, one for each image and the end, "
+                f"got {quote(rows.tolist())}"
+            )
         _check_columns("images", self.images, IMAGE_COLUMNS, len(self.image_paths))
         _check_columns("people", self.people, PERSON_FIELDS, int(self.first_person[-1]))
 

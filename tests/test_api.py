@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -10,12 +11,14 @@ import cv2
 import numpy as np
 import pytest
 from picture_cases import with_exif
+from posetrack_cases import random_sequences
 from program_runs import ENVIRONMENT, PROJECT
 from small_single_network import random_pose_unet, small_single_network
 
 import tfpose
 from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
 from tfpose.inference.single_network_system import write_single_network_system
+from tfpose.posetrack import write_posetrack18
 
 WITHOUT_TENSORFLOW = """
 import sys
@@ -98,6 +101,23 @@ def test_gray_images_of_16_bits_are_not_white(model, frames, tmp_path):
         model.predict([image_module.fromarray(gray.astype(np.float32))])
 
 
+def test_frames_may_come_in_one_array_that_is_written_again(model, frames):
+    """As cameras and shared memory give them; a batch would see the last frame several times."""
+
+    def written_again():
+        shared = np.empty_like(frames[0])
+        for frame in frames[:5]:
+            shared[:] = frame
+            yield shared
+
+    assert_same(model.predict(written_again()), model.predict(np.stack(frames[:5])))
+    for tracker in ("online", "offline"):
+        shown = list(model.track(written_again(), tracker))
+        assert_same([poses for _, poses in shown], [poses for _, poses in model.track(frames[:5], tracker)])
+        for (frame, _), expected in zip(shown, frames, strict=False):
+            np.testing.assert_array_equal(frame, expected)
+
+
 def test_batches_of_any_size_give_the_same_poses(model, frames):
     assert_same(model.predict(frames, batch_size=1), model.predict(frames, batch_size=4))
     assert model.predict([]) == []
@@ -115,6 +135,15 @@ def test_wrong_images_are_named(model, frames, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"broken.jpg: must be a picture"):
         model.predict([tmp_path / "broken.jpg"])
+    with pytest.raises(ValueError, match=r"images\[1\]: cannot be read as an array: .* inhomogeneous"):
+        model.predict([frames[0], [[1], [1, 2]]])
+    image_module = pytest.importorskip("PIL.Image", reason="needs Pillow, which matplotlib brings")
+    (tmp_path / "cut.png").write_bytes(encoded_png(frames[0])[:-400])
+    with (
+        image_module.open(tmp_path / "cut.png") as cut,
+        pytest.raises(ValueError, match=r"images\[0\]: cannot be read as an array: .*truncated"),
+    ):
+        model.predict([cut])
 
 
 def test_a_forked_process_says_that_it_cannot_predict(model, frames):
@@ -140,6 +169,18 @@ def test_frames_are_tracked_with_identities(model, frames, tracker):
     for (frame, poses), expected in zip(shown, frames, strict=False):
         np.testing.assert_array_equal(frame, expected)
         assert (poses.track_ids >= 0).all()
+
+
+def test_frames_before_an_error_have_results(model, frames):
+    def read_until_the_camera_is_lost():
+        yield from frames[:3]
+        raise ConnectionError("the camera is lost")
+
+    shown = []
+    with pytest.raises(ConnectionError, match="the camera is lost"):
+        for _, poses in model.track(read_until_the_camera_is_lost(), batch_size=4):
+            shown.append(poses)
+    assert_same(shown, model.predict(frames[:3]))
 
 
 def test_a_folder_of_pictures_is_a_video(model, frames, tmp_path):
@@ -172,6 +213,22 @@ def test_what_is_no_model_is_named(tmp_path):
 def test_a_skeleton_for_a_work_folder_is_refused(workdir):
     with pytest.raises(ValueError, match="--skeleton: .* must be a SavedModel, got a work folder, which"):
         tfpose.load(workdir, skeleton="coco17")
+
+
+def test_scores_come_with_warnings_of_what_was_left_out(tmp_path):
+    for name, kinds in {"a": ("true", "predicted"), "b": ("predicted",)}.items():
+        for kind, sequence in zip(("true", "predicted"), random_sequences(1, num_frames=2), strict=True):
+            if kind in kinds:
+                frames = sequence.frames[:: -1 if kind == "predicted" else 1]
+                write_posetrack18(tmp_path / kind / f"{name}.json", dataclasses.replace(sequence, frames=frames))
+    with pytest.warns(UserWarning) as warned:
+        named = tfpose.score(tmp_path / "true", tmp_path / "predicted", metrics=("ap", "mot"))
+    texts = [str(warning.message) for warning in warned]
+    assert len(texts) == 2 and {warning.filename for warning in warned} == {__file__}
+    assert "1 of 2 files are left out" in texts[0] and "the same images are in another order" in texts[1]
+    with pytest.warns(UserWarning):
+        given_once = tfpose.score(tmp_path / "true", tmp_path / "predicted", metrics=iter(("ap", "mot")))
+    assert given_once.to_dict() == named.to_dict()
 
 
 def test_scoring_and_tracking_need_no_tensorflow():

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -54,3 +55,13 @@ def test_boxes_around_tensors_are_those_around_arrays():
 def test_clip_cuts_at_the_borders():
     clipped = boxes.clip(np.array([[-5.0, -5, 700, 500]]), (480, 640))
     assert clipped.tolist() == [[0, 0, 640, 480]]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float16])
+def test_areas_and_overlaps_do_not_depend_on_the_type_of_the_numbers(kind):
+    known = np.array([[0, 0, 250, 240], [100, 100, 250, 240], [50, 50, 40, 90]])
+    given = known.astype(kind)
+    assert boxes.areas(given).tolist() == [60000, 21000, 0]
+    np.testing.assert_allclose(
+        boxes.intersection_over_union(given, given), boxes.intersection_over_union(known, known), rtol=1e-6
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import importlib
 import json
 import sys
@@ -10,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import documentation_pages as pages
+import keras
 import numpy as np
 import pytest
 import two_stage_runs
@@ -22,7 +25,7 @@ from data_prep.datasets import DATASETS
 from tfpose.data.records import read_table
 from tfpose.inference.detectors import DETECTORS, load_detector
 from tfpose.inference.detectors.detector import Picture
-from tfpose.inference.keypoint_networks import NETWORKS, build_network
+from tfpose.inference.keypoint_networks import NETWORKS, KeypointNetwork, build_network
 from tfpose.metrics.catalog import METRICS
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences
 from tfpose.metrics.report import report_tables
@@ -80,6 +83,33 @@ def test_a_keypoint_network_is_built_from_the_section_of_a_config(add_part):
     assert model.layers[-1].name == "heatmaps"
     with pytest.raises(ValueError, match="got 'depth'"):
         build_network(15, {"name": "tiny", "input_size": (64, 48), "depth": 18})
+
+
+def test_a_network_that_breaks_a_rule_is_refused(monkeypatch):
+    def refuse(rule: str, build: Callable[..., Any]) -> None:
+        monkeypatch.setitem(NETWORKS, "wrong", KeypointNetwork(build, heatmap_stride=4))
+        with pytest.raises(ValueError, match=rule):
+            build_network(3, {"name": "wrong", "input_size": (64, 48)})
+
+    def build(
+        num_joints: int, input_size: tuple[int, int], stride: int = 4, name: str = "heatmaps", dtype: str = "float32"
+    ) -> keras.Model:
+        images = keras.Input((*input_size, 3))
+        return keras.Model(images, keras.layers.Conv2D(num_joints, 1, stride, dtype=dtype, name=name)(images))
+
+    def build_one_map(num_joints: int, input_size: tuple[int, int]) -> keras.Model:
+        return build(1, input_size)
+
+    def build_nothing(num_joints: int, input_size: tuple[int, int]) -> None: ...
+
+    rule = r"network.name=wrong: the output must be heatmaps \(None, 16, 12, 3\), a cell for 4 pixels, got"
+    refuse(rf"{rule} \(None, 8, 6, 3\)", functools.partial(build, stride=8))
+    # This map would be compared with those of all joints.
+    refuse(rf"{rule} \(None, 16, 12, 1\)", build_one_map)
+    refuse("the heatmaps must be float32, got float16", functools.partial(build, dtype="float16"))
+    refuse("the last layer must be named heatmaps, got maps", functools.partial(build, name="maps"))
+    refuse("the function must return a Keras model, got NoneType", build_nothing)
+    refuse("must have types in its function, got 'input_size'", lambda num_joints, input_size: None)
 
 
 CONFIG = """
@@ -161,6 +191,26 @@ def test_a_similarity_decides_who_continues_a_track(add_part):
     tracker = Tracker(TrackerSettings(similarity="center", max_joint_distance_pixels=30))
     ids = [int(tracker.update(person_at(x)).track_ids[0]) for x in (50, 70, 99, 130)]
     assert ids == [0, 0, 0, 1]
+
+
+def test_distances_of_another_shape_are_refused(monkeypatch):
+    """Those of people to tracks would give wrong identities."""
+    similarity = dataclasses.replace(SIMILARITIES["iou"], distances=lambda tracks, people, skeleton: np.ones((3, 1)))
+    monkeypatch.setitem(SIMILARITIES, "turned", similarity)
+    tracker = Tracker(TrackerSettings(similarity="turned"))
+    with pytest.raises(ValueError, match=r"similarity turned: distances must be \[tracks, people\] \(0, 1\), got"):
+        tracker.update(person_at(50))
+
+
+def test_counts_of_another_number_of_sequences_are_refused(monkeypatch):
+    group = METRICS["ap"]
+    block = dataclasses.replace(group.blocks[0], count=lambda batch: [0])
+    monkeypatch.setitem(METRICS, "summed", dataclasses.replace(group, blocks=(block,)))
+    true, predicted = zip(*(random_sequences(seed, name=f"{seed:06d}_mpii_test") for seed in (1, 2)), strict=True)
+    with pytest.raises(
+        ValueError, match="metric average_precision: count must return the counts of 2 sequences, got 1"
+    ):
+        evaluate_sequences(true, predicted, PoseTrackOptions(("summed",)))
 
 
 def test_a_metric_is_computed_and_has_a_table(add_part):

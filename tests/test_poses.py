@@ -12,8 +12,11 @@ import types
 import numpy as np
 import pytest
 
+from tfpose.boxes import areas
 from tfpose.pose_exchange import poses_from_supervision
 from tfpose.poses import Poses, join_poses, no_poses, split_poses
+from tfpose.posetrack import frame_from_poses
+from tfpose.tracking.smoothing import fill_gaps
 
 
 @pytest.fixture
@@ -55,6 +58,27 @@ def test_fields_that_are_no_arrays_are_named():
         Poses(keypoints=np.ones((1, 2, 2)), scores=(1.0,), **arrays)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint16, np.float16])
+def test_means_and_areas_do_not_depend_on_the_type_of_the_numbers(kind):
+    keypoints = np.array([[[10, 20], [310, 400]]])
+    boxes = np.array([[0, 10, 320, 410]])
+    arrays = {"scores": np.ones(1, kind), "boxes": boxes.astype(kind), "track_ids": np.array([3.0])}
+    poses = Poses(keypoints=keypoints.astype(kind), joint_scores=np.ones((1, 2), kind), **arrays)
+    moved = dataclasses.replace(poses, boxes=boxes - 1)
+    frames = fill_gaps([poses, poses.select(slice(0)), moved], max_person_gap_frames=1, max_joint_gap_frames=0)
+    assert frames[1].boxes.tolist() == [[-0.5, 9.5, 319.5, 409.5]]
+    assert areas(poses.boxes).tolist() == [320 * 400] and frames[1].track_ids.tolist() == [3]
+
+
+def test_fields_of_other_types_are_refused(poses):
+    for numbers in (poses.scores.astype(str), poses.scores.astype(object), poses.scores + 1j):
+        with pytest.raises(ValueError, match=f"scores must be an array of real numbers, got {numbers.dtype}"):
+            dataclasses.replace(poses, scores=numbers)
+    for wrong in (1.5, np.nan):
+        with pytest.raises(ValueError, match="Poses: track_ids must be whole numbers, got"):
+            dataclasses.replace(poses, track_ids=np.array([wrong, 1]))
+
+
 def test_poses_are_compared_by_their_numbers(poses):
     poses.keypoints[1, 2] = np.nan
     assert poses == copy.deepcopy(poses) and poses in [no_poses(3), pickle.loads(pickle.dumps(poses))]
@@ -79,6 +103,17 @@ def test_poses_come_back_from_the_arrays_of_supervision(poses):
             np.testing.assert_array_equal(getattr(back, field), getattr(poses, field), err_msg=field)
 
 
+def test_joints_without_finite_places_are_not_written(poses):
+    poses.keypoints[0, 1], poses.keypoints[1, 0, 0] = np.nan, np.inf
+    expected = [[True, False, True], [False, True, False]]
+    written = poses.as_written()
+    assert np.isfinite(written.keypoints).all() and (written.joint_scores > 0).tolist() == expected
+    assert (~np.isnan(poses.to_dict()["x"])).reshape(2, 3).tolist() == expected
+    arrays = poses.to_supervision_arrays()
+    assert np.isfinite(arrays["xy"]).all() and (arrays["confidence"] > 0).tolist() == expected
+    assert (frame_from_poses("0.jpg", 0, poses).visibility > 0).tolist() == expected
+
+
 def test_what_supervision_does_not_know_is_derived():
     xy = np.array([[[1, 2], [3, 6]], [[0, 0], [5, 5]]], np.float32)
     back = poses_from_supervision(types.SimpleNamespace(xy=xy, confidence=None, class_id=np.zeros(2, int), data={}))
@@ -95,6 +130,13 @@ def test_what_supervision_does_not_know_is_derived():
     assert back.joint_scores.tolist() == [[0.5, 1], [0, 0.75]] and back.scores.tolist() == [0.9, 0.8]
     older = types.SimpleNamespace(xy=xy, confidence=newer.keypoint_confidence)
     assert poses_from_supervision(older).scores.tolist() == [0.75, 0.5]
+
+
+@pytest.mark.parametrize("confidence", [None, np.ones((1, 2))])
+def test_joints_at_nan_are_not_there(confidence):
+    xy = np.array([[[np.nan, np.nan], [3.0, 4.0]]])
+    back = poses_from_supervision(types.SimpleNamespace(xy=xy, confidence=confidence))
+    assert back.joint_scores.tolist() == [[0, 1]] and back.boxes.tolist() == [[3, 4, 3, 4]]
 
 
 def test_arrays_that_do_not_fit_are_refused():

@@ -84,6 +84,26 @@ except OSError as error:
     assert run(lines) == "a working process was stopped from outside, perhaps for lack of memory"
 
 
+def test_the_end_of_a_copy_is_no_signal_for_the_event_loop_of_this_process():
+    """Services that stop at SIGTERM stopped after each scoring."""
+    lines = """
+import asyncio
+heard = []
+
+async def work():
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, heard.append, "SIGTERM")
+    results = map_forked(lambda number: time.sleep(60 * number), range(3), 2)
+    next(results)
+    results.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+asyncio.run(work())
+print(heard)
+"""
+    assert run(lines) == "[]"
+
+
 def test_interruption_ends_all_processes_also_in_the_middle_of_large_results():
     lines = """
 signal.signal(signal.SIGINT, signal.default_int_handler)

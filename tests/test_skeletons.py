@@ -187,6 +187,12 @@ def test_a_limb_of_a_skeleton_must_join_two_joints():
         skeletons.Skeleton("odd", ("a", "b"), ((0, 0),), (), np.ones(2))
 
 
+def test_limbs_may_be_given_once():
+    joints = ("wrist", "thumb", "index")
+    limbs = [("wrist", "thumb"), ("wrist", "index")]
+    assert skeletons.skeleton_from_names("hand", joints, iter(limbs)).limbs == ((0, 1), (0, 2))
+
+
 def test_category_without_joint_names_is_an_error():
     with pytest.raises(ValueError, match="'keypoints' must be a list of joint names, got None"):
         skeletons.skeleton_from_coco_category({"name": "person"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,14 @@ def test_people_without_identity_or_drawn_joints_have_no_label():
     poses = Poses(poses.keypoints, np.array([[0.1], [1.0]]), poses.scores, poses.boxes, np.array([3, -1]))
     empty = np.zeros((100, 100, 3), np.uint8)
     np.testing.assert_array_equal(draw_identities(empty, poses), empty)
+
+
+def test_joints_that_are_not_there_are_not_drawn_without_a_threshold():
+    poses = dataclasses.replace(people([(50.0, 50.0)]), joint_scores=np.zeros((1, 1)))
+    empty = np.zeros((100, 100, 3), np.uint8)
+    np.testing.assert_array_equal(draw_identities(empty, poses, joint_threshold=0.0), empty)
+    skeleton = skeleton_from_names("point", ("point",))
+    np.testing.assert_array_equal(draw_poses(empty, poses, skeleton, joint_threshold=0.0), empty)
 
 
 def test_keypoints_without_place_are_no_anchor():

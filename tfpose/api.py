@@ -54,11 +54,12 @@ class Model:
         """The score below which a joint counts as not found."""
         return self._model.joint_threshold
 
-    def predict(self, images: Sequence[Image], batch_size: int = 8) -> list[Poses]:
+    def predict(self, images: Iterable[Image], batch_size: int = 8) -> list[Poses]:
         """Finds the people in images.
 
         Args:
-            images: Each an array [H, W, 3] uint8 RGB, the path of an image file, or a PIL image; of any sizes.
+            images: Each an array [H, W, 3] uint8 RGB, the path of an image file, or a PIL image; of any sizes. They may
+                also be one array [N, H, W, 3].
             batch_size: Largest number of images that the network sees at once. Images share a batch if they follow
                 each other and have one size.
 
@@ -74,10 +75,11 @@ class Model:
 
         check_process()
         _check_batch_size(batch_size)
-        if isinstance(images, (str, bytes, os.PathLike, np.ndarray)) or _is_pil_image(images):
+        is_one = isinstance(images, np.ndarray) and images.ndim != 4
+        if is_one or isinstance(images, (str, bytes, os.PathLike)) or _is_pil_image(images):
             raise ValueError(f"images must be a sequence of images, got one {type(images).__name__}; put it in a list")
         found: list[Poses] = []
-        arrays = (_read_image(image, index) for index, image in enumerate(images))
+        arrays = (_read_image(image, index) for index, image in enumerate(_own_images(images)))
         for _, of_one_size in itertools.groupby(arrays, key=np.shape):
             while batch := list(itertools.islice(of_one_size, batch_size)):
                 found += self._model.predict(batch)
@@ -129,9 +131,21 @@ class Model:
     def _track_frames(
         self, frames: Iterator[np.ndarray], update: Callable[[Poses], Poses], batch_size: int
     ) -> Iterator[tuple[np.ndarray, Poses]]:
-        while batch := list(itertools.islice(frames, batch_size)):
+        errors: list[Exception] = []
+        readable = _until_error(frames, errors)
+        while batch := list(itertools.islice(readable, batch_size)):
             for frame, poses in zip(batch, self.predict(batch, batch_size), strict=True):
                 yield frame, update(poses)
+        if errors:
+            raise errors[0]
+
+
+def _until_error(frames: Iterator[np.ndarray], errors: list[Exception]) -> Iterator[np.ndarray]:
+    """Yields frames until reading one raises an error, which goes to a list: those before it still have results."""
+    try:
+        yield from frames
+    except Exception as error:
+        errors.append(error)
 
 
 def _with_smoothed_poses(
@@ -228,12 +242,21 @@ def score(
 
     Raises:
         FileNotFoundError, ValueError: A file is missing or damaged, or there is no such metric.
+
+    Warns:
+        UserWarning: Files, people or frames are left out, or frames are paired with other images; the notes of
+            `tfpose score`.
     """
+    from tfpose.evaluation.scoring import notes_on
     from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack
 
     options = PoseTrackOptions(metrics)
     folders = pathlib.Path(ground_truth), pathlib.Path(predictions)
-    return evaluate_posetrack(*folders, options, per_sequence=True, num_processes=num_processes)
+    report = evaluate_posetrack(*folders, options, per_sequence=True, num_processes=num_processes)
+    for note in notes_on(report):
+        # At the line that calls `tfpose.score`, which calls this function.
+        warnings.warn(note, stacklevel=3)
+    return report
 
 
 def _check_batch_size(batch_size: int) -> None:
@@ -247,12 +270,25 @@ def _read_image(image: Image, index: int) -> np.ndarray:
 
     if isinstance(image, (str, os.PathLike)):
         return decode_upright(pathlib.Path(image).read_bytes(), image)
-    array = _rgb_of_pil(image) if _is_pil_image(image) else np.asarray(image)
+    try:
+        array = _rgb_of_pil(image) if _is_pil_image(image) else np.asarray(image)
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(f"images[{index}]: cannot be read as an array: {error}") from error
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
         raise ValueError(f"images[{index}] must be [height, width, 3] uint8 RGB, got {array.dtype} {array.shape}")
     # Pillow does not turn the pixels of a photo itself.
     orientation = image.getexif().get(ORIENTATION_TAG, 1) if hasattr(image, "getexif") else 1
     return turn_upright(array, orientation) if orientation in range(2, 9) else array
+
+
+def _own_images(images: Iterable[Image]) -> Iterable[Image]:
+    """Returns images that stay as they are; what yields them one by one may use the same memory for each of them."""
+    if isinstance(images, (Sequence, np.ndarray)):
+        return images
+    return (
+        image if isinstance(image, (str, os.PathLike)) else _read_image(image, index).copy()
+        for index, image in enumerate(images)
+    )
 
 
 def _is_pil_image(image: Any) -> bool:
@@ -274,7 +310,7 @@ def _rgb_of_pil(image: Any) -> np.ndarray:
 def _open_frames(video: Any, is_read_twice: bool) -> tuple[ReadFrames, bool]:
     """Returns a function that starts the frames of a video, and whether they come from a stream or camera."""
     if not isinstance(video, (str, os.PathLike, int)):
-        frames = list(video) if is_read_twice else video
+        frames = list(_own_images(video)) if is_read_twice else _own_images(video)
         return lambda: (_read_image(frame, index) for index, frame in enumerate(frames)), False
     from tfpose.prediction.sources import open_sources, silence_opencv
 

@@ -29,6 +29,9 @@ def xywh_from_xyxy(boxes: np.ndarray) -> np.ndarray:
 
 def areas(boxes: Array, xp: Any = np) -> Array:
     """Returns the areas [...] of boxes [..., 4]; boxes with x2 < x1 or y2 < y1 have none."""
+    if xp is np:
+        # Small whole numbers and those of 16 bits hold no areas.
+        boxes = np.asarray(boxes, np.result_type(boxes, np.float32))
     sides = xp.maximum(boxes[..., 2:] - boxes[..., :2], 0)
     return sides[..., 0] * sides[..., 1]
 

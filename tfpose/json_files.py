@@ -169,7 +169,10 @@ def write_json(path: str | pathlib.Path, content: Any, indent: int | None = None
         ValueError: The content holds NaN or infinity.
     """
     path = pathlib.Path(path)
-    text = format_json(content, indent)
+    try:
+        text = format_json(content, indent)
+    except ValueError as error:
+        raise ValueError(f"{path}: cannot be written: {error}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
 

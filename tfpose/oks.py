@@ -41,6 +41,10 @@ def object_keypoint_similarity(
         >>> object_keypoint_similarity(pose, pose, np.ones(1), np.ones(1), np.full(17, 0.05))
         array([[1.]])
     """
+    if xp is np:
+        # Differences and squares of pixels in small whole numbers would have no meaning.
+        keypoints_a, keypoints_b = (np.asarray(k, np.result_type(k, np.float32)) for k in (keypoints_a, keypoints_b))
+        areas_a, areas_b = (np.asarray(a, np.result_type(a, np.float32)) for a in (areas_a, areas_b))
     squares = xp.sum(xp.square(keypoints_a[:, None] - keypoints_b[None]), axis=-1)  # [A, B, J]
     areas = (areas_a[:, None] + areas_b[None]) / 2 + np.spacing(1.0)
     similarities = xp.exp(-squares / np.square(2 * np.asarray(sigmas)) / areas[..., None] / 2)

@@ -21,8 +21,8 @@ def poses_from_supervision(keypoints: Any) -> Poses:
 
     Returns:
         The poses. Without confidences each joint has a score of 1, or 0 at (0, 0), where supervision puts missing
-        joints. A person without a score has the mean score of the joints that are there, one without a box the extent
-        of these joints, and one without an identity -1.
+        joints. A joint at NaN has a score of 0. A person without a score has the mean score of the joints that are
+        there, one without a box the extent of these joints, and one without an identity -1.
 
     Raises:
         ValueError: A shape does not fit `xy`; the message names the array and both shapes.
@@ -38,6 +38,8 @@ def poses_from_supervision(keypoints: Any) -> Poses:
     visible = _first_known(keypoints, "visible")
     if visible is not None:
         joint_scores = np.where(visible, joint_scores, 0.0)
+    # Other libraries also put missing joints at NaN.
+    joint_scores = np.where(np.isfinite(xy).all(axis=-1), joint_scores, 0.0)
     scores = _first_known(keypoints, "detection_confidence")
     scores = data.get("person_score") if scores is None else scores
     boxes, track_ids = data.get("box"), data.get("track_id")
@@ -48,7 +50,7 @@ def poses_from_supervision(keypoints: Any) -> Poses:
         joint_scores=joint_scores,
         scores=mean if scores is None else _numbers(scores),
         boxes=around_keypoints(xy, is_joint) if boxes is None else _numbers(boxes),
-        track_ids=np.full(len(xy), -1) if track_ids is None else np.asarray(track_ids, np.int64),
+        track_ids=np.full(len(xy), -1) if track_ids is None else np.asarray(track_ids),
     )
 
 

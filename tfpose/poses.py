@@ -10,11 +10,15 @@ import numpy as np
 
 # The identity of a person without one, where identities come from files, which may use any other number.
 NO_TRACK_ID = int(np.iinfo(np.int64).min)
+# Numbers of fewer bytes cannot hold the area of a box.
+_LEAST_BYTES = 4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Poses:
     """The P people of one frame with J joints each, as arrays whose shapes are checked.
+
+    Whole numbers and numbers of 16 bits become float64, and identities int64, where they have another type.
 
     Attributes:
         keypoints: [P, J, 2] float (x, y) in original image pixels.
@@ -24,8 +28,8 @@ class Poses:
         track_ids: [P] int identity of each person in one video; -1 where none is known.
 
     Raises:
-        ValueError: A field is no array, or its shape does not fit `keypoints`; the message names the field and both
-            shapes.
+        ValueError: A field is no array of real numbers (`track_ids`: of whole ones), or its shape does not fit
+            `keypoints`; the message names the field and both types or shapes.
     """
 
     keypoints: np.ndarray
@@ -38,6 +42,7 @@ class Poses:
         for field, value in vars(self).items():
             if not isinstance(value, np.ndarray):
                 raise ValueError(f"Poses: {field} must be a NumPy array, got {type(value).__name__}")
+            object.__setattr__(self, field, _as_numbers(field, value))
         if self.keypoints.ndim != 3 or self.keypoints.shape[2] != 2:
             raise ValueError(f"Poses: keypoints must be [people, joints, 2], got {self.keypoints.shape}")
         people, joints = self.keypoints.shape[:2]
@@ -64,13 +69,18 @@ class Poses:
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self))
         return all(np.array_equal(ours, theirs, equal_nan=True) for ours, theirs in pairs)
 
+    @property
+    def is_joint(self) -> np.ndarray:
+        """[P, J] bool, whether a joint is there: it has a score above 0 and finite coordinates."""
+        return (self.joint_scores > 0) & np.isfinite(self.keypoints).all(axis=-1)
+
     def select(self, indices: np.ndarray | slice) -> Poses:
         """Returns the people at these positions, in this order, or those where this mask [P] is true."""
         return Poses(**{f.name: getattr(self, f.name)[indices] for f in dataclasses.fields(self)})
 
     def as_written(self) -> Poses:
         """Returns the poses as files hold them: a joint that is not there lies at (0, 0) with a score of 0."""
-        is_joint = self.joint_scores > 0
+        is_joint = self.is_joint
         return dataclasses.replace(
             self,
             keypoints=np.where(is_joint[..., None], self.keypoints, 0.0),
@@ -99,7 +109,7 @@ class Poses:
         if joints is not None and len(joints) != num_joints:
             raise ValueError(f"joints must be {num_joints} names, got {len(joints)}")
         names = np.arange(num_joints) if joints is None else np.array(joints, object)
-        places = np.where(self.joint_scores[..., None] > 0, self.keypoints, np.nan)
+        places = np.where(self.is_joint[..., None], self.keypoints, np.nan)
         return {
             "person": np.repeat(np.arange(num_people), num_joints),
             "track_id": np.repeat(self.track_ids, num_joints),
@@ -122,13 +132,25 @@ class Poses:
             the joints [P, J] float32; `class_id` None; and `data` with `track_id` [P], `person_score` [P] and
             `box` [P, 4]. `pose_exchange.poses_from_supervision` reads them back.
         """
-        is_joint = self.joint_scores > 0
+        is_joint = self.is_joint
         return {
             "xy": np.where(is_joint[..., None], self.keypoints, 0.0).astype(np.float32),
             confidence: np.where(is_joint, self.joint_scores, 0.0).astype(np.float32),
             "class_id": None,
             "data": {"track_id": self.track_ids, "person_score": self.scores, "box": self.boxes},
         }
+
+
+def _as_numbers(field: str, values: np.ndarray) -> np.ndarray:
+    """Returns the numbers of a field of `Poses` in a type that holds means and areas, or identities."""
+    kind, is_float = values.dtype.kind, values.dtype.kind == "f"
+    if kind not in "fiub":
+        raise ValueError(f"Poses: {field} must be an array of real numbers, got {values.dtype}")
+    if field != "track_ids":
+        return values if is_float and values.itemsize >= _LEAST_BYTES else values.astype(np.float64)
+    if is_float and not (np.isfinite(values) & (values == np.floor(values))).all():
+        raise ValueError(f"Poses: track_ids must be whole numbers, got {values}")
+    return values if kind in "iu" else values.astype(np.int64)
 
 
 def join_poses(frames: Sequence[Poses]) -> Poses:

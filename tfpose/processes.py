@@ -132,6 +132,8 @@ def _start_worker(
         # Only the first process may hold this end of a pipe, so that writing fails once that process has ended.
         for pipe in (reader, *(other.results for other in others)):
             pipe.close()
+        # The event loop of the first process would take the signals of the copy for its own.
+        signal.set_wakeup_fd(-1)
         # An exception rather than a sudden end, so that functions can remove their temporary files.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

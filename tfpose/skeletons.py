@@ -239,7 +239,7 @@ def skeleton_from_names(
     Raises:
         ValueError: A limb or pair names an unknown joint, or another field of `Skeleton` breaks its rule.
     """
-    joints = tuple(joints)
+    joints, limbs = tuple(joints), tuple(limbs)
     pairs = left_right_pairs_by_name(joints) if left_right_pairs is None else left_right_pairs
     constants = [default_sigma(joint) for joint in joints] if sigmas is None else sigmas
     unknown = {joint for limb in limbs for joint in limb} - set(joints)

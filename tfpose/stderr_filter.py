@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -18,6 +19,8 @@ _EXPECTED_LINES = re.compile(
     rb"|INFO: Created TensorFlow Lite XNNPACK delegate for CPU|fully_quantize: \d+, inference_type: \d+"
     rb"|OpenCV: FFMPEG: (tag .* is not supported with codec id|fallback to use tag)"
 )
+
+_HOLDING = threading.RLock()
 
 
 class UnheardStream:
@@ -43,19 +46,32 @@ class UnheardStream:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Holds back what is written to stderr inside the `with` block, then writes all but the expected lines."""
-    sys.stderr.flush()
-    with contextlib.ExitStack() as stack:
-        held = stack.enter_context(tempfile.TemporaryFile())
-        own = os.dup(2)
-        stack.callback(os.close, own)
-        os.dup2(held.fileno(), 2)
+    """Holds back what is written to stderr inside the `with` block, then writes all but the expected lines.
+
+    Other threads wait until the block has ended where they hold back too.
+    """
+    # Of two threads at a time, one would leave the process with the file of the other in place of its stderr.
+    with _HOLDING:
+        _flush()
         try:
+            own = os.dup(2)
+        except OSError:
+            # There is no stderr, as in a program without a console.
             yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(own, 2)
-            held.seek(0)
-            for line in held:
-                if not _EXPECTED_LINES.match(line):
-                    os.write(2, line)
+            return
+        with os.fdopen(own, "wb", buffering=0) as stream, tempfile.TemporaryFile() as held:
+            os.dup2(held.fileno(), 2)
+            try:
+                yield
+            finally:
+                _flush()
+                os.dup2(own, 2)
+                held.seek(0)
+                for line in held:
+                    if not _EXPECTED_LINES.match(line):
+                        stream.write(line)
+
+
+def _flush() -> None:
+    if sys.stderr is not None:
+        sys.stderr.flush()

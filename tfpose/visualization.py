@@ -111,10 +111,15 @@ def draw_poses(
     for person in range(len(poses)):
         track_id = int(poses.track_ids[person])
         color = identity_color(track_id) if track_id >= 0 else None
-        is_drawn = poses.joint_scores[person] >= joint_threshold
+        is_drawn = _are_shown(poses.joint_scores[person], joint_threshold)
         is_faint = poses.joint_scores[person] > 0 if shows_faint_joints else None
         image = draw_pose(image, poses.keypoints[person], is_drawn, skeleton, color, is_faint=is_faint)
     return image
+
+
+def _are_shown(joint_scores: np.ndarray, joint_threshold: float) -> np.ndarray:
+    """Returns whether joints are drawn, [J] bool; those of a score of 0 or less are not there."""
+    return (joint_scores >= joint_threshold) & (joint_scores > 0)
 
 
 def draw_named_pose(image: np.ndarray, keypoints: np.ndarray, is_drawn: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -178,7 +183,7 @@ def write_identities(image: np.ndarray, poses: Poses, joint_threshold: float = 0
     labels = []
     taken = np.zeros((0, 4))
     for person in np.flatnonzero(np.asarray(poses.track_ids) >= 0):
-        points = poses.keypoints[person][poses.joint_scores[person] >= joint_threshold]
+        points = poses.keypoints[person][_are_shown(poses.joint_scores[person], joint_threshold)]
         points = points[np.isfinite(points).all(axis=1)]
         if len(points):
             track_id, top = int(poses.track_ids[person]), points[points[:, 1].argmin()]

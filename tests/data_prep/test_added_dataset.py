@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from source_folders import encoded_picture
 
 from data_prep import build
+from data_prep.annotations import IMAGE_COLUMNS, SplitAnnotations
 from tfpose.data import records
 
 BUILDER = '''
@@ -74,3 +76,13 @@ def test_a_dataset_of_another_folder_is_built_by_one_entry(tmp_path, monkeypatch
     np.testing.assert_array_equal(table.people["keypoints"][0, 0], [8, 6])
     assert table.images["height"].tolist() == [20]
     assert json.loads((directory / "dataset_info.json").read_text())["description"] == "Toy photos."
+
+
+@pytest.mark.parametrize("first_person", [[3], [1, 3], [1, 2, 3], [0, 3, 3, 3], [0, 4, 3]])
+def test_rows_of_people_that_do_not_fit_the_images_are_refused(first_person):
+    """Otherwise images would get the people of others."""
+    images = {name: [0, 0] for name in IMAGE_COLUMNS}
+    people = {name: [0, 0, 0] for name in records.PERSON_FIELDS}
+    SplitAnnotations(["a.jpg", "b.jpg"], images, people, np.array([0, 1, 3]))
+    with pytest.raises(ValueError, match="first_person must be 3 rows that ascend from 0, one for each image and the"):
+        SplitAnnotations(["a.jpg", "b.jpg"], images, people, np.array(first_person))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 
 import keypoint_rcnn_cases
 import numpy as np
@@ -20,8 +21,8 @@ from tfpose.evaluation.box_scores import score_boxes
 from tfpose.exporting.two_stage import trace
 from tfpose.exporting.two_stage_detector import TwoStageModule
 from tfpose.inference import detectors
-from tfpose.inference.detected_boxes import BoxSettings, find_boxes
-from tfpose.inference.detectors import DetectorKind
+from tfpose.inference.detected_boxes import BoxSettings, boxes_of_table, find_boxes
+from tfpose.inference.detectors import DetectorKind, load_detector
 from tfpose.models.simplification import simplify_network
 from tfpose.skeletons import POSETRACK15, POSETRACK18
 
@@ -112,6 +113,24 @@ class OneBoxPerPicture:
 
     def find_people(self, pictures):
         return [(np.array([[k, 1, k + 9, 12]], np.float32), np.ones(1, np.float32)) for k in range(len(pictures))]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ((np.ones((3, 4)), np.ones(2)), (np.ones((1, 4)), np.ones(2)), r"got \(3, 4\) and \(2,\) of picture 0"),
+        (([], []), (np.ones((1, 5)), np.ones(1)), r"got \(1, 5\) and \(1,\) of picture 1"),
+        (([], []), (np.ones((1, 4)), np.ones((1, 1))), r"got \(1, 4\) and \(1, 1\) of picture 1"),
+        (([[0, 0, 8, 8]], [1]), None, "must return boxes of 2 pictures, got 1"),
+    ],
+)
+def test_what_is_no_box_and_score_of_each_picture_is_refused(table, monkeypatch, tmp_path, first, second, message):
+    found = [people for people in (first, second) if people is not None]
+    detector = types.SimpleNamespace(source="mine", find_people=lambda pictures: found)
+    kind = DetectorKind("mine", lambda name: name == "mine", lambda *_: detector)
+    monkeypatch.setitem(detectors.DETECTORS, "mine", kind)
+    with pytest.raises(ValueError, match=f"mine: find_people .*{message}"):
+        boxes_of_table(table, load_detector("mine"), slice(2))
 
 
 def test_boxes_stay_in_their_pictures_where_videos_share_image_ids(table, monkeypatch, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from absl import flags
 
@@ -44,6 +46,16 @@ def test_a_text_behind_a_colon_is_the_argument_of_the_config(tmp_path):
         "import ml_collections\ndef get_config(size):\n    return ml_collections.ConfigDict({'size': int(size)})\n"
     )
     assert parse(f"--config={path}:7").config.size == 7
+
+
+def test_a_config_is_read_anew_though_its_size_and_time_are_the_same(tmp_path):
+    path = tmp_path / "sweep.py"
+    for number in (1, 2):
+        lines = ("from ml_collections import ConfigDict", f"def get_config(): return ConfigDict({{'x': {number}}})")
+        path.write_text("\n".join(lines))
+        os.utime(path, (0, 0))
+        assert load_config(str(path)).x == number
+    assert [file.name for file in tmp_path.iterdir()] == ["sweep.py"]
 
 
 def test_values_of_the_config_of_a_run_can_be_changed(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 
 import program_runs
 import pytest
@@ -33,6 +35,46 @@ def test_nothing_is_lost_in_an_error(capfd):
         os.write(2, b"the reason\n")
         raise RuntimeError
     assert capfd.readouterr().err == "the reason\n"
+
+
+def test_threads_that_hold_back_at_the_same_time_leave_stderr_as_it_was(capfd):
+    has_begun, is_second_inside = threading.Event(), threading.Event()
+    own = os.dup(2)
+
+    def hold_first():
+        with held_back():
+            has_begun.set()
+            is_second_inside.wait(0.1)
+
+    def hold_second():
+        has_begun.wait()
+        with held_back():
+            is_second_inside.set()
+            first.join()
+
+    first, second = threading.Thread(target=hold_first), threading.Thread(target=hold_second)
+    try:
+        for thread in (first, second):
+            thread.start()
+        second.join()
+        os.write(2, b"after\n")
+    finally:
+        os.dup2(own, 2)
+        os.close(own)
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_a_program_without_a_console_has_nothing_to_hold_back(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    own = os.dup(2)
+    os.close(2)
+    try:
+        with held_back():
+            has_run = True
+    finally:
+        os.dup2(own, 2)
+        os.close(own)
+    assert has_run
 
 
 @pytest.fixture

@@ -212,3 +212,12 @@ def test_suppression_says_which_argument_is_wrong(change, message):
     }
     with pytest.raises(ValueError, match=message):
         suppress_poses(**(people | change), threshold=0.9)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float16])
+def test_similarities_do_not_depend_on_the_type_of_the_numbers(kind):
+    known = np.random.default_rng(0).integers(0, 250, (3, 17, 2))
+    sizes, sigmas = np.array([200, 100, 50]), np.full(17, 0.5)
+    expected = object_keypoint_similarity(known, known, sizes, sizes, sigmas)
+    given = known.astype(kind), known.astype(kind), sizes.astype(kind), sizes.astype(kind)
+    np.testing.assert_allclose(object_keypoint_similarity(*given, sigmas), expected, rtol=1e-5)

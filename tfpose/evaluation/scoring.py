@@ -115,20 +115,22 @@ def _evaluate(
         report = evaluate_posetrack(
             ground_truth, predictions, settings.options, per_sequence, settings.num_processes, progress
         )
-    print_report_notes(report)
+    print_notes(notes_on(report))
     return report
 
 
-def print_report_notes(report: PoseTrackReport) -> None:
-    """Prints on stderr what was left out, what was paired with what, and which metrics have no meaning."""
-    print_notes(report.notes)
-    for name in report.single_frame_sequences:
-        print(f"note: {name} has only one evaluated frame, so its tracking metrics have no meaning", file=sys.stderr)
+def notes_on(report: PoseTrackReport) -> list[str]:
+    """Returns lines on what was left out, on what was paired with what, and on metrics without meaning."""
+    single = [
+        f"{name} has only one evaluated frame, so its tracking metrics have no meaning"
+        for name in report.single_frame_sequences
+    ]
+    return [*shorten_notes(report.notes), *single]
 
 
 def print_notes(notes: Sequence[str]) -> None:
-    """Prints lines for the user on stderr, or the first of very many."""
-    for note in shorten_notes(notes):
+    """Prints lines for the user on stderr."""
+    for note in notes:
         print(f"note: {note}", file=sys.stderr)
 
 

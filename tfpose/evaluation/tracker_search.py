@@ -16,7 +16,7 @@ from tfpose import __version__
 from tfpose.evaluation.metrics_file import without_nan
 from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.retracking import first_video, read_predictions, track_sequence, unlisted_notes
-from tfpose.evaluation.scoring import print_notes
+from tfpose.evaluation.scoring import print_notes, shorten_notes
 from tfpose.json_files import write_json
 from tfpose.metrics.catalog import DEFAULT_OBJECTIVE, METRICS, group_of, objectives
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences, pair_files, unpaired_note
@@ -77,7 +77,7 @@ def tune_tracker(
         whole = read_posetrack(true, drop_unknown_images=True), read_predictions(found)
         cases.append(Case(*map(first_video, whole)))
         notes += [*itertools.chain.from_iterable(map(_first_video_notes, whole)), *cases[-1].notes()]
-    print_notes(notes)
+    print_notes(shorten_notes(notes))
     column = METRICS[group_of(objective)].main
     label = column.label
     num_trials = len(expand_grid(choices))

@@ -6,12 +6,12 @@ The file is Python, or the config.json that a run left in its work folder.
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import itertools
 import pathlib
 import re
 import sys
 import traceback
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -164,13 +164,14 @@ def load_config(text: str) -> ConfigDict:
 
 
 def _load(path: pathlib.Path, parameters: list[str]) -> ConfigDict:
-    spec = importlib.util.spec_from_file_location(_MODULE, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise ValueError("is not a Python file")
-    module = importlib.util.module_from_spec(spec)
+    module = types.ModuleType(_MODULE)
+    module.__file__ = str(path)
     # Dataclasses look up the module in which they are defined.
     sys.modules[_MODULE] = module
-    spec.loader.exec_module(module)
+    # Not by an import, which takes the compiled file of an earlier content with the same size and time.
+    exec(compile(path.read_bytes(), path, "exec"), vars(module))
     config = module.get_config(*parameters)
     if not isinstance(config, ConfigDict):
         raise TypeError(f"get_config() must return a ConfigDict, got {type(config).__name__}")

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from tfpose.data.picture_tensors import decode_picture
 from tfpose.data.records import RecordTable
 from tfpose.inference.detectors import load_detector
 from tfpose.inference.detectors.boxes_file import BoxesFile
-from tfpose.inference.detectors.detector import Detector, Picture
+from tfpose.inference.detectors.detector import BoxesAndScores, Detector, Picture
 from tfpose.inference.person_keypoints import PersonBoxes, ground_truth_boxes
 from tfpose.messages import describe_error
 
@@ -119,11 +120,13 @@ def boxes_of_table(
         show_progress: Draw a progress bar.
 
     Raises:
-        ValueError: A picture cannot be decoded, or no box of a file is in an image of the table; names it.
+        ValueError: A picture cannot be decoded, or no box of a file is in an image of the table; names it. Or the
+            detector does not return boxes and a score of each for each image.
     """
     rows = np.arange(table.num_images)[part]
     pictures = [Picture(functools.partial(_decode, table, row), int(table.image_ids[row])) for row in rows]
     found = detector.find_people(tqdm(pictures, unit=" images", desc="boxes", disable=not show_progress))
+    found = _as_boxes(list(found), len(rows), detector.source)
     counts = [len(scores) for _, scores in found]
     return PersonBoxes(
         images=np.repeat(rows, counts),
@@ -132,6 +135,23 @@ def boxes_of_table(
         rows=np.full(sum(counts), -1),
         source=detector.source,
     )
+
+
+def _as_boxes(found: Sequence[BoxesAndScores], num_images: int, source: str) -> list[BoxesAndScores]:
+    """Returns what a detector, perhaps of a user, found in each image, as boxes [N, 4] and scores [N]."""
+    if len(found) != num_images:
+        raise ValueError(f"{source}: find_people must return boxes of {num_images} pictures, got {len(found)}")
+    people = []
+    for number, (boxes, scores) in enumerate(found):
+        # An empty list of boxes has only one axis.
+        boxes, scores = (np.asarray(boxes, np.float64) if len(boxes) else np.zeros((0, 4))), np.asarray(scores)
+        if scores.ndim != 1 or boxes.shape != (len(scores), 4):
+            raise ValueError(
+                f"{source}: find_people must return boxes [N, 4] and scores [N] of each picture, got {boxes.shape} "
+                f"and {scores.shape} of picture {number}"
+            )
+        people.append((boxes, scores))
+    return people
 
 
 def _decode(table: RecordTable, row: int) -> np.ndarray:

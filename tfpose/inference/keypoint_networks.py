@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from tfpose.models.heatmap_network import HEATMAP_LAYER
 from tfpose.models.pose_hrnet import POSE_HRNET_STRIDE, build_pose_hrnet
 from tfpose.models.pose_resnet import POSE_RESNET_STRIDE, build_pose_resnet
 from tfpose.models.pose_vit import POSE_VIT_STRIDE, build_pose_vit
@@ -64,14 +65,40 @@ def find_network(settings: Mapping[str, Any]) -> KeypointNetwork:
     if name not in NETWORKS:
         raise ValueError(f"network.name must be one of {', '.join(NETWORKS)}, got {name!r}")
     kind = NETWORKS[name]
-    known = [parameter for parameter in inspect.signature(kind.build).parameters if parameter not in NOT_SETTINGS]
+    parameters = inspect.signature(kind.build).parameters
+    known = [parameter for parameter in parameters if parameter not in NOT_SETTINGS]
     for setting in settings:
         if setting != "name" and setting not in known:
             raise ValueError(f"network: the settings of {name} must be some of {', '.join(known)}, got {setting!r}")
+    for setting in known:
+        if parameters[setting].annotation is inspect.Parameter.empty:
+            raise ValueError(f"network: the settings of {name} must have types in its function, got {setting!r}")
     return kind
 
 
 def build_network(num_joints: int, settings: Mapping[str, Any]) -> keras.Model:
-    """Builds a network with fresh weights from the section `network` of a config."""
+    """Builds a network with fresh weights from the section `network` of a config.
+
+    Raises:
+        ValueError: The network breaks a rule of docs/extend.md, or see `find_network`.
+    """
     kind = find_network(settings)
-    return kind.build(num_joints, **{name: value for name, value in settings.items() if name != "name"})
+    model = kind.build(num_joints, **{name: value for name, value in settings.items() if name != "name"})
+    if broken := _broken_rule(model, kind.heatmap_stride, num_joints):
+        raise ValueError(f"network.name={settings.get('name', DEFAULT_NETWORK)}: {broken}")
+    return model
+
+
+def _broken_rule(model: Any, heatmap_stride: int, num_joints: int) -> str:
+    """Returns the rule of docs/extend.md that a network breaks, and how; empty for none."""
+    if not isinstance(model, keras.Model):
+        return f"the function must return a Keras model, got {type(model).__name__}"
+    sides = (side and side // heatmap_stride for side in model.input_shape[1:3])
+    expected, found = (None, *sides, num_joints), model.output_shape
+    if found != expected:
+        return f"the output must be heatmaps {expected}, a cell for {heatmap_stride} pixels, got {found}"
+    if model.output.dtype not in ("float32", "float64"):
+        return f"the heatmaps must be float32, got {model.output.dtype}"
+    if model.layers[-1].name != HEATMAP_LAYER:
+        return f"the last layer must be named {HEATMAP_LAYER}, got {model.layers[-1].name}"
+    return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import pathlib
-import threading
 import warnings
 from typing import Any
 
@@ -13,9 +12,6 @@ import tensorflow as tf
 
 from tfpose.processes import num_cores
 from tfpose.stderr_filter import held_back
-
-# What is held back while one is opened belongs to the whole process.
-_OPENING = threading.Lock()
 
 
 class LitertNetwork:
@@ -95,7 +91,7 @@ def open_interpreter(file: pathlib.Path | bytes, num_threads: int = 1, keeps_ten
         ValueError: It is not a LiteRT file.
     """
     content = _read(file)
-    with _OPENING, warnings.catch_warnings(), held_back():
+    with held_back(), warnings.catch_warnings():
         # TensorFlow asks for another package, which reads the same files.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is deprecated")
         warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve_all_tensors`")

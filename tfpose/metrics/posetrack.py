@@ -59,9 +59,12 @@ class PoseTrackOptions:
     def __post_init__(self) -> None:
         if isinstance(self.metrics, str):
             raise ValueError(f"metrics must be a sequence of names, got the text {self.metrics!r}")
+        # A generator gives its names only once.
+        object.__setattr__(self, "metrics", tuple(self.metrics))
         unknown = [name for name in self.metrics if name not in METRICS]
         if unknown or not self.metrics:
-            raise ValueError(f"metrics must be some of {', '.join(METRICS)}, got {', '.join(self.metrics) or 'none'}")
+            found = ", ".join(map(str, self.metrics)) or "none"
+            raise ValueError(f"metrics must be some of {', '.join(METRICS)}, got {found}")
         if self.tie_rule not in ("stable", "best", "worst"):
             raise ValueError(f"tie_rule must be 'stable', 'best' or 'worst', got {self.tie_rule!r}")
         if self.num_resamples < 0:
@@ -288,14 +291,17 @@ def _score_files(pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], options: Po
 def _count(batches: Mapping[str, SequenceBatch], options: PoseTrackOptions) -> _Part:
     """Counts the same sequences as each evaluator selects their people."""
     sequences = next(iter(batches.values())).sequences
-    return _Part(
-        num_frames=[sequence.num_frames for sequence in sequences],
-        counts={
-            block.name: list(block.count(batches[group.evaluator.name]))
-            for group in _groups(options)
-            for block in _blocks(group, options)
-        },
-    )
+    counts = {
+        block.name: list(block.count(batches[group.evaluator.name]))
+        for group in _groups(options)
+        for block in _blocks(group, options)
+    }
+    for name, of_sequences in counts.items():
+        if len(of_sequences) != len(sequences):
+            raise ValueError(
+                f"metric {name}: count must return the counts of {len(sequences)} sequences, got {len(of_sequences)}"
+            )
+    return _Part([sequence.num_frames for sequence in sequences], counts)
 
 
 def _report(

@@ -157,7 +157,7 @@ def build_frame(
     return Frame(
         file_name=file_name,
         index=index,
-        keypoints=np.asarray(keypoints, np.float64) * (np.asarray(visibility) > 0)[..., None],
+        keypoints=np.where((np.asarray(visibility) > 0)[..., None], np.asarray(keypoints, np.float64), 0.0),
         visibility=np.asarray(visibility, np.int64),
         **(defaults | fields),
     )
@@ -216,13 +216,14 @@ def poses_from_frame(frame: Frame) -> Poses:
 
 def frame_from_poses(file_name: str, index: int, poses: Poses, **fields: Any) -> Frame:
     """Returns a frame of predictions; for `fields` see `build_frame`."""
+    is_joint = poses.is_joint
     return build_frame(
         file_name,
         index,
         keypoints=poses.keypoints,
-        visibility=np.where(poses.joint_scores > 0, 2, 0),
+        visibility=np.where(is_joint, 2, 0),
         track_ids=np.where(poses.track_ids < 0, NO_TRACK_ID, poses.track_ids),
-        joint_scores=np.where(poses.joint_scores > 0, poses.joint_scores, NO_SCORE),
+        joint_scores=np.where(is_joint, poses.joint_scores, NO_SCORE),
         scores=poses.scores,
         boxes=poses.boxes,
         **fields,

@@ -201,6 +201,12 @@ class Tracker:
         """Returns [N, P] distances, and the distance that a match must be below."""
         similarity = SIMILARITIES[self.settings.similarity]
         distances = similarity.distances(tracks, sighted, self.skeleton)
+        expected = len(tracks.ids), len(sighted.ids)
+        if np.shape(distances) != expected:
+            raise ValueError(
+                f"similarity {self.settings.similarity}: distances must be [tracks, people] {expected}, "
+                f"got {np.shape(distances)}"
+            )
         if self.settings.age_penalty_per_frame:
             distances = distances * (1 + self.settings.age_penalty_per_frame * (tracks.ages[:, None] - 1))
         return distances, similarity.max_distance(getattr(self.settings, similarity.threshold))
