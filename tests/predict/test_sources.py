@@ -43,6 +43,21 @@ def test_pixels_that_are_not_square_are_named(tmp_path, video_library):
     assert Video("clip", str(write_timed_video(tmp_path / "square.mp4", [0, 0.1]))).notes == []
 
 
+@pytest.fixture
+def interlaced_video(tmp_path):
+    return write_timed_video(tmp_path / "tv.mp4", np.arange(10) / 10, **{"x264-params": "interlaced=1"})
+
+
+def test_frames_of_interlaced_videos_are_not_those_of_another_video(interlaced_video, video_library):
+    if video_library == "opencv":
+        with pytest.raises(ValueError, match=r"tv.mp4: must not be interlaced.*pip install 'tfpose\[video\]'"):
+            open_sources([str(interlaced_video)])
+        return
+    (source,) = open_sources([str(interlaced_video)])
+    for frame in source.frames():
+        assert np.abs(frame.image.reshape(-1, 3).mean(axis=0) - np.add(frame_color(frame.index), 5.5)).max() < 8
+
+
 @pytest.mark.parametrize("codec", ["qtrle", "libx264"])
 def test_frames_that_are_drawn_over_leave_the_next_ones_as_they_are(tmp_path, codec):
     """QuickTime Animation holds RGB, and changes the pixels of the frame before."""

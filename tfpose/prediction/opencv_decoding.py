@@ -6,6 +6,8 @@ import math
 import os
 import pathlib
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import cv2
@@ -35,6 +37,9 @@ _LEAST_ORDERED = 0.8
 _LATE_SECONDS = 1.0
 # Steps between frames of a steady rate are at most this many times the usual one.
 _STEADY = 1.5
+# Number of frames that are compared with the frame before.
+_NUM_COMPARED = 8
+_READ_FRAMES = "import cv2, sys; video = cv2.VideoCapture(sys.argv[1]); [video.read() for _ in range(int(sys.argv[2]))]"
 
 
 class OpencvDecoder:
@@ -51,18 +56,23 @@ class OpencvDecoder:
             address: Path or URL.
 
         Raises:
-            ValueError: It cannot be opened, or has no frame that can be decoded.
+            ValueError: It cannot be opened, has no frame that can be decoded, or is interlaced.
         """
         self._address = address
         capture = self._open()
         try:
-            times = [time for time, _ in zip(_grabbed_times(capture), range(NUM_TIMED_FRAMES), strict=False)]
+            times, may_be_stale = _first_times(capture)
             stated, count = (capture.get(name) for name in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
             width, height = (int(capture.get(name)) for name in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
         finally:
             capture.release()
         if not times:
             raise has_no_frame(address)
+        if may_be_stale and self._is_unconverted():
+            raise ValueError(
+                f"{address}: must not be interlaced, because OpenCV cannot convert its frames; pip install "
+                "'tfpose[video]' reads it"
+            )
         steps = np.diff(times)
         self._has_times = len(times) < 2 or float((steps > 0).mean()) > _LEAST_ORDERED
         self._is_steady = len(times) > 1 and float((steps < _STEADY * np.median(steps)).mean()) > _LEAST_ORDERED
@@ -77,6 +87,17 @@ class OpencvDecoder:
         if not capture.isOpened():
             raise cannot_open(self._address)
         return capture
+
+    def _is_unconverted(self) -> bool:
+        """Returns whether frames keep the pixels of an earlier one, maybe of another video, which only a log tells."""
+        environment = os.environ | {"OPENCV_FFMPEG_LOGLEVEL": "16"}
+        with utf8_name(absolute(self._address)) as name:
+            command = [sys.executable, "-c", _READ_FRAMES, name, str(_NUM_COMPARED)]
+            try:
+                read = subprocess.run(command, capture_output=True, env=environment, check=False)
+            except OSError:  # Python is embedded in another program.
+                return False
+        return b"interlaced" in read.stdout + read.stderr
 
     def frames(self, span: FrameSpan, problems: list[str]) -> Iterator[DecodedFrame]:
         """Yields the decoded frames, see `Decoder`."""
@@ -146,6 +167,20 @@ def _grabbed_times(capture: cv2.VideoCapture, failures: _Failures | None = None)
             failures.has_any = True
         num_failed = 0
         yield capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+
+
+def _first_times(capture: cv2.VideoCapture) -> tuple[list[float], bool]:
+    """Returns the times of the first frames, and whether a frame cannot be told from the one before."""
+    times: list[float] = []
+    before: np.ndarray | None = None
+    is_repeated = False
+    for time, number in zip(_grabbed_times(capture), range(NUM_TIMED_FRAMES), strict=False):
+        times.append(time)
+        if number < _NUM_COMPARED:
+            image = capture.retrieve()[1]
+            is_repeated |= before is not None and np.array_equal(image, before)
+            before = image
+    return times, is_repeated or len(times) == 1
 
 
 def _stores_number(address: str) -> bool:
