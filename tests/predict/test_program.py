@@ -177,6 +177,17 @@ def test_the_sound_of_a_video_is_kept(ffmpeg, tmp_path):
     assert len(read_video(video)[0]) == 10
 
 
+def test_sound_of_a_recording_that_begins_late_is_taken_from_its_clock(ffmpeg, tmp_path):
+    """Silence for a second before the tone, on a clock that begins at 20 seconds."""
+    source, video = tmp_path / "late.mkv", write_video(tmp_path / "drawn.mp4", 5)
+    tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=3", "-af", "volume=0:enable='lt(t,1)'"]
+    subprocess.run([ffmpeg, "-v", "error", *tone, "-output_ts_offset", "20", "-c:a", "aac", source], check=True)
+    copy_sound(str(source), video, 20, 0.5)
+    assert read_loudness(ffmpeg, video)[1] < 10
+    copy_sound(str(source), video, 21.5, 0.5)
+    assert read_loudness(ffmpeg, video)[1] > 100
+
+
 def test_a_video_without_sound_stays_as_it_is(ffmpeg, tmp_path):
     source, video = (write_video(tmp_path / f"{name}.mp4", 5) for name in "ab")
     before = video.read_bytes()

@@ -374,6 +374,20 @@ def test_a_video_that_ends_early_says_so(tmp_path, video_library):
     assert source.problems == [f"{tmp_path / 'cut.avi'}: ends after {count} of 20 frames; it is damaged"]
 
 
+@pytest.fixture
+def late_part(tmp_path):
+    """A part of a recording: its times go on where those of the part before end."""
+    return write_timed_video(tmp_path / "part.mkv", 50 + np.arange(20) / 10)
+
+
+def test_a_part_of_a_recording_is_whole_and_keeps_its_clock(tmp_path, late_part, video_library):
+    (source,) = open_sources([str(late_part)])
+    frames = list(source.frames())
+    assert source.problems == []
+    assert [frame.seconds for frame in frames] == pytest.approx(np.arange(20) / 10)
+    assert [frame.file_seconds for frame in frames] == pytest.approx(50 + np.arange(20) / 10)
+
+
 def test_sound_with_a_cover_is_no_video(tmp_path):
     av = pytest.importorskip("av")
     path = tmp_path / "song.m4a"

@@ -105,7 +105,7 @@ class OpencvDecoder:
         capture = self._open()
         failures = _Failures()
         try:
-            before = first = 0.0
+            before = first = start = 0.0
             for time in _grabbed_times(capture, failures):
                 if failures.has_any and self._has_times and before - _LATE_SECONDS < time <= before:
                     continue  # Behind damage, a decoder lets some frames out too late; they count as missing.
@@ -118,7 +118,7 @@ class OpencvDecoder:
                     # Some files give their last frames no time.
                     time = time if time > before else before + 1 / self.facts.frames_per_second
                 elif index < 0:
-                    first = time
+                    first, start = time, _file_seconds(capture)
                 missing.add(index + 1, num_missing)
                 index, before = index + 1 + num_missing, time
                 if span.is_over(index):
@@ -127,17 +127,17 @@ class OpencvDecoder:
                     is_decoded, image = capture.retrieve()
                     if is_decoded:
                         seconds = time - first if self._has_times else index / self.facts.frames_per_second
-                        yield DecodedFrame(index, seconds, seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+                        yield DecodedFrame(index, seconds, start + seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
                     else:
                         missing.add(index, 1)
-            problems += self._ends_early(index + 1, before)
+            problems += self._ends_early(index + 1, before, start - first)
         finally:
             problems += missing.describe()
             capture.release()
 
-    def _ends_early(self, num_frames: int, end: float) -> list[str]:
+    def _ends_early(self, num_frames: int, end: float, offset: float) -> list[str]:
         if not self.facts.is_exact:
-            return ends_before(self._address, end, self._duration) if self._has_times else []
+            return ends_before(self._address, end + offset, self._duration) if self._has_times else []
         # An AVI file counts frames that repeat the one before, and holds none for them.
         if self._has_times and end >= SHARE_OF_PROMISED_FRAMES * self._duration:
             return []
@@ -167,6 +167,12 @@ def _grabbed_times(capture: cv2.VideoCapture, failures: _Failures | None = None)
             failures.has_any = True
         num_failed = 0
         yield capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+
+
+def _file_seconds(capture: cv2.VideoCapture) -> float:
+    """Returns when the grabbed frame is shown on the clock of the file, to half a frame; 0 if that is unknown."""
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    return max(0.0, capture.get(cv2.CAP_PROP_PTS) / rate) if rate > 0 else 0.0
 
 
 def _first_times(capture: cv2.VideoCapture) -> tuple[list[float], bool]:
