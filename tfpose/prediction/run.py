@@ -204,16 +204,20 @@ class _Run:
         written = self._write_files(shown)
         if "video" in self._settings.outputs:
             problems, notes = self._source.problems, self._source.notes
+            known = {result.index: (people, result.poses) for result, people in zip(shown, found, strict=True)}
+            undrawn = set(known)
             # After Ctrl-C the people found so far are still drawn; a second Ctrl-C ends the drawing too.
             with (
-                replayed_frames(
-                    self._source, [result.index for result in shown], found, [result.poses for result in shown]
-                ) as frames,
+                replayed_frames(self._source, known) as frames,
                 self._progress("drawing", len(shown)) as bar,
                 contextlib.closing(self._draw_and_write(frames)) as drawn,
             ):
-                for _ in drawn:
+                for item in drawn:
                     bar.update()
+                    undrawn.discard(item.frame.index)
+            if undrawn:
+                lost = f"{len(undrawn)} of {len(shown)} frames could not be read again and are not drawn"
+                problems = [*problems, f"{self._source.name}: {lost}"]
             self._source.problems, self._source.notes = problems, notes
         return self._summarize(shown, written)
 
