@@ -375,6 +375,28 @@ def test_a_video_that_ends_early_says_so(tmp_path, video_library):
 
 
 @pytest.fixture
+def av1_video(tmp_path):
+    av = pytest.importorskip("av")
+    if "libsvtav1" not in av.codecs_available:
+        pytest.skip("needs an encoder of AV1")
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("libsvtav1", rate=10, options={"preset": "12"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    return tmp_path / "clip.mp4"
+
+
+def test_av1_is_read_or_the_package_that_reads_it_is_named(av1_video, video_library):
+    if video_library == "pyav":
+        assert len(list(Video("clip", str(av1_video)).frames())) == 1
+        return
+    with pytest.raises(ValueError, match=r"cannot decode AV1, which pip install 'tfpose\[video\]' reads"):
+        Video("clip", str(av1_video))
+
+
+@pytest.fixture
 def late_part(tmp_path):
     """A part of a recording: its times go on where those of the part before end."""
     return write_timed_video(tmp_path / "part.mkv", 50 + np.arange(20) / 10)

@@ -32,6 +32,8 @@ from tfpose.prediction.frame_span import FrameSpan
 
 # Containers that store the number of frames, by bytes at their start; of others OpenCV estimates the number.
 _AVI, _MP4 = b"RIFF", (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+# OpenCV's wheels have no decoder for it that runs on a CPU.
+_AV1, _AV1_HINT = cv2.VideoWriter.fourcc(*"AV01"), "; OpenCV cannot decode AV1, which pip install 'tfpose[video]' reads"
 # Share of the first frames that must be later than the frame before, if the times are to be believed.
 _LEAST_ORDERED = 0.8
 _LATE_SECONDS = 1.0
@@ -63,11 +65,12 @@ class OpencvDecoder:
         try:
             times, may_be_stale = _first_times(capture)
             stated, count = (capture.get(name) for name in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
+            codec = int(capture.get(cv2.CAP_PROP_FOURCC))
             width, height = (int(capture.get(name)) for name in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
         finally:
             capture.release()
         if not times:
-            raise has_no_frame(address)
+            raise has_no_frame(address, _AV1_HINT if codec == _AV1 else "")
         if may_be_stale and self._is_unconverted():
             raise ValueError(
                 f"{address}: must not be interlaced, because OpenCV cannot convert its frames; pip install "
