@@ -462,6 +462,14 @@ def test_a_video_that_a_phone_has_trimmed_is_whole(tmp_path, video_library):
     assert source.problems == []
 
 
+def test_the_time_of_a_camera_begins_with_its_first_frame(tmp_path, monkeypatch):
+    """A file stands for the camera, whose first frame comes after five seconds and the others every half second."""
+    clock = iter([5.0, 5.5, 6.0, 6.5, 7.0])
+    monkeypatch.setattr("tfpose.prediction.sources.time.monotonic", lambda: next(clock))
+    live = Video("camera", str(write_video(tmp_path / "clip.avi", 4)), is_live=True)
+    assert [frame.seconds for frame in live.frames()] == [0.0, 0.5, 1.0, 1.5]
+
+
 def test_a_camera_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="camera 97: cannot be opened; check its number"):
         open_sources(["97"])

@@ -116,18 +116,21 @@ class Video:
 
     def _live_frames(self) -> Iterator[SourceFrame]:
         capture, self._capture = self._capture or _open_live(self.address), None
-        begin = time.monotonic()
+        begin = 0.0
         try:
             for index in itertools.count():
                 if self._span.is_over(index) or not capture.grab():
                     return
+                now = time.monotonic()
+                # A camera may take seconds for its first frame.
+                begin = now if index == 0 else begin
                 if index not in self._span:
                     continue
                 is_decoded, image = capture.retrieve()
                 if not is_decoded:
                     return
                 image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-                yield SourceFrame(index, self._frame_name(index), image, index, time.monotonic() - begin)
+                yield SourceFrame(index, self._frame_name(index), image, index, now - begin)
         finally:
             capture.release()
 
