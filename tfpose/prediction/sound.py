@@ -34,7 +34,8 @@ def copy_sound(source: str, video: pathlib.Path, start_seconds: float, seconds: 
     span = ["-seek_timestamp", "1", "-ss", f"{start_seconds:.3f}", "-t", f"{seconds:.3f}"]
     command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", _as_argument(video)]
     command += [*span, "-i", _as_argument(source)]
-    command += ["-map", "0:v:0", "-map", "1:a", "-c", "copy", _as_argument(temporary)]
+    # An AVI file would begin with what ffmpeg read before the start.
+    command += ["-map", "0:v:0", "-map", "1:a", "-c", "copy", "-copypriorss:a", "0", _as_argument(temporary)]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if finished.returncode == 0:
