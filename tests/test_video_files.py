@@ -1,10 +1,12 @@
 import fractions
 import resource
+import socket
 
 import cv2
 import numpy as np
 import pytest
 
+from tfpose import video_sound
 from tfpose.video_encoders import OpencvEncoder, PyavEncoder, storable_rate
 from tfpose.video_files import VideoFileWriter
 from tfpose.video_sound import Sound
@@ -217,6 +219,18 @@ def test_channels_that_a_codec_cannot_hold_do_not_cost_the_video(tmp_path):
             writer.write(frame)
     assert writer.notes == ["the sound is kept"]
     assert len(read_frames(tmp_path / "video.webm")[0]) == 10
+
+
+def test_a_server_that_is_silent_costs_the_sound_and_not_the_video(tmp_path, monkeypatch):
+    """It accepts the connection and never answers."""
+    pytest.importorskip("av")
+    monkeypatch.setattr(video_sound, "_TIMEOUT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sound = Sound(f"http://127.0.0.1:{server.getsockname()[1]}/clip.mp4")
+        with VideoFileWriter(tmp_path / "video.mp4", 10, sound) as writer:
+            writer.write(make_frames(1)[0])
+    assert writer.notes == ["the sound is not kept: no answer within 0.1 seconds"]
+    assert len(read_frames(tmp_path / "video.mp4")[0]) == 1
 
 
 def test_an_input_without_sound_gives_no_note(tmp_path):

@@ -10,6 +10,9 @@ from typing import Any
 
 from tfpose.file_names import utf8_name
 
+# A server may be silent because it answers one request at a time, and the pictures of the video are read meanwhile.
+_TIMEOUT_SECONDS = 30
+
 
 @dataclasses.dataclass(frozen=True)
 class Sound:
@@ -51,7 +54,7 @@ class SoundTrack:
         self._latest = fractions.Fraction(-1)
         try:
             with utf8_name(sound.address) as name:
-                self._input = av.open(name)
+                self._input = av.open(name, timeout=_TIMEOUT_SECONDS if "://" in sound.address else None)
             if self._input.streams.audio:
                 self._open(codec)
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -85,7 +88,9 @@ class SoundTrack:
         return True
 
     def _fail(self, what: str, error: Exception) -> None:
-        self.note = f"{what}: {getattr(error, 'strerror', None) or error}"
+        is_silent = isinstance(error, self._av.error.ExitError)
+        reason = f"no answer within {_TIMEOUT_SECONDS} seconds" if is_silent else getattr(error, "strerror", None)
+        self.note = f"{what}: {reason or error}"
         self._target = None
 
     def write_until(self, seconds: float) -> None:
