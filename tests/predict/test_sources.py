@@ -58,6 +58,15 @@ def test_frames_of_interlaced_videos_are_not_those_of_another_video(interlaced_v
         assert np.abs(frame.image.reshape(-1, 3).mean(axis=0) - np.add(frame_color(frame.index), 5.5)).max() < 8
 
 
+def test_a_stream_whose_frames_are_all_the_same_is_noted(interlaced_video, phone_video):
+    """Files stand for the streams."""
+    stream, healthy = (Video("tv", str(path), is_live=True) for path in (interlaced_video, phone_video))
+    assert len(list(stream.frames())) == 10 and len(list(healthy.frames())) == 20
+    text = "the first frames are all the same, as OpenCV shows those of interlaced streams"
+    assert stream.notes == [f"{interlaced_video}: {text}"]
+    assert healthy.notes == []
+
+
 @pytest.mark.parametrize("codec", ["qtrle", "libx264"])
 def test_frames_that_are_drawn_over_leave_the_next_ones_as_they_are(tmp_path, codec):
     """QuickTime Animation holds RGB, and changes the pixels of the frame before."""
