@@ -239,7 +239,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     settings = _settings(values)
     sources = open_sources(inputs, FrameSpan(values.start, values.end, values.every))
     for source in sources:
-        check_source(source, _settings_of(settings, source, values))
+        check_source(source, _settings_of(settings, source, values), values.boxes)
     check_output("output", settings.directory)
     check_model(values.model)
     fetch_models(values, "model")

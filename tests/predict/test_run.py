@@ -263,6 +263,10 @@ def test_results_do_not_replace_their_input(tmp_path):
     with pytest.raises(ValueError, match=r"0.png: the results would replace the input"):
         check_source(pictures, settings(tmp_path))
     check_source(pictures, settings(tmp_path, outputs=("posetrack",)))
+    boxes = str(tmp_path / "out" / "coco" / "pictures.json")
+    with pytest.raises(ValueError, match=r"pictures.json: the results would replace the input"):
+        check_source(pictures, settings(tmp_path, outputs=("posetrack", "coco")), boxes)
+    check_source(pictures, settings(tmp_path, outputs=("posetrack",)), boxes)
 
 
 def test_names_whose_results_have_too_long_names_are_refused_before_the_prediction(tmp_path):
