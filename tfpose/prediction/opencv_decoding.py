@@ -95,7 +95,8 @@ class OpencvDecoder:
         """Returns whether frames keep the pixels of an earlier one, maybe of another video, which only a log tells."""
         environment = os.environ | {"OPENCV_FFMPEG_LOGLEVEL": "16"}
         with utf8_name(absolute(self._address)) as name:
-            command = [sys.executable, "-c", _READ_FRAMES, name, str(_NUM_COMPARED)]
+            # Modules of the current folder are none of this program.
+            command = [sys.executable, "-P", "-c", _READ_FRAMES, name, str(_NUM_COMPARED)]
             try:
                 read = subprocess.run(command, capture_output=True, env=environment, check=False)
             except OSError:  # Python is embedded in another program.
