@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from picture_cases import png_of_size, with_exif, with_jpeg_segment, with_png_chunk
+from picture_cases import png_of_size, tiff, with_exif, with_jpeg_segment, with_png_chunk
 
 from tfpose.picture_files import (
     decode_upright,
@@ -59,6 +59,15 @@ def test_pixels_are_those_that_a_viewer_shows(extension, order):
         cv2.imdecode(np.frombuffer(turned, np.uint8), 1)[..., ::-1], decode_upright(turned, "a")
     )
     assert without_exif(turned) == stored
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pixels_of_tiff_files_are_turned_once(orientation, order):
+    stored = picture()
+    data = tiff(stored, orientation, order)
+    assert read_header(data, "a").orientation == orientation
+    np.testing.assert_array_equal(decode_upright(data, "a"), turn_upright(stored, orientation))
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])

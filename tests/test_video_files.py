@@ -1,10 +1,12 @@
 import fractions
 import resource
+import socket
 
 import cv2
 import numpy as np
 import pytest
 
+from tfpose import video_sound
 from tfpose.video_encoders import OpencvEncoder, PyavEncoder, storable_rate
 from tfpose.video_files import VideoFileWriter
 from tfpose.video_sound import Sound
@@ -147,21 +149,22 @@ def test_frames_that_come_too_fast_are_left_out_to_stay_in_step(tmp_path, video_
     assert len(read_frames(tmp_path / "video.avi")[0]) == pytest.approx(20, abs=3)
 
 
-def write_tone(path, codec, seconds=2.0):
+def write_tone(path, codec, seconds=2.0, layout="mono"):
     """A video with a tone that grows louder: the amplitude at t seconds is 0.4 t."""
     av = pytest.importorskip("av")
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=10)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
-        audio = container.add_stream(codec, rate=48000, layout="mono")
+        audio = container.add_stream(codec, rate=48000, layout=layout)
         for frame in make_frames(int(10 * seconds), 64, 96):
             container.mux(video.encode(av.VideoFrame.from_ndarray(np.minimum(frame, 255), format="rgb24")))
         container.mux(video.encode(None))
         times = np.arange(int(48000 * seconds)) / 48000
         samples = (0.4 * times * np.sin(2 * np.pi * 440 * times)).astype(np.float32)
-        sound = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-        sound.sample_rate, sound.pts, sound.time_base = 48000, 0, fractions.Fraction(1, 48000)
-        container.mux(audio.encode(sound))
+        for start in range(0, len(samples), 960):
+            sound = av.AudioFrame.from_ndarray(samples[None, start : start + 960], format="fltp", layout="mono")
+            sound.sample_rate, sound.pts, sound.time_base = 48000, start, fractions.Fraction(1, 48000)
+            container.mux(audio.encode(sound))
         container.mux(audio.encode(None))
     return path
 
@@ -183,12 +186,20 @@ def read_loudness(path):
     return len(track) / rate, np.array(parts)
 
 
-@pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("aac", ".webm"), ("libopus", ".webm")])
-def test_sound_is_added_in_step(tmp_path, video_library, codec, suffix):
-    """From 0.5 s of the source on, for 1 s; AAC in WebM is encoded again."""
+@pytest.mark.parametrize(
+    ("source", "codec", "suffix"),
+    [
+        ("phone.mp4", "aac", ".mp4"),
+        ("phone.mp4", "aac", ".webm"),
+        ("phone.mp4", "libopus", ".webm"),
+        ("camera.avi", "pcm_u8", ".mp4"),
+    ],
+)
+def test_sound_is_added_in_step(tmp_path, video_library, source, codec, suffix):
+    """From 0.5 s of the source on, for 1 s; what the format cannot hold is encoded again."""
     if video_library == "opencv":
         return  # The program ffmpeg adds the sound, see tests/predict.
-    source = write_tone(tmp_path / "source.mp4", codec)
+    source = write_tone(tmp_path / source, codec)
     sound = Sound(str(source), start_seconds=0.5)
     with VideoFileWriter(tmp_path / f"video{suffix}", 10, sound) as writer:
         for frame in make_frames(10):
@@ -198,6 +209,28 @@ def test_sound_is_added_in_step(tmp_path, video_library, codec, suffix):
     assert seconds == pytest.approx(1.0, abs=0.05)
     assert loudness[:4] == pytest.approx(0.4 * (0.75 + 0.25 * np.arange(len(loudness[:4]))), abs=0.04)
     assert len(read_frames(tmp_path / f"video{suffix}")[0]) == 10
+
+
+def test_channels_that_a_codec_cannot_hold_do_not_cost_the_video(tmp_path):
+    """Opus has no speakers at the sides, as sound of DVDs has them."""
+    source = write_tone(tmp_path / "dvd.mkv", "ac3", layout="5.1(side)")
+    with VideoFileWriter(tmp_path / "video.webm", 10, Sound(str(source))) as writer:
+        for frame in make_frames(10):
+            writer.write(frame)
+    assert writer.notes == ["the sound is kept"]
+    assert len(read_frames(tmp_path / "video.webm")[0]) == 10
+
+
+def test_a_server_that_is_silent_costs_the_sound_and_not_the_video(tmp_path, monkeypatch):
+    """It accepts the connection and never answers."""
+    pytest.importorskip("av")
+    monkeypatch.setattr(video_sound, "_TIMEOUT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sound = Sound(f"http://127.0.0.1:{server.getsockname()[1]}/clip.mp4")
+        with VideoFileWriter(tmp_path / "video.mp4", 10, sound) as writer:
+            writer.write(make_frames(1)[0])
+    assert writer.notes == ["the sound is not kept: no answer within 0.1 seconds"]
+    assert len(read_frames(tmp_path / "video.mp4")[0]) == 1
 
 
 def test_an_input_without_sound_gives_no_note(tmp_path):

@@ -207,6 +207,8 @@ def decode_stored(data: bytes, name: object, flags: int = cv2.IMREAD_COLOR | cv2
     Raises:
         ValueError: The pixels cannot be decoded.
     """
+    if picture_kind(data) == "TIFF":
+        data = _without_tiff_orientation(data)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # The image has more pixels than OpenCV accepts.
@@ -403,22 +405,35 @@ def _valid_orientation(tags: dict[int, int]) -> int:
     return orientation if 1 <= orientation <= 8 else 1
 
 
+def _without_tiff_orientation(data: bytes) -> bytes:
+    """Returns a TIFF file whose pixels are upright as they are stored; OpenCV turns them whatever its flags are."""
+    if ORIENTATION_TAG not in (values := _tiff_values(data)):
+        return data
+    form, place = values[ORIENTATION_TAG]
+    return data[:place] + struct.pack(form, 1) + data[place + struct.calcsize(form) :]
+
+
 def _tiff_tags(data: bytes) -> dict[int, int]:
     """Returns the whole numbers of the first directory of a TIFF file or of EXIF data; none if it is damaged."""
+    return {tag: struct.unpack_from(form, data, place)[0] for tag, (form, place) in _tiff_values(data).items()}
+
+
+def _tiff_values(data: bytes) -> dict[int, tuple[str, int]]:
+    """Returns the format and the place of each of these numbers."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None:
         return {}
-    tags = {}
+    values = {}
     try:
         directory = struct.unpack_from(f"{order}I", data, 4)[0]
         for entry in range(struct.unpack_from(f"{order}H", data, directory)[0]):
             place = directory + 2 + 12 * entry
-            tag, kind, count = struct.unpack_from(f"{order}HHI", data, place)
+            tag, kind, count, _ = struct.unpack_from(f"{order}HHII", data, place)
             if kind in _NUMBER_TYPES and count == 1:
-                tags[tag] = struct.unpack_from(order + _NUMBER_TYPES[kind], data, place + 8)[0]
+                values[tag] = (order + _NUMBER_TYPES[kind], place + 8)
     except struct.error:
         pass
-    return tags
+    return values
 
 
 _HEADER_READERS = {

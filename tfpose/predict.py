@@ -239,7 +239,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     settings = _settings(values)
     sources = open_sources(inputs, FrameSpan(values.start, values.end, values.every))
     for source in sources:
-        check_source(source, _settings_of(settings, source, values))
+        check_source(source, _settings_of(settings, source, values), values.boxes)
     check_output("output", settings.directory)
     check_model(values.model)
     fetch_models(values, "model")
@@ -365,6 +365,7 @@ def _settings(values: ProgramFlags) -> PredictionSettings:
 
 def _settings_of_model(settings: PredictionSettings, model: PoseModel, values: ProgramFlags) -> PredictionSettings:
     """Returns the settings with the defaults that depend on the model."""
+    from tfpose.prediction.head_blur import head_joints
     from tfpose.prediction.outputs import lost_joints
     from tfpose.skeletons import POSETRACK15
 
@@ -373,6 +374,8 @@ def _settings_of_model(settings: PredictionSettings, model: PoseModel, values: P
         settings = dataclasses.replace(settings, style=style)
     if values.outputs is None and set(model.skeleton.joints) <= set(POSETRACK15.joints):
         settings = dataclasses.replace(settings, outputs=("posetrack", "video"))
+    if settings.style.should_blur_heads:
+        head_joints(model.skeleton)
     if "posetrack" in settings.outputs:
         lost_joints(model.skeleton, settings.posetrack_format)
     return settings

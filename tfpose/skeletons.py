@@ -206,11 +206,15 @@ def _forms(joint: str, words: tuple[str, str], is_within: bool) -> Iterator[tupl
 
 def default_sigma(joint: str) -> float:
     """Returns the OKS constant of the COCO joint whose name is part of this name; `DEFAULT_SIGMA` if there is none."""
+    return next(
+        (_SIGMAS[word] for word in sorted(_SIGMAS, key=len, reverse=True) if names_part(joint, (word,))), DEFAULT_SIGMA
+    )
+
+
+def names_part(joint: str, parts: Iterable[str]) -> bool:
+    """Returns whether the name of a joint holds one of these parts of the body; "ear" is none in forearm and rear."""
     name = _NO_EAR.sub("", "_".join(joint_words(joint)))
-    for word in sorted(_SIGMAS, key=len, reverse=True):
-        if word in name:
-            return _SIGMAS[word]
-    return DEFAULT_SIGMA
+    return any(part in name for part in parts)
 
 
 def lower_body_joints(skeleton: Skeleton) -> tuple[str, ...]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import fractions
+import io
 from collections.abc import Iterator
 from typing import Any
 
 from tfpose.file_names import utf8_name
+
+# A server may be silent because it answers one request at a time, and the pictures of the video are read meanwhile.
+_TIMEOUT_SECONDS = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +54,7 @@ class SoundTrack:
         self._latest = fractions.Fraction(-1)
         try:
             with utf8_name(sound.address) as name:
-                self._input = av.open(name)
+                self._input = av.open(name, timeout=_TIMEOUT_SECONDS if "://" in sound.address else None)
             if self._input.streams.audio:
                 self._open(codec)
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -58,19 +62,35 @@ class SoundTrack:
 
     def _open(self, codec: str) -> None:
         source = self._input.streams.audio[0]
-        self._is_copied = source.codec_context.name in self._output.supported_codecs
-        if self._is_copied:
-            self._target = self._output.add_stream_from_template(source)
+        layout = source.codec_context.layout
+        # As it is, encoded again, and encoded again with speakers that every codec knows.
+        ways = (("", ""), (codec, layout), (codec, "mono" if layout.nb_channels == 1 else "stereo"))
+        self._is_copied, self._target = False, None
+        for way in ways:
+            if self._can_add(source, *way):
+                self._is_copied, self._target = way == ways[0], _add_stream(self._output, source, *way)
+                break
         else:
-            self._target = self._output.add_stream(codec)
-            self._target.layout = source.codec_context.layout
+            raise ValueError(f"{self._output.format.name} cannot hold {source.codec_context.name}")
         if self._start > 0:
             self._input.seek(int(self._start / source.time_base), stream=source)
         self._packets = self._input.demux(source)
         self.note = "the sound is kept"
 
+    def _can_add(self, source: Any, codec: str, layout: Any) -> bool:
+        """Returns whether a file like the output can begin with such a stream; a trial costs no video."""
+        try:
+            with self._av.open(io.BytesIO(), "w", format=self._output.format.name) as trial:
+                _add_stream(trial, source, codec, layout)
+                trial.start_encoding()
+        except (self._av.FFmpegError, ValueError):
+            return False
+        return True
+
     def _fail(self, what: str, error: Exception) -> None:
-        self.note = f"{what}: {getattr(error, 'strerror', None) or error}"
+        is_silent = isinstance(error, self._av.error.ExitError)
+        reason = f"no answer within {_TIMEOUT_SECONDS} seconds" if is_silent else getattr(error, "strerror", None)
+        self.note = f"{what}: {reason or error}"
         self._target = None
 
     def write_until(self, seconds: float) -> None:
@@ -101,11 +121,19 @@ class SoundTrack:
 
     def _write(self, packet: Any) -> None:
         offset = round(self._start / packet.time_base)
+        try:
+            for added in self._shifted_packets(packet, offset):
+                self._output.mux(added)
+        except ValueError as error:  # The codec or the container refuses the sound; a full disk is another error.
+            self._fail("the rest of the sound is missing", error)
+
+    def _shifted_packets(self, packet: Any, offset: int) -> Iterator[Any]:
+        """Yields a packet of the input as packets of the output that come `offset` ticks sooner."""
         if self._is_copied:
             packet.pts -= offset
             packet.dts = packet.pts
             packet.stream = self._target
-            self._output.mux(packet)
+            yield packet
             return
         try:
             frames = packet.decode()
@@ -114,7 +142,7 @@ class SoundTrack:
         for frame in frames:
             if frame.pts is not None:
                 frame.pts -= offset
-            self._output.mux(self._target.encode(frame))
+            yield from self._target.encode(frame)
 
     def finish(self) -> None:
         """Adds what the encoder still holds."""
@@ -126,3 +154,12 @@ class SoundTrack:
         """Closes the input."""
         if self._input is not None:
             self._input.close()
+
+
+def _add_stream(output: Any, source: Any, codec: str, layout: Any) -> Any:
+    """Adds a stream for the sound of another file to a container; without a codec it is copied."""
+    if not codec:
+        return output.add_stream_from_template(source)
+    stream = output.add_stream(codec)
+    stream.layout = layout
+    return stream

@@ -17,7 +17,7 @@ from tfpose.importing.conversion import convert_checkpoint
 from tfpose.importing.import_settings import ImportSettings
 from tfpose.inference.detectors import load_exportable_detector
 from tfpose.inference.detectors.cubic_resizing import resize_by_opencv, resize_like_opencv
-from tfpose.inference.detectors.detector import Picture
+from tfpose.inference.detectors.detector import Picture, with_thresholds
 from tfpose.inference.detectors.picodet import PicodetDetector, suppress
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
 from tfpose.models import picodet
@@ -156,3 +156,15 @@ def test_opencv_gives_exactly_the_values_of_the_graph(size):
         for new_size in ((32, 32), (48, 80), (64, 64)):
             expected = resize_like_opencv(tf.constant(image), new_size).numpy()
             np.testing.assert_array_equal(resize_by_opencv(tf.constant(image), new_size), expected)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ((1.0, None), r"--box_score_threshold must lie in \[0, 1\), got 1.0"),
+        ((None, 0.0), r"--box_nms must lie in \(0, 1\], got 0.0"),
+    ],
+)
+def test_thresholds_at_their_ends_are_named_as_flags(thresholds, message):
+    with pytest.raises(ValueError, match=message):
+        with_thresholds(PicodetSettings((320, 320)), *thresholds)

@@ -6,7 +6,7 @@ from video_cases import people
 
 from tfpose.poses import Poses, no_poses
 from tfpose.prediction.drawing import DrawingStyle, PoseArtist
-from tfpose.prediction.head_blur import blur_heads, head_circle
+from tfpose.prediction.head_blur import blur_heads, head_circle, head_joints
 from tfpose.skeletons import COCO17, POSETRACK15, skeleton_from_names
 from tfpose.visualization import identity_color
 
@@ -131,6 +131,17 @@ def test_heads_are_blurred_beyond_recognition_and_bodies_are_not():
     assert np.abs(np.diff(face, axis=1)).mean() < 10
     np.testing.assert_array_equal(image[70:], noise()[70:])
     np.testing.assert_array_equal(image[:, :100], noise()[:, :100])
+
+
+@pytest.mark.parametrize("names", [("leftEye", "REar"), ("lefteye", "righteye"), ("Nose", "face-1"), ("MidHead", "x")])
+def test_heads_are_found_by_names_of_any_form(names):
+    is_head, is_shoulder = head_joints(skeleton_from_names("own", (*names, "leftForearm", "rear_paw")))
+    assert is_head.tolist() == [True, names[1] != "x", False, False] and not is_shoulder.any()
+
+
+def test_a_skeleton_without_heads_cannot_be_blurred():
+    with pytest.raises(ValueError, match="--blur_heads requires a joint of the head .* got a model with hip, knee"):
+        blur_heads(noise(), no_poses(2), skeleton_from_names("legs", ("hip", "knee")))
 
 
 def test_heads_of_people_whom_the_tracker_drops_are_blurred_too():

@@ -155,9 +155,9 @@ def ffmpeg():
 def write_clip_with_sound(ffmpeg, folder):
     silent, path = write_video(folder / "silent.mp4", 20), folder / "sound.mp4"
     tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=2"]
-    subprocess.run(
-        [ffmpeg, "-v", "error", "-i", silent, *tone, "-c:v", "copy", "-c:a", "aac", "-shortest", path], check=True
-    )
+    # A single keyframe, so that every start lies behind it.
+    codecs = ["-c:v", "mpeg4", "-g", "100", "-sc_threshold", "1000000000", "-c:a", "aac"]
+    subprocess.run([ffmpeg, "-v", "error", "-i", silent, *tone, *codecs, "-shortest", path], check=True)
     return path
 
 
@@ -167,14 +167,26 @@ def read_loudness(ffmpeg, path):
     return len(samples) / 8000, np.abs(samples.astype(float)).mean()
 
 
-def test_the_sound_of_a_video_is_kept(ffmpeg, tmp_path):
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_the_sound_of_a_video_is_kept(ffmpeg, tmp_path, suffix):
     source = write_clip_with_sound(ffmpeg, tmp_path)
-    video = write_video(tmp_path / "drawn.mp4", 10)
+    video = write_video(tmp_path / f"drawn{suffix}", 10)
     assert copy_sound(str(source), video, 0.5, 1.0) == "the sound is kept"
     seconds, loudness = read_loudness(ffmpeg, video)
     assert seconds == pytest.approx(1.0, abs=0.15)
     assert loudness > 100
     assert len(read_video(video)[0]) == 10
+
+
+def test_sound_of_a_recording_that_begins_late_is_taken_from_its_clock(ffmpeg, tmp_path):
+    """Silence for a second before the tone, on a clock that begins at 20 seconds."""
+    source, video = tmp_path / "late.mkv", write_video(tmp_path / "drawn.mp4", 5)
+    tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=3", "-af", "volume=0:enable='lt(t,1)'"]
+    subprocess.run([ffmpeg, "-v", "error", *tone, "-output_ts_offset", "20", "-c:a", "aac", source], check=True)
+    copy_sound(str(source), video, 20, 0.5)
+    assert read_loudness(ffmpeg, video)[1] < 10
+    copy_sound(str(source), video, 21.5, 0.5)
+    assert read_loudness(ffmpeg, video)[1] > 100
 
 
 def test_a_video_without_sound_stays_as_it_is(ffmpeg, tmp_path):

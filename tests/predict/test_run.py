@@ -178,6 +178,25 @@ def test_settings_that_look_ahead_give_the_tracks_of_the_whole_video(tmp_path):
     assert np.abs(frames[4][10:45, 5:40].astype(int) - frame_color(4)).max() > 60
 
 
+def test_frames_that_cannot_be_read_again_leave_the_others_their_people(tmp_path):
+    for index in range(6):
+        write_picture(tmp_path / "in" / f"{index}.png")
+    chosen = settings(tmp_path, tracker=TrackerChoice("offline"), batch_size=6, style=DrawingStyle(trail_frames=0))
+    (source,) = open_sources([str(tmp_path / "in")])
+    predict_source(source, Walkers(), COCO17, chosen)
+    whole = (tmp_path / "out" / "pictures").rename(tmp_path / "whole")
+
+    def predict(frames):
+        (tmp_path / "in" / "2.png").unlink()
+        return Walkers()(frames)
+
+    summary = predict_source(source, predict, COCO17, chosen)
+    assert summary.problems == ["in: 1 of 6 frames could not be read again and are not drawn"]
+    drawings = list((tmp_path / "out" / "pictures").iterdir())
+    assert sorted(path.name for path in drawings) == ["0.png", "1.png", "3.png", "4.png", "5.png"]
+    assert all(path.read_bytes() == (whole / path.name).read_bytes() for path in drawings)
+
+
 @pytest.mark.parametrize("tracker", ["payer2017", "offline"])
 def test_a_run_that_is_stopped_leaves_what_was_done(tmp_path, tracker):
     walkers = Walkers()
@@ -244,6 +263,10 @@ def test_results_do_not_replace_their_input(tmp_path):
     with pytest.raises(ValueError, match=r"0.png: the results would replace the input"):
         check_source(pictures, settings(tmp_path))
     check_source(pictures, settings(tmp_path, outputs=("posetrack",)))
+    boxes = str(tmp_path / "out" / "coco" / "pictures.json")
+    with pytest.raises(ValueError, match=r"pictures.json: the results would replace the input"):
+        check_source(pictures, settings(tmp_path, outputs=("posetrack", "coco")), boxes)
+    check_source(pictures, settings(tmp_path, outputs=("posetrack",)), boxes)
 
 
 def test_names_whose_results_have_too_long_names_are_refused_before_the_prediction(tmp_path):

@@ -43,6 +43,30 @@ def test_pixels_that_are_not_square_are_named(tmp_path, video_library):
     assert Video("clip", str(write_timed_video(tmp_path / "square.mp4", [0, 0.1]))).notes == []
 
 
+@pytest.fixture
+def interlaced_video(tmp_path):
+    return write_timed_video(tmp_path / "tv.mp4", np.arange(10) / 10, **{"x264-params": "interlaced=1"})
+
+
+def test_frames_of_interlaced_videos_are_not_those_of_another_video(interlaced_video, video_library):
+    if video_library == "opencv":
+        with pytest.raises(ValueError, match=r"tv.mp4: must not be interlaced.*pip install 'tfpose\[video\]'"):
+            open_sources([str(interlaced_video)])
+        return
+    (source,) = open_sources([str(interlaced_video)])
+    for frame in source.frames():
+        assert np.abs(frame.image.reshape(-1, 3).mean(axis=0) - np.add(frame_color(frame.index), 5.5)).max() < 8
+
+
+def test_a_stream_whose_frames_are_all_the_same_is_noted(interlaced_video, phone_video):
+    """Files stand for the streams."""
+    stream, healthy = (Video("tv", str(path), is_live=True) for path in (interlaced_video, phone_video))
+    assert len(list(stream.frames())) == 10 and len(list(healthy.frames())) == 20
+    text = "the first frames are all the same, as OpenCV shows those of interlaced streams"
+    assert stream.notes == [f"{interlaced_video}: {text}"]
+    assert healthy.notes == []
+
+
 @pytest.mark.parametrize("codec", ["qtrle", "libx264"])
 def test_frames_that_are_drawn_over_leave_the_next_ones_as_they_are(tmp_path, codec):
     """QuickTime Animation holds RGB, and changes the pixels of the frame before."""
@@ -359,6 +383,42 @@ def test_a_video_that_ends_early_says_so(tmp_path, video_library):
     assert source.problems == [f"{tmp_path / 'cut.avi'}: ends after {count} of 20 frames; it is damaged"]
 
 
+@pytest.fixture
+def av1_video(tmp_path):
+    av = pytest.importorskip("av")
+    if "libsvtav1" not in av.codecs_available:
+        pytest.skip("needs an encoder of AV1")
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("libsvtav1", rate=10, options={"preset": "12"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    return tmp_path / "clip.mp4"
+
+
+def test_av1_is_read_or_the_package_that_reads_it_is_named(av1_video, video_library):
+    if video_library == "pyav":
+        assert len(list(Video("clip", str(av1_video)).frames())) == 1
+        return
+    with pytest.raises(ValueError, match=r"cannot decode AV1, which pip install 'tfpose\[video\]' reads"):
+        Video("clip", str(av1_video))
+
+
+@pytest.fixture
+def late_part(tmp_path):
+    """A part of a recording: its times go on where those of the part before end."""
+    return write_timed_video(tmp_path / "part.mkv", 50 + np.arange(20) / 10)
+
+
+def test_a_part_of_a_recording_is_whole_and_keeps_its_clock(tmp_path, late_part, video_library):
+    (source,) = open_sources([str(late_part)])
+    frames = list(source.frames())
+    assert source.problems == []
+    assert [frame.seconds for frame in frames] == pytest.approx(np.arange(20) / 10)
+    assert [frame.file_seconds for frame in frames] == pytest.approx(50 + np.arange(20) / 10)
+
+
 def test_sound_with_a_cover_is_no_video(tmp_path):
     av = pytest.importorskip("av")
     path = tmp_path / "song.m4a"
@@ -409,6 +469,14 @@ def test_a_video_that_a_phone_has_trimmed_is_whole(tmp_path, video_library):
     source = Video("trimmed", str(tmp_path / "trimmed.mp4"))
     assert len(list(source.frames())) == 10
     assert source.problems == []
+
+
+def test_the_time_of_a_camera_begins_with_its_first_frame(tmp_path, monkeypatch):
+    """A file stands for the camera, whose first frame comes after five seconds and the others every half second."""
+    clock = iter([5.0, 5.5, 6.0, 6.5, 7.0])
+    monkeypatch.setattr("tfpose.prediction.sources.time.monotonic", lambda: next(clock))
+    live = Video("camera", str(write_video(tmp_path / "clip.avi", 4)), is_live=True)
+    assert [frame.seconds for frame in live.frames()] == [0.0, 0.5, 1.0, 1.5]
 
 
 def test_a_camera_that_is_not_there_is_named():

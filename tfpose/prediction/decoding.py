@@ -76,10 +76,10 @@ def cannot_open(address: str) -> ValueError:
     return ValueError(f"{address}: cannot be opened as a video (damaged, or of an unknown format)")
 
 
-def has_no_frame(address: str) -> ValueError:
-    """Returns the error of a file of which nothing can be decoded."""
+def has_no_frame(address: str, hint: str = "") -> ValueError:
+    """Returns the error of a file of which nothing can be decoded, with a hint if the reason is known."""
     # Many MP4 files have their index at the end, which such servers send last.
-    hint = "; if its server sends no parts of files, save the file first" if "://" in address else ""
+    hint = hint or ("; if its server sends no parts of files, save the file first" if "://" in address else "")
     return ValueError(f"{address}: must be a video, got no frame that can be decoded{hint}")
 
 

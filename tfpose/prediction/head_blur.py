@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 
 from tfpose.poses import Poses
-from tfpose.skeletons import Skeleton
+from tfpose.skeletons import Skeleton, names_part
 
-_HEAD_WORDS = {"head", "face", "nose", "eye", "ear", "neck", "chin", "mouth"}
-_SHOULDER_WORDS = {"shoulder"}
+_HEAD_PARTS = ("head", "face", "nose", "eye", "ear", "neck", "chin", "mouth")
 # Smallest radius as a share of the person's size, the square root of the area of the joints' extent: the head of a
 # standing person is about a seventh of the height. Joints of the head may lie close together, as in profile.
 _LEAST_RADIUS = 0.13
@@ -26,16 +27,33 @@ def blur_heads(image: np.ndarray, poses: Poses, skeleton: Skeleton) -> None:
     Args:
         image: Image [H, W, 3] uint8, which is changed.
         poses: Poses in pixels of the image.
-        skeleton: Skeleton of the poses. Without joints of head and shoulders nothing is blurred.
+        skeleton: Skeleton of the poses.
+
+    Raises:
+        ValueError: The skeleton has no joint of the head or of a shoulder.
     """
-    is_head, is_shoulder = (
-        np.array([bool(words & set(joint.lower().split("_"))) for joint in skeleton.joints])
-        for words in (_HEAD_WORDS, _SHOULDER_WORDS)
-    )
+    is_head, is_shoulder = head_joints(skeleton)
     for keypoints, scores in zip(poses.keypoints, poses.joint_scores, strict=True):
         circle = head_circle(keypoints, scores > 0, is_head, is_shoulder)
         if circle is not None:
             _blur_circle(image, *circle)
+
+
+@functools.lru_cache
+def head_joints(skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which joints are of the head and which are shoulders, [J] bool each.
+
+    Raises:
+        ValueError: No joint is, so that no head would be blurred.
+    """
+    is_head = np.array([names_part(joint, _HEAD_PARTS) for joint in skeleton.joints])
+    is_shoulder = np.array([names_part(joint, ("shoulder",)) for joint in skeleton.joints])
+    if not (is_head | is_shoulder).any():
+        raise ValueError(
+            f"--blur_heads requires a joint of the head or of a shoulder, such as nose, got a model with "
+            f"{', '.join(skeleton.joints):.200}"
+        )
+    return is_head, is_shoulder
 
 
 def head_circle(

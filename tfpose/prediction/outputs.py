@@ -211,13 +211,13 @@ class VideoSink(contextlib.AbstractContextManager):
         self._source, self._rate = source, rate
         self._has_sound = should_keep_sound and not source.is_live and rate is None
         self._writer: VideoFileWriter | None = None
-        self._start = self._end = 0.0
+        self._start = self._end = self._file_start = 0.0
 
     def prepare(self, frame: SourceFrame, image: np.ndarray) -> Write:
         """Converts a drawn frame, [H, W, 3] uint8 RGB; returns the function that adds it."""
         if self._writer is None:
-            self._start = frame.seconds
-            sound = Sound(absolute(str(self._source.address)), frame.file_seconds) if self._has_sound else None
+            self._start, self._file_start = frame.seconds, frame.file_seconds
+            sound = Sound(absolute(str(self._source.address)), self._file_start) if self._has_sound else None
             self._writer = VideoFileWriter(self.path, self._rate or self._source.frames_per_second, sound)
         add = self._writer.prepare(image)
 
@@ -237,7 +237,7 @@ class VideoSink(contextlib.AbstractContextManager):
             self.notes += self._writer.notes
             if self._has_sound and not self._writer.keeps_sound:
                 seconds = self._end - self._start + 1 / self._source.frames_per_second
-                note = copy_sound(str(self._source.address), self.path, self._start, seconds)
+                note = copy_sound(str(self._source.address), self.path, self._file_start, seconds)
                 self.notes += [note] if note else []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tfpose.poses import Poses
 from tfpose.prediction.background import Background
@@ -93,21 +93,17 @@ def predicted_frames(
 
 
 @contextlib.contextmanager
-def replayed_frames(
-    source: Source, indices: Sequence[int], found: Sequence[Poses], shown: Sequence[Poses]
-) -> Iterator[Iterable[PredictedFrame]]:
+def replayed_frames(source: Source, known: Mapping[int, tuple[Poses, Poses]]) -> Iterator[Iterable[PredictedFrame]]:
     """Iterates over the frames of a source once more, together with people that are known already.
 
     Args:
         source: Source of the frames.
-        indices: Indices of the frames, see `SourceFrame`. Other frames are left out.
-        found: All people that the network found in each frame.
-        shown: People to draw in each frame.
+        known: All people that the network found in a frame, and the people to draw in it, by the index of the frame,
+            see `SourceFrame`. Other frames are left out.
     """
-    known = set(indices)
-    frames = itertools.islice((frame for frame in source.frames() if frame.index in known), len(indices))
+    frames = itertools.islice((frame for frame in source.frames() if frame.index in known), len(known))
     with Background(frames, _WAITING) as replayed:
-        yield (PredictedFrame(*of_frame) for of_frame in zip(replayed, found, shown, strict=False))
+        yield (PredictedFrame(frame, *known[frame.index]) for frame in replayed)
 
 
 def until(should_stop: Callable[[], bool], items: Iterable) -> Iterator:

@@ -173,17 +173,18 @@ class PyavDecoder:
         return DecodedFrame(order.index, seconds, float(frame.pts * frame.time_base), image)
 
     def _ends_early(self, container: Any, order: _FrameOrder) -> list[str]:
-        end = float(order.end_seconds) - (container.start_time or 0) / self._av.time_base
+        end, start = float(order.end_seconds), (container.start_time or 0) / self._av.time_base
         if self.facts.is_exact:
             promised, rate = self.facts.num_frames or 0, float(container.streams.best("video").average_rate or 0)
             # An AVI file counts frames that repeat the one before, and holds none for them.
-            num_shown = max(order.num_packets, end * rate)
+            num_shown = max(order.num_packets, (end - start) * rate)
             # An MP4 file that a phone has trimmed counts the frames that it hides.
             is_trimmed = "mp4" in container.format.name and _duration(container) * rate < promised
             most = _duration(container) * rate if is_trimmed else promised
             is_cut = num_shown < SHARE_OF_PROMISED_FRAMES * most
             return [ends_early(self._address, order.index + 1, promised)] if is_cut else []
-        return ends_before(self._address, end, _duration(container))
+        # Parts of a recording begin late, and the durations of most formats count from 0.
+        return ends_before(self._address, end - min(start, 0), _duration(container))
 
 
 class _SpanIsOver(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -122,27 +123,33 @@ def predict_source(
     return run.repair_and_draw() if run.needs_all_frames else run.draw_at_once()
 
 
-def check_source(source: Source, settings: PredictionSettings) -> None:
+def check_source(source: Source, settings: PredictionSettings, boxes: str | None = None) -> None:
     """Checks that a source and settings fit together.
+
+    Args:
+        source: Source of the frames.
+        settings: Settings of the prediction.
+        boxes: File of boxes that is read besides, if there is one.
 
     Raises:
         ValueError: The results would replace the input or have names that are too long, or the tracker's settings
             repair tracks with later frames, which a camera does not have.
     """
     paths = OutputPaths(settings.directory, source.name)
-    inputs = {path.resolve() for path in source.paths}
     if isinstance(source, Pictures):
-        results = {PictureSink(paths.pictures).path_of(name) for name in source.names}
+        drawings = {PictureSink(paths.pictures).path_of(name) for name in source.names}
     else:
-        results = {paths.video(settings.video_suffix)}
-    for path in (paths.posetrack, paths.coco, paths.csv, *results):
+        drawings = {paths.video(settings.video_suffix)}
+    results = {"posetrack": {paths.posetrack}, "coco": {paths.coco}, "csv": {paths.csv}, "video": drawings}
+    for path in itertools.chain(*results.values()):
         if len(os.fsencode(path.name)) > MOST_NAME_BYTES:
             raise ValueError(
                 f"{source.name}: must be a name of at most {MOST_NAME_BYTES} bytes with {path.suffix}, got "
                 f"{len(os.fsencode(path.name))}; rename the input"
             )
-    replaced = inputs & {path.resolve() for path in results}
-    if "video" in settings.outputs and replaced:
+    inputs = {path.resolve() for path in (*source.paths, *([pathlib.Path(boxes)] if boxes else []))}
+    replaced = inputs & {path.resolve() for kind in settings.outputs for path in results[kind]}
+    if replaced:
         raise ValueError(f"{min(replaced)}: the results would replace the input; choose another --output")
     if source.is_live and settings.tracker and settings.tracker.settings()[1] != NO_SMOOTHING:
         raise ValueError(
@@ -204,16 +211,20 @@ class _Run:
         written = self._write_files(shown)
         if "video" in self._settings.outputs:
             problems, notes = self._source.problems, self._source.notes
+            known = {result.index: (people, result.poses) for result, people in zip(shown, found, strict=True)}
+            undrawn = set(known)
             # After Ctrl-C the people found so far are still drawn; a second Ctrl-C ends the drawing too.
             with (
-                replayed_frames(
-                    self._source, [result.index for result in shown], found, [result.poses for result in shown]
-                ) as frames,
+                replayed_frames(self._source, known) as frames,
                 self._progress("drawing", len(shown)) as bar,
                 contextlib.closing(self._draw_and_write(frames)) as drawn,
             ):
-                for _ in drawn:
+                for item in drawn:
                     bar.update()
+                    undrawn.discard(item.frame.index)
+            if undrawn:
+                lost = f"{len(undrawn)} of {len(shown)} frames could not be read again and are not drawn"
+                problems = [*problems, f"{self._source.name}: {lost}"]
             self._source.problems, self._source.notes = problems, notes
         return self._summarize(shown, written)
 

@@ -19,7 +19,7 @@ def copy_sound(source: str, video: pathlib.Path, start_seconds: float, seconds: 
     Args:
         source: Path or URL of the video with the sound.
         video: Video to add the sound to.
-        start_seconds: Time in `source` at which `video` begins.
+        start_seconds: Time at which `video` begins, on the clock of `source`.
         seconds: Length of `video`.
 
     Returns:
@@ -31,9 +31,11 @@ def copy_sound(source: str, video: pathlib.Path, start_seconds: float, seconds: 
     if not _has_sound(ffmpeg, source):
         return ""
     temporary = unfinished_file(video)
-    of_source = ["-ss", f"{start_seconds:.3f}", "-t", f"{seconds:.3f}", "-i", _as_argument(source)]
-    command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", _as_argument(video), *of_source]
-    command += ["-map", "0:v:0", "-map", "1:a", "-c", "copy", _as_argument(temporary)]
+    span = ["-seek_timestamp", "1", "-ss", f"{start_seconds:.3f}", "-t", f"{seconds:.3f}"]
+    command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", _as_argument(video)]
+    command += [*span, "-i", _as_argument(source)]
+    # An AVI file would begin with what ffmpeg read before the start.
+    command += ["-map", "0:v:0", "-map", "1:a", "-c", "copy", "-copypriorss:a", "0", _as_argument(temporary)]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if finished.returncode == 0:

@@ -35,6 +35,8 @@ _MOST_LIVE_RATE = 240.0
 _PLAYLIST = b"#EXTM3U"
 # A server that is silent for so long is gone.
 _TIMEOUT_SECONDS = 30
+# Number of frames of a stream that are compared with its first one.
+_NUM_COMPARED = 8
 _NOT_THERE = (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.GONE)
 
 
@@ -104,7 +106,7 @@ class Video:
         """Yields the selected frames that can be decoded; `problems` tells what is damaged."""
         self.problems = []
         if self.is_live:
-            yield from self._live_frames()
+            yield from self._note_same_frames(self._live_frames())
             return
         for frame in self._decoder.frames(self._span, self.problems):
             yield SourceFrame(
@@ -114,20 +116,36 @@ class Video:
     def _frame_name(self, index: int) -> str:
         return f"{self.name}/{index:06d}.jpg"
 
+    def _note_same_frames(self, frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
+        """Notes that the first frames are the same to the bit, as OpenCV leaves those of interlaced streams."""
+        first, num_same = np.zeros(0), 0
+        for number, frame in enumerate(frames):
+            if number == 0:
+                first = frame.image.copy()
+            elif number <= _NUM_COMPARED:
+                num_same += np.array_equal(frame.image, first)
+                if num_same == _NUM_COMPARED:
+                    text = "the first frames are all the same, as OpenCV shows those of interlaced streams"
+                    self.notes.append(f"{self.address}: {text}")
+            yield frame
+
     def _live_frames(self) -> Iterator[SourceFrame]:
         capture, self._capture = self._capture or _open_live(self.address), None
-        begin = time.monotonic()
+        begin = 0.0
         try:
             for index in itertools.count():
                 if self._span.is_over(index) or not capture.grab():
                     return
+                now = time.monotonic()
+                # A camera may take seconds for its first frame.
+                begin = now if index == 0 else begin
                 if index not in self._span:
                     continue
                 is_decoded, image = capture.retrieve()
                 if not is_decoded:
                     return
                 image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-                yield SourceFrame(index, self._frame_name(index), image, index, time.monotonic() - begin)
+                yield SourceFrame(index, self._frame_name(index), image, index, now - begin)
         finally:
             capture.release()
 

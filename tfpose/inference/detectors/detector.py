@@ -13,6 +13,7 @@ import tensorflow as tf
 # Boxes [N, 4] xyxy in pixels of one picture and scores [N].
 BoxesAndScores = tuple[np.ndarray, np.ndarray]
 Settings = TypeVar("Settings")
+_THRESHOLD_FLAGS = {"score_threshold": "--box_score_threshold", "iou_threshold": "--box_nms"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,14 @@ def with_thresholds(settings: Settings, score_threshold: float | None, iou_thres
         settings: Dataclass with the fields `score_threshold` and `iou_threshold`.
         score_threshold: Score that a person must exceed.
         iou_threshold: Overlap with a better box above which a box is left out.
+
+    Raises:
+        ValueError: The detector cannot have such a threshold; the message names the flag.
     """
     given = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return dataclasses.replace(cast(Any, settings), **changes)
+    try:
+        return dataclasses.replace(cast(Any, settings), **changes)
+    except ValueError as error:
+        name, rule = str(error).split(" ", 1)
+        raise ValueError(f"{_THRESHOLD_FLAGS.get(name, name)} {rule}") from error
