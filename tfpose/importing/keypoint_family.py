@@ -17,6 +17,7 @@ from tfpose.importing.keypoint_findings import (
     config_text,
     find_decoding,
     find_input_size,
+    find_reading,
     find_skeleton,
 )
 from tfpose.importing.keypoint_networks import Shapes
@@ -119,7 +120,9 @@ class KeypointFamily:
         values = {argument: finding.value for argument, finding in of_network.items()}
         network = {"name": self.network, "input_size": findings["input size"].value, **values}
         skeleton, decoding = findings["joints"].value, findings["decoding"].value
-        return ImportedSystem(self._build_system(skeleton, network, decoding), {**findings, **of_network})
+        reading = find_reading(config)
+        system = self._build_system(skeleton, network, decoding, {key: found.value for key, found in reading.items()})
+        return ImportedSystem(system, {**findings, **reading, **of_network})
 
     def convert(self, checkpoint: Checkpoint, targets: Targets, settings: ImportSettings, say: Say) -> None:
         """Writes weights, config and work folder, and says what was found and written; see `family.Family`."""
@@ -147,7 +150,9 @@ class KeypointFamily:
             )
         return shape[0]
 
-    def _build_system(self, skeleton: Skeleton, network: Mapping[str, object], decoding: str) -> KeypointSystem:
+    def _build_system(
+        self, skeleton: Skeleton, network: Mapping[str, object], decoding: str, reading: Mapping[str, object]
+    ) -> KeypointSystem:
         protocol = self.protocol
         return build_keypoint_system(
             skeleton,
@@ -167,6 +172,7 @@ class KeypointFamily:
                 "shift_one_cell": decoding not in UNBIASED_DECODINGS,
                 "decoding": decoding,
                 "blur_kernel": protocol.blur_kernel,
+                **reading,
             },
             selection={},
         )

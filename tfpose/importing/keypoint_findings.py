@@ -34,6 +34,12 @@ _SIZE_IN_CONFIG = re.compile(r"(?:input_size|image_size)\s*=\s*[(\[]\s*(\d+)\s*,
 # Hugging Face writes (height, width).
 _SIZE_IN_HUB_CONFIG = re.compile(r'"image_size"\s*:\s*\[\s*(\d{1,5})\s*,\s*(\d{1,5})\s*\]')
 _DARK_IN_CONFIG = re.compile(r"unbiased\s*=\s*True|unbiased_decoding\s*=\s*True|post_process\s*=\s*['\"]unbiased['\"]")
+# Size of the blur of DARK and UDP in MMPose 1.x and 0.x, and whether mirrored heatmaps are shifted by a cell.
+_BLUR_IN_CONFIG = re.compile(r"(?:blur_kernel_size|modulate_kernel)\s*=\s*(\d{1,3})\b")
+_SHIFT_IN_CONFIG = re.compile(r"shift_heatmap\s*=\s*(True|False)")
+# A joint in the description of a dataset that MMPose 0.x keeps in its config.
+_JOINT_IN_CONFIG = re.compile(r"name\s*=\s*['\"]([^'\"]+)['\"]\s*,\s*id\s*=\s*(\d{1,4})\b")
+_POSETRACK18_IN_CONFIG = re.compile(r"\w*PoseTrack18Dataset\b")
 _UDP_IN_CONFIG = re.compile(r"UDPHeatmap|use_udp\s*=\s*True")
 
 
@@ -91,6 +97,16 @@ def find_decoding(name: str, config: str, settings: ImportSettings, default: str
     return Finding(default, "the family's default")
 
 
+def find_reading(config: str) -> dict[str, Finding]:
+    """Finds settings by which a training config reads heatmaps, by their names in `KeypointSettings`."""
+    found = {}
+    if match := _BLUR_IN_CONFIG.search(config):
+        found["blur_kernel"] = Finding(int(match[1]), "the config in the file")
+    if match := _SHIFT_IN_CONFIG.search(config):
+        found["shift_one_cell"] = Finding(match[1] == "True", "the config in the file")
+    return found
+
+
 def find_skeleton(path: pathlib.Path, extras: Mapping[str, Any], num_joints: int, settings: ImportSettings) -> Finding:
     """Finds the skeleton whose joints the heatmaps stand for.
 
@@ -108,8 +124,11 @@ def find_skeleton(path: pathlib.Path, extras: Mapping[str, Any], num_joints: int
     described = _described_skeleton(extras, num_joints)
     if described is not None:
         return Finding(described, "the dataset described in the file")
-    if num_joints == POSETRACK18.num_joints and "posetrack" in path.name.lower():
-        return Finding(POSETRACK18, "the file name")
+    if num_joints == POSETRACK18.num_joints:
+        if _POSETRACK18_IN_CONFIG.search(config_text(extras)):
+            return Finding(POSETRACK18, "the config in the file")
+        if "posetrack" in path.name.lower():
+            return Finding(POSETRACK18, "the file name")
     for skeleton in (COCO17, POSETRACK15):
         if skeleton.num_joints == num_joints:
             return Finding(skeleton, "assumed from the number of joints; otherwise give --skeleton")
@@ -143,10 +162,12 @@ def _read_skeleton(path: str, known: Mapping[str, Skeleton]) -> Skeleton:
 
 
 def _described_skeleton(extras: Mapping[str, Any], num_joints: int) -> Skeleton | None:
-    """Returns the skeleton that MMPose 1.x describes in its files; None if there is none that fits."""
+    """Returns the skeleton that MMPose describes in its files, 0.x in its config; None if there is none that fits."""
     meta = extras.get("meta")
     dataset = meta.get("dataset_meta") if isinstance(meta, dict) else None
     names = dataset.get("keypoint_id2name") if isinstance(dataset, dict) else None
+    if names is None:
+        names = {index: name for name, index in _JOINT_IN_CONFIG.findall(config_text(extras))}
     if not isinstance(names, dict) or sorted(map(str, names)) != sorted(map(str, range(num_joints))):
         return None
     joints = tuple(str(names[key]) for key in sorted(names, key=lambda key: int(key)))
