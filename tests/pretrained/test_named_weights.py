@@ -96,6 +96,20 @@ def test_another_file_is_converted_anew(server, cache, monkeypatch, tmp_path):
     assert pathlib.Path(second).exists()
 
 
+@pytest.mark.parametrize("lost", ["keypoint_system.json", "best.weights.h5", "sizes.json"])
+def test_a_copy_that_is_not_whole_is_converted_again(lost, server, cache, capsys):
+    """As after a program that removes old files, or a copy of a cache that was interrupted."""
+    workdir = pathlib.Path(find_workdir("served"))
+    files = {path.name: path.stat().st_size for path in workdir.iterdir()}
+    (workdir / lost).unlink()
+    assert find_workdir("served") == str(workdir)
+    assert {path.name: path.stat().st_size for path in workdir.iterdir()} == files
+    assert "served is converted again" in capsys.readouterr().err
+    (workdir / "best.weights.h5").write_bytes(b"half")
+    find_workdir("served")
+    assert {path.name: path.stat().st_size for path in workdir.iterdir()} == files
+
+
 def test_two_processes_at_once_convert_once(server, cache, capsys):
     """The lock is that of the system, which tells threads with files of their own apart like processes."""
     server.cuts = [100_000]

@@ -226,7 +226,7 @@ def _load_for_prediction(
     if run.prefers_litert and dtype == "float32" and not tf.config.list_physical_devices("GPU"):
         try:
             return _load_litert(system, run, detector)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             print(f"note: {describe_error(error)}; TensorFlow runs the networks instead of LiteRT", file=sys.stderr)
     network, _ = _load_network(system, run)
     boxes = _choose_boxes(run)
