@@ -188,6 +188,18 @@ def test_weights_are_refused_where_they_would_make_another_network(tmp_path, set
         two_stage.build_initializer(system, no_inputs, "", str(tmp_path), False)(system.build_network())
 
 
+def test_a_source_of_other_layers_is_named(tmp_path):
+    write_keypoint_system(tmp_path, small_system(network={**SETTINGS["network"], "base_width": 4}))
+    write_weights(
+        random_network(small_system(network={**SETTINGS["network"], "base_width": 4})), tmp_path / "best.weights.h5"
+    )
+    initialize = two_stage.build_initializer(small_system(), no_inputs, "", str(tmp_path), False)
+    with pytest.raises(
+        ValueError, match=rf"^{tmp_path}: the network must fit that of this config, got stem_conv/kernel"
+    ):
+        initialize(random_network(small_system()))
+
+
 def test_other_values_of_the_inputs_are_told(tmp_path, capsys):
     source, system = small_system(normalization={"channel_order": "bgr"}), small_system()
     write_keypoint_system(tmp_path, source)

@@ -191,7 +191,10 @@ def build_initializer(
             load_for_inference(network, workdir)
             joints = source.skeleton.joints, system.skeleton.joints
             check_same_settings(source_workdir, unseen_settings(source.network), unseen_settings(system.network))
-            transfer_weights(network, model, *joints)
+            try:
+                transfer_weights(network, model, *joints)
+            except ValueError as error:
+                raise ValueError(f"{source_workdir}: the network must fit that of this config, got {error}") from error
             for note in (
                 unmatched_note(source_workdir, *joints),
                 normalization_note(source_workdir, source.normalization, system.normalization),
