@@ -252,6 +252,15 @@ def test_continued_run_is_exact_and_the_teacher_stays_as_it_was(tmp_path, table,
     assert (tmp_path / "whole" / "teacher.json").is_file()
 
 
+def test_a_run_without_a_teacher_removes_the_description_of_an_earlier_one(
+    tmp_path, table, coco_teacher, small_student
+):
+    for distillation, stays in (({"teacher": coco_teacher[0], "weight": 0.5}, True), ({}, False)):
+        plan = two_stage.plan_training(config_of(tmp_path, distillation=distillation), table, table)
+        plan.hooks.describe(tmp_path)
+        assert (tmp_path / "teacher.json").is_file() == stays
+
+
 def test_teacher_is_not_trained(table, coco_teacher):
     name, _, _ = coco_teacher
     student = system_of()

@@ -60,7 +60,13 @@ from tfpose.systems.system import Config, EvaluationRequest, RunChoice
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.training import two_stage as training
 from tfpose.training.batches import make_dataset, sample_inputs
-from tfpose.training.distillation import DistillationSettings, Teacher, build_distilled_loss, draw_distilled_examples
+from tfpose.training.distillation import (
+    TEACHER_FILE,
+    DistillationSettings,
+    Teacher,
+    build_distilled_loss,
+    draw_distilled_examples,
+)
 from tfpose.training.loop import TrainingPlan, describe_also
 from tfpose.training.session import Hooks
 from tfpose.visualization import (
@@ -144,11 +150,17 @@ def _build_hooks(config: Config, train: RecordTable, validation: RecordTable, sy
 
     evaluate = training.Validation(validation, system, config.evaluation.batch_size)
     return Hooks(
-        describe=functools.partial(write_keypoint_system, system=system),
+        describe=functools.partial(_describe, system=system),
         initialize=training.build_initializer(system, sample, **config.initialize),
         evaluate=evaluate,
         metrics=evaluate.metrics,
     )
+
+
+def _describe(workdir: pathlib.Path, system: KeypointSystem) -> None:
+    """Writes the system into the work folder; the teacher of an earlier run there is not that of this one."""
+    write_keypoint_system(workdir, system)
+    (workdir / TEACHER_FILE).unlink(missing_ok=True)
 
 
 def _compose(config: Config, table: RecordTable) -> tuple[KeypointSystem, training.BuildTargets]:
