@@ -19,6 +19,7 @@ from program_runs import run
 from record_writing import synthetic_image, write_dataset
 
 from tfpose.checkpoints import load_for_inference
+from tfpose.crops import Normalization
 from tfpose.importing import keypoint_family
 from tfpose.importing.conversion import convert_checkpoint
 from tfpose.importing.families import FAMILIES, find_family
@@ -293,6 +294,23 @@ def test_heatmaps_are_read_as_the_config_in_the_file_says(tmp_path):
     keypoints = imported.system.keypoints
     assert (keypoints.decoding, keypoints.blur_kernel, keypoints.shift_one_cell) == ("dark", 17, False)
     assert imported.findings["blur_kernel"].source == "the config in the file"
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("dict(bgr_to_rgb=True, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])", Normalization()),
+        ("dict(type='NormalizeTensor', mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])", Normalization()),
+        (
+            "dict(\n bgr_to_rgb=False,\n mean=[\n 102.0,\n 114.75,\n 127.5,\n ],\n std=[\n 1.0,\n 1.0,\n 1.0,\n ])",
+            Normalization((0.4, 0.45, 0.5), (1 / 255,) * 3, "bgr"),
+        ),
+    ],
+)
+def test_inputs_are_normalized_as_the_config_in_the_file_says(config, expected, tmp_path):
+    content = {"meta": {"cfg": f"data_preprocessor={config}"}, "state_dict": mmpose_arrays(small_arrays())}
+    write_zip(tmp_path / "a.pth", content)
+    assert infer(tmp_path / "a.pth", ImportSettings()).system.normalization == expected
 
 
 def infer_skeleton(path, num_joints, meta=None, skeleton=""):

@@ -12,6 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD
 from tfpose.importing.import_settings import ImportSettings, checked_size
 from tfpose.json_files import read_json
 from tfpose.pretrained.named_tensors import HUB_CONFIG_FILE
@@ -37,6 +40,10 @@ _DARK_IN_CONFIG = re.compile(r"unbiased\s*=\s*True|unbiased_decoding\s*=\s*True|
 # Size of the blur of DARK and UDP in MMPose 1.x and 0.x, and whether mirrored heatmaps are shifted by a cell.
 _BLUR_IN_CONFIG = re.compile(r"(?:blur_kernel_size|modulate_kernel)\s*=\s*(\d{1,3})\b")
 _SHIFT_IN_CONFIG = re.compile(r"shift_heatmap\s*=\s*(True|False)")
+# Mean and standard deviation of the channels, of pixels from 0 to 255 or from 0 to 1, in the order of the network.
+_CHANNELS = r"\s*=\s*[(\[]\s*([\d.]+)\s*,\s*([\d.]+)\s*,\s*([\d.]+)\s*,?\s*[)\]]"
+_MEAN_IN_CONFIG, _STD_IN_CONFIG = re.compile(rf"\bmean{_CHANNELS}"), re.compile(rf"\bstd{_CHANNELS}")
+_BGR_IN_CONFIG = re.compile(r"bgr_to_rgb\s*=\s*False")
 # A joint in the description of a dataset that MMPose 0.x keeps in its config.
 _JOINT_IN_CONFIG = re.compile(r"name\s*=\s*['\"]([^'\"]+)['\"]\s*,\s*id\s*=\s*(\d{1,4})\b")
 _POSETRACK18_IN_CONFIG = re.compile(r"\w*PoseTrack18Dataset\b")
@@ -104,6 +111,19 @@ def find_reading(config: str) -> dict[str, Finding]:
         found["blur_kernel"] = Finding(int(match[1]), "the config in the file")
     if match := _SHIFT_IN_CONFIG.search(config):
         found["shift_one_cell"] = Finding(match[1] == "True", "the config in the file")
+    return found
+
+
+def find_normalization(config: str) -> dict[str, Any]:
+    """Finds what a training config normalizes inputs by that is not usual, by its names in `Normalization`."""
+    found: dict[str, Any] = {"channel_order": "bgr"} if _BGR_IN_CONFIG.search(config) else {}
+    mean, std = _MEAN_IN_CONFIG.search(config), _STD_IN_CONFIG.search(config)
+    if mean is None or std is None:
+        return found
+    values = np.array([mean.groups(), std.groups()], np.float64)
+    values /= 255 if values.max() > 1 else 1
+    if not np.allclose(values, [IMAGENET_MEAN, IMAGENET_STD], atol=1e-6):
+        found |= {"mean": tuple(values[0].tolist()), "std": tuple(values[1].tolist())}
     return found
 
 
