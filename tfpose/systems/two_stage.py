@@ -109,7 +109,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
     settings = DistillationSettings(**config.distillation)
     if settings.is_used:
         return _plan_distillation(config, train, validation, Teacher(settings, system))
-    return TrainingPlan(
+    plan = TrainingPlan(
         build_model=system.build_network,
         compute_loss=training.build_loss(build_targets, system.normalization, **config.loss),
         make_dataset=functools.partial(make_dataset, _find_examples(config, train, system), config.batch_size),
@@ -123,6 +123,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
             ),
         ),
     )
+    return describe_also(plan, _forget_teacher)
 
 
 def _plan_distillation(config: Config, train: RecordTable, validation: RecordTable, teacher: Teacher) -> TrainingPlan:
@@ -150,16 +151,15 @@ def _build_hooks(config: Config, train: RecordTable, validation: RecordTable, sy
 
     evaluate = training.Validation(validation, system, config.evaluation.batch_size)
     return Hooks(
-        describe=functools.partial(_describe, system=system),
+        describe=functools.partial(write_keypoint_system, system=system),
         initialize=training.build_initializer(system, sample, **config.initialize),
         evaluate=evaluate,
         metrics=evaluate.metrics,
     )
 
 
-def _describe(workdir: pathlib.Path, system: KeypointSystem) -> None:
-    """Writes the system into the work folder; the teacher of an earlier run there is not that of this one."""
-    write_keypoint_system(workdir, system)
+def _forget_teacher(workdir: pathlib.Path) -> None:
+    """Removes the description of a teacher that an earlier run in a work folder had."""
     (workdir / TEACHER_FILE).unlink(missing_ok=True)
 
 
