@@ -19,7 +19,7 @@ from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_table_people
 from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
-from tfpose.importing.named_weights import find_workdir
+from tfpose.importing.named_weights import find_workdir, require_kinds
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings, read_keypoint_rcnn_skeleton
 from tfpose.inference.table_people import (
     TablePeople,
@@ -133,6 +133,7 @@ def build_initializer(
             "initialize must set exactly one of trunk, source_workdir and from_scratch, got "
             f"trunk={trunk!r}, source_workdir={source_workdir!r}, from_scratch={from_scratch}"
         )
+    require_kinds(source_workdir, "--config.initialize.source_workdir", "", wants_detector=True)
 
     def initialize(model: KeypointRcnn) -> None:
         if trunk:

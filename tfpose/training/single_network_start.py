@@ -12,7 +12,7 @@ import numpy as np
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.crops import Normalization
-from tfpose.importing.named_weights import find_workdir
+from tfpose.importing.named_weights import find_workdir, require_kinds
 from tfpose.inference.keypoint_networks import unseen_settings
 from tfpose.inference.keypoint_system import KEYPOINT_SYSTEM_FILE, read_keypoint_system
 from tfpose.inference.single_network_system import SingleNetworkSystem
@@ -52,6 +52,7 @@ def build_initializer(
     if not system.network.encoder_depth:
         name, value = ("encoder", encoder) if encoder else ("keypoint_workdir", keypoint_workdir)
         raise ValueError(f"initialize.{name} must be '' for a network with encoder_depth 0, got {value!r}")
+    require_kinds(keypoint_workdir, "--config.initialize.keypoint_workdir", "")
 
     def initialize(model: PoseUnet) -> None:
         if encoder:

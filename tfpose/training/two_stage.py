@@ -19,7 +19,7 @@ from tfpose.data.records import RecordTable
 from tfpose.evaluation.person_scores import names_of_scores, score_people
 from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
 from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
-from tfpose.importing.named_weights import find_workdir
+from tfpose.importing.named_weights import find_workdir, require_kinds
 from tfpose.inference.keypoint_networks import find_network, unseen_settings
 from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_system
 from tfpose.inference.person_keypoints import build_keypoint_function, ground_truth_boxes, predict_people
@@ -174,6 +174,7 @@ def build_initializer(
             f"encoder={encoder!r}, source_workdir={source_workdir!r}, from_scratch={from_scratch}; training from "
             "scratch takes far longer and needs --config.initialize.encoder='' --config.initialize.from_scratch=True"
         )
+    require_kinds(source_workdir, "--config.initialize.source_workdir", "")
     load_encoder = find_network(system.network).load_encoder
     if encoder and load_encoder is None:
         raise ValueError(
