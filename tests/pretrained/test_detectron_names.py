@@ -7,6 +7,7 @@ import gzip
 import json
 import pickle
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tfpose.models.keypoint_rcnn.settings import RESNET50
 from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.detectron import (
     DETECTRON2_MEAN,
+    check_anchors,
     convert_blobs,
     detectron2_name,
     infer_variant,
@@ -223,6 +225,16 @@ def test_a_network_of_other_pixels_is_refused(golden, name, value, message, tmp_
     checkpoint = Checkpoint(tmp_path / "model.pth", "", "model", tensors | {name: Zeros((3, 1, 1), value)}, {})
     with pytest.raises(ValueError, match=message):
         read_keypoint_rcnn(checkpoint, is_legacy=False)
+
+
+def test_anchors_of_the_file_are_checked():
+    """Those of 32 pixels as Detectron2 prints them."""
+    published = [[-22.6274, -11.3137, 22.6274, 11.3137], [-16, -16, 16, 16], [-11.3137, -22.6274, 11.3137, 22.6274]]
+    name = "proposal_generator.anchor_generator.cell_anchors.0"
+    file = SimpleNamespace(to_array=lambda: np.float32(published))
+    check_anchors(RESNET50.anchor_sizes, RESNET50.anchor_ratios, {name: file, "other": None})
+    with pytest.raises(ValueError, match=rf"{name} must be boxes of size 16.0 and ratios \(0.5, 1.0, 2.0\), got"):
+        check_anchors((16.0, 32.0), RESNET50.anchor_ratios, {name: file})
 
 
 @pytest.mark.usefixtures("freed")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -140,6 +140,23 @@ def check_pixels(variant: KeypointRcnnVariant, tensors: Mapping[str, Tensor]) ->
             found = np.ravel(tensors[name].to_array())
             if found.shape != (3,) or not np.allclose(found, expected, rtol=0, atol=_PIXEL_TOLERANCE):
                 raise ValueError(f"{name} must be {expected} of BGR pixels, got {tuple(found[:4].tolist())}")
+
+
+def check_anchors(sizes: Sequence[float], ratios: Sequence[float], tensors: Mapping[str, Tensor]) -> None:
+    """Checks the anchors, [A, 4] xyxy around 0 for each level, where a Detectron2 file holds them.
+
+    Raises:
+        ValueError: They are not those of the published networks; the message names the tensor.
+    """
+    for level, size in enumerate(sizes):
+        name = f"proposal_generator.anchor_generator.cell_anchors.{level}"
+        if name not in tensors:
+            continue
+        widths = size / np.sqrt(ratios)
+        expected = np.stack([-widths, -(size**2) / widths, widths, size**2 / widths], axis=1) / 2
+        found = tensors[name].to_array()
+        if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-2):
+            raise ValueError(f"{name} must be boxes of size {size} and ratios {tuple(ratios)}, got {found.tolist()}")
 
 
 def select_blobs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
