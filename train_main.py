@@ -16,6 +16,7 @@ the run.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
 import sys
@@ -55,7 +56,13 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     from tfpose.data.records import read_table
     from tfpose.evaluation.teacher_agreement import teacher_note
     from tfpose.systems.mirror_note import mirror_note
-    from tfpose.systems.run_config import check_continued, check_joints, common_settings, write_run_config
+    from tfpose.systems.run_config import (
+        check_continued,
+        check_joints,
+        common_settings,
+        digest_of_evaluation,
+        write_run_config,
+    )
     from tfpose.training.agreement import report_agreement
     from tfpose.training.batches import check_batch_size
     from tfpose.training.distribution import check_same_everywhere, is_chief
@@ -82,6 +89,8 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     if note := mirror_note(config, tables[0].skeleton):
         print(note, file=sys.stderr)
     plan, settings = system.plan_training(config, *tables), RunSettings(seed=config.seed, **config.run)
+    measured_on = digest_of_evaluation(config, tables[1])
+    plan = dataclasses.replace(plan, hooks=dataclasses.replace(plan.hooks, measured_on=measured_on))
     optimization = OptimizationSettings(**config.optimization)
     if note := idle_note(optimization, settings.total_steps):
         print(note, file=sys.stderr)

@@ -22,6 +22,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tfpose.file_names import check_output
 from tfpose.flags.box_flags import BOX_FLAGS, define_box_flags
 from tfpose.flags.cache_flag import define_cache_flag, fetch_models
 from tfpose.flags.combinations import require_companion
@@ -137,6 +138,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     """Exports the weights of a work folder."""
     del inputs
     dtype_from_flags(values)
+    check_output("output", pathlib.Path(values.output))
     fetch_models(values, "workdir")
     # Here and not above: TensorFlow takes seconds to import, --help should not.
     start_tensorflow()

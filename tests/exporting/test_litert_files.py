@@ -76,6 +76,15 @@ def test_the_only_output_is_no_dict(tmp_path):
     assert LitertNetwork(tmp_path / "net.tflite")(tf.zeros((2, 8, 6, 3))).shape == (2, 6, 4, 2)
 
 
+@pytest.mark.parametrize("num_bytes", [0, 300])
+def test_a_file_that_is_cut_short_is_named(num_bytes, tmp_path):
+    write_converted({"net": build_two_outputs()}, ["litert"], tmp_path)
+    path = tmp_path / "net.tflite"
+    path.write_bytes(path.read_bytes()[:num_bytes])
+    with pytest.raises(ValueError, match=r"net.tflite: must be a whole LiteRT file"):
+        LitertNetwork(path)
+
+
 def test_a_file_is_written_once(tmp_path, capsys):
     calls = []
 

@@ -10,6 +10,7 @@ from saved_model_calls import load, run_without_tfpose, slices_backwards
 from small_system import random_network, small_system, small_table
 
 from tfpose import crops
+from tfpose import export as export_program
 from tfpose.data import picture_tensors, pictures
 from tfpose.exporting import two_stage as export
 from tfpose.exporting.saved_model import write_saved_model
@@ -151,6 +152,12 @@ def test_boxes_of_another_form_are_an_error(exported, table, count):
     _, _, output = exported
     with pytest.raises(tf.errors.InvalidArgumentError, match="4 numbers: x1, y1, x2, y2"):
         call_from_boxes(output, [table.read_image_bytes(0)], np.ones((1, 1, count), np.float32))
+
+
+def test_an_output_below_a_file_is_named_before_the_work(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert export_program.main([f"--workdir={tmp_path}", f"--output={tmp_path / 'file' / 'model'}"])
+    assert f"--output={tmp_path / 'file' / 'model'}: cannot be written: Not a directory" in capsys.readouterr().err
 
 
 def test_export_does_not_overwrite_what_is_no_saved_model(tmp_path):

@@ -19,6 +19,8 @@ from program_runs import run
 from record_writing import synthetic_image, write_dataset
 
 from tfpose.checkpoints import load_for_inference
+from tfpose.crops import Normalization
+from tfpose.importing import keypoint_family
 from tfpose.importing.conversion import convert_checkpoint
 from tfpose.importing.families import FAMILIES, find_family
 from tfpose.importing.import_settings import ImportSettings, parse_size
@@ -262,6 +264,55 @@ def test_settings_come_from_flags_config_and_name_in_this_order(name, config, se
     assert keypoints.use_flip_test
 
 
+MMPOSE_0_CONFIG = """
+model = dict(
+    test_cfg=dict(
+        flip_test=True,
+        post_process='unbiased',
+        shift_heatmap=False,
+        modulate_kernel=17))
+dataset_info = dict(
+    dataset_name='own',
+    keypoint_info=dict({
+        0:
+        dict(name='L_Horn', id=0, color=[0, 255, 0], type='upper', swap='R_Horn'),
+        1:
+        dict(
+            name='R_Horn',
+            id=1,
+            color=[255, 128, 0],
+            type='upper',
+            swap='L_Horn')
+    }),
+    skeleton_info=dict({0: dict(link=('L_Horn', 'R_Horn'), id=0, color=[0, 0, 255])}))
+"""
+
+
+def test_heatmaps_are_read_as_the_config_in_the_file_says(tmp_path):
+    write_zip(tmp_path / "a.pth", {"meta": {"config": MMPOSE_0_CONFIG}, "state_dict": mmpose_arrays(small_arrays(2))})
+    imported = infer(tmp_path / "a.pth", ImportSettings())
+    keypoints = imported.system.keypoints
+    assert (keypoints.decoding, keypoints.blur_kernel, keypoints.shift_one_cell) == ("dark", 17, False)
+    assert imported.findings["blur_kernel"].source == "the config in the file"
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("dict(bgr_to_rgb=True, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])", Normalization()),
+        ("dict(type='NormalizeTensor', mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])", Normalization()),
+        (
+            "dict(\n bgr_to_rgb=False,\n mean=[\n 102.0,\n 114.75,\n 127.5,\n ],\n std=[\n 1.0,\n 1.0,\n 1.0,\n ])",
+            Normalization((0.4, 0.45, 0.5), (1 / 255,) * 3, "bgr"),
+        ),
+    ],
+)
+def test_inputs_are_normalized_as_the_config_in_the_file_says(config, expected, tmp_path):
+    content = {"meta": {"cfg": f"data_preprocessor={config}"}, "state_dict": mmpose_arrays(small_arrays())}
+    write_zip(tmp_path / "a.pth", content)
+    assert infer(tmp_path / "a.pth", ImportSettings()).system.normalization == expected
+
+
 def infer_skeleton(path, num_joints, meta=None, skeleton=""):
     write_zip(path, {"meta": meta or {}, "state_dict": mmpose_arrays(small_arrays(num_joints))})
     settings = ImportSettings(skeleton=str(skeleton))
@@ -275,6 +326,10 @@ def test_joints_come_from_flag_description_name_and_number(tmp_path):
     described = {"dataset_meta": {"keypoint_id2name": dict(enumerate(POSETRACK18.joints))}}
     assert infer_skeleton(tmp_path / "a.pth", 17, described).system.skeleton == POSETRACK18
     assert infer_skeleton(tmp_path / "a.pth", 17, described, "coco17").system.skeleton == COCO17
+    old = infer_skeleton(tmp_path / "a.pth", 2, {"config": MMPOSE_0_CONFIG}).system.skeleton
+    assert (old.joints, old.flip_order.tolist()) == (("L_Horn", "R_Horn"), [1, 0])
+    oldest = {"config": "data = dict(train=dict(type='TopDownPoseTrack18Dataset'))"}
+    assert infer_skeleton(tmp_path / "a.pth", 17, oldest).system.skeleton == POSETRACK18
     annotations = tmp_path / "own.json"
     annotations.write_text(json.dumps({"categories": [{"name": "cow", "keypoints": ["left_horn", "right_horn"]}]}))
     skeleton = infer_skeleton(tmp_path / "a.pth", 2, skeleton=annotations).system.skeleton
@@ -413,6 +468,22 @@ def test_files_of_others_are_not_overwritten_but_ours_are(tmp_path):
     write_zip(tmp_path / "small.pth", changed)
     _, network = load(convert(tmp_path / "small.pth"))
     np.testing.assert_array_equal(network.get_layer("heatmaps").get_weights()[1], changed["final_layer.bias"])
+
+
+def test_an_interrupted_import_leaves_no_description_of_the_weights_before(tmp_path, monkeypatch):
+    """Networks of two families have weights of the same shapes, and other inputs."""
+    write_zip(tmp_path / "small.pth", mmpose_arrays(small_arrays()))
+    workdir = convert(tmp_path / "small.pth")
+    (workdir / "picodet.json").touch()
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keypoint_family, "write_keypoint_system", interrupt)
+    write_legacy(tmp_path / "small.pth", small_arrays(seed=1))
+    with pytest.raises(KeyboardInterrupt):
+        convert(tmp_path / "small.pth")
+    assert {path.name for path in workdir.iterdir()} == {"best.weights.h5", "model.weights.h5"}
 
 
 def test_a_file_name_cannot_put_code_into_the_config(tmp_path):

@@ -7,6 +7,7 @@ import gzip
 import json
 import pickle
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from tfpose.models.keypoint_rcnn.network import build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.settings import RESNET50
 from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.detectron import (
+    DETECTRON2_MEAN,
+    check_anchors,
     convert_blobs,
     detectron2_name,
     infer_variant,
@@ -150,7 +153,7 @@ def random_arrays(shapes):
 
 
 def write_detectron2(path, arrays):
-    extra = {"pixel_mean": np.zeros((3, 1, 1), np.float32)}
+    extra = {"pixel_mean": np.reshape(np.float32(DETECTRON2_MEAN), (3, 1, 1))}
     write_pickle(path, {"model": {**arrays, **extra}, "__author__": "test"})
 
 
@@ -207,6 +210,31 @@ class Zeros:
 
     def to_array(self):
         return np.full(self.shape, self.value, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("pixel_mean", 123.675, r"pixel_mean must be \(103.53, 116.28, 123.675\) of BGR pixels, got \(123.67"),
+        ("pixel_std", 57.12, r"pixel_std must be \(1.0, 1.0, 1.0\) of BGR pixels, got \(57.1"),
+    ],
+)
+def test_a_network_of_other_pixels_is_refused(golden, name, value, message, tmp_path):
+    """Detectron2 trains on RGB too, and from PyTorch's ImageNet networks, which divide the pixels."""
+    tensors = {name: Zeros(tuple(shape)) for name, shape in golden["R50"]["shapes"].items()}
+    checkpoint = Checkpoint(tmp_path / "model.pth", "", "model", tensors | {name: Zeros((3, 1, 1), value)}, {})
+    with pytest.raises(ValueError, match=message):
+        read_keypoint_rcnn(checkpoint, is_legacy=False)
+
+
+def test_anchors_of_the_file_are_checked():
+    """Those of 32 pixels as Detectron2 prints them."""
+    published = [[-22.6274, -11.3137, 22.6274, 11.3137], [-16, -16, 16, 16], [-11.3137, -22.6274, 11.3137, 22.6274]]
+    name = "proposal_generator.anchor_generator.cell_anchors.0"
+    file = SimpleNamespace(to_array=lambda: np.float32(published))
+    check_anchors(RESNET50.anchor_sizes, RESNET50.anchor_ratios, {name: file, "other": None})
+    with pytest.raises(ValueError, match=rf"{name} must be boxes of size 16.0 and ratios \(0.5, 1.0, 2.0\), got"):
+        check_anchors((16.0, 32.0), RESNET50.anchor_ratios, {name: file})
 
 
 @pytest.mark.usefixtures("freed")

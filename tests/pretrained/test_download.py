@@ -42,6 +42,13 @@ def test_a_cut_connection_is_continued_where_it_broke(server, tmp_path):
     assert server.requests == [None, "bytes=1000000-", "bytes=1500000-", "bytes=1500001-"]
 
 
+def test_a_file_in_chunks_is_whole_too(server, tmp_path):
+    """Nobody tells its size."""
+    server.sends_chunks, server.cuts = True, [1_500_000]
+    assert download(server, tmp_path, digits="").read_bytes() == CONTENT
+    assert server.requests == [None, "bytes=1048576-"]
+
+
 def test_an_earlier_attempt_is_continued(server, tmp_path):
     server.cuts = [700_000] + [0] * 10
     with pytest.raises(OSError, match=r"the connection was cut after 700,000 of 3,000,000 bytes; the same command"):

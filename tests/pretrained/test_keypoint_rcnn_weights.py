@@ -95,6 +95,10 @@ def test_a_network_for_boxes_ignores_the_keypoint_head(arrays):
             r"backbone\.bottom_up\.res2\.0\.conv2\.weight must have shape \(8, 2, 3, 3\), got \(8, 8, 3, 3\)",
         ),
         (
+            lambda a: a.update({"backbone.fpn_output2.bias": np.zeros(8, np.int8)}),
+            r"backbone\.fpn_output2\.bias must hold floating-point numbers, got int8",
+        ),
+        (
             lambda a: a["backbone.fpn_output2.bias"].fill(np.nan),
             r"backbone\.fpn_output2\.bias must hold finite numbers",
         ),

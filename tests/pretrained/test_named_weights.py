@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -15,6 +16,7 @@ import pytest
 from checkpoint_writers import small_arrays, write_legacy
 from file_server import CONTENT, Server
 from program_runs import assert_one_line, run
+from small_system import small_system
 
 from tfpose import predict as predict_program
 from tfpose.flags.command_line import define_all_flags, parse_arguments
@@ -24,6 +26,7 @@ from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.picture_files import write_picture
 from tfpose.pretrained.cache import CACHE_VARIABLE, cache_directory, fetch_checkpoints, find_cached_file
 from tfpose.pretrained.public_checkpoints import MMPOSE, PUBLIC_CHECKPOINTS, PublicCheckpoint
+from tfpose.training import keypoint_rcnn, picodet, two_stage
 
 FILE_NAME = "pose_resnet_18_64x32.pth.tar"
 
@@ -94,6 +97,20 @@ def test_another_file_is_converted_anew(server, cache, monkeypatch, tmp_path):
     find_workdir("served")
     assert not pathlib.Path(first).exists()
     assert pathlib.Path(second).exists()
+
+
+@pytest.mark.parametrize("lost", ["keypoint_system.json", "best.weights.h5", "sizes.json"])
+def test_a_copy_that_is_not_whole_is_converted_again(lost, server, cache, capsys):
+    """As after a program that removes old files, or a copy of a cache that was interrupted."""
+    workdir = pathlib.Path(find_workdir("served"))
+    files = {path.name: path.stat().st_size for path in workdir.iterdir()}
+    (workdir / lost).unlink()
+    assert find_workdir("served") == str(workdir)
+    assert {path.name: path.stat().st_size for path in workdir.iterdir()} == files
+    assert "served is converted again" in capsys.readouterr().err
+    (workdir / "best.weights.h5").write_bytes(b"half")
+    find_workdir("served")
+    assert {path.name: path.stat().st_size for path in workdir.iterdir()} == files
 
 
 def test_two_processes_at_once_convert_once(server, cache, capsys):
@@ -254,3 +271,16 @@ def test_public_networks_bring_a_detector_and_a_tracker(words, expected):
     predict_program.choose_models(values)
     found = (values.model, values.detector, values.flip_test, values["tracker.settings"].value)
     assert found == expected
+
+
+def test_weights_of_another_kind_of_network_are_refused_before_the_download(cache):
+    system = small_system()
+    with pytest.raises(
+        ValueError, match=r"--config.initialize.source_workdir must name a keypoint network, got picodet_s"
+    ):
+        two_stage.build_initializer(system, list, source_workdir="picodet_s_320")
+    for build in (functools.partial(picodet.build_initializer, list), keypoint_rcnn.build_initializer):
+        with pytest.raises(ValueError, match=r"source_workdir must name a person detector, got tinypose_256x192"):
+            build(source_workdir="tinypose_256x192")
+    with pytest.raises(FileNotFoundError, match=r"did you mean the public checkpoint tinypose_256x192"):
+        two_stage.build_initializer(system, list, source_workdir="Tinypose_256x192")(system.build_network())

@@ -280,6 +280,11 @@ def with_change(arrays, change):
             lambda a: a.update({"module.bn1.weight": np.zeros(4)}),
             "module.bn1.weight: there are two arrays for bn1.weight",
         ),
+        (
+            # The bits of bfloat16, as Paddle stores them.
+            lambda a: a.update({"bn1.weight": np.full(4, 0x3F80, np.uint16)}),
+            "bn1.weight must hold floating-point numbers, got uint16",
+        ),
     ],
 )
 def test_arrays_that_do_not_fit_are_named_and_change_nothing(change, message):

@@ -409,6 +409,7 @@ def test_an_encoder_of_a_pretraining_starts_a_network(goldens, tmp_path):
         ("backbone.encoder.layer.1.attention.attention.key.bias", None, r"missing: block1.key.bias"),
         ("backbone.embeddings.position_embeddings", np.ones((17, 32)), r"positions must have shape \(1, 17, 32\)"),
         ("backbone.encoder.layer.1.mlp.fc1.weight", np.ones((4, 4, 1, 1)), r"block1.expand.weight must have shape"),
+        ("head.conv.bias", np.ones(5, np.int8), r"heatmaps.bias must hold floating-point numbers, got int8"),
         ("head.deconv2.weight", np.ones((4, 4)), r"deconv2_conv.weight must have shape \(256, 256, 4, 4\)"),
     ],
 )

@@ -6,10 +6,18 @@ import importlib
 import json
 
 import pytest
+from small_system import small_table
 
 from tfpose import systems
 from tfpose.checkpoints import RUN_CONFIG_FILE
-from tfpose.systems.run_config import check_continued, check_evaluated, check_joints, common_settings, write_run_config
+from tfpose.systems.run_config import (
+    check_continued,
+    check_evaluated,
+    check_joints,
+    common_settings,
+    digest_of_evaluation,
+    write_run_config,
+)
 
 
 def build(name: str = "single_network_synthetic"):
@@ -47,6 +55,17 @@ def test_a_damaged_config_is_one_line(text, tmp_path):
     with pytest.raises(ValueError, match=f"{RUN_CONFIG_FILE}") as caught:
         systems.config_of_run(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_digest_of_evaluation_tells_other_data_and_other_settings(tmp_path):
+    config, table = build(), small_table(tmp_path / "a")
+    digest = digest_of_evaluation(config, table)
+    assert digest == digest_of_evaluation(build(), small_table(tmp_path / "b"))
+    assert digest != digest_of_evaluation(config, small_table(tmp_path / "c", num_images=3))
+    config.optimization.learning_rate = 0.5
+    assert digest == digest_of_evaluation(config, table)
+    config.inference.joint_threshold = 0.123
+    assert digest != digest_of_evaluation(config, table)
 
 
 def test_a_run_that_continues_says_that_it_does_not_start_from_other_weights(tmp_path):

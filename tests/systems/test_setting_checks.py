@@ -143,3 +143,9 @@ def test_a_batch_must_divide_among_devices_and_parts():
         check_batch_size(3, 2, 1)
     with pytest.raises(ValueError, match="accumulation_steps must divide 4, the batch of a device, got 3"):
         check_batch_size(8, 2, 3)
+
+
+def test_a_detector_that_cannot_be_compiled_is_refused_before_the_start():
+    config = with_value(build("keypoint_rcnn_synthetic"), ("optimization", "jit_compile"), True)
+    with pytest.raises(ValueError, match=r"^--config.optimization.jit_compile must be False for a Keypoint R-CNN"):
+        systems.from_config(config).plan_training(config, None, None)

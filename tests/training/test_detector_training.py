@@ -201,6 +201,14 @@ def test_joints_of_other_names_are_not_taken_over_though_there_are_as_many(tmp_p
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
+def test_weights_are_refused_where_they_would_make_another_detector(tmp_path):
+    write_keypoint_rcnn_settings(tmp_path, SETTINGS)
+    write_weights(small_network(SETTINGS), tmp_path / "best.weights.h5")
+    target = small_network(dataclasses.replace(SETTINGS, conventions="detectron"))
+    with pytest.raises(ValueError, match=r"--config.network.conventions must be detectron2, .* got detectron"):
+        keypoint_rcnn.build_initializer(source_workdir=str(tmp_path))(target)
+
+
 def test_weights_for_boxes_only_go_both_ways():
     source, target = small_network(SETTINGS, seed=1), build_keypoint_rcnn(SETTINGS.without_keypoints())
     keypoint_rcnn.transfer_weights(source, target)

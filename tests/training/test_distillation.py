@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import keras
@@ -250,6 +251,24 @@ def test_continued_run_is_exact_and_the_teacher_stays_as_it_was(tmp_path, table,
     for key, value in values.items():
         np.testing.assert_array_equal(alone[key], value)
     assert (tmp_path / "whole" / "teacher.json").is_file()
+
+
+def test_a_run_that_continues_with_other_weights_of_its_teacher_says_so(tmp_path, coco_teacher, capsys):
+    teacher = built_teacher(coco_teacher[0], system_of())
+    for digest, is_told in ((None, False), (None, False), ("other", True)):
+        if digest:
+            (tmp_path / "teacher.json").write_text(json.dumps({"sha256": digest}))
+        teacher.describe(tmp_path)
+        assert ("another teacher before" in capsys.readouterr().err) == is_told
+
+
+def test_a_run_without_a_teacher_removes_the_description_of_an_earlier_one(
+    tmp_path, table, coco_teacher, small_student
+):
+    for distillation, stays in (({"teacher": coco_teacher[0], "weight": 0.5}, True), ({}, False)):
+        plan = two_stage.plan_training(config_of(tmp_path, distillation=distillation), table, table)
+        plan.hooks.describe(tmp_path)
+        assert (tmp_path / "teacher.json").is_file() == stays
 
 
 def test_teacher_is_not_trained(table, coco_teacher):

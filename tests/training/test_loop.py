@@ -317,6 +317,16 @@ def test_values_of_another_best_metric_are_not_compared(tmp_path: pathlib.Path) 
     assert (best[1].step, best[1].best) == (4, {"metric": "ap", "value": 30.0})
 
 
+def test_values_on_other_validation_data_are_not_compared(tmp_path: pathlib.Path, capsys) -> None:
+    for steps, value, measured_on in ((2, 60.0, "a"), (4, 30.0, "b"), (6, 20.0, "b")):
+        hooks = Hooks(evaluate=lambda *_, value=value: {"ap": value}, measured_on=measured_on)
+        train_toy(tmp_path, steps=steps, hooks=hooks, best_metric="ap")
+    best = checkpoints.find_best_checkpoint(tmp_path)
+    assert best is not None
+    assert (best[1].step, best[1].best) == (4, {"metric": "ap", "value": 30.0, "measured_on": "b"})
+    assert capsys.readouterr().err.count("its ap 60.0 does not count any more") == 1
+
+
 def test_unknown_best_metric_is_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match=r"run\.best_metric must be one of the metrics of this run, ap, got 'map'"):
         train_toy(tmp_path, hooks=Hooks(evaluate=lambda *_: {"ap": 1.0}), best_metric="map")

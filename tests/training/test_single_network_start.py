@@ -117,6 +117,9 @@ def test_what_does_not_fit_is_named(tmp_path):
     initialize = build_initializer(wrong, keypoint_workdir=str(tmp_path))
     with pytest.raises(ValueError, match=r"keypoint_system.json: the network must fit .* stem_conv/kernel"):
         initialize(wrong.build_network())
+    other = single_network(encoder_stride_in="1x1")
+    with pytest.raises(ValueError, match=r"--config.network.encoder_stride_in must be 3x3, .* got 1x1"):
+        build_initializer(other, keypoint_workdir=str(tmp_path))(other.build_network())
     with pytest.raises(FileNotFoundError, match="expected the work folder of a training run"):
         build_initializer(wrong, keypoint_workdir=str(tmp_path / "nowhere"))(wrong.build_network())
     with pytest.raises(ValueError, match="at most one of encoder and keypoint_workdir"):

@@ -170,6 +170,46 @@ def test_joints_that_the_other_run_lacks_are_told(tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("settings", "name", "value"),
+    [
+        ({"name": "pose_resnet", "depth": 50, "base_width": 8, "deconv_filters": 8}, "stride_in", "1x1"),
+        ({"name": "pose_vit", "width": 16, "depth": 1, "num_heads": 2}, "num_heads", 4),
+    ],
+)
+def test_weights_are_refused_where_they_would_make_another_network(tmp_path, settings, name, value):
+    """Their shapes are the same."""
+    settings = {"input_size": (64, 64), **settings}
+    source, system = (small_system(network=network) for network in (settings, {**settings, name: value}))
+    write_keypoint_system(tmp_path, source)
+    write_weights(source.build_network(), tmp_path / "best.weights.h5")
+    rule = rf"--config.network.{name} must be .*, with which {tmp_path} was trained, got {value}"
+    with pytest.raises(ValueError, match=rule):
+        two_stage.build_initializer(system, no_inputs, "", str(tmp_path), False)(system.build_network())
+
+
+def test_a_source_of_other_layers_is_named(tmp_path):
+    write_keypoint_system(tmp_path, small_system(network={**SETTINGS["network"], "base_width": 4}))
+    write_weights(
+        random_network(small_system(network={**SETTINGS["network"], "base_width": 4})), tmp_path / "best.weights.h5"
+    )
+    initialize = two_stage.build_initializer(small_system(), no_inputs, "", str(tmp_path), False)
+    with pytest.raises(
+        ValueError, match=rf"^{tmp_path}: the network must fit that of this config, got stem_conv/kernel"
+    ):
+        initialize(random_network(small_system()))
+
+
+def test_other_values_of_the_inputs_are_told(tmp_path, capsys):
+    source, system = small_system(normalization={"channel_order": "bgr"}), small_system()
+    write_keypoint_system(tmp_path, source)
+    write_weights(random_network(source), tmp_path / "best.weights.h5")
+    two_stage.build_initializer(system, no_inputs, "", str(tmp_path), False)(random_network(system))
+    assert "normalization.channel_order=bgr, now rgb;" in capsys.readouterr().err
+    two_stage.build_initializer(source, no_inputs, "", str(tmp_path), False)(random_network(source))
+    assert not capsys.readouterr().err
+
+
 def test_statistics_that_a_publisher_merged_are_measured(table, tmp_path, capsys):
     """Evaluation stays the same; training, which was far from it, comes near."""
     system = small_system()

@@ -110,10 +110,11 @@ def test_stochastic_depth_changes_the_losses(plain_losses, dropping_losses):
     assert np.abs(plain_losses - dropping_losses).max() > 1e-6
 
 
-def test_recomputed_activations_give_the_same_losses(table, dropping_losses, tmp_path):
+def test_recomputed_activations_give_the_same_losses(table, dropping_losses, tmp_path, caplog):
     """Of a block that all examples compute, the first, and of one that some skip."""
     losses = losses_by_step(tmp_path, table, network={**DROPPING, "recompute": True})
     np.testing.assert_allclose(losses, dropping_losses, rtol=1e-5)
+    assert "watched tensor" not in caplog.text
 
 
 def test_compiled_steps_train_like_others(table, plain_losses, tmp_path):

@@ -10,9 +10,12 @@ from typing import Protocol
 
 import keras
 
-from tfpose.checkpoints import BEST_WEIGHTS_NAME, FINAL_WEIGHTS_NAME, write_weights
+from tfpose.checkpoints import BEST_WEIGHTS_NAME, FINAL_WEIGHTS_NAME, RUN_CONFIG_FILE, write_weights
 from tfpose.file_names import whole_file
 from tfpose.importing.import_settings import ImportSettings, Say
+from tfpose.inference.keypoint_rcnn_system import KEYPOINT_RCNN_FILE
+from tfpose.inference.keypoint_system import KEYPOINT_SYSTEM_FILE
+from tfpose.inference.picodet_system import PICODET_FILE
 from tfpose.pretrained.checkpoint_files import read_arrays
 from tfpose.pretrained.named_tensors import Checkpoint
 from tfpose.pretrained.published_names import WeightNames
@@ -70,6 +73,9 @@ def write_network(network: keras.Model, targets: Targets) -> None:
     """Writes the weights file, and the same weights under the names that they have in a work folder."""
     write_weights(network, targets.weights)
     targets.workdir.mkdir(parents=True, exist_ok=True)
+    # An interrupted import must not leave new weights with the description of old ones, nor of another network.
+    for name in (KEYPOINT_SYSTEM_FILE, KEYPOINT_RCNN_FILE, PICODET_FILE, RUN_CONFIG_FILE):
+        (targets.workdir / name).unlink(missing_ok=True)
     for name in (BEST_WEIGHTS_NAME, FINAL_WEIGHTS_NAME):
         _link(targets.weights, targets.workdir / name)
 

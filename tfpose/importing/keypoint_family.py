@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from tfpose.checkpoints import RUN_CONFIG_FILE
 from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD
@@ -17,6 +18,8 @@ from tfpose.importing.keypoint_findings import (
     config_text,
     find_decoding,
     find_input_size,
+    find_normalization,
+    find_reading,
     find_skeleton,
 )
 from tfpose.importing.keypoint_networks import Shapes
@@ -119,7 +122,10 @@ class KeypointFamily:
         values = {argument: finding.value for argument, finding in of_network.items()}
         network = {"name": self.network, "input_size": findings["input size"].value, **values}
         skeleton, decoding = findings["joints"].value, findings["decoding"].value
-        return ImportedSystem(self._build_system(skeleton, network, decoding), {**findings, **of_network})
+        reading = find_reading(config)
+        changes = {key: found.value for key, found in reading.items()}, find_normalization(config)
+        system = self._build_system(skeleton, network, decoding, *changes)
+        return ImportedSystem(system, {**findings, **reading, **of_network})
 
     def convert(self, checkpoint: Checkpoint, targets: Targets, settings: ImportSettings, say: Say) -> None:
         """Writes weights, config and work folder, and says what was found and written; see `family.Family`."""
@@ -147,8 +153,16 @@ class KeypointFamily:
             )
         return shape[0]
 
-    def _build_system(self, skeleton: Skeleton, network: Mapping[str, object], decoding: str) -> KeypointSystem:
+    def _build_system(
+        self,
+        skeleton: Skeleton,
+        network: Mapping[str, object],
+        decoding: str,
+        reading: Mapping[str, object],
+        normalization: Mapping[str, Any],
+    ) -> KeypointSystem:
         protocol = self.protocol
+        usual = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "channel_order": protocol.channel_order}
         return build_keypoint_system(
             skeleton,
             network=network,
@@ -160,13 +174,14 @@ class KeypointFamily:
                 "clips_annotated_boxes": protocol.clips_annotated_boxes,
                 "reduces_images": protocol.reduces_images,
             },
-            normalization={"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "channel_order": protocol.channel_order},
+            normalization={**usual, **normalization},
             inference={
                 "use_flip_test": len(skeleton.left_right_pairs) > 0,
                 # Unbiased crops do not shift mirrored heatmaps by a cell.
                 "shift_one_cell": decoding not in UNBIASED_DECODINGS,
                 "decoding": decoding,
                 "blur_kernel": protocol.blur_kernel,
+                **reading,
             },
             selection={},
         )

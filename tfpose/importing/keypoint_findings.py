@@ -12,6 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from tfpose.crops import IMAGENET_MEAN, IMAGENET_STD
 from tfpose.importing.import_settings import ImportSettings, checked_size
 from tfpose.json_files import read_json
 from tfpose.pretrained.named_tensors import HUB_CONFIG_FILE
@@ -34,6 +37,16 @@ _SIZE_IN_CONFIG = re.compile(r"(?:input_size|image_size)\s*=\s*[(\[]\s*(\d+)\s*,
 # Hugging Face writes (height, width).
 _SIZE_IN_HUB_CONFIG = re.compile(r'"image_size"\s*:\s*\[\s*(\d{1,5})\s*,\s*(\d{1,5})\s*\]')
 _DARK_IN_CONFIG = re.compile(r"unbiased\s*=\s*True|unbiased_decoding\s*=\s*True|post_process\s*=\s*['\"]unbiased['\"]")
+# Size of the blur of DARK and UDP in MMPose 1.x and 0.x, and whether mirrored heatmaps are shifted by a cell.
+_BLUR_IN_CONFIG = re.compile(r"(?:blur_kernel_size|modulate_kernel)\s*=\s*(\d{1,3})\b")
+_SHIFT_IN_CONFIG = re.compile(r"shift_heatmap\s*=\s*(True|False)")
+# Mean and standard deviation of the channels, of pixels from 0 to 255 or from 0 to 1, in the order of the network.
+_CHANNELS = r"\s*=\s*[(\[]\s*([\d.]+)\s*,\s*([\d.]+)\s*,\s*([\d.]+)\s*,?\s*[)\]]"
+_MEAN_IN_CONFIG, _STD_IN_CONFIG = re.compile(rf"\bmean{_CHANNELS}"), re.compile(rf"\bstd{_CHANNELS}")
+_BGR_IN_CONFIG = re.compile(r"bgr_to_rgb\s*=\s*False")
+# A joint in the description of a dataset that MMPose 0.x keeps in its config.
+_JOINT_IN_CONFIG = re.compile(r"name\s*=\s*['\"]([^'\"]+)['\"]\s*,\s*id\s*=\s*(\d{1,4})\b")
+_POSETRACK18_IN_CONFIG = re.compile(r"\w*PoseTrack18Dataset\b")
 _UDP_IN_CONFIG = re.compile(r"UDPHeatmap|use_udp\s*=\s*True")
 
 
@@ -91,6 +104,29 @@ def find_decoding(name: str, config: str, settings: ImportSettings, default: str
     return Finding(default, "the family's default")
 
 
+def find_reading(config: str) -> dict[str, Finding]:
+    """Finds settings by which a training config reads heatmaps, by their names in `KeypointSettings`."""
+    found = {}
+    if match := _BLUR_IN_CONFIG.search(config):
+        found["blur_kernel"] = Finding(int(match[1]), "the config in the file")
+    if match := _SHIFT_IN_CONFIG.search(config):
+        found["shift_one_cell"] = Finding(match[1] == "True", "the config in the file")
+    return found
+
+
+def find_normalization(config: str) -> dict[str, Any]:
+    """Finds what a training config normalizes inputs by that is not usual, by its names in `Normalization`."""
+    found: dict[str, Any] = {"channel_order": "bgr"} if _BGR_IN_CONFIG.search(config) else {}
+    mean, std = _MEAN_IN_CONFIG.search(config), _STD_IN_CONFIG.search(config)
+    if mean is None or std is None:
+        return found
+    values = np.array([mean.groups(), std.groups()], np.float64)
+    values /= 255 if values.max() > 1 else 1
+    if not np.allclose(values, [IMAGENET_MEAN, IMAGENET_STD], atol=1e-6):
+        found |= {"mean": tuple(values[0].tolist()), "std": tuple(values[1].tolist())}
+    return found
+
+
 def find_skeleton(path: pathlib.Path, extras: Mapping[str, Any], num_joints: int, settings: ImportSettings) -> Finding:
     """Finds the skeleton whose joints the heatmaps stand for.
 
@@ -108,8 +144,11 @@ def find_skeleton(path: pathlib.Path, extras: Mapping[str, Any], num_joints: int
     described = _described_skeleton(extras, num_joints)
     if described is not None:
         return Finding(described, "the dataset described in the file")
-    if num_joints == POSETRACK18.num_joints and "posetrack" in path.name.lower():
-        return Finding(POSETRACK18, "the file name")
+    if num_joints == POSETRACK18.num_joints:
+        if _POSETRACK18_IN_CONFIG.search(config_text(extras)):
+            return Finding(POSETRACK18, "the config in the file")
+        if "posetrack" in path.name.lower():
+            return Finding(POSETRACK18, "the file name")
     for skeleton in (COCO17, POSETRACK15):
         if skeleton.num_joints == num_joints:
             return Finding(skeleton, "assumed from the number of joints; otherwise give --skeleton")
@@ -143,10 +182,12 @@ def _read_skeleton(path: str, known: Mapping[str, Skeleton]) -> Skeleton:
 
 
 def _described_skeleton(extras: Mapping[str, Any], num_joints: int) -> Skeleton | None:
-    """Returns the skeleton that MMPose 1.x describes in its files; None if there is none that fits."""
+    """Returns the skeleton that MMPose describes in its files, 0.x in its config; None if there is none that fits."""
     meta = extras.get("meta")
     dataset = meta.get("dataset_meta") if isinstance(meta, dict) else None
     names = dataset.get("keypoint_id2name") if isinstance(dataset, dict) else None
+    if names is None:
+        names = {index: name for name, index in _JOINT_IN_CONFIG.findall(config_text(extras))}
     if not isinstance(names, dict) or sorted(map(str, names)) != sorted(map(str, range(num_joints))):
         return None
     joints = tuple(str(names[key]) for key in sorted(names, key=lambda key: int(key)))

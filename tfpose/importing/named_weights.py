@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 from tfpose.file_locks import wait_for_lock
 from tfpose.importing.import_settings import ImportSettings, Say
+from tfpose.json_files import read_json, write_json
 from tfpose.pretrained.cache import (
     cache_directory,
     check_cached_file,
@@ -38,6 +39,8 @@ _DIGITS = 12
 # Copies of other versions of tfpose are removed when they were not used for so long.
 _UNUSED_SECONDS = 7 * 24 * 3600
 _INCOMPLETE = ".incomplete_"
+# The sizes of the files of a converted copy, by name.
+_SIZES_FILE = "sizes.json"
 
 
 def say_note(text: str) -> None:
@@ -102,17 +105,29 @@ def _describe(files: dict[str, pathlib.Path]) -> str:
 def _convert_once(name: str, file: pathlib.Path, cache: pathlib.Path) -> pathlib.Path:
     """Returns the work folder of a checkpoint in the cache, which is made if there is none of this file."""
     target = cache / name / f"converted_{_digits_of_conversion(file)}"
-    if target.is_dir():
+    if _is_whole(target):
         _mark_as_used(target)
         return target
     folder = folder_of(name, cache)
     with wait_for_lock(lock_of(folder), say_note):
-        if not target.is_dir():
+        if not _is_whole(target):
+            if target.exists():
+                say_note(f"{target}: lacks files that were there or holds others; {name} is converted again")
+                shutil.rmtree(target)
             check_cached_file(file, PUBLIC_CHECKPOINTS[name])
             for old in [*filter(_is_unused, folder.glob("converted_*")), *folder.glob(f"{_INCOMPLETE}*")]:
                 shutil.rmtree(old, ignore_errors=True)
             _convert(name, file, target)
     return target
+
+
+def _is_whole(workdir: pathlib.Path) -> bool:
+    """Returns whether a converted copy has all its files: programs that tidy remove some, or a copy of a cache ends."""
+    try:
+        sizes = read_json(workdir / _SIZES_FILE)
+        return all((workdir / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _mark_as_used(workdir: pathlib.Path) -> None:
@@ -135,7 +150,9 @@ def _convert(name: str, file: pathlib.Path, target: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(prefix=_INCOMPLETE, dir=target.parent, ignore_cleanup_errors=True) as temporary:
         output = pathlib.Path(temporary) / f"{name}{WEIGHTS_SUFFIX}"
         convert_checkpoint(file, output, ImportSettings(), say=lambda line: None)
-        os.rename(output.with_name(name), target)
+        workdir = output.with_name(name)
+        write_json(workdir / _SIZES_FILE, {path.name: path.stat().st_size for path in workdir.iterdir()})
+        os.rename(workdir, target)
 
 
 def _digits_of_conversion(file: pathlib.Path) -> str:

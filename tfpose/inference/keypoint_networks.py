@@ -37,18 +37,20 @@ class KeypointNetwork:
         heatmap_stride: Pixels of a crop per heatmap cell, s.
         load_encoder: Function that loads public encoder weights into a model: from the model and 'imagenet' or the path
             of a file. None for a network without such weights.
+        unseen_settings: Settings that no shape of a weight tells, but that weights must be used with as trained.
     """
 
     build: Callable[..., keras.Model]
     heatmap_stride: int
     load_encoder: Callable[[keras.Model, str], None] | None = None
+    unseen_settings: tuple[str, ...] = ()
 
 
 NETWORKS: dict[str, KeypointNetwork] = {
-    "pose_resnet": KeypointNetwork(build_pose_resnet, POSE_RESNET_STRIDE, load_imagenet_encoder),
+    "pose_resnet": KeypointNetwork(build_pose_resnet, POSE_RESNET_STRIDE, load_imagenet_encoder, ("stride_in",)),
     "pose_hrnet": KeypointNetwork(build_pose_hrnet, POSE_HRNET_STRIDE),
     "tinypose": KeypointNetwork(build_tinypose, TINYPOSE_STRIDE),
-    "pose_vit": KeypointNetwork(build_pose_vit, POSE_VIT_STRIDE, load_vit_encoder),
+    "pose_vit": KeypointNetwork(build_pose_vit, POSE_VIT_STRIDE, load_vit_encoder, ("num_heads",)),
 }
 
 
@@ -74,6 +76,13 @@ def find_network(settings: Mapping[str, Any]) -> KeypointNetwork:
         if parameters[setting].annotation is inspect.Parameter.empty:
             raise ValueError(f"network: the settings of {name} must have types in its function, got {setting!r}")
     return kind
+
+
+def unseen_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values, by name, of the settings in a section `network` that no shape of a weight tells."""
+    kind = find_network(settings)
+    defaults = inspect.signature(kind.build).parameters
+    return {name: settings.get(name, defaults[name].default) for name in kind.unseen_settings}
 
 
 def build_network(num_joints: int, settings: Mapping[str, Any]) -> keras.Model:

@@ -15,6 +15,7 @@ from tfpose.heatmaps import UNBIASED_DECODINGS
 from tfpose.inference.keypoint_networks import DEFAULT_NETWORK, build_network, find_network
 from tfpose.inference.two_stage import KeypointSettings, SelectionSettings
 from tfpose.json_files import read_json, write_json
+from tfpose.pretrained.public_checkpoints import suggest_names
 from tfpose.skeletons import Skeleton
 from tfpose.typed_json import build_typed, check_types, describing
 
@@ -109,7 +110,8 @@ def read_keypoint_system(workdir: str | pathlib.Path) -> KeypointSystem:
     """
     path = pathlib.Path(workdir) / KEYPOINT_SYSTEM_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: not found; expected the work folder of a training run")
+        hint = suggest_names(str(workdir))
+        raise FileNotFoundError(f"{path}: not found; expected the work folder of a training run{hint}")
     values = read_json(path)
     with describing(path, "the description of a keypoint network"):
         network = {"name": DEFAULT_NETWORK, **values["network"]}

@@ -199,9 +199,12 @@ class TransformerBlock(layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns [B, T, C] from [B, T, C]."""
         drawn = self._draw_examples(ops.shape(inputs)[0]) if training and self._seeds else ()
-        apply = functools.partial(self._apply, bool(training))
-        apply = keras.remat(apply) if training and self.recompute else apply
-        return apply(inputs, *drawn)
+
+        # What is drawn is no argument: TensorFlow warns of integers that it would differentiate by.
+        def apply(tokens: Any) -> Any:
+            return self._apply(bool(training), tokens, *drawn)
+
+        return (keras.remat(apply) if training and self.recompute else apply)(inputs)
 
     def _draw_examples(self, batch: Any) -> list[Any]:
         """Returns the examples [K] that compute the attention and their factors [K, 1, 1], then the same of the rest.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -22,6 +22,8 @@ _RESNEXT_STD = (57.375, 57.12, 58.395)
 _RESNET_STD = (1.0, 1.0, 1.0)
 _DEPTHS = {6: 50, 23: 101}
 _NUM_BOX_NUMBERS = 4
+# Of 255. Files may hold float16.
+_PIXEL_TOLERANCE = 0.1
 # The network adds this to the variance. A variance of 1 minus this makes a normalization exactly affine.
 _EPSILON = 1e-5
 
@@ -125,6 +127,36 @@ def select_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Returns the tensors of a Detectron2 file that are weights."""
     names = {re.sub(r"^(module\.)+", "", name): tensor for name, tensor in tensors.items()}
     return {name: tensor for name, tensor in names.items() if not IGNORED_TENSORS.fullmatch(name)}
+
+
+def check_pixels(variant: KeypointRcnnVariant, tensors: Mapping[str, Tensor]) -> None:
+    """Checks the mean and the scale of the pixels where a Detectron2 file holds them.
+
+    Raises:
+        ValueError: They are not those of the published networks, such as of RGB pixels; the message names the tensor.
+    """
+    for name, expected in (("pixel_mean", variant.pixel_mean), ("pixel_std", variant.pixel_std)):
+        if name in tensors:
+            found = np.ravel(tensors[name].to_array())
+            if found.shape != (3,) or not np.allclose(found, expected, rtol=0, atol=_PIXEL_TOLERANCE):
+                raise ValueError(f"{name} must be {expected} of BGR pixels, got {tuple(found[:4].tolist())}")
+
+
+def check_anchors(sizes: Sequence[float], ratios: Sequence[float], tensors: Mapping[str, Tensor]) -> None:
+    """Checks the anchors, [A, 4] xyxy around 0 for each level, where a Detectron2 file holds them.
+
+    Raises:
+        ValueError: They are not those of the published networks; the message names the tensor.
+    """
+    for level, size in enumerate(sizes):
+        name = f"proposal_generator.anchor_generator.cell_anchors.{level}"
+        if name not in tensors:
+            continue
+        widths = size / np.sqrt(ratios)
+        expected = np.stack([-widths, -(size**2) / widths, widths, size**2 / widths], axis=1) / 2
+        found = tensors[name].to_array()
+        if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-2):
+            raise ValueError(f"{name} must be boxes of size {size} and ratios {tuple(ratios)}, got {found.tolist()}")
 
 
 def select_blobs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
 import os
@@ -132,10 +131,9 @@ def _download_rest(url: str, partial: pathlib.Path, bar: tqdm) -> int | None:
 
 
 def _copy(response: BinaryIO, file: BinaryIO, bar: tqdm) -> None:
-    with contextlib.suppress(http.client.IncompleteRead):
-        while chunk := response.read(_CHUNK_BYTES):
-            file.write(chunk)
-            bar.update(len(chunk))
+    while chunk := response.read(_CHUNK_BYTES):
+        file.write(chunk)
+        bar.update(len(chunk))
 
 
 def _continues_at(response: http.client.HTTPResponse, start: int) -> bool:

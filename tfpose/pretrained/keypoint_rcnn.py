@@ -11,6 +11,8 @@ from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.checkpoint_files import Tensor, read_arrays
 from tfpose.pretrained.detectron import (
     KeypointRcnnVariant,
+    check_anchors,
+    check_pixels,
     convert_blobs,
     detectron2_name,
     infer_variant,
@@ -44,6 +46,8 @@ def read_keypoint_rcnn(checkpoint: Checkpoint, is_legacy: bool) -> tuple[Keypoin
         tensors = select_blobs(checkpoint.tensors) if is_legacy else select_weights(checkpoint.tensors)
         variant = infer_variant(_shapes(tensors, is_legacy), is_legacy)
         settings = _settings_of(variant)
+        check_pixels(variant, checkpoint.tensors)
+        check_anchors(settings.anchor_sizes, settings.anchor_ratios, checkpoint.tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     arrays = read_arrays(path, tensors)

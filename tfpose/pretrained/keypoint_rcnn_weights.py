@@ -11,7 +11,7 @@ from tfpose.models.keypoint_rcnn.convolution import TrunkConvolution
 from tfpose.models.keypoint_rcnn.heads import BOX_POOLED_SIZE
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn
 from tfpose.pretrained.detectron import IGNORED_TENSORS
-from tfpose.pretrained.weight_names import check_names
+from tfpose.pretrained.weight_names import check_kinds, check_names
 
 _KEYPOINT_HEAD = "roi_heads.keypoint_head."
 _NORM_NAMES = {
@@ -46,6 +46,7 @@ def load_detectron2_state_dict(model: KeypointRcnn, state_dict: Mapping[str, np.
         if default is not None:
             found[name] = np.full(tuple(expected[name].shape), default, np.float32)
     check_names(expected, found)
+    check_kinds(found)
     values = {name: _keras_layout(name, found[name], variable) for name, variable in expected.items()}
     for name, variable in expected.items():
         variable.assign(values[name])

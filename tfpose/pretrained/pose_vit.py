@@ -19,7 +19,7 @@ from tfpose.models.heatmap_network import HEATMAP_LAYER
 from tfpose.models.transformer import resize_positions
 from tfpose.pretrained.checkpoint_files import read_arrays
 from tfpose.pretrained.named_tensors import read_checkpoint
-from tfpose.pretrained.weight_names import check_names
+from tfpose.pretrained.weight_names import check_kinds, check_names
 
 POSITIONS = "positions.positions"
 # Stands for the public ImageNet weights of a network that has them.
@@ -116,6 +116,7 @@ class VitNames:
             found[canonical] = np.asarray(array)
         _join_attention(found)
         check_names(expected, found)
+        check_kinds(found)
         has_class = not any(map(_WITHOUT_CLASS.fullmatch, arrays))
         values = {name: _to_layout(name, found[name], variable, has_class) for name, variable in expected.items()}
         for name, variable in expected.items():

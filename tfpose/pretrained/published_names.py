@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from tfpose.pretrained.weight_names import check_names
+from tfpose.pretrained.weight_names import check_kinds, check_names
 
 # Counters that only PyTorch uses.
 _COUNTER = re.compile(r"(.*\.)?num_batches_tracked")
@@ -119,6 +119,7 @@ def load_published_arrays(model: keras.Model, arrays: Mapping[str, np.ndarray], 
             raise ValueError(f"{name}: there are two arrays for {canonical}.")
         found[canonical] = np.asarray(array)
     check_names(expected, found)
+    check_kinds(found)
     values = {}
     for name, (layer, variable) in expected.items():
         axes = _published_axes(layer, found[name].ndim)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from tfpose.crops import Normalization
 from tfpose.models.heatmap_network import HEATMAP_LAYER
 from tfpose.models.transformer import is_positions, resize_positions
 from tfpose.pretrained.weight_names import check_names
@@ -65,6 +68,37 @@ def unmatched_note(source: str, source_joints: Sequence[str], target_joints: Seq
     return (
         f"note: the heatmaps of {len(lacking)} of {len(target_joints)} joints start from random weights, because "
         f"{source} has no joints of these names: {', '.join(lacking)}"
+    )
+
+
+def check_same_settings(source: str, theirs: Mapping[str, Any], ours: Mapping[str, Any], prefix: str = "") -> None:
+    """Checks settings with which the same weights would make another network.
+
+    Args:
+        source: Work folder or name of a public checkpoint that the weights are from.
+        theirs: Settings of the source by name.
+        ours: The same settings of the network that gets the weights.
+        prefix: Beginning of the names of these settings in the section `network` of the config.
+
+    Raises:
+        ValueError: A setting differs; the message says what to set.
+    """
+    for name, value in theirs.items():
+        if ours.get(name, value) != value:
+            raise ValueError(
+                f"--config.network.{prefix}{name} must be {value}, with which {source} was trained, got {ours[name]}"
+            )
+
+
+def normalization_note(source: str, theirs: Normalization, ours: Normalization) -> str:
+    """Returns a note on what the input of a network was normalized by before and is not now; empty for nothing."""
+    before, now = dataclasses.asdict(theirs), dataclasses.asdict(ours)
+    changes = [f"{name}={before[name]}, now {now[name]}" for name in before if before[name] != now[name]]
+    if not changes:
+        return ""
+    return (
+        f"note: {source} was trained with inputs of other values: normalization.{', '.join(changes)}; with the same "
+        "--config.normalization the network starts from what it has learned"
     )
 
 

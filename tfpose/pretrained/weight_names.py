@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+
+import numpy as np
 
 _MAX_NAMES_SHOWN = 5
 
@@ -24,6 +26,19 @@ def check_names(expected: Collection[str], found: Collection[str]) -> None:
     ]
     if problems:
         raise ValueError(f"The weights do not fit the model; {'; '.join(problems)}.")
+
+
+def check_kinds(arrays: Mapping[str, np.ndarray]) -> None:
+    """Checks that arrays hold floating-point numbers.
+
+    Integers are the codes of quantized weights, or the bits of bfloat16 that Paddle stores as uint16.
+
+    Raises:
+        ValueError: An array holds others; the message names it.
+    """
+    for name, array in arrays.items():
+        if array.dtype.kind != "f":
+            raise ValueError(f"{name} must hold floating-point numbers, got {array.dtype}.")
 
 
 def _shortened(names: list[str]) -> str:

@@ -92,7 +92,7 @@ def _open_network(file: pathlib.Path, system: KeypointSystem) -> LitertNetwork:
         network = LitertNetwork(file)
         shape = network(tf.zeros((1, *system.crop.crop_size, 3))).shape
     except (AttributeError, RuntimeError, ValueError, tf.errors.OpError) as error:
-        reason = describe_error(error)
+        reason = describe_error(error).removeprefix(f"{file}: ")
         raise ValueError(f"{file}: must be the LiteRT file of the keypoint network beside it: {reason}") from error
     expected = (1, *system.heatmap_size, system.skeleton.num_joints)
     if tuple(shape) != expected:

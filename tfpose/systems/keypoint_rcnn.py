@@ -53,6 +53,11 @@ def config_sections(values: Mapping[str, Any]) -> dict[str, Section]:
 
 def plan_training(config: Config, train: RecordTable, validation: RecordTable) -> TrainingPlan:
     """Composes the training of the detector on whole images."""
+    if config.optimization.jit_compile:
+        raise ValueError(
+            "--config.optimization.jit_compile must be False for a Keypoint R-CNN, whose numbers of boxes XLA does not "
+            "know when it compiles, got True"
+        )
     skeleton = choose_skeleton(config.skeleton, train.skeleton)
     settings = keypoint_rcnn_settings({**config.network.to_dict(), "num_joints": skeleton.num_joints})
     images = DetectionImages(train, skeleton, DetectionInput(**config.input), config.seed)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
@@ -13,6 +15,9 @@ from tfpose.checkpoints import RUN_CONFIG_FILE
 from tfpose.json_files import read_json, write_json
 from tfpose.messages import printable, quote
 from tfpose.typed_json import describing
+
+if TYPE_CHECKING:
+    from tfpose.data.records import RecordTable
 
 # What the variables of a checkpoint depend on.
 _OF_THE_NETWORK = ("system", "network")
@@ -104,6 +109,15 @@ def check_joints(description: pathlib.Path, joints: Sequence[str]) -> None:
             f"{description}: the joints must be {printable(', '.join(joints))} in this order, as in the data, to "
             f"continue the run, got {printable(', '.join(map(str, found)))}; choose another --workdir for a new run"
         )
+
+
+def digest_of_evaluation(config: ConfigDict, validation: RecordTable) -> str:
+    """Returns a digest of what the metrics of a run depend on besides its network: data, and how outputs are read."""
+    settings = {name: _to_json(config[name].to_dict()) for name in ("inference", "selection") if name in config}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for array in (validation.length, *validation.people.values()):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def check_evaluated(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path) -> str:

@@ -60,7 +60,13 @@ from tfpose.systems.system import Config, EvaluationRequest, RunChoice
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.training import two_stage as training
 from tfpose.training.batches import make_dataset, sample_inputs
-from tfpose.training.distillation import DistillationSettings, Teacher, build_distilled_loss, draw_distilled_examples
+from tfpose.training.distillation import (
+    TEACHER_FILE,
+    DistillationSettings,
+    Teacher,
+    build_distilled_loss,
+    draw_distilled_examples,
+)
 from tfpose.training.loop import TrainingPlan, describe_also
 from tfpose.training.session import Hooks
 from tfpose.visualization import (
@@ -103,7 +109,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
     settings = DistillationSettings(**config.distillation)
     if settings.is_used:
         return _plan_distillation(config, train, validation, Teacher(settings, system))
-    return TrainingPlan(
+    plan = TrainingPlan(
         build_model=system.build_network,
         compute_loss=training.build_loss(build_targets, system.normalization, **config.loss),
         make_dataset=functools.partial(make_dataset, _find_examples(config, train, system), config.batch_size),
@@ -117,6 +123,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
             ),
         ),
     )
+    return describe_also(plan, _forget_teacher)
 
 
 def _plan_distillation(config: Config, train: RecordTable, validation: RecordTable, teacher: Teacher) -> TrainingPlan:
@@ -149,6 +156,11 @@ def _build_hooks(config: Config, train: RecordTable, validation: RecordTable, sy
         evaluate=evaluate,
         metrics=evaluate.metrics,
     )
+
+
+def _forget_teacher(workdir: pathlib.Path) -> None:
+    """Removes the description of a teacher that an earlier run in a work folder had."""
+    (workdir / TEACHER_FILE).unlink(missing_ok=True)
 
 
 def _compose(config: Config, table: RecordTable) -> tuple[KeypointSystem, training.BuildTargets]:
@@ -226,7 +238,7 @@ def _load_for_prediction(
     if run.prefers_litert and dtype == "float32" and not tf.config.list_physical_devices("GPU"):
         try:
             return _load_litert(system, run, detector)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             print(f"note: {describe_error(error)}; TensorFlow runs the networks instead of LiteRT", file=sys.stderr)
     network, _ = _load_network(system, run)
     boxes = _choose_boxes(run)

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import sys
 
 import keras
 import numpy as np
@@ -24,7 +25,7 @@ from tfpose.heatmaps import decode_heatmaps
 from tfpose.importing.named_weights import find_workdir, require_kinds
 from tfpose.inference.float32_networks import build_in_float32
 from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_system
-from tfpose.json_files import write_json
+from tfpose.json_files import read_json, write_json
 from tfpose.losses import heatmap_mse
 from tfpose.models.simplification import simplify_network
 from tfpose.models.unfilled import build_unfilled
@@ -134,9 +135,18 @@ class Teacher:
         return self._network
 
     def describe(self, workdir: pathlib.Path) -> None:
-        """Writes which teacher a run has, with the digest of its weights, into the work folder of the run."""
+        """Writes which teacher a run has, with the digest of its weights, into the work folder of the run.
+
+        A note tells that a run continues with other weights, as of a teacher that is still being trained.
+        """
         digest = "" if self._file is None else hashlib.sha256(self._file.read_bytes()).hexdigest()
         file = "" if self._file is None else os.fspath(self._file)
+        found = read_json(workdir / TEACHER_FILE) if (workdir / TEACHER_FILE).is_file() else {}
+        if isinstance(found, dict) and found.get("sha256", digest) != digest:
+            print(
+                f"note: {self.name}: the run had another teacher before, or the same with other weights",
+                file=sys.stderr,
+            )
         write_json(workdir / TEACHER_FILE, dataclasses.asdict(self.settings) | {"file": file, "sha256": digest})
 
     def add_targets(self, batch: Batch) -> Batch:

@@ -19,7 +19,7 @@ from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_table_people
 from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
-from tfpose.importing.named_weights import find_workdir
+from tfpose.importing.named_weights import find_workdir, require_kinds
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings, read_keypoint_rcnn_skeleton
 from tfpose.inference.table_people import (
     TablePeople,
@@ -35,12 +35,15 @@ from tfpose.models.keypoint_rcnn.sampling import SamplingSettings
 from tfpose.models.keypoint_rcnn.settings import KEYPOINT_OFFSET, KeypointRcnnSettings
 from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.keypoint_rcnn_trunk import load_trunk
+from tfpose.pretrained.transfer import check_same_settings
 from tfpose.skeletons import Skeleton
 from tfpose.training.step import Batch, ComputeLoss, Losses
 from tfpose.visualization import add_side_legend, draw_named_pose, draw_pose, tile_pictures
 
 # Parts of the paths of weights: the keypoint head, and the layer of the head that depends on the joints.
 _KEYPOINT_HEAD, _JOINT_LAYER = "conv_fcn", "score_lowres"
+# Settings that no shape of a weight tells, but that weights must be used with as trained.
+_UNSEEN_SETTINGS = ("stride_in", "pixel_mean", "pixel_std", "conventions")
 BOX_COLOR = (255, 220, 0)
 
 
@@ -130,6 +133,7 @@ def build_initializer(
             "initialize must set exactly one of trunk, source_workdir and from_scratch, got "
             f"trunk={trunk!r}, source_workdir={source_workdir!r}, from_scratch={from_scratch}"
         )
+    require_kinds(source_workdir, "--config.initialize.source_workdir", "", wants_detector=True)
 
     def initialize(model: KeypointRcnn) -> None:
         if trunk:
@@ -139,6 +143,8 @@ def build_initializer(
             source_settings = read_keypoint_rcnn_settings(workdir)
             source = build_unfilled(lambda: build_keypoint_rcnn(source_settings))
             load_for_inference(source, workdir)
+            theirs = {name: getattr(source_settings, name) for name in _UNSEEN_SETTINGS}
+            check_same_settings(source_workdir, theirs, vars(model.settings))
             skeleton = read_keypoint_rcnn_skeleton(workdir)
             has_other_joints = bool(joints) and skeleton is not None and skeleton.joints != tuple(joints)
             transfer_weights(source, model, has_other_joints)

@@ -14,7 +14,7 @@ from tfpose.checkpoints import load_for_inference
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_boxes
 from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
-from tfpose.importing.named_weights import find_workdir
+from tfpose.importing.named_weights import find_workdir, require_kinds
 from tfpose.inference.detected_boxes import boxes_of_table
 from tfpose.inference.detectors.picodet import PicodetDetector
 from tfpose.inference.person_keypoints import PersonBoxes
@@ -99,6 +99,7 @@ def build_initializer(
             "initialize must set exactly one of source_workdir and from_scratch, got "
             f"source_workdir={source_workdir!r}, from_scratch={from_scratch}"
         )
+    require_kinds(source_workdir, "--config.initialize.source_workdir", "", wants_detector=True)
 
     def initialize(model: keras.Model) -> None:
         if source_workdir:

@@ -78,6 +78,8 @@ class Hooks:
             they are not known before.
         draw_pictures: Function from the network and the batch of the first replica to pictures by name, each an array
             [N, H, W, 3] or [H, W, 3], uint8 RGB.
+        measured_on: Digest of what metrics depend on besides the network, see `run_config.digest_of_evaluation`. Best
+            metrics of another digest do not compare. '' where it is not known.
     """
 
     describe: Callable[[Path], None] | None = None
@@ -85,6 +87,7 @@ class Hooks:
     evaluate: Callable[[keras.Model, int, EvaluationShare], Mapping[str, float]] | None = None
     metrics: tuple[str, ...] = ()
     draw_pictures: Callable[[keras.Model, Batch], Mapping[str, np.ndarray]] | None = None
+    measured_on: str = ""
 
 
 def check_best_metric(name: str | None, metrics: Collection[str]) -> None:
@@ -265,7 +268,10 @@ class Session:
             return
         name = self._run.best_metric
         if name is not None and self._is_best(name, metrics):
-            self._save(best={"metric": name, "value": float(metrics[name])})
+            best: dict[str, str | float] = {"metric": name, "value": float(metrics[name])}
+            if self._hooks.measured_on:
+                best["measured_on"] = self._hooks.measured_on
+            self._save(best)
             self._export(checkpoints.BEST_WEIGHTS_NAME)
         # The row is written last, so that a run that is killed before this line evaluates again.
         self._log.write_evaluation(self._step, metrics)
@@ -277,6 +283,13 @@ class Session:
         previous = None if best is None else best[1].best
         if previous is not None and previous.get("metric") != name:
             # The run continues with another best metric, whose values do not compare.
+            previous = None
+        on = self._hooks.measured_on
+        if previous and on and previous.get("measured_on", on) != on:
+            self._log.say(
+                "note: validation data or settings of inference have changed since the best evaluation, so its "
+                f"{name} {previous['value']} does not count any more"
+            )
             previous = None
         if math.isnan(value):
             self._log.say(f"note: {name} is not a number at step {self._step}, so this step is not marked as the best")

@@ -12,7 +12,8 @@ import numpy as np
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.crops import Normalization
-from tfpose.importing.named_weights import find_workdir
+from tfpose.importing.named_weights import find_workdir, require_kinds
+from tfpose.inference.keypoint_networks import unseen_settings
 from tfpose.inference.keypoint_system import KEYPOINT_SYSTEM_FILE, read_keypoint_system
 from tfpose.inference.single_network_system import SingleNetworkSystem
 from tfpose.models.heatmap_network import HEATMAP_LAYER
@@ -20,7 +21,7 @@ from tfpose.models.pose_resnet import Depth, build_pose_resnet
 from tfpose.models.pose_unet import JOINT_LAYER, PoseUnet, PoseUnetSettings, normalize_images
 from tfpose.models.unfilled import build_unfilled
 from tfpose.pretrained.imagenet import load_imagenet_encoder
-from tfpose.pretrained.transfer import transfer_weights, unmatched_note
+from tfpose.pretrained.transfer import check_same_settings, transfer_weights, unmatched_note
 
 _STEM_CONVOLUTION = "stem_conv"
 _STEM_NORMALIZATION = "stem_bn"
@@ -51,6 +52,7 @@ def build_initializer(
     if not system.network.encoder_depth:
         name, value = ("encoder", encoder) if encoder else ("keypoint_workdir", keypoint_workdir)
         raise ValueError(f"initialize.{name} must be '' for a network with encoder_depth 0, got {value!r}")
+    require_kinds(keypoint_workdir, "--config.initialize.keypoint_workdir", "")
 
     def initialize(model: PoseUnet) -> None:
         if encoder:
@@ -81,6 +83,8 @@ def load_keypoint_network(model: PoseUnet, system: SingleNetworkSystem, workdir:
     except ValueError as error:
         file = workdir / KEYPOINT_SYSTEM_FILE
         raise ValueError(f"{file}: the network must fit that of this config, got {error}") from error
+    ours = {"stride_in": system.network.encoder_stride_in}
+    check_same_settings(str(workdir), unseen_settings(source.network), ours, prefix="encoder_")
     _copy_where_named(same, model.frame)
     adapt_to_normalization(model.frame, source.normalization)
     return source.skeleton.joints

@@ -19,13 +19,13 @@ from tfpose.data.records import RecordTable
 from tfpose.evaluation.person_scores import names_of_scores, score_people
 from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
 from tfpose.heatmaps import decode_heatmaps, encode_heatmaps
-from tfpose.importing.named_weights import find_workdir
-from tfpose.inference.keypoint_networks import find_network
+from tfpose.importing.named_weights import find_workdir, require_kinds
+from tfpose.inference.keypoint_networks import find_network, unseen_settings
 from tfpose.inference.keypoint_system import KeypointSystem, read_keypoint_system
 from tfpose.inference.person_keypoints import build_keypoint_function, ground_truth_boxes, predict_people
 from tfpose.losses import hard_joint_weights, heatmap_mse
 from tfpose.models.unfilled import build_unfilled
-from tfpose.pretrained.transfer import transfer_weights, unmatched_note
+from tfpose.pretrained.transfer import check_same_settings, normalization_note, transfer_weights, unmatched_note
 from tfpose.skeletons import Skeleton
 from tfpose.training.batches import network_inputs
 from tfpose.training.initial_weights import restore_statistics
@@ -174,6 +174,7 @@ def build_initializer(
             f"encoder={encoder!r}, source_workdir={source_workdir!r}, from_scratch={from_scratch}; training from "
             "scratch takes far longer and needs --config.initialize.encoder='' --config.initialize.from_scratch=True"
         )
+    require_kinds(source_workdir, "--config.initialize.source_workdir", "")
     load_encoder = find_network(system.network).load_encoder
     if encoder and load_encoder is None:
         raise ValueError(
@@ -190,9 +191,17 @@ def build_initializer(
             network = build_unfilled(source.build_network)
             load_for_inference(network, workdir)
             joints = source.skeleton.joints, system.skeleton.joints
-            transfer_weights(network, model, *joints)
-            if note := unmatched_note(source_workdir, *joints):
-                print(note, file=sys.stderr)
+            check_same_settings(source_workdir, unseen_settings(source.network), unseen_settings(system.network))
+            try:
+                transfer_weights(network, model, *joints)
+            except ValueError as error:
+                raise ValueError(f"{source_workdir}: the network must fit that of this config, got {error}") from error
+            for note in (
+                unmatched_note(source_workdir, *joints),
+                normalization_note(source_workdir, source.normalization, system.normalization),
+            ):
+                if note:
+                    print(note, file=sys.stderr)
             restore_statistics(model, source_workdir, sample_inputs)
 
     return initialize
