@@ -148,12 +148,12 @@ class RecordTable:
         return keypoints, visibility[..., 0] > 0
 
     def digest(self) -> str:
-        """Returns text that differs for other records: the number of images and people, and digits of where they lie.
+        """Returns text that differs for other records: numbers of images and people, and digits of all that is known.
 
         The pictures themselves are not read.
         """
         digits = 0
-        for values in (self.shard, self.offset, self.length, self.people["keypoints"], self.people["visibility"]):
+        for values in (self.shard, self.offset, self.length, *self.people.values()):
             digits = zlib.crc32(np.ascontiguousarray(values).tobytes(), digits)
         return f"{self.num_images} images, {self.num_people} people ({digits:08x})"
 

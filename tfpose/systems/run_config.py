@@ -114,10 +114,7 @@ def check_joints(description: pathlib.Path, joints: Sequence[str]) -> None:
 def digest_of_evaluation(config: ConfigDict, validation: RecordTable) -> str:
     """Returns a digest of what the metrics of a run depend on besides its network: data, and how outputs are read."""
     settings = {name: _to_json(config[name].to_dict()) for name in ("inference", "selection") if name in config}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for array in (validation.length, *validation.people.values()):
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+    return hashlib.sha256(json.dumps([settings, validation.digest()], sort_keys=True).encode()).hexdigest()
 
 
 def check_evaluated(config: ConfigDict, found: ConfigDict, workdir: pathlib.Path) -> str:
