@@ -19,6 +19,7 @@ import tfpose
 from tfpose.checkpoints import BEST_WEIGHTS_NAME, write_weights
 from tfpose.inference.single_network_system import write_single_network_system
 from tfpose.posetrack import write_posetrack18
+from tfpose.tracking import smoothing
 
 WITHOUT_TENSORFLOW = """
 import sys
@@ -196,6 +197,24 @@ def test_images_that_are_left_out_are_named(model, frames, tmp_path):
     with pytest.warns(UserWarning, match="1.png: must be a picture, got the first bytes") as warned:
         assert len(list(model.track(tmp_path, "offline"))) == 1
     assert len({str(warning.message) for warning in warned}) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*0.png")
+def test_poses_stay_with_their_frames_if_one_cannot_be_read_again(model, frames, tmp_path, monkeypatch):
+    for index, frame in enumerate(frames[:3]):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), frame[..., ::-1])
+    expected = list(model.track(tmp_path, "offline"))[1:]
+
+    smooth_video = smoothing.smooth_video
+
+    def smooth_and_lose_the_first(*arguments):
+        (tmp_path / "0.png").unlink()
+        return smooth_video(*arguments)
+
+    monkeypatch.setattr(smoothing, "smooth_video", smooth_and_lose_the_first)
+    shown = list(model.track(tmp_path, "offline"))
+    assert_same([poses for _, poses in shown], [poses for _, poses in expected])
+    np.testing.assert_array_equal([frame for frame, _ in shown], [frame for frame, _ in expected])
 
 
 def test_wrong_videos_and_trackers_are_refused_at_once(model, frames, tmp_path):

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from tfpose.tracking.settings import TrackerSettings
 
 Image = Any  # [H, W, 3] uint8 RGB, a path, or a PIL image
-ReadFrames = Callable[[], Iterator[np.ndarray]]
+# A frame and its index, which stays the same if frames before it cannot be read.
+IndexedFrame = tuple[int, np.ndarray]
+ReadFrames = Callable[[], Iterator[IndexedFrame]]
 
 
 class Model:
@@ -123,24 +125,24 @@ class Model:
         read_frames, is_live = _open_frames(video, is_read_twice=needs_all_frames)
         tracked = self._track_frames(read_frames(), update, 1 if is_live else batch_size)
         if not needs_all_frames:
-            return tracked
+            return ((frame, poses) for (_, frame), poses in tracked)
         if is_live:
             raise ValueError(f"tracker must not be {tracker!r} for a stream or camera: it needs all frames of a video")
         return _with_smoothed_poses(read_frames, tracked, lambda poses: smooth_video(poses, smoothing))
 
     def _track_frames(
-        self, frames: Iterator[np.ndarray], update: Callable[[Poses], Poses], batch_size: int
-    ) -> Iterator[tuple[np.ndarray, Poses]]:
+        self, frames: Iterator[IndexedFrame], update: Callable[[Poses], Poses], batch_size: int
+    ) -> Iterator[tuple[IndexedFrame, Poses]]:
         errors: list[Exception] = []
         readable = _until_error(frames, errors)
         while batch := list(itertools.islice(readable, batch_size)):
-            for frame, poses in zip(batch, self.predict(batch, batch_size), strict=True):
+            for frame, poses in zip(batch, self.predict([image for _, image in batch], batch_size), strict=True):
                 yield frame, update(poses)
         if errors:
             raise errors[0]
 
 
-def _until_error(frames: Iterator[np.ndarray], errors: list[Exception]) -> Iterator[np.ndarray]:
+def _until_error(frames: Iterator[IndexedFrame], errors: list[Exception]) -> Iterator[IndexedFrame]:
     """Yields frames until reading one raises an error, which goes to a list: those before it still have results."""
     try:
         yield from frames
@@ -150,12 +152,18 @@ def _until_error(frames: Iterator[np.ndarray], errors: list[Exception]) -> Itera
 
 def _with_smoothed_poses(
     read_frames: ReadFrames,
-    tracked: Iterator[tuple[np.ndarray, Poses]],
+    tracked: Iterator[tuple[IndexedFrame, Poses]],
     smooth: Callable[[list[Poses]], list[Poses]],
 ) -> Iterator[tuple[np.ndarray, Poses]]:
-    """Returns the frames of a video once more, with poses that were smoothed over all of them."""
-    smoothed = smooth([poses for _, poses in tracked])
-    yield from zip(read_frames(), smoothed, strict=False)
+    """Returns the frames of a video once more, with poses that were smoothed over all of them.
+
+    A frame that can be read only once has no poses, or nothing to show them on, and is left out.
+    """
+    found = {index: poses for (index, _), poses in tracked}
+    smoothed = dict(zip(found, smooth(list(found.values())), strict=True))
+    for index, frame in read_frames():
+        if index in smoothed:
+            yield frame, smoothed[index]
 
 
 def load(
@@ -311,16 +319,16 @@ def _open_frames(video: Any, is_read_twice: bool) -> tuple[ReadFrames, bool]:
     """Returns a function that starts the frames of a video, and whether they come from a stream or camera."""
     if not isinstance(video, (str, os.PathLike, int)):
         frames = list(_own_images(video)) if is_read_twice else _own_images(video)
-        return lambda: (_read_image(frame, index) for index, frame in enumerate(frames)), False
+        return lambda: ((index, _read_image(frame, index)) for index, frame in enumerate(frames)), False
     from tfpose.prediction.sources import open_sources, silence_opencv
 
     silence_opencv()
     (source,) = open_sources([str(video) if isinstance(video, int) else os.fspath(video)])
-    return lambda: _images_of(source), source.is_live
+    return lambda: _frames_of(source), source.is_live
 
 
-def _images_of(source: Source) -> Iterator[np.ndarray]:
+def _frames_of(source: Source) -> Iterator[IndexedFrame]:
     for frame in source.frames():
-        yield frame.image
+        yield frame.index, frame.image
     for problem in source.problems:
         warnings.warn(problem, stacklevel=2)
