@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import reprlib
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 MOST_OF_A_VALUE = 80
@@ -44,6 +46,12 @@ def printable(text: str, most_characters: int = _MOST_OF_A_LINE) -> str:
         return text
     tail = most_characters // 4
     return f"{text[: most_characters - tail - 5]} ... {text[-tail:]}"
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Prints lines for the user on stderr."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def describe_error(error: BaseException) -> str:

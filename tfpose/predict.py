@@ -48,6 +48,7 @@ from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
 from tfpose.flags.tracker_flags import NAME_FLAG, TRACKER_FLAGS, define_tracker_flags, tracker_from_flags
 from tfpose.interruption import SignalWatch
+from tfpose.messages import print_notes
 from tfpose.pretrained.public_checkpoints import (
     DEFAULT_DETECTOR,
     DEFAULT_MODEL,
@@ -391,8 +392,7 @@ def _report(summary: PredictionSummary, is_interrupted: bool) -> None:
     print(f"{summary}{' until it was interrupted' if is_interrupted else ''}")
     for path in summary.written:
         print(f"written: {path}")
-    for note in summary.notes:
-        print(f"note: {note}", file=sys.stderr)
+    print_notes(summary.notes)
     for problem in summary.problems:
         print(f"error: {problem}", file=sys.stderr)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import collections
 import dataclasses
 import pathlib
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tfpose.coco_results import KeypointResults, read_keypoint_results
+from tfpose.messages import print_notes
 from tfpose.metrics.posetrack import check_folder, find_sequence_files
 from tfpose.posetrack import (
     NO_IMAGE_ID,
@@ -50,15 +50,10 @@ def read_coco_sequences(
         )
     skeleton = SKELETONS_BY_NAME[skeleton_name]
     results = read_keypoint_results(path, skeleton)
-    _print_notes(_joint_notes(path, skeleton) + _category_notes(path, results) + _id_notes(path, results))
+    print_notes(_joint_notes(path, skeleton) + _category_notes(path, results) + _id_notes(path, results))
     if ground_truth is None:
         return [_one_video(path, results, skeleton)]
     return _annotated_videos(path, results, skeleton, ground_truth)
-
-
-def _print_notes(notes: Iterable[str]) -> None:
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
 
 
 def _joint_notes(path: pathlib.Path, skeleton: Skeleton) -> list[str]:
@@ -113,7 +108,7 @@ def _annotated_videos(
         if not is_known.any():
             raise ValueError(f"{path}: image_id must be one of the images of {ground_truth}, got {unknown[0]}")
         left_out = f"{path}: {len(unknown)} of {len(is_known)} people are left out"
-        _print_notes([f"{left_out}: their image_id, such as {unknown[0]}, is not in {ground_truth}"])
+        print_notes([f"{left_out}: their image_id, such as {unknown[0]}, is not in {ground_truth}"])
     return [_with_people(video, results, skeleton) for video in videos]
 
 

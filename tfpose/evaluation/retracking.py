@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 
 from tfpose.evaluation.progress import LateProgress
 from tfpose.json_files import read_json
+from tfpose.messages import print_notes
 from tfpose.metrics.posetrack import find_poses_folder, find_sequence_files
 from tfpose.posetrack import (
     NO_IMAGE_ID,
@@ -108,8 +109,7 @@ def track_file(
 ) -> TrackingSummary:
     """Tracks one file or sequence and writes the result under the same name."""
     found = read_predictions(source) if isinstance(source, pathlib.Path) else source
-    for note in unlisted_notes(found):
-        print(f"note: {note}", file=sys.stderr)
+    print_notes(unlisted_notes(found))
     tracked = track_file_sequence(found, tracker) if tracker else found
     WRITERS[file_format](directory / _result_name(source), tracked)
     return TrackingSummary(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from tfpose import __version__
 from tfpose.evaluation.folder_comparison import print_comparison, write_comparison_page
 from tfpose.evaluation.metrics_file import write_metrics
 from tfpose.evaluation.progress import LateProgress
+from tfpose.messages import print_notes
 from tfpose.metrics.catalog import METRICS
 from tfpose.metrics.matching import MATCH_RADIUS
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_posetrack, pair_files
@@ -126,12 +126,6 @@ def notes_on(report: PoseTrackReport) -> list[str]:
         for name in report.single_frame_sequences
     ]
     return [*shorten_notes(report.notes), *single]
-
-
-def print_notes(notes: Sequence[str]) -> None:
-    """Prints lines for the user on stderr."""
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
 
 
 def shorten_notes(notes: Sequence[str], most: int = 10) -> list[str]:

@@ -16,8 +16,9 @@ from tfpose import __version__
 from tfpose.evaluation.metrics_file import without_nan
 from tfpose.evaluation.progress import LateProgress
 from tfpose.evaluation.retracking import first_video, read_predictions, track_sequence, unlisted_notes
-from tfpose.evaluation.scoring import print_notes, shorten_notes
+from tfpose.evaluation.scoring import shorten_notes
 from tfpose.json_files import write_json
+from tfpose.messages import print_notes
 from tfpose.metrics.catalog import DEFAULT_OBJECTIVE, METRICS, group_of, objectives
 from tfpose.metrics.posetrack import PoseTrackOptions, evaluate_sequences, pair_files, unpaired_note
 from tfpose.metrics.posetrack_metrics import search_scores

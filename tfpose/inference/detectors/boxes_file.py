@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfpose.coco_results import read_detections
 from tfpose.inference.detectors.detector import BoxesAndScores, Picture
+from tfpose.messages import print_notes
 from tfpose.models.keypoint_rcnn.suppression import suppress_boxes
 
 
@@ -37,8 +38,7 @@ class BoxesFile:
         self.source = str(path)
         self.score_threshold, self.iou_threshold = score_threshold or 0.0, iou_threshold
         self._detections = read_detections(path, category_id)
-        for note in self._detections.notes:
-            print(f"note: {note}", file=sys.stderr)
+        print_notes(self._detections.notes)
         self._order = np.argsort(self._detections.image_ids, kind="stable")
 
     @property
