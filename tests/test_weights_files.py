@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfpose.weights_files import load_weights_file
+from tfpose.weights_files import load_weights_file, save_weights_file
 
 
 def build_model() -> keras.Model:
@@ -22,6 +22,26 @@ def weights(tmp_path: pathlib.Path) -> pathlib.Path:
     path = tmp_path / "a.weights.h5"
     build_model().save_weights(path)
     return path
+
+
+def test_attributes_are_listed_once_and_not_for_each_layer(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = outputs = keras.Input((3,))
+    for _ in range(9):
+        outputs = keras.layers.Dense(3)(outputs)
+    model, path = keras.Model(inputs, outputs), tmp_path / "a.weights.h5"
+    kernel = model.layers[-1].get_weights()[0]
+    listed: list[object] = []
+    original = keras.layers.Layer.__new__
+    monkeypatch.setattr(
+        keras.layers.Layer, "__new__", lambda *args, **kwargs: listed.append(args) or original(*args, **kwargs)
+    )
+    save_weights_file(model, path)
+    model.layers[-1].set_weights([np.zeros((3, 3)), np.zeros(3)])
+    load_weights_file(model, path)
+    assert len(listed) <= 2  # One for models, one for layers.
+    np.testing.assert_array_equal(model.layers[-1].get_weights()[0], kernel)
 
 
 KERNEL = "layers/dense/vars/0"

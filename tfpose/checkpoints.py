@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose.messages import quote
-from tfpose.weights_files import load_weights_file
+from tfpose.weights_files import load_weights_file, save_weights_file
 
 DIRECTORY_NAME = "checkpoints"
 FINAL_WEIGHTS_NAME = "model.weights.h5"
@@ -89,7 +89,7 @@ def write_weights(model: keras.Model, path: Path) -> None:
     num_bytes += _HDF5_BYTES + _HDF5_BYTES_PER_VARIABLE * len(model.variables)
     with _replace_when_complete(Path(path), "weights") as temporary:
         _check_space(temporary, num_bytes)
-        model.save_weights(temporary)
+        save_weights_file(model, temporary)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], Metadata]:

@@ -7,6 +7,8 @@ import os
 import h5py
 import keras
 import numpy as np
+from keras.src.backend.common import global_state
+from keras.src.saving import saving_lib
 
 # The numbers of a file may take this many times the bytes of the file, or the bytes of any file.
 _MOST_GROWTH, _FREE_BYTES = 16, 64 * 2**20
@@ -31,6 +33,7 @@ def load_weights_file(model: keras.Model, path: str | os.PathLike[str]) -> None:
             it. The weights of the model are undefined afterwards.
     """
     check_weights_file(path)
+    _list_attributes()
     try:
         model.load_weights(path)
     except _LOADING_ERRORS as error:
@@ -40,6 +43,25 @@ def load_weights_file(model: keras.Model, path: str | os.PathLike[str]) -> None:
         values = np.asarray(keras.ops.convert_to_numpy(variable.value))
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"{path}: {variable.path} must hold finite numbers, got infinity or not-a-number")
+
+
+def save_weights_file(model: keras.Model, path: str | os.PathLike[str]) -> None:
+    """Writes the weights of `model` to a Keras weights file.
+
+    Raises:
+        OSError: The file cannot be written; what lies there is no whole file.
+    """
+    _list_attributes()
+    model.save_weights(path)
+
+
+def _list_attributes() -> None:
+    """Lists the attributes of the kinds of objects that have weights, where Keras 3.15 looks for these lists.
+
+    Keras keeps its own lists under another name, and makes a layer for each layer of a file to list them again.
+    """
+    for kind in ("Functional", "Layer", "Operation"):
+        global_state.set_global_attribute(f"saving_attr_skiplist_{kind}", saving_lib.get_attr_skipset(kind))
 
 
 def check_weights_file(path: str | os.PathLike[str]) -> None:

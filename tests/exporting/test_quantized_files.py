@@ -1,6 +1,5 @@
 """Quantized LiteRT files, and the evaluation of exported models."""
 
-import functools
 import json
 
 import numpy as np
@@ -12,7 +11,7 @@ from two_stage_runs import write_detector_run, write_keypoint_run, write_picture
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.evaluation.person_scores import score_network
-from tfpose.exporting import conversion, quantization
+from tfpose.exporting import quantization
 from tfpose.exporting.conversion import write_converted
 from tfpose.exporting.quantized_files import QuantizationRequest, write_quantized
 from tfpose.exporting.two_stage import bare_networks
@@ -231,15 +230,13 @@ def test_the_score_of_a_network_is_that_of_coco(tmp_path):
 
 
 @pytest.mark.slow
-def test_quantized_public_weights_keep_their_score(public_runs, tmp_path, monkeypatch):
+def test_quantized_public_weights_keep_their_score(public_runs, tmp_path):
     """PP-TinyPose 128x96: 8 bits cost at most half a point of AP in the weights, 3 points in the convolutions."""
     workdir = public_runs.workdir("tinypose_128x96")
     system = read_keypoint_system(workdir)
     trained = system.build_network()
     load_for_inference(trained, workdir)
     network = bare_networks(simplify_network(trained))["keypoints"]
-    # One graph for all files.
-    monkeypatch.setattr(conversion, "_freeze", functools.cache(conversion._freeze))
     write_converted({"keypoints": network}, ["litert"], tmp_path)
     request = QuantizationRequest(("weights", "int8"), str(public_runs.records()), score_split="val")
     write_quantized(request, system, network, tmp_path)

@@ -6,6 +6,7 @@ see `tfpose.inference`.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfpose.inference.litert_network import open_interpreter
 from tfpose.models.upsampling import joining_copies
@@ -130,39 +130,45 @@ def build_litert_converter(network: keras.Model) -> Any:
 
 
 def _build_litert_converter(network: keras.Model) -> Any:
-    if sum(np.prod(variable.shape) for variable in network.variables) < _LARGE_NETWORK:
-        return tf.lite.TFLiteConverter.from_concrete_functions([_freeze(network)], tf.Module())
     module = tf.Module()
-    module.kept = [variable.value for variable in network.variables]
-    return tf.lite.TFLiteConverter.from_concrete_functions([_trace(network)[0]], module)
+    if sum(np.prod(variable.shape) for variable in network.variables) < _LARGE_NETWORK:
+        call = _with_constants(network)
+    else:
+        call = functools.partial(network, training=False)
+        module.kept = [variable.value for variable in network.variables]
+    return tf.lite.TFLiteConverter.from_concrete_functions([_trace(network, call)], module)
 
 
-def _trace(network: keras.Model) -> tuple[Any, dict[str, tf.TensorSpec]]:
-    """Returns a network as a concrete function, and its inputs by name.
+def _with_constants(network: keras.Model) -> Callable[[Any], Any]:
+    """Returns a function that computes what a network does, whose graph holds the weights.
+
+    To replace the variables of a graph by constants takes longer than to trace it.
+    """
+    trainable, others = (
+        [keras.ops.convert_to_numpy(variable) for variable in variables]
+        for variables in (network.trainable_variables, network.non_trainable_variables)
+    )
+
+    def call(inputs: Any) -> Any:
+        weights = [[tf.constant(values) for values in group] for group in (trainable, others)]
+        return network.stateless_call(*weights, inputs, training=False)[0]
+
+    return call
+
+
+def _trace(network: keras.Model, call: Callable[[Any], Any]) -> Any:
+    """Returns as a concrete function what `call` computes from the inputs of a network.
 
     To convert a Keras model itself takes several times as long, because Keras saves each of its layers.
     """
     names = _input_names(network)
 
-    def call(**tensors: tf.Tensor) -> Mapping[str, tf.Tensor]:
+    def call_by_name(**tensors: tf.Tensor) -> Mapping[str, tf.Tensor]:
         inputs = [tensors[name] for name in names]
-        return network(inputs if len(inputs) > 1 else inputs[0], training=False)
+        return call(inputs if len(inputs) > 1 else inputs[0])
 
     signature = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in network.inputs}
-    return tf.function(call, autograph=False).get_concrete_function(**signature), signature
-
-
-def _freeze(network: keras.Model) -> Any:
-    """Returns a network as a concrete function whose weights are constants."""
-    traced, signature = _trace(network)
-    constant = convert_variables_to_constants_v2(traced)
-    order = [tensor.op.name for tensor in constant.inputs]
-
-    def call_constant(**tensors: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        found = constant(*(tensors[name] for name in order))
-        return tf.nest.pack_sequence_as(traced.structured_outputs, tf.nest.flatten(found))
-
-    return tf.function(call_constant, autograph=False).get_concrete_function(**signature)
+    return tf.function(call_by_name, autograph=False).get_concrete_function(**signature)
 
 
 def _convert_to_onnx(network: keras.Model) -> tuple[bytes, Callable[[Arrays], Arrays]]:

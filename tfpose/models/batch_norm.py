@@ -163,6 +163,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     convolutions = _convolutions_before_normalizations(model)
 
     def clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if layer.name in convolutions:
+            return layer  # It is never called.
         config = layer.get_config()
         config["dtype"] = layer.variable_dtype
         if layer.name in convolutions.values():
@@ -184,12 +186,13 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         uncompiled, input_tensors=inputs, clone_function=clone_layer, call_function=call_layer
     )
     normalizations = {name: normalization for normalization, name in convolutions.items()}
+    originals = {layer.name: layer for layer in model.layers}
     for layer in folded.layers:
         if not layer.weights:
             continue
-        original = model.get_layer(layer.name)
+        original = originals[layer.name]
         if layer.name in normalizations:
-            weights = _merged_weights(original, model.get_layer(normalizations[layer.name]))
+            weights = _merged_weights(original, originals[normalizations[layer.name]])
         else:
             weights = original.get_weights()
         if isinstance(layer, SubpixelConvolution):
