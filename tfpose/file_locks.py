@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import socket
@@ -14,9 +13,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+if sys.platform == "win32":
+    import msvcrt
+
+    _HELD: type[OSError] = PermissionError
+else:
+    import fcntl
+
+    _HELD = BlockingIOError
+
 _WAIT_SECONDS = 0.1
 # A file system without locks, such as some network file systems.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+# Windows locks bytes, and lets nobody read them: this one lies behind the content of every lock file.
+_LOCKED_BYTE = 2**20
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +98,12 @@ def try_lock(file: TextIO) -> bool:
         OSError: The file system has no locks.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if sys.platform == "win32":
+            os.lseek(file.fileno(), _LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except _HELD:
         return False
     return True
 

@@ -97,6 +97,8 @@ def define_flags(values: ProgramFlags) -> None:
 
 def run(values: ProgramFlags, inputs: Sequence[str]) -> int:
     """Predicts all inputs; returns the exit code."""
+    if os.name == "nt":
+        raise ValueError("predict-many must run on Linux or macOS, got Windows; use predict")
     beam_options = _beam_words(values)
     texts = list(inputs[: len(inputs) - len(beam_options)])
     words, is_local = _words_of_flags(values), _is_local(beam_options)

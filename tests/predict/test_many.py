@@ -318,3 +318,9 @@ def test_options_of_beam_replace_the_local_ones():
         "--default_sdk_harness_log_level=CRITICAL",
     ]
     assert predict_beam._is_local(["--runner=DirectRunner"]) and not predict_beam._is_local(["--runner", "FlinkRunner"])
+
+
+def test_windows_is_refused_in_one_line(monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="must run on Linux or macOS, got Windows"):
+        patch.setattr(os, "name", "nt")
+        predict_beam.run(None, ["clip.mp4"])
