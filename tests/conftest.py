@@ -18,8 +18,6 @@ from hypothesis import settings
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from freed_memory import free_memory
 
-from tfpose.flags.startup_messages import GARBAGE_THRESHOLDS
-
 # Tests may run under nohup; they and the programs that they start must not be deaf to a lost connection.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
@@ -99,8 +97,6 @@ def pytest_configure(config: pytest.Config) -> None:
     # What is imported stays: the collections below, and Python's own, need not look at it again and again.
     gc.collect()
     gc.freeze()
-    # As in the programs; the collections below free what tests leave.
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 @pytest.fixture(scope="module", autouse=True)

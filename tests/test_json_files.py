@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import datetime
-import gc
 import json
 import math
 import random
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 from json_mutations import SCALARS, TEXTS, Mutator
 
 from tfpose import json_files
-from tfpose.json_files import format_as_json, format_json, parse_json, read_json, without_cycle_search, write_json
+from tfpose.json_files import format_as_json, format_json, parse_json, read_json, write_json
 
 CONTENT = {"images": [{"id": 7, "file_name": "a.jpg"}], "annotations": [{"keypoints": [1.5, 2, 0.25], "bbox": []}] * 2}
 INPUTS = {
@@ -181,14 +180,3 @@ NUMBERS_AS_JSON = st.one_of(st.floats(), st.integers(-(1 << 70), 1 << 70))
 @example([[2.5, 3, 12, 3, 12.0, 15], [], {"counts": [3, 5], "size": [2, 4]}, {1: 2}])
 def test_the_format_of_the_module_json_is_kept_to_the_last_character(value):
     assert format_as_json(value) == json.dumps(value, separators=(",", ":"))
-
-
-def test_the_search_for_cycles_is_as_before_afterwards():
-    assert gc.isenabled()
-    with pytest.raises(ValueError, match="inside"), without_cycle_search():
-        assert not gc.isenabled()
-        with without_cycle_search():
-            pass
-        assert not gc.isenabled()
-        raise ValueError("inside")
-    assert gc.isenabled()

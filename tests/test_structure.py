@@ -14,7 +14,7 @@ SOURCES = sorted(
 )
 # From the bottom to the top: a module imports its own row and those before it.
 ROOMS = (
-    ("skeletons", "poses", "json_files", "processes", "file_locks", "stderr_filter", "file_names")
+    ("skeletons", "poses", "garbage", "json_files", "processes", "file_locks", "stderr_filter", "file_names")
     + ("messages", "running_command", "type_rules", "typed_json"),
     ("geometry", "boxes", "oks", "frame_fit", "crops", "heatmaps", "interruption", "picture_files", "video_files")
     + ("video_encoders", "video_sound"),

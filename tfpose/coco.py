@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfpose import boxes as box_math
+from tfpose.garbage import without_cycle_search
 from tfpose.json_files import (
     box_array,
     distinct_ids,
@@ -27,7 +28,6 @@ from tfpose.json_files import (
     optional_object_list,
     read_json,
     sort_by_image,
-    without_cycle_search,
 )
 from tfpose.messages import MOST_OF_A_VALUE, printable, quote
 from tfpose.posetrack.sequences import POSETRACK_BOX_MARGIN, unit_range

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import array
 import contextlib
-import gc
 import gzip
 import json
 import os
 import pathlib
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,18 +29,6 @@ _LONG_NUMBER_DIGITS = 19
 _WRITTEN_AS_JSON_DOES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 # Bytes that are searched at a time, so that the arrays of the search fit into the processor's cache.
 _SEARCHED_BYTES = 1 << 18
-
-
-@contextlib.contextmanager
-def without_cycle_search() -> Iterator[None]:
-    """Within, Python does not look for cycles of objects, of which JSON has none: a third of the time of parsing."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def files_by_name(paths: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:

@@ -1,5 +1,6 @@
 import contextlib
 import functools
+import gc
 import http.server
 import os
 import struct
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from video_cases import HEIGHT, WIDTH, frame_color, write_picture, write_timed_video, write_video
 
+from tfpose.garbage import without_cycle_search
 from tfpose.prediction.decoding import has_no_frame, plausible_rate
 from tfpose.prediction.frame_span import FrameSpan
 from tfpose.prediction.pictures import Pictures
@@ -274,21 +276,39 @@ def test_videos_that_a_phone_has_turned_are_upright(turned_video, video_library,
     assert frame.image.shape == (WIDTH, HEIGHT, 3)
 
 
-@pytest.mark.parametrize("mirrored_axis", ["hflip", "vflip"])
-def test_videos_that_a_front_camera_has_mirrored_are_as_players_show_them(tmp_path, mirrored_axis):
+def write_still(path, picture, num_frames, **mirrored):
+    """Writes a video of the same picture, all but the first made from the frames before them."""
     av = pytest.importorskip("av")
-    stored = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    stored[: HEIGHT // 2, : WIDTH // 2] = 200
-    path = tmp_path / "mirrored.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.set_display_rotation(0, **{mirrored_axis: True})
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(stored, format="rgb24")))
+        stream.set_display_rotation(0, **mirrored)
+        for _ in range(num_frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
-    (frame,) = Video("mirrored", str(path)).frames()
+
+
+@pytest.mark.parametrize("mirrored_axis", ["hflip", "vflip"])
+def test_videos_that_a_front_camera_has_mirrored_are_as_players_show_them(tmp_path, mirrored_axis):
+    stored = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    stored[: HEIGHT // 2, : WIDTH // 2] = 200
+    write_still(tmp_path / "mirrored.mp4", stored, 3, **{mirrored_axis: True})
     shown = stored[:, ::-1] if mirrored_axis == "hflip" else stored[::-1]
-    assert np.abs(frame.image.astype(int) - shown).mean() < 4
+    frames = list(Video("mirrored", str(tmp_path / "mirrored.mp4")).frames())
+    assert len(frames) == 3
+    for frame in frames:
+        assert np.abs(frame.image.astype(int) - shown).mean() < 4
+
+
+def test_frames_are_freed_as_soon_as_they_are_read(tmp_path):
+    """Not when Python looks for cycles of objects: large videos would fill the memory until then."""
+    av = pytest.importorskip("av")
+    write_still(tmp_path / "still.mp4", np.zeros((HEIGHT, WIDTH, 3), np.uint8), 20)
+    gc.collect()
+    with without_cycle_search():
+        assert sum(1 for _ in Video("still", str(tmp_path / "still.mp4")).frames()) == 20
+        left = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+    assert len(left) <= 1  # The key frame.
 
 
 @pytest.mark.parametrize(

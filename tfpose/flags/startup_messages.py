@@ -10,12 +10,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tfpose.garbage import without_cycle_search
 from tfpose.stderr_filter import held_back
 
 # Packages that TensorFlow and Keras import for functions that no program uses, and do without.
 _UNUSED_PACKAGES = ("matplotlib", "scipy")
-# Networks are built of many objects that stay: a collector that starts as often as usual takes a seventh of the time.
-GARBAGE_THRESHOLDS = (20_000, 20, 20)
 
 
 def start_tensorflow(*, use_devices: bool = True, is_program: bool = True) -> None:
@@ -81,18 +80,14 @@ def _only_what_programs_use() -> Iterator[None]:
     """Within, imports do without some packages and without the garbage collector.
 
     The collector would search the growing heap for garbage again and again, a fifth of the time of the import. What is
-    imported stays until the process ends, so that the collector never looks at it later; it also starts less often.
+    imported stays until the process ends, so that the collector never looks at it later.
     """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        with _without_packages(_UNUSED_PACKAGES):
-            yield
-    finally:
-        gc.freeze()
-        gc.set_threshold(*GARBAGE_THRESHOLDS)
-        if was_enabled:
-            gc.enable()
+    with without_cycle_search():
+        try:
+            with _without_packages(_UNUSED_PACKAGES):
+                yield
+        finally:
+            gc.freeze()
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfpose.json_files import files_by_name, read_json, without_cycle_search
+from tfpose.garbage import without_cycle_search
+from tfpose.json_files import files_by_name, read_json
 from tfpose.metrics.average_precision import TieRule, join_samples
 from tfpose.metrics.batches import SequenceBatch
 from tfpose.metrics.catalog import DEFAULT_METRICS, METRICS, Block, Evaluator, MetricGroup

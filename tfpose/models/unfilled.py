@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import keras
 
+from tfpose.garbage import without_cycle_search
+
 Network = TypeVar("Network", bound=keras.Model)
 # The initializers that draw the kernels of layers; Glorot's and He's derive from them.
 _INITIALIZERS = (
@@ -38,7 +40,7 @@ def build_unfilled(build: Callable[[], Network]) -> Network:
         return start
 
     # Keras has no setting for it.
-    with _LOCK:
+    with _LOCK, without_cycle_search():
         originals = [initializer.__call__ for initializer in _INITIALIZERS]
         for initializer, draw in zip(_INITIALIZERS, originals, strict=True):
             initializer.__call__ = without_drawing(draw)

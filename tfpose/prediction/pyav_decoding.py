@@ -132,16 +132,21 @@ class PyavDecoder:
     ) -> Iterator[DecodedFrame]:
         # One for all frames: each frame would make its own, which takes a third of the time of decoding.
         reformatter = self._av.video.reformatter.VideoReformatter()
+        is_mirrored: bool | None = None
         for frame in _in_order(self._decoded_frames(container, order), order):
             num_missing = order.add_frame(frame.pts)
             missing.add(order.index - num_missing, num_missing)
             if span.is_over(order.index):
                 raise _SpanIsOver
+            # A frame that was asked stays in memory until Python looks for cycles of objects.
+            if is_mirrored is None or frame.key_frame:
+                is_mirrored = _is_mirrored(frame)
             if order.index in span:
                 converted = reformatter.reformat(frame, format="rgb24")
                 image = converted.to_ndarray()
                 # Pixels that need no conversion are the decoder's own, on which its later frames may build.
-                yield self._finish(frame, image.copy() if converted is frame else image, order)
+                image = image.copy() if converted is frame else image
+                yield self._finish(frame, image[::-1] if is_mirrored else image, order)
         missing.add(order.index + 1, order.num_missing_at_the_end())
 
     def _decoded_frames(self, container: Any, order: _FrameOrder) -> Iterator[Any]:
@@ -163,8 +168,6 @@ class PyavDecoder:
                 yield frame
 
     def _finish(self, frame: Any, image: np.ndarray, order: _FrameOrder) -> DecodedFrame:
-        if _is_mirrored(frame):
-            image = image[::-1]
         image = np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
         if frame.pts is None:
             seconds = order.index / self.facts.frames_per_second
