@@ -133,7 +133,8 @@ def decode_reduction(crop_from_image: Array, reduces_images: bool = True) -> Arr
     """Returns the largest of `DECODE_REDUCTIONS` that leaves every crop pixel at least one decoded pixel.
 
     A crop that shows the image at less than half its size is cut from a picture decoded at half its size, and so on.
-    That is cheaper, and free of the aliasing of a bilinear warp.
+    That is cheaper, and free of the aliasing of a bilinear warp. Of pictures that cannot be decoded so, such as PNGs,
+    pixels are averaged.
 
     Args:
         crop_from_image: [P, 2, 3].
@@ -146,6 +147,8 @@ def decode_reduction(crop_from_image: Array, reduces_images: bool = True) -> Arr
     zooms = ops.sqrt(ops.max(ops.sum(ops.square(linear), axis=-1), axis=-1))
     # A hair's breadth so that an exact half counts as a half in float32.
     levels = ops.floor(-ops.log2(zooms) + 1e-4)
+    # Not-a-number is the map of a picture whose damaged header has no size: decoding it says what is wrong.
+    levels = ops.nan_to_num(levels)
     return ops.cast(2 ** ops.clip(levels, 0, len(DECODE_REDUCTIONS) - 1 if reduces_images else 0), "int32")
 
 

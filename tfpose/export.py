@@ -143,10 +143,12 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     # Here and not above: TensorFlow takes seconds to import, --help should not.
     start_tensorflow()
     from tfpose import systems
+    from tfpose.exporting.saved_model import check_target
     from tfpose.flags.run_flags import run_choice
 
     choice = run_choice(values, "workdir")
     system, output = systems.from_workdir(choice.workdir), pathlib.Path(values.output)
+    check_target(output)
     with signals_interrupt():
         weights, *written = system.export(choice, output, values.convert, quantization_request(values))
     print(f"{weights} -> {values.output}: {'; '.join(written)}")

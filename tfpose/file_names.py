@@ -8,12 +8,15 @@ import functools
 import glob
 import os
 import pathlib
+import re
 import tempfile
 import urllib.parse
 from collections.abc import Iterator
 
 # What TensorFlow and tensorflow-datasets say of a full disk.
 _FULL_DISK = (os.strerror(errno.ENOSPC).lower(), "not enough disk space")
+# Begins an address as `pathlib` writes it, with one slash.
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 # Most file systems take names of 255 bytes. So many characters of them stay in the names of unfinished files.
 MOST_NAME_BYTES = 255
 _KEPT_CHARACTERS = 40
@@ -74,7 +77,11 @@ def check_output(flag: str, directory: pathlib.Path) -> None:
 
     Raises:
         OSError: It cannot be created or written; the message names it.
+        ValueError: It is an address, such as gs://bucket/results, in place of which a folder `gs:` would be made.
     """
+    if _ADDRESS.match(str(directory)):
+        address = str(directory).replace(":/", "://", 1)
+        raise ValueError(f"--{flag} must be a folder of this machine, got the address {address}")
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(f"--{flag}={directory}: must be a folder, got a file")
     existing = next(path for path in (directory, *directory.parents) if path.exists())

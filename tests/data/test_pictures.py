@@ -1,9 +1,10 @@
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfpose import crops, geometry
-from tfpose.data import pictures
+from tfpose.data import picture_tensors, pictures
 
 SIZE = (200, 300)
 CROP_SIZE = (64, 48)
@@ -22,10 +23,10 @@ def matrices(*boxes, **settings):
     return np.asarray(crops.CropSettings(CROP_SIZE).matrices(np.array(boxes, float), **settings))
 
 
-def cut(data, crop_from_image, size=SIZE):
+def cut(data, crop_from_image, size=SIZE, **settings):
     count = len(crop_from_image)
     sizes = np.tile(size, (count, 1))
-    return pictures.cut_crops(lambda _: data, sizes, np.zeros(count, int), crop_from_image, CROP_SIZE)
+    return pictures.cut_crops(lambda _: data, sizes, np.zeros(count, int), crop_from_image, CROP_SIZE, **settings)
 
 
 def decode(data):
@@ -50,7 +51,7 @@ def test_outside_of_the_picture_is_black(box):
     data = encode(np.full((*SIZE, 3), 255, np.uint8), ".png")
     crop_from_image = matrices(box)
     whole = geometry.warp_image(decode(data), crop_from_image[0], CROP_SIZE)
-    crop = cut(data, crop_from_image)[0]
+    crop = cut(data, crop_from_image, reduces_images=False)[0]
     assert np.abs(crop.astype(int) - whole).max() <= 1
     assert (crop == 0).any() and (crop == 255).any()
 
@@ -86,6 +87,19 @@ def test_reduced_crop_shows_the_same_place(reduction):
     y, x = (np.sum(weights * grid) / weights.sum() for grid in np.mgrid[:64, :48])
     expected = geometry.transform_points(crop_from_image, np.array([[center]], float))[0, 0]
     np.testing.assert_allclose([x, y], expected, atol=0.1)
+
+
+@pytest.mark.parametrize("side", [390, 900, 2000])
+def test_crops_of_a_png_are_those_of_its_frame(side):
+    """Training, evaluation and SavedModels see the file, prediction the frame; both are reduced for large people."""
+    rng = np.random.default_rng(side)
+    image = cv2.resize(rng.integers(0, 256, (299, 401, 3), np.uint8), (801, 597))
+    data, crop_from_image = encode(image, ".png"), matrices([200, 100, 200 + side, 100 + side], [-99, -50, side, side])
+    of_frame = picture_tensors.cut_crops_from_frame(tf.constant(image), tf.constant(crop_from_image), CROP_SIZE)
+    of_file = picture_tensors.cut_crops_tensor(tf.constant(data), tf.constant(crop_from_image), CROP_SIZE)
+    np.testing.assert_array_equal(of_file, of_frame)
+    of_training = cut(data, crop_from_image, image.shape[:2])
+    assert np.abs(of_training.astype(int) - of_frame.numpy()).max() <= 1
 
 
 def test_grayscale_and_palette_pictures_become_rgb():

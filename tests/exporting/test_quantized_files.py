@@ -11,13 +11,15 @@ from two_stage_runs import write_detector_run, write_keypoint_run, write_picture
 
 from tfpose.checkpoints import load_for_inference
 from tfpose.evaluation.person_scores import score_network
-from tfpose.exporting import quantization
+from tfpose.exporting import quantization, quantized_files
 from tfpose.exporting.conversion import write_converted
 from tfpose.exporting.quantized_files import QuantizationRequest, write_quantized
 from tfpose.exporting.two_stage import bare_networks
 from tfpose.inference.keypoint_system import read_keypoint_system
 from tfpose.inference.litert_network import LitertNetwork
 from tfpose.models.simplification import simplify_network
+from tfpose.systems import two_stage
+from tfpose.systems.system import RunChoice
 
 CONFIG = "--config=two_stage_resnet50_coco"
 
@@ -216,6 +218,31 @@ def test_wrong_flags_of_an_export_are_one_line(root, tmp_path, flags, words):
     workdir, output = f"--workdir={root / 'run'}", f"--output={tmp_path / 'out'}"
     program_runs.assert_one_line(program_runs.run("-m", "tfpose.export", workdir, output, *flags), *words)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("split", "score_split"), [("nowhere", ""), ("train", "nowhere")])
+def test_a_split_that_is_not_there_is_named_before_the_work(split, score_split, tmp_path, monkeypatch):
+    small_table(tmp_path)
+    monkeypatch.setattr(two_stage, "_load_network", lambda *_: pytest.fail("the network was loaded"))
+    request = QuantizationRequest(("int8",), str(tmp_path), split, score_split)
+    with pytest.raises((FileNotFoundError, ValueError), match="nowhere"):
+        two_stage.export(RunChoice(tmp_path / "run"), tmp_path / "out", ["litert"], request)
+
+
+def test_a_file_that_loses_too_much_is_named(network, tmp_path, monkeypatch, capsys):
+    """The joints are measured on people of the calibration."""
+    small_table(tmp_path)
+    (tmp_path / "keypoints.tflite").touch()
+    times = {"float": 1.0, "file": 1.0}
+    measured = {"megabytes": times, "milliseconds_of_one_core_per_person": times}
+    monkeypatch.setattr(quantized_files, "quantize_weights", lambda _: quantization.QuantizedNetwork(b""))
+    for distance, is_named in ((0.1, False), (0.31, True)):
+        values = {**measured, "distance_heatmap_cells": distance}
+        monkeypatch.setattr(quantized_files._Measure, "describe", lambda *_, values=values: values)
+        request = QuantizationRequest(("weights",), str(tmp_path))
+        write_quantized(request, small_system(), network, tmp_path)
+        expected = f"joints must be at most 0.3 heatmap cells from those of the float network, got {distance:.2f}"
+        assert (expected in capsys.readouterr().err) == is_named
 
 
 def test_a_score_requires_a_dataset():

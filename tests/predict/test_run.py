@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import pathlib
 
 import cv2
 import numpy as np
@@ -395,6 +396,8 @@ def test_outputs_that_cannot_be_written_are_named(tmp_path):
         check_output("output", tmp_path / "file")
     with pytest.raises(OSError, match=r"--output=.*cannot be written: Not a directory"):
         check_output("output", tmp_path / "file" / "below")
+    with pytest.raises(ValueError, match=r"--output must be a folder of this machine, got the address gs://bucket/a"):
+        check_output("output", pathlib.Path("gs://bucket/a"))
     check_output("output", tmp_path / "new" / "folder")
     assert not (tmp_path / "new").exists()
 

@@ -78,9 +78,8 @@ def cut_crops_tensor(
     Returns:
         [P, height, width, 3] uint8 RGB.
     """
-    is_jpeg = is_jpeg_picture(image_bytes)
-    reductions = tf.where(is_jpeg, crops.decode_reduction(crop_from_image, reduces_images), 1)
-    read = functools.partial(_decode, image_bytes, is_jpeg)
+    reductions = crops.decode_reduction(crop_from_image, reduces_images)
+    read = functools.partial(_decode, image_bytes, is_jpeg_picture(image_bytes))
     return _cut_crops(read, reductions, crop_from_image, crop_size)
 
 
@@ -178,13 +177,13 @@ def _shrink(frame: tf.Tensor, reduction: int) -> tf.Tensor:
 
 
 def _decode(image_bytes: tf.Tensor, is_jpeg: tf.Tensor, reduction: int) -> tf.Tensor:
-    """Decodes to [H, W, 3] uint8; only a JPEG is ever reduced."""
+    """Decodes to [H, W, 3] uint8 at 1 / reduction: a JPEG at once, other pictures by means of their pixels."""
 
     def decode_jpeg() -> tf.Tensor:
         return tf.io.decode_jpeg(image_bytes, ratio=reduction, **JPEG_OPTIONS)
 
     def decode_other() -> tf.Tensor:
         image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-        return tf.ensure_shape(image, [None, None, 3])
+        return _shrink(tf.ensure_shape(image, [None, None, 3]), reduction)
 
-    return decode_jpeg() if reduction > 1 else tf.cond(is_jpeg, decode_jpeg, decode_other)
+    return tf.cond(is_jpeg, decode_jpeg, decode_other)

@@ -27,7 +27,7 @@ JPEG_OPTIONS = {"channels": 3, "dct_method": "INTEGER_ACCURATE", "fancy_upscalin
 
 
 def reduced_size(size: Sequence[Any] | np.ndarray, reduction: int | np.ndarray) -> tuple:
-    """Returns the size (height, width) of a JPEG decoded at 1 / reduction: numbers, or arrays of one shape."""
+    """Returns the size (height, width) of a picture decoded at 1 / reduction: numbers, or arrays of one shape."""
     return -(-size[0] // reduction), -(-size[1] // reduction)
 
 
@@ -37,7 +37,7 @@ def decode_window(data: bytes, window: Sequence[int], reduction: int = 1) -> np.
     Args:
         data: Encoded picture.
         window: (top, left, height, width) in pixels of the reduced picture.
-        reduction: One of `crops.DECODE_REDUCTIONS`; more than 1 for JPEG only.
+        reduction: One of `crops.DECODE_REDUCTIONS`. A JPEG is decoded at this scale, the pixels of others are averaged.
 
     Returns:
         [height, width, 3] uint8 RGB.
@@ -49,12 +49,23 @@ def decode_window(data: bytes, window: Sequence[int], reduction: int = 1) -> np.
         return tf.io.decode_and_crop_jpeg(data, np.asarray(window, np.int32), ratio=reduction, **JPEG_OPTIONS).numpy()
     image = tf.io.decode_image(data, channels=3, expand_animations=False).numpy()
     top, left, height, width = window
-    part = image[top : top + height, left : left + width]
-    if part.shape[:2] != (height, width):
+    sides = reduced_size(image.shape, reduction)
+    if top + height > sides[0] or left + width > sides[1]:
         raise tf.errors.InvalidArgumentError(
             None, None, f"picture of {image.shape[:2]} is smaller than window {tuple(window)}"
         )
-    return part
+    return image[top : top + height, left : left + width] if reduction == 1 else _mean_pixels(image, window, reduction)
+
+
+def _mean_pixels(image: np.ndarray, window: Sequence[int], reduction: int) -> np.ndarray:
+    """Returns a window of an image at 1 / reduction: means of pixels, mirrored at the end as in `picture_tensors`."""
+    top, left, height, width = (reduction * number for number in window)
+    pixels = image[top : top + height, left : left + width]
+    behind = height - pixels.shape[0], width - pixels.shape[1]
+    pixels = cv2.copyMakeBorder(pixels, 0, behind[0], 0, behind[1], cv2.BORDER_REFLECT)
+    # In float32: OpenCV rounds the means of uint8 in another way.
+    means = cv2.resize(pixels.astype(np.float32), (window[3], window[2]), interpolation=cv2.INTER_AREA)
+    return np.rint(means).astype(np.uint8)
 
 
 def broken_picture(name: str, size: np.ndarray, reason: str) -> ValueError:
@@ -95,9 +106,8 @@ def cut_crops(
     result = np.empty((len(picture_of_crop), *crop_size, 3), np.uint8)
     pictures, place = np.unique(picture_of_crop, return_inverse=True)
     data = [read_picture(picture) for picture in pictures]
-    is_jpeg = np.array([one.startswith(JPEG_START) for one in data], bool)
     crop_from_image = np.asarray(crop_from_image, np.float64)
-    reductions = np.where(is_jpeg[place], _compiled_reduction(reduces_images)(crop_from_image).numpy(), 1)
+    reductions = _compiled_reduction(reduces_images)(crop_from_image).numpy()
     sources = _crop_from_reduced(crop_from_image, reductions)
     sizes = np.stack(reduced_size(np.asarray(picture_sizes).T, reductions), axis=1)
     windows = crops.source_windows(sources, crop_size, sizes)

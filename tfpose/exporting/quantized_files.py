@@ -13,15 +13,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose.data.person_crops import crop_matrices
-from tfpose.data.records import read_table
+from tfpose.data.records import RecordTable, read_table
 from tfpose.data.served_crops import crop_batches
 from tfpose.evaluation.person_scores import score_network
 from tfpose.exporting.quantization import QuantizedNetwork, quantize_convolutions, quantize_weights
 from tfpose.heatmaps import decode_heatmaps
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.litert_network import LitertNetwork, open_interpreter
-from tfpose.inference.person_keypoints import ground_truth_boxes
+from tfpose.inference.person_keypoints import PersonBoxes, ground_truth_boxes
 from tfpose.json_files import write_json
+from tfpose.messages import print_notes
 
 WEIGHTS, INT8 = "weights", "int8"
 MODES = {WEIGHTS: "keypoints_weights_int8", INT8: "keypoints_int8"}
@@ -77,7 +78,7 @@ def write_quantized(
     Raises:
         FileNotFoundError, ValueError: The dataset is missing or damaged, or has no people.
     """
-    images = _read_images(request, system) if request.dataset else None
+    images = _read_images(_read_people(request), system) if request.dataset else None
     float_content = (directory / _FLOAT_FILE).read_bytes()
     measure = _Measure(system, network, images, request)
     descriptions = []
@@ -90,18 +91,36 @@ def write_quantized(
         path.write_bytes(quantized.content)
         measured = measure.describe(quantized, float_content, path)
         write_json(path.with_suffix(".json"), measured, indent=2)
+        print_notes(_distance_note(path, measured))
         descriptions.append(f"{path.parent.name}/{path.name} ({_in_words(measured)})")
     return descriptions
 
 
-def _read_images(request: QuantizationRequest, system: KeypointSystem) -> np.ndarray:
-    """Returns normalized crops [N, H, W, 3] of people that are evenly spread over the split of the calibration."""
+def check_dataset(request: QuantizationRequest) -> None:
+    """Checks that the splits of a request can be read, before a network is exported.
+
+    Raises:
+        FileNotFoundError, ValueError: See `write_quantized`.
+    """
+    if request.dataset:
+        _read_people(request)
+    if request.score_split:
+        read_table(request.dataset, request.score_split)
+
+
+def _read_people(request: QuantizationRequest) -> tuple[RecordTable, PersonBoxes]:
+    """Returns the split of the calibration, and boxes of people that are evenly spread over it."""
     table = read_table(request.dataset, request.calibration_split)
     people = ground_truth_boxes(table)
     if not len(people):
         raise ValueError(f"{request.dataset}: split {request.calibration_split} must have people with joints, got none")
     count = min(_NUM_CALIBRATION_PEOPLE, len(people))
-    people = people.select(np.unique(np.linspace(0, len(people) - 1, count).astype(int)))
+    return table, people.select(np.unique(np.linspace(0, len(people) - 1, count).astype(int)))
+
+
+def _read_images(found: tuple[RecordTable, PersonBoxes], system: KeypointSystem) -> np.ndarray:
+    """Returns normalized crops [N, H, W, 3] of the people of a table."""
+    table, people = found
     crop = system.crop
     matrices = crop_matrices(crop, crop.clip_annotated(people.boxes, table.sizes(people.images)))
     batches = crop_batches(table, people.images, matrices, crop.crop_size, _BATCH_SIZE, crop.reduces_images)
@@ -179,6 +198,17 @@ def _time_in_turn(contents: Mapping[str, bytes], system: KeypointSystem) -> dict
             interpreter.invoke()
             best[name] = min(best[name], 1e3 * (time.process_time() - start))
     return best
+
+
+def _distance_note(path: pathlib.Path, measured: Mapping[str, Any]) -> list[str]:
+    """Returns a line if the joints of a quantized file are too far from those of the original."""
+    distance = measured.get("distance_heatmap_cells", 0.0)
+    if distance <= _MOST_DISTANCE_CELLS:
+        return []
+    return [
+        f"{path.name}: joints must be at most {_MOST_DISTANCE_CELLS:g} heatmap cells from those of the float network, "
+        f"got {distance:.2f} on average; the file is written, but loses accuracy, which --quantize_score_split measures"
+    ]
 
 
 def _in_words(measured: Mapping[str, Any]) -> str:

@@ -11,10 +11,36 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfpose.exporting.conversion import check_formats, write_converted
+from tfpose.exporting.conversion import SUFFIXES, check_formats, write_converted
 from tfpose.exporting.system_file import EXTRA_FOLDER
 from tfpose.file_names import full_disk_errors, named_errors
 from tfpose.json_files import write_json
+from tfpose.messages import MOST_OF_A_VALUE, printable
+
+# What exports of this and of earlier versions hold, and the kinds of files in `EXTRA_FOLDER`.
+_SAVED_MODEL_FILE = "saved_model.pb"
+_NAMES = (_SAVED_MODEL_FILE, "fingerprint.pb", "keras_metadata.pb", "variables", "assets", EXTRA_FOLDER)
+_EXTRA_SUFFIXES = (".json", *SUFFIXES.values())
+
+
+def check_target(output: pathlib.Path) -> None:
+    """Checks that a SavedModel can be written to a folder.
+
+    Raises:
+        FileExistsError: The folder is neither new nor a SavedModel, or holds other files, which would be lost.
+    """
+    if not output.exists():
+        return
+    if not (output / _SAVED_MODEL_FILE).is_file():
+        raise FileExistsError(f"{output}: must be a new folder or a SavedModel; choose another folder")
+    others = [path for path in output.iterdir() if path.name not in _NAMES]
+    others += [path for path in (output / EXTRA_FOLDER).glob("*") if path.suffix not in _EXTRA_SUFFIXES]
+    names = sorted(str(path.relative_to(output)) for path in others if not path.name.startswith("."))
+    if names:
+        raise FileExistsError(
+            f"{output}: must be a new folder or a SavedModel without other files, which would be lost, got "
+            f"{printable(', '.join(names), MOST_OF_A_VALUE)}; move the files or choose another folder"
+        )
 
 
 def write_saved_model(
@@ -44,16 +70,17 @@ def write_saved_model(
         Descriptions of what was written: the signatures, and the files of bare networks.
 
     Raises:
-        OSError: `output` cannot be written, or exists and is not a SavedModel.
+        OSError: `output` cannot be written; or see `check_target`.
         ValueError: A network cannot be written in one of the formats.
     """
     check_formats(formats)
     output = pathlib.Path(output)
-    if output.exists() and not (output / "saved_model.pb").is_file():
-        raise FileExistsError(f"{output}: must be a new folder or a SavedModel; choose another folder")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    check_target(output)
+    # A link stays and leads to the new model.
+    target = pathlib.Path(os.path.realpath(output))
+    target.parent.mkdir(parents=True, exist_ok=True)
     with named_errors(output):
-        scratch = tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.", ignore_cleanup_errors=True)
+        scratch = tempfile.TemporaryDirectory(dir=target.parent, prefix=".incomplete_", ignore_cleanup_errors=True)
     with full_disk_errors(output), scratch:
         temporary = pathlib.Path(scratch.name)
         signatures = build_signatures()
@@ -63,9 +90,9 @@ def write_saved_model(
             write_json(extra / name, content, indent=2)
         differences = write_converted(networks, formats, extra) if formats else {}
         more = write_more(extra) if write_more else []
-        if output.exists():
-            os.replace(output, temporary / "old")
-        os.replace(temporary / "model", output)
+        if target.exists():
+            os.replace(target, temporary / "old")
+        os.replace(temporary / "model", target)
     files = [f"{EXTRA_FOLDER}/{name} (outputs differ by {share:.0e})" for name, share in differences.items()]
     return [f"signatures {', '.join(signatures)}", *files, *more]
 

@@ -1,12 +1,14 @@
 """Evaluates what `tfpose export` wrote: LiteRT files of keypoint networks, and SavedModels.
 
 Crops, normalization, decoding and skeleton are those of the export, which lie beside the file. Flags of the form
---config.inference.NAME and --config.selection.NAME change them where the file leaves a choice.
+--config.inference.NAME and --config.selection.NAME change them where the file leaves a choice; other flags of the
+config that would change the poses of a work folder are refused.
 """
 
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ from tfpose.messages import describe_error
 from tfpose.poses import Poses, no_poses
 from tfpose.prediction.model import as_arrays, is_saved_model, poses_from_outputs
 from tfpose.systems.system import Config, EvaluationRequest
-from tfpose.tracking.choice import TrackerChoice
+from tfpose.tracking.choice import choice_from_settings
 
 LITERT_SUFFIX = ".tflite"
 # The source of boxes that stands for the person detector in a SavedModel.
@@ -51,7 +53,7 @@ def evaluate_exported(
     Raises:
         FileNotFoundError, ValueError: The model is missing or damaged, or cannot be used with these flags.
     """
-    tracker = request.tracker.choose(TrackerChoice())
+    tracker = request.tracker.choose(choice_from_settings(config.get("tracker", {})))
     if model.suffix == LITERT_SUFFIX:
         prediction = _predict_litert(model, config, table, request)
     elif is_saved_model(model):
@@ -73,6 +75,7 @@ def _predict_litert(
     boxes = request.run.boxes or BoxSettings()
     if boxes.source == OWN_DETECTOR:
         raise ValueError(f"--boxes={OWN_DETECTOR} requires a SavedModel in --model, got {file}")
+    _refuse_settings(file, request, ("evaluation", *_SECTIONS))
     system = _read_system(file.parent, file, request)
     settings = _evaluation_settings(config)
     return predict_split(
@@ -121,9 +124,20 @@ _SECTIONS = {"inference": "keypoints", "selection": "selection"}
 
 def _given_settings(section: str, request: EvaluationRequest) -> dict[str, Any]:
     """Returns the settings of a section of the config that flags set, by name."""
-    overrides = request.provenance.overrides if request.provenance else {}
     prefix = f"{section}."
-    return {name.removeprefix(prefix): value for name, value in overrides.items() if name.startswith(prefix)}
+    values = _overrides(request).items()
+    return {name.removeprefix(prefix): value for name, value in values if name.startswith(prefix)}
+
+
+def _overrides(request: EvaluationRequest) -> Mapping[str, Any]:
+    return request.provenance.overrides if request.provenance else {}
+
+
+def _refuse_settings(model: pathlib.Path, request: EvaluationRequest, sections: Sequence[str]) -> None:
+    """Checks that flags change only what is not part of the export: data, tracker, and these sections of the config."""
+    for name in _overrides(request):
+        if name.partition(".")[0] not in ("data", "tracker", *sections) and name != "evaluation.batch_size":
+            raise ValueError(f"--config.{name} has no effect on the export {model}, which holds its own settings")
 
 
 def _predict_saved_model(
@@ -134,11 +148,13 @@ def _predict_saved_model(
         loaded = tf.saved_model.load(str(directory))
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise ValueError(f"{directory}: cannot be loaded as a SavedModel: {describe_error(error)}") from error
-    for name in _given_settings("inference", request):
-        raise ValueError(f"--config.inference.{name} requires a {LITERT_SUFFIX} file in --model, got {directory}")
     boxes = request.run.boxes or BoxSettings()
     takes_boxes = "from_boxes" in loaded.signatures
+    if takes_boxes:
+        for name in _given_settings("inference", request):
+            raise ValueError(f"--config.inference.{name} requires a {LITERT_SUFFIX} file in --model, got {directory}")
     if takes_boxes and boxes.source != OWN_DETECTOR:
+        _refuse_settings(directory, request, ("evaluation", "selection"))
         return _predict_in_boxes(directory, loaded, table, request, _evaluation_settings(config).box_score_threshold)
     if request.run.box_flags and (not takes_boxes or boxes != BoxSettings(OWN_DETECTOR)):
         name = next(name for name in request.run.box_flags if name != "boxes" or not takes_boxes)
@@ -147,6 +163,7 @@ def _predict_saved_model(
         raise ValueError(
             f"{directory}: must have a person detector for --boxes={OWN_DETECTOR}; export it again with --detector"
         )
+    _refuse_settings(directory, request, ())
     return _predict_alone(directory, loaded, table)
 
 
@@ -191,7 +208,7 @@ def _poses_in_boxes(loaded: Any, table: RecordTable, people: PersonBoxes, system
     if not len(people):
         return [no_poses(system.skeleton.num_joints)] * table.num_images
     clipped = system.crop.clip_annotated(people.boxes, table.sizes(people.images))
-    shown = np.where(people.rows[:, None] >= 0, clipped, people.boxes).astype(np.float32)
+    shown = _with_area(np.where(people.rows[:, None] >= 0, clipped, people.boxes)).astype(np.float32)
     find, found = loaded.signatures["from_boxes"], []
     for image in np.unique(people.images):
         data = tf.constant([table.read_image_bytes(image)])
@@ -199,3 +216,10 @@ def _poses_in_boxes(loaded: Any, table: RecordTable, people: PersonBoxes, system
         found.append(outputs["keypoints"].numpy()[0])
     keypoints = np.concatenate(found)
     return poses_by_image(table, people, keypoints[..., :2].astype(np.float64), keypoints[..., 2], system)
+
+
+def _with_area(boxes: np.ndarray) -> np.ndarray:
+    """Returns boxes [N, 4] with sides of a pixel at least, as crops have; `from_boxes` takes no area for padding."""
+    low, high = boxes[:, :2], boxes[:, 2:]
+    is_short, centers = high - low < 1, (low + high) / 2
+    return np.concatenate([np.where(is_short, centers - 0.5, low), np.where(is_short, centers + 0.5, high)], axis=1)

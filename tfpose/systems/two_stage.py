@@ -29,7 +29,7 @@ from tfpose.evaluation.person_scores import score_network
 from tfpose.evaluation.splits import SplitPrediction, evaluate_split, with_dtype
 from tfpose.evaluation.two_stage import EvaluationSettings, predict_split
 from tfpose.exporting.litert_files import prepare_litert
-from tfpose.exporting.quantized_files import QuantizationRequest, write_quantized
+from tfpose.exporting.quantized_files import QuantizationRequest, check_dataset, write_quantized
 from tfpose.exporting.two_stage import KeypointModule, bare_networks, export_keypoint_network
 from tfpose.exporting.two_stage_detector import TwoStageModule, export_two_stage
 from tfpose.inference.detected_boxes import BoxSettings
@@ -268,6 +268,8 @@ def export(
 ) -> list[str]:
     """Writes the SavedModel of the keypoint network, behind the detector where there is one."""
     _refuse_tuned(run)
+    if quantization:
+        check_dataset(quantization)
     system = _read_system(run)
     network, loaded = _load_network(system, run)
     dtype = _choose_dtype(system, run)
