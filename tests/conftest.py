@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from freed_memory import free_memory
+from freed_memory import free_after_growth, free_memory
 
 # Tests may run under nohup; they and the programs that they start must not be deaf to a lost connection.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -97,6 +97,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # What is imported stays: the collections below, and Python's own, need not look at it again and again.
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Frees the networks of a test before the next test makes its own."""
+    yield
+    free_after_growth()
 
 
 @pytest.fixture(scope="module", autouse=True)
