@@ -351,9 +351,9 @@ def _check_space(temporary: Path, num_bytes: int) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
-    # Without this a power failure can undo the renaming although the contents are on disk.
     if os.name == "nt":  # Windows opens no folders.
         return
+    # Without this a power failure can undo the renaming although the contents are on disk.
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
