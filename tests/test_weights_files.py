@@ -44,6 +44,48 @@ def test_attributes_are_listed_once_and_not_for_each_layer(
     np.testing.assert_array_equal(model.layers[-1].get_weights()[0], kernel)
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class NamedConvolution(keras.layers.Conv2D):
+    """A class that an earlier version did not have."""
+
+
+def build_chain(names: list[str], kinds: dict[str, type[keras.layers.Layer]], nested: bool = False) -> keras.Model:
+    inputs = outputs = keras.Input((4, 4, 3))
+    for name in names:
+        outputs = kinds.get(name, keras.layers.Conv2D)(3, 1, name=name)(outputs)
+    model = keras.Model(inputs, keras.layers.BatchNormalization(name="norm")(outputs))
+    return keras.Sequential([model, keras.layers.Dense(2, name="last")]) if nested else model
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("names", "kinds"),
+    [
+        pytest.param(["a", "b", "c"], {"b": NamedConvolution}, id="other class"),
+        pytest.param(["a", "c", "b"], {}, id="other order"),
+        pytest.param(["a", "b", "c"], {}, id="same"),
+    ],
+)
+def test_layers_are_found_by_their_names(
+    tmp_path: pathlib.Path, names: list[str], kinds: dict[str, type[keras.layers.Layer]], nested: bool
+) -> None:
+    written, read = build_chain(["a", "b", "c"], {}, nested), build_chain(names, kinds, nested)
+    save_weights_file(written, tmp_path / "a.weights.h5")
+    load_weights_file(read, tmp_path / "a.weights.h5")
+    expected = {tuple(variable.path.split("/")[-2:]): np.asarray(variable) for variable in written.variables}
+    got = {tuple(variable.path.split("/")[-2:]): np.asarray(variable) for variable in read.variables}
+    assert set(got) == set(expected)
+    for path, values in expected.items():
+        np.testing.assert_array_equal(got[path], values, err_msg=str(path))
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "b", "c", "d"]])
+def test_more_or_fewer_layers_do_not_fit(tmp_path: pathlib.Path, names: list[str]) -> None:
+    save_weights_file(build_chain(["a", "b", "c"], {}), tmp_path / "a.weights.h5")
+    with pytest.raises(ValueError, match="a.weights.h5: weights do not fit"):
+        load_weights_file(build_chain(names, {}), tmp_path / "a.weights.h5")
+
+
 KERNEL = "layers/dense/vars/0"
 
 

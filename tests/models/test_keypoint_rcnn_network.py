@@ -74,8 +74,8 @@ class GoldenRun:
     # Both images of a network one after the other, see `golden_network`, and the larger network first: TensorFlow keeps
     # the memory that it has used, and the smaller one fits into it.
     params=[
-        ("small", "X101"),
         pytest.param(("full", "X101"), marks=pytest.mark.slow),
+        ("small", "X101"),
         ("small", "R50"),
         pytest.param(("full", "R50"), marks=pytest.mark.slow),
     ],
