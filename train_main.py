@@ -64,7 +64,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         write_run_config,
     )
     from tfpose.training.agreement import report_agreement
-    from tfpose.training.batches import check_batch_size
+    from tfpose.training.batches import check_devices
     from tfpose.training.distribution import check_same_everywhere, is_chief
     from tfpose.training.loop import RunSettings, build_strategy, describe_also, train
     from tfpose.training.optimization import OptimizationSettings, idle_note
@@ -79,7 +79,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
     check_same_everywhere(strategy, common)
     if is_chief(strategy):
         check_output("workdir", workdir)
-    check_batch_size(config.batch_size, strategy.num_replicas_in_sync, config.optimization.accumulation_steps)
+    check_devices(config, strategy.num_replicas_in_sync)
     if list_checkpoints(workdir) and (note := systems.compare_with_run(config, workdir, check_continued)):
         print(note, file=sys.stderr)
     tables = [read_table(config.data.directory, config.data[f"{split}_split"]) for split in ("train", "validation")]

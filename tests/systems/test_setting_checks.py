@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import importlib
 import math
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from tfpose import systems
-from tfpose.training.batches import check_batch_size
+from tfpose.training.batches import check_devices
 
 NAMES = ("two_stage_resnet18_synthetic", "single_network_synthetic", "keypoint_rcnn_synthetic")
 WRONG: dict[type, list[Any]] = {
@@ -137,12 +138,32 @@ def test_sizes_of_a_detector_are_positive(path, value, rule):
         systems.from_config(config)
 
 
+def build_shared(batch_size, **optimization):
+    config = with_value(build("two_stage_resnet18_synthetic"), ("batch_size",), batch_size)
+    return functools.reduce(
+        lambda changed, item: with_value(changed, ("optimization", item[0]), item[1]), optimization.items(), config
+    )
+
+
 def test_a_batch_must_divide_among_devices_and_parts():
-    check_batch_size(12, 2, 3)
+    check_devices(build_shared(12, accumulation_steps=3), 2)
     with pytest.raises(ValueError, match="--config.batch_size must be a multiple of 2, the number of devices, got 3"):
-        check_batch_size(3, 2, 1)
+        check_devices(build_shared(3), 2)
     with pytest.raises(ValueError, match="accumulation_steps must divide 4, the batch of a device, got 3"):
-        check_batch_size(8, 2, 3)
+        check_devices(build_shared(8, accumulation_steps=3), 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [(("jit_compile", True), "jit_compile=False"), (("accumulation_steps", 2), "accumulation_steps=1")],
+)
+def test_synchronized_normalizations_are_refused_where_devices_cannot_talk(change, flag):
+    config = build_shared(8, **dict([change]))
+    synchronized = with_value(config, ("network", "synchronize_batch_norm"), True)
+    with pytest.raises(ValueError, match=f"synchronize_batch_norm requires --config.optimization.{flag} on several"):
+        check_devices(synchronized, 2)
+    check_devices(config, 2)
+    check_devices(synchronized, 1)
 
 
 def test_a_detector_that_cannot_be_compiled_is_refused_before_the_start():

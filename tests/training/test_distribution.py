@@ -162,6 +162,29 @@ def check_that_both_go_on(launcher: Launcher, single: pathlib.Path, workdir: pat
     np.testing.assert_allclose(read_column(table, "loss"), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_running_statistics_of_two_devices(tmp_path: pathlib.Path, launcher: Launcher, num_processes: int) -> None:
+    """A device normalizes over its part of the batch; the statistics are means over the devices."""
+    num_steps, parts = 3, {"plain": 1, "compiled": 1, "accumulated": 2}
+    arguments = ("--batch-norm", "--steps", num_steps, "--learning-rate", 0.0, "--variants", *parts)
+    if num_processes == 1:
+        finish(launcher.start(PROGRAM, "--workdir", tmp_path, "--strategy", "mirrored", "--cpus", 2, *arguments))
+    else:
+        with started_workers(launcher, tmp_path, *arguments) as workers:
+            for worker in workers:
+                finish(worker)
+    for name, num_parts in parts.items():
+        arrays, _ = checkpoints.read_checkpoint(checkpoints.list_checkpoints(tmp_path / name)[-1])
+        kernel, bias = (arrays[f"model/features/{kind}"] for kind in ("kernel", "bias"))
+        means = np.zeros((2, len(bias)))
+        for step in range(num_steps):
+            images = toy_run.make_global_batch(tf.constant(step, tf.int64))["image"]
+            features = np.asarray(tf.nn.conv2d(images, kernel, 1, "SAME") + bias)
+            for part in np.moveaxis(features.reshape(2, num_parts, -1, *features.shape[1:]), 1, 0):
+                means = 0.9 * means + 0.1 * part.mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(arrays["model/norm/moving_mean"], means.mean(axis=0), rtol=1e-5, err_msg=name)
+
+
 def test_two_processes_train_like_one_though_one_is_told_to_stop(
     single: pathlib.Path, tmp_path: pathlib.Path, launcher: Launcher
 ) -> None:

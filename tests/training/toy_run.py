@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tfpose.data.step_batches import without_autotuning
 from tfpose.evaluation.shares import EvaluationShare
+from tfpose.models.batch_norm import FusedBatchNormalization
 from tfpose.training.loop import Hooks, OptimizationSettings, RunSettings, TrainingPlan, build_strategy, train
 
 GLOBAL_BATCH = 8
@@ -34,7 +35,7 @@ def build_model(*, batch_norm: bool = False, filters: int = 4, hidden_filters: i
     images = inputs = keras.Input((8, 8, 3), name="image")
     features = keras.layers.Conv2D(filters, 3, padding="same", name="features")(images)
     if batch_norm:
-        features = keras.layers.BatchNormalization(name="norm")(features)
+        features = FusedBatchNormalization(name="norm")(features)
     features = keras.layers.ReLU(name="activation")(features)
     if hidden_filters:
         features = keras.layers.Conv2D(hidden_filters, 3, padding="same", activation="relu", name="hidden")(features)
@@ -124,6 +125,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--log-every", type=int, default=1)
     parser.add_argument("--checkpoint-every", type=int, default=10)
+    parser.add_argument("--learning-rate", type=float, default=0.01)
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--batch-norm", action="store_true")
     arguments = parser.parse_args()
@@ -140,7 +142,7 @@ def main() -> None:
             ),
             strategy=strategy,
             workdir=arguments.workdir / variant,
-            optimization=OptimizationSettings(0.01, warmup_steps=5, **VARIANTS[variant]),
+            optimization=OptimizationSettings(arguments.learning_rate, warmup_steps=5, **VARIANTS[variant]),
             run=RunSettings(
                 total_steps=arguments.steps,
                 log_every=arguments.log_every,

@@ -21,7 +21,8 @@ class Augmentation:
         scale_range: Range of the size of the region shown, relative to the box (Honda et al., 2018: 0.7 to 1.3). Sizes
             are uniform.
         shift: Largest move of the center, as a fraction of the sides of the box.
-        color_gain: Largest change of a channel's gain; gains are uniform in [1 - color_gain, 1 + color_gain].
+        color_gain: Largest change of a channel's gain, a factor on the normalized color; gains are uniform in
+            [1 - color_gain, 1 + color_gain].
         half_body_probability: Probability of a half-body crop, which shows only the upper or only the lower body. See
             `half_body.half_body_boxes`.
         half_body_min_joints: Number of labeled joints that a person needs for a half-body crop.

@@ -21,7 +21,7 @@ class StretchedInput:
         smallest_part: Smallest part of each side of an image that is shown; 1 shows whole images only.
         part_probability: Probability of showing a part of an image.
         mirror_probability: Probability of mirroring left to right.
-        color_gain: Largest relative change of the brightness of each color channel.
+        color_gain: Largest relative change of the normalized colors of each color channel.
         keeps_empty: Whether images without a person are used too.
     """
 

@@ -57,7 +57,7 @@ def plan_training(config: Config, train: RecordTable, validation: RecordTable) -
             ),
             evaluate=training.Validation(validation, settings),
             metrics=BOX_METRICS,
-            draw_pictures=training.draw_examples,
+            draw_pictures=functools.partial(training.draw_examples, normalization=settings.normalization),
         ),
     )
 
@@ -78,4 +78,5 @@ def draw_inputs(config: Config, table: RecordTable, count: int) -> Iterator[tupl
     images = StretchedImages(table, settings.input_size, StretchedInput(**config.input), config.seed)
     for index in range(min(count, len(images))):
         batch = images.batch(index, 1, slice(0, 1))
-        yield f"image_{index:06d}", training.draw_example({name: values[0] for name, values in batch.items()})
+        example = {name: values[0] for name, values in batch.items()}
+        yield f"image_{index:06d}", training.draw_example(example, settings.normalization)

@@ -44,12 +44,14 @@ _RULES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
     "at least 0": (
         lambda number: number >= 0,
         (
-            *("seed", "optimization.learning_rate", "optimization.warmup_steps", "optimization.warmup_factor"),
+            *("optimization.learning_rate", "optimization.warmup_steps", "optimization.warmup_factor"),
             *("sampling.num_positive_anchors", "sampling.num_positive_proposals", "examples.outside_joint_weight"),
             *("crop.margin_pixels", "loss.joint_map_weight", "network.heatmap_init_stddev"),
             *("augmentation.color_gain", "augmentation.rotation_degrees", "augmentation.shift"),
         ),
     ),
+    # What NumPy and TensorFlow take as a seed.
+    "in [0, 2**32 - 1]": (lambda number: 0 <= number < 2**32, ("seed",)),
     "above 0": (
         lambda number: number > 0,
         (

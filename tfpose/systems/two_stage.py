@@ -59,7 +59,7 @@ from tfpose.systems.config import Section
 from tfpose.systems.system import Config, EvaluationRequest, RunChoice
 from tfpose.tracking.choice import TrackerChoice
 from tfpose.training import two_stage as training
-from tfpose.training.batches import make_dataset, sample_inputs
+from tfpose.training.batches import make_dataset, sample_inputs, shown_colors
 from tfpose.training.distillation import (
     TEACHER_FILE,
     DistillationSettings,
@@ -338,7 +338,7 @@ def draw_inputs(config: Config, table: RecordTable, count: int) -> Iterator[tupl
     batch = people.batch(0, count, slice(0, count))
     targets, weights = (np.asarray(values) for values in build_targets(batch))
     for row, person in enumerate(batch["person"]):
-        crop = np.clip(batch["crops"][row] * batch["color_gains"][row], 0, 255).round().astype(np.uint8)
+        crop = shown_colors(batch["crops"][row], batch["color_gains"][row], system.normalization)
         drawn = draw_named_pose(crop, batch["keypoints"][row], weights[row] > 0, system.skeleton)
         target = enlarge(overlay_heatmaps(crop, targets[row]), naming_factor(crop))
         yield f"person_{person:06d}", add_side_legend(tile_pictures([drawn, target], columns=2))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from tfpose.crops import Normalization
@@ -28,22 +29,35 @@ class Examples(Protocol):
         """
 
 
-def check_batch_size(batch_size: int, num_replicas: int, accumulation_steps: int) -> None:
-    """Checks that the devices can share a batch, and that each can cut its share into equal parts.
+def check_devices(config: Any, num_devices: int) -> None:
+    """Checks that the devices can do what a config asks for.
+
+    They must be able to share a batch, and each to cut its share into equal parts. Batch normalizations cannot talk to
+    those of other devices inside what XLA compiles or in a loop over parts.
+
+    Args:
+        config: Config of an experiment, with values of the right types.
+        num_devices: Number of devices of all machines.
 
     Raises:
         ValueError: They cannot; the message names the flag.
     """
-    if batch_size % num_replicas:
+    if config.batch_size % num_devices:
         raise ValueError(
-            f"--config.batch_size must be a multiple of {num_replicas}, the number of devices, got {batch_size}"
+            f"--config.batch_size must be a multiple of {num_devices}, the number of devices, got {config.batch_size}"
         )
-    share = batch_size // num_replicas
-    if share % accumulation_steps:
+    share, parts = config.batch_size // num_devices, config.optimization.accumulation_steps
+    if share % parts:
         raise ValueError(
-            f"--config.optimization.accumulation_steps must divide {share}, the batch of a device, got "
-            f"{accumulation_steps}"
+            f"--config.optimization.accumulation_steps must divide {share}, the batch of a device, got {parts}"
         )
+    if num_devices > 1 and config.network.get("synchronize_batch_norm", False):
+        for name, value in (("jit_compile", False), ("accumulation_steps", 1)):
+            if config.optimization[name] != value:
+                raise ValueError(
+                    f"--config.network.synchronize_batch_norm requires --config.optimization.{name}={value} on several "
+                    f"devices, got {num_devices} devices"
+                )
 
 
 def make_dataset(
@@ -78,6 +92,20 @@ def network_inputs(images: tf.Tensor, batch: Batch, normalization: Normalization
         normalization: How images become inputs of the network.
     """
     return normalization(images) * batch["color_gains"][:, None, None, :]
+
+
+def shown_colors(image: np.ndarray, gains: np.ndarray, normalization: Normalization) -> np.ndarray:
+    """Returns the picture [H, W, 3] uint8 RGB whose normalization `network_inputs` returns for an image.
+
+    Args:
+        image: Image or crop, [H, W, 3] RGB.
+        gains: Factors [3] of the colors, in the channel order of the network.
+        normalization: How images become inputs of the network.
+    """
+    # A gain is a factor on the difference from the mean, because it is applied to normalized colors.
+    colors = np.array([normalization.mean, gains], np.float64)
+    means, factors = colors[:, ::-1] if normalization.channel_order == "bgr" else colors
+    return np.clip(255 * means + (image - 255 * means) * factors, 0, 255).round().astype(np.uint8)
 
 
 def sample_inputs(examples: Examples, name: str, normalization: Normalization) -> Iterator[tf.Tensor]:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfpose.checkpoints import load_for_inference
+from tfpose.crops import Normalization
 from tfpose.data.records import RecordTable
 from tfpose.evaluation.box_scores import score_boxes
 from tfpose.evaluation.shares import ALONE, DeviceCopies, EvaluationShare
@@ -21,7 +22,7 @@ from tfpose.inference.person_keypoints import PersonBoxes
 from tfpose.inference.picodet_system import PicodetSettings, read_picodet_settings
 from tfpose.models.picodet_objective import ObjectiveSettings, compute_losses
 from tfpose.models.unfilled import build_unfilled
-from tfpose.training.batches import network_inputs
+from tfpose.training.batches import network_inputs, shown_colors
 from tfpose.training.initial_weights import restore_statistics
 from tfpose.training.step import Batch, ComputeLoss, Losses
 from tfpose.visualization import tile_pictures
@@ -122,17 +123,19 @@ def _check_shapes(source: keras.Model, target: keras.Model, workdir: str) -> Non
             )
 
 
-def draw_examples(model: keras.Model, batch: Batch, num_examples: int = 4) -> dict[str, np.ndarray]:
+def draw_examples(
+    model: keras.Model, batch: Batch, normalization: Normalization, num_examples: int = 4
+) -> dict[str, np.ndarray]:
     """Draws the images of a training batch with their boxes."""
     del model
     count = min(num_examples, len(batch["images"]))
     examples = ({name: values[index].numpy() for name, values in batch.items()} for index in range(count))
-    return {"input": tile_pictures([draw_example(example) for example in examples], columns=2)}
+    return {"input": tile_pictures([draw_example(example, normalization) for example in examples], columns=2)}
 
 
-def draw_example(example: Mapping[str, np.ndarray]) -> np.ndarray:
+def draw_example(example: Mapping[str, np.ndarray], normalization: Normalization) -> np.ndarray:
     """Draws one example of a batch as a picture [H, W, 3]: boxes of people, and in gray what is ignored."""
-    picture = np.clip(example["images"] * example["color_gains"], 0, 255).round().astype(np.uint8)
+    picture = shown_colors(example["images"], example["color_gains"], normalization)
     people = example["boxes"][example["person_weights"] > 0]
     for boxes, color in ((example["ignored_boxes"], IGNORED_COLOR), (people, BOX_COLOR)):
         for box in boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]:

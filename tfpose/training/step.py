@@ -4,10 +4,15 @@ The loss of a step is the sum of its terms, each of them (sum over the step) / (
 all examples of all replicas and of all accumulated parts. Averaging the means of the replicas would give a joint more
 weight on a replica that sees few joints. So losses return sums and weights, the weights are first added up over the
 replicas, and each replica differentiates its share of the mean.
+
+Layers keep records in variables that no gradient moves, such as running statistics. Replicas average these when a layer
+assigns them, which neither XLA nor a loop can do. There the step hands the records to the layers as values, and assigns
+the results afterwards.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -22,6 +27,8 @@ Batch = dict[str, tf.Tensor]
 Nest = TypeVar("Nest")
 WeightedSum = tuple[tf.Tensor, tf.Tensor]
 Losses = tuple[Mapping[str, WeightedSum], Mapping[str, WeightedSum]]
+# Gradients, shares of the loss, sums of the metrics, and what layers made of their records.
+Differentiated = tuple[list[tf.Tensor], dict[str, tf.Tensor], dict[str, WeightedSum], dict[str, tf.Tensor]]
 ComputeLoss = Callable[[keras.Model, Batch], Losses]
 # Beginning of the names of the variables of a loss scale.
 LOSS_SCALE = "loss_scale/"
@@ -79,6 +86,8 @@ class TrainStep:
         self._num_parts = settings.accumulation_steps
         self._clip_norm = settings.gradient_clip_norm
         self._variables = list(state.model.trainable_variables)
+        self._records = name_variables(state.model.non_trainable_variables)
+        self._hands_records = strategy.num_replicas_in_sync > 1 and (settings.jit_compile or self._num_parts > 1)
         # XLA compiles two functions, because it cannot compile the communication between them. AutoGraph would look for
         # Python conditions on tensors longer than the rest of the tracing takes, and there are none.
         self._gradient_function, self._update_function = self._compute_gradients, self._update
@@ -102,8 +111,10 @@ class TrainStep:
 
     def _run_on_replica(self, batch: Batch, stop_requested: tf.Tensor) -> dict[str, tf.Tensor]:
         context = tf.distribute.get_replica_context()
-        weights = self._compute_global_weights(batch, context)
-        gradients, shares, metrics = self._gradient_function(batch, weights)
+        weights, records = self._compute_global_weights(batch, context)
+        gradients, shares, metrics, records = self._gradient_function(batch, weights, records)
+        for name, value in records.items():
+            self._records[name].assign(value)
         gradients, shares, metrics, stop_requested = _sum_over_replicas(
             (gradients, shares, metrics, stop_requested), context
         )
@@ -112,40 +123,48 @@ class TrainStep:
 
     def _compute_global_weights(
         self, batch: Batch, context: tf.distribute.ReplicaContext
-    ) -> dict[str, tf.Tensor] | None:
+    ) -> tuple[dict[str, tf.Tensor] | None, dict[str, tf.Tensor]]:
         """Returns the weight of each loss term over the step, or None if one call sees the whole step.
 
+        Also returns the values of the records that layers change, by name, if they are to be handed to the layers.
         Only the weights of this extra pass are used, and the pass changes no variable. So TensorFlow runs only what the
         weights need, which is no part of the network if they depend on the labels alone.
         """
         if context.num_replicas_in_sync * self._num_parts == 1:
-            return None
-        with keras.StatelessScope():
+            return None, {}
+        with keras.StatelessScope() as scope:
             losses, _ = self._compute_loss(self._state.model, batch)
         weights = {name: tf.cast(weight, tf.float32) for name, (_, weight) in losses.items()}
-        return _sum_over_replicas(weights, context)
+        records = {
+            name: tf.convert_to_tensor(variable.value)
+            for name, variable in self._records.items()
+            if self._hands_records and scope.get_current_value(variable) is not None
+        }
+        return _sum_over_replicas(weights, context), records
 
     def _compute_gradients(
-        self, batch: Batch, weights: dict[str, tf.Tensor] | None
-    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor], dict[str, WeightedSum]]:
-        """Returns this replica's shares of the gradient and of the loss, and its sums of the metrics."""
+        self, batch: Batch, weights: dict[str, tf.Tensor] | None, records: dict[str, tf.Tensor]
+    ) -> Differentiated:
+        """Returns this replica's shares of the gradient and of the loss, its sums of the metrics, and its records."""
         if self._num_parts == 1:
-            return self._differentiate(batch, weights)
+            return self._differentiate(batch, weights, records)
         parts = tf.nest.map_structure(self._split_into_parts, batch)
-        sums = self._differentiate(tf.nest.map_structure(lambda x: x[0], parts), weights)
+        *sums, records = self._differentiate(tf.nest.map_structure(lambda x: x[0], parts), weights, records)
         # The first part must leave memory before the loop starts with the second part.
         with tf.control_dependencies(tf.nest.flatten(sums)):
             index = tf.constant(1)
 
-        def add_part(index: tf.Tensor, sums: object) -> tuple[tf.Tensor, object]:
+        def add_part(
+            index: tf.Tensor, sums: Nest, records: dict[str, tf.Tensor]
+        ) -> tuple[tf.Tensor, Nest, dict[str, tf.Tensor]]:
             part = tf.nest.map_structure(lambda x: x[index], parts)
-            more = self._differentiate(part, weights)
-            return index + 1, tf.nest.map_structure(tf.add, sums, more)
+            *more, records = self._differentiate(part, weights, records)
+            return index + 1, tf.nest.map_structure(tf.add, sums, more), records
 
-        _, sums = tf.while_loop(
-            lambda index, _: index < self._num_parts, add_part, (index, sums), parallel_iterations=1
+        _, sums, records = tf.while_loop(
+            lambda index, *_: index < self._num_parts, add_part, (index, sums, records), parallel_iterations=1
         )
-        return sums
+        return (*sums, records)
 
     def _split_into_parts(self, tensor: tf.Tensor) -> tf.Tensor:
         batch_size = tensor.shape[0]
@@ -158,9 +177,10 @@ class TrainStep:
         return tf.reshape(tensor, tf.concat([part_shape, tf.shape(tensor)[1:]], axis=0))
 
     def _differentiate(
-        self, batch: Batch, weights: dict[str, tf.Tensor] | None
-    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor], dict[str, WeightedSum]]:
-        with tf.GradientTape() as tape:
+        self, batch: Batch, weights: dict[str, tf.Tensor] | None, records: dict[str, tf.Tensor]
+    ) -> Differentiated:
+        handed = keras.StatelessScope([(self._records[name], value) for name, value in records.items()])
+        with tf.GradientTape() as tape, handed if records else contextlib.nullcontext():
             losses, metrics = self._compute_loss(self._state.model, batch)
             terms = {
                 name: tf.math.divide_no_nan(
@@ -178,7 +198,7 @@ class TrainStep:
         sums = {
             name: (tf.cast(total, tf.float32), tf.cast(weight, tf.float32)) for name, (total, weight) in metrics.items()
         }
-        return gradients, shares, sums
+        return gradients, shares, sums, {name: handed.get_current_value(self._records[name]) for name in records}
 
     def _values(self) -> list[tf.Variable]:
         return [variable.value for variable in self._variables]
