@@ -99,6 +99,13 @@ def test_a_file_is_written_once(tmp_path, capsys):
     assert not captured.out
 
 
+@pytest.mark.parametrize("damage", [lambda content: content[:1000], lambda content: bytes(len(content))])
+def test_a_broken_file_is_written_again(tmp_path, damage):
+    path = litert_files.prepare_litert(tmp_path, build_two_outputs)
+    path.write_bytes(damage(path.read_bytes()))
+    LitertNetwork(litert_files.prepare_litert(tmp_path, build_two_outputs))
+
+
 def test_a_failure_leaves_no_file(tmp_path, monkeypatch):
     def fail(networks, formats, folder):
         (folder / "inference.tflite").write_bytes(b"half")
