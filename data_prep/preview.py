@@ -33,6 +33,7 @@ from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.config_flag import define_config_flag
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.startup_messages import start_tensorflow
+from tfpose.messages import count_of, print_notes
 from tfpose.picture_files import write_picture
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         names.add(f"{name}.png")
     print(f"{len(names)} pictures of split {split}: {directory}")
     if others := sorted(path.name for path in directory.glob("*.png") if path.name not in names):
-        print(f"note: {directory}: {len(others)} pictures are of an earlier run, such as {others[0]}", file=sys.stderr)
+        print_notes([f"{directory}: holds {count_of(len(others), 'picture')} of an earlier run, such as {others[0]}"])
 
 
 def _write_page(path: pathlib.Path, table: RecordTable, split: str, most_pictures: int) -> None:

@@ -199,7 +199,7 @@ def test_what_is_absent_or_empty_is_none(tmp_path):
     assert read.image_sizes[0].tolist() == [0, 0]
     assert not read.visibility.any() and not read.keypoints.any()
     assert (read.areas[1], read.is_crowd[1], read.segmentations[1]) == (4, False, "")
-    assert "1 annotations have an empty list 'keypoints' (first: annotation 5): no labeled joints" in read.notes
+    assert "1 annotation with an empty list 'keypoints' (first: annotation 5): no labeled joints" in read.notes
     for value in ({"annotations": None}, {"annotations": []}):
         nobody = coco.read_person_annotations(write(tmp_path / "b.json", content | value))
         assert (nobody.num_people, nobody.first_person.tolist()) == (0, [0, 0, 0, 0])
@@ -211,7 +211,7 @@ def test_annotations_that_are_left_out_are_counted(tmp_path):
     content = file_content()
     content["annotations"] += [{"id": 2, "category_id": 9}, {"id": 3, "category_id": 9}]
     read = coco.read_person_annotations(write(tmp_path / "a.json", content))
-    assert read.notes == ("3 annotations of other categories are left out (category_id 9, not listed: 2; dog: 1)",)
+    assert read.notes == ("3 annotations of other categories left out (category_id 9, not listed: 2; dog: 1)",)
 
 
 def animals(content):
@@ -313,7 +313,7 @@ def test_an_image_that_is_listed_twice_is_told(tmp_path):
     content["images"][1]["file_name"] = "a.jpg"
     read = coco.read_person_annotations(write(tmp_path / "a.json", content))
     assert read.num_images == 3
-    assert "1 images have the file name of an earlier image (such as 'a.jpg')" in "".join(read.notes)
+    assert "1 image with the file name of an earlier image (such as 'a.jpg')" in "".join(read.notes)
 
 
 @pytest.mark.parametrize("found", [0, 17, "2"])
@@ -322,7 +322,7 @@ def test_a_number_of_keypoints_that_disagrees_with_the_joints_is_told(tmp_path, 
     content["annotations"][1]["num_keypoints"] = found
     del content["annotations"][2]["num_keypoints"]
     notes = "".join(coco.read_person_annotations(write(tmp_path / "a.json", content)).notes)
-    assert "1 annotations have another 'num_keypoints'" in notes and f"annotation 5, {found!r} and 2)" in notes
+    assert "1 annotation with another 'num_keypoints'" in notes and f"annotation 5, {found!r} and 2)" in notes
 
 
 @pytest.mark.parametrize("area", [0, 1, -5])
@@ -340,7 +340,7 @@ def test_an_area_beyond_the_box_is_told(tmp_path):
     content = file_content()
     content["annotations"][1]["area"] = 300 * 400
     notes = "".join(coco.read_person_annotations(write(tmp_path / "a.json", content)).notes)
-    assert "1 annotations with joints have an 'area' that is larger than their box (first: annotation 5" in notes
+    assert "1 annotation with joints and an 'area' that is larger than the box (first: annotation 5" in notes
 
 
 @pytest.mark.parametrize("box", [[0, 0, 0, 0], [3, 4, -2, -3], [0.1, 0.2, 0.3, 0.4]])
@@ -354,7 +354,7 @@ def test_a_box_without_an_extent_is_that_around_the_joints(tmp_path, box):
     assert read.areas[0] == pytest.approx(1.95 * 2.6)
     # Nobody knows where the second person is.
     np.testing.assert_allclose(read.boxes[1], [*box[:2], box[0] + box[2], box[1] + box[3]])
-    assert f"1 annotations with joints have a 'bbox' of at most 1 square pixel (first: annotation 5, {box}):" in (
+    assert f"1 annotation with joints and a 'bbox' of at most 1 square pixel (first: annotation 5, {box}):" in (
         "".join(read.notes)
     )
 

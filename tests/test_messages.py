@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfpose.messages import describe_error, printable, quote
+from tfpose.messages import count_of, describe_error, printable, quote
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,8 @@ def test_error_of_tensorflow_is_the_line_that_tells_why(action, expected):
     line = describe_error(caught.value)
     assert expected in line
     assert not any(word in line for word in ("node", "[Op:", "Graph execution", "Traceback", "Detected", "\n"))
+
+
+def test_nouns_agree_with_their_number():
+    assert [count_of(count, "frame") for count in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]
+    assert [count_of(count, "person", "people") for count in (1, 2)] == ["1 person", "2 people"]

@@ -29,7 +29,7 @@ from tfpose.json_files import (
     read_json,
     sort_by_image,
 )
-from tfpose.messages import MOST_OF_A_VALUE, printable, quote
+from tfpose.messages import MOST_OF_A_VALUE, count_of, printable, quote
 from tfpose.posetrack.sequences import POSETRACK_BOX_MARGIN, unit_range
 from tfpose.skeletons import COCO17, Skeleton, limbs_of_coco_category, skeleton_from_coco_category
 
@@ -256,7 +256,7 @@ def _annotations_of(
             f"{path}: 'category_id' of the annotations must be {wanted}, got other ones in all "
             f"{len(annotations)} ({others})"
         )
-    return kept, [f"{left_out.total()} annotations of other categories are left out ({others})"]
+    return kept, [f"{count_of(left_out.total(), 'annotation')} of other categories left out ({others})"]
 
 
 def _text(path: pathlib.Path, kind: str, entry: Mapping, field: str) -> str:
@@ -335,7 +335,10 @@ def _empty_keypoints_note(people: Sequence[Mapping]) -> list[str]:
     ids = [person["id"] for person in people if person.get("keypoints") == []]
     if not ids:
         return []
-    return [f"{len(ids)} annotations have an empty list 'keypoints' (first: annotation {ids[0]}): no labeled joints"]
+    return [
+        f"{count_of(len(ids), 'annotation')} with an empty list 'keypoints' "
+        f"(first: annotation {ids[0]}): no labeled joints"
+    ]
 
 
 def _repeated_names_note(images: Sequence[Mapping]) -> list[str]:
@@ -344,7 +347,7 @@ def _repeated_names_note(images: Sequence[Mapping]) -> list[str]:
     if len(counts) == len(images):
         return []
     return [
-        f"{len(images) - len(counts)} images have the file name of an earlier image (such as "
+        f"{count_of(len(images) - len(counts), 'image')} with the file name of an earlier image (such as "
         f"{quote(counts.most_common(1)[0][0])}): each is an image of its own, with its own people"
     ]
 
@@ -361,8 +364,8 @@ def _joint_counts_note(people: Sequence[Mapping], visibility: np.ndarray) -> lis
         return []
     first, found, count = wrong[0]
     return [
-        f"{len(wrong)} annotations have another 'num_keypoints' than joints with a visibility above 0 (first: "
-        f"annotation {first}, {quote(found)} and {count}): the joints count"
+        f"{count_of(len(wrong), 'annotation')} with another 'num_keypoints' than joints with a visibility above 0 "
+        f"(first: annotation {first}, {quote(found)} and {count}): the joints count"
     ]
 
 
@@ -403,8 +406,8 @@ def _boxes(
         return boxes, notes
     first = people[int(np.argmax(is_wrong))]
     notes.append(
-        f"{int(is_wrong.sum())} annotations with joints have a 'bbox' of at most {_NO_AREA:g} square pixel (first: "
-        f"annotation {first.get('id')}, {quote(first['bbox'])}): the box around the joints is used"
+        f"{count_of(int(is_wrong.sum()), 'annotation')} with joints and a 'bbox' of at most {_NO_AREA:g} square pixel "
+        f"(first: annotation {first.get('id')}, {quote(first['bbox'])}): the box around the joints is used"
     )
     around = box_math.around_keypoints(keypoints[..., :2], is_joint, POSETRACK_BOX_MARGIN)
     return np.where(is_wrong[:, None], around, boxes), notes
@@ -447,16 +450,16 @@ def _areas(
     if is_large.any():
         first = int(np.argmax(is_large))
         notes.append(
-            f"{int(is_large.sum())} annotations with joints have an 'area' that is larger than their box (first: "
-            f"annotation {people[first].get('id')}, {areas[first]:g} and {of_boxes[first]:g} square pixels), which "
-            "makes the scores of their poses too high"
+            f"{count_of(int(is_large.sum()), 'annotation')} with joints and an 'area' that is larger than the box "
+            f"(first: annotation {people[first].get('id')}, {areas[first]:g} and {of_boxes[first]:g} square pixels), "
+            "which makes the scores of their poses too high"
         )
     if not is_wrong.any():
         return areas, notes
     first = int(np.argmax(is_wrong))
     notes.append(
-        f"{int(is_wrong.sum())} annotations with joints have an 'area' of at most {_NO_AREA:g} square pixel (first: "
-        f"annotation {people[first].get('id')}, area {areas[first]:g}): the area of the box is used"
+        f"{count_of(int(is_wrong.sum()), 'annotation')} with joints and an 'area' of at most {_NO_AREA:g} square pixel "
+        f"(first: annotation {people[first].get('id')}, area {areas[first]:g}): the area of the box is used"
     )
     return np.where(is_wrong, of_boxes, areas), notes
 

@@ -48,6 +48,17 @@ def printable(text: str, most_characters: int = _MOST_OF_A_LINE) -> str:
     return f"{text[: most_characters - tail - 5]} ... {text[-tail:]}"
 
 
+def count_of(count: int, noun: str, plural: str = "") -> str:
+    """Returns a number with its noun, such as "1 frame" or "2 people".
+
+    Args:
+        count: The number.
+        noun: The noun for one.
+        plural: The noun for several; by default the noun with an s.
+    """
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
 def print_notes(notes: Iterable[str]) -> None:
     """Prints lines for the user on stderr."""
     for note in notes:

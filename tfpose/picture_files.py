@@ -25,6 +25,7 @@ MAX_MEGAPIXELS = 100.0
 MAX_MEGAPIXELS_VARIABLE = "TFPOSE_MAX_MEGAPIXELS"
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
+_GIF_IMAGE, _GIF_EXTENSION = 0x2C, 0x21
 _EXIF_START = b"Exif\0\0"
 _ISO_MEDIA = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC", b"avif": "AVIF", b"avis": "AVIF"}
 # Start-of-frame markers carry the size (ITU-T T.81, table B.1); C4, C8 and CC are other segments.
@@ -317,6 +318,30 @@ def is_damaged_inside(data: bytes, header: PictureHeader) -> bool:
             return True
         position = found.start()
     return False
+
+
+def is_cut_gif(data: bytes) -> bool:
+    """Returns whether a GIF file ends inside a block, so that its last frame is not whole.
+
+    Readers show such a frame with what came before in place of the missing part. A file that lacks only the last byte,
+    the trailer, is whole.
+    """
+    if picture_kind(data) != "GIF":
+        return False
+
+    def table_size(flags: int) -> int:
+        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+    with contextlib.suppress(IndexError):
+        position = 13 + table_size(data[10])
+        while position != len(data) and data[position] in (_GIF_IMAGE, _GIF_EXTENSION):
+            # An image has a header, colors and the size of codes before its parts; an extension has a kind.
+            position += 11 + table_size(data[position + 9]) if data[position] == _GIF_IMAGE else 2
+            while size := data[position]:
+                position += 1 + size
+            position += 1
+        return False
+    return True
 
 
 def _png_header(data: bytes) -> PictureHeader:

@@ -47,7 +47,7 @@ from tfpose.flags.command_line import Program, define_all_flags, parse_arguments
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.flags.tracker_flags import tracker_from_flags
 from tfpose.interruption import SignalWatch
-from tfpose.messages import describe_error
+from tfpose.messages import count_of, describe_error
 from tfpose.predict import OUTPUTS, check_flags, check_model, choose_models, define_prediction_flags, load_model
 from tfpose.pretrained.public_checkpoints import PUBLIC_CHECKPOINTS, is_public_name
 from tfpose.processes import num_cores
@@ -300,7 +300,7 @@ def _predict(inputs: Sequence[ManyInput], job: Job, settings: Mapping[str, Any],
         return code
     counts = count_statuses(job.output)
     words = ", ".join(f"{counts[status]} {status}" for status in (DONE, DAMAGED, FAILED) if counts[status])
-    print(f"{sum(counts.values())} inputs: {words}")
+    print(f"{count_of(sum(counts.values()), 'input')}: {words}")
     print(f"written: {join(job.output, REPORT_FILE)}")
     return 1 if counts[DAMAGED] or counts[FAILED] else 0
 

@@ -12,6 +12,7 @@ from data_prep.posetrack import source_from_files
 from data_prep.shards import PoseDatasetBuilder
 from data_prep.source import Source
 from data_prep.synthetic.posetrack_files import VideoSettings, write_posetrack18
+from tfpose.messages import count_of
 
 # Far apart, so that the videos of a split stay the same when another split grows.
 _FIRST_SEEDS = {"train": 0, "val": 500_000, "test": 750_000}
@@ -63,7 +64,8 @@ def _note_others(files: Sequence[pathlib.Path]) -> tuple[str, ...]:
     others = sorted({path for folder in {file.parent for file in files} for path in folder.glob("*.json")} - {*files})
     if not others:
         return ()
-    return (f"{others[0].parent.parent}: {len(others)} files are of an earlier run, such as {others[0].name}",)
+    count = count_of(len(others), "file")
+    return (f"{others[0].parent.parent}: holds {count} of an earlier run, such as {others[0].name}",)
 
 
 class Builder(PoseDatasetBuilder):

@@ -228,7 +228,7 @@ def test_videos_of_a_dataset_are_drawn_anew_only_with_overwrite(tmp_path):
     assert {path: path.read_bytes() for path in videos.rglob("*") if path.is_file()} == before
     done = run("synthetic", *others, "--overwrite")
     assert done.returncode == 0, done.stderr
-    note = f"note: {videos}/annotations: 1 files are of an earlier run, such as 000001_mpii_synthetic.json"
+    note = f"note: {videos}/annotations: holds 1 file of an earlier run, such as 000001_mpii_synthetic.json"
     assert note in done.stderr.splitlines()
 
 

@@ -160,4 +160,4 @@ def test_pictures_of_an_earlier_run_are_told(tmp_path, capsys, monkeypatch):
     assert "note" not in capsys.readouterr().err
     (tmp_path / "out" / "person_0.png").touch()
     assert preview.main([f"--data={tmp_path / 'data'}", f"--output={tmp_path / 'out'}"]) == 0
-    assert "out: 1 pictures are of an earlier run, such as person_0.png" in capsys.readouterr().err
+    assert "out: holds 1 picture of an earlier run, such as person_0.png" in capsys.readouterr().err

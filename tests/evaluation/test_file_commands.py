@@ -187,7 +187,7 @@ def test_tracking_counts_the_annotations_of_unlisted_images(run_evaluation, fold
 
     source = rewrite(folders["pred18"], tmp_path / "pred", remove_image)
     notes = notes_of(run_evaluation("--track", f"--predictions={source}", f"--output_dir={tmp_path / 'out'}"))
-    assert notes and all("annotations are left out: their image_id is in no image" in note for note in notes)
+    assert notes and all(" left out: image_id is in no image" in note for note in notes)
 
 
 def test_folders_of_results_and_files_in_place_of_folders(run_evaluation, folders, tmp_path):
@@ -536,7 +536,7 @@ def test_results_of_an_earlier_run_are_told(run_evaluation, folders, tmp_path):
     (tmp_path / "predictions").mkdir()
     (tmp_path / "predictions" / "old.json").write_text("{}")
     result = run_evaluation("--track", f"--predictions={folders['pred18']}", f"--output_dir={tmp_path}")
-    assert notes_of(result) == [f"{tmp_path / 'predictions'}: 1 files are of an earlier run, such as old.json"]
+    assert notes_of(result) == [f"{tmp_path / 'predictions'}: holds 1 file of an earlier run, such as old.json"]
 
 
 def test_results_never_replace_the_predictions(run_evaluation, folders, tmp_path):

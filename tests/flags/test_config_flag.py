@@ -40,6 +40,16 @@ def test_changes_and_the_file_are_told():
     assert parse(f"--config={NAME}").config.batch_size != 3
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("optimization.cosine_steps", "3"), ("optimization.ema_decay", "0.5"), ("run.evaluate_every", "3")],
+)
+def test_none_leaves_out_what_a_config_has(name, given):
+    section, field = name.split(".")
+    read = [parse(f"--config={NAME}", f"--config.{name}={text}").config[section][field] for text in (given, "None")]
+    assert read == [float(given), None]
+
+
 def test_a_text_behind_a_colon_is_the_argument_of_the_config(tmp_path):
     path = tmp_path / "sized.py"
     path.write_text(

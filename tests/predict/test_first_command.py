@@ -21,7 +21,7 @@ def test_people_are_found_without_a_model_and_the_second_run_converts_nothing(pu
     second = run("-m", "tfpose.predict", first["photo"], f"--cache={first['cache']}", f"--output={tmp_path}")
     assert second.returncode == 0, second.stderr[-2000:]
     for stdout in (first["stdout"], second.stdout):
-        assert stdout.splitlines()[0].startswith(f"{first['photo'].stem}: 1 frames, ")
+        assert stdout.splitlines()[0].startswith(f"{first['photo'].stem}: 1 frame, ")
     notes = [notes_of(stderr) for stderr in (first["stderr"], second.stderr)]
     converting = [[line for line in lines if "converting the network to LiteRT" in line] for lines in notes]
     assert [len(lines) for lines in converting] == [2, 0]

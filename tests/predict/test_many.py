@@ -220,6 +220,14 @@ def test_a_result_is_done_until_its_input_model_or_file_changes(tmp_path):
     assert marks.find(item) is None
 
 
+def test_notes_of_the_prediction_are_in_the_report(tmp_path):
+    (item,) = find_inputs([str(write_video(tmp_path / "clip.avi", 2))])
+    output = str(tmp_path / "out")
+    row = predict_input(item, loaded_model(), output, DoneMarks(output, "x"))
+    assert row.status == DONE
+    assert row.message.startswith(f"note: {output}/predictions/clip.json: PoseTrack's files have no left_eye")
+
+
 def test_results_do_not_replace_those_of_another_input_with_the_same_name(tmp_path):
     for folder in ("monday", "tuesday"):
         (tmp_path / folder).mkdir()

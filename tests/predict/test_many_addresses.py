@@ -100,7 +100,7 @@ def test_inputs_model_and_results_may_be_behind_addresses(bucket, tmp_path):
     options = ["--", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
     result = run("-m", "tfpose.predict_beam", *command, *options)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert "1 inputs: 1 done" in result.stdout
+    assert "1 input: 1 done" in result.stdout
     single = run("-m", "tfpose.predict", bucket / "clip.avi", f"--model={bucket / 'run'}", f"--output={tmp_path / 'o'}")
     assert single.returncode == 0, single.stderr[-3000:]
     name = pathlib.Path("predictions", "clip.json")

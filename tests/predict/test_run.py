@@ -509,3 +509,16 @@ def test_names_that_are_not_utf8_are_text_in_files(tmp_path):
     assert summary.num_frames == 1 and not summary.problems
     assert [path.name for path in (tmp_path / "out" / "pictures").iterdir()] == [os.fsdecode(b"\xe9.png")]
     assert "\ufffd.png" in next((tmp_path / "out" / "csv").iterdir()).read_text()
+
+
+def test_files_of_an_earlier_run_are_named_when_they_are_replaced(tmp_path):
+    """They may be of another input of the same name."""
+    chosen = settings(tmp_path, outputs=("posetrack", "coco", "csv", "video"))
+    first, second = (predict_source(clip(tmp_path), Walkers(), COCO17, chosen).notes for _ in range(2))
+    assert not any("earlier run" in note for note in first)
+    assert second[-1] == f"replaced 4 files of an earlier run, such as {tmp_path}/out/coco/clip.json"
+
+
+def test_a_summary_of_one_frame_and_one_person_has_no_plurals():
+    summary = run.PredictionSummary("a", 1, 1, 1, 0.0, (), (), ())
+    assert str(summary) == "a: 1 frame, 1 person, 1 track"

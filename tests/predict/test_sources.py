@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 from video_cases import HEIGHT, WIDTH, frame_color, write_picture, write_timed_video, write_video
 
 from tfpose.garbage import without_cycle_search
@@ -509,3 +510,20 @@ def test_two_inputs_of_one_name_are_refused(tmp_path):
     videos = [write_video(tmp_path / "clip.avi", 2), write_video(tmp_path / "a" / "clip.mp4", 2)]
     with pytest.raises(ValueError, match="inputs must have different names, got two that are called 'clip'"):
         open_sources([str(video) for video in videos])
+
+
+@pytest.mark.parametrize("num_frames", [1, 3])
+def test_a_gif_that_ends_inside_a_frame_is_damaged(tmp_path, video_library, num_frames):
+    images = [Image.fromarray(np.random.default_rng(i).integers(0, 255, (40, 60, 3), np.uint8)) for i in range(3)]
+    whole = tmp_path / "whole.gif"
+    images[0].save(whole, save_all=True, append_images=images[1:num_frames], duration=100)
+    data = whole.read_bytes()
+    (tmp_path / "no_trailer.gif").write_bytes(data[:-1])
+    (tmp_path / "cut.gif").write_bytes(data[: len(data) - 300])
+    problems = {}
+    for name in ("whole", "no_trailer", "cut"):
+        (source,) = open_sources([str(tmp_path / f"{name}.gif")])
+        assert list(source.frames())
+        problems[name] = source.problems
+    assert problems["whole"] == problems["no_trailer"] == []
+    assert len(problems["cut"]) == 1 and problems["cut"][0].endswith("it is damaged")

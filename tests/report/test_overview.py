@@ -22,7 +22,7 @@ from tfpose.metrics.frame_matches import SequenceMatches, TrackMatches
 from tfpose.metrics.report import metric_tables
 from tfpose.posetrack import build_frame
 from tfpose.report.evaluation_file import Evaluation, read_evaluation, write_evaluation
-from tfpose.report.overview import write_overview
+from tfpose.report.overview import names_of_results, write_overview
 from tfpose.report.timeline import timeline_chart
 from tfpose.report.training import read_training_tables
 
@@ -397,12 +397,19 @@ def test_program_joins_results(evaluations, tmp_path):
     assert done.stdout.startswith(f"written: {output} (")
 
 
+def test_folders_with_one_name_are_told_apart_by_the_folders_above(tmp_path):
+    folders = [tmp_path / name for name in ("a/run_1/x", "b/run_1/x", "b/run_1/y")]
+    assert names_of_results(folders) == ["a/run 1/x", "b/run 1/x", "y"]
+    assert len(set(names_of_results([tmp_path, tmp_path]))) == 1
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         ((), "--results must name at least one folder"),
         (("--results={0}", "--names=a,b"), "--names must have one entry for each of the 1 --results, got 2"),
-        (("--results={0},{0}",), "--names must be distinct, got good, good"),
+        (("--results={0},{0}",), "--results must be different folders, got "),
+        (("--results={0},{0}", "--names=A,A"), "--names must be distinct, got A, A"),
         (("--results={0}/none",), "report_data.json: file not found"),
     ],
 )

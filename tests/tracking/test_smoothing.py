@@ -123,6 +123,21 @@ def test_a_joint_that_jumps_away_and_back_is_removed():
     assert all((poses.joint_scores == 1).all() for poses in others)
 
 
+def test_joints_in_steady_motion_are_no_jumps_at_the_ends_of_a_track_and_beside_gaps():
+    # In the first frame, the median of the window of three frames is 15 away; the limit is 10.
+    frames = [frame({0: 10 * number} if number not in (7, 8) else {}) for number in range(16)]
+    kept = drop_jumps(frames, 0.5, 3)
+    assert all((poses.joint_scores == 1).all() for poses in kept)
+
+
+@pytest.mark.parametrize("number", [0, 1, 6, 11])
+def test_a_joint_that_jumps_in_steady_motion_is_removed_also_at_the_ends_of_a_track(number):
+    frames = [frame({0: 4 * number}) for number in range(12)]
+    frames[number].keypoints[0, 4, 1] += 30
+    kept = [poses.joint_scores[0].tolist() for poses in drop_jumps(frames, 0.7, 3)]
+    assert kept == [[1, 1, 1, 1, 0] if place == number else [1] * 5 for place in range(12)]
+
+
 @pytest.mark.parametrize("sigma", [0.5, 2.0, 10.0])
 def test_constant_motion_stays_as_it_is(sigma):
     frames = [frame({0: 7.0 * t, 1: -3.0 * t} if t not in (4, 5) else {1: -3.0 * t}) for t in range(12)]

@@ -23,6 +23,7 @@ from tfpose.inference.inference_dtype import FLOAT32, InferenceDtype
 from tfpose.inference.keypoint_rcnn_system import read_keypoint_rcnn_settings
 from tfpose.inference.person_keypoints import PersonBoxes
 from tfpose.inference.table_people import TablePeople, build_find_function, find_table_people, poses_by_image
+from tfpose.messages import count_of
 from tfpose.metrics.report import format_number
 from tfpose.models.keypoint_rcnn.network import KeypointRcnn, build_keypoint_rcnn
 from tfpose.models.keypoint_rcnn.simplification import simplify_keypoint_rcnn
@@ -97,7 +98,7 @@ def evaluate_detector(
     network = build_unfilled(lambda: build_keypoint_rcnn(settings))
     loaded = load_for_inference(network, run.workdir, run.weights)
     dtype = _choose_dtype(network, run.dtype, batch_size)
-    print(f"{loaded}: {table.num_images} images")
+    print(f"{loaded}: {count_of(table.num_images, 'image')}")
     find = build_find_function(simplify_keypoint_rcnn(network, dtype))
     people = find_table_people(find, table, batch_size, show_progress=True)
     written = [_write_boxes(table, people, output_dir)]
@@ -139,7 +140,7 @@ def evaluate_boxes(
     Raises:
         ValueError: An image is damaged.
     """
-    print(f"{detector.source}: {table.num_images} images")
+    print(f"{detector.source}: {count_of(table.num_images, 'image')}")
     people = boxes_of_table(table, detector, show_progress=True)
     written = [_write_boxes(table, people, output_dir)]
     metrics = {

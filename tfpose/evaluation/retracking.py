@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from tfpose.evaluation.progress import LateProgress
 from tfpose.json_files import read_json
-from tfpose.messages import print_notes
+from tfpose.messages import count_of, print_notes
 from tfpose.metrics.posetrack import find_poses_folder, find_sequence_files
 from tfpose.posetrack import (
     NO_IMAGE_ID,
@@ -51,9 +51,9 @@ class TrackingSummary:
     num_tracks: int
 
     def __str__(self) -> str:
-        return (
-            f"{self.num_frames} frames: {self.num_people} people in, {self.num_tracked} out, {self.num_tracks} tracks"
-        )
+        people = count_of(self.num_people, "person", "people")
+        tracks = count_of(self.num_tracks, "track")
+        return f"{count_of(self.num_frames, 'frame')}: {people} in, {self.num_tracked} out, {tracks}"
 
 
 def track_all(
@@ -124,7 +124,8 @@ def unlisted_notes(sequence: PoseSequence) -> list[str]:
     """Returns a line if the file of a sequence has annotations of images that it does not list."""
     if not sequence.num_unlisted:
         return []
-    return [f"{sequence.path}: {sequence.num_unlisted} annotations are left out: their image_id is in no image"]
+    count = count_of(sequence.num_unlisted, "annotation")
+    return [f"{sequence.path}: {count} left out: image_id is in no image"]
 
 
 def note_other_files(folder: pathlib.Path, names: Collection[str]) -> None:
@@ -140,7 +141,7 @@ def note_other_files(folder: pathlib.Path, names: Collection[str]) -> None:
         if path.name.endswith((".json", ".json.gz")) and not path.name.startswith(".") and path.name not in names
     )
     if others:
-        print(f"note: {folder}: {len(others)} files are of an earlier run, such as {others[0]}", file=sys.stderr)
+        print_notes([f"{folder}: holds {count_of(len(others), 'file')} of an earlier run, such as {others[0]}"])
 
 
 def _result_name(source: pathlib.Path | PoseSequence) -> str:

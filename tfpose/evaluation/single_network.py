@@ -45,6 +45,7 @@ from tfpose.inference.single_network_system import (
     read_single_network_system,
     with_inference,
 )
+from tfpose.messages import count_of
 from tfpose.metrics.catalog import objectives
 from tfpose.models.pose_unet import PoseUnet
 from tfpose.models.unfilled import build_unfilled
@@ -177,7 +178,7 @@ def predict_split(table: RecordTable, trained: TrainedNetwork, batch_size: int) 
         batch_size: Frames that go through the network at once.
     """
     system = trained.system
-    print(f"{trained.weights}: {table.num_images} images")
+    print(f"{trained.weights}: {count_of(table.num_images, 'image')}")
     poses = predict_frames(*trained.parts, table, system.fit, system.inference, batch_size, show_progress=True)
     return SplitPrediction(
         poses=poses,
@@ -254,7 +255,7 @@ def _find_peaks(
     table: RecordTable, trained: TrainedNetwork, batch_size: int, choices: Mapping[str, Sequence[Any]]
 ) -> list[Peaks]:
     system = trained.system
-    print(f"{trained.weights}: {table.num_images} images")
+    print(f"{trained.weights}: {count_of(table.num_images, 'image')}")
     settings = peak_settings(system.inference, choices)
     find_peaks = build_peak_function(*trained.parts, system.fit, settings)
     return predict_table_peaks(find_peaks, table, system.fit, batch_size, show_progress=True)

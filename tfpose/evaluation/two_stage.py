@@ -12,6 +12,7 @@ from tfpose.evaluation.splits import SplitPrediction
 from tfpose.inference.detected_boxes import GROUND_TRUTH, BoxSettings, find_boxes
 from tfpose.inference.keypoint_system import KeypointSystem
 from tfpose.inference.person_keypoints import build_keypoint_function, poses_by_image, predict_people
+from tfpose.messages import count_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,9 @@ def predict_split(
     people = find_boxes(table, boxes, output_dir)
     if boxes.score_threshold is None:
         people = people.select(people.scores >= settings.box_score_threshold)
-    print(f"{weights}: {len(people)} boxes ({people.source}) in {table.num_images} images")
+    print(
+        f"{weights}: {count_of(len(people), 'box', 'boxes')} ({people.source}) in {count_of(table.num_images, 'image')}"
+    )
     find_keypoints = build_keypoint_function(network, system)
     keypoints, joint_scores = predict_people(
         find_keypoints, table, people, system, settings.batch_size, show_progress=True

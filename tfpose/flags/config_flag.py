@@ -129,6 +129,26 @@ def find_config(text: str) -> pathlib.Path:
     raise ValueError(f"there is no {'config of this name' if is_name else 'such file'}{hint}")
 
 
+class _FloatOrNone(flags.FloatParser):
+    """Reads a number, or None for what a config can leave out, such as averaged weights."""
+
+    def parse(self, argument: Any) -> Any:
+        """Returns the number; None for 'None'."""
+        return None if argument == "None" else super().parse(argument)
+
+
+class _IntegerOrNone(flags.IntegerParser):
+    """Reads a whole number, or None for what a config can leave out, such as a cosine schedule."""
+
+    def parse(self, argument: Any) -> Any:
+        """Returns the number; None for 'None'."""
+        return None if argument == "None" else super().parse(argument)
+
+
+config_flags.register_flag_parser_for_type(float, _FloatOrNone())
+config_flags.register_flag_parser_for_type(int, _IntegerOrNone())
+
+
 class _ConfigParser(flags.ArgumentParser[ConfigDict]):
     """Loads the config that a flag names."""
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tfpose.messages import count_of
 from tfpose.prediction.frame_span import FrameSpan
 
 # Frame rate of a video that states none.
@@ -147,5 +148,7 @@ class MissingFrames:
         shown = [f"{first}-{last}" if last > first else str(first) for first, last in self._ranges[:_MOST_RANGES]]
         more = f" and {len(self._ranges) - _MOST_RANGES} more parts" if len(self._ranges) > _MOST_RANGES else ""
         count = sum(last - first + 1 for first, last in self._ranges)
-        frames = "1 frame" if count == 1 else f"{count} frames"
-        return [f"{self._address}: {frames} cannot be decoded: {', '.join(shown)}{more}; the file is damaged there"]
+        return [
+            f"{self._address}: {count_of(count, 'frame')} cannot be decoded: {', '.join(shown)}{more}; the "
+            "file is damaged there"
+        ]

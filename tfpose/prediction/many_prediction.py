@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tfpose.messages import describe_error
+from tfpose.messages import count_of, describe_error
 from tfpose.prediction.frame_span import FrameSpan
 from tfpose.prediction.many_files import folder_of_results, is_remote, publish
 from tfpose.prediction.many_inputs import ManyInput
@@ -61,16 +61,20 @@ def predict_input(item: ManyInput, loaded: LoadedModel, output: str, marks: Done
                 loaded.model.check_sources([source])
                 summary = predict_source(source, loaded.model.predict_frames, loaded.model.skeleton, settings)
             problems = [*summary.problems, *loaded.model.problems]
+            # Files are named where they will be.
+            notes = [note.replace(str(folder), output) for note in (*summary.notes, *loaded.model.notes)]
             _separate_pictures(folder, item.name)
             files = publish(folder, output)
-        row = _row(item, summary, problems, time.monotonic() - begin)
+        seconds = time.monotonic() - begin
+        row = _row(item, summary, problems, notes, seconds)
         marks.write(item, row, state, files)
     except Exception as error:
         seconds = time.monotonic() - begin
         kept = "; results of an earlier run are there still" if marks.has_results(item) else ""
         message = f"{describe_error(error)}{kept}"
         row = ReportRow(item.position, item.label, item.name, FAILED, seconds=seconds, message=message)
-    print(f"{item.name}: {row.frames} frames, {row.people} people, {row.status}", flush=True)
+    people = count_of(row.people, "person", "people")
+    print(f"{item.name}: {count_of(row.frames, 'frame')}, {people}, {row.status}", flush=True)
     return row
 
 
@@ -84,8 +88,11 @@ def _separate_pictures(folder: pathlib.Path, name: str) -> None:
         aside.rename(pictures / name)
 
 
-def _row(item: ManyInput, summary: PredictionSummary, problems: Sequence[str], seconds: float) -> ReportRow:
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+def _row(
+    item: ManyInput, summary: PredictionSummary, problems: Sequence[str], notes: Sequence[str], seconds: float
+) -> ReportRow:
+    messages = [*problems, *(f"note: {note}" for note in notes)]
+    more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
     return ReportRow(
         position=item.position,
         input=item.label,
@@ -95,5 +102,5 @@ def _row(item: ManyInput, summary: PredictionSummary, problems: Sequence[str], s
         people=summary.num_people,
         tracks=summary.num_tracks,
         seconds=seconds,
-        message=f"{problems[0]}{more}" if problems else "",
+        message=f"{messages[0]}{more}" if messages else "",
     )

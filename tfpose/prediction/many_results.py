@@ -33,7 +33,7 @@ class ReportRow:
         people: Number of people in all frames.
         tracks: Number of identities.
         seconds: Time that the prediction took.
-        message: What is wrong; '' if nothing is.
+        message: What is wrong, otherwise a note for the user; '' if there is neither.
         is_earlier: Whether an earlier run predicted the input.
     """
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from tfpose.file_names import matching_names
+from tfpose.messages import count_of
 from tfpose.picture_files import count_pages, decode_upright, is_damaged_inside, picture_kind, read_header
 from tfpose.prediction.decoding import DEFAULT_RATE
 from tfpose.prediction.frame_span import FrameSpan
@@ -207,9 +208,13 @@ class Pictures:
                 damaged.append(address)
             yield SourceFrame(index, name, image, image_id)
         if oblong:
-            self.notes.append(f"{len(oblong)} images with pixels that are not square, taken as square ({oblong[0]})")
+            self.notes.append(
+                f"{count_of(len(oblong), 'image')} with pixels that are not square, taken as square ({oblong[0]})"
+            )
         if damaged:
-            self.notes.append(f"{len(damaged)} images with damaged pixels, where poses may be wrong ({damaged[0]})")
+            self.notes.append(
+                f"{count_of(len(damaged), 'image')} with damaged pixels, where poses may be wrong ({damaged[0]})"
+            )
 
 
 def no_such_input(text: str) -> OSError:

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfpose.file_names import MOST_NAME_BYTES
+from tfpose.messages import count_of
 from tfpose.poses import Poses
 from tfpose.prediction.background import Background
 from tfpose.prediction.drawing import DrawingStyle, PoseArtist
@@ -89,9 +90,10 @@ class PredictionSummary:
     problems: Sequence[str]
 
     def __str__(self) -> str:
-        tracks = f", {self.num_tracks} tracks" if self.num_tracks else ""
+        tracks = f", {count_of(self.num_tracks, 'track')}" if self.num_tracks else ""
         speed = f", {self.frames_per_second:.1f} frames/s" if self.frames_per_second else ""
-        return f"{self.name}: {self.num_frames} frames, {self.num_people} people{tracks}{speed}"
+        people = count_of(self.num_people, "person", "people")
+        return f"{self.name}: {count_of(self.num_frames, 'frame')}, {people}{tracks}{speed}"
 
 
 def predict_source(
@@ -135,12 +137,7 @@ def check_source(source: Source, settings: PredictionSettings, boxes: str | None
         ValueError: The results would replace the input or have names that are too long, or the tracker's settings
             repair tracks with later frames, which a camera does not have.
     """
-    paths = OutputPaths(settings.directory, source.name)
-    if isinstance(source, Pictures):
-        drawings = {PictureSink(paths.pictures).path_of(name) for name in source.names}
-    else:
-        drawings = {paths.video(settings.video_suffix)}
-    results = {"posetrack": {paths.posetrack}, "coco": {paths.coco}, "csv": {paths.csv}, "video": drawings}
+    results = _paths_of_results(source, settings)
     for path in itertools.chain(*results.values()):
         if len(os.fsencode(path.name)) > MOST_NAME_BYTES:
             raise ValueError(
@@ -156,6 +153,16 @@ def check_source(source: Source, settings: PredictionSettings, boxes: str | None
             f"--tracker.settings={settings.tracker.name} requires later frames, which {source.name} does not have; "
             "choose --tracker.settings=online"
         )
+
+
+def _paths_of_results(source: Source, settings: PredictionSettings) -> dict[str, set[pathlib.Path]]:
+    """Returns the files of each kind of result, also of the kinds that are not among the outputs."""
+    paths = OutputPaths(settings.directory, source.name)
+    if isinstance(source, Pictures):
+        drawings = {PictureSink(paths.pictures).path_of(name) for name in source.names}
+    else:
+        drawings = {paths.video(settings.video_suffix)}
+    return {"posetrack": {paths.posetrack}, "coco": {paths.coco}, "csv": {paths.csv}, "video": drawings}
 
 
 class _Run:
@@ -178,6 +185,8 @@ class _Run:
         self._batch_size = 1 if source.is_live else settings.batch_size
         self._sink = TolerantSink(self._choose_sink())
         self._start: float | None = None
+        results = _paths_of_results(source, settings)
+        self._earlier = sorted(path for kind in settings.outputs for path in results[kind] if path.is_file())
 
     @property
     def needs_all_frames(self) -> bool:
@@ -290,9 +299,15 @@ class _Run:
             num_tracks=len({i for result in results for i in result.poses.track_ids.tolist() if i >= 0}),
             frames_per_second=len(results) / max(seconds, 1e-9),
             written=[*written, *(self._sink.written if results else [])],
-            notes=[*self._source.notes, *self._sink.notes, *self._note_lost_joints()],
+            notes=[*self._source.notes, *self._sink.notes, *self._note_lost_joints(), *self._note_replaced()],
             problems=[*self._source.problems, *([self._sink.problem] if self._sink.problem else [])],
         )
+
+    def _note_replaced(self) -> list[str]:
+        """Says that files of an earlier run were replaced: they may be of another input with the same name."""
+        if not self._earlier:
+            return []
+        return [f"replaced {count_of(len(self._earlier), 'file')} of an earlier run, such as {self._earlier[0]}"]
 
     def _note_lost_joints(self) -> list[str]:
         if "posetrack" not in self._settings.outputs:

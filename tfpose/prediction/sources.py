@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from tfpose.file_names import local_name, utf8_name
+from tfpose.picture_files import is_cut_gif, picture_kind
 from tfpose.prediction.decoding import Decoder, cannot_open, plausible_rate
 from tfpose.prediction.frame_span import FrameSpan
 from tfpose.prediction.frames import SourceFrame
@@ -112,6 +113,8 @@ class Video:
             yield SourceFrame(
                 frame.index, self._frame_name(frame.index), frame.image, frame.index, frame.seconds, frame.file_seconds
             )
+        if not self.problems and any(map(_is_cut_gif, self.paths)):
+            self.problems.append(f"{self.address}: ends inside a frame, whose poses may be wrong; it is damaged")
 
     def _frame_name(self, index: int) -> str:
         return f"{self.name}/{index:06d}.jpg"
@@ -171,6 +174,12 @@ def _open_live(address: str | int) -> cv2.VideoCapture:
             raise ValueError(f"camera {address}: cannot be opened; check its number, and that you may use it")
         raise cannot_open(address)
     return capture
+
+
+def _is_cut_gif(path: pathlib.Path) -> bool:
+    with path.open("rb") as file:
+        is_gif = picture_kind(file.read(16)) == "GIF"
+    return is_gif and is_cut_gif(path.read_bytes())
 
 
 Source = Pictures | Video

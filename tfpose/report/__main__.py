@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from tfpose.flags.command_line import Program, run_program
 from tfpose.flags.program_flags import ProgramFlags
 from tfpose.report.evaluation_file import REPORT_DATA_FILE, Evaluation, read_evaluation
-from tfpose.report.overview import name_of_results, write_overview
+from tfpose.report.overview import names_of_results, write_overview
 from tfpose.report.page import check_page_name
 from tfpose.report.training import read_training_tables
 from tfpose.running_command import running_command
@@ -41,7 +41,7 @@ def define_flags(values: ProgramFlags) -> None:
         "names",
         [],
         "Titles of the results on the page, separated by commas, one for each folder of results. By default "
-        "the names of the folders are shown.",
+        "the names of the folders are shown, with the names of the folders above where two are the same.",
     )
     values.define_string("output", "report.html", "HTML file that tfpose writes.")
     values.define_string("title", "Results of pose estimation", "Title that the page shows.")
@@ -59,9 +59,10 @@ def run(values: ProgramFlags, inputs: Sequence[str]) -> None:
         given = len(values.get_flag_value(flag, []))
         if given and given != len(folders):
             raise ValueError(f"--{flag} must have one entry for each of the {len(folders)} --results, got {given}")
-    names = values.names or [name_of_results(folder) for folder in folders]
+    names = values.names or names_of_results(folders)
     if len(set(names)) != len(names):
-        raise ValueError(f"--names must be distinct, got {', '.join(names)}")
+        flag = "--names must be distinct" if values.names else "--results must be different folders"
+        raise ValueError(f"{flag}, got {', '.join(names)}")
     runs = values.runs or [""] * len(folders)
     read = [_read(folder, run) for folder, run in zip(folders, runs, strict=True)]
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -63,6 +63,20 @@ def name_of_results(directory: pathlib.Path) -> str:
     return directory.resolve().name.replace("_", " ").strip() or "results"
 
 
+def names_of_results(directories: Sequence[pathlib.Path]) -> list[str]:
+    """Returns distinct names for the systems whose results are in folders, with the folders above where names repeat.
+
+    A folder that is given twice has one name twice.
+    """
+    names = [name_of_results(directory) for directory in directories]
+    places = [directory.resolve() for directory in directories]
+    for depth in range(2, max((len(place.parts) for place in places), default=0)):
+        repeated = {name for name in names if names.count(name) > 1}
+        longer = ["/".join(part.replace("_", " ").strip() for part in place.parts[1:][-depth:]) for place in places]
+        names = [new if name in repeated else name for name, new in zip(names, longer, strict=True)]
+    return names
+
+
 def overview_sections(evaluations: Evaluations) -> list[Section]:
     """Returns the sections of `write_overview`, without those that have no content in any evaluation.
 

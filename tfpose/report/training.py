@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tfpose.messages import MOST_OF_A_VALUE, printable
+from tfpose.messages import MOST_OF_A_VALUE, count_of, printable
 from tfpose.report.charts import format_metric
 from tfpose.report.evaluation_file import Columns, TrainingTables
 from tfpose.report.page import Section
@@ -187,11 +187,11 @@ def describe_training(tables: TrainingTables) -> str:
     if not tables.training["step"]:
         return "The tables hold no step."
     losses = [f"{tables.training['loss'][place]:.3g}" for place in (0, -1)]
-    text = f"{tables.training['step'][-1]:.0f} steps; the loss went from {losses[0]} to {losses[1]}."
+    text = f"{count_of(int(tables.training['step'][-1]), 'step')}; the loss went from {losses[0]} to {losses[1]}."
     for name in shown_metrics(tables.evaluation)[:1]:
         values = [(value, step) for value, step in zip(tables.evaluation[name], tables.evaluation["step"], strict=True)]
         known = [pair for pair in values if math.isfinite(pair[0])]
         if known:
             best, step = max(known)
-            text += f" Best validation {name}: {format_metric(best)} after {step:.0f} steps."
+            text += f" Best validation {name}: {format_metric(best)} after {count_of(int(step), 'step')}."
     return text

@@ -28,7 +28,7 @@ from tfpose.inference.keypoint_system import (
 )
 from tfpose.inference.litert_network import LitertNetwork
 from tfpose.inference.person_keypoints import PersonBoxes, poses_by_image
-from tfpose.messages import describe_error
+from tfpose.messages import count_of, describe_error
 from tfpose.poses import Poses, no_poses
 from tfpose.prediction.model import as_arrays, is_saved_model, poses_from_outputs
 from tfpose.systems.system import Config, EvaluationRequest
@@ -192,7 +192,8 @@ def _predict_in_boxes(
     people = find_boxes(table, boxes, request.output.directory)
     if boxes.score_threshold is None:
         people = people.select(people.scores >= least_score)
-    print(f"{directory}: {len(people)} boxes ({people.source}) in {table.num_images} images")
+    num_boxes = count_of(len(people), "box", "boxes")
+    print(f"{directory}: {num_boxes} ({people.source}) in {count_of(table.num_images, 'image')}")
     return SplitPrediction(
         poses=_poses_in_boxes(loaded, table, people, system),
         skeleton=system.skeleton,

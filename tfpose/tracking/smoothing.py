@@ -16,6 +16,9 @@ from tfpose.poses import Poses, join_poses, split_poses
 from tfpose.tracking.settings import NO_SMOOTHING, SmoothingSettings
 from tfpose.tracking.similarity import masked_median
 
+# So many steps from frame to frame tell steady motion from a jump.
+_FEWEST_STEPS = 3
+
 
 def smooth_video(frames: Sequence[Poses], settings: SmoothingSettings = NO_SMOOTHING) -> list[Poses]:
     """Repairs the tracks, and numbers the remaining ones from 0 in the order of their appearance.
@@ -73,6 +76,9 @@ def renumber_tracks(frames: Sequence[Poses]) -> list[Poses]:
 def drop_jumps(frames: Sequence[Poses], max_jump: float, window_frames: int) -> list[Poses]:
     """Removes joints that are far from where their track has them just before and after.
 
+    At the ends of a track and beside gaps, the median over the window lags behind steady motion. A joint that is near
+    the median of the places moved along with the motion stays.
+
     Args:
         frames: The people of each frame, with `track_ids`.
         max_jump: Allowed distance to the median over the window, as a share of the square root of the box area.
@@ -82,13 +88,26 @@ def drop_jumps(frames: Sequence[Poses], max_jump: float, window_frames: int) -> 
     def drop(track: _Track) -> _Track:
         windows = np.stack(_shifts(track.keypoints, window_frames), axis=-1)  # [F, J, 2, W]
         is_seen = np.stack(_shifts(track.joint_scores > 0, window_frames), axis=-1)[:, :, None]
-        medians = masked_median(windows, np.broadcast_to(is_seen, windows.shape))
+        is_seen = np.broadcast_to(is_seen, windows.shape)
+        medians = masked_median(windows, is_seen)
+        moved = masked_median(windows - _motion(windows, is_seen), is_seen)
         sizes = np.sqrt(np.prod(np.maximum(track.boxes[:, 2:] - track.boxes[:, :2], 0), axis=-1))
         with np.errstate(invalid="ignore"):
-            is_jump = np.linalg.norm(track.keypoints - medians, axis=-1) > max_jump * sizes[:, None]
+            distances = [np.linalg.norm(track.keypoints - places, axis=-1) for places in (medians, moved)]
+            is_jump = np.minimum(*distances) > max_jump * sizes[:, None]
         return dataclasses.replace(track, joint_scores=np.where(is_jump, 0.0, track.joint_scores))
 
     return _change_tracks(frames, drop)
+
+
+def _motion(windows: np.ndarray, is_seen: np.ndarray) -> np.ndarray:
+    """Returns how far steady motion moves each joint from the middle of its window: [F, J, 2, W], as the windows."""
+    is_step = is_seen[..., 1:] & is_seen[..., :-1]
+    # The median of fewer steps is that of a jump.
+    has_enough = is_step.sum(axis=-1) >= _FEWEST_STEPS
+    steps = np.where(has_enough, masked_median(np.diff(windows, axis=-1), is_step), 0.0)
+    radius = windows.shape[-1] // 2
+    return steps[..., None] * np.arange(-radius, radius + 1)
 
 
 def fill_gaps(frames: Sequence[Poses], max_person_gap_frames: int, max_joint_gap_frames: int) -> list[Poses]:
