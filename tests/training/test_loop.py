@@ -199,6 +199,19 @@ def test_infinite_gradient_of_a_finite_loss_stops_the_run(tmp_path: pathlib.Path
     assert checkpoints.list_checkpoints(tmp_path) == []
 
 
+def test_an_update_to_infinity_is_not_saved(tmp_path: pathlib.Path) -> None:
+    """The loss of the last step is a number; its update makes weights that are none."""
+
+    def compute_loss(model: keras.Model, batch: dict[str, tf.Tensor]) -> tuple[dict, dict]:
+        return {"sum": (1e3 * tf.reduce_sum(model(batch["image"])), tf.constant(1.0))}, {}
+
+    settings = OptimizationSettings(3e38, optimizer="sgd")
+    with pytest.raises(FloatingPointError, match=r"model/\S+ is not finite after step 1; there is no checkpoint"):
+        train_toy(tmp_path, steps=1, compute_loss=compute_loss, optimization=settings)
+    assert checkpoints.list_checkpoints(tmp_path) == []
+    assert not (tmp_path / checkpoints.FINAL_WEIGHTS_NAME).exists()
+
+
 def test_float16_overflow_skips_the_update_and_halves_the_scale(tmp_path: pathlib.Path) -> None:
     # The scaled gradient is x = 3 times the scale: 98304 at first, above the largest float16, 65504; then 49152.
     def compute_loss(model: keras.Model, batch: dict[str, tf.Tensor]) -> tuple[dict, dict]:

@@ -231,9 +231,12 @@ class Session:
         try:
             self._window.fetch(has_loss_scale=self._state.loss_scale is not None)
         except FloatingPointError as error:
-            last = checkpoints.list_checkpoints(self._workdir)
-            kept = f"the last good checkpoint is {last[-1]}" if last else "there is no checkpoint"
-            raise FloatingPointError(f"training stopped: {error}; {kept}") from None
+            raise self._end_of_numbers(str(error)) from None
+
+    def _end_of_numbers(self, problem: str) -> FloatingPointError:
+        last = checkpoints.list_checkpoints(self._workdir)
+        kept = f"the last good checkpoint is {last[-1]}" if last else "there is no checkpoint"
+        return FloatingPointError(f"training stopped: {problem}; {kept}")
 
     def _report(self) -> None:
         self._fetch()
@@ -249,6 +252,10 @@ class Session:
         if not self._is_chief:
             return
         values = checkpoints.read_values(self._strategy, self._state.named_variables())
+        # The loss of this step may be a number though its update made weights that are none.
+        for name, value in values.items():
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                raise self._end_of_numbers(f"{name} is not finite after step {self._step}")
         metadata = checkpoints.Metadata(self._step, best, self._window.pending)
         checkpoints.write_checkpoint(self._workdir, values, metadata)
         checkpoints.prune_checkpoints(self._workdir, self._run.max_to_keep, self._step)
