@@ -212,6 +212,14 @@ def test_an_update_to_infinity_is_not_saved(tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / checkpoints.FINAL_WEIGHTS_NAME).exists()
 
 
+def test_an_error_of_an_evaluation_names_the_step(tmp_path: pathlib.Path) -> None:
+    def evaluate(model: keras.Model, step: int, share: object) -> dict[str, float]:
+        raise ValueError("scores must be finite")
+
+    with pytest.raises(ValueError, match="^evaluation after step 2: scores must be finite$"):
+        train_toy(tmp_path, steps=4, evaluate_every=2, hooks=Hooks(evaluate=evaluate))
+
+
 def test_float16_overflow_skips_the_update_and_halves_the_scale(tmp_path: pathlib.Path) -> None:
     # The scaled gradient is x = 3 times the scale: 98304 at first, above the largest float16, 65504; then 49152.
     def compute_loss(model: keras.Model, batch: dict[str, tf.Tensor]) -> tuple[dict, dict]:

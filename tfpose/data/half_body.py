@@ -23,7 +23,7 @@ def find_upper_body(settings: Augmentation, skeleton: Skeleton) -> np.ndarray:
     if settings.half_body_min_joints > len(joints):
         raise ValueError(
             f"augmentation: half_body_min_joints must be at most {len(joints)}, the number of joints of skeleton "
-            f"{skeleton.name}, got {settings.half_body_min_joints}"
+            f"{skeleton.name}, got {settings.half_body_min_joints}; or set half_body_probability to 0"
         )
     if named and not set(named) < set(joints):
         raise ValueError(

@@ -269,8 +269,11 @@ class Session:
     def _evaluate(self) -> None:
         if self._hooks.evaluate is None:
             return
-        with self._averaged_weights():
-            metrics = dict(self._hooks.evaluate(self._state.model, self._step, find_share(self._strategy)))
+        try:
+            with self._averaged_weights():
+                metrics = dict(self._hooks.evaluate(self._state.model, self._step, find_share(self._strategy)))
+        except ValueError as error:
+            raise ValueError(f"evaluation after step {self._step}: {error}") from error
         if not self._is_chief:
             return
         name = self._run.best_metric
