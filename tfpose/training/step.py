@@ -111,7 +111,7 @@ class TrainStep:
 
     def _run_on_replica(self, batch: Batch, stop_requested: tf.Tensor) -> dict[str, tf.Tensor]:
         context = tf.distribute.get_replica_context()
-        weights, records = self._compute_global_weights(batch, context)
+        weights, records = self._look_ahead(batch, context)
         gradients, shares, metrics, records = self._gradient_function(batch, weights, records)
         for name, value in records.items():
             self._records[name].assign(value)
@@ -121,14 +121,15 @@ class TrainStep:
         means = {name: tf.math.divide_no_nan(*pair) for name, pair in metrics.items()}
         return shares | means | self._update_function(gradients) | {"stop_requested": stop_requested}
 
-    def _compute_global_weights(
+    def _look_ahead(
         self, batch: Batch, context: tf.distribute.ReplicaContext
     ) -> tuple[dict[str, tf.Tensor] | None, dict[str, tf.Tensor]]:
-        """Returns the weight of each loss term over the step, or None if one call sees the whole step.
+        """Returns what must be known before the gradient is computed.
 
-        Also returns the values of the records that layers change, by name, if they are to be handed to the layers.
-        Only the weights of this extra pass are used, and the pass changes no variable. So TensorFlow runs only what the
-        weights need, which is no part of the network if they depend on the labels alone.
+        That is the weight of each loss term over the step, or None if one call sees the whole step; and, by name, the
+        values of the records that layers change, where they are handed to the layers. The extra pass changes no
+        variable, and TensorFlow runs only the part of it that the weights need: no part of the network if they depend
+        on the labels alone.
         """
         if context.num_replicas_in_sync * self._num_parts == 1:
             return None, {}
