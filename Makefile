@@ -101,7 +101,8 @@ check: lint
 # All tests in parts, each in a worker of its own: TensorFlow keeps the memory of the networks that it has run. Files of
 # full-size networks are parts of their own. Parts that take long are first. In a common folder lies what several need.
 TEST_PARTS := evaluation training_1 exporting programs public_exports training_2 others keypoint_rcnn pretrained models \
-	serving predict inference detector_export imported_weights keypoint_rcnn_training published_weights detectron
+	serving predict inference detector_export imported_weights keypoint_rcnn_training published_weights public_system \
+	detectron
 programs := $(wildcard tests/test_*.py)
 training_1 := $(wildcard tests/training/test_[a-p]*.py)
 training_2 := $(wildcard tests/training/test_[q-z]*.py)
@@ -109,8 +110,9 @@ detector_export := tests/exporting/test_two_stage_detector_export.py
 keypoint_rcnn := tests/models/test_keypoint_rcnn_network.py
 keypoint_rcnn_training := tests/models/test_keypoint_rcnn_training.py
 models := tests/models $(patsubst %,--ignore=%,$(keypoint_rcnn) $(keypoint_rcnn_training))
-public_exports := tests/exporting/test_quantized_files.py tests/exporting/test_public_small_system.py
-exporting := tests/exporting $(patsubst %,--ignore=%,$(detector_export) $(public_exports))
+public_exports := tests/exporting/test_quantized_files.py
+public_system := tests/exporting/test_public_small_system.py
+exporting := tests/exporting $(patsubst %,--ignore=%,$(detector_export) $(public_exports) $(public_system))
 serving := tests/serving
 predict := tests/predict
 evaluation := tests/evaluation

@@ -57,8 +57,8 @@ SETTING_HELP = {
     "min_track_score": "Tracks whose mean person score is below this value are removed. The value -inf removes no "
     "track.",
     "max_jump": "Largest distance of a joint from the median position of the joint in the neighboring frames, as a "
-    "share of the square root of the area of the person's bounding box. Joints with a larger distance are removed. The "
-    "value inf removes no joint.",
+    "share of the square root of the area of the person's bounding box. Joints with a larger distance are removed, "
+    "except for joints in steady motion. The value inf removes no joint.",
     "jump_window_frames": "Number of frames before a frame, and of frames after a frame, from which "
     "--tracker.max_jump takes the median position of a joint. Only with a finite --tracker.max_jump.",
     "max_person_gap_frames": "Longest gap of a person in a track, in frames, that is filled by linear interpolation "

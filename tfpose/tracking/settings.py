@@ -103,7 +103,7 @@ class SmoothingSettings:
         min_track_score: Tracks whose people have a lower mean score are removed.
         max_jump: A joint is removed where it is further than this from the median of the same joint of the track
             within `jump_window_frames` before and after, as a share of the square root of the person's box area.
-            Infinity removes no joint.
+            Infinity removes no joint. Steady motion is no jump.
         jump_window_frames: Number of frames before and after that `max_jump` looks at.
         max_person_gap_frames: A person who is missing for at most this many frames is put on the straight line between
             the places before and after, with the lower of the two scores.
